@@ -1,0 +1,334 @@
+// Package abi holds the constants and layouts that two or more of Hythe's
+// parts share across an address-space boundary: the message area between a
+// client and a server (a binding), the calls of the nucleus, and the neutral
+// error numbers. It holds no policy and imports nothing; the emulation library,
+// which runs inside guests without a Go runtime, imports it too, so nothing
+// here may need the heap, an interface or a package-level variable.
+package abi
+
+// PageSize is the page size of the only machine that Hythe runs on (amd64).
+const PageSize = 4096
+
+// A binding is one memory object shared by a client and a server. It starts
+// with a BindHeader page; NumSlots slots of SlotSize bytes follow. A slot
+// belongs to one flow of control of the client at a time (a guest thread, or a
+// request of a server that is a client) and carries one call at a time.
+//
+// The object is sparse: only pages that were touched take memory.
+const (
+	// BindHeaderSize is the offset of slot 0.
+	BindHeaderSize = 4096
+	// SlotSize is the size of one slot, header and both data areas.
+	SlotSize = 256 << 10
+	// SlotHeaderSize is the size of the fixed part of a slot; In area follows.
+	SlotHeaderSize = 4096
+	// SlotInOff and SlotInSize place the area that the client fills.
+	SlotInOff  = SlotHeaderSize
+	SlotInSize = SlotOutOff - SlotInOff
+	// SlotOutOff and SlotOutSize place the area that the server fills. The two
+	// are apart so that a server that dies while it writes a reply leaves the
+	// request whole for its next incarnation.
+	SlotOutOff  = 128 << 10
+	SlotOutSize = SlotSize - SlotOutOff
+	// MaxSlots bounds the slots of one binding (threads of one task).
+	MaxSlots = 1024
+	// BindMagic marks a formatted binding ("HyBind01").
+	BindMagic = 0x3130646e69427948
+)
+
+// BindHeader is the first page of a binding.
+//
+// Each word has one writer: the nucleus (Magic, NumSlots), the server (Armed,
+// Epoch), or the client (Pending, which the server only clears bits of).
+type BindHeader struct {
+	Magic    uint64
+	NumSlots uint32
+	_        uint32
+	_        [48]byte
+	// Armed is 1 while the server wants the doorbell rung (it sleeps or may
+	// sleep), 0 while it polls Pending. Server-written.
+	Armed uint32
+	// Epoch counts the server's incarnations.
+	Epoch uint32
+	_     [56]byte
+	// ClientArmed is 1 while a client that is itself a server wants its own
+	// doorbell rung on completion. Client-written.
+	ClientArmed uint32
+	_           [60]byte
+	// Done has a bit for each slot that holds a reply; only used by clients
+	// that are servers (guests sleep on the slot's State word).
+	Done [MaxSlots / 64]uint64
+	_    [64]byte
+	// Pending has a bit for each slot that holds a request not yet taken.
+	// The client sets a bit after it stored the request; the server takes
+	// whole words. A forged bit costs the server one look at a slot.
+	Pending [MaxSlots / 64]uint64
+}
+
+// States of a slot (Slot.State, a futex word).
+//
+//	Idle --client--> Request --server--> Reply --client--> Idle
+//	                    |  ^
+//	             server |  | client (restarted with Resumed)
+//	                    v  |
+//	                   More --client--> Resumed --server--> More | Reply
+//
+// More asks the client to carry out the actions (copy more data in or out, map)
+// and to come back. A new incarnation of the server treats Request and Resumed
+// alike: the call starts again from its first request, whose header and In area
+// the client keeps unchanged until Reply (More may ask for data in, which goes
+// to the In area behind what is there).
+const (
+	SlotIdle    = 0
+	SlotRequest = 1
+	SlotReply   = 2
+	SlotMore    = 3
+	SlotResumed = 4
+)
+
+// Kinds of message in a slot (Slot.Kind).
+const (
+	KindNone = 0
+	// KindTrap is a system call of the guest: Nr, Args, Regs.
+	KindTrap = 1
+	// KindStart is the first message of a fresh task: the server answers with
+	// the actions that build the program's address space.
+	KindStart = 2
+	// KindFault is an exception of the guest: Nr is the host's signal number,
+	// Args[0] si_code, Args[1] fault address, Args[2] trap number, Args[3] error code.
+	KindFault = 3
+	// KindPoll is sent after a kick: the server may answer with the actions
+	// that enter a signal handler, or with none, or hold the answer (stopped).
+	KindPoll = 4
+	// KindThread is the first message of a new thread; Args[0] is the token
+	// that the server gave in ActThread.
+	KindThread = 5
+	// KindFork is the first message of a forked task; Args[0] is the token
+	// that the server gave in ActFork.
+	KindFork = 6
+	// KindService is a call from one server to another: Nr is the operation,
+	// In holds the encoded request, Out the encoded reply.
+	KindService = 16
+)
+
+// Regs is the general state of a guest thread, in the order of the Linux
+// x86-64 sigcontext (asm/sigcontext.h), so that it is copied in one move.
+type Regs struct {
+	R8, R9, R10, R11, R12, R13, R14, R15 uint64
+	DI, SI, BP, BX, DX, AX, CX, SP       uint64
+	IP, Flags                            uint64
+	CsGsFs                               uint64
+	Err, TrapNo, OldMask, CR2            uint64
+	FSBase                               uint64
+}
+
+// Extent describes bytes in the In area: argument Arg of the call, copied from
+// the guest. Fault is 1 when the guest's memory ended before Len was reached
+// (or before a string's NUL): then Len is what could be copied.
+type Extent struct {
+	Arg   uint8
+	Fault uint8
+	_     uint16
+	Len   uint32
+	Off   uint32 // from the start of the slot
+}
+
+// Action is one step that the library carries out in the task after a reply.
+type Action struct {
+	Op    uint32
+	Flags uint32
+	A     [5]uint64
+}
+
+// Action flags.
+const (
+	// ActResult: the step's own result becomes the result of the call.
+	ActResult = 1
+	// ActIgnore: a failure of this step is ignored.
+	ActIgnore = 2
+)
+
+// Actions. A failing step (unless ActIgnore) ends the list; its negative errno
+// becomes the call's result (Slot.Err says in which form it is returned).
+const (
+	ActNone = 0
+	// ActCopyOut: copy A[2] bytes from slot offset A[1] to guest address A[0].
+	ActCopyOut = 1
+	// ActCopyIn: copy A[2] bytes from guest address A[0] to slot offset A[1];
+	// the number of bytes copied before a fault is stored in the action's A[3].
+	ActCopyIn = 2
+	// ActCopyStr: as ActCopyIn, but stops after a NUL; A[3] is the length
+	// without it, A[4] is 1 when a NUL was found, 0 when A[2] ran out or a
+	// fault ended it (A[4] = 2 then).
+	ActCopyStr = 3
+	// ActMapAnon: map A[1] bytes of private zero memory at A[0] with
+	// protection A[2] and host mmap flags A[3].
+	ActMapAnon = 4
+	// ActMapObject: map A[1] bytes at A[0], protection A[2], flags A[3], from
+	// offset A[4] of the object that was granted with tag Flags>>8.
+	ActMapObject = 5
+	// ActUnmap: unmap A[1] bytes at A[0].
+	ActUnmap = 6
+	// ActProtect: protection A[2] for A[1] bytes at A[0].
+	ActProtect = 7
+	// ActZero: store A[1] zero bytes at A[0].
+	ActZero = 8
+	// ActRegs: load the general registers from the Regs at slot offset A[0];
+	// the result of the call does not touch them afterwards. FS base is set
+	// too when A[1] is 1.
+	ActRegs = 9
+	// ActSaveFP: store the thread's vector state (the host's XSAVE frame,
+	// with the software-reserved bytes of the signal ABI) at guest address
+	// A[0], at most A[1] bytes.
+	ActSaveFP = 10
+	// ActLoadFP: load the vector state from guest address A[0] (a frame that
+	// ActSaveFP stored and the guest may have changed); A[0] = 0 loads the
+	// state of a fresh program.
+	ActLoadFP = 11
+	// ActSetFS: set the thread pointer to A[0].
+	ActSetFS = 12
+	// ActFork: fork the task; the child speaks on the channel that was
+	// granted with tag A[0] and sends KindFork with token A[1]. A[2] is the
+	// child's stack pointer, 0 to keep it. Result: 0 in the child; the result
+	// of the call in the parent.
+	ActFork = 13
+	// ActThread: start a thread on slot A[0], token A[1], stack pointer A[2],
+	// thread pointer A[3] (used when A[4] is 1). All other registers are the
+	// caller's, AX is 0.
+	ActThread = 14
+	// ActExitThread: end this thread. (The task's first host thread only
+	// parks: the host would show a task without its leader as dead.)
+	ActExitThread = 15
+	// ActExitTask: end the task.
+	ActExitTask = 16
+	// ActTask: store A[1] in field A[0] of the task block (TaskField...).
+	ActTask = 17
+	// ActDropGrant: close the object granted with tag A[0].
+	ActDropGrant = 18
+	// ActFutexWake: wake A[1] waiters on the word at guest address A[0].
+	ActFutexWake = 19
+	// ActAgain: run the call again from the start when the actions are done
+	// (used after a signal handler was not entered but the call was cut).
+	ActAgain = 20
+	// ActStore32: store the low half of A[1] at guest address A[0].
+	ActStore32 = 21
+	// ActThreadWord: store A[1] in field A[0] of this thread's control block
+	// (ThreadField...).
+	ActThreadWord = 22
+)
+
+// Slot is the fixed part of a slot. The client writes everything above Result
+// and the server everything from Result on, State apart.
+type Slot struct {
+	State  uint32
+	Waiter uint32 // 1 while the client sleeps on State
+	Seq    uint64 // counts the client's calls on this slot, from 1
+	Kind   uint32
+	Flags  uint32
+	Nr     uint64
+	Args   [8]uint64
+	HostID uint64 // the thread's host id in the machine's pid namespace
+	NIn    uint32
+	InLen  uint32 // bytes used in the In area
+	In     [6]Extent
+	Regs   Regs
+	_      [64]byte
+
+	Result  uint64
+	Err     uint32 // neutral errno, 0 on success
+	NAct    uint32
+	OutLen  uint32
+	RFlags  uint32
+	DoneSeq uint64 // Seq that this reply answers
+	Acts    [MaxActions]Action
+}
+
+// MaxActions is how many actions one reply holds.
+const MaxActions = 40
+
+// Reply flags (Slot.RFlags).
+const (
+	// ReplyKeepRegs: do not store the result in the guest's registers
+	// (ActRegs set them, or the thread ends).
+	ReplyKeepRegs = 1
+	// ReplyErrRaw: Result already holds what the guest is to see; the library
+	// stores it without looking at Err.
+	ReplyErrRaw = 2
+	// ReplyCarry: Err and the carry flag follow the BSD convention.
+	ReplyCarry = 4
+)
+
+// Pre says how the library copies an argument in before it sends the call.
+type Pre struct {
+	Kind uint8
+	Arg  uint8  // the argument that holds the address
+	Size uint16 // PreFixed: bytes; PreBuf: the argument that holds the length; PreIov: the argument that holds the count
+}
+
+// Kinds of Pre.
+const (
+	PreNone  = 0
+	PreStr   = 1 // a NUL-terminated string of at most 4096 bytes
+	PreBuf   = 2 // as many bytes as another argument says, at most half of what is left
+	PreFixed = 3 // a structure of a fixed size
+	PreIov   = 4 // an iovec array and then the bytes it names, gathered
+	PreIovRO = 5 // an iovec array only
+)
+
+// CallDesc tells the library what to do with one system call number. It is
+// data that the personality supplies; the library knows no personality.
+type CallDesc struct {
+	Local uint8 // Local...: served in the task when it can be
+	Flags uint8
+	_     uint16
+	Pre   [3]Pre
+}
+
+// CallTableSize is the number of descriptors of one personality.
+const CallTableSize = 512
+
+// Calls the library can serve itself (CallDesc.Local). Those that take host
+// constants are for personalities whose constants are the host's.
+const (
+	LocalNone       = 0
+	LocalMmap       = 1 // anonymous only; the rest goes to the server
+	LocalMunmap     = 2
+	LocalMprotect   = 3
+	LocalMadvise    = 4
+	LocalMremap     = 5
+	LocalBrk        = 6
+	LocalFutex      = 7
+	LocalYield      = 8
+	LocalWord       = 9 // answers the word Pre[0].Arg of the task block
+	LocalArchPrctl  = 10
+	LocalClock      = 11
+	LocalTid        = 12 // answers the thread's own id
+	LocalMembarrier = 13
+	LocalGetcpu     = 14
+	LocalMincore    = 15
+	LocalMsync      = 16
+	LocalMlock      = 17 // checks the range, locks nothing
+)
+
+// Words of the task block that ActTask sets and LocalWord reads.
+const (
+	TaskPid       = 0
+	TaskPpid      = 1
+	TaskUid       = 2
+	TaskEuid      = 3
+	TaskGid       = 4
+	TaskEgid      = 5
+	TaskBrkStart  = 6
+	TaskBrk       = 7
+	TaskTable     = 8 // which call table (personality)
+	TaskPgid      = 9
+	TaskASLimit   = 10
+	TaskDataLimit = 11
+	TaskWords     = 16
+)
+
+// Words of the thread control block that ActThreadWord sets.
+const (
+	ThreadTid   = 0
+	ThreadWords = 4
+)

@@ -1,0 +1,158 @@
+package abi
+
+// The wire protocol between a task and the nucleus: datagrams on the task's
+// control channel (an AF_UNIX SOCK_SEQPACKET socket on the Linux host), each a
+// CallHeader followed by inline bytes. Host descriptors travel beside it, one
+// for each memory object or doorbell. All integers are little-endian.
+
+// CallHeader opens every datagram in both directions.
+type CallHeader struct {
+	Op   uint32 // Call... or Event...
+	NFds uint32 // descriptors beside the datagram
+	ID   uint64 // chosen by the caller, echoed in the reply
+	Err  uint32 // replies: an Errno
+	Len  uint32 // inline bytes that follow
+	A    [6]uint64
+}
+
+// CallHeaderSize is the wire size of CallHeader.
+const CallHeaderSize = 72
+
+// Limits of one message.
+const (
+	MaxInline  = 32 << 10 // inline bytes of a message
+	MaxRights  = 32       // rights in a message
+	MaxObjects = 16       // memory objects (descriptors) in a message
+	MaxLabel   = 256      // bytes of a durable label
+)
+
+// Name is a task's own name for a right, as Mach's mach_port_name_t.
+type Name uint32
+
+// Reserved names.
+const (
+	NameNull Name = 0
+	NameDead Name = 0xffffffff
+)
+
+// Kinds of right.
+const (
+	RightSend     = 1
+	RightReceive  = 2
+	RightSendOnce = 3
+	RightSet      = 4
+	RightDead     = 5
+	RightObject   = 6 // a memory object
+	RightTask     = 7 // a task's kernel port, held as a send right
+)
+
+// Dispositions of a right in a message (Mach's mach_msg_type_name_t).
+const (
+	MoveReceive  = 1
+	MoveSend     = 2
+	MoveSendOnce = 3
+	CopySend     = 4
+	MakeSend     = 5
+	MakeSendOnce = 6
+)
+
+// Calls of the nucleus. The list is exhaustive; a new one needs a record in
+// docs/decisions that says why it cannot live outside.
+const (
+	CallPortAllocate   = 1  // A0 kind (RightReceive or RightSet) -> A0 name
+	CallPortDeallocate = 2  // A0 name: drops one user reference
+	CallPortModRefs    = 3  // A0 name, A1 right, A2 delta (int64)
+	CallPortMakeSend   = 4  // A0 receive name -> one more send right under the same name
+	CallPortLabel      = 5  // A0 receive name, inline = durable label
+	CallPortSetMember  = 6  // A0 receive name, A1 set name or NameNull
+	CallPortLimit      = 7  // A0 receive name, A1 queue limit
+	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs
+	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels)
+	CallPortRename     = 10 // A0 old, A1 new
+	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never, ^0 = for ever)
+	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> EventMessage-like reply
+	CallObjectCreate   = 13 // A0 size in bytes, inline = durable label -> A0 name, 1 fd
+	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
+	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> 1 fd
+	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant
+	CallBind           = 17 // A0 send name of a service port, A1 slots, inline = label (told to the receiver) -> A0 binding id, 3 fds: area, doorbell to the server, doorbell to the client
+	CallUnbind         = 18 // A0 binding id
+	CallTaskCreate     = 19 // A0 parent task name (fork) or NameNull (fresh), A1 slots, A2 tag (fork: the parent gets EventChannel with it) -> A0 task name, A1 binding id, 2 fds: area, doorbell
+	CallTaskTerminate  = 20 // A0 task name
+	CallThreadKick     = 21 // A0 task name, A1 host thread id (as in Slot.HostID)
+	CallTaskInfo       = 22 // A0 task name -> A0 host pid, A1 resident bytes, A2 user ns, A3 system ns; inline = command for debuggers
+	CallTaskMemory     = 23 // A0 task name, A1 address, A2 length -> inline bytes (holders of the task's memory right only)
+	CallReady          = 24 // a server has recovered and serves
+	CallLog            = 25 // inline = one line for the machine's log; A0 level
+	CallSupervise      = 26 // supervisor's own: inline JSON
+	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
+	CallTaskMaps       = 27 // A0 task name -> inline: the host's map of the task (text)
+)
+
+// Events: datagrams that the nucleus sends unasked (ID is 0).
+const (
+	EventReply    = 64 // answer to a call
+	EventBinding  = 65 // A0 binding id, A1 role (Role...), A2 slots, A3 port name (server: on which it was made; client: unused), A4 1 when redelivered; inline = label; fds as in CallBind (a guest task's binding: 2)
+	EventUnbound  = 66 // A0 binding id: the peer is gone
+	EventGrant    = 67 // A0 binding id, A1 object name (0 for guests), A3 tag; 1 fd
+	EventChannel  = 68 // to a guest about to fork: A3 tag; 3 fds: control, area, doorbell
+	EventDead     = 69 // A0 dead name (dead-name notification), A1 Notify...
+	EventInherit  = 70 // to a new incarnation: A0 name, A1 Right...; inline = label; objects: 1 fd
+	EventGo       = 71 // to a new server: nothing more is inherited; inline = configuration (JSON); A0 incarnation, from 1
+	EventStop     = 72 // finish what can be finished and end
+	EventTaskDead = 73 // A0 task name: the task ended on the host
+	EventMessage  = 74 // a message for a receive right with delivery on: A0 name; inline = Msg
+)
+
+// Notifications (CallPortNotify, EventDead).
+const (
+	NotifyDeadName      = 1
+	NotifyNoSenders     = 2
+	NotifyPortDestroyed = 3
+	NotifySendOnce      = 4
+)
+
+// Roles of the receiver of EventBinding.
+const (
+	RoleServer = 1
+	RoleClient = 2
+)
+
+// Forever is the timeout that never ends.
+const Forever = ^uint64(0)
+
+// MsgHeader opens a message in the inline bytes of CallMsgSend and of a
+// received message. NRights RightDesc follow, then NObjects ObjectDesc, then
+// the message's own bytes.
+type MsgHeader struct {
+	Remote     Name // sender: where to; receiver: the name it came on
+	Local      Name // sender: a right to carry for the reply; receiver: that right, send-once or send
+	RemoteDisp uint8
+	LocalDisp  uint8
+	NRights    uint8
+	NObjects   uint8
+	ID         uint32   // what the message asks for; the nucleus does not look at it
+	Seq        uint64   // sender: a number by which a redelivered request is known; receiver: the same
+	PortSeq    uint32   // receiver: the port's own sequence number
+	Len        uint32   // bytes after the descriptors
+	Trace      [24]byte // W3C trace context: trace id and span id, carried as they are
+}
+
+// MsgHeaderSize is the wire size of MsgHeader.
+const MsgHeaderSize = 56
+
+// RightDesc is a right carried by a message.
+type RightDesc struct {
+	Name Name
+	Disp uint8
+	Kind uint8 // receiver: Right...
+	_    uint16
+}
+
+// ObjectDesc is a range of a memory object carried by a message.
+type ObjectDesc struct {
+	Name  Name
+	Flags uint32 // 1 = read-only, 2 = copy on write
+	Off   uint64
+	Len   uint64
+}

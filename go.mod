@@ -1,0 +1,3 @@
+module hythe
+
+go 1.26
