@@ -1,0 +1,87 @@
+# make            builds bin/hythe
+# make help       lists the targets
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-builtin-rules
+.DEFAULT_GOAL := build
+
+GO ?= go
+export GOTOOLCHAIN ?= local
+export GOFLAGS     ?= -buildvcs=false
+
+# The product never contains C. Only the race detector's runs ask for cgo.
+export CGO_ENABLED = 0
+
+# TIMEOUT bounds one package's tests; `make test` as a whole stays below ten
+# minutes on two cores.
+TIMEOUT ?= 8m
+
+# Packages that also run under the race detector: those whose tests neither
+# carry the freestanding library (instrumented code cannot run in a guest) nor
+# start a machine.
+RACE = ./nucleus/... ./machine/sim/... ./ipc/... ./idl/... ./server/... ./control/... ./cmd/...
+
+# Every Go file that gofmt is asked about.
+GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/hythe, one static binary
+	$(GO) build -trimpath -o bin/hythe ./cmd/hythe
+
+deps: ## install what the tests need (Debian packages; as root), or say what is missing
+	@.ci/deps
+
+test: deps build ## run all tests, then those that can under the race detector
+	$(GO) test -timeout $(TIMEOUT) ./...
+	@$(MAKE) --no-print-directory race
+
+race: ## run the tests of the packages that can under the race detector
+	@if command -v "$${CC:-gcc}" >/dev/null; then \
+	  pkgs=$$($(GO) list -e $(RACE) 2>/dev/null || true); \
+	  if [ -z "$$pkgs" ]; then echo "race: no packages"; else CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) $$pkgs; fi; \
+	else echo "race: skipped: no C compiler, which the race detector needs"; fi
+
+check: fmt vet staticcheck policy freestanding fresh clean-tree ## all of CI but the tests
+
+fmt: ## fail on files that gofmt would change
+	@out=$$(gofmt -l $(GOFILES)); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet: ## go vet
+	$(GO) vet ./...
+
+staticcheck: ## staticcheck, at the version that tools/go.mod pins
+	@mkdir -p out
+	$(GO) -C tools build -o ../out/staticcheck honnef.co/go/tools/cmd/staticcheck
+	out/staticcheck ./...
+
+policy: ## who may import what, unsafe, the nucleus's budget (test/policy_test.go)
+	$(GO) test -count=1 -timeout 2m -run '^TestPolicy' ./test
+
+freestanding: build ## the emulation library leaves its package nowhere (disassembly)
+	@pkgs=$$($(GO) list -e ./emul/... ./test/trap/... 2>/dev/null || true); \
+	if [ -z "$$pkgs" ]; then echo "freestanding: no library yet"; else $(GO) test -count=1 -timeout 4m -run Freestanding $$pkgs; fi
+
+generate: ## write all generated files anew
+	$(GO) generate ./...
+
+fresh: ## fail if a generated file is not what make generate writes
+	@before=$$(git status --porcelain; git diff); $(MAKE) --no-print-directory generate; \
+	after=$$(git status --porcelain; git diff); \
+	if [ "$$before" != "$$after" ]; then echo "generated files are stale: run make generate"; git status --short; exit 1; fi
+
+clean-tree: ## fail on changes that are not committed
+	@if [ -n "$$(git status --porcelain)" ]; then echo "the tree is not clean:"; git status --short; exit 1; fi
+
+bench: build ## print the benchmarks' table
+	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x ./bench/... ./store/... ./ipc/... ./confine/...
+
+check-long: build ## the long tests: random kills, soak, foreign suites
+	HYTHE_LONG=1 $(GO) test -count=1 -timeout 6h ./...
+
+clean: ## remove what was built
+	rm -rf bin out
+
+.PHONY: help build deps test race check fmt vet staticcheck policy freestanding generate fresh clean-tree bench check-long clean
