@@ -99,6 +99,7 @@ const (
 	ENOPROTOOPT     Errno = 92
 	EPROTONOSUPPORT Errno = 93
 	ESOCKTNOSUPPORT Errno = 94
+	EOPNOTSUPP      Errno = 95
 	EPFNOSUPPORT    Errno = 96
 	EAFNOSUPPORT    Errno = 97
 	EADDRINUSE      Errno = 98
@@ -355,6 +356,8 @@ func errnoName(e Errno) string {
 		return "EPROTONOSUPPORT"
 	case ESOCKTNOSUPPORT:
 		return "ESOCKTNOSUPPORT"
+	case EOPNOTSUPP:
+		return "EOPNOTSUPP"
 	case EPFNOSUPPORT:
 		return "EPFNOSUPPORT"
 	case EAFNOSUPPORT:
