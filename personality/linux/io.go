@@ -1,0 +1,3 @@
+package linux
+
+func ioCalls() []Entry { return nil }

@@ -1,0 +1,204 @@
+// Package linux is the Linux personality: it decodes the system calls of
+// Linux/amd64 binaries into operations of the unix server and encodes the
+// results. Numbers are those of arch/x86/entry/syscalls/syscall_64.tbl (Linux
+// 6.12), structures those of include/uapi.
+package linux
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"hythe/abi"
+	"hythe/server/unix/core"
+)
+
+// Level says how far a call is served.
+type Level uint8
+
+const (
+	// Full: everything that a program can see, as Linux does it.
+	Full Level = iota
+	// Partial: the Note says what is missing.
+	Partial
+	// Refused: answered with the error that the Note names, on purpose.
+	Refused
+)
+
+func (l Level) String() string {
+	switch l {
+	case Full:
+		return "full"
+	case Partial:
+		return "partial"
+	}
+	return "refused"
+}
+
+// Func serves one call: arguments are in c.Args, the lock is held. A result of
+// an error goes to the guest as -errno. A function that has set c.Flags
+// (abi.ReplyKeepRegs) has arranged the registers itself.
+type Func func(p *Personality, c *core.Call) (uint64, abi.Errno)
+
+// Entry is one system call: the support matrix, the dispatch and the tracer
+// come from it.
+type Entry struct {
+	Nr    uint16
+	Name  string
+	Fn    Func
+	Level Level
+	// Pre are the arguments that the library copies in beforehand.
+	Pre []abi.Pre
+	// Local is what the library serves itself (abi.Local...); Fn then serves
+	// what it could not.
+	Local uint8
+	// LocalArg is the task word of abi.LocalWord.
+	LocalArg uint8
+	// Sig is how the tracer prints the arguments, a letter each: d int, u
+	// unsigned, x hex, p pointer, s string, f descriptor, m mode, o open flags,
+	// b buffer, - not shown.
+	Sig  string
+	Note string
+}
+
+// table collects the calls of all files; the index is the number.
+var table = buildTable()
+
+func buildTable() *[abi.CallTableSize]*Entry {
+	var t [abi.CallTableSize]*Entry
+	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls()} {
+		for i := range part {
+			e := &part[i]
+			if t[e.Nr] != nil {
+				panic(fmt.Sprintf("linux: call %d is declared twice: %s, %s", e.Nr, t[e.Nr].Name, e.Name))
+			}
+			t[e.Nr] = e
+		}
+	}
+	return &t
+}
+
+// Personality is the Linux personality over one kernel.
+type Personality struct {
+	K *core.Kernel
+	// Missing counts calls that are not served, by number.
+	Missing [abi.CallTableSize + 1]uint64
+	state
+}
+
+// New makes the personality of k.
+func New(k *core.Kernel) *Personality { return &Personality{K: k} }
+
+// Name implements core.Personality.
+func (p *Personality) Name() string { return "linux" }
+
+// Index implements core.Personality.
+func (p *Personality) Index() uint32 { return 0 }
+
+// Descriptors implements core.Personality.
+func (p *Personality) Descriptors() []abi.CallDesc {
+	d := make([]abi.CallDesc, abi.CallTableSize)
+	for nr, e := range table {
+		if e == nil {
+			continue
+		}
+		d[nr].Local = e.Local
+		copy(d[nr].Pre[:], e.Pre)
+		if e.Local == abi.LocalWord {
+			d[nr].Pre[0].Arg = e.LocalArg
+		}
+	}
+	return d
+}
+
+// Call implements core.Personality.
+func (p *Personality) Call(c *core.Call) {
+	if c.Nr >= abi.CallTableSize || table[c.Nr] == nil {
+		p.Missing[min(c.Nr, abi.CallTableSize)]++
+		c.Fail(abi.ENOSYS)
+		return
+	}
+	v, e := table[c.Nr].Fn(p, c)
+	if e != 0 {
+		c.Fail(e)
+		return
+	}
+	c.Ret(v)
+}
+
+// TraceCall implements core.Personality: "openat(AT_FDCWD, "/x", ...) = 3".
+func (p *Personality) TraceCall(c *core.Call, result uint64, err abi.Errno) string {
+	var b strings.Builder
+	if c.Nr >= abi.CallTableSize || table[c.Nr] == nil {
+		fmt.Fprintf(&b, "syscall_%d(%#x, %#x, %#x)", c.Nr, c.Args[0], c.Args[1], c.Args[2])
+	} else {
+		e := table[c.Nr]
+		b.WriteString(e.Name)
+		b.WriteByte('(')
+		for i := 0; i < len(e.Sig) && i < 6; i++ {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			a := c.Args[i]
+			switch e.Sig[i] {
+			case 'd':
+				fmt.Fprintf(&b, "%d", int64(a))
+			case 'i', 'f':
+				if e.Sig[i] == 'f' && int32(a) == -100 {
+					b.WriteString("AT_FDCWD")
+				} else {
+					fmt.Fprintf(&b, "%d", int32(a))
+				}
+			case 'u':
+				fmt.Fprintf(&b, "%d", a)
+			case 'm':
+				fmt.Fprintf(&b, "%#o", uint32(a))
+			case 's', 'b':
+				if s, fault, ok := c.Prefetched(i); ok && !fault {
+					if len(s) > 64 {
+						fmt.Fprintf(&b, "%q...", s[:64])
+					} else {
+						fmt.Fprintf(&b, "%q", s)
+					}
+				} else {
+					fmt.Fprintf(&b, "%#x", a)
+				}
+			default:
+				if a == 0 {
+					b.WriteString("NULL")
+				} else {
+					fmt.Fprintf(&b, "%#x", a)
+				}
+			}
+		}
+		b.WriteByte(')')
+	}
+	if err != 0 {
+		fmt.Fprintf(&b, " = -1 %s", err.Name())
+	} else if c.Nr < abi.CallTableSize && table[c.Nr] != nil && strings.HasPrefix(table[c.Nr].Name, "mmap") || result > 1<<32 {
+		fmt.Fprintf(&b, " = %#x", result)
+	} else {
+		fmt.Fprintf(&b, " = %d", int64(result))
+	}
+	return b.String()
+}
+
+// MatrixRow is a row of the support matrix.
+type MatrixRow struct {
+	Nr    int
+	Name  string
+	Level string
+	Note  string
+}
+
+// Matrix answers the support matrix in the order of numbers.
+func Matrix() []MatrixRow {
+	var rows []MatrixRow
+	for nr, e := range table {
+		if e != nil {
+			rows = append(rows, MatrixRow{nr, e.Name, e.Level.String(), e.Note})
+		}
+	}
+	sort.Slice(rows, func(i, j int) bool { return rows[i].Nr < rows[j].Nr })
+	return rows
+}

@@ -1,0 +1,366 @@
+package core
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Chan is the slot that a call came by. The serve loop implements it over a
+// binding, tests over plain memory.
+type Chan interface {
+	// In and Out are the slot's data areas (abi.SlotInOff, SlotOutOff).
+	In() []byte
+	Out() []byte
+	// Extent answers what the library copied in for argument arg.
+	Extent(arg int) (off, n uint32, fault, ok bool)
+	// InUsed is how many bytes of In the request occupies.
+	InUsed() uint32
+	// More publishes the actions and waits until the library has carried them
+	// out; false when the task died. A[3] and A[4] of the actions are read
+	// back. Called without the lock.
+	More(acts []abi.Action) bool
+}
+
+// Call is one request of a guest thread while it is served.
+type Call struct {
+	K *Kernel
+	// T is the calling thread, 0 for a task that is not known yet.
+	T    store.Ref[Thread]
+	Task TaskID
+	Slot uint32
+	Kind uint32
+	Nr   uint64
+	Args [8]uint64
+	Regs abi.Regs
+	Seq  uint64
+
+	Chan Chan
+	// Leader: this goroutine polls the bindings when it is not serving.
+	Leader bool
+
+	// The reply.
+	Result  uint64
+	Err     abi.Errno
+	Flags   uint32 // abi.Reply...
+	Acts    []abi.Action
+	outUsed uint32
+	inUsed  uint32
+	actsBuf [abi.MaxActions]abi.Action
+	// NoReply: the slot gets no answer now (the thread is gone, or its reply
+	// is given by somebody else later).
+	NoReply bool
+
+	sleeper sleeper
+}
+
+// Reset makes c ready for another request.
+func (c *Call) Reset() {
+	ch := c.sleeper.ch
+	gen := c.sleeper.gen
+	leader := c.Leader
+	k := c.K
+	*c = Call{K: k, Leader: leader}
+	c.sleeper.ch = ch
+	c.sleeper.gen = gen
+	c.Acts = c.actsBuf[:0]
+}
+
+// Thread answers the calling thread's record, to read.
+func (c *Call) Thread() *Thread { return c.K.Threads.Get(c.T) }
+
+// MutThread answers it to change.
+func (c *Call) MutThread() *Thread { return c.K.Threads.Mut(c.T) }
+
+// ProcRef is the calling process.
+func (c *Call) ProcRef() store.Ref[Proc] { return c.K.Threads.Get(c.T).Proc }
+
+// Proc answers the calling process's record, to read.
+func (c *Call) Proc() *Proc { return c.K.Procs.Get(c.ProcRef()) }
+
+// MutProc answers it to change.
+func (c *Call) MutProc() *Proc { return c.K.Procs.Mut(c.ProcRef()) }
+
+// Cred answers the calling thread's credentials.
+func (c *Call) Cred() *Cred { return c.K.Creds.Get(c.Thread().Cred) }
+
+// Ret stores the result.
+func (c *Call) Ret(v uint64) { c.Result, c.Err = v, 0 }
+
+// Fail stores an error as the result.
+func (c *Call) Fail(e abi.Errno) { c.Result, c.Err = 0, e }
+
+// Act adds an action to the reply. The list is bounded (abi.MaxActions): when it is full,
+// what there is is carried out first (gives up the lock).
+func (c *Call) Act(op uint32, flags uint32, a ...uint64) {
+	if len(c.Acts) == abi.MaxActions {
+		c.Flush()
+	}
+	var x abi.Action
+	x.Op, x.Flags = op, flags
+	copy(x.A[:], a)
+	c.Acts = append(c.Acts, x)
+}
+
+// Flush has the library carry out the actions so far (gives up the lock) and
+// empties the Out area. False: the task died.
+func (c *Call) Flush() bool {
+	if len(c.Acts) == 0 {
+		c.outUsed = 0
+		return true
+	}
+	ok := true
+	c.Unlocked(func() { ok = c.Chan.More(c.Acts) })
+	c.Acts = c.actsBuf[:0]
+	c.outUsed = 0
+	return ok
+}
+
+// Prefetched answers the bytes that the library copied in for argument arg and
+// whether the guest's memory ended early; ok is false if it copied nothing for
+// it. The bytes lie in shared memory: copy what must not change.
+func (c *Call) Prefetched(arg int) (b []byte, fault, ok bool) {
+	off, n, fault, ok := c.Chan.Extent(arg)
+	if !ok {
+		return nil, false, false
+	}
+	return c.Chan.In()[off : off+n], fault, true
+}
+
+// inAlloc reserves n bytes of the In area behind the request.
+func (c *Call) inAlloc(n int) (off uint32, ok bool) {
+	if c.inUsed == 0 {
+		c.inUsed = c.Chan.InUsed()
+	}
+	c.inUsed = (c.inUsed + 7) &^ 7
+	if int(c.inUsed)+n > abi.SlotInSize {
+		return 0, false
+	}
+	off = c.inUsed
+	c.inUsed += uint32(n)
+	return off, true
+}
+
+// InReset forgets what CopyIn has fetched so far, to make room for more.
+func (c *Call) InReset() { c.inUsed = c.Chan.InUsed() }
+
+// CopyIn fetches n bytes at addr from the guest (gives up the lock unless the
+// library sent them along). The answer lies in the In area, which the guest
+// can change: decode it once. EFAULT; E2BIG if n does not fit (about 120 KiB in
+// all; InReset makes room).
+func (c *Call) CopyIn(addr uint64, n int) ([]byte, abi.Errno) {
+	if n == 0 {
+		return nil, 0
+	}
+	off, ok := c.inAlloc(n)
+	if !ok {
+		return nil, abi.E2BIG
+	}
+	got, e := c.copyInAt(addr, n, off)
+	if e == 0 && got < n {
+		e = abi.EFAULT
+	}
+	if e != 0 {
+		return nil, e
+	}
+	return c.Chan.In()[off : int(off)+n], 0
+}
+
+// CopyInPart is CopyIn that answers what could be copied (at least one byte).
+func (c *Call) CopyInPart(addr uint64, n int) ([]byte, abi.Errno) {
+	if n == 0 {
+		return nil, 0
+	}
+	off, ok := c.inAlloc(n)
+	if !ok {
+		return nil, abi.E2BIG
+	}
+	got, e := c.copyInAt(addr, n, off)
+	if e == 0 && got == 0 {
+		e = abi.EFAULT
+	}
+	if e != 0 {
+		return nil, e
+	}
+	return c.Chan.In()[off : int(off)+got], 0
+}
+
+func (c *Call) copyInAt(addr uint64, n int, off uint32) (int, abi.Errno) {
+	if len(c.Acts) > 0 && !c.Flush() {
+		return 0, abi.EINTR
+	}
+	a := [1]abi.Action{{Op: abi.ActCopyIn, Flags: abi.ActIgnore, A: [5]uint64{addr, uint64(off) + abi.SlotInOff, uint64(n)}}}
+	ok := false
+	c.Unlocked(func() { ok = c.Chan.More(a[:]) })
+	if !ok {
+		return 0, abi.EINTR
+	}
+	got := a[0].A[3]
+	if got > uint64(n) {
+		got = 0
+	}
+	return int(got), 0
+}
+
+// CopyInStr fetches the NUL-terminated string at addr, of at most max bytes
+// without the NUL: EFAULT, or ENAMETOOLONG when there is no NUL among them.
+func (c *Call) CopyInStr(addr uint64, max int) (string, abi.Errno) {
+	off, ok := c.inAlloc(max + 1)
+	if !ok {
+		return "", abi.E2BIG
+	}
+	if len(c.Acts) > 0 && !c.Flush() {
+		return "", abi.EINTR
+	}
+	a := [1]abi.Action{{Op: abi.ActCopyStr, Flags: abi.ActIgnore, A: [5]uint64{addr, uint64(off) + abi.SlotInOff, uint64(max) + 1}}}
+	c.Unlocked(func() { ok = c.Chan.More(a[:]) })
+	if !ok {
+		return "", abi.EINTR
+	}
+	n := a[0].A[3]
+	if a[0].A[4] == 2 || n > uint64(max)+1 {
+		return "", abi.EFAULT
+	}
+	if a[0].A[4] != 1 {
+		return "", abi.ENAMETOOLONG
+	}
+	s := string(c.Chan.In()[off : uint64(off)+n])
+	c.inUsed = off + uint32(n) + 1
+	return s, 0
+}
+
+// PathArg answers the string that argument arg points to: prefetched, or
+// fetched. At most 4095 bytes: ENAMETOOLONG; EFAULT.
+func (c *Call) PathArg(arg int) (string, abi.Errno) {
+	if b, fault, ok := c.Prefetched(arg); ok {
+		if fault {
+			return "", abi.EFAULT
+		}
+		if len(b) >= 4096 {
+			return "", abi.ENAMETOOLONG
+		}
+		return string(b), 0
+	}
+	if c.Args[arg] == 0 {
+		return "", abi.EFAULT
+	}
+	return c.CopyInStr(c.Args[arg], 4095)
+}
+
+// StructArg answers n bytes at argument arg, prefetched or fetched, as a
+// private copy.
+func (c *Call) StructArg(arg, n int) ([]byte, abi.Errno) {
+	if b, fault, ok := c.Prefetched(arg); ok && len(b) >= n {
+		if fault && len(b) < n {
+			return nil, abi.EFAULT
+		}
+		return append([]byte(nil), b[:n]...), 0
+	}
+	b, e := c.CopyIn(c.Args[arg], n)
+	if e != 0 {
+		return nil, e
+	}
+	return append([]byte(nil), b...), 0
+}
+
+// OutBuf reserves n bytes of the Out area (at most what Room says) for data
+// that the caller fills and then hands out with CopyOutBuf.
+func (c *Call) OutBuf(n int) []byte {
+	off := (c.outUsed + 7) &^ 7
+	return c.Chan.Out()[off : int(off)+n]
+}
+
+// OutRoom is how many bytes OutBuf can give now.
+func (c *Call) OutRoom() int { return abi.SlotOutSize - int((c.outUsed+7)&^7) }
+
+// CopyOutBuf adds the action that copies the first n bytes of the last OutBuf
+// to the guest's addr.
+func (c *Call) CopyOutBuf(addr uint64, n int) {
+	if n == 0 {
+		return
+	}
+	off := (c.outUsed + 7) &^ 7
+	c.outUsed = off + uint32(n)
+	c.Act(abi.ActCopyOut, 0, addr, uint64(off)+abi.SlotOutOff, uint64(n))
+}
+
+// CopyOut copies b to the guest at addr when the call ends; a fault then makes
+// the call's result EFAULT. More than fits is flushed first (gives up the lock).
+func (c *Call) CopyOut(addr uint64, b []byte) {
+	for len(b) > 0 {
+		room := c.OutRoom()
+		if room == 0 || len(c.Acts) == abi.MaxActions {
+			if !c.Flush() {
+				return
+			}
+			continue
+		}
+		n := min(room, len(b))
+		copy(c.OutBuf(n), b[:n])
+		c.CopyOutBuf(addr, n)
+		addr += uint64(n)
+		b = b[n:]
+	}
+}
+
+// CopyOut32 and CopyOut64 copy one little-endian integer out.
+func (c *Call) CopyOut32(addr uint64, v uint32) {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], v)
+	c.CopyOut(addr, b[:])
+}
+
+// CopyOut64 is CopyOut32 for 64 bits.
+func (c *Call) CopyOut64(addr uint64, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	c.CopyOut(addr, b[:])
+}
+
+// CopyIn32 and CopyIn64 fetch one little-endian integer (may give up the lock).
+func (c *Call) CopyIn32(addr uint64) (uint32, abi.Errno) {
+	b, e := c.CopyIn(addr, 4)
+	if e != 0 {
+		return 0, e
+	}
+	return binary.LittleEndian.Uint32(b), 0
+}
+
+// CopyIn64 is CopyIn32 for 64 bits.
+func (c *Call) CopyIn64(addr uint64) (uint64, abi.Errno) {
+	b, e := c.CopyIn(addr, 8)
+	if e != 0 {
+		return 0, e
+	}
+	return binary.LittleEndian.Uint64(b), 0
+}
+
+// IOVec is one element of a scatter-gather list in guest memory.
+type IOVec struct{ Base, Len uint64 }
+
+// IOVecs fetches the iovec array at addr (16 bytes each, base and length).
+// EINVAL for more than 1024 elements or a total above 1<<63-1.
+func (c *Call) IOVecs(addr uint64, n int) ([]IOVec, abi.Errno) {
+	if n < 0 || n > 1024 {
+		return nil, abi.EINVAL
+	}
+	if n == 0 {
+		return nil, 0
+	}
+	b, e := c.CopyIn(addr, 16*n)
+	if e != 0 {
+		return nil, e
+	}
+	v := make([]IOVec, n)
+	var total uint64
+	for i := range v {
+		v[i].Base = binary.LittleEndian.Uint64(b[16*i:])
+		v[i].Len = binary.LittleEndian.Uint64(b[16*i+8:])
+		total += v[i].Len
+		if v[i].Len >= 1<<63 || total >= 1<<63 {
+			return nil, abi.EINVAL
+		}
+	}
+	return v, 0
+}

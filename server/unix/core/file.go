@@ -1,0 +1,597 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
+
+// FileOps is what a kind of open file can do. One value per kind serves all
+// files of it; f names the open file description. Methods run with the lock
+// held, inside a transaction; those that get a Call may sleep.
+type FileOps interface {
+	// Read fills buf from off (-1: at the description's own offset, which
+	// moves) and answers how much; 0 is the end. Waiting, EAGAIN for
+	// OpenNonblock and partial results are its own affair.
+	Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, abi.Errno)
+	// Write stores data at off (-1: at the description's offset, or the end
+	// with OpenAppend).
+	Write(c *Call, f store.Ref[File], data []byte, off int64) (int, abi.Errno)
+	// Poll answers which of Poll... bits hold now.
+	Poll(f store.Ref[File]) uint32
+	// Queue is woken when Poll's answer may have changed; nil: it never does.
+	Queue(f store.Ref[File]) *WaitQueue
+	// Ioctl: req and arg are Linux's (asm-generic/ioctls.h); another
+	// personality translates. ENOTTY for what the kind does not know.
+	Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint64, abi.Errno)
+	Stat(c *Call, f store.Ref[File]) (fs.Attr, abi.Errno)
+	// Seek: whence as lseek(2), 3 data, 4 hole. ESPIPE.
+	Seek(c *Call, f store.Ref[File], off int64, whence int) (int64, abi.Errno)
+	// Map answers a memory object with the file's bytes (see fs.Server.Map).
+	// The name belongs to the file; ENODEV when it cannot be mapped.
+	Map(c *Call, f store.Ref[File], write bool) (ObjectName, abi.Errno)
+	// Truncate, Sync, Allocate as ftruncate, fsync, fallocate. EINVAL.
+	Truncate(c *Call, f store.Ref[File], size uint64) abi.Errno
+	Sync(c *Call, f store.Ref[File], dataOnly bool) abi.Errno
+	Allocate(c *Call, f store.Ref[File], mode uint32, off, n uint64) abi.Errno
+	// ReadDir answers entries behind the description's offset, about max
+	// bytes of names; the caller moves the offset. ENOTDIR.
+	ReadDir(c *Call, f store.Ref[File], max int) ([]fs.DirEntry, abi.Errno)
+	// FlagsChanged is told of F_SETFL and FIOASYNC.
+	FlagsChanged(f store.Ref[File], old uint32)
+	// Flush runs when one descriptor of it is closed (locks); Release when
+	// the last reference goes. c is nil while a dead process is cleared away:
+	// then it must not sleep.
+	Flush(c *Call, f store.Ref[File], proc store.Ref[Proc])
+	Release(c *Call, f store.Ref[File])
+	// LinkName is what /proc/PID/fd/N shows ("pipe:[12]", a path).
+	LinkName(f store.Ref[File]) string
+}
+
+// BaseOps answers what a file of no special ability would; kinds embed it.
+type BaseOps struct{ K *Kernel }
+
+func (BaseOps) Read(*Call, store.Ref[File], []byte, int64) (int, abi.Errno) { return 0, abi.EINVAL }
+func (BaseOps) Write(*Call, store.Ref[File], []byte, int64) (int, abi.Errno) {
+	return 0, abi.EINVAL
+}
+func (BaseOps) Poll(store.Ref[File]) uint32      { return PollIn | PollOut | PollRdNorm | PollWrNorm }
+func (BaseOps) Queue(store.Ref[File]) *WaitQueue { return nil }
+func (BaseOps) Ioctl(*Call, store.Ref[File], uint32, uint64) (uint64, abi.Errno) {
+	return 0, abi.ENOTTY
+}
+func (BaseOps) Seek(*Call, store.Ref[File], int64, int) (int64, abi.Errno) { return 0, abi.ESPIPE }
+func (BaseOps) Map(*Call, store.Ref[File], bool) (ObjectName, abi.Errno)   { return 0, abi.ENODEV }
+func (BaseOps) Truncate(*Call, store.Ref[File], uint64) abi.Errno          { return abi.EINVAL }
+func (BaseOps) Sync(*Call, store.Ref[File], bool) abi.Errno                { return abi.EINVAL }
+func (BaseOps) Allocate(*Call, store.Ref[File], uint32, uint64, uint64) abi.Errno {
+	return abi.ENODEV
+}
+func (BaseOps) ReadDir(*Call, store.Ref[File], int) ([]fs.DirEntry, abi.Errno) {
+	return nil, abi.ENOTDIR
+}
+func (BaseOps) FlagsChanged(store.Ref[File], uint32)          {}
+func (BaseOps) Flush(*Call, store.Ref[File], store.Ref[Proc]) {}
+func (BaseOps) Release(*Call, store.Ref[File])                {}
+func (BaseOps) LinkName(store.Ref[File]) string               { return "anon_inode:[unknown]" }
+
+// Stat answers an anonymous inode's attributes (mode 0600, no type).
+func (b BaseOps) Stat(*Call, store.Ref[File]) (fs.Attr, abi.Errno) {
+	return fs.Attr{Ino: 1, Mode: 0o600, Nlink: 1, BlkSize: 4096}, 0
+}
+
+// Poll bits, as in poll(2) on Linux (asm-generic/poll.h).
+const (
+	PollIn     = 0x001
+	PollPri    = 0x002
+	PollOut    = 0x004
+	PollErr    = 0x008
+	PollHup    = 0x010
+	PollNval   = 0x020
+	PollRdNorm = 0x040
+	PollRdBand = 0x080
+	PollWrNorm = 0x100
+	PollWrBand = 0x200
+	PollRdHup  = 0x2000
+)
+
+// fileRT is the derived part of an open file description.
+type fileRT struct {
+	// epolls are the epoll registrations that watch it (epoll.go).
+	epolls []*epollWatch
+	// data is a host descriptor and length of the file's memory object, -1
+	// when there is none (vfs files).
+	data fileData
+}
+
+func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
+	rt := k.files[f]
+	if rt == nil {
+		rt = &fileRT{}
+		k.files[f] = rt
+	}
+	return rt
+}
+
+// SetOps registers the operations of a kind of file.
+func (k *Kernel) SetOps(kind int, o FileOps) { k.ops[kind] = o }
+
+// Ops answers the operations of an open file.
+func (k *Kernel) Ops(f store.Ref[File]) FileOps { return k.ops[k.Files.Get(f).Kind] }
+
+// NewFile makes an open file description with no references yet: give it to
+// InstallFD, or Hold it. ENFILE.
+func (k *Kernel) NewFile(kind int, access, flags uint32) (store.Ref[File], *File, abi.Errno) {
+	r, f := k.Files.New()
+	if r == 0 {
+		return 0, nil, abi.ENFILE
+	}
+	f.Kind = uint32(kind)
+	f.Access = access
+	f.Flags = flags
+	return r, f, 0
+}
+
+// HoldFile adds a reference.
+func (k *Kernel) HoldFile(f store.Ref[File]) { k.Files.Mut(f).Refs++ }
+
+// DropFile gives one up; the last releases the description. c may be nil (see
+// FileOps.Release).
+func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
+	file := k.Files.Mut(f)
+	if file.Refs > 1 {
+		file.Refs--
+		return
+	}
+	file.Refs = 0
+	k.epollForget(f)
+	k.ops[file.Kind].Release(c, f)
+	delete(k.files, f)
+	if cr := k.Files.Get(f).Cred; cr != 0 {
+		k.DropCred(cr)
+	}
+	k.Files.Free(f)
+}
+
+// NewFDTable makes an empty table with one reference.
+func (k *Kernel) NewFDTable() store.Ref[FDTable] {
+	r, t := k.FDs.New()
+	if r == 0 {
+		return 0
+	}
+	t.Refs = 1
+	return r
+}
+
+// CopyFDTable makes a copy, as fork does: the descriptions are shared.
+func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
+	src := *k.FDs.Get(from)
+	r, t := k.FDs.New()
+	if r == 0 {
+		return 0
+	}
+	t.Refs = 1
+	t.Cap = src.Cap
+	t.Next = src.Next
+	if src.Cap > 0 {
+		t.Block = k.Heap.Alloc(int(src.Cap) * fdEntrySize)
+		dst := fdEntries(k.Heap.Bytes(t.Block))[:src.Cap]
+		copy(dst, fdEntries(k.Heap.Bytes(src.Block))[:src.Cap])
+		for i := range dst {
+			if dst[i].File != 0 {
+				k.HoldFile(dst[i].File)
+			}
+		}
+	}
+	return r
+}
+
+// FDAt answers the open file of descriptor fd and its flags, or EBADF.
+func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, abi.Errno) {
+	tab := k.FDs.Get(t)
+	if fd < 0 || uint32(fd) >= tab.Cap {
+		return 0, 0, abi.EBADF
+	}
+	e := fdEntries(k.Heap.Bytes(tab.Block))[fd]
+	if e.File == 0 {
+		return 0, 0, abi.EBADF
+	}
+	return e.File, e.Flags, 0
+}
+
+// fdSet stores an entry; the table has room for it.
+func (k *Kernel) fdSet(t store.Ref[FDTable], fd uint32, e FDEntry) {
+	tab := k.FDs.Get(t)
+	b := k.Heap.MutBytes(tab.Block, int(fd)*fdEntrySize, fdEntrySize)
+	fdEntries(b)[0] = e
+}
+
+// fdGrow makes room for descriptor fd. EMFILE when memory is out.
+func (k *Kernel) fdGrow(t store.Ref[FDTable], fd uint32) abi.Errno {
+	tab := k.FDs.Get(t)
+	if fd < tab.Cap {
+		return 0
+	}
+	n := max(tab.Cap, 32)
+	for n <= fd {
+		n *= 2
+	}
+	old := *tab
+	b := k.Heap.Alloc(int(n) * fdEntrySize)
+	if b.Cap == 0 {
+		return abi.ENOMEM
+	}
+	dst := fdEntries(k.Heap.Bytes(b))[:n]
+	clear(dst)
+	if old.Cap > 0 {
+		copy(dst, fdEntries(k.Heap.Bytes(old.Block))[:old.Cap])
+	}
+	m := k.FDs.Mut(t)
+	m.Block = b
+	m.Cap = n
+	if old.Cap > 0 {
+		k.Heap.FreeBlock(old.Block)
+	}
+	return 0
+}
+
+// InstallFD gives the lowest free descriptor not below min to f, adding a
+// reference. EMFILE above the caller's RLIMIT_NOFILE; EINVAL if min is beyond it.
+func (c *Call) InstallFD(f store.Ref[File], min int32, flags uint32) (int32, abi.Errno) {
+	k := c.K
+	p := c.Proc()
+	t := p.FDs
+	limit := p.Rlimits[RlimitNofile].Cur
+	tab := k.FDs.Get(t)
+	fd := uint32(min)
+	if fd < tab.Next {
+		fd = tab.Next
+	}
+	if tab.Cap > 0 {
+		es := fdEntries(k.Heap.Bytes(tab.Block))[:tab.Cap]
+		for fd < tab.Cap && es[fd].File != 0 {
+			fd++
+		}
+	}
+	if uint64(fd) >= limit {
+		return -1, abi.EMFILE
+	}
+	if e := k.fdGrow(t, fd); e != 0 {
+		return -1, e
+	}
+	k.fdSet(t, fd, FDEntry{File: f, Flags: flags})
+	if uint32(min) <= tab.Next {
+		k.FDs.Mut(t).Next = fd + 1
+	}
+	k.HoldFile(f)
+	return int32(fd), 0
+}
+
+// InstallFDAt makes fd refer to f, closing what it referred to. EBADF when fd
+// is outside RLIMIT_NOFILE.
+func (c *Call) InstallFDAt(f store.Ref[File], fd int32, flags uint32) abi.Errno {
+	k := c.K
+	p := c.Proc()
+	if fd < 0 || uint64(fd) >= p.Rlimits[RlimitNofile].Cur {
+		return abi.EBADF
+	}
+	t := p.FDs
+	if e := k.fdGrow(t, uint32(fd)); e != 0 {
+		return e
+	}
+	old, _, e := k.FDAt(t, fd)
+	k.HoldFile(f)
+	k.fdSet(t, uint32(fd), FDEntry{File: f, Flags: flags})
+	if e == 0 {
+		k.flushDrop(c, old, c.ProcRef())
+	}
+	return 0
+}
+
+// SetFDFlags changes a descriptor's flags. EBADF.
+func (k *Kernel) SetFDFlags(t store.Ref[FDTable], fd int32, flags uint32) abi.Errno {
+	f, _, e := k.FDAt(t, fd)
+	if e != 0 {
+		return e
+	}
+	k.fdSet(t, uint32(fd), FDEntry{File: f, Flags: flags})
+	return 0
+}
+
+func (k *Kernel) flushDrop(c *Call, f store.Ref[File], p store.Ref[Proc]) {
+	k.Ops(f).Flush(c, f, p)
+	k.DropFile(c, f)
+}
+
+// CloseFD closes a descriptor of the caller. EBADF.
+func (c *Call) CloseFD(fd int32) abi.Errno {
+	t := c.Proc().FDs
+	f, _, e := c.K.FDAt(t, fd)
+	if e != 0 {
+		return e
+	}
+	c.K.fdClear(t, uint32(fd))
+	c.K.flushDrop(c, f, c.ProcRef())
+	return 0
+}
+
+func (k *Kernel) fdClear(t store.Ref[FDTable], fd uint32) {
+	k.fdSet(t, fd, FDEntry{})
+	if tab := k.FDs.Get(t); fd < tab.Next {
+		k.FDs.Mut(t).Next = fd
+	}
+}
+
+// DropFDTable gives up a process's reference to its table; the last closes all
+// descriptors. c may be nil.
+func (k *Kernel) DropFDTable(c *Call, t store.Ref[FDTable], p store.Ref[Proc]) {
+	tab := k.FDs.Mut(t)
+	if tab.Refs > 1 {
+		tab.Refs--
+		return
+	}
+	tab.Refs = 0
+	for fd := uint32(0); fd < k.FDs.Get(t).Cap; fd++ {
+		if f, _, e := k.FDAt(t, int32(fd)); e == 0 {
+			k.fdSet(t, fd, FDEntry{})
+			k.flushDrop(c, f, p)
+		}
+	}
+	tab = k.FDs.Get(t)
+	if tab.Cap > 0 {
+		k.Heap.FreeBlock(tab.Block)
+	}
+	k.FDs.Free(t)
+}
+
+// CloseOnExec closes the descriptors that are marked so.
+func (k *Kernel) CloseOnExec(c *Call, t store.Ref[FDTable], p store.Ref[Proc]) {
+	for fd := uint32(0); fd < k.FDs.Get(t).Cap; fd++ {
+		if f, flags, e := k.FDAt(t, int32(fd)); e == 0 && flags&FDCloexec != 0 {
+			k.fdClear(t, fd)
+			k.flushDrop(c, f, p)
+		}
+	}
+}
+
+// EachFD calls fn for every open descriptor in order.
+func (k *Kernel) EachFD(t store.Ref[FDTable], fn func(fd int32, f store.Ref[File], flags uint32) bool) {
+	for fd := uint32(0); fd < k.FDs.Get(t).Cap; fd++ {
+		if f, flags, e := k.FDAt(t, int32(fd)); e == 0 && !fn(int32(fd), f, flags) {
+			return
+		}
+	}
+}
+
+// File answers the caller's open file fd and its record. EBADF.
+func (c *Call) File(fd int32) (store.Ref[File], *File, abi.Errno) {
+	f, _, e := c.K.FDAt(c.Proc().FDs, fd)
+	if e != 0 {
+		return 0, nil, e
+	}
+	return f, c.K.Files.Get(f), 0
+}
+
+// maxChunk is the most that one step of a read or write moves.
+const maxChunk = 120 << 10
+
+// ReadFD reads up to n bytes from fd into the guest's memory at addr; off -1
+// uses the description's offset. The bytes go through the Out area; what does
+// not fit at once is moved in steps for files that do not wait.
+func (c *Call) ReadFD(fd int32, addr uint64, n uint64, off int64) (uint64, abi.Errno) {
+	return c.ReadV(fd, []IOVec{{addr, n}}, off)
+}
+
+// ReadV is ReadFD into several pieces of memory (readv, preadv).
+func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	if file.Access&AccessRead == 0 {
+		return 0, abi.EBADF
+	}
+	steps := file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileDev
+	k := c.K
+	k.HoldFile(f)
+	defer k.DropFile(c, f)
+	ops := k.ops[file.Kind]
+	var total uint64
+	var left uint64
+	for _, v := range iov {
+		left += v.Len
+	}
+	if left == 0 {
+		n, e := ops.Read(c, f, nil, off)
+		return uint64(n), e
+	}
+	if left > 0x7ffff000 {
+		left = 0x7ffff000
+	}
+	i, at := 0, uint64(0)
+	for left > 0 {
+		if total > 0 {
+			if !c.Flush() {
+				return total, 0
+			}
+			if k.Files.Get(f) == nil {
+				return total, 0
+			}
+		}
+		want := int(min(left, uint64(c.OutRoom()), maxChunk))
+		buf := c.OutBuf(want)
+		n, e := ops.Read(c, f, buf, off)
+		if n <= 0 {
+			if total > 0 {
+				return total, 0
+			}
+			return 0, e
+		}
+		// Scatter: the bytes lie in one run in Out.
+		base := (c.outUsed + 7) &^ 7
+		c.outUsed = base + uint32(n)
+		for rest := uint64(n); rest > 0; {
+			for at == iov[i].Len {
+				i, at = i+1, 0
+			}
+			m := min(rest, iov[i].Len-at)
+			if len(c.Acts) == abi.MaxActions && !c.flushKeep() {
+				return total, 0
+			}
+			c.Act(abi.ActCopyOut, 0, iov[i].Base+at, uint64(base)+abi.SlotOutOff, m)
+			base += uint32(m)
+			at += m
+			rest -= m
+		}
+		total += uint64(n)
+		left -= uint64(n)
+		if off >= 0 {
+			off += int64(n)
+		}
+		if !steps || n < want {
+			break
+		}
+	}
+	return total, 0
+}
+
+// flushKeep has the actions carried out but keeps the Out area as it is.
+func (c *Call) flushKeep() bool {
+	used := c.outUsed
+	ok := c.Flush()
+	c.outUsed = used
+	return ok
+}
+
+// WriteFD writes n bytes of guest memory at addr to fd; off -1 uses the
+// description's offset.
+func (c *Call) WriteFD(fd int32, addr, n uint64, off int64) (uint64, abi.Errno) {
+	return c.WriteV(fd, []IOVec{{addr, n}}, off)
+}
+
+// WriteV is WriteFD from several pieces of memory. What the library sent along
+// (abi.PreBuf on the buffer, abi.PreIov) is used first.
+//
+// Data of up to one chunk is handed to the file in one piece; more goes in
+// steps, each complete before the next, with the count in Thread.Progress for
+// a repetition after a crash.
+func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	if file.Access&AccessWrite == 0 {
+		return 0, abi.EBADF
+	}
+	k := c.K
+	k.HoldFile(f)
+	defer k.DropFile(c, f)
+	kind := file.Kind
+	ops := k.ops[kind]
+	var left uint64
+	for _, v := range iov {
+		left += v.Len
+	}
+	if left == 0 {
+		n, e := ops.Write(c, f, nil, off)
+		return uint64(n), e
+	}
+	if left > 0x7ffff000 {
+		left = 0x7ffff000
+	}
+	total := c.Thread().Progress
+	if total > left {
+		total = 0
+	}
+	left -= total
+	skip := total
+	if off >= 0 {
+		off += int64(total)
+	}
+	var pre []byte
+	if b, _, ok := c.Prefetched(1); ok && skip == 0 {
+		pre = b
+	}
+	i, at := 0, uint64(0)
+	for i < len(iov) && skip >= iov[i].Len-at {
+		skip -= iov[i].Len - at
+		i, at = i+1, 0
+	}
+	at += skip
+	for left > 0 {
+		var data []byte
+		if len(pre) > 0 {
+			data = pre[:min(uint64(len(pre)), left)]
+			pre = nil
+		} else {
+			c.InReset()
+			want := min(left, maxChunk-uint64(c.inUsed))
+			// Gather as much as the In area takes.
+			start := -1
+			var got uint64
+			for j, a := i, at; got < want && j < len(iov); {
+				m := min(want-got, iov[j].Len-a)
+				if m > 0 {
+					// Keep the pieces adjacent: reserve without alignment gaps.
+					if start < 0 {
+						o, ok := c.inAlloc(int(want))
+						if !ok {
+							return total, abi.ENOMEM
+						}
+						start = int(o)
+					}
+					n, e := c.copyInAt(iov[j].Base+a, int(m), uint32(start)+uint32(got))
+					got += uint64(n)
+					if e != 0 || uint64(n) < m {
+						if got == 0 && total == 0 {
+							if e == 0 {
+								e = abi.EFAULT
+							}
+							return 0, e
+						}
+						want = got
+						left = got
+						break
+					}
+				}
+				j, a = j+1, 0
+			}
+			if got == 0 {
+				break
+			}
+			data = c.Chan.In()[start : uint64(start)+got]
+		}
+		n, e := ops.Write(c, f, data, off)
+		if n > 0 {
+			total += uint64(n)
+			left -= uint64(n)
+			for adv := uint64(n); adv > 0; {
+				m := min(adv, iov[i].Len-at)
+				adv -= m
+				at += m
+				if at == iov[i].Len {
+					i, at = i+1, 0
+				}
+				if i == len(iov) {
+					break
+				}
+			}
+			if off >= 0 {
+				off += int64(n)
+			}
+		}
+		if e != 0 {
+			if total > 0 {
+				return total, 0
+			}
+			return 0, e
+		}
+		if n < len(data) {
+			break
+		}
+		if left > 0 {
+			c.MutThread().Progress = total
+		}
+	}
+	return total, 0
+}

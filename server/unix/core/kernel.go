@@ -1,0 +1,219 @@
+// Package core is the unix server without its ports: processes, threads,
+// credentials, descriptors, files, pipes, sockets, ttys, signals and the rules
+// between them, in POSIX terms and with no system's call numbers, layouts or
+// flags. Personalities (personality/...) decode a guest's call and use it.
+//
+// # State of record
+//
+// Every fact that must survive the server is in tables of a store.Heap (see
+// records.go) and is changed inside its transaction. What hangs on a Kernel
+// beside it (maps, wait queues, caches, sleeping goroutines) is derived and is
+// rebuilt by Recover. A rule follows: never keep a fact only in a Go variable
+// across a point where the lock is given up (Call.Sleep, Call.Unlocked and
+// everything that calls them).
+//
+// # Locks
+//
+// One lock, Kernel.mu, guards everything; whoever holds it is inside a
+// transaction. Enter takes both, Leave commits and gives both up. Call.Sleep
+// and Call.Unlocked leave and enter again: what was read before must be read
+// again afterwards. There is no other lock to order.
+//
+// # How a call runs
+//
+// A call is decoded (all copies in from the guest, which may give up the lock)
+// before it changes anything. Then it runs; when it has to wait it calls
+// Sleep, and tries again when woken. If the server dies, the next incarnation
+// runs the call again from the start: so what a call has committed before it
+// sleeps must be either harmless to repeat or noted as progress in its
+// thread's record (Thread.Progress, Thread.Deadline).
+package core
+
+import (
+	"sync"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Host is what the unix server asks of the nucleus. Methods are called with
+// the lock held unless they say otherwise and must not call back.
+type Host interface {
+	// NewTask makes a task: a fresh one (parent 0) that sends abi.KindStart on
+	// slot 0, or the fork of parent, whose library finds the child's channel
+	// under tag. Called WITHOUT the lock (it waits for the nucleus).
+	NewTask(parent TaskID, tag uint64) (TaskID, abi.Errno)
+	// Terminate ends a task at once. Unknown and dead tasks are ignored.
+	Terminate(t TaskID)
+	// Kick makes the thread with this host id, when it runs guest code or
+	// waits in a local call, send abi.KindPoll. Not waited for.
+	Kick(t TaskID, hostTID uint64)
+	// Grant lets a task map object: it arrives at the library under tag.
+	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)
+	// DropObject gives back a name got by fs.Map or NewObject.
+	DropObject(object ObjectName)
+	// NewObject makes an anonymous memory object of size bytes with a durable
+	// label and answers its name and a host descriptor. Called WITHOUT the lock.
+	NewObject(size uint64, label string) (ObjectName, int, abi.Errno)
+	// Maps answers the host's map of the task's address space
+	// (/proc/PID/maps text). Called WITHOUT the lock.
+	Maps(t TaskID) ([]byte, abi.Errno)
+	// Memory reads a task's memory. Called WITHOUT the lock.
+	Memory(t TaskID, addr uint64, n int) ([]byte, abi.Errno)
+	// Usage answers resident bytes, user and system time in ns. WITHOUT the lock.
+	Usage(t TaskID) (rss, user, sys uint64, err abi.Errno)
+	// Log writes one line to the machine's log.
+	Log(line string)
+	// Halt ends the machine: the first process is gone. status is its wait status.
+	Halt(status uint32)
+}
+
+// TaskID names a guest task at the Host: the binding's id, unique for the life
+// of the machine.
+type TaskID uint64
+
+// ObjectName names a memory object at the Host.
+type ObjectName uint32
+
+// Clock is the machine's time. Monotonic and real time in nanoseconds.
+type Clock interface {
+	Mono() int64
+	Real() int64
+	// After calls fn (without the lock) at monotonic time t or soon after;
+	// the answer cancels it (it may still run once).
+	After(t int64, fn func()) (cancel func())
+}
+
+// Kernel is the state of one unix server.
+type Kernel struct {
+	mu sync.Mutex
+
+	// Heap and the tables in it: the state of record.
+	Heap *store.Heap
+	Tables
+
+	Host  Host
+	Clock Clock
+	// Config is what the machine was started with; constant.
+	Config Config
+
+	// handOver gives the role of polling the bindings to another goroutine;
+	// set by the serve loop.
+	HandOver func()
+
+	personalities []Personality
+
+	// Derived: rebuilt by Recover.
+	byPid   map[int32]store.Ref[Proc]
+	byTid   map[int32]store.Ref[Thread]
+	tasks   map[TaskID]*task
+	threads map[store.Ref[Thread]]*threadRT
+	procs   map[store.Ref[Proc]]*procRT
+	files   map[store.Ref[File]]*fileRT
+	ops     [NumFileKinds]FileOps
+
+	vfs  vfsState  // vfs.go and its neighbours
+	io   ioState   // pipes, sockets, epoll, timers on descriptors
+	tty  ttyState  // terminals
+	proc procState // process groups, timers, signals
+}
+
+// Config is what a machine is started with.
+type Config struct {
+	Hostname string
+	// MemoryLimit and PidsLimit bound the machine; 0 means no bound.
+	MemoryLimit uint64
+	PidsLimit   uint32
+	// CPUs is how many processors guests are told of.
+	CPUs int
+	// Trace asks for a line for each call through Tracer.
+	Trace bool
+}
+
+// task is the derived part of a guest task: which thread speaks on which slot.
+type task struct {
+	id    TaskID
+	proc  store.Ref[Proc]
+	slots map[uint32]store.Ref[Thread]
+	dead  bool
+}
+
+// Personality gives one operating system's calls their meaning.
+type Personality interface {
+	// Name is the system's name ("linux").
+	Name() string
+	// Descriptors is the table that the library is given (abi.CallDesc, by
+	// number), and Index its number in abi.TaskTable.
+	Descriptors() []abi.CallDesc
+	Index() uint32
+	// Call serves one abi.KindTrap with the lock held. It ends by storing the
+	// result in c (Ret or Fail, or actions with ReplyKeepRegs).
+	Call(c *Call)
+	// Start answers abi.KindStart: the actions that build the image that the
+	// process's record asks for (Proc.Exec...).
+	Start(c *Call) abi.Errno
+	// Probe says whether head (the first bytes of a file, at most 4096) is of
+	// this system's kind, and Check whether it can be loaded (ENOEXEC...).
+	Probe(head []byte) bool
+	// Deliver stores the actions that enter the handler act for sig with the
+	// interrupted state regs, to which the thread returns afterwards; restart
+	// tells what regs mean when a call was cut (see signal.go).
+	Deliver(c *Call, sig *SigInfo, act *SigAction, regs *abi.Regs) abi.Errno
+	// Fault turns a host exception (abi.KindFault) into a signal.
+	Fault(c *Call) SigInfo
+	// TraceCall renders a finished call in the system's own terms.
+	TraceCall(c *Call, result uint64, err abi.Errno) string
+}
+
+// NewKernel makes a kernel over a heap: a fresh one (format is true: the first
+// incarnation) or what an earlier incarnation left. Register personalities and
+// file kinds first, then call Boot or Recover.
+func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
+	k := &Kernel{
+		Heap: h, Host: host, Clock: clock, Config: cfg,
+		byPid:   map[int32]store.Ref[Proc]{},
+		byTid:   map[int32]store.Ref[Thread]{},
+		tasks:   map[TaskID]*task{},
+		threads: map[store.Ref[Thread]]*threadRT{},
+		procs:   map[store.Ref[Proc]]*procRT{},
+		files:   map[store.Ref[File]]*fileRT{},
+	}
+	k.HandOver = func() {}
+	k.Tables = newTables(h)
+	k.initVFS()
+	k.initIO()
+	k.initTTY()
+	k.initProc()
+	return k
+}
+
+// AddPersonality makes a system's programs known; all before Boot or Recover.
+func (k *Kernel) AddPersonality(p Personality) { k.personalities = append(k.personalities, p) }
+
+// Personality answers the personality with this index.
+func (k *Kernel) Personality(index uint32) Personality {
+	for _, p := range k.personalities {
+		if p.Index() == index {
+			return p
+		}
+	}
+	return nil
+}
+
+// Enter takes the lock and begins a transaction.
+func (k *Kernel) Enter() {
+	k.mu.Lock()
+	k.Heap.Begin()
+}
+
+// Leave commits the transaction and gives up the lock.
+func (k *Kernel) Leave() {
+	k.Heap.Commit()
+	k.mu.Unlock()
+}
+
+// Globals answers the one Globals record, to read.
+func (k *Kernel) Globals() *Globals { return k.Tables.Global.Get(1) }
+
+// MutGlobals answers it to change.
+func (k *Kernel) MutGlobals() *Globals { return k.Tables.Global.Mut(1) }

@@ -1,0 +1,153 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// threadRT is the derived part of a thread.
+type threadRT struct {
+	// sleeping is the call of this thread that sleeps, nil if none.
+	sleeping *sleeper
+	// gone: the thread is to end (its process exits or its task died): calls
+	// unwind, nobody is answered.
+	gone bool
+	// inServer: the thread waits for an answer of ours; no kick is needed to
+	// reach it.
+	inServer bool
+	// held is the call whose reply waits because the process is stopped.
+	held *Call
+	// kicked: a kick is on its way that has not shown up as a KindPoll.
+	kicked bool
+	threadRTExtra
+}
+
+func (k *Kernel) threadRT(t store.Ref[Thread]) *threadRT {
+	rt := k.threads[t]
+	if rt == nil {
+		rt = &threadRT{}
+		k.threads[t] = rt
+	}
+	return rt
+}
+
+func (k *Kernel) procRT(p store.Ref[Proc]) *procRT {
+	rt := k.procs[p]
+	if rt == nil {
+		rt = &procRT{}
+		k.procs[p] = rt
+	}
+	return rt
+}
+
+// addTask makes a task known.
+func (k *Kernel) addTask(id TaskID, p store.Ref[Proc]) *task {
+	t := &task{id: id, proc: p, slots: map[uint32]store.Ref[Thread]{}}
+	k.tasks[id] = t
+	return t
+}
+
+// bindSlot says which thread speaks on a slot.
+func (k *Kernel) bindSlot(id TaskID, slot uint32, t store.Ref[Thread]) {
+	if ts := k.tasks[id]; ts != nil {
+		if t == 0 {
+			delete(ts.slots, slot)
+		} else {
+			ts.slots[slot] = t
+		}
+	}
+}
+
+// Token makes the number by which a new task or thread will say who it is.
+func token(t store.Ref[Thread], gen uint32) uint64 { return uint64(gen)<<32 | uint64(t) }
+
+func (k *Kernel) byToken(v uint64) store.Ref[Thread] {
+	r := store.Ref[Thread](uint32(v))
+	th := k.Threads.Get(r)
+	if th == nil || th.Token != uint32(v>>32) {
+		return 0
+	}
+	return r
+}
+
+// Resolve finds the thread that a request comes from and prepares c for it;
+// false: the request is from nobody we know (the caller ends the task). With
+// the lock held.
+func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
+	ts := k.tasks[c.Task]
+	if ts == nil || ts.dead {
+		return false
+	}
+	t := ts.slots[c.Slot]
+	switch c.Kind {
+	case abi.KindFork, abi.KindThread:
+		if t == 0 || uint64(c.Args[0]) != token(t, k.Threads.Get(t).Token) {
+			return false
+		}
+	}
+	if t == 0 {
+		return false
+	}
+	c.T = t
+	th := k.Threads.Get(t)
+	if th.HostTID != hostTID {
+		k.Threads.Mut(t).HostTID = hostTID
+	}
+	if th.CurSeq != c.Seq {
+		m := k.Threads.Mut(t)
+		m.CurSeq = c.Seq
+		m.Progress, m.Deadline, m.Aux, m.FSSent = 0, 0, 0, 0
+		m.FSBase = m.FSSeq
+	} else {
+		// The same call again, after a crash: the same numbers to file servers.
+		k.Threads.Mut(t).FSSeq = th.FSBase
+	}
+	return true
+}
+
+// Serve runs one request to its reply. The lock is held on entry and on
+// return; in between it may have been given up. On return the reply, if there
+// is one (NoReply), is in c; the serve loop stores it in the slot, calls
+// Commit..., and publishes it.
+func (k *Kernel) Serve(c *Call) {
+	rt := k.threadRT(c.T)
+	rt.inServer = true
+	switch c.Kind {
+	case abi.KindTrap:
+		p := k.Personality(c.Proc().Personality)
+		p.Call(c)
+	case abi.KindStart:
+		p := k.Personality(c.Proc().Personality)
+		if e := p.Start(c); e != 0 {
+			k.Host.Log("start of " + c.procName() + ": " + e.Name())
+			k.killProcess(c.ProcRef(), 9)
+		}
+	case abi.KindFork, abi.KindThread:
+		k.firstCall(c)
+	case abi.KindFault:
+		p := k.Personality(c.Proc().Personality)
+		info := p.Fault(c)
+		k.forceSignal(c.T, &info)
+		c.Flags |= abi.ReplyKeepRegs
+	case abi.KindPoll:
+		rt.kicked = false
+		k.pollCall(c)
+	default:
+		// A library never sends this: a guest that forges it is told nothing.
+		c.Fail(abi.ENOSYS)
+	}
+	k.finish(c)
+}
+
+// procName is what to call the process in a log line.
+func (c *Call) procName() string {
+	p := c.Proc()
+	if p == nil {
+		return "?"
+	}
+	n := 0
+	for n < len(p.Comm) && p.Comm[n] != 0 {
+		n++
+	}
+	return string(p.Comm[:n])
+}
