@@ -20,7 +20,7 @@ TIMEOUT ?= 8m
 # Packages that also run under the race detector: those whose tests neither
 # carry the freestanding library (instrumented code cannot run in a guest) nor
 # start a machine.
-RACE = ./nucleus/... ./machine/sim/... ./ipc/... ./idl/... ./server/... ./control/... ./cmd/...
+RACE = $(addsuffix /...,$(wildcard ./nucleus ./machine/sim ./ipc ./idl ./server ./cmd))
 
 # Every Go file that gofmt is asked about.
 GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')
@@ -40,8 +40,7 @@ test: deps build ## run all tests, then those that can under the race detector
 
 race: ## run the tests of the packages that can under the race detector
 	@if command -v "$${CC:-gcc}" >/dev/null; then \
-	  pkgs=$$($(GO) list -e $(RACE) 2>/dev/null || true); \
-	  if [ -z "$$pkgs" ]; then echo "race: no packages"; else CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) $$pkgs; fi; \
+	  CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) $(RACE); \
 	else echo "race: skipped: no C compiler, which the race detector needs"; fi
 
 check: fmt vet staticcheck policy freestanding fresh clean-tree ## all of CI but the tests
@@ -61,8 +60,7 @@ policy: ## who may import what, unsafe, the nucleus's budget (test/policy_test.g
 	$(GO) test -count=1 -timeout 2m -run '^TestPolicy' ./test
 
 freestanding: build ## the emulation library leaves its package nowhere (disassembly)
-	@pkgs=$$($(GO) list -e ./emul/... ./test/trap/... 2>/dev/null || true); \
-	if [ -z "$$pkgs" ]; then echo "freestanding: no library yet"; else $(GO) test -count=1 -timeout 4m -run Freestanding $$pkgs; fi
+	$(GO) test -count=1 -timeout 4m -run Freestanding $(addsuffix /...,$(wildcard ./emul ./test/trap))
 
 generate: ## write all generated files anew
 	$(GO) generate ./...
@@ -76,7 +74,7 @@ clean-tree: ## fail on changes that are not committed
 	@if [ -n "$$(git status --porcelain)" ]; then echo "the tree is not clean:"; git status --short; exit 1; fi
 
 bench: build ## print the benchmarks' table
-	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x ./bench/... ./store/... ./ipc/... ./confine/...
+	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./bench ./store ./ipc ./confine))
 
 check-long: build ## the long tests: random kills, soak, foreign suites
 	HYTHE_LONG=1 $(GO) test -count=1 -timeout 6h ./...

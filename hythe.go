@@ -1,0 +1,535 @@
+// Package hythe embeds a machine in a Go program: a machine runs unmodified
+// programs of several operating systems, isolated from the host, without root
+// and without a virtual machine.
+//
+// Its shape is that of os/exec:
+//
+//	m, err := hythe.New(ctx, hythe.Config{ReadOnly: true})
+//	if err != nil { ... }
+//	defer m.Close()
+//	out := new(bytes.Buffer)
+//	err = m.Run(ctx, &hythe.Cmd{Path: "/bin/echo", Args: []string{"echo", "hello"}, Stdout: out})
+//
+// A program that embeds a machine is also the executable of the machine's
+// servers: they are started by running it again with special arguments. So
+// call [Main] first thing in main; it returns at once in the program proper and
+// never in a server.
+//
+// Errors: a program that ran and failed is an [*ExitError]; one that could not
+// be started is a [*StartError]; everything else is a failure of Hythe or the
+// host. [ExitCode] turns any of them into the status that a shell expects.
+package hythe
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says what a machine is made of. The zero value is a machine that sees
+// the host's root directory, with all changes kept in memory, and no limits of
+// its own.
+type Config struct {
+	// ID names the machine to `hythe ps` and its like: 1 to 64 letters, digits,
+	// dots, hyphens and underscores. Empty: a random one.
+	ID string
+	// Root is the host directory that guests see as /. It is only read;
+	// changes are kept in memory. Empty: the host's own root.
+	Root string
+	// ReadOnly makes the root refuse changes (EROFS) instead of keeping them in
+	// memory. Mounts are not affected.
+	ReadOnly bool
+	// Mounts are host directories or files that guests see below the root, in
+	// the order in which they are mounted.
+	Mounts []Mount
+	// Hostname is what uname shows; empty: the machine's ID.
+	Hostname string
+	// Memory limits the bytes of memory that guests may use together; 0: no limit.
+	Memory int64
+	// Pids limits the number of guest processes and threads; 0: no limit.
+	Pids int
+	// Trace, when set, receives one line for each system call of a guest. It is
+	// written to from one goroutine at a time.
+	Trace io.Writer
+	// Log, when set, receives one line for each event that the user of the
+	// machine should know of: a server that died and was started again, a
+	// feature that the host lacks and what follows. It is called from one
+	// goroutine at a time and must not block for long.
+	Log func(line string)
+	// Insecure lets the machine start with less isolation where the host lacks
+	// something. Without it New fails instead.
+	Insecure bool
+}
+
+// Mount is a host directory or file that guests see at Target.
+type Mount struct {
+	Source   string // absolute path on the host
+	Target   string // absolute path in the machine; made if it is missing
+	ReadOnly bool
+}
+
+// User is whom a program runs as. The numbers are the machine's own: no
+// authority on the host goes with them.
+type User struct {
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+}
+
+// Cmd is a program to be run. It is not changed and may be used again once
+// [Machine.Start] has returned.
+type Cmd struct {
+	// Path is the program in the machine. Without a slash it is looked for
+	// along PATH of Env.
+	Path string
+	// Args is argv, its first element the program's name; empty: just Path.
+	Args []string
+	// Env is the environment, each "key=value"; the last one of a key counts.
+	// Nil: DefaultEnv.
+	Env []string
+	// Dir is the working directory in the machine; empty: "/".
+	Dir string
+	// User is whom it runs as; the zero value is root in the machine.
+	User User
+	// Stdin, Stdout and Stderr are the standard descriptors. Nil is the null
+	// device. An *os.File is served directly; anything else is copied through a
+	// pipe, and Wait waits until the copying has ended. With TTY set, Stdin and
+	// Stdout must be the same kind of thing: the terminal or a connection to it.
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// TTY gives the program a controlling terminal that stands for Stdin and
+	// Stdout (and Stderr). If Stdin is a terminal of the host, it is in raw mode
+	// while the program runs and its size is the guest's.
+	TTY bool
+}
+
+// DefaultEnv is the environment of a Cmd that sets none.
+func DefaultEnv() []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+	}
+}
+
+// ExitError is the end of a program that did not end with status 0.
+type ExitError struct {
+	Code   int // exit status, when Signal is 0
+	Signal int // the signal that ended it (Linux's numbers), or 0
+	Core   bool
+}
+
+func (e *ExitError) Error() string {
+	if e.Signal != 0 {
+		s := fmt.Sprintf("signal %d", e.Signal)
+		if e.Core {
+			s += " (core dumped)"
+		}
+		return s
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// StartError says that a program could not be started.
+type StartError struct {
+	Path string
+	Err  error // wraps fs.ErrNotExist, fs.ErrPermission or ErrFormat where that is the reason
+}
+
+func (e *StartError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap answers the reason.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// The sentinel errors of this package.
+var (
+	// ErrFormat: the file is no program that a personality knows.
+	ErrFormat = errors.New("no program of a known format")
+	// ErrClosed: the machine has ended.
+	ErrClosed = errors.New("the machine has ended")
+	// ErrNoProcess: there is no such process in the machine.
+	ErrNoProcess = errors.New("no such process")
+	// ErrNoService: there is no such server in the machine.
+	ErrNoService = errors.New("no such server")
+)
+
+// Exit codes that Hythe itself gives, as docker run does.
+const (
+	ExitHythe         = 125 // Hythe or its use failed
+	ExitNotExecutable = 126
+	ExitNotFound      = 127
+	ExitSignal        = 128 // plus the number of the signal that ended the program
+)
+
+// ExitCode answers the status with which a command that ran a program should
+// end itself: the program's own, 128 + n for one that signal n ended, 126 and
+// 127 for one that could not be executed or found, 125 for other failures.
+func ExitCode(err error) int {
+	var exit *ExitError
+	var start *StartError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		if exit.Signal != 0 {
+			return ExitSignal + exit.Signal
+		}
+		return exit.Code
+	case errors.As(err, &start):
+		if errors.Is(err, fs.ErrNotExist) {
+			return ExitNotFound
+		}
+		return ExitNotExecutable
+	}
+	return ExitHythe
+}
+
+// ProcessInfo is a guest process as `hythe ps` shows it.
+type ProcessInfo struct {
+	PID         int           `json:"pid"`
+	PPID        int           `json:"ppid"`
+	UID         uint32        `json:"uid"`
+	State       string        `json:"state"` // one letter, as ps(1): R, S, T, Z
+	Threads     int           `json:"threads"`
+	Personality string        `json:"personality"`
+	Resident    int64         `json:"resident"` // bytes
+	CPU         time.Duration `json:"cpu_ns"`
+	Started     time.Time     `json:"started"`
+	Args        []string      `json:"args"`
+}
+
+// ServiceInfo is a server of the machine as `hythe services` shows it.
+type ServiceInfo struct {
+	Name        string        `json:"name"`
+	State       string        `json:"state"`    // starting, running, stopped, backing off
+	HostPID     int           `json:"host_pid"` // 0 while it does not run
+	Incarnation int           `json:"incarnation"`
+	Restarts    int           `json:"restarts"`
+	LastDeath   string        `json:"last_death,omitempty"`
+	Resident    int64         `json:"resident"` // bytes
+	CPU         time.Duration `json:"cpu_ns"`
+	Started     time.Time     `json:"started"`
+}
+
+// PortInfo is a port of the nucleus as `hythe ports` shows it.
+type PortInfo struct {
+	Receiver string `json:"receiver"` // the task that holds the receive right
+	Name     uint32 `json:"name"`     // the receiver's name for it
+	Label    string `json:"label"`
+	Queued   int    `json:"queued"`
+	Limit    int    `json:"limit"`
+	Senders  int    `json:"senders"` // send rights that exist
+}
+
+// CallInfo counts a system call of a personality, as `hythe trace` shows it.
+type CallInfo struct {
+	Personality string `json:"personality"`
+	Name        string `json:"name"`
+	Nr          int    `json:"nr"`
+	Count       uint64 `json:"count"`
+	// Unserved: the personality does not know the call and answered as its
+	// system does for numbers that do not exist.
+	Unserved bool `json:"unserved,omitempty"`
+}
+
+// engine is the wiring of one machine: nucleus, servers and guests. It is
+// written in machine.go; what is around it (checks, copying, waiting) is here.
+// Its methods may be called from any goroutine.
+type engine interface {
+	// start starts a program whose fields are checked and complete. stdio are
+	// three open files; the engine keeps them (or duplicates of them) only as
+	// long as the program may use them, and the caller closes its own.
+	start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error)
+	processes(ctx context.Context) ([]ProcessInfo, error)
+	services(ctx context.Context) ([]ServiceInfo, error)
+	ports(ctx context.Context) ([]PortInfo, error)
+	calls(ctx context.Context) ([]CallInfo, error)
+	// kill answers an error that wraps ErrNoProcess if there is no such process.
+	kill(ctx context.Context, pid, sig int) error
+	// restart kills the server; its next incarnation takes over. It returns
+	// when that one serves. An error wraps ErrNoService if there is none.
+	restart(ctx context.Context, name string) error
+	// close ends all guests and servers and returns when nothing is left.
+	close() error
+}
+
+// process is a started program, as the engine gives it.
+type process interface {
+	pid() int
+	signal(sig int) error
+	// wait blocks until the program has ended and answers nil or an *ExitError,
+	// or another error if the machine ended first. It is called once.
+	wait() error
+}
+
+// Machine is a running machine. Its methods may be called from any goroutine.
+type Machine struct {
+	id  string
+	eng engine
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New starts a machine: nucleus, servers, and no guest yet. The context bounds
+// the start only. The machine runs until Close; if the calling process dies, the
+// host ends all of it.
+//
+// Errors: a configuration that is wrong, a host that lacks what isolation needs
+// (and Insecure is not set), or a host that failed.
+func New(ctx context.Context, c Config) (*Machine, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	eng, err := newEngine(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
+	return &Machine{id: c.ID, eng: eng}, nil
+}
+
+// complete checks the configuration and fills in what was left out.
+func (c *Config) complete() error {
+	if c.ID == "" {
+		var b [4]byte
+		rand.Read(b[:]) // never fails
+		c.ID = hex.EncodeToString(b[:])
+	}
+	if !validID(c.ID) {
+		return fmt.Errorf("machine id %q: want 1 to 64 letters, digits, dots, hyphens or underscores", c.ID)
+	}
+	if c.Root == "" {
+		c.Root = "/"
+	}
+	if !path.IsAbs(c.Root) {
+		return fmt.Errorf("root %q: not an absolute path", c.Root)
+	}
+	if fi, err := os.Stat(c.Root); err != nil {
+		return fmt.Errorf("root: %w", err)
+	} else if !fi.IsDir() {
+		return fmt.Errorf("root %q: not a directory", c.Root)
+	}
+	for _, m := range c.Mounts {
+		if !path.IsAbs(m.Source) || !path.IsAbs(m.Target) {
+			return fmt.Errorf("mount %s:%s: both must be absolute paths", m.Source, m.Target)
+		}
+		if path.Clean(m.Target) == "/" {
+			return fmt.Errorf("mount %s:%s: the root is set by Root", m.Source, m.Target)
+		}
+		if strings.ContainsRune(m.Source+m.Target, 0) {
+			return fmt.Errorf("mount %q: a path holds no zero byte", m.Target)
+		}
+		if _, err := os.Stat(m.Source); err != nil {
+			return fmt.Errorf("mount: %w", err)
+		}
+	}
+	if c.Hostname == "" {
+		c.Hostname = c.ID
+	}
+	// HOST_NAME_MAX of Linux (limits.h).
+	if len(c.Hostname) > 64 || strings.ContainsAny(c.Hostname, "\x00\n/ ") {
+		return fmt.Errorf("hostname %q: want at most 64 bytes, no spaces or slashes", c.Hostname)
+	}
+	if c.Memory < 0 {
+		return fmt.Errorf("memory limit %d: negative", c.Memory)
+	}
+	if c.Pids < 0 {
+		return fmt.Errorf("process limit %d: negative", c.Pids)
+	}
+	return nil
+}
+
+func validID(s string) bool {
+	if len(s) == 0 || len(s) > 64 || s == "." || s == ".." {
+		return false
+	}
+	for _, r := range s {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '-', r == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ID answers the machine's name.
+func (m *Machine) ID() string { return m.id }
+
+// Processes answers all guest processes, in the order of their numbers.
+func (m *Machine) Processes(ctx context.Context) ([]ProcessInfo, error) { return m.eng.processes(ctx) }
+
+// Services answers all servers, in the order of their names.
+func (m *Machine) Services(ctx context.Context) ([]ServiceInfo, error) { return m.eng.services(ctx) }
+
+// Ports answers all ports that the nucleus knows.
+func (m *Machine) Ports(ctx context.Context) ([]PortInfo, error) { return m.eng.ports(ctx) }
+
+// Calls answers how often each system call was made since the machine started.
+func (m *Machine) Calls(ctx context.Context) ([]CallInfo, error) { return m.eng.calls(ctx) }
+
+// Kill sends a signal (Linux's numbers) to a guest process; sig 0 only asks
+// whether it exists. The error wraps ErrNoProcess if it does not.
+func (m *Machine) Kill(ctx context.Context, pid, sig int) error {
+	if pid <= 0 {
+		return fmt.Errorf("process %d: %w", pid, ErrNoProcess)
+	}
+	if sig < 0 || sig > maxSignal {
+		return fmt.Errorf("signal %d: no such signal", sig)
+	}
+	return m.eng.kill(ctx, pid, sig)
+}
+
+// maxSignal is Linux's highest signal number (_NSIG).
+const maxSignal = 64
+
+// Restart kills a server and returns when its next incarnation serves. Guests
+// notice a delay and nothing else.
+func (m *Machine) Restart(ctx context.Context, server string) error {
+	return m.eng.restart(ctx, server)
+}
+
+// Close ends all guests and servers and returns when nothing is left of the
+// machine on the host. It may be called more than once.
+func (m *Machine) Close() error {
+	m.closeOnce.Do(func() { m.closeErr = m.eng.close() })
+	return m.closeErr
+}
+
+// Run starts a program and waits for its end: Start, then Wait. When the
+// context ends first, the program is killed and the context's error is answered.
+func (m *Machine) Run(ctx context.Context, c *Cmd) error {
+	p, err := m.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { p.Signal(9) })
+	err = p.Wait()
+	if !stop() && err != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Start starts a program. The context bounds the start only. The error is a
+// *StartError if the program could not be found or executed.
+func (m *Machine) Start(ctx context.Context, c *Cmd) (*Process, error) {
+	cc, err := c.complete()
+	if err != nil {
+		return nil, err
+	}
+	io3 := newStdio()
+	files, err := io3.open(cc)
+	if err != nil {
+		io3.abandon()
+		return nil, err
+	}
+	p, err := m.eng.start(ctx, cc, files)
+	if err != nil {
+		io3.abandon()
+		return nil, err
+	}
+	io3.started()
+	return &Process{p: p, io: io3, done: make(chan struct{})}, nil
+}
+
+// complete checks a command and answers a copy with what was left out.
+func (c *Cmd) complete() (*Cmd, error) {
+	cc := *c
+	if cc.Path == "" {
+		return nil, errors.New("no program given")
+	}
+	if len(cc.Args) == 0 {
+		cc.Args = []string{cc.Path}
+	}
+	if cc.Env == nil {
+		cc.Env = DefaultEnv()
+	}
+	if cc.Dir == "" {
+		cc.Dir = "/"
+	}
+	if !path.IsAbs(cc.Dir) {
+		return nil, fmt.Errorf("working directory %q: not an absolute path", cc.Dir)
+	}
+	env, err := cleanEnv(cc.Env)
+	if err != nil {
+		return nil, err
+	}
+	cc.Env = env
+	for _, s := range append([]string{cc.Path, cc.Dir}, cc.Args...) {
+		if strings.IndexByte(s, 0) >= 0 {
+			return nil, fmt.Errorf("%q: a zero byte in a path or an argument", s)
+		}
+	}
+	return &cc, nil
+}
+
+// cleanEnv keeps the last setting of each key, in the place of its first.
+func cleanEnv(env []string) ([]string, error) {
+	at := make(map[string]int, len(env))
+	out := make([]string, 0, len(env))
+	for _, kv := range env {
+		k, _, ok := strings.Cut(kv, "=")
+		if !ok || k == "" || strings.IndexByte(kv, 0) >= 0 {
+			return nil, fmt.Errorf("environment %q: want key=value", kv)
+		}
+		if i, ok := at[k]; ok {
+			out[i] = kv
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, kv)
+	}
+	return out, nil
+}
+
+// Process is a started program. Its methods may be called from any goroutine.
+type Process struct {
+	p  process
+	io *stdio
+
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+// PID answers the program's process number in the machine.
+func (p *Process) PID() int { return p.p.pid() }
+
+// Signal sends a signal (Linux's numbers) to the program. The error wraps
+// ErrNoProcess once it has ended.
+func (p *Process) Signal(sig int) error {
+	if sig < 0 || sig > maxSignal {
+		return fmt.Errorf("signal %d: no such signal", sig)
+	}
+	return p.p.signal(sig)
+}
+
+// Wait blocks until the program has ended and its output is written, and
+// answers nil for status 0, an *ExitError for any other end, and another error if
+// the machine ended or output could not be written. It may be called more than
+// once.
+func (p *Process) Wait() error {
+	p.once.Do(func() {
+		err := p.p.wait()
+		if e := p.io.finish(); err == nil {
+			err = e
+		}
+		p.err = err
+		close(p.done)
+	})
+	<-p.done
+	return p.err
+}

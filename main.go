@@ -1,0 +1,45 @@
+package hythe
+
+import (
+	"fmt"
+	"os"
+	"slices"
+)
+
+// serverMain is what a server process runs: descriptor 3 is its control channel
+// to the nucleus. It returns nil when it was told to stop.
+type serverMain struct {
+	name string
+	main func() error
+}
+
+// Main runs a server of a machine if this process was started as one (its
+// arguments are "server NAME"), and then ends the process; otherwise it returns.
+// A program that embeds a machine calls it first thing in main: flags that it
+// parses and connections that it opens before are time that each server pays.
+//
+// Exit status of a server: 0 when it was told to stop, 1 when it failed, 2 when
+// there is no server of that name.
+func Main() {
+	if len(os.Args) < 2 || os.Args[1] != "server" {
+		return
+	}
+	os.Exit(serve(os.Args[2:], serverMains()))
+}
+
+func serve(args []string, mains []serverMain) int {
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "hythe: server: want one name")
+		return 2
+	}
+	i := slices.IndexFunc(mains, func(s serverMain) bool { return s.name == args[0] })
+	if i < 0 {
+		fmt.Fprintf(os.Stderr, "hythe: server %q: there is none of that name\n", args[0])
+		return 2
+	}
+	if err := mains[i].main(); err != nil {
+		fmt.Fprintf(os.Stderr, "hythe: server %s: %v\n", args[0], err)
+		return 1
+	}
+	return 0
+}
