@@ -1,0 +1,102 @@
+// Package unix is the control protocol between the supervisor and the unix
+// server: starting programs, signals, lists. Each request is a message to the
+// unix server's control port (abi.MsgHeader.ID is one of Msg...) whose bytes
+// are the JSON of the request struct; the answer goes to its reply right, JSON
+// of the reply struct.
+package unix
+
+import "encoding/json"
+
+// Message numbers.
+const (
+	MsgStart     = 1 // Start -> Started
+	MsgWait      = 2 // Wait -> Waited, when the program has ended
+	MsgKill      = 3 // Kill -> Done
+	MsgProcesses = 4 // nothing -> Processes
+	MsgCalls     = 5 // nothing -> Calls
+)
+
+// Start asks for a program.
+type Start struct {
+	// Path is looked for along PATH of Env when it has no slash.
+	Path   string
+	Args   []string
+	Env    []string
+	Dir    string
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+	// Session is the console session (idl/console) that its streams are.
+	Session uint32
+	TTY     bool
+	// Streams tell what the host's descriptors are, for fstat: st_mode's type
+	// bits, size of the terminal.
+	StreamModes [3]uint32
+	Rows, Cols  uint16
+	// Init: it is the machine's first process.
+	Init bool
+	// Seq makes a repeated request start one program only.
+	Seq uint64
+}
+
+// Started is the answer: a pid, or an errno (neutral number) and what it means.
+type Started struct {
+	PID   int
+	Errno uint32
+}
+
+// Wait asks for the end of a program.
+type Wait struct{ PID int }
+
+// Waited is its wait status (code<<8, or signal, 0x80 core); Errno if there is
+// no such program.
+type Waited struct {
+	Status uint32
+	Errno  uint32
+}
+
+// Kill sends a signal; 0 asks whether there is such a process.
+type Kill struct{ PID, Sig int }
+
+// Done is an errno, 0 for success.
+type Done struct{ Errno uint32 }
+
+// Process is a row of Processes.
+type Process struct {
+	PID, PPID   int
+	UID         uint32
+	State       string
+	Threads     int
+	Personality string
+	Resident    int64
+	CPU         int64 // ns
+	StartedReal int64 // ns since 1970
+	Args        []string
+}
+
+// Processes is the list of all processes.
+type Processes struct{ List []Process }
+
+// CallCount is a row of Calls.
+type CallCount struct {
+	Personality string
+	Name        string
+	Nr          int
+	Count       uint64
+	Unserved    bool
+}
+
+// Calls is how often each call reached the server.
+type Calls struct{ List []CallCount }
+
+// Encode and Decode convert; the structs above always encode.
+func Encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// Decode fails on what is no JSON of the type.
+func Decode(b []byte, v any) error { return json.Unmarshal(b, v) }
