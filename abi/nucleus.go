@@ -112,6 +112,14 @@ const (
 	NotifySendOnce      = 4
 )
 
+// A notification asked for with a send-once right is a message whose ID is
+// MsgNotify plus the Notify number; its body is eight bytes (the dead name, or
+// the make-send count), and a port-destroyed one carries the receive right.
+// A2 of CallPortNotify = NameDead asks for EventDead on the task's own control
+// channel instead (not for port-destroyed). A3 is the least make-send count of
+// a no-senders notification.
+const MsgNotify = 64
+
 // Roles of the receiver of EventBinding.
 const (
 	RoleServer = 1

@@ -1,0 +1,159 @@
+// Package machine is what the nucleus needs of a host, said without a host: it
+// names no descriptor, no process id and no path. machine/linux is the real
+// one; machine/sim is deterministic and has a scripted clock and scripted
+// faults.
+//
+// Concurrency: every method may be called from any goroutine. A Sink is called
+// by the machine from its own goroutine, one call at a time for one channel,
+// and never from inside a call that the nucleus makes to the machine, so the
+// nucleus may hold its lock while it calls any method that is not marked as
+// slow.
+package machine
+
+// Handle is a counted reference to something of the host that can be handed to
+// a task: the storage of a memory object, a doorbell, the far end of a channel.
+type Handle interface {
+	// Retain adds a reference.
+	Retain()
+	// Release drops one; the last closes the thing on the host.
+	Release()
+}
+
+// Datagram is one unit on a task's control channel: an abi.CallHeader, inline
+// bytes, and handles that travel beside it.
+type Datagram struct {
+	Bytes   []byte
+	Handles []Handle
+}
+
+// Exit says how a context ended.
+type Exit struct {
+	// Code is the exit code; meaningless when Signal is not 0.
+	Code int
+	// Signal is the host's signal number, 0 if the process ended by itself
+	// or the host does not tell (guest tasks).
+	Signal int
+	// Reason is for the log: why the machine ended it, if it did.
+	Reason string
+}
+
+// Sink receives what happens on one channel.
+type Sink interface {
+	// Datagram hands over one datagram; the sink owns its bytes and handles.
+	Datagram(d Datagram)
+	// Exited is the last call: the other end is gone. All datagrams that it
+	// had sent have been handed over.
+	Exited(e Exit)
+}
+
+// Info is the use of the host by a context.
+type Info struct {
+	Pid       uint64 // the host's number of the process, for people
+	Resident  uint64 // bytes
+	UserNS    uint64
+	SystemNS  uint64
+	Command   string
+	HasKernel bool // the figures are the host's own, not an estimate
+}
+
+// Context is one host process as the nucleus holds it: a channel to it and
+// power over it.
+type Context interface {
+	// Post sends a datagram. It never blocks: what the host does not take is
+	// queued. A full queue returns false and sends nothing; the nucleus then
+	// refuses the call (guest) or ends the server (its estate keeps all).
+	// The context retains the handles as long as it needs them.
+	Post(d Datagram) bool
+	// Kill ends the process; Sink.Exited follows. Killing twice is harmless.
+	Kill(reason string)
+	// Kick interrupts one flow of control of the process, by the id that it
+	// has inside its machine. False: there is none with this id.
+	Kick(thread uint64) bool
+	// Info, Maps and ReadMemory are slow (they ask the host); false or an
+	// empty answer when the process is gone.
+	Info() (Info, bool)
+	Maps() []byte
+	// ReadMemory copies len(p) bytes at addr and returns how many it could.
+	ReadMemory(addr uint64, p []byte) int
+	// Close is told when the nucleus has seen Exited or gives the channel up.
+	Close()
+}
+
+// Isolation says from which of the host's name spaces a server is cut off.
+type Isolation uint32
+
+// Kinds of isolation.
+const (
+	IsolateUser  Isolation = 1 << iota // user ids and capabilities
+	IsolateMount                       // mounts
+	IsolateIPC
+	IsolateUTS
+	IsolateNet
+	IsolatePID
+)
+
+// IsolateDefault is right for a server that gets all it needs through its
+// channel.
+const IsolateDefault = IsolateUser | IsolateMount | IsolateIPC | IsolateUTS | IsolateNet | IsolatePID
+
+// ServerSpec says how the host process of a server is made.
+type ServerSpec struct {
+	// Name selects the server in the binary ("unix", "overlay").
+	Name string
+	// Args follow the name on its command line.
+	Args []string
+	// Files are given to it as descriptors 4, 5, ... in this order.
+	Files []Handle
+	// Isolation is what it is cut off from. A machine that cannot cut off
+	// something refuses, unless Lenient.
+	Isolation Isolation
+	// KeepUser leaves the server the invoking user's rights on host files.
+	KeepUser bool
+	// Lenient starts the server with less isolation if the host lacks it.
+	Lenient bool
+	// Log takes each line that the process writes to its standard error.
+	Log func(line string)
+}
+
+// Timer is a pending After.
+type Timer interface {
+	// Stop forbids the call if it has not begun; it never waits.
+	Stop()
+}
+
+// Machine is the host.
+type Machine interface {
+	// NewObject makes zero-filled storage of size bytes (sparse: it costs what
+	// is touched). The name is for people.
+	NewObject(size uint64, name string) (Handle, error)
+	// ObjectSize is the size in bytes of storage; false if h is none.
+	ObjectSize(h Handle) (uint64, bool)
+	// ReadOnly makes another handle to the same storage that can never be
+	// used to write.
+	ReadOnly(h Handle) (Handle, error)
+	// Freeze forbids writing by anybody, for good. It fails while a writable
+	// mapping exists.
+	Freeze(h Handle) error
+	// NewDoorbell makes a doorbell.
+	NewDoorbell() (Handle, error)
+	// FormatBinding writes an empty abi.BindHeader for slots slots into the
+	// storage h, which is fresh.
+	FormatBinding(h Handle, slots uint32) error
+
+	// NewChannel makes a control channel: the near end is a Context without a
+	// process, the far end a handle that is given to one. Datagrams can be
+	// posted at once. If all far ends are closed before a process is known,
+	// the sink sees Exited.
+	NewChannel(sink Sink) (Context, Handle, error)
+	// StartServer makes a host process on the far end of ctx's channel. Slow.
+	StartServer(ctx Context, far Handle, spec ServerSpec) error
+	// Spawn makes a fresh guest task on the far end, with the message area
+	// and the doorbell of its binding. The task introduces itself by
+	// abi.CallHello on the channel.
+	Spawn(far, area, doorbell Handle) error
+
+	// Now is a monotonic time in nanoseconds.
+	Now() uint64
+	// After calls f once, ns nanoseconds from now, on the machine's goroutine.
+	After(ns uint64, f func()) Timer
+}

@@ -1,0 +1,334 @@
+package nucleus
+
+import (
+	"slices"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/nucleus/port"
+)
+
+// Powers are what a server may do besides using the rights it holds. The
+// supervisor gives them when it makes the server.
+type Powers uint32
+
+// The powers.
+const (
+	PowerTasks     Powers = 1 << iota // make guest tasks
+	PowerMemory                       // read the memory and the map of tasks it governs
+	PowerImport                       // make memory objects of host files
+	PowerSupervise                    // ask the supervisor
+)
+
+// handler is one call: the lock is held, the descriptors are counted, the power
+// is checked. It checks the rest, does it, and fills the answer.
+type handler struct {
+	run    func(k *Kernel, t *task, c *call) abi.Errno
+	power  Powers
+	fds    int  // descriptors that the call takes
+	inline bool // whether inline bytes are allowed
+}
+
+var calls [abi.CallHello + 1]handler
+
+func init() {
+	calls = [...]handler{
+		abi.CallPortAllocate:   {run: callPortAllocate},
+		abi.CallPortDeallocate: {run: callPortDeallocate},
+		abi.CallPortModRefs:    {run: callPortModRefs},
+		abi.CallPortMakeSend:   {run: callPortMakeSend},
+		abi.CallPortLabel:      {run: callPortLabel, inline: true},
+		abi.CallPortSetMember:  {run: callPortSetMember},
+		abi.CallPortLimit:      {run: callPortLimit},
+		abi.CallPortStatus:     {run: callPortStatus},
+		abi.CallPortNotify:     {run: callPortNotify},
+		abi.CallPortRename:     {run: callPortRename},
+		abi.CallMsgSend:        {run: callMsgSend, inline: true},
+		abi.CallMsgReceive:     {run: callMsgReceive},
+		abi.CallObjectCreate:   {run: callObjectCreate, inline: true},
+		abi.CallObjectImport:   {run: callObjectImport, power: PowerImport, fds: 1, inline: true},
+		abi.CallObjectFD:       {run: callObjectFD},
+		abi.CallObjectGrant:    {run: callObjectGrant},
+		abi.CallBind:           {run: callBind, inline: true},
+		abi.CallUnbind:         {run: callUnbind},
+		abi.CallTaskCreate:     {run: callTaskCreate, power: PowerTasks},
+		abi.CallTaskTerminate:  {run: callTaskTerminate},
+		abi.CallThreadKick:     {run: callThreadKick},
+		abi.CallTaskInfo:       {run: callTaskInfo},
+		abi.CallTaskMemory:     {run: callTaskMemory, power: PowerMemory},
+		abi.CallReady:          {run: callReady},
+		abi.CallLog:            {run: callLog, inline: true},
+		abi.CallSupervise:      {run: callSupervise, power: PowerSupervise, inline: true},
+		abi.CallTaskMaps:       {run: callTaskMaps},
+		abi.CallHello:          {run: callHello},
+	}
+}
+
+// name32 refuses what is no name.
+func name32(v uint64) (abi.Name, abi.Errno) {
+	if v > uint64(abi.NameDead) {
+		return 0, abi.EBADF
+	}
+	return abi.Name(v), 0
+}
+
+// callPortAllocate: EINVAL: kind; ENOSPC: the task's names are used up.
+func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
+	if c.A[0] != abi.RightReceive && c.A[0] != abi.RightSet {
+		return abi.EINVAL
+	}
+	if !t.space.Room(1) {
+		return abi.ENOSPC
+	}
+	if c.A[0] == abi.RightSet {
+		c.out[0] = uint64(t.space.AllocateSet().Name)
+	} else {
+		c.out[0] = uint64(t.space.Allocate(k.ports).Name)
+	}
+	return 0
+}
+
+func callPortDeallocate(k *Kernel, t *task, c *call) abi.Errno {
+	n, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	return t.space.Deallocate(k.ports, n)
+}
+
+func callPortModRefs(k *Kernel, t *task, c *call) abi.Errno {
+	n, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	if c.A[1] > 255 {
+		return abi.EINVAL
+	}
+	return t.space.ModRefs(k.ports, n, uint8(c.A[1]), int64(c.A[2]))
+}
+
+// receiveRight finds a name with a receive right.
+func receiveRight(t *task, v uint64) (*port.Entry, abi.Errno) {
+	n, err := name32(v)
+	if err != 0 {
+		return nil, err
+	}
+	return t.space.Lookup(n, 1<<abi.RightReceive)
+}
+
+// callPortMakeSend: EOVERFLOW: the name's user references are used up.
+func callPortMakeSend(k *Kernel, t *task, c *call) abi.Errno {
+	e, err := receiveRight(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if e.Urefs >= port.MaxUrefs {
+		return abi.EOVERFLOW
+	}
+	t.space.Copyout(k.ports, k.ports.MakeSend(e.Port))
+	return 0
+}
+
+func callPortLabel(k *Kernel, t *task, c *call) abi.Errno {
+	e, err := receiveRight(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if len(c.inline) > abi.MaxLabel {
+		return abi.EMSGSIZE
+	}
+	e.Port.Label = slices.Clone(c.inline)
+	return 0
+}
+
+func callPortSetMember(k *Kernel, t *task, c *call) abi.Errno {
+	n, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	set, err := name32(c.A[1])
+	if err != 0 {
+		return err
+	}
+	return t.space.SetMember(k.ports, n, set)
+}
+
+func callPortLimit(k *Kernel, t *task, c *call) abi.Errno {
+	e, err := receiveRight(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if c.A[1] == 0 || c.A[1] > port.MaxLimit {
+		return abi.EINVAL
+	}
+	e.Port.Limit = int(c.A[1])
+	k.ports.Touch(e.Port)
+	return 0
+}
+
+// callPortStatus: for an object A1 is its size in bytes and A5 the references.
+func callPortStatus(k *Kernel, t *task, c *call) abi.Errno {
+	n, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	e := t.space.Entry(n)
+	if e == nil {
+		return abi.EBADF
+	}
+	c.out[0], c.out[5] = uint64(e.Mask), uint64(e.Urefs)
+	switch {
+	case e.Object != nil:
+		c.out[1] = e.Object.Size
+	case e.Mask&(1<<abi.RightReceive) != 0:
+		p := e.Port
+		c.out[1], c.out[2] = uint64(p.Queue.Len()), uint64(p.Limit)
+		c.out[3], c.out[4] = uint64(p.Seq), uint64(p.MakeSends)
+	}
+	return 0
+}
+
+// callPortNotify: see abi.MsgNotify. EPERM: the name has not the right that the
+// notification is about, or A2 is no send-once right. The right that was
+// registered before is dropped (its receiver gets a send-once notification).
+func callPortNotify(k *Kernel, t *task, c *call) abi.Errno {
+	n, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	once, err := name32(c.A[2])
+	if err != 0 {
+		return err
+	}
+	if c.A[1] > 255 || c.A[3] > 1<<32-1 {
+		return abi.EINVAL
+	}
+	kind := uint8(c.A[1])
+	if err := t.space.CanNotify(n, kind, once); err != 0 {
+		return err
+	}
+	var r port.Right
+	if once != abi.NameNull && once != abi.NameDead {
+		r = t.space.Copyin(k.ports, port.Claim{Name: once, Disp: abi.MoveSendOnce})
+	}
+	old, err := t.space.Notify(k.ports, n, kind, r, once == abi.NameDead, uint32(c.A[3]))
+	k.ports.Drop(old)
+	return err
+}
+
+func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
+	old, err := name32(c.A[0])
+	if err != 0 {
+		return err
+	}
+	n, err := name32(c.A[1])
+	if err != 0 {
+		return err
+	}
+	return t.space.Rename(old, n)
+}
+
+// MaxObjectSize bounds a memory object: 1 TiB of address range (it is sparse).
+const MaxObjectSize = 1 << 40
+
+// callObjectCreate: EINVAL: size; EMSGSIZE: label; ENOSPC: names; ENOMEM.
+func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
+	if c.A[0] == 0 || c.A[0] > MaxObjectSize {
+		return abi.EINVAL
+	}
+	if len(c.inline) > abi.MaxLabel {
+		return abi.EMSGSIZE
+	}
+	if !t.space.Room(1) {
+		return abi.ENOSPC
+	}
+	h, err := k.m.NewObject(c.A[0], t.name)
+	if err != nil {
+		return abi.ENOMEM
+	}
+	e := t.space.AddObject(k.objects.Adopt(h, c.A[0], slices.Clone(c.inline)), false)
+	c.out[0] = uint64(e.Name)
+	c.fds = []machine.Handle{h}
+	return 0
+}
+
+// callObjectImport: EINVAL: the descriptor is no file that can be mapped. A1 of
+// the reply is its size in bytes now.
+func callObjectImport(k *Kernel, t *task, c *call) abi.Errno {
+	if len(c.inline) > abi.MaxLabel {
+		return abi.EMSGSIZE
+	}
+	if !t.space.Room(1) {
+		return abi.ENOSPC
+	}
+	h := c.handles[0]
+	size, ok := k.m.ObjectSize(h)
+	if !ok {
+		return abi.EINVAL
+	}
+	h.Retain()
+	e := t.space.AddObject(k.objects.Adopt(h, size, slices.Clone(c.inline)), false)
+	c.out[0], c.out[1] = uint64(e.Name), size
+	return 0
+}
+
+// callObjectFD: EPERM: no object, or writing asked for of a read-only right.
+func callObjectFD(k *Kernel, t *task, c *call) abi.Errno {
+	e, err := k.object(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	ro := c.A[1]&1 != 0
+	if e.ReadOnly && !ro {
+		return abi.EPERM
+	}
+	h, herr := e.Object.Handle(ro)
+	if herr != nil {
+		return abi.ENOMEM
+	}
+	c.out[1] = e.Object.Size
+	c.fds = []machine.Handle{h}
+	return 0
+}
+
+func callReady(k *Kernel, t *task, c *call) abi.Errno {
+	s := t.server
+	if s.ready {
+		return 0
+	}
+	s.ready = true
+	if f := k.hooks.Ready; f != nil {
+		k.later = append(k.later, func() { f(s) })
+	}
+	return 0
+}
+
+// MaxLogLine is how much of a line is kept.
+const MaxLogLine = 4096
+
+func callLog(k *Kernel, t *task, c *call) abi.Errno {
+	k.log(t, int(min(c.A[0], 255)), string(c.inline[:min(len(c.inline), MaxLogLine)]))
+	return 0
+}
+
+func callSupervise(k *Kernel, t *task, c *call) abi.Errno {
+	f := k.hooks.Supervise
+	if f == nil {
+		return abi.ENOSYS
+	}
+	s, req := t.server, slices.Clone(c.inline)
+	c.slow = func(c *call) (err abi.Errno) {
+		c.data, err = f(s, req)
+		if len(c.data) > abi.MaxInline {
+			c.data, err = nil, abi.EMSGSIZE
+		}
+		return err
+	}
+	return 0
+}
+
+// callHello: a server has no need to introduce itself.
+func callHello(_ *Kernel, _ *task, c *call) abi.Errno {
+	c.wait = true
+	return 0
+}

@@ -1,0 +1,292 @@
+// Package nucleus is Hythe's microkernel: tasks, ports, messages, memory objects,
+// bindings, and the lives of servers, over a machine. It names no file, no user
+// and no personality.
+//
+// Locking: Kernel.mu guards everything in this package and below; each call
+// of a task and each event of the machine takes it once (enter, leave). Slow
+// questions to the host and the supervisor's hooks run after it is released.
+package nucleus
+
+import (
+	"sync"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/nucleus/message"
+	"hythe/nucleus/port"
+	"hythe/nucleus/vm"
+)
+
+// Limits bound what one task may hold; 0 takes the default.
+type Limits struct {
+	Names    int // rights and objects (65536)
+	Bindings int // as a client and as a server (8192)
+	Waiting  int // calls that wait: receives and blocked sends (1024)
+	Tasks    int // guest tasks that one server made (4096)
+}
+
+// Hooks are the supervisor's. They are called without the nucleus's lock, from
+// whatever goroutine brought the news; they may call the Kernel.
+type Hooks struct {
+	// Dead: the server's process ended. Its estate waits for Server.Start.
+	Dead func(s *Server, e machine.Exit)
+	// Ready: the server said that it serves.
+	Ready func(s *Server)
+	// Wanted: a message or a binding waits for a server that does not run.
+	// Called once for each time the server is not running.
+	Wanted func(s *Server)
+	// Log takes one line for the machine's log.
+	Log func(s *Server, level int, line string)
+	// Supervise answers CallSupervise.
+	Supervise func(s *Server, request []byte) ([]byte, abi.Errno)
+}
+
+// Kernel is one machine's nucleus.
+type Kernel struct {
+	m      machine.Machine
+	hooks  Hooks
+	limits Limits
+
+	mu       sync.Mutex
+	ports    *port.System
+	objects  *vm.Table
+	tasks    map[uint64]*task
+	bindings map[uint64]*binding
+	nextTask uint64
+	nextBind uint64
+	later    []func()
+	stopped  bool
+}
+
+// New makes a nucleus over m.
+func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&limits.Names, 65536)
+	def(&limits.Bindings, 8192)
+	def(&limits.Waiting, 1024)
+	def(&limits.Tasks, 4096)
+	return &Kernel{m: m, hooks: hooks, limits: limits,
+		ports: port.NewSystem(), objects: vm.NewTable(m),
+		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}
+}
+
+func (k *Kernel) enter() { k.mu.Lock() }
+
+// leave carries out what the call brought about and releases the lock.
+func (k *Kernel) leave() {
+	k.settle()
+	later := k.later
+	k.later = nil
+	k.mu.Unlock()
+	for _, f := range later {
+		f()
+	}
+}
+
+// settle works off the lists of the port system until nothing is left.
+func (k *Kernel) settle() {
+	for {
+		k.ports.Settle()
+		switch {
+		case len(k.ports.Failed) > 0:
+			w := k.ports.Failed[0].(*waiter)
+			k.ports.Failed = k.ports.Failed[1:]
+			k.finish(w, abi.EPIPE)
+		case len(k.ports.Events) > 0:
+			e := k.ports.Events[0]
+			k.ports.Events = k.ports.Events[1:]
+			if t := e.Space.Task.(*task); t.ctx != nil {
+				h := abi.CallHeader{Op: abi.EventDead}
+				h.A = [6]uint64{uint64(e.Name), uint64(e.Kind), e.Count}
+				t.post(&h, nil, nil)
+			}
+		case len(k.ports.Gone) > 0:
+			t := k.ports.Gone[0].(*task)
+			k.ports.Gone = k.ports.Gone[1:]
+			if t.guest && t.self.Sends == 0 && t.ctx != nil {
+				// Nobody can name it any more, so nobody could end it.
+				t.ctx.Kill("no right to the task is left")
+			}
+		default:
+			p, ok := k.ports.NextTouched()
+			if !ok {
+				return
+			}
+			k.serve(p)
+		}
+	}
+}
+
+// serve matches a port's messages with those who wait for them, and lets
+// blocked senders in.
+func (k *Kernel) serve(p *port.Port) {
+	if p.Dead || p.Kernel != nil {
+		return
+	}
+	for {
+		if tok, ok := k.ports.Admit(p); ok {
+			if tok != nil {
+				k.finish(tok.(*waiter), 0)
+			}
+			continue
+		}
+		if p.Queue.Len() == 0 || p.Holder == nil {
+			return
+		}
+		t := p.Holder.Task.(*task)
+		tok, ok := p.Readers.PopFront()
+		if !ok && p.Set != nil {
+			tok, ok = p.Set.Readers.PopFront()
+		}
+		if !ok {
+			k.want(t)
+			return
+		}
+		w := tok.(*waiter)
+		k.endWait(w)
+		k.deliver(t, w.id, p)
+	}
+}
+
+// want tells the supervisor, once, that a server that does not run is needed.
+func (k *Kernel) want(t *task) {
+	if t.guest || t.ctx != nil || t.wanted || t.gone || k.stopped {
+		return
+	}
+	t.wanted = true
+	if f := k.hooks.Wanted; f != nil {
+		s := t.server
+		k.later = append(k.later, func() { f(s) })
+	}
+}
+
+func (k *Kernel) log(t *task, level int, line string) {
+	if f := k.hooks.Log; f != nil {
+		s := t.server
+		k.later = append(k.later, func() { f(s, level, line) })
+	}
+}
+
+// link is one incarnation's channel; what comes on the link of an earlier one
+// is not the task's any more.
+type link struct {
+	k *Kernel
+	t *task
+}
+
+// Datagram implements machine.Sink.
+func (l *link) Datagram(d machine.Datagram) { l.k.handle(l, d) }
+
+// Exited implements machine.Sink.
+func (l *link) Exited(e machine.Exit) {
+	l.k.enter()
+	defer l.k.leave()
+	if l.t.link == l {
+		l.k.ended(l.t, e)
+	}
+}
+
+// call is one call of a task while it is carried out.
+type call struct {
+	abi.CallHeader
+	inline  []byte
+	handles []machine.Handle
+	// The answer.
+	out   [6]uint64
+	data  []byte
+	fds   []machine.Handle
+	owned []machine.Handle // released once the answer is posted
+	// wait: the answer comes later.
+	wait bool
+	// slow runs after the lock is released and gives the answer.
+	slow func(c *call) abi.Errno
+}
+
+// handle carries out one datagram of a task and answers it.
+func (k *Kernel) handle(l *link, d machine.Datagram) {
+	defer func() {
+		for _, h := range d.Handles {
+			h.Release()
+		}
+	}()
+	k.enter()
+	defer k.leave()
+	t := l.t
+	if t.link != l || t.ctx == nil {
+		return
+	}
+	c := &call{handles: d.Handles}
+	h, inline, ok := message.GetCall(d.Bytes)
+	c.CallHeader, c.inline = h, inline
+	if t.guest {
+		// A guest holds nothing but its binding: it may introduce itself, and
+		// the machine looked at that already. There is no answer.
+		return
+	}
+	err := abi.EINVAL
+	if ok && int(h.NFds) == len(d.Handles) {
+		err = k.dispatch(t, c)
+	}
+	if c.wait {
+		return
+	}
+	if err == 0 && c.slow != nil {
+		ctx := t.ctx
+		k.later = append(k.later, func() {
+			err := c.slow(c)
+			k.enter()
+			defer k.leave()
+			if t.link == l && t.ctx == ctx {
+				t.answer(c, err)
+			}
+		})
+		return
+	}
+	t.answer(c, err)
+}
+
+func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
+	if c.Op >= uint32(len(calls)) || calls[c.Op].run == nil {
+		return abi.ENOSYS
+	}
+	d := &calls[c.Op]
+	if t.powers&d.power != d.power {
+		return abi.EPERM
+	}
+	if len(c.handles) != d.fds || !d.inline && len(c.inline) != 0 {
+		return abi.EINVAL
+	}
+	return d.run(k, t, c)
+}
+
+// post sends a datagram to a task that runs. A server that does not read its
+// channel is ended: its estate keeps everything, so nothing is lost.
+func (t *task) post(h *abi.CallHeader, inline []byte, fds []machine.Handle) bool {
+	h.NFds, h.Len = uint32(len(fds)), uint32(len(inline))
+	b := message.PutCall(make([]byte, 0, abi.CallHeaderSize+len(inline)), h)
+	if t.ctx.Post(machine.Datagram{Bytes: append(b, inline...), Handles: fds}) {
+		return true
+	}
+	if !t.guest {
+		t.ctx.Kill("it does not read its control channel")
+	}
+	return false
+}
+
+// answer replies to a call.
+func (t *task) answer(c *call, err abi.Errno) {
+	h := abi.CallHeader{Op: abi.EventReply, ID: c.ID, Err: uint32(err)}
+	if err == 0 {
+		h.A = c.out
+		t.post(&h, c.data, c.fds)
+	} else {
+		t.post(&h, nil, nil)
+	}
+	for _, f := range c.owned {
+		f.Release()
+	}
+}

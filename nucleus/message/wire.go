@@ -1,0 +1,119 @@
+// Package message is the wire form of what tasks and the nucleus say to each
+// other: abi.CallHeader and abi.MsgHeader as bytes, little-endian, and back.
+// Decoding trusts nothing.
+package message
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+)
+
+var le = binary.LittleEndian
+
+// PutCall appends the wire form of h.
+func PutCall(b []byte, h *abi.CallHeader) []byte {
+	b = le.AppendUint32(b, h.Op)
+	b = le.AppendUint32(b, h.NFds)
+	b = le.AppendUint64(b, h.ID)
+	b = le.AppendUint32(b, h.Err)
+	b = le.AppendUint32(b, h.Len)
+	for _, a := range h.A {
+		b = le.AppendUint64(b, a)
+	}
+	return b
+}
+
+// GetCall decodes a datagram: its header and its inline bytes. False when it is
+// too short or its lengths do not agree.
+func GetCall(b []byte) (h abi.CallHeader, inline []byte, ok bool) {
+	if len(b) < abi.CallHeaderSize {
+		return h, nil, false
+	}
+	h.Op = le.Uint32(b)
+	h.NFds = le.Uint32(b[4:])
+	h.ID = le.Uint64(b[8:])
+	h.Err = le.Uint32(b[16:])
+	h.Len = le.Uint32(b[20:])
+	for i := range h.A {
+		h.A[i] = le.Uint64(b[24+8*i:])
+	}
+	inline = b[abi.CallHeaderSize:]
+	if uint64(h.Len) != uint64(len(inline)) {
+		return h, nil, false
+	}
+	return h, inline, true
+}
+
+// Msg is a message as a task writes it or reads it: names, not rights.
+type Msg struct {
+	abi.MsgHeader
+	Rights  []abi.RightDesc
+	Objects []abi.ObjectDesc
+	Body    []byte
+}
+
+const (
+	rightSize  = 8
+	objectSize = 24
+)
+
+// Get decodes a message. EINVAL: the lengths do not agree with the bytes.
+// EMSGSIZE: more rights, objects or bytes than a message may hold.
+func Get(b []byte) (*Msg, abi.Errno) {
+	if len(b) < abi.MsgHeaderSize {
+		return nil, abi.EINVAL
+	}
+	m := &Msg{}
+	m.Remote = abi.Name(le.Uint32(b))
+	m.Local = abi.Name(le.Uint32(b[4:]))
+	m.RemoteDisp, m.LocalDisp, m.NRights, m.NObjects = b[8], b[9], b[10], b[11]
+	m.ID = le.Uint32(b[12:])
+	m.Seq = le.Uint64(b[16:])
+	m.PortSeq = le.Uint32(b[24:])
+	m.Len = le.Uint32(b[28:])
+	copy(m.Trace[:], b[32:56])
+	if m.NRights > abi.MaxRights || m.NObjects > abi.MaxObjects || m.Len > abi.MaxInline {
+		return nil, abi.EMSGSIZE
+	}
+	b = b[abi.MsgHeaderSize:]
+	if len(b) != int(m.NRights)*rightSize+int(m.NObjects)*objectSize+int(m.Len) {
+		return nil, abi.EINVAL
+	}
+	for range m.NRights {
+		m.Rights = append(m.Rights, abi.RightDesc{Name: abi.Name(le.Uint32(b)), Disp: b[4], Kind: b[5]})
+		b = b[rightSize:]
+	}
+	for range m.NObjects {
+		m.Objects = append(m.Objects, abi.ObjectDesc{
+			Name: abi.Name(le.Uint32(b)), Flags: le.Uint32(b[4:]),
+			Off: le.Uint64(b[8:]), Len: le.Uint64(b[16:]),
+		})
+		b = b[objectSize:]
+	}
+	m.Body = b
+	return m, 0
+}
+
+// Put appends the wire form of m; the counts come from its slices.
+func Put(b []byte, m *Msg) []byte {
+	b = le.AppendUint32(b, uint32(m.Remote))
+	b = le.AppendUint32(b, uint32(m.Local))
+	b = append(b, m.RemoteDisp, m.LocalDisp, uint8(len(m.Rights)), uint8(len(m.Objects)))
+	b = le.AppendUint32(b, m.ID)
+	b = le.AppendUint64(b, m.Seq)
+	b = le.AppendUint32(b, m.PortSeq)
+	b = le.AppendUint32(b, uint32(len(m.Body)))
+	b = append(b, m.Trace[:]...)
+	for _, r := range m.Rights {
+		b = le.AppendUint32(b, uint32(r.Name))
+		b = append(b, r.Disp, r.Kind, 0, 0)
+	}
+	for _, o := range m.Objects {
+		b = le.AppendUint32(b, uint32(o.Name))
+		b = le.AppendUint32(b, o.Flags)
+		b = le.AppendUint64(b, o.Off)
+		b = le.AppendUint64(b, o.Len)
+	}
+	return append(b, m.Body...)
+}

@@ -1,0 +1,373 @@
+package nucleus
+
+import (
+	"slices"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/nucleus/message"
+	"hythe/nucleus/port"
+)
+
+// waiter is a call that waits: a receive, or a send to a full queue.
+type waiter struct {
+	t     *task
+	id    uint64
+	port  *port.Port
+	set   *port.Set
+	send  bool
+	timer machine.Timer
+	done  bool
+}
+
+// wait registers a call that waits; ns is its time.
+func (k *Kernel) wait(t *task, c *call, w *waiter, ns uint64) {
+	w.t, w.id = t, c.ID
+	t.waits[w] = true
+	c.wait = true
+	if ns != abi.Forever {
+		w.timer = k.m.After(ns, func() {
+			k.enter()
+			defer k.leave()
+			k.expire(w)
+		})
+	}
+}
+
+// endWait ends a waiter's bookkeeping.
+func (k *Kernel) endWait(w *waiter) {
+	w.done = true
+	delete(w.t.waits, w)
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// finish answers a waiting call with an error, or a send with success.
+func (k *Kernel) finish(w *waiter, err abi.Errno) {
+	if w.done {
+		return
+	}
+	k.endWait(w)
+	if w.t.ctx != nil {
+		w.t.answer(&call{CallHeader: abi.CallHeader{ID: w.id}}, err)
+	}
+}
+
+// expire is the end of a waiting call's time. A message that did not get in
+// goes back to its sender with ETIMEDOUT, as in Mach's pseudo-receive: the reply's
+// inline bytes are the message with the names that its rights have now.
+func (k *Kernel) expire(w *waiter) {
+	if w.done {
+		return
+	}
+	k.endWait(w)
+	h := abi.CallHeader{Op: abi.EventReply, ID: w.id, Err: uint32(abi.ETIMEDOUT)}
+	if !w.send {
+		k.unread(w)
+		w.t.post(&h, nil, nil)
+		return
+	}
+	m := k.ports.Unblock(w.port, w)
+	if !w.t.space.Room(need(m) + 1) {
+		k.ports.Discard(m)
+		w.t.post(&h, nil, nil)
+		return
+	}
+	dest := m.Dest
+	m.Dest = port.Right{}
+	remote, kind := w.t.space.Copyout(k.ports, dest)
+	b, fds, _ := k.hand(w.t, m, remote)
+	b[8] = giveBack(kind)
+	w.t.post(&h, b, fds)
+	m.Forget()
+}
+
+func giveBack(kind uint8) uint8 {
+	switch kind {
+	case abi.RightSend:
+		return abi.MoveSend
+	case abi.RightSendOnce:
+		return abi.MoveSendOnce
+	}
+	return 0
+}
+
+func (k *Kernel) unread(w *waiter) {
+	is := func(t any) bool { return t == any(w) }
+	if w.set != nil {
+		w.set.Readers.Remove(is)
+	} else {
+		w.port.Readers.Remove(is)
+	}
+}
+
+// cancel ends the waiting call of a task whose process is gone. A message that
+// waits for room stays in line: its rights have left the sender, and a new
+// incarnation that repeats the request is known by its Seq.
+func (k *Kernel) cancel(w *waiter) {
+	k.endWait(w)
+	if !w.send {
+		k.unread(w)
+		return
+	}
+	for i := range w.port.Blocked.Len() {
+		if m := w.port.Blocked.At(i); m.Sender == any(w) {
+			m.Sender = nil
+		}
+	}
+}
+
+// sendRight finds a name with a send right. EPIPE: a dead name.
+func (k *Kernel) sendRight(t *task, name uint64) (*port.Entry, abi.Errno) {
+	if name > uint64(abi.NameDead) {
+		return nil, abi.EBADF
+	}
+	e := t.space.Entry(abi.Name(name))
+	switch {
+	case e == nil:
+		return nil, abi.EBADF
+	case e.Mask&(1<<abi.RightDead) != 0:
+		return nil, abi.EPIPE
+	case e.Mask&(1<<abi.RightSend) == 0:
+		return nil, abi.EPERM
+	}
+	return e, 0
+}
+
+func (k *Kernel) object(t *task, name uint64) (*port.Entry, abi.Errno) {
+	if name > uint64(abi.NameDead) {
+		return nil, abi.EBADF
+	}
+	return t.space.Lookup(abi.Name(name), 1<<abi.RightObject)
+}
+
+// need is how many names a message takes at most.
+func need(m *port.Message) int {
+	n := len(m.Rights) + len(m.Objects)
+	if m.Reply.Port != nil {
+		n++
+	}
+	return n
+}
+
+// callMsgSend: see abi.CallMsgSend. Everything is checked before anything is
+// taken. EINVAL: the bytes are no message, a disposition does not fit, or a
+// receive right would be sent where nobody could ever receive it; EMSGSIZE;
+// EBADF, EPERM: a name or its right; EPIPE: the port is dead; EAGAIN: the queue
+// is full and the timeout 0, or too many calls wait; ETIMEDOUT: see expire;
+// EBUSY: an object to be frozen is mapped writable.
+func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
+	m, err := message.Get(c.inline)
+	if err != 0 {
+		return err
+	}
+	switch m.RemoteDisp {
+	case abi.MoveSend, abi.CopySend, abi.MakeSend, abi.MoveSendOnce, abi.MakeSendOnce:
+	default:
+		return abi.EINVAL
+	}
+	claims := []port.Claim{{Name: m.Remote, Disp: m.RemoteDisp}}
+	if m.Local != abi.NameNull || m.LocalDisp != 0 {
+		switch m.LocalDisp {
+		case abi.MoveSend, abi.CopySend, abi.MakeSend, abi.MoveSendOnce, abi.MakeSendOnce:
+		default:
+			return abi.EINVAL
+		}
+		claims = append(claims, port.Claim{Name: m.Local, Disp: m.LocalDisp})
+	}
+	re := t.space.Entry(m.Remote)
+	if re == nil {
+		return abi.EBADF
+	}
+	for _, r := range m.Rights {
+		claims = append(claims, port.Claim{Name: r.Name, Disp: r.Disp})
+	}
+	if err := t.space.Check(claims); err != 0 {
+		return err
+	}
+	if re.Mask&(1<<abi.RightDead) != 0 {
+		return abi.EPIPE
+	}
+	dest := re.Port
+	if dest.Kernel != nil {
+		return abi.EPERM
+	}
+	for _, r := range m.Rights {
+		if r.Disp == abi.MoveReceive && r.Name != abi.NameNull && r.Name != abi.NameDead &&
+			port.Cycle(t.space.Entry(r.Name).Port, dest) {
+			return abi.EINVAL
+		}
+	}
+	var objects []port.Range
+	for _, o := range m.Objects {
+		e, err := k.object(t, uint64(o.Name))
+		if err != 0 {
+			return err
+		}
+		if o.Flags&^3 != 0 || o.Off+o.Len < o.Off || o.Off+o.Len > e.Object.Size {
+			return abi.EINVAL
+		}
+		if o.Flags&3 == 0 && e.ReadOnly {
+			return abi.EPERM
+		}
+		objects = append(objects, port.Range{Object: e.Object, Flags: o.Flags,
+			ReadOnly: o.Flags != 0, Off: o.Off, Len: o.Len})
+	}
+	once := m.RemoteDisp == abi.MoveSendOnce || m.RemoteDisp == abi.MakeSendOnce
+	full := !once && dest.Full()
+	if full && (c.A[0] == 0 || len(t.waits) >= k.limits.Waiting) {
+		return abi.EAGAIN
+	}
+	for _, o := range objects {
+		if o.Flags&2 != 0 && o.Object.Freeze() != nil {
+			return abi.EBUSY
+		}
+	}
+
+	// Point of no return.
+	pm := &port.Message{ID: m.ID, Seq: m.Seq, Trace: m.Trace, Body: slices.Clone(m.Body)}
+	pm.Dest = t.space.Copyin(k.ports, claims[0])
+	claims = claims[1:]
+	if len(claims) > len(m.Rights) {
+		pm.Reply = t.space.Copyin(k.ports, claims[0])
+		claims = claims[1:]
+	}
+	for _, cl := range claims {
+		r := t.space.Copyin(k.ports, cl)
+		if r.Kind == abi.RightReceive {
+			r.Port.Transit = dest
+		}
+		pm.Rights = append(pm.Rights, r)
+	}
+	for _, o := range objects {
+		o.Object.Retain()
+	}
+	pm.Objects = objects
+	if full {
+		w := &waiter{port: dest, send: true}
+		pm.Sender = w
+		dest.Blocked.PushBack(pm)
+		k.wait(t, c, w, c.A[0])
+		return 0
+	}
+	k.ports.Enqueue(pm)
+	return 0
+}
+
+// callMsgReceive: see abi.CallMsgReceive. The reply's A0 is the name of the port
+// that the message came on, A1 is 1 for a request that an earlier incarnation
+// had taken, the inline bytes are the message, and a descriptor comes with each
+// object. EAGAIN: no message, with timeout 0; ETIMEDOUT; EPIPE: the receive
+// right or the set went away; ENOSPC: the message (which stays) needs more names
+// than the task may have.
+func callMsgReceive(k *Kernel, t *task, c *call) abi.Errno {
+	if c.A[0] > uint64(abi.NameDead) {
+		return abi.EBADF
+	}
+	e := t.space.Entry(abi.Name(c.A[0]))
+	if e == nil {
+		return abi.EBADF
+	}
+	w := &waiter{}
+	var p *port.Port
+	switch {
+	case e.Mask&(1<<abi.RightReceive) != 0:
+		w.port = e.Port
+		if e.Port.Queue.Len() > 0 {
+			p = e.Port
+		}
+	case e.Mask&(1<<abi.RightSet) != 0:
+		w.set = e.Set
+		p = e.Set.Next()
+	default:
+		return abi.EPERM
+	}
+	if p != nil {
+		c.wait = true // deliver answers
+		k.deliver(t, c.ID, p)
+		return 0
+	}
+	if c.A[1] == 0 || len(t.waits) >= k.limits.Waiting {
+		return abi.EAGAIN
+	}
+	if w.set != nil {
+		w.set.Readers.PushBack(w)
+	} else {
+		w.port.Readers.PushBack(w)
+	}
+	k.wait(t, c, w, c.A[1])
+	return 0
+}
+
+// deliver hands the first message of p to a call of its holder.
+func (k *Kernel) deliver(t *task, id uint64, p *port.Port) {
+	h := abi.CallHeader{Op: abi.EventReply, ID: id}
+	m := p.Queue.At(0)
+	if m.Delivered == nil && !t.space.Room(need(m)) {
+		h.Err = uint32(abi.ENOSPC)
+		t.post(&h, nil, nil)
+		return
+	}
+	k.ports.Pop(p)
+	h.A[0] = uint64(p.Name)
+	var fds []machine.Handle
+	if m.Delivered != nil {
+		h.A[1] = 1
+		for _, o := range m.Again {
+			if fd, err := o.Object.Handle(o.ReadOnly); err == nil {
+				fds = append(fds, fd)
+			}
+		}
+	} else {
+		once := m.Reply.Kind == abi.RightSendOnce && m.Reply.Port != nil && !m.Reply.Port.Dead
+		k.ports.Spend(m)
+		var reply abi.Name
+		m.Delivered, fds, reply = k.hand(t, m, p.Name)
+		m.From = p
+		if once {
+			e := t.space.Entry(reply)
+			e.Taken, m.Taken = m, e
+		}
+	}
+	ok := t.post(&h, m.Delivered, fds)
+	if m.Taken != nil {
+		t.taken = append(t.taken, m) // before the task can end
+		return
+	}
+	if !ok {
+		k.ports.Requeue(p, m)
+		return
+	}
+	m.Forget()
+}
+
+// hand gives the rights and objects of a message to a task and returns the wire
+// form with the task's names, the handles, and the name of the reply right. The
+// objects are kept in m.Again.
+func (k *Kernel) hand(t *task, m *port.Message, remote abi.Name) ([]byte, []machine.Handle, abi.Name) {
+	var w message.Msg
+	w.Remote, w.ID, w.Seq, w.PortSeq, w.Trace, w.Body = remote, m.ID, m.Seq, m.PortSeq, m.Trace, m.Body
+	var kind uint8
+	w.Local, kind = t.space.Copyout(k.ports, m.Reply)
+	w.LocalDisp = giveBack(kind)
+	for _, r := range m.Rights {
+		n, kind := t.space.Copyout(k.ports, r)
+		w.Rights = append(w.Rights, abi.RightDesc{Name: n, Kind: kind})
+	}
+	var fds []machine.Handle
+	for _, o := range m.Objects {
+		d := abi.ObjectDesc{Flags: o.Flags, Off: o.Off, Len: o.Len}
+		if h, err := o.Object.Handle(o.ReadOnly); err == nil {
+			fds = append(fds, h)
+			o.Object.Retain()
+			d.Name = t.space.AddObject(o.Object, o.ReadOnly).Name
+			m.Again = append(m.Again, o)
+		} else {
+			o.Object.Release()
+		}
+		w.Objects = append(w.Objects, d)
+	}
+	m.Reply, m.Rights, m.Objects = port.Right{}, nil, nil
+	return message.Put(nil, &w), fds, w.Local
+}

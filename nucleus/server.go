@@ -1,0 +1,362 @@
+package nucleus
+
+import (
+	"errors"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/nucleus/port"
+)
+
+// Server is a server's task as the supervisor holds it: its process may come and
+// go, its rights stay. All methods may be called from any goroutine, not from
+// inside another method's callback under the nucleus's lock (Hooks are fine).
+type Server struct {
+	k       *Kernel
+	t       *task
+	spec    ServerSpec
+	running bool
+	ready   bool
+	inc     uint64
+}
+
+// ServerSpec says what a server is.
+type ServerSpec struct {
+	// Name is what the supervisor, the log and the tools call it. The
+	// machine's Process.Name may be another (two overlay servers).
+	Name string
+	// Process is how its host process is made; unused with Attach.
+	Process machine.ServerSpec
+	Powers  Powers
+}
+
+// Errors of the supervisor's interface.
+var (
+	ErrRunning = errors.New("nucleus: the server runs already")
+	ErrGone    = errors.New("nucleus: the server was discarded, or the machine is stopped")
+	ErrLimit   = errors.New("nucleus: the server's names are used up")
+	ErrLabel   = errors.New("nucleus: no receive right with this label")
+)
+
+// NewServer makes a server without a process. Ports can be made in it and
+// rights given to it at once; messages and bindings to it wait.
+func (k *Kernel) NewServer(spec ServerSpec) *Server {
+	k.enter()
+	defer k.leave()
+	t := k.newTask(spec.Name, false)
+	t.powers = spec.Powers
+	s := &Server{k: k, t: t, spec: spec}
+	t.server = s
+	return s
+}
+
+// Name is the name in the server's spec.
+func (s *Server) Name() string { return s.spec.Name }
+
+// SetProcess replaces how the next incarnation's process is made (an upgrade).
+func (s *Server) SetProcess(p machine.ServerSpec) {
+	s.k.enter()
+	defer s.k.leave()
+	s.spec.Process = p
+}
+
+// State says whether a process runs, whether it said that it serves, and the
+// number of the incarnation, from 1.
+func (s *Server) State() (running, ready bool, incarnation uint64) {
+	s.k.enter()
+	defer s.k.leave()
+	return s.running, s.ready, s.inc
+}
+
+// Info is the use of the host by the server's process; false if there is none.
+func (s *Server) Info() (machine.Info, bool) {
+	s.k.enter()
+	ctx := s.t.ctx
+	s.k.leave()
+	if ctx == nil {
+		return machine.Info{}, false
+	}
+	return ctx.Info()
+}
+
+// MakePort makes a port with its receive right and a label in the server.
+func (s *Server) MakePort(label string) (abi.Name, error) {
+	s.k.enter()
+	defer s.k.leave()
+	if s.t.gone {
+		return 0, ErrGone
+	}
+	if !s.t.space.Room(1) {
+		return 0, ErrLimit
+	}
+	e := s.t.space.Allocate(s.k.ports)
+	e.Port.Label = []byte(label)
+	return e.Name, nil
+}
+
+// GiveSend gives the server a send right to the port of another one (or of
+// itself) that has the label portLabel, and calls the right label: the server
+// finds it by this name in what it inherits.
+func (s *Server) GiveSend(label string, to *Server, portLabel string) (abi.Name, error) {
+	k := s.k
+	k.enter()
+	defer k.leave()
+	if s.t.gone || to.t.gone {
+		return 0, ErrGone
+	}
+	for _, e := range to.t.space.Sorted() {
+		if e.Mask&(1<<abi.RightReceive) == 0 || string(e.Port.Label) != portLabel {
+			continue
+		}
+		if !s.t.space.Room(1) {
+			return 0, ErrLimit
+		}
+		n, _ := s.t.space.Copyout(k.ports, k.ports.MakeSend(e.Port))
+		s.t.space.Entry(n).Label = []byte(label)
+		return n, nil
+	}
+	return 0, ErrLabel
+}
+
+// GiveObject gives the server a memory object over a handle of the machine and
+// calls it label. It takes the handle's reference.
+func (s *Server) GiveObject(label string, h machine.Handle, size uint64, readOnly bool) (abi.Name, error) {
+	s.k.enter()
+	defer s.k.leave()
+	if s.t.gone || !s.t.space.Room(1) {
+		h.Release()
+		if s.t.gone {
+			return 0, ErrGone
+		}
+		return 0, ErrLimit
+	}
+	o := s.k.objects.Adopt(h, size, []byte(label))
+	return s.t.space.AddObject(o, readOnly).Name, nil
+}
+
+// Start begins the next incarnation in a new host process: it inherits
+// everything under the same names (EventInherit, EventBinding), then gets
+// EventGo with the configuration. Slow: it makes a process. After an error the
+// estate is as it was.
+func (s *Server) Start(config []byte) error {
+	ctx, far, unsaid, err := s.begin(config)
+	if err != nil {
+		return err
+	}
+	s.k.enter()
+	spec := s.spec.Process
+	s.k.leave()
+	if spec.Log == nil {
+		spec.Log = func(line string) {
+			if f := s.k.hooks.Log; f != nil {
+				f(s, 0, line)
+			}
+		}
+	}
+	err = s.k.m.StartServer(ctx, far, spec)
+	far.Release()
+	if err != nil {
+		s.undo(ctx, unsaid)
+	}
+	return err
+}
+
+// Attach begins the next incarnation without a process: the caller serves the
+// far end of the control channel itself, in the nucleus's own process.
+func (s *Server) Attach(config []byte) (machine.Handle, error) {
+	_, far, _, err := s.begin(config)
+	return far, err
+}
+
+// begin attaches a channel to the task and tells the new incarnation what it
+// has, before there is a process: so nothing can come before it on the channel.
+func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.CallHeader, error) {
+	k, t := s.k, s.t
+	k.enter()
+	defer k.leave()
+	switch {
+	case t.gone || k.stopped:
+		return nil, nil, nil, ErrGone
+	case s.running:
+		return nil, nil, nil, ErrRunning
+	}
+	l := &link{k, t}
+	ctx, far, err := k.m.NewChannel(l)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s.running, s.ready = true, false
+	t.ctx, t.link, t.wanted = ctx, l, false
+	s.inc++
+	for _, e := range t.space.Sorted() {
+		t.inherit(e)
+	}
+	for _, b := range t.bindings {
+		if b.server == t {
+			b.announce(t, abi.RoleServer, s.inc > 1)
+		}
+		if b.client == t {
+			b.announce(t, abi.RoleClient, s.inc > 1)
+		}
+	}
+	h := abi.CallHeader{Op: abi.EventGo}
+	h.A[0] = s.inc
+	t.post(&h, config, nil)
+	unsaid := t.unsaid
+	for i := range unsaid {
+		t.post(&unsaid[i], nil, nil)
+	}
+	t.unsaid = nil
+	return ctx, far, unsaid, nil
+}
+
+// undo takes a failed start back.
+func (s *Server) undo(ctx machine.Context, unsaid []abi.CallHeader) {
+	s.k.enter()
+	defer s.k.leave()
+	if s.t.ctx != ctx {
+		return // discarded meanwhile
+	}
+	s.running = false
+	s.t.ctx, s.t.link = nil, nil
+	s.t.unsaid = append(unsaid, s.t.unsaid...)
+	s.inc--
+	ctx.Close()
+}
+
+// inherit sends one EventInherit for each right that a name stands for. A2 is
+// the size of an object in bytes, else the user references; A3 is 1 for a
+// read-only object.
+func (t *task) inherit(e *port.Entry) {
+	for kind := uint8(abi.RightSend); kind <= abi.RightObject; kind++ {
+		if e.Mask&(1<<kind) == 0 {
+			continue
+		}
+		h := abi.CallHeader{Op: abi.EventInherit}
+		h.A = [6]uint64{uint64(e.Name), uint64(kind), uint64(e.Urefs)}
+		label := e.Label
+		var fds []machine.Handle
+		switch kind {
+		case abi.RightReceive:
+			label = e.Port.Label
+		case abi.RightSend:
+			if e.Port.Kernel != nil {
+				h.A[1] = abi.RightTask
+			}
+		case abi.RightObject:
+			label = e.Object.Label
+			h.A[2] = e.Object.Size
+			if e.ReadOnly {
+				h.A[3] = 1
+			}
+			f, err := e.Object.Handle(e.ReadOnly)
+			if err != nil {
+				// Without the descriptor the server can still ask for it.
+				break
+			}
+			fds = []machine.Handle{f}
+		}
+		t.post(&h, label, fds)
+	}
+}
+
+// Stop asks the server to finish (EventStop); its process may take its time.
+func (s *Server) Stop() {
+	s.k.enter()
+	defer s.k.leave()
+	if s.t.ctx != nil {
+		s.t.post(&abi.CallHeader{Op: abi.EventStop}, nil, nil)
+	}
+}
+
+// Kill ends the server's process now. Its estate stays.
+func (s *Server) Kill(reason string) {
+	s.k.enter()
+	defer s.k.leave()
+	if s.t.ctx != nil {
+		s.t.ctx.Kill(reason)
+	}
+}
+
+// Discard ends the server and its estate: ports die, bindings end, and the tasks
+// that it made end too.
+func (s *Server) Discard() {
+	k := s.k
+	k.enter()
+	defer k.leave()
+	ctx := s.t.ctx
+	for w := range s.t.waits {
+		k.cancel(w)
+	}
+	s.t.ctx, s.t.link = nil, nil
+	s.running, s.ready = false, false
+	k.remove(s.t)
+	if ctx != nil {
+		ctx.Kill("discarded")
+		ctx.Close()
+	}
+}
+
+// PortInfo describes a name of a server, for tools.
+type PortInfo struct {
+	Name   abi.Name
+	Kinds  uint8 // bits 1<<abi.Right...
+	Label  string
+	Urefs  uint32
+	Queued int
+	Sends  int
+	Size   uint64
+}
+
+// Ports lists the server's names in their order.
+func (s *Server) Ports() []PortInfo {
+	s.k.enter()
+	defer s.k.leave()
+	var out []PortInfo
+	for _, e := range s.t.space.Sorted() {
+		i := PortInfo{Name: e.Name, Kinds: e.Mask, Urefs: e.Urefs, Label: string(e.Label)}
+		if e.Object != nil {
+			i.Label, i.Size = string(e.Object.Label), e.Object.Size
+		}
+		if e.Port != nil {
+			i.Queued, i.Sends = e.Port.Queue.Len(), e.Port.Sends
+			if e.Mask&(1<<abi.RightReceive) != 0 {
+				i.Label = string(e.Port.Label)
+			}
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// Stop ends every task and drops everything. The Dead hook is not called.
+func (k *Kernel) Stop() {
+	k.enter()
+	defer k.leave()
+	if k.stopped {
+		return
+	}
+	k.stopped = true
+	for len(k.tasks) > 0 {
+		// Guests first: a server's end would only kill them again.
+		var t *task
+		for _, u := range k.tasks {
+			if t == nil || u.guest && !t.guest || u.guest == t.guest && u.id < t.id {
+				t = u
+			}
+		}
+		ctx := t.ctx
+		t.ctx, t.link = nil, nil
+		for w := range t.waits {
+			k.cancel(w)
+		}
+		if s := t.server; s != nil {
+			s.running, s.ready = false, false
+		}
+		k.remove(t)
+		if ctx != nil {
+			ctx.Kill("the machine stops")
+			ctx.Close()
+		}
+	}
+}

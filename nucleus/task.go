@@ -1,0 +1,316 @@
+package nucleus
+
+import (
+	"slices"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/nucleus/port"
+)
+
+// task is a server or a guest task. A server's task outlives its host process:
+// between two incarnations it is the estate, which keeps every right, queue,
+// label, object and binding under the same names.
+type task struct {
+	k      *Kernel
+	id     uint64
+	name   string
+	guest  bool
+	powers Powers
+	space  *port.Space
+	self   *port.Port // the kernel port: who has a send right to it governs the task
+	server *Server    // nil for guests
+
+	// ctx is nil while no process is attached. link is the incarnation.
+	ctx    machine.Context
+	link   *link
+	gone   bool // for good
+	wanted bool
+
+	bindings []*binding       // as a server and as a client, in order of ids
+	taken    []*port.Message  // received requests whose reply right is unused, in order
+	waits    map[*waiter]bool // calls that wait
+	timers   uint64
+
+	// Guests: who made it, and whom EventTaskDead goes to.
+	owner    *task
+	children int
+	// Deaths of guest tasks that no incarnation was told of.
+	unsaid []abi.CallHeader
+}
+
+func (k *Kernel) newTask(name string, guest bool) *task {
+	k.nextTask++
+	t := &task{k: k, id: k.nextTask, name: name, guest: guest, waits: map[*waiter]bool{}}
+	names := k.limits.Names
+	if guest {
+		names = 0
+	}
+	t.space = port.NewSpace(t, names)
+	t.space.Answered = func(m *port.Message) {
+		i := slices.Index(t.taken, m)
+		if i < 0 {
+			return // it is back in the queue, and keeps its objects
+		}
+		t.taken = slices.Delete(t.taken, i, i+1)
+		m.Forget()
+	}
+	t.self = k.ports.NewPort()
+	t.self.Kernel = t
+	k.tasks[t.id] = t
+	return t
+}
+
+// ended is the machine's news that the process of a task is gone.
+func (k *Kernel) ended(t *task, e machine.Exit) {
+	ctx := t.ctx
+	t.ctx, t.link = nil, nil
+	if ctx != nil {
+		ctx.Close()
+	}
+	for w := range t.waits {
+		k.cancel(w)
+	}
+	if t.guest {
+		k.remove(t)
+		return
+	}
+	t.retake()
+	s := t.server
+	s.running, s.ready = false, false
+	if f := k.hooks.Dead; f != nil && !k.stopped {
+		k.later = append(k.later, func() { f(s, e) })
+	}
+	// What waits already has nobody else to ask for the next incarnation.
+	for _, en := range t.space.Sorted() {
+		if en.Port != nil && en.Port.Holder == t.space && en.Port.Queue.Len() > 0 {
+			k.ports.Touch(en.Port)
+		}
+	}
+}
+
+// retake puts every request that was taken and not answered back in front of its
+// queue, in the order in which they were taken.
+func (t *task) retake() {
+	taken := t.taken
+	t.taken = nil
+	for _, m := range slices.Backward(taken) {
+		if m.From.Holder != t.space {
+			t.k.ports.Disown(t.space, m)
+		}
+		t.k.ports.Requeue(m.From, m)
+	}
+}
+
+// remove ends a task for good: its rights, its bindings, its kernel port.
+func (k *Kernel) remove(t *task) {
+	if t.gone {
+		return
+	}
+	t.gone = true
+	delete(k.tasks, t.id)
+	var bind uint64
+	for _, b := range slices.Clone(t.bindings) {
+		if b.guest == t {
+			bind = b.id
+		}
+		k.unbind(b, t)
+	}
+	if o := t.owner; o != nil {
+		o.children--
+		// The name stays with the owner as a dead name.
+		if e := o.space.Of(t.self); e != nil {
+			h := abi.CallHeader{Op: abi.EventTaskDead}
+			h.A[0], h.A[1] = uint64(e.Name), bind
+			if o.ctx != nil {
+				o.post(&h, nil, nil)
+			} else if !o.gone {
+				o.unsaid = append(o.unsaid, h)
+			}
+		}
+	}
+	for _, u := range k.tasks {
+		if u.owner == t {
+			u.owner = nil
+			if u.ctx != nil {
+				u.ctx.Kill("its server is gone for good")
+			}
+		}
+	}
+	t.space.Destroy(k.ports)
+	k.ports.Kill(t.self)
+}
+
+// taskOf finds the guest task that a name of t stands for. EPERM: it is no
+// task's right; ESRCH: the task is dead.
+func (k *Kernel) taskOf(t *task, name uint64) (*task, abi.Errno) {
+	e := t.space.Entry(abi.Name(name))
+	switch {
+	case name > uint64(abi.NameDead) || e == nil:
+		return nil, abi.EBADF
+	case e.Mask&(1<<abi.RightDead) != 0:
+		return nil, abi.ESRCH
+	case e.Mask&(1<<abi.RightSend) == 0 || e.Port.Kernel == nil:
+		return nil, abi.EPERM
+	}
+	g := e.Port.Kernel.(*task)
+	if !g.guest {
+		return nil, abi.EPERM
+	}
+	if g.ctx == nil {
+		return nil, abi.ESRCH
+	}
+	return g, 0
+}
+
+// callTaskCreate: see abi.CallTaskCreate. EINVAL: slots; EAGAIN: the limit of
+// tasks, or the parent's channel is full; ENOMEM: the host has no room; ESRCH:
+// the parent is dead.
+func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
+	slots := c.A[1]
+	if slots == 0 || slots > abi.MaxSlots {
+		return abi.EINVAL
+	}
+	var parent *task
+	if c.A[0] != uint64(abi.NameNull) {
+		p, err := k.taskOf(t, c.A[0])
+		if err != 0 {
+			return err
+		}
+		parent = p
+	}
+	if t.children >= k.limits.Tasks || len(t.bindings) >= k.limits.Bindings {
+		return abi.EAGAIN
+	}
+	if !t.space.Room(1) {
+		return abi.ENOSPC
+	}
+	b, err := k.newBinding(uint32(slots), false)
+	if err != 0 {
+		return err
+	}
+	g := k.newTask("task", true)
+	g.link = &link{k, g}
+	ctx, far, herr := k.m.NewChannel(g.link)
+	if herr != nil {
+		b.drop()
+		k.dropTask(g)
+		return abi.ENOMEM
+	}
+	g.ctx = ctx
+	if parent == nil {
+		if herr := k.m.Spawn(far, b.area, b.toServer); herr != nil {
+			err = abi.EAGAIN
+		}
+	} else {
+		h := abi.CallHeader{Op: abi.EventChannel}
+		h.A[3] = c.A[2]
+		if !parent.post(&h, nil, []machine.Handle{far, b.area, b.toServer}) {
+			err = abi.EAGAIN
+		}
+	}
+	far.Release()
+	if err != 0 {
+		g.ctx, g.link = nil, nil
+		ctx.Close()
+		b.drop()
+		k.dropTask(g)
+		return err
+	}
+	g.owner = t
+	t.children++
+	b.guest, b.client, b.server = g, g, t
+	k.addBinding(b)
+	name, _ := t.space.Copyout(k.ports, k.ports.MakeSend(g.self))
+	b.task = name
+	c.out[0], c.out[1] = uint64(name), b.id
+	c.fds = []machine.Handle{b.area, b.toServer}
+	return 0
+}
+
+// dropTask takes back a task that nobody knows of yet.
+func (k *Kernel) dropTask(g *task) {
+	g.gone = true
+	delete(k.tasks, g.id)
+	k.ports.Kill(g.self)
+}
+
+func callTaskTerminate(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	g.ctx.Kill("terminated")
+	return 0
+}
+
+// callThreadKick: ESRCH also when the task has no such thread.
+func callThreadKick(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if !g.ctx.Kick(c.A[1]) {
+		return abi.ESRCH
+	}
+	return 0
+}
+
+func callTaskInfo(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	ctx := g.ctx
+	c.slow = func(c *call) abi.Errno {
+		i, ok := ctx.Info()
+		if !ok {
+			return abi.ESRCH
+		}
+		c.out = [6]uint64{i.Pid, i.Resident, i.UserNS, i.SystemNS}
+		c.data = []byte(i.Command)
+		return 0
+	}
+	return 0
+}
+
+func callTaskMaps(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	ctx := g.ctx
+	c.slow = func(c *call) abi.Errno {
+		c.data = ctx.Maps()
+		// A3 of the reply says that the text is longer than one answer holds;
+		// A1 of the call is where in it to go on.
+		c.out[0] = uint64(len(c.data))
+		from := min(c.A[1], uint64(len(c.data)))
+		c.data = c.data[from:min(from+abi.MaxInline, uint64(len(c.data)))]
+		return 0
+	}
+	return 0
+}
+
+// callTaskMemory: EFAULT when nothing could be read; less than asked when the
+// memory ends.
+func callTaskMemory(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if c.A[2] == 0 || c.A[2] > abi.MaxInline {
+		return abi.EINVAL
+	}
+	ctx := g.ctx
+	c.slow = func(c *call) abi.Errno {
+		p := make([]byte, c.A[2])
+		n := ctx.ReadMemory(c.A[1], p)
+		if n == 0 {
+			return abi.EFAULT
+		}
+		c.data = p[:n]
+		return 0
+	}
+	return 0
+}
