@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -88,8 +89,14 @@ var rules = []rule{
 	},
 	{
 		room:   "./personality/...",
-		never:  []string{"os", "os/...", "syscall", "golang.org/x/...", "./nucleus/...", "./machine/...", "./emul/...", "./store/..."},
-		reason: "a personality gives calls their meaning in terms of the unix server and touches neither host nor nucleus",
+		never:  []string{"os", "os/...", "syscall", "golang.org/x/...", "./store/...", "./ipc/..."},
+		direct: true,
+		reason: "a personality gives calls their meaning in terms of the unix server's core, and touches neither the host nor the state of record itself",
+	},
+	{
+		room:   "./personality/...",
+		never:  []string{"./nucleus/...", "./machine/...", "./emul/..."},
+		reason: "a personality is user-level: nucleus, machine and library know nothing of it, nor it of them",
 	},
 	{
 		room:   "./server/...",
@@ -457,6 +464,25 @@ func TestPolicyNucleusBudget(t *testing.T) {
 		t.Errorf("the nucleus has %d lines, its budget is %d: move something out", n, nucleusBudget)
 	}
 	t.Logf("nucleus: %d of %d lines", n, nucleusBudget)
+}
+
+// heavy are packages of the standard library that the executable must not hold:
+// each server and each start of a machine would pay for their initialisation.
+var heavy = []string{"net/http", "crypto/tls", "crypto/x509", "html/template", "expvar", "plugin", "testing"}
+
+func TestPolicyWeight(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./cmd/hythe")
+	cmd.Dir = ".."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range strings.Lines(string(out)) {
+		if p = strings.TrimSpace(p); slices.Contains(heavy, p) {
+			t.Errorf("%s is in the executable, and every server pays for its initialisation", p)
+		}
+	}
 }
 
 // TestPolicyChecker shows the checks something to find: each file breaks one

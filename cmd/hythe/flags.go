@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hythe"
+)
+
+// parseMount reads SRC:DST[:ro|:rw]. SRC is taken from the working directory.
+func parseMount(s string) (hythe.Mount, error) {
+	bad := func(why string) (hythe.Mount, error) {
+		return hythe.Mount{}, fmt.Errorf("-v %s: %s", s, why)
+	}
+	f := strings.Split(s, ":")
+	if len(f) < 2 || len(f) > 3 || f[0] == "" || f[1] == "" {
+		return bad("want SRC:DST[:ro]")
+	}
+	var m hythe.Mount
+	if len(f) == 3 {
+		switch f[2] {
+		case "ro":
+			m.ReadOnly = true
+		case "rw":
+		default:
+			return bad(fmt.Sprintf("%q is neither ro nor rw", f[2]))
+		}
+	}
+	if !path.IsAbs(f[1]) {
+		return bad("DST is not an absolute path")
+	}
+	src, err := filepath.Abs(f[0])
+	if err != nil {
+		return bad(err.Error())
+	}
+	if _, err := os.Stat(src); err != nil {
+		return bad("no such file or directory on the host, or not readable")
+	}
+	m.Source, m.Target = src, path.Clean(f[1])
+	if m.Target == "/" {
+		return bad("DST is the root; use --root")
+	}
+	return m, nil
+}
+
+// parseEnv reads K=V, or K for the host's value of it (nothing if it has none).
+func parseEnv(s string) (kv string, ok bool, err error) {
+	k, _, set := strings.Cut(s, "=")
+	if k == "" {
+		return "", false, fmt.Errorf("-e %s: want K=V", s)
+	}
+	if set {
+		return s, true, nil
+	}
+	v, ok := os.LookupEnv(k)
+	return k + "=" + v, ok, nil
+}
+
+// parseUser reads UID[:GID]; without GID the group is 0.
+func parseUser(s string) (hythe.User, error) {
+	var u hythe.User
+	us, gs, two := strings.Cut(s, ":")
+	n, err := parseID(us)
+	if err != nil {
+		return u, fmt.Errorf("-u %s: want UID[:GID], numbers", s)
+	}
+	u.UID = n
+	if two {
+		if u.GID, err = parseID(gs); err != nil {
+			return u, fmt.Errorf("-u %s: want UID[:GID], numbers", s)
+		}
+	}
+	return u, nil
+}
+
+// parseID reads a user or group number; the highest one means "none" to
+// chown(2) and is nobody's.
+func parseID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err == nil && n == math.MaxUint32 {
+		err = strconv.ErrRange
+	}
+	return uint32(n), err
+}
+
+// parseSize reads bytes with an optional unit b, k, m, g or t (powers of 1024).
+func parseSize(s string) (int64, error) {
+	bad := fmt.Errorf("--memory %s: want a number of bytes, or one with k, m, g or t behind it", s)
+	num, shift := strings.ToLower(s), 0
+	if num == "" {
+		return 0, bad
+	}
+	if i := strings.IndexByte("bkmgt", num[len(num)-1]); i >= 0 {
+		num, shift = num[:len(num)-1], i*10
+	}
+	n, err := strconv.ParseInt(num, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64>>shift {
+		return 0, bad
+	}
+	return n << shift, nil
+}
+
+// parseSignal reads TERM, SIGTERM or 15. Names and numbers are Linux's; 0 asks
+// whether the process exists.
+func parseSignal(s string) (int, error) {
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 0 || n > 64 {
+			return 0, fmt.Errorf("signal %s: the numbers are 0 to 64", s)
+		}
+		return n, nil
+	}
+	name := strings.ToUpper(s)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if n := unix.SignalNum(name); n != 0 {
+		return int(n), nil
+	}
+	return 0, fmt.Errorf("signal %s: not known", s)
+}

@@ -1,0 +1,389 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hythe"
+	"hythe/cmd/hythe/internal/control"
+)
+
+// chosen holds the flags by which a command finds its machine and shows what it
+// found.
+type chosen struct {
+	id   string
+	json bool
+}
+
+func (s *chosen) machineFlag(c *cobra.Command) {
+	c.Flags().StringVarP(&s.id, "machine", "m", "", "the machine's `ID` (default the only one that runs)")
+}
+
+func (s *chosen) jsonFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&s.json, "json", false, "answer in JSON")
+}
+
+// machines answers the machine that was named, or all.
+func (s *chosen) machines() ([]*control.Client, error) {
+	if s.id != "" {
+		return []*control.Client{{ID: s.id}}, nil
+	}
+	ids, err := control.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []*control.Client
+	for _, id := range ids {
+		out = append(out, &control.Client{ID: id})
+	}
+	return out, nil
+}
+
+// machine answers the machine that was named, or the only one.
+func (s *chosen) machine() (*control.Client, error) {
+	all, err := s.machines()
+	if err != nil {
+		return nil, err
+	}
+	switch len(all) {
+	case 0:
+		return nil, errors.New("no machine is running")
+	case 1:
+		return all[0], nil
+	}
+	var ids []string
+	for _, k := range all {
+		ids = append(ids, k.ID)
+	}
+	return nil, fmt.Errorf("several machines are running; choose one with -m: %s", strings.Join(ids, " "))
+}
+
+// column is one column of a table.
+type column[T any] struct {
+	title string
+	value func(*T) string
+}
+
+// show prints one kind of thing of all chosen machines. A machine that ended
+// while it was asked, and was not named, is passed over.
+func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, context.Context) ([]T, error)) error {
+	all, err := s.machines()
+	if err != nil {
+		return err
+	}
+	type group struct {
+		Machine string `json:"machine"`
+		Items   []T    `json:"items"`
+	}
+	groups := []group{}
+	for _, k := range all {
+		v, err := get(k, context.Background())
+		if err != nil {
+			if s.id == "" && errors.Is(err, hythe.ErrClosed) {
+				continue
+			}
+			return err
+		}
+		if v == nil {
+			v = []T{}
+		}
+		groups = append(groups, group{k.ID, v})
+	}
+	if s.json {
+		e := json.NewEncoder(a.std.out)
+		e.SetIndent("", "  ")
+		return e.Encode(groups)
+	}
+	w := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "MACHINE")
+	for _, c := range cols {
+		fmt.Fprint(w, "\t", c.title)
+	}
+	fmt.Fprintln(w)
+	for _, g := range groups {
+		for i := range g.Items {
+			fmt.Fprint(w, g.Machine)
+			for _, c := range cols {
+				fmt.Fprint(w, "\t", plain(c.value(&g.Items[i])))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	return w.Flush()
+}
+
+// plain takes out of a guest's text what a terminal would act upon.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%dG", n>>30)
+	case n >= 10<<20:
+		return fmt.Sprintf("%dM", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%dK", n>>10)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func cpuText(d time.Duration) string { return fmt.Sprintf("%.2fs", d.Seconds()) }
+
+func (a *app) psCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "ps",
+		Short: "List the processes of running machines",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return show(a, &s, []column[hythe.ProcessInfo]{
+				{"PID", func(p *hythe.ProcessInfo) string { return strconv.Itoa(p.PID) }},
+				{"PPID", func(p *hythe.ProcessInfo) string { return strconv.Itoa(p.PPID) }},
+				{"UID", func(p *hythe.ProcessInfo) string { return strconv.Itoa(int(p.UID)) }},
+				{"STATE", func(p *hythe.ProcessInfo) string { return p.State }},
+				{"THREADS", func(p *hythe.ProcessInfo) string { return strconv.Itoa(p.Threads) }},
+				{"ABI", func(p *hythe.ProcessInfo) string { return p.Personality }},
+				{"RSS", func(p *hythe.ProcessInfo) string { return bytesText(p.Resident) }},
+				{"CPU", func(p *hythe.ProcessInfo) string { return cpuText(p.CPU) }},
+				{"COMMAND", func(p *hythe.ProcessInfo) string { return strings.Join(p.Args, " ") }},
+			}, (*control.Client).Processes)
+		},
+	}
+	s.machineFlag(c)
+	s.jsonFlag(c)
+	return c
+}
+
+func (a *app) servicesCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "services",
+		Short: "List the servers of running machines",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return show(a, &s, []column[hythe.ServiceInfo]{
+				{"SERVER", func(v *hythe.ServiceInfo) string { return v.Name }},
+				{"STATE", func(v *hythe.ServiceInfo) string { return v.State }},
+				{"HOSTPID", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.HostPID) }},
+				{"RESTARTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Restarts) }},
+				{"RSS", func(v *hythe.ServiceInfo) string { return bytesText(v.Resident) }},
+				{"CPU", func(v *hythe.ServiceInfo) string { return cpuText(v.CPU) }},
+				{"LASTDEATH", func(v *hythe.ServiceInfo) string { return v.LastDeath }},
+			}, (*control.Client).Services)
+		},
+	}
+	s.machineFlag(c)
+	s.jsonFlag(c)
+	return c
+}
+
+func (a *app) portsCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "ports",
+		Short: "List the nucleus's ports of running machines",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return show(a, &s, []column[hythe.PortInfo]{
+				{"RECEIVER", func(v *hythe.PortInfo) string { return v.Receiver }},
+				{"NAME", func(v *hythe.PortInfo) string { return strconv.Itoa(int(v.Name)) }},
+				{"LABEL", func(v *hythe.PortInfo) string { return v.Label }},
+				{"QUEUED", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Queued) }},
+				{"LIMIT", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Limit) }},
+				{"SENDERS", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Senders) }},
+			}, (*control.Client).Ports)
+		},
+	}
+	s.machineFlag(c)
+	s.jsonFlag(c)
+	return c
+}
+
+func (a *app) traceCommand() *cobra.Command {
+	var s chosen
+	var unserved bool
+	c := &cobra.Command{
+		Use:   "trace",
+		Short: "Count the system calls of running machines, and name those not served",
+		Long: `Trace shows how often each system call was made since a machine started, and
+which ones the machine does not serve. For a line for each call use
+"hythe run --trace".`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return show(a, &s, []column[hythe.CallInfo]{
+				{"ABI", func(v *hythe.CallInfo) string { return v.Personality }},
+				{"NR", func(v *hythe.CallInfo) string { return strconv.Itoa(v.Nr) }},
+				{"CALL", func(v *hythe.CallInfo) string { return v.Name }},
+				{"COUNT", func(v *hythe.CallInfo) string { return strconv.FormatUint(v.Count, 10) }},
+				{"NOTE", func(v *hythe.CallInfo) string {
+					if v.Unserved {
+						return "not served"
+					}
+					return ""
+				}},
+			}, func(k *control.Client, ctx context.Context) ([]hythe.CallInfo, error) {
+				all, err := k.Calls(ctx)
+				if !unserved || err != nil {
+					return all, err
+				}
+				var some []hythe.CallInfo
+				for _, v := range all {
+					if v.Unserved {
+						some = append(some, v)
+					}
+				}
+				return some, nil
+			})
+		},
+	}
+	s.machineFlag(c)
+	s.jsonFlag(c)
+	c.Flags().BoolVar(&unserved, "unserved", false, "only calls that are not served")
+	return c
+}
+
+func (a *app) killCommand() *cobra.Command {
+	var s chosen
+	var sig string
+	c := &cobra.Command{
+		Use:   "kill [-s SIGNAL] PID...",
+		Short: "Send a signal to processes of a machine",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			n, err := parseSignal(sig)
+			if err != nil {
+				return err
+			}
+			var pids []int
+			for _, v := range args {
+				pid, err := strconv.Atoi(v)
+				if err != nil || pid <= 0 {
+					return fmt.Errorf("process %q: want a number above 0", v)
+				}
+				pids = append(pids, pid)
+			}
+			k, err := s.machine()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, pid := range pids {
+				errs = append(errs, k.Kill(context.Background(), pid, n))
+			}
+			return errors.Join(errs...)
+		},
+	}
+	s.machineFlag(c)
+	c.Flags().StringVarP(&sig, "signal", "s", "TERM", "`SIGNAL` by name or number")
+	return c
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "restart SERVER...",
+		Short: "Kill servers of a machine and wait until their next incarnations serve",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			k, err := s.machine()
+			if err != nil {
+				return err
+			}
+			for _, v := range args {
+				if err := k.Restart(context.Background(), v); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	s.machineFlag(c)
+	return c
+}
+
+func (a *app) execCommand() *cobra.Command {
+	var s chosen
+	var p program
+	c := &cobra.Command{
+		Use:   "exec [flags] [--] PROGRAM [ARG...]",
+		Short: "Run one more program on a running machine",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, err := p.cmd(args)
+			if err != nil {
+				return err
+			}
+			k, err := s.machine()
+			if err != nil {
+				return err
+			}
+			term, err := a.connect(cmd, p.interactive)
+			if err != nil {
+				return err
+			}
+			defer term.restore()
+			files, done, err := stdFiles(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			sigs := make(chan os.Signal, 64)
+			catch(sigs, p.tty)
+			defer signal.Stop(sigs)
+			proc, err := k.Start(context.Background(), cmd, files)
+			if err != nil {
+				return err
+			}
+			return follow(proc, sigs)
+		},
+	}
+	s.machineFlag(c)
+	p.flags(c)
+	return c
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version string `json:"version"`
+				Go      string `json:"go"`
+				OS      string `json:"os"`
+				Arch    string `json:"arch"`
+			}{"(devel)", runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+				v.Version = b.Main.Version
+			}
+			if s.json {
+				return json.NewEncoder(a.std.out).Encode(v)
+			}
+			_, err := fmt.Fprintf(a.std.out, "hythe %s %s %s/%s\n", v.Version, v.Go, v.OS, v.Arch)
+			return err
+		},
+	}
+	s.jsonFlag(c)
+	return c
+}

@@ -1,0 +1,84 @@
+// Command hythe runs programs of several operating systems on a machine of
+// their own, and shows and steers the machines that run.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"hythe"
+)
+
+func main() {
+	hythe.Main() // does not return in a server
+	os.Exit(execute(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in  *os.File
+	out io.Writer
+	err io.Writer
+}
+
+// quietError ends the command with a status and without a line of its own: the
+// program has said what there was to say.
+type quietError struct{ code int }
+
+func (e quietError) Error() string { return fmt.Sprintf("status %d", e.code) }
+
+// execute runs one command and answers its exit status.
+func execute(args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	err := root.Execute()
+	var quiet quietError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &quiet):
+		return quiet.code
+	}
+	fmt.Fprintln(std.err, "hythe:", err)
+	return hythe.ExitCode(err)
+}
+
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hythe",
+		Short: "Run programs of several operating systems on a microkernel, isolated, without root",
+		Long: `Hythe runs unmodified programs of several operating systems on machines of
+their own: isolated from the host, without root and without virtualisation.
+
+Exit status of run and exec: the program's own; 128+n if signal n ended it;
+125 if Hythe failed; 126 if the program cannot be executed; 127 if it was not
+found. The other commands answer 0 or 125.`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is no command; see hythe --help", args[0])
+			}
+			return c.Help()
+		},
+	}
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	app := &app{std: std}
+	root.AddCommand(
+		app.runCommand(), app.execCommand(),
+		app.psCommand(), app.servicesCommand(), app.portsCommand(), app.traceCommand(),
+		app.killCommand(), app.restartCommand(), app.versionCommand(),
+	)
+	return root
+}
+
+// app is what the commands share.
+type app struct{ std stdio }

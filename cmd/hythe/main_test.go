@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"hythe"
+	"hythe/cmd/hythe/internal/control"
+)
+
+// command runs a command line and answers what it wrote and its exit status.
+func command(args ...string) (out, errs string, status int) {
+	var o, e bytes.Buffer
+	status = execute(args, stdio{nil, &o, &e})
+	return o.String(), e.String(), status
+}
+
+// TestWrongUse: every wrong use is one line on standard error and status 125.
+func TestWrongUse(t *testing.T) {
+	for _, args := range [][]string{
+		{"nonsense"},
+		{"run"},
+		{"run", "--"},
+		{"run", ""},
+		{"run", "--no-such-flag", "x"},
+		{"run", "-v", "/tmp", "x"},
+		{"run", "-v", "/tmp:relative", "x"},
+		{"run", "-v", "/tmp:/", "x"},
+		{"run", "-v", "/tmp:/x:rx", "x"},
+		{"run", "-v", "/no/such/place:/x", "x"},
+		{"run", "-v", ":/x", "x"},
+		{"run", "-v", "/tmp:/x:ro:ro", "x"},
+		{"run", "-e", "=v", "x"},
+		{"run", "-e", "", "x"},
+		{"run", "-u", "root", "x"},
+		{"run", "-u", "1:", "x"},
+		{"run", "-u", "-1", "x"},
+		{"run", "-u", "4294967295", "x"},
+		{"run", "-w", "relative", "x"},
+		{"run", "--memory", "lots", "x"},
+		{"run", "--memory", "0", "x"},
+		{"run", "--memory", "-1", "x"},
+		{"run", "--memory", "9999999999t", "x"},
+		{"run", "--pids-limit", "-2", "x"},
+		{"run", "--pids-limit", "many", "x"},
+		{"run", "--root", "/no/such/place", "x"},
+		{"run", "--hostname", "a b", "x"},
+		{"run", "--network", "host", "x"},
+		{"run", "--trace=/no/such/place/file", "x"},
+		{"kill"},
+		{"kill", "x"},
+		{"kill", "0"},
+		{"kill", "-s", "NOPE", "1"},
+		{"kill", "-s", "65", "1"},
+		{"restart"},
+		{"ps", "x"},
+		{"ps", "-m", "no-such-machine"},
+		{"exec", "-m", "no-such-machine", "x"},
+		{"exec"},
+	} {
+		out, errs, status := command(args...)
+		if status != 125 || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "hythe: ") || out != "" {
+			t.Errorf("hythe %q: status %d, out %q, err %q", args, status, out, errs)
+		}
+	}
+}
+
+func TestParsers(t *testing.T) {
+	m, err := parseMount("/tmp:/a/../b:ro")
+	if err != nil || m != (hythe.Mount{Source: "/tmp", Target: "/b", ReadOnly: true}) {
+		t.Errorf("mount: %+v, %v", m, err)
+	}
+	for in, want := range map[string]int64{"1": 1, "7b": 7, "2k": 2048, "3M": 3 << 20, "1g": 1 << 30, "1t": 1 << 40} {
+		if got, err := parseSize(in); got != want || err != nil {
+			t.Errorf("size %s: %d, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]int{"TERM": 15, "sigkill": 9, "HUP": 1, "0": 0, "64": 64, "SIGUSR1": 10} {
+		if got, err := parseSignal(in); got != want || err != nil {
+			t.Errorf("signal %s: %d, %v", in, got, err)
+		}
+	}
+	if u, err := parseUser("5:6"); err != nil || u.UID != 5 || u.GID != 6 {
+		t.Errorf("user: %+v, %v", u, err)
+	}
+	t.Setenv("HYTHE_TEST_VALUE", "v=w")
+	if kv, ok, err := parseEnv("HYTHE_TEST_VALUE"); kv != "HYTHE_TEST_VALUE=v=w" || !ok || err != nil {
+		t.Errorf("env: %q, %v, %v", kv, ok, err)
+	}
+	if _, ok, err := parseEnv("HYTHE_TEST_NONE"); ok || err != nil {
+		t.Errorf("env that is not set: %v, %v", ok, err)
+	}
+}
+
+// fake is a machine that answers the listing commands.
+type fake struct {
+	control.Machine
+	killed []int
+}
+
+func (f *fake) Processes(context.Context) ([]hythe.ProcessInfo, error) {
+	return []hythe.ProcessInfo{{PID: 7, PPID: 1, State: "S", Threads: 2, Personality: "linux", Args: []string{"evil\x1b[2J", "x"}}}, nil
+}
+func (f *fake) Services(context.Context) ([]hythe.ServiceInfo, error) {
+	return []hythe.ServiceInfo{{Name: "unix", State: "running", HostPID: 3}}, nil
+}
+func (f *fake) Ports(context.Context) ([]hythe.PortInfo, error) { return nil, nil }
+func (f *fake) Calls(context.Context) ([]hythe.CallInfo, error) {
+	return []hythe.CallInfo{{Personality: "linux", Name: "read", Count: 3}, {Personality: "linux", Name: "kexec_load", Nr: 246, Count: 1, Unserved: true}}, nil
+}
+func (f *fake) Kill(_ context.Context, pid, sig int) error {
+	if pid == 404 {
+		return fmt.Errorf("process 404: %w", hythe.ErrNoProcess)
+	}
+	f.killed = append(f.killed, pid, sig)
+	return nil
+}
+func (f *fake) Restart(_ context.Context, name string) error {
+	if name != "unix" {
+		return fmt.Errorf("server %s: %w", name, hythe.ErrNoService)
+	}
+	return nil
+}
+
+type echo struct{ err chan error }
+
+func (p echo) PID() int         { return 9 }
+func (p echo) Signal(int) error { return nil }
+func (p echo) Wait() error      { return <-p.err }
+
+func (f *fake) Start(_ context.Context, c *hythe.Cmd) (control.Process, error) {
+	p := echo{make(chan error, 1)}
+	fmt.Fprintln(c.Stdout, c.Args, c.Env, c.Dir, c.User)
+	p.err <- &hythe.ExitError{Code: 9}
+	return p, nil
+}
+
+func TestOnMachine(t *testing.T) {
+	f := &fake{}
+	id := fmt.Sprintf("cmd-test-%d", os.Getpid())
+	s, err := control.Listen(f, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+
+	out, errs, status := command("ps", "-m", id)
+	if status != 0 || errs != "" || !strings.Contains(out, "evil?[2J x") {
+		t.Errorf("ps: %d %q %q", status, out, errs)
+	}
+	for _, cmd := range []string{"ps", "services", "ports", "trace"} {
+		out, _, status := command(cmd, "--json", "-m", id)
+		var v []struct {
+			Machine string
+			Items   []map[string]any
+		}
+		if err := json.Unmarshal([]byte(out), &v); err != nil || status != 0 || len(v) != 1 || v[0].Machine != id || v[0].Items == nil {
+			t.Errorf("%s --json: %d %v %q", cmd, status, err, out)
+		}
+		// Without -m the machine is among those found.
+		if out, _, status := command(cmd, "--json"); status != 0 || !strings.Contains(out, id) {
+			t.Errorf("%s --json of all: %d %q", cmd, status, out)
+		}
+	}
+	if out, _, _ := command("trace", "--unserved", "-m", id); strings.Contains(out, "read") || !strings.Contains(out, "kexec_load") {
+		t.Errorf("trace --unserved: %q", out)
+	}
+	if _, errs, status := command("kill", "-m", id, "-s", "KILL", "5", "404", "6"); status != 125 || errs != "hythe: process 404: no such process\n" {
+		t.Errorf("kill: %d %q", status, errs)
+	}
+	if fmt.Sprint(f.killed) != "[5 9 6 9]" {
+		t.Errorf("killed: %v", f.killed)
+	}
+	if _, errs, status := command("restart", "-m", id, "unix"); status != 0 || errs != "" {
+		t.Errorf("restart: %d %q", status, errs)
+	}
+	if _, errs, status := command("restart", "-m", id, "net"); status != 125 || errs != "hythe: server net: no such server\n" {
+		t.Errorf("restart of none: %d %q", status, errs)
+	}
+	// exec: the program's output goes to the descriptors that were handed over.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status = execute([]string{"exec", "-m", id, "-e", "A=1,2", "-w", "/d", "-u", "3:4", "--", "prog", "-x", "--env", "y"}, stdio{nil, w, os.Stderr})
+	w.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(b); status != 9 || !strings.HasPrefix(got, "[prog -x --env y] [PATH=") || !strings.HasSuffix(got, " A=1,2] /d {3 4 []}\n") {
+		t.Errorf("exec: %d %q", status, got)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	if out, _, status := command("version", "--json"); status != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("version: %d %q", status, out)
+	}
+	out, _, status := command()
+	for _, w := range []string{"run", "ps", "services", "kill", "restart", "exec", "version", "ports", "trace"} {
+		if status != 0 || !strings.Contains(out, "\n  "+w+" ") {
+			t.Errorf("help does not name %s: %d", w, status)
+		}
+	}
+}

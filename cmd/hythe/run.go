@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"hythe"
+	"hythe/cmd/hythe/internal/control"
+)
+
+// program holds the flags that say how a program is run: common to run and exec.
+type program struct {
+	interactive bool
+	tty         bool
+	env         []string
+	dir         string
+	user        string
+}
+
+func (p *program) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.SetInterspersed(false) // what follows the program is the program's
+	f.BoolVarP(&p.interactive, "interactive", "i", false, "connect standard input")
+	f.BoolVarP(&p.tty, "tty", "t", false, "give the program a terminal")
+	f.StringArrayVarP(&p.env, "env", "e", nil, "set `K=V` in the environment; K alone takes the host's value")
+	f.StringVarP(&p.dir, "workdir", "w", "", "working `DIR`ectory in the machine")
+	f.StringVarP(&p.user, "user", "u", "", "run as `UID[:GID]` of the machine (default 0:0)")
+}
+
+// cmd makes a command of the flags and the arguments.
+func (p *program) cmd(args []string) (*hythe.Cmd, error) {
+	c := &hythe.Cmd{Path: args[0], Args: args, Dir: p.dir, TTY: p.tty, Env: hythe.DefaultEnv()}
+	if c.Path == "" {
+		return nil, errors.New("no program given")
+	}
+	if p.tty {
+		term := os.Getenv("TERM")
+		if term == "" {
+			term = "xterm"
+		}
+		c.Env = append(c.Env, "TERM="+term)
+	}
+	for _, s := range p.env {
+		kv, ok, err := parseEnv(s)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			c.Env = append(c.Env, kv)
+		}
+	}
+	if p.user != "" {
+		u, err := parseUser(p.user)
+		if err != nil {
+			return nil, err
+		}
+		c.User = u
+	}
+	if p.dir != "" && !filepath.IsAbs(p.dir) {
+		return nil, fmt.Errorf("-w %s: not an absolute path", p.dir)
+	}
+	return c, nil
+}
+
+// runFlags are those of run alone.
+type runFlags struct {
+	program
+	volumes  []string
+	root     string
+	readOnly bool
+	hostname string
+	memory   string
+	pids     int
+	trace    string
+	network  string
+	insecure bool
+}
+
+func (r *runFlags) config() (hythe.Config, error) {
+	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure}
+	if r.root != "" {
+		root, err := filepath.Abs(r.root)
+		if err != nil {
+			return c, err
+		}
+		c.Root = root
+	}
+	for _, v := range r.volumes {
+		m, err := parseMount(v)
+		if err != nil {
+			return c, err
+		}
+		c.Mounts = append(c.Mounts, m)
+	}
+	if r.memory != "" {
+		n, err := parseSize(r.memory)
+		if err != nil {
+			return c, err
+		}
+		c.Memory = n
+	}
+	if r.pids < -1 {
+		return c, fmt.Errorf("--pids-limit %d: negative", r.pids)
+	}
+	c.Pids = max(r.pids, 0) // -1 is docker's word for no limit
+	if r.network != "none" {
+		return c, fmt.Errorf("--network %s: the only network of this version is none", r.network)
+	}
+	return c, nil
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var r runFlags
+	c := &cobra.Command{
+		Use:   "run [flags] [--] PROGRAM [ARG...]",
+		Short: "Run a program on a machine of its own",
+		Long: `Run starts a machine, runs one program on it, and ends the machine when the
+program ends. Without --root the program sees the host's root directory; what it
+changes there is kept in memory and gone afterwards.
+
+Signals that hythe receives (INT, TERM, HUP, QUIT, USR1, USR2...) are passed to the
+program; with -t the keys of the terminal are the program's.`,
+		Example: `  hythe run -- /bin/echo hello
+  hythe run -it -- /bin/sh
+  hythe run -v "$PWD":/work -w /work -- make`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.run(&r, args) },
+	}
+	r.flags(c)
+	f := c.Flags()
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show host path SRC at DST: `SRC:DST[:ro]`")
+	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
+	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
+	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
+	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
+	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N`")
+	f.StringVar(&r.trace, "trace", "", "write one line for each system call to `FILE` (default standard error)")
+	f.Lookup("trace").NoOptDefVal = "-"
+	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")
+	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
+	return c
+}
+
+func (a *app) run(r *runFlags, args []string) (err error) {
+	cmd, err := r.cmd(args)
+	if err != nil {
+		return err
+	}
+	conf, err := r.config()
+	if err != nil {
+		return err
+	}
+	if cmd.Dir == "" && conf.Root == "" {
+		// The root is the host's: so is the place in it.
+		if cmd.Dir, err = os.Getwd(); err != nil {
+			cmd.Dir = "/"
+		}
+	}
+	if r.trace != "" {
+		w, done, err := a.traceTo(r.trace)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if e := done(); err == nil {
+				err = e
+			}
+		}()
+		conf.Trace = w
+	}
+	conf.Log = func(line string) { fmt.Fprintln(a.std.err, "hythe:", line) }
+
+	term, err := a.connect(cmd, r.interactive)
+	if err != nil {
+		return err
+	}
+	defer term.restore()
+	sigs := make(chan os.Signal, 64)
+	catch(sigs, r.tty)
+	defer signal.Stop(sigs)
+
+	m, err := hythe.New(context.Background(), conf)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := m.Close(); err == nil {
+			err = e
+		}
+	}()
+	p, err := m.Start(context.Background(), cmd)
+	if err != nil {
+		return err
+	}
+	// Nobody can ask about the machine before it runs something, so this is
+	// done beside the program's first steps and not before.
+	listening := make(chan *control.Server, 1)
+	go func() {
+		s, err := control.Listen(control.Of(m), m.ID())
+		if err != nil {
+			conf.Log("ps, exec and their like will not find this machine: " + err.Error())
+		}
+		listening <- s
+	}()
+	defer func() {
+		if s := <-listening; s != nil {
+			s.Close()
+		}
+	}()
+	return follow(p, sigs)
+}
+
+// follow passes signals on until the program ends, and makes its end this
+// command's.
+func follow(p control.Process, sigs <-chan os.Signal) error {
+	done := make(chan error, 1)
+	go func() { done <- p.Wait() }()
+	for {
+		select {
+		case s := <-sigs:
+			if n, ok := s.(unix.Signal); ok {
+				p.Signal(int(n)) // it may just have ended
+			}
+		case err := <-done:
+			var exit *hythe.ExitError
+			if errors.As(err, &exit) {
+				return quietError{hythe.ExitCode(err)}
+			}
+			return err
+		}
+	}
+}
+
+// passed are the signals that go to the program. Not among them: those that
+// tell of the terminal or of children of ours, those of the Go runtime
+// (SIGURG), faults, and those that cannot be caught.
+var passed = []os.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGCONT,
+}
+
+func catch(sigs chan<- os.Signal, tty bool) {
+	if tty {
+		// The terminal's keys are bytes for the program; what still comes as a
+		// signal was sent on purpose.
+		signal.Notify(sigs, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+		return
+	}
+	signal.Notify(sigs, passed...)
+}
+
+// traceTo opens the trace's destination.
+func (a *app) traceTo(name string) (io.Writer, func() error, error) {
+	if name == "-" {
+		return a.std.err, func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--trace: %w", err)
+	}
+	return f, f.Close, nil
+}
