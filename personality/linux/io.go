@@ -1,3 +1,65 @@
 package linux
 
-func ioCalls() []Entry { return nil }
+import (
+	"hythe/abi"
+	"hythe/server/unix/core"
+)
+
+// Pipes and their like.
+
+func ioCalls() []Entry {
+	var all []Entry
+	for _, part := range [][]Entry{pipeCalls(), pollCalls()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+// Flags of open that other calls share (asm-generic/fcntl.h).
+const (
+	oNonblock = 0o4000
+	oDirect   = 0o40000
+	oCloexec  = 0o2000000
+)
+
+// fdFlags turns SOCK_, EFD_, TFD_, SFD_ and IN_ flags, which have open's values,
+// into core's. The caller has refused others.
+func fdFlags(flags uint64) uint32 {
+	var f uint32
+	if flags&oNonblock != 0 {
+		f |= core.OpenNonblock
+	}
+	if flags&oCloexec != 0 {
+		f |= core.OpenCloexec
+	}
+	if flags&oDirect != 0 {
+		f |= core.OpenDirect
+	}
+	return f
+}
+
+func pipeCalls() []Entry {
+	return []Entry{
+		{Nr: 22, Name: "pipe", Fn: sysPipe, Sig: "p"},
+		{Nr: 293, Name: "pipe2", Fn: sysPipe2, Sig: "px"},
+	}
+}
+
+func sysPipe(_ *Personality, c *core.Call) (uint64, abi.Errno) { return pipe2(c, 0) }
+
+func sysPipe2(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	flags := uint64(uint32(c.Args[1]))
+	if flags&^(oNonblock|oDirect|oCloexec) != 0 {
+		return 0, abi.EINVAL
+	}
+	return pipe2(c, fdFlags(flags))
+}
+
+func pipe2(c *core.Call, flags uint32) (uint64, abi.Errno) {
+	r, w, e := c.NewPipe(flags)
+	if e != 0 {
+		return 0, e
+	}
+	c.CopyOut64(c.Args[0], uint64(uint32(r))|uint64(uint32(w))<<32)
+	return 0, 0
+}
