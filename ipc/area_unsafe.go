@@ -1,0 +1,151 @@
+package ipc
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// Safety: an area is a mapping of at least areaSize(slots) bytes (checked with
+// fstat; the nucleus seals the object against shrinking) and stays mapped until
+// unmap, after which its owner does not use it. Slot numbers are checked
+// against the number of slots that the nucleus told.
+
+// Request must be the client's part of abi.Slot, word for word.
+const requestSize = unsafe.Sizeof(Request{})
+
+var (
+	_ [requestSize]byte                                    = [unsafe.Offsetof(abi.Slot{}.Regs) + unsafe.Sizeof(abi.Regs{})]byte{}
+	_ [unsafe.Offsetof(Request{}.Nr)]byte                  = [unsafe.Offsetof(abi.Slot{}.Nr)]byte{}
+	_ [unsafe.Offsetof(Request{}.In)]byte                  = [unsafe.Offsetof(abi.Slot{}.In)]byte{}
+	_ [unsafe.Offsetof(Request{}.Regs)]byte                = [unsafe.Offsetof(abi.Slot{}.Regs)]byte{}
+	_ [abi.SlotHeaderSize - unsafe.Sizeof(abi.Slot{})]byte // a slot's header fits
+	_ [abi.BindHeaderSize - unsafe.Sizeof(abi.BindHeader{})]byte
+)
+
+type area struct {
+	mem   []byte
+	hdr   *abi.BindHeader
+	slots int
+}
+
+func areaSize(slots int) int { return abi.BindHeaderSize + slots*abi.SlotSize }
+
+// mapArea maps the object of a binding with the given number of slots.
+func mapArea(fd, slots int) (area, error) {
+	if slots < 1 || slots > abi.MaxSlots {
+		return area{}, fmt.Errorf("ipc: binding with %d slots", slots)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return area{}, fmt.Errorf("ipc: area of a binding: %w", err)
+	}
+	n := areaSize(slots)
+	if st.Size < int64(n) {
+		return area{}, fmt.Errorf("ipc: area of %d bytes is too small for %d slots", st.Size, slots)
+	}
+	mem, err := unix.Mmap(fd, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+	if err != nil {
+		return area{}, fmt.Errorf("ipc: area of a binding: %w", err)
+	}
+	a := area{mem, (*abi.BindHeader)(unsafe.Pointer(&mem[0])), slots}
+	if a.hdr.Magic != abi.BindMagic {
+		_ = unix.Munmap(mem)
+		return area{}, errors.New("ipc: area of a binding is not formatted")
+	}
+	return a, nil
+}
+
+func (a *area) unmap() {
+	if a.mem != nil {
+		_ = unix.Munmap(a.mem)
+		*a = area{}
+	}
+}
+
+func (a *area) slot(i int) *abi.Slot {
+	if uint(i) >= uint(a.slots) {
+		panic("ipc: slot number out of range")
+	}
+	return (*abi.Slot)(unsafe.Pointer(&a.mem[abi.BindHeaderSize+i*abi.SlotSize]))
+}
+
+func (a *area) in(i int) []byte {
+	o := abi.BindHeaderSize + i*abi.SlotSize + abi.SlotInOff
+	return a.mem[o : o+abi.SlotInSize : o+abi.SlotInSize]
+}
+
+func (a *area) out(i int) []byte {
+	o := abi.BindHeaderSize + i*abi.SlotSize + abi.SlotOutOff
+	return a.mem[o : o+abi.SlotOutSize : o+abi.SlotOutSize]
+}
+
+func (a *area) whole(i int) []byte {
+	o := abi.BindHeaderSize + i*abi.SlotSize
+	return a.mem[o : o+abi.SlotSize : o+abi.SlotSize]
+}
+
+// copyRequest copies the client's part of a slot out of shared memory.
+func copyRequest(r *Request, s *abi.Slot) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(r)), requestSize), unsafe.Slice((*byte)(unsafe.Pointer(s)), requestSize))
+}
+
+// futexWait sleeps while *w is v; it may wake early. The word is in shared
+// memory, so the call is not the private kind.
+func futexWait(w *uint32, v uint32) {
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), 0 /* FUTEX_WAIT */, uintptr(v), 0, 0, 0)
+}
+
+// futexWaitFor is futexWait for at most d.
+func futexWaitFor(w *uint32, v uint32, d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), 0 /* FUTEX_WAIT */, uintptr(v), uintptr(unsafe.Pointer(&ts)), 0, 0)
+}
+
+func futexWake(w *uint32, n int) {
+	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), 1 /* FUTEX_WAKE */, uintptr(n), 0, 0, 0)
+}
+
+var bellOne = [8]byte{1}
+
+// ring rings a doorbell. A full counter (the peer's doing) is rung already.
+func ring(fd int) {
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&bellOne)), 8)
+}
+
+// epollWait waits for at most d (negative: for ever) with nanosecond resolution
+// where the host has epoll_pwait2 (Linux 5.11).
+func epollWait(ep int, ev []unix.EpollEvent, d time.Duration) (int, error) {
+	if d == 0 {
+		// No scheduler round for a look that cannot block.
+		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), 0, 0, 0)
+		if e != 0 {
+			return 0, e
+		}
+		return int(n), nil
+	}
+	if d > 0 && !noPwait2 {
+		ts := unix.NsecToTimespec(int64(d))
+		n, _, e := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		if e == 0 {
+			return int(n), nil
+		}
+		if e != unix.ENOSYS && e != unix.EPERM {
+			return 0, e
+		}
+		noPwait2 = true
+	}
+	ms := -1
+	if d > 0 {
+		ms = int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
+	}
+	return unix.EpollWait(ep, ev, ms)
+}
+
+// noPwait2 is written by whoever finds out, always with true.
+var noPwait2 bool

@@ -1,0 +1,199 @@
+package ipc
+
+import (
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// one checks that a reply brought n descriptors and gives them; a nucleus that
+// answers otherwise is out of order, and the call failed.
+func (r *Reply) fds(n int) ([]int, abi.Errno) {
+	if len(r.FDs) != n {
+		closeAll(r.FDs)
+		return nil, abi.EPROTO
+	}
+	return r.FDs, 0
+}
+
+// CreateObject makes a memory object of size bytes with a durable label ("" for
+// none); the caller owns the descriptor. ENOMEM, EINVAL, EMFILE.
+func (c *Conn) CreateObject(size uint64, label string) (abi.Name, int, abi.Errno) {
+	r, err := c.Call(abi.CallObjectCreate, [6]uint64{size}, []byte(label), nil)
+	if err != 0 {
+		return 0, -1, err
+	}
+	f, err := r.fds(1)
+	if err != 0 {
+		return 0, -1, err
+	}
+	return abi.Name(r.A[0]), f[0], 0
+}
+
+// ImportObject makes a memory object of the host file fd, which stays the
+// caller's.
+func (c *Conn) ImportObject(fd int, label string) (abi.Name, abi.Errno) {
+	r, err := c.Call(abi.CallObjectImport, [6]uint64{}, []byte(label), []int{fd})
+	return abi.Name(r.A[0]), err
+}
+
+// ObjectFD gives a new descriptor of a memory object.
+func (c *Conn) ObjectFD(object abi.Name, readOnly bool) (int, abi.Errno) {
+	r, err := c.Call(abi.CallObjectFD, [6]uint64{uint64(object), flag(readOnly)}, nil, nil)
+	if err != 0 {
+		return -1, err
+	}
+	f, err := r.fds(1)
+	if err != 0 {
+		return -1, err
+	}
+	return f[0], 0
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Grant gives the peer of a binding a descriptor of an object, under a tag by
+// which it finds it. The peer has it in its control channel when this returns.
+func (c *Conn) Grant(binding uint64, object abi.Name, readOnly bool, tag uint64) abi.Errno {
+	_, err := c.Call(abi.CallObjectGrant, [6]uint64{binding, uint64(object), flag(readOnly), tag}, nil, nil)
+	return err
+}
+
+// Bind makes a binding to the receiver behind the send right, with the given
+// number of slots; the label is told to the receiver, and to this task's next
+// incarnation.
+func (c *Conn) Bind(send abi.Name, slots int, label string) (*ClientBinding, abi.Errno) {
+	if slots < 1 || slots > abi.MaxSlots {
+		return nil, abi.EINVAL
+	}
+	r, err := c.Call(abi.CallBind, [6]uint64{uint64(send), uint64(slots)}, []byte(label), nil)
+	if err != 0 {
+		return nil, err
+	}
+	if _, err := r.fds(3); err != 0 {
+		return nil, err
+	}
+	b, e := NewClientBinding(&Bound{ID: r.A[0], Role: abi.RoleClient, Slots: slots, Label: label, FDs: r.FDs})
+	if e != nil {
+		return nil, abi.ENOMEM
+	}
+	b.conn = c
+	return b, 0
+}
+
+// Unbind ends a binding; the peer gets EventUnbound.
+func (c *Conn) Unbind(id uint64) abi.Errno {
+	_, err := c.Call(abi.CallUnbind, [6]uint64{id}, nil, nil)
+	return err
+}
+
+// TaskCreate makes a guest task: a fresh one, or (parent given) one that the
+// parent will fork, which gets EventChannel with the tag. It answers the task's
+// name and the binding on which the new task will speak.
+func (c *Conn) TaskCreate(parent abi.Name, slots int, tag uint64) (abi.Name, *ServerBinding, abi.Errno) {
+	if slots < 1 || slots > abi.MaxSlots {
+		return 0, nil, abi.EINVAL
+	}
+	r, err := c.Call(abi.CallTaskCreate, [6]uint64{uint64(parent), uint64(slots), tag}, nil, nil)
+	if err != 0 {
+		return 0, nil, err
+	}
+	if _, err := r.fds(2); err != 0 {
+		return 0, nil, err
+	}
+	b, e := NewServerBinding(&Bound{ID: r.A[1], Role: abi.RoleServer, Slots: slots, FDs: r.FDs})
+	if e != nil {
+		_ = c.TaskTerminate(abi.Name(r.A[0]))
+		return 0, nil, abi.ENOMEM
+	}
+	return abi.Name(r.A[0]), b, 0
+}
+
+// TaskTerminate ends a task at once.
+func (c *Conn) TaskTerminate(task abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallTaskTerminate, [6]uint64{uint64(task)}, nil, nil)
+	return err
+}
+
+// Kick interrupts a thread of a task (hostID as in abi.Slot.HostID): it comes
+// with KindPoll, or leaves the wait that it is in.
+func (c *Conn) Kick(task abi.Name, hostID uint64) abi.Errno {
+	_, err := c.Call(abi.CallThreadKick, [6]uint64{uint64(task), hostID}, nil, nil)
+	return err
+}
+
+// TaskInfo is what the host knows of a task.
+type TaskInfo struct {
+	HostPID          uint64
+	Resident         uint64 // bytes
+	UserNs, SystemNs uint64
+	Command          string
+}
+
+// TaskInfo asks the host about a task.
+func (c *Conn) TaskInfo(task abi.Name) (TaskInfo, abi.Errno) {
+	r, err := c.Call(abi.CallTaskInfo, [6]uint64{uint64(task)}, nil, nil)
+	return TaskInfo{r.A[0], r.A[1], r.A[2], r.A[3], string(r.Inline)}, err
+}
+
+// TaskMaps gives the host's map of a task's address space, as text.
+func (c *Conn) TaskMaps(task abi.Name) (string, abi.Errno) {
+	r, err := c.Call(abi.CallTaskMaps, [6]uint64{uint64(task)}, nil, nil)
+	return string(r.Inline), err
+}
+
+// TaskMemory reads n bytes of a task's memory at addr (debuggers, core dumps).
+func (c *Conn) TaskMemory(task abi.Name, addr uint64, n int) ([]byte, abi.Errno) {
+	r, err := c.Call(abi.CallTaskMemory, [6]uint64{uint64(task), addr, uint64(n)}, nil, nil)
+	return r.Inline, err
+}
+
+// MakePort makes a port with a receive right and a durable label.
+func (c *Conn) MakePort(label string) (abi.Name, abi.Errno) {
+	r, err := c.Call(abi.CallPortAllocate, [6]uint64{abi.RightReceive}, nil, nil)
+	if err != 0 {
+		return 0, err
+	}
+	name := abi.Name(r.A[0])
+	if label != "" {
+		if _, err := c.Call(abi.CallPortLabel, [6]uint64{uint64(name)}, []byte(label), nil); err != 0 {
+			return 0, err
+		}
+	}
+	return name, 0
+}
+
+// MakeSend adds a send right to a port of which this task holds the receive
+// right, under the same name.
+func (c *Conn) MakeSend(receive abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallPortMakeSend, [6]uint64{uint64(receive)}, nil, nil)
+	return err
+}
+
+// Deallocate drops one user reference of a right.
+func (c *Conn) Deallocate(name abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallPortDeallocate, [6]uint64{uint64(name)}, nil, nil)
+	return err
+}
+
+// Log puts one line into the machine's log.
+func (c *Conn) Log(level int, line string) {
+	if len(line) > abi.MaxInline {
+		line = line[:abi.MaxInline]
+	}
+	_, _ = c.Call(abi.CallLog, [6]uint64{uint64(level)}, []byte(line), nil)
+}
+
+// Ready says that this server has recovered and serves.
+func (c *Conn) Ready() abi.Errno {
+	_, err := c.Call(abi.CallReady, [6]uint64{}, nil, nil)
+	return err
+}
+
+// CloseFD closes a descriptor that came with an event or a reply.
+func CloseFD(fd int) { _ = unix.Close(fd) }

@@ -1,0 +1,429 @@
+package ipc
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// ClientBinding is the client's end of a binding of a server (guests have the
+// emulation library's). All methods may be called from any goroutine.
+//
+// A call outlives the server's death: its slot stays a request, which the next
+// incarnation finds. After the client's own death the next incarnation maps
+// the same area: replies that nobody waits for are dropped, requests that the
+// server still has are left alone until it answers, and only then their slots
+// are used again. The new incarnation repeats what it still wants with the
+// same (client, seq) numbers; the server knows what it has done.
+type ClientBinding struct {
+	ID    uint64
+	Label string
+
+	area
+	conn *Conn
+	bell int // the server's
+	own  int // ours, rung for Done bits
+
+	mu      sync.Mutex // guards what follows
+	avail   *sync.Cond
+	free    []int
+	orphans []int // slots with a request of the last incarnation
+	calls   []Call
+	started bool // the goroutine that looks at Done bits runs
+	closed  bool
+	broken  atomic.Bool
+
+	async  atomic.Int32 // calls in progress that were started with Start
+	spin   atomic.Int64 // ns; see Poller
+	doneFD *os.File
+}
+
+// Call is one call in progress on a slot. It belongs to one goroutine.
+type Call struct {
+	// Args are sent with the call. Args[6] and Args[7] are by convention the
+	// (client, seq) numbers of exactly-once execution, see SetReq.
+	Args [8]uint64
+
+	b    *ClientBinding
+	slot int
+	fn   func() // Start: what to do when the reply is there
+}
+
+// NewClientBinding maps a binding of which this task is the client, and takes
+// over the descriptors (area, the server's doorbell, our own).
+func NewClientBinding(b *Bound) (*ClientBinding, error) {
+	if len(b.FDs) != 3 {
+		closeAll(b.FDs)
+		return nil, fmt.Errorf("ipc: client binding %d with %d descriptors", b.ID, len(b.FDs))
+	}
+	a, err := mapArea(b.FDs[0], b.Slots)
+	if err != nil {
+		closeAll(b.FDs)
+		return nil, err
+	}
+	_ = unix.Close(b.FDs[0])
+	_ = unix.SetNonblock(b.FDs[1], true)
+	_ = unix.SetNonblock(b.FDs[2], true)
+	c := &ClientBinding{ID: b.ID, Label: b.Label, area: a, bell: b.FDs[1], own: b.FDs[2], calls: make([]Call, a.slots)}
+	c.avail = sync.NewCond(&c.mu)
+	c.spin.Store(int64(spinMin))
+	atomic.StoreUint32(&c.hdr.ClientArmed, 0)
+	again := false
+	for i := a.slots - 1; i >= 0; i-- {
+		c.calls[i] = Call{b: c, slot: i}
+		sl := c.slot(i)
+		switch atomic.LoadUint32(&sl.State) {
+		case abi.SlotIdle:
+			c.free = append(c.free, i)
+		case abi.SlotReply, abi.SlotMore:
+			atomic.StoreUint32(&sl.Waiter, 0)
+			atomic.StoreUint32(&sl.State, abi.SlotIdle)
+			c.free = append(c.free, i)
+		default:
+			// The last incarnation may have died before it set the bit; the
+			// server ignores the bit of a slot that it is serving.
+			atomic.StoreUint32(&sl.Waiter, 0)
+			atomic.OrUint64(&c.hdr.Pending[i/64], 1<<(i%64))
+			c.orphans = append(c.orphans, i)
+			again = true
+		}
+	}
+	if again {
+		ring(c.bell)
+	}
+	return c, nil
+}
+
+// Close unmaps the binding; no call may be in progress.
+func (b *ClientBinding) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.closed = true
+	b.avail.Broadcast()
+	_ = unix.Close(b.bell)
+	if b.started {
+		_ = b.doneFD.Close() // ends the goroutine, which unmaps
+		return
+	}
+	_ = unix.Close(b.own)
+	b.unmap()
+}
+
+// adoptOrphans takes slots that the server has answered to nobody. b.mu held.
+func (b *ClientBinding) adoptOrphans() {
+	keep := b.orphans[:0]
+	for _, i := range b.orphans {
+		sl := b.slot(i)
+		if st := atomic.LoadUint32(&sl.State); st == abi.SlotReply || st == abi.SlotMore {
+			atomic.StoreUint32(&sl.State, abi.SlotIdle)
+			b.free = append(b.free, i)
+		} else {
+			keep = append(keep, i)
+		}
+	}
+	b.orphans = keep
+}
+
+// Orphans is how many requests of the last incarnation the server has not
+// answered yet.
+func (b *ClientBinding) Orphans() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.adoptOrphans()
+	return len(b.orphans)
+}
+
+// Quiesce waits until the server has answered every request of the last
+// incarnation, or ctx ends. A client whose server works on several requests at
+// a time does so before it repeats one of them.
+func (b *ClientBinding) Quiesce(ctx context.Context) error {
+	for b.Orphans() > 0 {
+		b.mu.Lock()
+		var sl *abi.Slot
+		if len(b.orphans) > 0 {
+			sl = b.slot(b.orphans[0])
+		}
+		b.mu.Unlock()
+		if sl == nil {
+			continue
+		}
+		stop := context.AfterFunc(ctx, func() { futexWake(&sl.State, 1<<30) })
+		atomic.StoreUint32(&sl.Waiter, 1)
+		for {
+			st := atomic.LoadUint32(&sl.State)
+			if st != abi.SlotRequest && st != abi.SlotResumed {
+				break
+			}
+			if ctx.Err() != nil {
+				break
+			}
+			futexWaitFor(&sl.State, st, 50*time.Millisecond) // the end of ctx may fall between check and wait
+		}
+		stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Begin takes a free slot, waiting for one if there is none. It answers nil
+// when the binding is closed or broken.
+func (b *ClientBinding) Begin() *Call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if len(b.orphans) > 0 {
+			b.adoptOrphans()
+		}
+		if b.closed || b.broken.Load() {
+			return nil
+		}
+		if k := len(b.free); k > 0 {
+			c := &b.calls[b.free[k-1]]
+			b.free = b.free[:k-1]
+			c.Args = [8]uint64{}
+			return c
+		}
+		if len(b.orphans) == b.slots {
+			// Nobody will call End: wait for the server itself.
+			b.mu.Unlock()
+			_ = b.Quiesce(context.Background())
+			b.mu.Lock()
+			continue
+		}
+		b.avail.Wait()
+	}
+}
+
+// End gives the slot back. The bytes of Out are not valid any more.
+func (c *Call) End() {
+	b := c.b
+	atomic.StoreUint32(&b.slot(c.slot).State, abi.SlotIdle)
+	b.mu.Lock()
+	b.free = append(b.free, c.slot)
+	b.avail.Signal()
+	b.mu.Unlock()
+}
+
+// SetReq sets the numbers by which a repetition of the call is known.
+func (c *Call) SetReq(client uint32, seq uint64) { c.Args[6], c.Args[7] = uint64(client), seq }
+
+// In gives the area for the request, abi.SlotInSize bytes.
+func (c *Call) In() []byte { return c.b.in(c.slot) }
+
+// Out gives the reply's bytes, after Do or Start.
+func (c *Call) Out() []byte {
+	n := min(c.b.slot(c.slot).OutLen, abi.SlotOutSize)
+	return c.b.out(c.slot)[:n:n]
+}
+
+// Result is the reply's result word.
+func (c *Call) Result() uint64 { return c.b.slot(c.slot).Result }
+
+// Err is the reply's error.
+func (c *Call) Err() abi.Errno { return abi.Errno(c.b.slot(c.slot).Err) }
+
+// Tag is a number that no other call on this binding has, also in a later
+// incarnation: a tag for grants. It is valid from Prepare on.
+func (c *Call) Tag() uint64 { return uint64(c.slot)<<48 | (c.b.slot(c.slot).Seq+1)&(1<<48-1) }
+
+// publish stores the request (operation nr, n bytes of In) and tells the server.
+func (c *Call) publish(nr uint64, n int) *abi.Slot {
+	b := c.b
+	if uint(n) > abi.SlotInSize {
+		panic("ipc: request is longer than the area")
+	}
+	sl := b.slot(c.slot)
+	sl.Seq++
+	sl.Kind, sl.Flags, sl.Nr, sl.Args, sl.HostID, sl.NIn, sl.InLen = abi.KindService, 0, nr, c.Args, 0, 0, uint32(n)
+	atomic.StoreUint32(&sl.State, abi.SlotRequest)
+	atomic.OrUint64(&b.hdr.Pending[c.slot/64], 1<<(c.slot%64))
+	if atomic.LoadUint32(&b.hdr.Armed) != 0 {
+		ring(b.bell)
+	}
+	if b.broken.Load() {
+		b.sweep()
+	}
+	return sl
+}
+
+// Break is for a binding whose server will never come back (EventUnbound):
+// calls in progress and later ones answer EIO.
+func (b *ClientBinding) Break() {
+	b.broken.Store(true)
+	b.sweep()
+	b.mu.Lock()
+	b.avail.Broadcast()
+	b.mu.Unlock()
+}
+
+// sweep answers all requests in the dead server's place.
+func (b *ClientBinding) sweep() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.slots {
+		sl := b.slot(i)
+		if st := atomic.LoadUint32(&sl.State); st != abi.SlotRequest && st != abi.SlotResumed {
+			continue
+		}
+		sl.Result, sl.Err, sl.OutLen = 0, uint32(abi.EIO), 0
+		atomic.StoreUint32(&sl.State, abi.SlotReply)
+		atomic.OrUint64(&b.hdr.Done[i/64], 1<<(i%64))
+		futexWake(&sl.State, 1<<30)
+	}
+	if b.started {
+		ring(b.own)
+	}
+}
+
+// Do sends the call (operation nr, the first n bytes of In) and waits for the
+// reply. The answer is the server's error; Result and Out hold the rest.
+func (c *Call) Do(nr uint64, n int) abi.Errno {
+	sl := c.publish(nr, n)
+	c.wait(sl)
+	return abi.Errno(sl.Err)
+}
+
+func answered(sl *abi.Slot) bool { return atomic.LoadUint32(&sl.State) == abi.SlotReply }
+
+func (c *Call) wait(sl *abi.Slot) {
+	b := c.b
+	budget := time.Duration(b.spin.Load())
+	start := time.Now()
+	for !answered(sl) {
+		pause(16)
+		if time.Since(start) < budget {
+			continue
+		}
+		b.spin.Store(int64(max(budget/2, spinMin)))
+		atomic.StoreUint32(&sl.Waiter, 1)
+		for {
+			st := atomic.LoadUint32(&sl.State)
+			if st == abi.SlotReply {
+				break
+			}
+			futexWait(&sl.State, st)
+		}
+		atomic.StoreUint32(&sl.Waiter, 0)
+		c.clearDone()
+		return
+	}
+	if budget < spinMax && time.Since(start) > spinMin {
+		b.spin.Store(int64(min(budget*2, spinMax)))
+	}
+	c.clearDone()
+}
+
+// clearDone drops the hint of a reply that was seen already. It may come back
+// when the server is slow between State and Done; look ignores it then.
+func (c *Call) clearDone() {
+	w := &c.b.hdr.Done[c.slot/64]
+	if bit := uint64(1) << (c.slot % 64); atomic.LoadUint64(w)&bit != 0 {
+		atomic.AndUint64(w, ^bit)
+	}
+}
+
+// Start sends the call and returns at once; done is called from a goroutine of
+// the binding when the reply is there, and must not block; it, or what it
+// tells, ends the call with End.
+func (c *Call) Start(nr uint64, n int, done func()) error {
+	b := c.b
+	b.mu.Lock()
+	if !b.started {
+		f := os.NewFile(uintptr(b.own), "doorbell")
+		if f == nil {
+			b.mu.Unlock()
+			return os.ErrInvalid
+		}
+		b.doneFD, b.started = f, true
+		go b.completions()
+	}
+	c.fn = done
+	b.mu.Unlock()
+	b.async.Add(1)
+	atomic.StoreUint32(&b.hdr.ClientArmed, 1)
+	c.publish(nr, n)
+	return nil
+}
+
+// completions calls the functions of finished Start calls.
+func (b *ClientBinding) completions() {
+	var buf [8]byte
+	for {
+		atomic.StoreUint32(&b.hdr.ClientArmed, 1)
+		for b.look() {
+		}
+		if b.async.Load() == 0 {
+			// Synchronous calls should not ring for nothing. Start arms again.
+			atomic.StoreUint32(&b.hdr.ClientArmed, 0)
+			if b.async.Load() != 0 {
+				continue
+			}
+		}
+		if _, err := b.doneFD.Read(buf[:]); err != nil {
+			b.mu.Lock()
+			b.unmap()
+			b.mu.Unlock()
+			return
+		}
+	}
+}
+
+// look finishes the Start calls whose Done bit is set and whose reply is there.
+func (b *ClientBinding) look() (found bool) {
+	for w := range (b.slots + 63) / 64 {
+		if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
+			continue
+		}
+		for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
+			i := w*64 + bits.TrailingZeros64(m)
+			if i >= b.slots || !answered(b.slot(i)) {
+				continue
+			}
+			b.mu.Lock()
+			fn := b.calls[i].fn
+			b.calls[i].fn = nil
+			b.mu.Unlock()
+			if fn != nil {
+				found = true
+				b.async.Add(-1)
+				fn()
+			}
+		}
+	}
+	return found
+}
+
+// Call is Begin, Do and End in one: in is copied to the slot, and out, when it
+// is not nil, gets the reply before the slot is given back. E2BIG when in is
+// larger than the slot's area.
+func (b *ClientBinding) Call(nr uint64, client uint32, seq uint64, args [6]uint64, in []byte, out func(result uint64, data []byte)) abi.Errno {
+	if len(in) > abi.SlotInSize {
+		return abi.E2BIG
+	}
+	c := b.Begin()
+	if c == nil {
+		return abi.EPIPE
+	}
+	defer c.End()
+	copy(c.Args[:], args[:])
+	c.SetReq(client, seq)
+	n := copy(c.In(), in)
+	err := c.Do(nr, n)
+	if out != nil && err == 0 {
+		out(c.Result(), c.Out())
+	}
+	return err
+}

@@ -1,0 +1,373 @@
+package ipc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// ControlFD is where a server finds its control channel.
+const ControlFD = 3
+
+// ErrClosed: the nucleus closed the control channel.
+var ErrClosed = errors.New("ipc: control channel closed")
+
+// Event is a datagram that the nucleus sent unasked. The receiver owns FDs.
+type Event struct {
+	Op     uint32 // abi.Event...
+	A      [6]uint64
+	Inline []byte
+	FDs    []int
+}
+
+// Reply is the answer to a call. The caller owns FDs.
+type Reply struct {
+	A      [6]uint64
+	Inline []byte
+	FDs    []int
+}
+
+type waiter struct {
+	ch    chan struct{}
+	reply Reply
+	err   abi.Errno
+}
+
+type grantKey struct {
+	binding, tag uint64
+}
+
+// Grant is a memory object that a server granted on a binding.
+type Grant struct {
+	Object abi.Name // the client's own name for it
+	FD     int
+}
+
+// Conn is a task's control channel. Its methods may be called from any
+// goroutine, except that events are taken by one at a time (Next, or Run).
+type Conn struct {
+	file *os.File
+	raw  syscall.RawConn
+
+	wmu  sync.Mutex // one datagram at a time is built in wbuf
+	wbuf []byte
+
+	mu      sync.Mutex // guards what follows
+	nextID  uint64
+	calls   map[uint64]*waiter
+	events  []Event
+	evReady *sync.Cond // on mu
+	grants  map[grantKey]Grant
+	grReady *sync.Cond
+	err     error // set once: the channel is gone
+}
+
+// Dial takes over the control channel at descriptor fd (ControlFD in a server).
+func Dial(fd int) (*Conn, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("ipc: control channel: %w", err)
+	}
+	unix.CloseOnExec(fd)
+	c := &Conn{file: os.NewFile(uintptr(fd), "control"), calls: map[uint64]*waiter{}, grants: map[grantKey]Grant{},
+		wbuf: make([]byte, abi.CallHeaderSize+abi.MaxInline)}
+	c.evReady = sync.NewCond(&c.mu)
+	c.grReady = sync.NewCond(&c.mu)
+	var err error
+	if c.raw, err = c.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("ipc: control channel: %w", err)
+	}
+	go c.read()
+	return c, nil
+}
+
+// Close gives the channel up: calls in progress answer EPIPE.
+func (c *Conn) Close() error {
+	err := c.file.Close()
+	c.fail(ErrClosed)
+	return err
+}
+
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	for id, w := range c.calls {
+		delete(c.calls, id)
+		w.err = abi.EPIPE
+		w.ch <- struct{}{}
+	}
+	c.evReady.Broadcast()
+	c.grReady.Broadcast()
+}
+
+// read takes datagrams until the channel ends: replies go to their callers,
+// grants to the table, all else to the queue of events.
+func (c *Conn) read() {
+	buf := make([]byte, abi.CallHeaderSize+abi.MaxInline+1)
+	oob := make([]byte, unix.CmsgSpace(4*abi.MaxObjects))
+	for {
+		var n, oobn, flags int
+		var rerr error
+		err := c.raw.Read(func(fd uintptr) bool {
+			for {
+				n, oobn, flags, _, rerr = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC)
+				if rerr != unix.EINTR {
+					return rerr != unix.EAGAIN
+				}
+			}
+		})
+		if err == nil {
+			err = rerr
+		}
+		if err != nil || n == 0 {
+			if err == nil {
+				err = ErrClosed
+			}
+			c.fail(err)
+			return
+		}
+		fds := rights(oob[:oobn])
+		h, inline, ok := decodeHeader(buf[:n])
+		if !ok || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 || int(h.NFds) != len(fds) {
+			closeAll(fds)
+			c.fail(fmt.Errorf("ipc: malformed datagram of %d bytes, %d descriptors, op %d", n, len(fds), h.Op))
+			return
+		}
+		c.deliver(&h, append([]byte(nil), inline...), fds)
+	}
+}
+
+func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case h.Op == abi.EventReply:
+		w := c.calls[h.ID]
+		if w == nil {
+			closeAll(fds)
+			return
+		}
+		delete(c.calls, h.ID)
+		w.reply, w.err = Reply{h.A, inline, fds}, abi.Errno(h.Err)
+		w.ch <- struct{}{}
+	case h.Op == abi.EventGrant && len(fds) == 1:
+		k := grantKey{h.A[0], h.A[3]}
+		if old, ok := c.grants[k]; ok { // a repeated grant replaces the first
+			_ = unix.Close(old.FD)
+		}
+		c.grants[k] = Grant{abi.Name(h.A[1]), fds[0]}
+		c.grReady.Broadcast()
+	default:
+		c.events = append(c.events, Event{h.Op, h.A, inline, fds})
+		c.evReady.Signal()
+	}
+}
+
+func rights(oob []byte) []int {
+	if len(oob) == 0 {
+		return nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var fds []int
+	for i := range msgs {
+		if f, err := unix.ParseUnixRights(&msgs[i]); err == nil {
+			fds = append(fds, f...)
+		}
+	}
+	return fds
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+func (c *Conn) send(h *abi.CallHeader, inline []byte, fds []int) error {
+	if len(inline) > abi.MaxInline || len(fds) > abi.MaxObjects {
+		return unix.EMSGSIZE
+	}
+	h.Len, h.NFds = uint32(len(inline)), uint32(len(fds))
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	encodeHeader(c.wbuf, h)
+	n := abi.CallHeaderSize + copy(c.wbuf[abi.CallHeaderSize:], inline)
+	var werr error
+	err := c.raw.Write(func(fd uintptr) bool {
+		for {
+			_, werr = unix.SendmsgN(int(fd), c.wbuf[:n], oob, nil, unix.MSG_NOSIGNAL)
+			if werr != unix.EINTR {
+				return werr != unix.EAGAIN
+			}
+		}
+	})
+	if err == nil {
+		err = werr
+	}
+	return err
+}
+
+// Call asks the nucleus for op (abi.Call...) and waits for its answer. It
+// answers EMSGSIZE when inline or fds exceed the limits and EPIPE when the
+// channel is gone; other errors are the nucleus's.
+func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply, abi.Errno) {
+	w := &waiter{ch: make(chan struct{}, 1)}
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return Reply{}, abi.EPIPE
+	}
+	c.nextID++
+	id := c.nextID
+	c.calls[id] = w
+	c.mu.Unlock()
+	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, inline, fds); err != nil {
+		c.mu.Lock()
+		_, mine := c.calls[id]
+		delete(c.calls, id)
+		c.mu.Unlock()
+		if mine {
+			if err == unix.EMSGSIZE {
+				return Reply{}, abi.EMSGSIZE
+			}
+			return Reply{}, abi.EPIPE
+		}
+	}
+	<-w.ch
+	return w.reply, w.err
+}
+
+// Next waits for the next event; the error says that the channel is gone.
+func (c *Conn) Next() (Event, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.events) == 0 {
+		if c.err != nil {
+			return Event{}, c.err
+		}
+		c.evReady.Wait()
+	}
+	e := c.events[0]
+	c.events[0] = Event{}
+	c.events = c.events[1:]
+	if len(c.events) == 0 {
+		c.events = nil
+	}
+	return e, nil
+}
+
+// Handlers are what Run calls for events, one at a time, in order. They may
+// call the nucleus. A nil handler closes the event's descriptors and drops it.
+type Handlers struct {
+	Binding  func(*Bound)                           // a new binding (this task serves it, or has it by another's doing)
+	Unbound  func(id uint64)                        // the peer of a binding is gone
+	Dead     func(name abi.Name, notify uint64)     // a notification asked for with Notify
+	TaskDead func(task abi.Name)                    // a task of ours ended on the host
+	Message  func(receive abi.Name, message []byte) // abi.MsgHeader and what follows
+	Inherit  func(*Right)                           // a right that came later than Startup
+	Stop     func()                                 // finish what can be finished
+	Other    func(Event)                            // everything else; owns the descriptors
+}
+
+// Run dispatches events until the channel ends and answers why.
+func (c *Conn) Run(h *Handlers) error {
+	for {
+		e, err := c.Next()
+		if err != nil {
+			return err
+		}
+		keep := false
+		switch e.Op {
+		case abi.EventBinding:
+			if b, err := newBound(&e); err == nil && h.Binding != nil {
+				keep = true
+				h.Binding(b)
+			}
+		case abi.EventUnbound:
+			if h.Unbound != nil {
+				h.Unbound(e.A[0])
+			}
+		case abi.EventDead:
+			if h.Dead != nil {
+				h.Dead(abi.Name(e.A[0]), e.A[1])
+			}
+		case abi.EventTaskDead:
+			if h.TaskDead != nil {
+				h.TaskDead(abi.Name(e.A[0]))
+			}
+		case abi.EventMessage:
+			if h.Message != nil {
+				h.Message(abi.Name(e.A[0]), e.Inline)
+			}
+		case abi.EventInherit:
+			if h.Inherit != nil {
+				keep = true
+				h.Inherit(newRight(&e))
+			}
+		case abi.EventStop:
+			if h.Stop != nil {
+				h.Stop()
+			}
+		default:
+			if h.Other != nil {
+				keep = true
+				h.Other(e)
+			}
+		}
+		if !keep {
+			closeAll(e.FDs)
+		}
+	}
+}
+
+// TakeGrant waits until the object that the server of a binding granted under
+// tag has arrived, and hands it over with its descriptor. EIO when it does not
+// come within the time, EPIPE when the channel is gone.
+func (c *Conn) TakeGrant(binding, tag uint64, within time.Duration) (Grant, abi.Errno) {
+	k := grantKey{binding, tag}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	late := false
+	var timer *time.Timer
+	for {
+		if g, ok := c.grants[k]; ok {
+			delete(c.grants, k)
+			if timer != nil {
+				timer.Stop()
+			}
+			return g, 0
+		}
+		if c.err != nil {
+			return Grant{}, abi.EPIPE
+		}
+		if late {
+			return Grant{}, abi.EIO
+		}
+		if timer == nil {
+			timer = time.AfterFunc(within, func() {
+				c.mu.Lock()
+				late = true
+				c.mu.Unlock()
+				c.grReady.Broadcast()
+			})
+		}
+		c.grReady.Wait()
+	}
+}

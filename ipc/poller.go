@@ -1,0 +1,382 @@
+package ipc
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What Poller.Wait answers (Ready.Kind).
+const (
+	ReadyTimeout = iota // the time is over
+	ReadySlot           // Binding and Slot: a request
+	ReadyFD             // Token and Events: a descriptor of AddFD
+	ReadyWake           // somebody called Wake
+)
+
+// Ready is one thing to do.
+type Ready struct {
+	Kind    int
+	Slot    int
+	Events  uint32 // EPOLL... bits
+	Binding *ServerBinding
+	Token   uint64
+}
+
+// How long Wait looks at the hot bindings before it sleeps: the budget doubles
+// when a request came in time and halves when none did. A wake-up of another
+// core costs 5 to 40 us, so that a longer look could only lose.
+const (
+	spinMin = 2 * time.Microsecond
+	spinMax = 50 * time.Microsecond
+	// A hot binding that had nothing in so many rounds, while others had, goes
+	// back to its doorbell.
+	coolAfter = 2000
+	// So many requests are given out before descriptors are looked at.
+	fdEvery = 64
+)
+
+// Poller waits for requests on many bindings and for other descriptors. Wait
+// is for one goroutine at a time; the role may pass from one to another through
+// anything that orders memory. Add, Wake and SpinMax are for any goroutine,
+// Remove for the one that has the role.
+type Poller struct {
+	ep, wake int
+
+	mu    sync.Mutex
+	inbox []*ServerBinding // added, not yet adopted
+	flag  atomic.Uint32    // 1 = inbox, 2 = wake asked for
+	sleep atomic.Uint32    // 1 = Wait sleeps or is about to
+
+	entries []pollEntry
+	free    []int
+	hot     []*ServerBinding
+	queue   []*ServerBinding // with taken slots, served in turn
+	head    int
+	ev      [64]unix.EpollEvent
+	nev, at int
+	served  int
+	budget  time.Duration
+	max     time.Duration
+}
+
+type pollEntry struct {
+	binding *ServerBinding
+	fd      int
+	gen     int32
+	token   uint64
+}
+
+// NewPoller makes a Poller.
+func NewPoller() (*Poller, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("ipc: poller: %w", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(ep)
+		return nil, fmt.Errorf("ipc: poller: %w", err)
+	}
+	p := &Poller{ep: ep, wake: wake, budget: spinMin, max: spinMax}
+	if err := p.register(pollEntry{fd: wake}, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close gives the Poller's descriptors back; bindings stay open.
+func (p *Poller) Close() {
+	_ = unix.Close(p.ep)
+	_ = unix.Close(p.wake)
+}
+
+// SetSpin bounds how long Wait looks before it sleeps; 0 never spins. For the
+// goroutine that has the role.
+func (p *Poller) SetSpin(max time.Duration) {
+	p.max = max
+	p.budget = min(p.budget, max)
+}
+
+func (p *Poller) register(e pollEntry, events uint32) error {
+	i := len(p.entries)
+	if k := len(p.free); k > 0 {
+		i = p.free[k-1]
+		p.free = p.free[:k-1]
+		e.gen = p.entries[i].gen + 1
+		p.entries[i] = e
+	} else {
+		p.entries = append(p.entries, e)
+	}
+	if err := unix.EpollCtl(p.ep, unix.EPOLL_CTL_ADD, e.fd, &unix.EpollEvent{Events: events, Fd: int32(i), Pad: e.gen}); err != nil {
+		p.entries[i] = pollEntry{fd: -1, gen: e.gen}
+		p.free = append(p.free, i)
+		return fmt.Errorf("ipc: poller: %w", err)
+	}
+	if e.binding != nil {
+		e.binding.entry = i
+	}
+	return nil
+}
+
+func (p *Poller) unregister(i int) {
+	_ = unix.EpollCtl(p.ep, unix.EPOLL_CTL_DEL, p.entries[i].fd, nil)
+	p.entries[i] = pollEntry{fd: -1, gen: p.entries[i].gen}
+	p.free = append(p.free, i)
+}
+
+// AddFD watches fd for events (unix.EPOLL... bits; level-triggered unless they
+// say EPOLLET); Wait answers with the token. For the goroutine that has the
+// role. The answered id is for RemoveFD.
+func (p *Poller) AddFD(fd int, events uint32, token uint64) (id int, err error) {
+	id = len(p.entries)
+	if k := len(p.free); k > 0 {
+		id = p.free[k-1]
+	}
+	return id, p.register(pollEntry{fd: fd, token: token}, events)
+}
+
+// RemoveFD ends an AddFD; the descriptor must still be open.
+func (p *Poller) RemoveFD(id int) { p.unregister(id) }
+
+// Add gives a binding to the Poller, which looks at it in its next round.
+func (p *Poller) Add(b *ServerBinding) {
+	p.mu.Lock()
+	p.inbox = append(p.inbox, b)
+	p.mu.Unlock()
+	p.prod(1)
+}
+
+// Wake makes the running Wait, or else the next one, answer ReadyWake.
+func (p *Poller) Wake() { p.prod(2) }
+
+func (p *Poller) prod(bit uint32) {
+	p.flag.Or(bit)
+	if p.sleep.Load() != 0 {
+		ring(p.wake)
+	}
+}
+
+// Remove takes a binding away (its peer is gone): no slot of it is given out
+// any more. Only then it may be closed.
+func (p *Poller) Remove(b *ServerBinding) {
+	p.mu.Lock()
+	p.inbox = remove(p.inbox, b)
+	p.mu.Unlock()
+	if b.poller != p {
+		return
+	}
+	b.poller = nil
+	p.unregister(b.entry)
+	if b.hot {
+		b.hot = false
+		p.hot = remove(p.hot, b)
+	}
+	if b.queued {
+		b.queued = false
+		p.queue = remove(p.queue[p.head:], b)
+		p.head = 0
+	}
+}
+
+func remove(l []*ServerBinding, b *ServerBinding) []*ServerBinding {
+	for i, x := range l {
+		if x == b {
+			copy(l[i:], l[i+1:])
+			l[len(l)-1] = nil
+			return l[:len(l)-1]
+		}
+	}
+	return l
+}
+
+func (p *Poller) adopt() {
+	p.mu.Lock()
+	list := p.inbox
+	p.inbox = nil
+	p.mu.Unlock()
+	for _, b := range list {
+		if err := p.register(pollEntry{binding: b, fd: b.bell}, unix.EPOLLIN|unix.EPOLLET); err != nil {
+			continue // only with a closed doorbell, or no memory: the client hangs, nobody else
+		}
+		b.poller = p
+		p.heat(b)
+	}
+}
+
+// heat makes a binding one that is looked at in each round.
+func (p *Poller) heat(b *ServerBinding) {
+	b.idle = 0
+	if !b.hot {
+		b.hot = true
+		atomic.StoreUint32(&b.hdr.Armed, 0)
+		p.hot = append(p.hot, b)
+	}
+}
+
+// cool lets a binding ring again; it answers false when a request came in the
+// meantime: then the binding stays hot.
+func (p *Poller) cool(b *ServerBinding) bool {
+	atomic.StoreUint32(&b.hdr.Armed, 1)
+	if b.grab() {
+		atomic.StoreUint32(&b.hdr.Armed, 0)
+		b.idle = 0
+		p.push(b)
+		return false
+	}
+	b.hot = false
+	return true
+}
+
+func (p *Poller) push(b *ServerBinding) {
+	if b.queued {
+		return
+	}
+	b.queued = true
+	if p.head > 64 && p.head*2 > len(p.queue) {
+		n := copy(p.queue, p.queue[p.head:])
+		clear(p.queue[n:])
+		p.queue, p.head = p.queue[:n], 0
+	}
+	p.queue = append(p.queue, b)
+}
+
+// look grabs the pending bits of all hot bindings.
+func (p *Poller) look() (found bool) {
+	for i := 0; i < len(p.hot); {
+		b := p.hot[i]
+		if b.grab() {
+			b.idle = 0
+			p.push(b)
+			found = true
+		} else if b.idle++; b.idle > coolAfter && len(p.hot) > 1 && p.cool(b) {
+			last := len(p.hot) - 1
+			p.hot[i] = p.hot[last]
+			p.hot[last] = nil
+			p.hot = p.hot[:last]
+			continue
+		}
+		i++
+	}
+	return found
+}
+
+// events asks the host for rung doorbells and ready descriptors.
+func (p *Poller) events(d time.Duration) {
+	n, err := epollWait(p.ep, p.ev[:], d)
+	if err != nil {
+		n = 0 // EINTR; the caller looks again
+	}
+	p.nev, p.at = n, 0
+	p.served = 0
+}
+
+// Wait answers the next request, ready descriptor or wake-up, or ReadyTimeout
+// after the timeout (negative: never; 0: at once). Requests are given out one
+// for each binding in turn. It does not allocate.
+func (p *Poller) Wait(timeout time.Duration) Ready {
+	var start time.Time // when this call found nothing for the first time
+	var spin time.Duration
+	for {
+		if f := p.flag.Load(); f != 0 {
+			p.flag.And(^f)
+			if f&1 != 0 {
+				p.adopt()
+			}
+			if f&2 != 0 {
+				return Ready{Kind: ReadyWake}
+			}
+		}
+		for p.at < p.nev {
+			e := &p.ev[p.at]
+			p.at++
+			x := &p.entries[e.Fd]
+			switch {
+			case x.gen != e.Pad || x.fd < 0 || e.Fd == 0: // removed since, or our own wake-up
+			case x.binding != nil:
+				p.heat(x.binding)
+			default:
+				return Ready{Kind: ReadyFD, Token: x.token, Events: e.Events}
+			}
+		}
+		if p.served >= fdEvery {
+			p.events(0)
+			continue
+		}
+		if p.head < len(p.queue) {
+			b := p.queue[p.head]
+			p.queue[p.head] = nil
+			p.head++
+			if p.head == len(p.queue) {
+				p.queue, p.head = p.queue[:0], 0
+			}
+			b.queued = false
+			slot, more, ok := b.pop()
+			if more {
+				p.push(b)
+			}
+			if ok {
+				p.served++
+				return Ready{Kind: ReadySlot, Binding: b, Slot: slot}
+			}
+			continue
+		}
+		if p.look() {
+			if !start.IsZero() {
+				p.budget = min(p.budget*2, p.max)
+			}
+			continue
+		}
+		if start.IsZero() {
+			start = time.Now()
+			spin = p.budget
+			if timeout >= 0 {
+				spin = min(spin, timeout)
+			}
+			p.events(0)
+			continue
+		}
+		now := time.Since(start)
+		if len(p.hot) > 0 && now < spin {
+			pause(16)
+			continue
+		}
+		if timeout >= 0 && now >= timeout {
+			return Ready{Kind: ReadyTimeout}
+		}
+		if len(p.hot) > 0 {
+			if p.max > 0 {
+				p.budget = max(p.budget/2, min(spinMin, p.max))
+			}
+			if !p.coolAll() {
+				continue
+			}
+		}
+		d := time.Duration(-1)
+		if timeout >= 0 {
+			d = timeout - now
+		}
+		p.sleep.Store(1)
+		if p.flag.Load() == 0 {
+			p.events(d)
+		}
+		p.sleep.Store(0)
+	}
+}
+
+// coolAll lets all hot bindings ring and says whether none had a request.
+func (p *Poller) coolAll() bool {
+	keep := p.hot[:0]
+	for _, b := range p.hot {
+		if !p.cool(b) {
+			keep = append(keep, b)
+		}
+	}
+	clear(p.hot[len(keep):])
+	p.hot = keep
+	return len(keep) == 0
+}

@@ -1,0 +1,253 @@
+package ipc
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// Request is the client's part of a slot, copied out of shared memory by Load
+// and bounded: NIn and InLen are in range, and so is every Extent below NIn.
+// The rest is what the client alleges.
+type Request struct {
+	State  uint32
+	Waiter uint32
+	Seq    uint64
+	Kind   uint32
+	Flags  uint32
+	Nr     uint64
+	Args   [8]uint64
+	HostID uint64
+	NIn    uint32
+	InLen  uint32
+	In     [6]abi.Extent
+	Regs   abi.Regs
+}
+
+const bindWords = abi.MaxSlots / 64
+
+// ServerBinding is the server's end of a binding. Load, Slot, In, Out,
+// Complete and Ask may be called from any goroutine, for a slot by one at a
+// time: the one that was given it by Poller.Wait or Take. The rest is for the
+// Poller's user.
+type ServerBinding struct {
+	ID    uint64
+	Label string
+	Port  abi.Name
+	// User is the server's own: what it knows of this client.
+	User any
+
+	area
+	bell       int
+	clientBell int // -1: the client is a guest
+	words      int
+	valid      [bindWords]uint64 // which slots exist
+	taken      [bindWords]uint64 // taken from Pending, not yet given out
+	busy       [bindWords]uint64 // given out, not yet answered; atomic
+
+	// The Poller's own.
+	poller *Poller
+	entry  int
+	hot    bool
+	queued bool
+	idle   int
+}
+
+// NewServerBinding maps a binding that the nucleus announced, and takes over
+// the descriptors. A redelivered one is recovered: requests that the last
+// incarnation did not answer are pending again, and clients that it answered
+// without waking them are woken.
+func NewServerBinding(b *Bound) (*ServerBinding, error) {
+	s := &ServerBinding{ID: b.ID, Label: b.Label, Port: b.Port, clientBell: -1}
+	var err error
+	if len(b.FDs) < 2 {
+		closeAll(b.FDs)
+		return nil, fmt.Errorf("ipc: binding %d with %d descriptors", b.ID, len(b.FDs))
+	}
+	s.area, err = mapArea(b.FDs[0], b.Slots)
+	if err != nil {
+		closeAll(b.FDs)
+		return nil, err
+	}
+	_ = unix.Close(b.FDs[0])
+	s.bell = b.FDs[1]
+	if len(b.FDs) > 2 {
+		s.clientBell = b.FDs[2]
+		_ = unix.SetNonblock(s.clientBell, true) // the client may have filled it
+	}
+	s.words = (s.slots + 63) / 64
+	for i := range s.slots {
+		s.valid[i/64] |= 1 << (i % 64)
+	}
+	atomic.StoreUint32(&s.hdr.Armed, 1)
+	s.recover()
+	atomic.AddUint32(&s.hdr.Epoch, 1)
+	return s, nil
+}
+
+// recover looks at every slot instead of the Pending bits, which a dead
+// incarnation may have taken. It is harmless for a new binding.
+func (s *ServerBinding) recover() {
+	for i := range s.slots {
+		sl := s.slot(i)
+		switch atomic.LoadUint32(&sl.State) {
+		case abi.SlotRequest, abi.SlotResumed:
+			s.taken[i/64] |= 1 << (i % 64)
+		case abi.SlotReply, abi.SlotMore:
+			s.notify(i, sl)
+		}
+	}
+}
+
+// Close unmaps the binding. The Poller must not have it any more, and no
+// goroutine may be at work on one of its slots.
+func (s *ServerBinding) Close() {
+	s.unmap()
+	_ = unix.Close(s.bell)
+	if s.clientBell >= 0 {
+		_ = unix.Close(s.clientBell)
+	}
+}
+
+// Slots is the number of slots.
+func (s *ServerBinding) Slots() int { return s.slots }
+
+// grab moves Pending bits to taken and says whether there are any. Bits of
+// slots that are being served are forged, or left by a client that died: they
+// are dropped.
+func (s *ServerBinding) grab() bool {
+	var any uint64
+	for w := range s.words {
+		if atomic.LoadUint64(&s.hdr.Pending[w]) != 0 {
+			m := atomic.SwapUint64(&s.hdr.Pending[w], 0)
+			s.taken[w] |= m & s.valid[w] &^ atomic.LoadUint64(&s.busy[w])
+		}
+		any |= s.taken[w]
+	}
+	return any != 0
+}
+
+// pop gives the lowest taken slot.
+func (s *ServerBinding) pop() (slot int, more, ok bool) {
+	slot = -1
+	for w := range s.words {
+		m := s.taken[w]
+		if m == 0 {
+			continue
+		}
+		if slot >= 0 {
+			return slot, true, true
+		}
+		b := bits.TrailingZeros64(m)
+		slot = w*64 + b
+		s.taken[w] = m & (m - 1)
+		if old := atomic.OrUint64(&s.busy[w], 1<<b); old&(1<<b) != 0 {
+			slot = -1 // cannot be: grab drops busy ones
+			continue
+		}
+		if s.taken[w] != 0 {
+			return slot, true, true
+		}
+	}
+	return slot, false, slot >= 0
+}
+
+// Take gives a slot that has a request, for servers without a Poller.
+func (s *ServerBinding) Take() (slot int, ok bool) {
+	s.grab()
+	slot, _, ok = s.pop()
+	return slot, ok
+}
+
+// Load copies a slot's request out and checks its bounds. It answers false when
+// the slot holds no request (a forged bit) or contradicts itself: then the slot
+// is put back unanswered with Drop (a hostile client hangs itself).
+func (s *ServerBinding) Load(slot int, r *Request) bool {
+	sl := s.slot(slot)
+	if st := atomic.LoadUint32(&sl.State); st != abi.SlotRequest && st != abi.SlotResumed {
+		return false
+	}
+	copyRequest(r, sl)
+	if r.InLen > abi.SlotInSize || r.NIn > uint32(len(r.In)) || (r.State != abi.SlotRequest && r.State != abi.SlotResumed) {
+		return false
+	}
+	for i := range r.In[:r.NIn] {
+		e := &r.In[i]
+		if e.Off < abi.SlotInOff || e.Off > abi.SlotOutOff || e.Len > abi.SlotOutOff-e.Off {
+			return false
+		}
+	}
+	return true
+}
+
+// Slot gives the shared header of a slot, for the server to write its part
+// (from Result on). The client can change every word of it at any time: read
+// requests through Load.
+func (s *ServerBinding) Slot(slot int) *abi.Slot { return s.slot(slot) }
+
+// In gives the area that the client fills. It may change while it is read.
+func (s *ServerBinding) In(slot int) []byte { return s.in(slot) }
+
+// Out gives the area that the server fills; Out()[0] is slot offset
+// abi.SlotOutOff.
+func (s *ServerBinding) Out(slot int) []byte { return s.out(slot) }
+
+// Whole gives the slot from its first byte: what the offsets in extents and
+// actions count from.
+func (s *ServerBinding) Whole(slot int) []byte { return s.whole(slot) }
+
+// Answer stores the plain reply to request seq (all but State): no actions, n
+// bytes in the Out area. Complete makes it visible.
+func (s *ServerBinding) Answer(slot int, seq, result uint64, err abi.Errno, n int) {
+	sl := s.slot(slot)
+	sl.Result, sl.Err, sl.NAct, sl.OutLen, sl.RFlags = result, uint32(err), 0, uint32(n), 0
+	sl.DoneSeq = seq
+}
+
+// Complete hands the reply, which is stored already, to the client.
+func (s *ServerBinding) Complete(slot int) { s.publish(slot, abi.SlotReply) }
+
+// Ask hands the actions to the client, which comes back on the same slot with
+// State Resumed.
+func (s *ServerBinding) Ask(slot int) { s.publish(slot, abi.SlotMore) }
+
+func (s *ServerBinding) publish(slot int, state uint32) {
+	sl := s.slot(slot)
+	s.release(slot) // before the client can set Pending again
+	atomic.StoreUint32(&sl.State, state)
+	s.notify(slot, sl)
+}
+
+// notify tells the client that the slot's State has changed.
+func (s *ServerBinding) notify(slot int, sl *abi.Slot) {
+	if s.clientBell >= 0 {
+		atomic.OrUint64(&s.hdr.Done[slot/64], 1<<(slot%64))
+		if atomic.LoadUint32(&s.hdr.ClientArmed) != 0 {
+			ring(s.clientBell)
+		}
+	}
+	if atomic.LoadUint32(&sl.Waiter) != 0 {
+		futexWake(&sl.State, 1)
+	}
+}
+
+func (s *ServerBinding) release(slot int) {
+	atomic.AndUint64(&s.busy[slot/64], ^(uint64(1) << (slot % 64)))
+}
+
+// Drop puts a slot back without an answer: Load found no request in it.
+func (s *ServerBinding) Drop(slot int) {
+	s.release(slot)
+	// A request that came since then had its bit dropped by grab.
+	if st := atomic.LoadUint32(&s.slot(slot).State); st == abi.SlotRequest || st == abi.SlotResumed {
+		var r Request
+		if s.Load(slot, &r) { // not one that would be dropped for ever
+			atomic.OrUint64(&s.hdr.Pending[slot/64], 1<<(slot%64))
+			ring(s.bell)
+		}
+	}
+}
