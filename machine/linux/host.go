@@ -1,0 +1,255 @@
+// Package linux is the machine layer on a Linux/amd64 host: memory objects are
+// memfds, doorbells are eventfds, a control channel is an AF_UNIX SOCK_SEQPACKET
+// pair, a context is a host process that a pidfd stands for.
+//
+// One goroutine, the reactor, waits for all channels and processes of a
+// machine. No host thread sleeps in a host call.
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	"hythe/machine"
+)
+
+// Spawner starts fresh guest tasks: the zygote.
+type Spawner interface {
+	// Spawn asks for a fresh task that owns copies of the three descriptors.
+	// It returns once the request is handed over.
+	Spawn(control, area, doorbell int) error
+	// Stop ends the reaper, and with it every guest task, and waits for it.
+	Stop()
+}
+
+// Options say how a machine is made.
+type Options struct {
+	// Exe is the program that servers are; "" is the running one.
+	Exe string
+	// Log takes what the machine layer itself has to say.
+	Log func(line string)
+}
+
+// Machine implements machine.Machine.
+type Machine struct {
+	opts    Options
+	start   time.Time
+	reactor *reactor
+	null    *os.File
+
+	mu      sync.Mutex
+	spawner Spawner
+	servers map[*channel]bool // processes that have to be waited for
+	closed  bool
+	idle    chan struct{} // closed when closed and no server is left
+}
+
+var raiseOnce sync.Once
+
+// New makes a machine. It raises the process's limit of descriptors to the hard
+// limit, once.
+func New(opts Options) (*Machine, error) {
+	raiseOnce.Do(func() {
+		var r unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
+			r.Cur = r.Max
+			_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &r) // the old limit serves, with fewer tasks
+		}
+	})
+	if opts.Exe == "" {
+		opts.Exe = "/proc/self/exe"
+	}
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("machine: %w", err)
+	}
+	m := &Machine{opts: opts, start: time.Now(), null: null,
+		servers: map[*channel]bool{}, idle: make(chan struct{})}
+	if m.reactor, err = newReactor(); err != nil {
+		_ = null.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// SetSpawner gives the machine what starts its guest tasks; the machine stops
+// it in Close.
+func (m *Machine) SetSpawner(s Spawner) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spawner = s
+}
+
+func (m *Machine) log(format string, args ...any) {
+	if m.opts.Log != nil {
+		m.opts.Log(fmt.Sprintf(format, args...))
+	}
+}
+
+// ErrClosed: the machine is closed.
+var ErrClosed = errors.New("machine: closed")
+
+// Close ends every process of the machine and waits until they are gone. The
+// nucleus is stopped before (Kernel.Stop); no sink is called afterwards.
+func (m *Machine) Close() {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return
+	}
+	m.closed = true
+	sp := m.spawner
+	m.spawner = nil
+	for c := range m.servers {
+		c.Kill("the machine is closed")
+	}
+	if len(m.servers) == 0 {
+		close(m.idle)
+	}
+	m.mu.Unlock()
+	if sp != nil {
+		sp.Stop()
+	}
+	<-m.idle
+	m.reactor.stop()
+	_ = m.null.Close()
+}
+
+// file is a counted descriptor.
+type file struct {
+	fd   int
+	refs atomic.Int32
+}
+
+func newFile(fd int) *file {
+	f := &file{fd: fd}
+	f.refs.Store(1)
+	return f
+}
+
+// Retain implements machine.Handle.
+func (f *file) Retain() { f.refs.Add(1) }
+
+// Release implements machine.Handle.
+func (f *file) Release() {
+	if f.refs.Add(-1) == 0 {
+		_ = unix.Close(f.fd)
+	}
+}
+
+// HandleOf makes a handle of a descriptor, which it takes over.
+func HandleOf(fd int) machine.Handle { return newFile(fd) }
+
+// FD is the descriptor behind a handle that this package made. It stays the
+// handle's.
+func FD(h machine.Handle) int { return h.(*file).fd }
+
+// memfdNoexec is 0 once the host refused MFD_NOEXEC_SEAL (before Linux 6.3).
+var memfdNoexec atomic.Int32
+
+func init() { memfdNoexec.Store(unix.MFD_NOEXEC_SEAL) }
+
+// NewObject implements machine.Machine. The memfd can grow but not shrink: a
+// server that maps it must not get SIGBUS from another holder.
+func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
+	if len(name) > 64 {
+		name = name[:64]
+	}
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("hythe:"+name, flags|int(memfdNoexec.Load()))
+	if err == unix.EINVAL {
+		memfdNoexec.Store(0)
+		fd, err = unix.MemfdCreate("hythe:"+name, flags)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memory object: %w", err)
+	}
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("memory object: %w", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("memory object: %w", err)
+	}
+	return newFile(fd), nil
+}
+
+// ObjectSize implements machine.Machine: regular files and memfds have one.
+func (m *Machine) ObjectSize(h machine.Handle) (uint64, bool) {
+	var st unix.Stat_t
+	if err := unix.Fstat(FD(h), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return 0, false
+	}
+	return uint64(st.Size), true
+}
+
+// ReadOnly implements machine.Machine: the file is opened again for reading, so
+// the new description can never be written or mapped shared and writable.
+func (m *Machine) ReadOnly(h machine.Handle) (machine.Handle, error) {
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", FD(h)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read-only object: %w", err)
+	}
+	return newFile(fd), nil
+}
+
+// Freeze implements machine.Machine.
+func (m *Machine) Freeze(h machine.Handle) error {
+	_, err := unix.FcntlInt(uintptr(FD(h)), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW)
+	return err
+}
+
+// NewDoorbell implements machine.Machine.
+func (m *Machine) NewDoorbell() (machine.Handle, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("doorbell: %w", err)
+	}
+	return newFile(fd), nil
+}
+
+// FormatBinding implements machine.Machine: Magic and NumSlots; the rest of a
+// fresh area is zero as it has to be.
+func (m *Machine) FormatBinding(h machine.Handle, slots uint32) error {
+	var b [12]byte
+	binary.LittleEndian.PutUint64(b[:], abi.BindMagic)
+	binary.LittleEndian.PutUint32(b[8:], slots)
+	if n, err := unix.Pwrite(FD(h), b[:], 0); err != nil || n != len(b) {
+		return fmt.Errorf("binding: %w", err)
+	}
+	return nil
+}
+
+// Spawn implements machine.Machine.
+func (m *Machine) Spawn(far, area, doorbell machine.Handle) error {
+	m.mu.Lock()
+	s := m.spawner
+	m.mu.Unlock()
+	if s == nil {
+		return errors.New("machine: it has no zygote")
+	}
+	return s.Spawn(FD(far), FD(area), FD(doorbell))
+}
+
+// Now implements machine.Machine.
+func (m *Machine) Now() uint64 { return uint64(time.Since(m.start)) }
+
+type timer struct{ *time.Timer }
+
+func (t timer) Stop() { t.Timer.Stop() }
+
+// After implements machine.Machine. f runs on a goroutine of its own.
+func (m *Machine) After(ns uint64, f func()) machine.Timer {
+	return timer{time.AfterFunc(time.Duration(min(ns, 1<<62)), f)}
+}
+
+var _ machine.Machine = (*Machine)(nil)

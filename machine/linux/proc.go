@@ -1,0 +1,167 @@
+package linux
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/machine"
+)
+
+// alive returns the pid if the process is not yet known to be dead. Its number
+// may be used again only after its pidfd was seen to end, so what is read under
+// it a moment later is almost surely its own; nothing but signals (which go by
+// the pidfd where they matter) changes anything.
+func (c *channel) alive() (int, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd < 0 {
+		return 0, false
+	}
+	fds := []unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 0); err == nil && n != 0 {
+		return 0, false
+	}
+	return c.pid, true
+}
+
+// Kick implements machine.Context. The thread's id is the one that it has in the
+// innermost pid namespace; the host's is looked up in NSpid (proc(5)) and kept.
+func (c *channel) Kick(thread uint64) bool {
+	pid, ok := c.alive()
+	if !ok {
+		return false
+	}
+	c.mu.Lock()
+	host := c.threads[thread]
+	c.mu.Unlock()
+	if host == 0 || nsTid(pid, host) != thread {
+		host = c.findThread(pid, thread)
+	}
+	if host == 0 {
+		return false
+	}
+	return unix.Tgkill(pid, host, unix.Signal(KickSignal)) == nil
+}
+
+// findThread looks at the threads whose inner ids are not known yet.
+func (c *channel) findThread(pid int, thread uint64) int {
+	dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := make(map[int]bool, len(c.threads))
+	for ns, host := range c.threads {
+		if ns != thread {
+			known[host] = true
+		}
+	}
+	if c.threads == nil || len(c.threads) > 2*len(dir)+16 {
+		c.threads, known = map[uint64]int{}, nil // forget threads that ended
+	}
+	delete(c.threads, thread)
+	for pass := range 2 {
+		for _, e := range dir {
+			host, err := strconv.Atoi(e.Name())
+			if err != nil || pass == 0 && known[host] {
+				continue
+			}
+			if ns := nsTid(pid, host); ns != 0 {
+				c.threads[ns] = host
+				if ns == thread {
+					return host
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// nsTid is the id of a thread in its innermost pid namespace, 0 if it is gone.
+func nsTid(pid, host int) uint64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, host))
+	if err != nil {
+		return 0
+	}
+	_, rest, ok := bytes.Cut(b, []byte("\nNSpid:"))
+	if !ok {
+		return 0
+	}
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	f := bytes.Fields(line)
+	if len(f) == 0 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(f[len(f)-1]), 10, 64)
+	return n
+}
+
+// Info implements machine.Context, from /proc/PID/stat and statm (proc(5)); the
+// host counts processor time in hundredths of a second.
+func (c *channel) Info() (machine.Info, bool) {
+	pid, ok := c.alive()
+	if !ok {
+		return machine.Info{}, false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return machine.Info{}, false
+	}
+	s := string(stat)
+	open, end := strings.IndexByte(s, '('), strings.LastIndexByte(s, ')')
+	if open < 0 || end < open {
+		return machine.Info{}, false
+	}
+	i := machine.Info{Pid: uint64(pid), Command: s[open+1 : end], HasKernel: true}
+	f := strings.Fields(s[end+1:])
+	const tick = 10_000_000
+	if len(f) > 12 { // fields 14 and 15 of stat; f[0] is field 3
+		u, _ := strconv.ParseUint(f[11], 10, 64)
+		k, _ := strconv.ParseUint(f[12], 10, 64)
+		i.UserNS, i.SystemNS = u*tick, k*tick
+	}
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)); err == nil {
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			n, _ := strconv.ParseUint(f[1], 10, 64)
+			i.Resident = n * uint64(os.Getpagesize())
+		}
+	}
+	return i, true
+}
+
+// Maps implements machine.Context.
+func (c *channel) Maps() []byte {
+	pid, ok := c.alive()
+	if !ok {
+		return nil
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		c.m.log("map of pid %d: %v", pid, err)
+	}
+	return b
+}
+
+// ReadMemory implements machine.Context.
+func (c *channel) ReadMemory(addr uint64, p []byte) int {
+	pid, ok := c.alive()
+	if !ok || len(p) == 0 {
+		return 0
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	if addr >= 1<<63 {
+		return 0
+	}
+	n, _ := f.ReadAt(p, int64(addr)) // as far as it goes
+	return n
+}

@@ -1,0 +1,188 @@
+package linux
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/machine"
+)
+
+// The parent-death signal follows the thread that made the process, not the
+// process (prctl(2), PR_SET_PDEATHSIG). So one thread that never ends makes
+// them all. It has no_new_privs, which its children inherit.
+var (
+	startOnce sync.Once
+	startWork chan func()
+)
+
+// onStartThread runs f on the thread that makes processes and waits for it.
+func onStartThread(f func()) {
+	startOnce.Do(func() {
+		startWork = make(chan func())
+		go func() {
+			runtime.LockOSThread()
+			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
+			}
+			for g := range startWork {
+				g()
+			}
+		}()
+	})
+	done := make(chan struct{})
+	startWork <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// Nobody is the user that servers run as when root started the machine.
+const Nobody = 65534
+
+func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	for _, n := range []struct {
+		is   machine.Isolation
+		flag uintptr
+	}{
+		{machine.IsolateMount, unix.CLONE_NEWNS},
+		{machine.IsolateIPC, unix.CLONE_NEWIPC},
+		{machine.IsolateUTS, unix.CLONE_NEWUTS},
+		{machine.IsolateNet, unix.CLONE_NEWNET},
+		{machine.IsolatePID, unix.CLONE_NEWPID},
+	} {
+		if spec.Isolation&n.is != 0 {
+			a.Cloneflags |= n.flag
+		}
+	}
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		if spec.KeepUser {
+			return a // root's rights on host files end at a user namespace
+		}
+		uid, gid = Nobody, Nobody
+		a.Credential = &syscall.Credential{Uid: Nobody, Gid: Nobody}
+		a.GidMappingsEnableSetgroups = true
+	}
+	if spec.Isolation&machine.IsolateUser != 0 {
+		a.Cloneflags |= unix.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+	}
+	return a
+}
+
+// StartServer implements machine.Machine: the program executes itself as
+// "server NAME ARG...", with the channel at descriptor 3 and the spec's files
+// from 4 on, standard input and output at /dev/null, and standard error read
+// line by line. It runs as Nobody if root started the machine (unless the spec
+// keeps the user), with no_new_privs, and dies with the nucleus.
+func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec machine.ServerSpec) error {
+	c, ok := ctx.(*channel)
+	if !ok {
+		return errors.New("machine: the channel is another machine's")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("server %s: %w", spec.Name, err)
+	}
+	files := []uintptr{m.null.Fd(), m.null.Fd(), w.Fd(), uintptr(FD(far))}
+	for _, f := range spec.Files {
+		files = append(files, uintptr(FD(f)))
+	}
+	attr := &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"PATH=/", "GOTRACEBACK=single"},
+		Files: files,
+		Sys:   m.attributes(&spec),
+	}
+	argv := append([]string{"hythe-" + spec.Name, "server", spec.Name}, spec.Args...)
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		_ = r.Close()
+		_ = w.Close()
+		return ErrClosed
+	}
+	m.servers[c] = true // Close waits for it from here on
+	m.mu.Unlock()
+
+	var pid int
+	pidfd := -1
+	onStartThread(func() {
+		attr.Sys.PidFD = &pidfd
+		pid, _, err = syscall.StartProcess(m.opts.Exe, argv, attr)
+		if isolationError(err) && spec.Lenient && attr.Sys.Cloneflags != 0 {
+			m.log("server %s: the host refuses its namespaces (%v): it runs without", spec.Name, err)
+			attr.Sys.Cloneflags, attr.Sys.UidMappings, attr.Sys.GidMappings = 0, nil, nil
+			attr.Sys.GidMappingsEnableSetgroups = false
+			pid, _, err = syscall.StartProcess(m.opts.Exe, argv, attr)
+		}
+	})
+	_ = w.Close()
+	if err == nil && pidfd < 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		err = errors.New("the host has no pidfds (Linux 5.4 is needed)")
+	}
+	if err != nil {
+		_ = r.Close()
+		m.forget(c)
+		if isolationError(err) {
+			return fmt.Errorf("server %s: the host refuses its namespaces: %w", spec.Name, err)
+		}
+		return fmt.Errorf("server %s: %w", spec.Name, err)
+	}
+	c.mu.Lock()
+	c.child = true
+	c.process(pid, pidfd)
+	killed := c.killed
+	c.mu.Unlock()
+	m.mu.Lock()
+	closed := m.closed
+	m.mu.Unlock()
+	if killed || closed {
+		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+	}
+	go readLines(r, spec.Log)
+	return nil
+}
+
+func isolationError(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EUSERS) || errors.Is(err, syscall.EINVAL)
+}
+
+// forget ends the machine's wait for a server.
+func (m *Machine) forget(c *channel) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.servers, c)
+	if m.closed && len(m.servers) == 0 {
+		close(m.idle)
+	}
+}
+
+// readLines hands over what a server writes to its standard error. A line that
+// is too long is cut into pieces.
+func readLines(r *os.File, log func(string)) {
+	defer r.Close()
+	b := bufio.NewReaderSize(r, 8192)
+	for {
+		line, _, err := b.ReadLine()
+		if err != nil {
+			return
+		}
+		if log != nil {
+			log(string(line))
+		}
+	}
+}
