@@ -1,0 +1,105 @@
+package emul
+
+// Host numbers that the library uses: calls (arch/x86/entry/syscalls/
+// syscall_64.tbl), errors (asm-generic/errno-base.h, errno.h), and constants of
+// asm-generic/mman-common.h, linux/futex.h, asm/prctl.h, linux/prctl.h.
+const (
+	sysMmap         = 9
+	sysMprotect     = 10
+	sysMunmap       = 11
+	sysWrite        = 1
+	sysClose        = 3
+	sysSigaction    = 13
+	sysSigprocmask  = 14
+	sysYield        = 24
+	sysMremap       = 25
+	sysMsync        = 26
+	sysMincore      = 27
+	sysMadvise      = 28
+	sysDup2         = 33
+	sysSendto       = 44
+	sysRecvmsg      = 47
+	sysClone        = 56
+	sysExit         = 60
+	sysWait4        = 61
+	sysChdir        = 80
+	sysCapset       = 126
+	sysSigaltstack  = 131
+	sysPivotRoot    = 155
+	sysPrctl        = 157
+	sysArchPrctl    = 158
+	sysSetrlimit    = 160
+	sysChroot       = 161
+	sysMount        = 165
+	sysUmount2      = 166
+	sysGettid       = 186
+	sysFutex        = 202
+	sysClockGettime = 228
+	sysExitGroup    = 231
+	sysOpenat       = 257
+	sysGetcpu       = 309
+	sysMembarrier   = 324
+
+	ePERM   = 1
+	eINTR   = 4
+	eAGAIN  = 11
+	eNOMEM  = 12
+	eFAULT  = 14
+	eEXIST  = 17
+	eINVAL  = 22
+	eNOSYS  = 38
+	eBADMSG = 74
+
+	sigILL  = 4
+	sigTRAP = 5
+	sigBUS  = 7
+	sigFPE  = 8
+	sigSEGV = 11
+	sigCHLD = 17
+	sigSYS  = 31
+
+	protRead  = 1
+	protWrite = 2
+
+	mapShared    = 0x01
+	mapPrivate   = 0x02
+	mapType      = 0x0f
+	mapFixed     = 0x10
+	mapAnon      = 0x20
+	mapLocked    = 0x2000
+	mapNoreserve = 0x4000
+	mapHuge      = 0x40000
+	mapNoreplace = 0x100000
+
+	madvDontfork = 10
+
+	mremapMaymove   = 1
+	mremapFixed     = 2
+	mremapDontunmap = 4
+
+	msAsync = 1
+
+	futexWait       = 0
+	futexWake       = 1
+	futexRequeue    = 3
+	futexCmpRequeue = 4
+	futexWakeOp     = 5
+	futexWaitBitset = 9
+	futexWakeBitset = 10
+	futexPrivate    = 128
+	futexRealtime   = 256
+
+	archSetGS = 0x1001
+	archSetFS = 0x1002
+	archGetFS = 0x1003
+	archGetGS = 0x1004
+
+	hwcap2FSGSBASE = 2
+
+	// maxUser is the end of user addresses with four-level page tables.
+	maxUser = 0x7fff_ffff_f000
+
+	pageMask = 4095
+
+	kickMask = 1 << (KickSignal - 1)
+)

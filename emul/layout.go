@@ -1,0 +1,182 @@
+package emul
+
+import "hythe/abi"
+
+// Offsets in the window, the 4 GiB of each guest address space that belong to
+// the library (docs/architecture.md). Every host call of the library is made
+// from an address in it; the host filter compares the high halves.
+const (
+	WindowSize = 1 << 32
+	// ThreadsOff is where thread blocks start: ThreadSize bytes each, aligned.
+	ThreadsOff = 0x4000_0000
+	ThreadSize = 64 << 10
+	// TaskOff is the task block, private to the task.
+	TaskOff  = 0x6000_0000
+	TaskSize = 64 << 10
+	// TablesOff is where the call tables are, read-only, TableSize bytes each.
+	TablesOff = 0x6100_0000
+	TableSize = abi.CallTableSize * 16
+	MaxTables = 8
+	// ConfigOff is the host filters, read-only.
+	ConfigOff = 0x6200_0000
+	// AreaOff is the message area. (A forked child maps its own at the same
+	// place: its parent's is not inherited.)
+	AreaOff  = 0x8000_0000
+	AreaSize = abi.BindHeaderSize + abi.MaxSlots*abi.SlotSize
+)
+
+// The host descriptors that the library uses. 0..2 and 5..15 hold an inert
+// descriptor, so that received ones are FirstFD and up.
+const (
+	ControlFD  = 3
+	DoorbellFD = 4
+	FirstFD    = 16
+)
+
+// KickSignal is the host signal that makes a thread of a task look at its
+// slot: the nucleus sends it (abi.CallThreadKick). A real-time signal, so that
+// the host never raises it by itself.
+const KickSignal = 63
+
+// CloneFork and CloneThread are the only flag words with which the library
+// calls the host's clone (include/uapi/linux/sched.h).
+const (
+	CloneFork   = 0x00008000                                                              // PARENT
+	CloneThread = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 | 0x200000 // VM FS FILES SIGHAND THREAD SYSVSEM PARENT_SETTID CHILD_CLEARTID
+)
+
+// How a personality passes the number and the arguments of a system call
+// (Task.Conv, one byte for each table).
+const (
+	// ConvLinux: number in AX, arguments DI SI DX R10 R8 R9, result in AX.
+	ConvLinux = 0
+	// ConvBSD: as ConvLinux; an error sets the carry flag and AX is positive.
+	ConvBSD = 1
+	// ConvPlan9: number in BP, arguments on the stack (the server reads
+	// them), result in AX.
+	ConvPlan9 = 2
+)
+
+// Entry holds code addresses in the image. The host side takes them with
+// Entries and Go's reflect and adds the distance to the window.
+type Entry struct {
+	Sig       uintptr // signal entry
+	Restorer  uintptr // what the host insists to have for a handler
+	HostCall  uintptr
+	Wait      uintptr // a host call that a kick may cut
+	WaitSys   uintptr // its SYSCALL instruction
+	WaitAbort uintptr // where a kick sends it
+	Copy      uintptr // REP MOVSB
+	Zero      uintptr // REP STOSB
+	Store32   uintptr // MOVL AX, (DI)
+	Fixup     uintptr // where a fault in the three above continues
+	Spin      uintptr
+	GetFS     uintptr
+	SetFS     uintptr
+	Clone     uintptr // clone of a thread
+	Start     uintptr // INT3: builds the first signal frame of a task
+	Boot      uintptr // first instruction in the image of a new machine
+	Ret       uintptr // continues a signal frame from its address
+	// ABIInternal entries of Go functions.
+	HandleGo uintptr
+	ThreadGo uintptr
+	BootGo   uintptr
+}
+
+// Thread is the control block of a guest thread, at the start of its
+// ThreadSize bytes; the signal stack is the rest, from StackOff on. Slot
+// number, thread block number and guest thread are one to one.
+//
+// Only its own thread writes it, HostTid apart (the host clears it when the
+// thread is gone) and Arg and Frame (the creator, before the thread runs).
+type Thread struct {
+	G       [16]uintptr // fake g: stack.lo, stack.hi, stackguard0, stackguard1
+	PC      Entry
+	Window  uintptr
+	Index   uint32
+	HostTid uint32 // 0: the block is free
+	HostID  uint64
+	// Depth is 1 while the library works for the guest thread.
+	Depth uint32
+	// Kicked is set by a kick that came inside the library.
+	Kicked uint32
+	Leader uint32 // 1: the task's first host thread, which must not end alone
+	_      uint32
+	Words  [abi.ThreadWords]uint64
+	// Deadline of a futex wait that goes on after a kick; 0 sec: none.
+	Deadline [2]uint64
+	Redo     uint32 // 1: Deadline holds
+	_        uint32
+	Frame    uintptr // new thread: its ucontext
+	Token    uint64  // new thread
+	FS       uint64  // new thread
+	SetFS    uint64  // new thread: 1 if FS is used
+	Msg      [7]uint64
+	Iov      [2]uint64
+	Ctl      [8]uint64
+	Hdr      [10]uint64
+	Scratch  [64]uint64
+}
+
+// StackOff is where the signal stack starts in a thread block, StackGuard the
+// limit that compiled code compares with.
+const (
+	StackOff   = 0x1000
+	StackGuard = 0x1400
+)
+
+// Grant is an object or a channel that came on the control channel.
+type Grant struct {
+	Tag uint64
+	Op  uint32 // abi.EventGrant or abi.EventChannel, 0: free
+	FDs [3]int32
+}
+
+// MaxGrants is how many unmapped or kept objects a task can hold.
+const MaxGrants = 1024
+
+// Task is the task block. Its first page is made by the host side.
+type Task struct {
+	Words     [abi.TaskWords]uint64
+	Conv      [MaxTables]uint8
+	Lock      uint32 // guards Grants, brk and the order of fork and receive
+	Spin      uint32 // iterations before a sleep
+	One       uint64 // what is written to the doorbell
+	VDSO      uint64
+	Hwcap     uint64
+	Hwcap2    uint64
+	MinStack  uint64
+	ClkTck    uint64
+	FPSize    uint64
+	Threads   uint32 // highest block used + 1
+	NTables   uint32
+	GuestProg [2]uint64 // sock_fprog of the guest filter
+	ReapProg  [2]uint64 // sock_fprog of the reaper's
+	BootError uint64
+	NGrants   uint32
+	_         uint32
+	Grants    [MaxGrants]Grant
+}
+
+// Ucontext is the part of the host's signal frame that is used
+// (arch/x86/include/uapi/asm/ucontext.h, sigcontext.h). Regs.FSBase lies on
+// the pointer to the vector state.
+type Ucontext struct {
+	Flags, Link                    uint64
+	StackSP, StackFlags, StackSize uint64
+	Regs                           abi.Regs
+	_                              [8]uint64
+	Sigmask                        uint64
+}
+
+// Siginfo is the part of the host's siginfo that is used.
+type Siginfo struct {
+	Signo, Errno, Code int32
+	_                  int32
+	Addr               uint64
+	Nr                 int32
+	Arch               uint32
+}
+
+// ArchX86_64 is the architecture word of 64-bit calls (linux/audit.h).
+const ArchX86_64 = 0xc000003e

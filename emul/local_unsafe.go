@@ -1,0 +1,302 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// local serves a call in the task: the value or negative errno, and true; or
+// false if the server must decide.
+func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
+	k := d.Local
+	a, b, c := uintptr(uc.Regs.DI), uintptr(uc.Regs.SI), uintptr(uc.Regs.DX)
+	if k == abi.LocalWord {
+		i := d.Pre[0].Arg
+		if i >= abi.TaskWords {
+			return 0, false
+		}
+		return uintptr(atomic.LoadUint64(&t.task().Words[i])), true
+	}
+	if k == abi.LocalTid {
+		return uintptr(t.Words[abi.ThreadTid]), true
+	}
+	if k == abi.LocalFutex {
+		return t.futex(uc)
+	}
+	if k == abi.LocalClock {
+		// The clocks of this task and of the machine; negative ids name
+		// other processes.
+		if a > 11 {
+			return 0, false
+		}
+		if !t.inGuest(b, 16) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysClockGettime, a, b, 0, 0, 0, 0), true
+	}
+	if k == abi.LocalYield {
+		return t.host(sysYield, 0, 0, 0, 0, 0, 0), true
+	}
+	if k == abi.LocalArchPrctl {
+		return t.archPrctl(a, b)
+	}
+	if k == abi.LocalMembarrier {
+		return t.membarrier(a, b)
+	}
+	if k == abi.LocalGetcpu {
+		if a != 0 && !t.inGuest(a, 4) || b != 0 && !t.inGuest(b, 4) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysGetcpu, a, b, 0, 0, 0, 0), true
+	}
+	return t.localMemory(uc, k, a, b, c)
+}
+
+func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {
+	if k == abi.LocalMmap {
+		return t.mmap(a, b, c, uintptr(uc.Regs.R10))
+	}
+	if k == abi.LocalBrk {
+		return t.brk(a), true
+	}
+	if k == abi.LocalMremap {
+		return t.mremap(a, b, c, uintptr(uc.Regs.R10), uintptr(uc.Regs.R8)), true
+	}
+	if k == abi.LocalMunmap {
+		if a&pageMask != 0 || b == 0 || !t.inGuest(a, b) {
+			return errno(eINVAL), true
+		}
+		return t.host(sysMunmap, a, b, 0, 0, 0, 0), true
+	}
+	// The others check a range that must be mapped: Linux answers ENOMEM for
+	// one that is not.
+	if a&pageMask != 0 {
+		return errno(eINVAL), true
+	}
+	if !t.inGuest(a, b) {
+		return errno(eNOMEM), true
+	}
+	if k == abi.LocalMprotect {
+		return t.host(sysMprotect, a, b, c, 0, 0, 0), true
+	}
+	if k == abi.LocalMadvise {
+		if !adviceOK(c) {
+			return errno(eINVAL), true
+		}
+		return t.host(sysMadvise, a, b, c, 0, 0, 0), true
+	}
+	if k == abi.LocalMincore {
+		if !t.inGuest(c, (b+pageMask)>>12) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysMincore, a, b, c, 0, 0, 0), true
+	}
+	if k == abi.LocalMsync {
+		return t.host(sysMsync, a, b, c, 0, 0, 0), true
+	}
+	if k == abi.LocalMlock {
+		// An asynchronous msync does nothing but check the range.
+		return t.host(sysMsync, a, b, msAsync, 0, 0, 0), true
+	}
+	return 0, false
+}
+
+// adviceOK says which madvise(2) advice the host may hear: NORMAL RANDOM
+// SEQUENTIAL WILLNEED DONTNEED, FREE REMOVE DONTFORK DOFORK, HUGEPAGE
+// NOHUGEPAGE DONTDUMP DODUMP, COLD PAGEOUT POPULATE_READ POPULATE_WRITE.
+func adviceOK(c uintptr) bool {
+	return c <= 4 || c >= 8 && c <= 11 || c >= 14 && c <= 17 || c >= 20 && c <= 23
+}
+
+// mmap serves anonymous mappings; others need the server.
+func (t *Thread) mmap(addr, n, prot, flags uintptr) (uintptr, bool) {
+	if flags&mapAnon == 0 {
+		return 0, false
+	}
+	if n == 0 {
+		return errno(eINVAL), true
+	}
+	if n > t.Window || flags&mapHuge != 0 {
+		return errno(eNOMEM), true
+	}
+	flags &^= mapLocked
+	if !t.inGuest(addr, n) {
+		if flags&(mapFixed|mapNoreplace) != 0 {
+			return errno(eNOMEM), true
+		}
+		addr = 0
+	}
+	return t.host(sysMmap, addr, n, prot, flags, ^uintptr(0), 0), true
+}
+
+// brk moves the end of the data region, as brk(2): the new end, or the old one
+// when it cannot.
+func (t *Thread) brk(end uintptr) uintptr {
+	w := &t.task().Words
+	t.lock()
+	start := uintptr(w[abi.TaskBrkStart])
+	old := uintptr(w[abi.TaskBrk])
+	if end < start || end >= t.Window || w[abi.TaskDataLimit] != 0 && uint64(end-start) > w[abi.TaskDataLimit] {
+		t.unlock()
+		return old
+	}
+	from := (old + pageMask) &^ pageMask
+	to := (end + pageMask) &^ pageMask
+	r := uintptr(0)
+	if to > from {
+		r = t.host(sysMmap, from, to-from, protRead|protWrite, mapPrivate|mapAnon|mapFixed|mapNoreplace, ^uintptr(0), 0)
+	} else if to < from {
+		r = t.host(sysMunmap, to, from-to, 0, 0, 0, 0)
+	}
+	if failed(r) {
+		end = old
+	}
+	w[abi.TaskBrk] = uint64(end)
+	t.unlock()
+	return end
+}
+
+func (t *Thread) mremap(old, oldLen, n, flags, to uintptr) uintptr {
+	if flags&^(mremapMaymove|mremapFixed|mremapDontunmap) != 0 || n == 0 || n > t.Window {
+		return errno(eINVAL)
+	}
+	if !t.inGuest(old, oldLen) {
+		return errno(eFAULT)
+	}
+	if flags&mremapFixed != 0 && !t.inGuest(to, n) {
+		return errno(eINVAL)
+	}
+	if flags&mremapMaymove == 0 && !t.inGuest(old, n) {
+		return errno(eNOMEM)
+	}
+	if flags&mremapFixed == 0 {
+		to = 0
+	}
+	return t.host(sysMremap, old, oldLen, n, flags, to, 0)
+}
+
+// archPrctl serves the four base registers. GS is the guest's too.
+func (t *Thread) archPrctl(code, a uintptr) (uintptr, bool) {
+	if code == archSetFS {
+		return t.setFS(a), true
+	}
+	if code == archSetGS {
+		if a >= maxUser {
+			return errno(ePERM), true
+		}
+		return t.host(sysArchPrctl, code, a, 0, 0, 0, 0), true
+	}
+	if code == archGetFS || code == archGetGS {
+		if !t.inGuest(a, 8) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysArchPrctl, code, a, 0, 0, 0, 0), true
+	}
+	return 0, false
+}
+
+// membarrierOK are the commands of membarrier(2) that concern this task only:
+// PRIVATE_EXPEDITED and its registration, and both for SYNC_CORE.
+const membarrierOK = 8 | 16 | 32 | 64
+
+func (t *Thread) membarrier(cmd, flags uintptr) (uintptr, bool) {
+	if flags != 0 {
+		return errno(eINVAL), true
+	}
+	if cmd == 0 {
+		r := t.host(sysMembarrier, 0, 0, 0, 0, 0, 0)
+		if failed(r) {
+			return r, true
+		}
+		return r & membarrierOK, true
+	}
+	if cmd&(cmd-1) != 0 || cmd&membarrierOK == 0 {
+		return errno(eINVAL), true
+	}
+	return t.host(sysMembarrier, cmd, 0, 0, 0, 0, 0), true
+}
+
+// futex serves futex(2) natively, priority inheritance apart: the host would
+// compare the words with its own thread ids (HAZARDS D18).
+func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
+	addr, op, val := uintptr(uc.Regs.DI), uintptr(uc.Regs.SI), uintptr(uc.Regs.DX)
+	timeout, addr2, val3 := uintptr(uc.Regs.R10), uintptr(uc.Regs.R8), uintptr(uc.Regs.R9)
+	op = uintptr(uint32(op))
+	cmd := op & 127
+	if op&^(127|futexPrivate|futexRealtime) != 0 {
+		return errno(eNOSYS), true
+	}
+	if !t.inGuest(addr, 4) {
+		return errno(eFAULT), true
+	}
+	if cmd == futexWake || cmd == futexWakeBitset {
+		return t.host(sysFutex, addr, op, val, 0, 0, val3), true
+	}
+	if cmd == futexRequeue || cmd == futexCmpRequeue || cmd == futexWakeOp {
+		if !t.inGuest(addr2, 4) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysFutex, addr, op, val, timeout, addr2, val3), true
+	}
+	if cmd != futexWait && cmd != futexWaitBitset {
+		return errno(eNOSYS), true
+	}
+	limit := uintptr(0)
+	if timeout != 0 {
+		limit = t.addr() + unsafe.Offsetof(t.Deadline)
+		if t.Redo == 0 {
+			if !t.inGuest(timeout, 16) || t.copyMem(limit, timeout, 16) != 0 {
+				return errno(eFAULT), true
+			}
+			if t.Deadline[0] >= 1<<63 || t.Deadline[1] >= 1e9 {
+				return errno(eINVAL), true
+			}
+			if cmd == futexWait {
+				t.addNow(op)
+			}
+		}
+	}
+	if cmd == futexWait {
+		// Absolute from here on, so that a wait that a kick cut can go on.
+		op = futexWaitBitset | op&(futexPrivate|futexRealtime)
+		val3 = 0xffffffff
+	}
+	t.Kicked = 0
+	t.kicks(0)
+	r := t.hostWait(sysFutex, addr, op, val, limit, 0, val3)
+	t.kicks(1)
+	if r == errno(eINTR) {
+		t.Redo = 1
+	}
+	return r, true
+}
+
+// addNow makes the relative Deadline absolute on the clock that op names.
+func (t *Thread) addNow(op uintptr) {
+	clock := uintptr(1)
+	if op&futexRealtime != 0 {
+		clock = 0
+	}
+	t.host(sysClockGettime, clock, uintptr(unsafe.Pointer(&t.Scratch)), 0, 0, 0, 0)
+	t.Deadline[0] += t.Scratch[0]
+	t.Deadline[1] += t.Scratch[1]
+	if t.Deadline[1] >= 1e9 {
+		t.Deadline[1] -= 1e9
+		t.Deadline[0]++
+	}
+	if t.Deadline[0] >= 1<<63 {
+		t.Deadline[0] = 1<<63 - 1
+	}
+}
+
+// kicks masks (1) or unmasks (0) kicks; everything else is always unmasked.
+func (t *Thread) kicks(mask uintptr) {
+	t.Scratch[0] = kickMask
+	how := uintptr(1) // SIG_UNBLOCK
+	if mask != 0 {
+		how = 0 // SIG_BLOCK
+	}
+	t.host(sysSigprocmask, how, uintptr(unsafe.Pointer(&t.Scratch)), 0, 8, 0, 0)
+}

@@ -1,0 +1,491 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// Handle is the handler of every signal that the library takes. It runs on the
+// thread's signal stack with kicks masked. What came from inside the window is
+// the library's own (a guarded copy, a cut wait, a start) or the mischief of a
+// guest that jumped there; the rest is the guest's.
+func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
+	ip := uintptr(uc.Regs.IP)
+	if ip>>32 == t.Window>>32 && insideSignal(t, sig, ip, uc) {
+		return
+	}
+	if t.Depth != 0 && sig != sigSYS {
+		t.die(128 + sig)
+	}
+	t.Depth = 1
+	if sig == sigSYS {
+		if info.Arch != ArchX86_64 {
+			// int 0x80 carries 32-bit numbers: no personality has them.
+			uc.Regs.AX = uint64(errno(eNOSYS))
+		} else {
+			trap(t, uc)
+		}
+	} else if sig == KickSignal {
+		t.poll(uc, 0, 0)
+	} else {
+		fault(t, sig, info, uc)
+	}
+	t.Depth = 0
+}
+
+// insideSignal handles a signal whose instruction is in the window; false
+// means that the guest had jumped there and the fault is the guest's.
+func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
+	if sig == sigSEGV || sig == sigBUS {
+		if ip == t.PC.Copy || ip == t.PC.Zero || ip == t.PC.Store32 {
+			uc.Regs.IP = uint64(t.PC.Fixup)
+			return true
+		}
+		return false
+	}
+	if sig == KickSignal {
+		t.Kicked = 1
+		if ip >= t.PC.Wait && ip <= t.PC.WaitSys {
+			uc.Regs.IP = uint64(t.PC.WaitAbort)
+		}
+		return true
+	}
+	if sig == sigSYS {
+		// A host call that the filter refused.
+		uc.Regs.AX = uint64(errno(eNOSYS))
+		return true
+	}
+	if sig == sigTRAP && ip == t.PC.Start+1 {
+		t.Depth = 1
+		start(t, uc)
+		t.Depth = 0
+		return true
+	}
+	return false
+}
+
+// die ends the task. The nucleus sees its death and the exit status.
+func (t *Thread) die(status uintptr) {
+	for {
+		t.host(sysExitGroup, status, 0, 0, 0, 0, 0)
+	}
+}
+
+func (t *Thread) area() *abi.BindHeader { return (*abi.BindHeader)(at(t.Window + AreaOff)) }
+
+func (t *Thread) slotAddr() uintptr {
+	return t.Window + AreaOff + abi.BindHeaderSize + uintptr(t.Index)*abi.SlotSize
+}
+
+func (t *Thread) slot() *abi.Slot { return (*abi.Slot)(at(t.slotAddr())) }
+
+// desc finds the descriptor of call nr, nil if there is none.
+func (t *Thread) desc(nr uint64) *abi.CallDesc {
+	task := t.task()
+	table := task.Words[abi.TaskTable]
+	if nr >= abi.CallTableSize || table >= uint64(task.NTables) {
+		return nil
+	}
+	return (*abi.CallDesc)(at(t.Window + TablesOff + uintptr(table)*TableSize + uintptr(nr)*16))
+}
+
+func (t *Thread) conv() uint8 {
+	task := t.task()
+	return task.Conv[task.Words[abi.TaskTable]%MaxTables]
+}
+
+// trap serves a system call of the guest.
+func trap(t *Thread, uc *Ucontext) {
+	conv := t.conv()
+	raw := uc.Regs.AX
+	if conv == ConvPlan9 {
+		raw = uc.Regs.BP
+	}
+	nr := uint64(int64(int32(uint32(raw))))
+	d := t.desc(nr)
+	if d != nil && d.Local != abi.LocalNone {
+		for {
+			r, done := local(t, uc, d)
+			if !done {
+				break
+			}
+			if r != errno(eINTR) {
+				t.Redo = 0
+				setResult(uc, conv, r)
+				if t.Kicked != 0 {
+					// The kick came when the wait was over already.
+					t.Kicked = 0
+					t.poll(uc, 0, 0)
+				}
+				return
+			}
+			t.Kicked = 0
+			// A kick cut a wait: the server says whether it is run again.
+			if !t.poll(uc, 1, nr) {
+				t.Redo = 0
+				return
+			}
+		}
+	}
+	for {
+		s := t.slot()
+		s.NIn = 0
+		s.InLen = 0
+		if d != nil {
+			prefetch(t, uc, s, d)
+		}
+		s.Nr = nr
+		s.Args[0] = uc.Regs.DI
+		s.Args[1] = uc.Regs.SI
+		s.Args[2] = uc.Regs.DX
+		s.Args[3] = uc.Regs.R10
+		s.Args[4] = uc.Regs.R8
+		s.Args[5] = uc.Regs.R9
+		s.Args[6] = raw
+		s.Args[7] = 0
+		if !t.exchange(uc, s, abi.KindTrap) {
+			return
+		}
+	}
+}
+
+// setResult stores the result of a call served in the task: a value or a
+// negative errno.
+func setResult(uc *Ucontext, conv uint8, r uintptr) {
+	if conv == ConvBSD {
+		if failed(r) {
+			uc.Regs.AX = uint64(-r)
+			uc.Regs.Flags |= 1
+			return
+		}
+		uc.Regs.Flags &^= 1
+	}
+	uc.Regs.AX = uint64(r)
+}
+
+// fault tells the server of an exception of the guest.
+func fault(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
+	s := t.slot()
+	s.NIn = 0
+	s.InLen = 0
+	s.Nr = uint64(sig)
+	s.Args[0] = uint64(int64(info.Code))
+	s.Args[1] = info.Addr
+	s.Args[2] = uc.Regs.TrapNo
+	s.Args[3] = uc.Regs.Err
+	t.exchange(uc, s, abi.KindFault)
+}
+
+// poll asks the server what a kick was for. why is 0 in guest code; 1 when it
+// cut call nr, of which uc holds the registers at the trap. True: the call is
+// to be run again.
+func (t *Thread) poll(uc *Ucontext, why, nr uint64) bool {
+	s := t.slot()
+	s.NIn = 0
+	s.InLen = 0
+	s.Nr = nr
+	s.Args[0] = why
+	return t.exchange(uc, s, abi.KindPoll)
+}
+
+// start is a fresh task's first handler.
+func start(t *Thread, uc *Ucontext) {
+	task := t.task()
+	fp := (*fpState)(at(uintptr(uc.Regs.FSBase)))
+	freshFP(fp)
+	task.FPSize = 512
+	if fp.Magic1 == fpMagic1 {
+		task.FPSize = uint64(fp.ExtendedSize)
+	}
+	uc.Regs.Flags = 0x202
+	uc.Sigmask = 0
+	s := t.slot()
+	s.NIn = 0
+	s.InLen = 0
+	s.Nr = 0
+	s.Args[0] = task.VDSO
+	s.Args[1] = task.Hwcap
+	s.Args[2] = task.Hwcap2
+	s.Args[3] = task.MinStack
+	s.Args[4] = task.ClkTck
+	s.Args[5] = task.FPSize
+	s.Args[6] = 0
+	s.Args[7] = 0
+	t.exchange(uc, s, abi.KindStart)
+}
+
+// exchange sends the request that is in the slot, waits for the reply and
+// carries it out on uc. True: the server wants the call to be run again.
+func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
+	s.Seq++
+	s.Kind = kind
+	s.Flags = 0
+	s.HostID = t.HostID
+	s.Regs = uc.Regs
+	s.Regs.FSBase = uint64(t.getFS())
+	state := uint32(abi.SlotRequest)
+	for {
+		atomic.StoreUint32(&s.State, state)
+		t.ring()
+		t.wait(s, state)
+		if s.State != abi.SlotMore {
+			break
+		}
+		var r reply
+		r.t, r.uc, r.s, r.more = t, uc, s, true
+		r.run()
+		if r.over {
+			return false
+		}
+		s.Flags = uint32(-r.err)
+		state = abi.SlotResumed
+	}
+	var r reply
+	r.t, r.uc, r.s = t, uc, s
+	r.run()
+	if r.over {
+		return false
+	}
+	flags := s.RFlags
+	if kind == abi.KindTrap || (kind == abi.KindPoll && s.Args[0] == 1) {
+		if flags&abi.ReplyKeepRegs == 0 && !r.regs && !r.again {
+			storeResult(uc, s, &r, flags)
+		}
+	}
+	atomic.StoreUint32(&s.State, abi.SlotIdle)
+	return r.again
+}
+
+// storeResult gives the guest the outcome of a call.
+func storeResult(uc *Ucontext, s *abi.Slot, r *reply, flags uint32) {
+	e := uint64(s.Err)
+	v := s.Result
+	if r.err != 0 {
+		e = uint64(-r.err)
+	} else if r.hasResult {
+		e = 0
+		v = uint64(r.result)
+	} else if flags&abi.ReplyErrRaw != 0 {
+		uc.Regs.AX = v
+		return
+	}
+	if flags&abi.ReplyCarry != 0 {
+		if e != 0 {
+			uc.Regs.AX = e
+			uc.Regs.Flags |= 1
+			return
+		}
+		uc.Regs.Flags &^= 1
+		uc.Regs.AX = v
+		return
+	}
+	if e != 0 {
+		v = -e
+	}
+	uc.Regs.AX = v
+}
+
+// ring tells the server that the slot holds a request.
+func (t *Thread) ring() {
+	h := t.area()
+	atomic.OrUint64((*uint64)(at(uintptr(unsafe.Pointer(&h.Pending))+uintptr(t.Index>>6)*8)), 1<<(t.Index&63))
+	if atomic.LoadUint32(&h.Armed) != 0 {
+		t.host(sysWrite, DoorbellFD, uintptr(unsafe.Pointer(&t.task().One)), 8, 0, 0, 0)
+	}
+}
+
+// wait returns when the slot's state is no longer own. Kicks stay masked: a
+// server that wants the thread's attention only has to answer.
+func (t *Thread) wait(s *abi.Slot, own uint32) {
+	addr := uintptr(unsafe.Pointer(&s.State))
+	t.spin(addr, uintptr(own), uintptr(t.task().Spin))
+	if atomic.LoadUint32(&s.State) != own {
+		return
+	}
+	atomic.StoreUint32(&s.Waiter, 1)
+	for atomic.LoadUint32(&s.State) == own {
+		t.host(sysFutex, addr, futexWait, uintptr(own), 0, 0, 0)
+	}
+	atomic.StoreUint32(&s.Waiter, 0)
+}
+
+// prefetch copies arguments of the call into the In area.
+func prefetch(t *Thread, uc *Ucontext, s *abi.Slot, d *abi.CallDesc) {
+	for i := uintptr(0); i < 3; i++ {
+		p := (*abi.Pre)(unsafe.Add(unsafe.Pointer(&d.Pre), i*4))
+		if p.Kind == abi.PreNone {
+			return
+		}
+		a := argument(uc, p.Arg)
+		left := uintptr(abi.SlotInSize) - uintptr(s.InLen)
+		if p.Kind == abi.PreStr {
+			n := uintptr(4096)
+			if n > left {
+				n = left
+			}
+			to := t.slotAddr() + abi.SlotInOff + uintptr(s.InLen)
+			got, end := t.copyStr(to, a, n)
+			addExtent(s, p.Arg, got, end == strFault)
+			continue
+		}
+		if p.Kind == abi.PreIov || p.Kind == abi.PreIovRO {
+			prefetchIov(t, uc, s, p, a)
+			continue
+		}
+		n := uintptr(p.Size)
+		if p.Kind == abi.PreBuf {
+			n = argument(uc, uint8(p.Size))
+		}
+		if n > left/2 {
+			n = left / 2
+		}
+		t.pull(s, p.Arg, a, n)
+	}
+}
+
+// pull copies n bytes of the guest at a behind what is in the In area.
+func (t *Thread) pull(s *abi.Slot, arg uint8, a, n uintptr) {
+	got := uintptr(0)
+	if n != 0 && a != 0 {
+		got = n - t.copyIn(t.slotAddr()+abi.SlotInOff+uintptr(s.InLen), a, n)
+	}
+	addExtent(s, arg, got, got != n)
+}
+
+// prefetchIov copies an iovec array (two words each, at most 1024 as
+// UIO_MAXIOV), and for PreIov then the bytes that it names, as one extent.
+func prefetchIov(t *Thread, uc *Ucontext, s *abi.Slot, p *abi.Pre, a uintptr) {
+	count := argument(uc, uint8(p.Size))
+	if count > 1024 {
+		count = 0
+	}
+	vec := t.slotAddr() + abi.SlotInOff + uintptr(s.InLen)
+	t.pull(s, p.Arg, a, count*16)
+	if p.Kind == abi.PreIovRO {
+		return
+	}
+	have := uintptr(s.In[(s.NIn-1)%6].Len) / 16
+	left := (uintptr(abi.SlotInSize) - uintptr(s.InLen)) / 2
+	to := t.slotAddr() + abi.SlotInOff + uintptr(s.InLen)
+	total := uintptr(0)
+	short := have != count
+	for i := uintptr(0); i < have && total < left; i++ {
+		from := uintptr(*(*uint64)(at(vec + i*16)))
+		n := uintptr(*(*uint64)(at(vec + i*16 + 8)))
+		if n > left-total {
+			n = left - total
+		}
+		if n == 0 {
+			continue
+		}
+		bad := t.copyIn(to+total, from, n)
+		total += n - bad
+		if bad != 0 {
+			short = true
+			break
+		}
+	}
+	addExtent(s, p.Arg, total, short)
+}
+
+// addExtent records n bytes at the end of the In area.
+func addExtent(s *abi.Slot, arg uint8, n uintptr, bad bool) {
+	if s.NIn >= 6 {
+		return
+	}
+	e := &s.In[s.NIn]
+	e.Arg = arg
+	e.Fault = 0
+	if bad {
+		e.Fault = 1
+	}
+	e.Len = uint32(n)
+	e.Off = abi.SlotInOff + s.InLen
+	s.NIn++
+	s.InLen += uint32((n + 15) &^ 15)
+}
+
+// argument answers argument i (0..5) of the trapped call.
+func argument(uc *Ucontext, i uint8) uintptr {
+	if i == 0 {
+		return uintptr(uc.Regs.DI)
+	}
+	if i == 1 {
+		return uintptr(uc.Regs.SI)
+	}
+	if i == 2 {
+		return uintptr(uc.Regs.DX)
+	}
+	if i == 3 {
+		return uintptr(uc.Regs.R10)
+	}
+	if i == 4 {
+		return uintptr(uc.Regs.R8)
+	}
+	if i == 5 {
+		return uintptr(uc.Regs.R9)
+	}
+	return 0
+}
+
+// inGuest says whether the n bytes at a are in the guest's part.
+func (t *Thread) inGuest(a, n uintptr) bool {
+	return a <= t.Window && n <= t.Window-a
+}
+
+// copyIn copies n bytes of the guest at from to the library's address to and
+// answers how many it could not copy.
+func (t *Thread) copyIn(to, from, n uintptr) uintptr {
+	if !t.inGuest(from, n) {
+		if from >= t.Window {
+			return n
+		}
+		in := t.Window - from
+		return n - in + t.copyMem(to, from, in)
+	}
+	return t.copyMem(to, from, n)
+}
+
+// copyOut copies n bytes at from to the guest's address to and answers how
+// many it could not copy.
+func (t *Thread) copyOut(to, from, n uintptr) uintptr {
+	if !t.inGuest(to, n) {
+		return n
+	}
+	return t.copyMem(to, from, n)
+}
+
+// How copyStr ended.
+const (
+	strEnd   = 1 // a NUL was found
+	strLong  = 0
+	strFault = 2
+)
+
+// copyStr copies at most n bytes of the guest's string at from, up to its NUL,
+// and answers its length without it. It never reads a page behind the NUL's.
+func (t *Thread) copyStr(to, from, n uintptr) (uintptr, uint64) {
+	done := uintptr(0)
+	if from == 0 {
+		return 0, strFault
+	}
+	for done < n {
+		c := uintptr(128) - (from+done)&127
+		if c > n-done {
+			c = n - done
+		}
+		bad := t.copyIn(to+done, from+done, c)
+		for i := uintptr(0); i < c-bad; i++ {
+			if *(*byte)(at(to + done + i)) == 0 {
+				return done + i, strEnd
+			}
+		}
+		done += c - bad
+		if bad != 0 {
+			return done, strFault
+		}
+	}
+	return done, strLong
+}

@@ -1,0 +1,257 @@
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	"hythe/emul"
+)
+
+// GuestConfig is what all guest tasks of a machine share.
+type GuestConfig struct {
+	// Tables are the personalities' call tables (TableBytes), each
+	// abi.CallTableSize descriptors; a task picks one with abi.TaskTable.
+	Tables [][]byte
+	// Conv says for each table how calls are passed (emul.Conv...); those
+	// that are missing are ConvLinux.
+	Conv []uint8
+	// Spin is how many turns (some 10 to 40 ns each) a thread waits for a
+	// reply before it sleeps; 0 sleeps at once.
+	Spin uint32
+}
+
+// SpinDefault is the Spin that suits a machine with two or more processors:
+// about 2 us.
+const SpinDefault = 100
+
+// guestID is the user and group id of guests inside their namespace, and
+// outside when the invoking user is the host's root (HAZARDS A6).
+const guestID = 65534
+
+// zygote is the handle of a machine's guest side: its reaper (pid 1 of the
+// machine) and zygote. Its methods may be called from any goroutine.
+type zygote struct {
+	window uintptr
+	pid    int // the reaper, in the host's numbering
+	ctl    int // our end of the zygote's channel
+	once   sync.Once
+	quit   chan struct{}
+	ended  chan struct{}
+	ready  chan struct{}
+	err    error // set when ready is closed: why the start failed
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// errZygoteGone is what spawn answers when the machine has ended.
+var errZygoteGone = errors.New("the machine's zygote is gone")
+
+// startZygote makes a machine's namespaces and starts its reaper and zygote.
+// It returns as soon as the host has accepted the start; failures of the rest
+// come out of wait and spawn. The zygote's channel is made here: ctl is not
+// used and may be -1.
+//
+// The reaper dies with the host thread that made it, so that thread is kept.
+func startZygote(cfg GuestConfig, ctl int) (*zygote, error) {
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("guest start: %w", err)
+	}
+	defer exe.Close()
+	segs, err := readImage(exe)
+	if err != nil {
+		return nil, fmt.Errorf("guest start: %w", err)
+	}
+	z := &zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{})}
+	img, err := bootImage(&cfg, segs, z.window)
+	if err != nil {
+		return nil, fmt.Errorf("guest start: %w", err)
+	}
+	defer unix.Close(img)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("guest start: socketpair: %w", err)
+	}
+	defer unix.Close(pair[1])
+	z.ctl = pair[0]
+
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: see above
+		pid, err := forkReaper(int(exe.Fd()), img, pair[1])
+		z.pid = pid
+		started <- err
+		if err != nil {
+			return
+		}
+		z.reap()
+	}()
+	if err := <-started; err != nil {
+		unix.Close(z.ctl)
+		return nil, fmt.Errorf("guest start: namespaces (user, pid, mount, net, ipc, uts): %w", err)
+	}
+	go z.hear()
+	return z, nil
+}
+
+// forkReaper forks and executes the boot image as pid 1 of new namespaces.
+func forkReaper(exe, img, ctl int) (int, error) {
+	uid, gid := os.Getuid(), os.Getgid()
+	cred := &syscall.Credential{Uid: guestID, Gid: guestID, NoSetGroups: true}
+	root := uid == 0
+	if root {
+		uid, gid = guestID, guestID
+		cred.NoSetGroups = false
+	}
+	return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", bootImgFD), []string{"hythe-reaper"}, &syscall.ProcAttr{
+		Env:   []string{},
+		Files: []uintptr{uintptr(exe), uintptr(exe), uintptr(exe), uintptr(ctl), uintptr(exe), uintptr(img)},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS |
+				syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+			UidMappings:                []syscall.SysProcIDMap{{ContainerID: guestID, HostID: uid, Size: 1}},
+			GidMappings:                []syscall.SysProcIDMap{{ContainerID: guestID, HostID: gid, Size: 1}},
+			GidMappingsEnableSetgroups: root,
+			Credential:                 cred,
+			Setsid:                     true,
+			Pdeathsig:                  syscall.SIGKILL,
+			AmbientCaps:                []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_SETPCAP},
+		},
+	})
+}
+
+// reap waits for the reaper on the thread that is its parent.
+func (z *zygote) reap() {
+	for unix.Waitid(unix.P_PID, z.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	// The number is taken back before the host may use it again.
+	z.mu.Lock()
+	unix.Wait4(z.pid, nil, unix.WNOHANG, nil)
+	z.pid = 0
+	z.mu.Unlock()
+	close(z.ended)
+	// The thread must not end before: nothing of ours is left that dies with it.
+}
+
+// hear takes the one datagram that the zygote sends: ready, or what failed.
+func (z *zygote) hear() {
+	buf := make([]byte, abi.CallHeaderSize)
+	var n int
+	var err error
+	for {
+		n, _, err = unix.Recvfrom(z.ctl, buf, 0)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	le := binary.LittleEndian
+	switch {
+	case err != nil:
+		z.err = fmt.Errorf("guest start: %w", err)
+	case n < abi.CallHeaderSize:
+		z.err = errZygoteGone
+	case le.Uint32(buf) != emul.BootReady:
+		z.err = fmt.Errorf("guest start: step %d: %w", le.Uint64(buf[24:]), syscall.Errno(le.Uint64(buf[32:])))
+	}
+	close(z.ready)
+}
+
+// wait returns when the zygote serves, or says why it does not.
+func (z *zygote) wait() error {
+	<-z.ready
+	return z.err
+}
+
+// spawn asks the zygote to fork a fresh task that owns the three descriptors:
+// its end of the control channel, its message area, the doorbell to its server.
+// They stay the caller's to close. It does not wait for the task: that shows
+// by its CallHello, or by the end of its channel.
+func (z *zygote) spawn(control, area, doorbell int) error {
+	select {
+	case <-z.ready:
+		if z.err != nil {
+			return z.err
+		}
+	default:
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.closed {
+		return errZygoteGone
+	}
+	var msg [abi.CallHeaderSize]byte
+	binary.LittleEndian.PutUint32(msg[:], emul.SpawnOp)
+	binary.LittleEndian.PutUint32(msg[4:], 3)
+	for {
+		err := unix.Sendmsg(z.ctl, msg[:], unix.UnixRights(control, area, doorbell), nil, unix.MSG_NOSIGNAL)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EPIPE || err == unix.ECONNRESET {
+			return errZygoteGone
+		}
+		return err
+	}
+}
+
+// stop ends the machine: the reaper's death kills all its processes. It
+// returns when the reaper is gone and may be called more than once.
+func (z *zygote) stop() {
+	z.once.Do(func() {
+		z.mu.Lock()
+		if z.pid != 0 {
+			unix.Kill(z.pid, unix.SIGKILL)
+		}
+		z.mu.Unlock()
+		<-z.ended
+		<-z.ready
+		z.mu.Lock()
+		z.closed = true
+		unix.Close(z.ctl)
+		z.mu.Unlock()
+	})
+}
+
+// Zygote is the guest side of a machine for tests and tools that have no
+// nucleus.
+type Zygote struct{ z *zygote }
+
+// StartZygote starts a machine's reaper and zygote and waits until it serves.
+func StartZygote(cfg GuestConfig) (*Zygote, error) {
+	z, err := startZygote(cfg, -1)
+	if err != nil {
+		return nil, err
+	}
+	if err := z.wait(); err != nil {
+		z.stop()
+		return nil, err
+	}
+	return &Zygote{z}, nil
+}
+
+// Spawn asks for a fresh task; see zygote.spawn.
+func (z *Zygote) Spawn(control, area, doorbell int) error {
+	return z.z.spawn(control, area, doorbell)
+}
+
+// Stop ends the machine.
+func (z *Zygote) Stop() { z.z.stop() }
+
+// Window is the address of the library's window in every task of the machine.
+func (z *Zygote) Window() uintptr { return z.z.window }
+
+// Pid is the reaper's number on the host, 0 when it has ended.
+func (z *Zygote) Pid() int {
+	z.z.mu.Lock()
+	defer z.z.mu.Unlock()
+	return z.z.pid
+}
