@@ -1,0 +1,632 @@
+package ipc_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	"hythe/ipc"
+	"hythe/ipc/ipctest"
+)
+
+// echo answers every request with its operation + 1 and its bytes, until stop
+// is closed.
+type echo struct {
+	p      *ipc.Poller
+	served atomic.Int64
+	done   chan struct{}
+	quit   atomic.Bool
+}
+
+func newEcho(t testing.TB, spin time.Duration, bs ...*ipc.ServerBinding) *echo {
+	t.Helper()
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.SetSpin(spin)
+	e := &echo{p: p, done: make(chan struct{})}
+	for _, b := range bs {
+		p.Add(b)
+	}
+	go func() {
+		defer close(e.done)
+		for !e.quit.Load() {
+			if r := p.Wait(-1); r.Kind == ipc.ReadySlot {
+				e.serve(r)
+			}
+		}
+	}()
+	return e
+}
+
+func (e *echo) serve(r ipc.Ready) {
+	var q ipc.Request
+	if !r.Binding.Load(r.Slot, &q) {
+		r.Binding.Drop(r.Slot)
+		return
+	}
+	n := copy(r.Binding.Out(r.Slot), r.Binding.In(r.Slot)[:q.InLen])
+	r.Binding.Answer(r.Slot, q.Seq, q.Nr+1, 0, n)
+	e.served.Add(1)
+	r.Binding.Complete(r.Slot)
+}
+
+func (e *echo) stop() {
+	e.quit.Store(true)
+	e.p.Wake()
+	<-e.done
+	e.p.Close()
+}
+
+func call(t testing.TB, c *ipc.ClientBinding, nr uint64, data string) {
+	t.Helper()
+	err := c.Call(nr, 7, nr, [6]uint64{}, []byte(data), func(res uint64, out []byte) {
+		if res != nr+1 || string(out) != data {
+			t.Errorf("call %d: result %d, %q", nr, res, out)
+		}
+	})
+	if err != 0 {
+		t.Errorf("call %d: %v", nr, err)
+	}
+}
+
+func TestCalls(t *testing.T) {
+	raw := ipctest.NewRaw(t, 70)
+	raw2 := ipctest.NewRaw(t, 2)
+	e := newEcho(t, 20*time.Microsecond, raw.Server(), raw2.Server())
+	defer e.stop()
+	c, c2 := raw.Client(), raw2.Client()
+	var wg sync.WaitGroup
+	for g := range 80 { // more flows than slots
+		wg.Go(func() {
+			for i := range 50 {
+				call(t, c, uint64(g*1000+i), "some bytes")
+				call(t, c2, uint64(g*1000+i), "")
+			}
+		})
+	}
+	wg.Wait()
+	if n := e.served.Load(); n != 8000 {
+		t.Errorf("served %d of 8000", n)
+	}
+	if err := c.Call(1, 0, 0, [6]uint64{}, make([]byte, abi.SlotInSize+1), nil); err != abi.E2BIG {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+// TestWakeups goes to sleep between any two calls on both sides, so that every
+// call needs two wake-ups; a lost one hangs the test.
+func TestWakeups(t *testing.T) {
+	raw := ipctest.NewRaw(t, 4)
+	e := newEcho(t, 0, raw.Server())
+	defer e.stop()
+	c := raw.Client()
+	n := 4000
+	if testing.Short() {
+		n = 500
+	}
+	var wg sync.WaitGroup
+	for g := range 2 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(g), 1))
+			for i := range n {
+				call(t, c, uint64(i), "x")
+				for range rnd.IntN(3000) { // moves the calls against each other
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestStart(t *testing.T) {
+	raw := ipctest.NewRaw(t, 8)
+	e := newEcho(t, 10*time.Microsecond, raw.Server())
+	defer e.stop()
+	c := raw.Client()
+	var wg sync.WaitGroup
+	for range 300 {
+		k := c.Begin()
+		wg.Add(1)
+		copy(k.In(), "abc")
+		if err := k.Start(5, 3, func() {
+			if k.Result() != 6 || string(k.Out()) != "abc" {
+				t.Error(k.Result(), k.Out())
+			}
+			k.End()
+			wg.Done()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		call(t, c, 1, "sync between")
+	}
+	wg.Wait()
+	c.Close()
+	if c.Begin() != nil {
+		t.Error("Begin on a closed binding")
+	}
+}
+
+// TestServerDeath kills the server at each step of a call. The client sees one
+// answer.
+func TestServerDeath(t *testing.T) {
+	for step := range 4 {
+		raw := ipctest.NewRaw(t, 2)
+		s1 := raw.Server()
+		c := raw.Client()
+		k := c.Begin()
+		copy(k.In(), "xyz")
+		got := make(chan struct{})
+		var once atomic.Int32
+		go func() {
+			if err := k.Do(9, 3); err != 0 || k.Result() != 10 || string(k.Out()) != "xyz" {
+				t.Errorf("step %d: %v %d %q", step, err, k.Result(), k.Out())
+			}
+			once.Add(1)
+			close(got)
+		}()
+		slot, ok := s1.Take()
+		for !ok { // until the call is there
+			slot, ok = s1.Take()
+		}
+		var q ipc.Request
+		switch {
+		case step == 0: // taken, not looked at
+		case step >= 1:
+			if !s1.Load(slot, &q) {
+				t.Fatal("no request")
+			}
+			s1.Out(slot)[0] = 'w' // half a reply
+		}
+		if step == 2 {
+			s1.Answer(slot, q.Seq, 77, 0, 1) // all but State
+		}
+		if step == 3 { // State only: the waiter is not woken
+			n := copy(s1.Out(slot), "xyz")
+			s1.Answer(slot, q.Seq, 10, 0, n)
+			atomic.StoreUint32(&s1.Slot(slot).State, abi.SlotReply)
+		}
+		e := newEcho(t, 0, raw.Server())
+		<-got
+		e.stop()
+		if want := int64(1); step < 3 && e.served.Load() != want {
+			t.Errorf("step %d: served %d times", step, e.served.Load())
+		}
+	}
+}
+
+// TestClientDeath leaves slots in every state; the next incarnation of the
+// client uses them all again, and the server serves no request twice.
+func TestClientDeath(t *testing.T) {
+	raw := ipctest.NewRaw(t, 4)
+	s := raw.Server()
+	old := raw.Client()
+	for i := range 4 {
+		k := old.Begin()
+		copy(k.In(), "old")
+		if i == 3 {
+			break // begun, not sent
+		}
+		if err := k.Start(uint64(i), 3, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One is answered and not seen, one is in work, one was not taken.
+	var q ipc.Request
+	a, _ := s.Take()
+	if !s.Load(a, &q) {
+		t.Fatal("no request")
+	}
+	s.Answer(a, q.Seq, 1, 0, 0)
+	s.Complete(a)
+	b, _ := s.Take()
+	if !s.Load(b, &q) {
+		t.Fatal("no request")
+	}
+	c := raw.Client()
+	if n := c.Orphans(); n != 2 {
+		t.Fatalf("%d orphans, want 2", n)
+	}
+	if again, ok := s.Take(); !ok || again == b {
+		t.Fatalf("slot %d %v: the request in work was given out again, or the third never", again, ok)
+	} else {
+		s.Answer(again, 1, 1, 0, 0)
+		s.Complete(again)
+	}
+	if _, ok := s.Take(); ok {
+		t.Fatal("a request came from nowhere")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Quiesce(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	quiet := make(chan error)
+	go func() { quiet <- c.Quiesce(context.Background()) }()
+	s.Answer(b, q.Seq, 1, 0, 0)
+	s.Complete(b)
+	if err := <-quiet; err != nil {
+		t.Fatal(err)
+	}
+	e := newEcho(t, 0, s)
+	defer e.stop()
+	var ks []*ipc.Call
+	for range 4 { // all four are usable at once
+		ks = append(ks, c.Begin())
+	}
+	for _, k := range ks {
+		copy(k.In(), "new")
+		if err := k.Do(1, 3); err != 0 || string(k.Out()) != "new" {
+			t.Error(err, k.Out())
+		}
+		k.End()
+	}
+}
+
+// TestAllOrphans: a client whose slots are all still with the server waits for
+// the server, not for its own End.
+func TestAllOrphans(t *testing.T) {
+	raw := ipctest.NewRaw(t, 1)
+	s := raw.Server()
+	if err := raw.Client().Begin().Start(3, 0, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	c := raw.Client()
+	got := make(chan struct{})
+	go func() { call(t, c, 4, "late"); close(got) }()
+	e := newEcho(t, 0, s)
+	<-got
+	e.stop()
+}
+
+func TestBreak(t *testing.T) {
+	raw := ipctest.NewRaw(t, 2)
+	c := raw.Client()
+	got := make(chan abi.Errno)
+	go func() { got <- c.Call(1, 0, 0, [6]uint64{}, nil, nil) }()
+	s := raw.Server()
+	for {
+		if _, ok := s.Take(); ok {
+			break
+		}
+	}
+	c.Break()
+	if err := <-got; err != abi.EIO {
+		t.Error(err)
+	}
+	if err := c.Call(1, 0, 0, [6]uint64{}, nil, nil); err != abi.EPIPE {
+		t.Error(err)
+	}
+}
+
+// TestHostileClient rewrites a slot and the header at random while the server
+// serves: what Load answers is within bounds, and other clients are served.
+func TestHostileClient(t *testing.T) {
+	evil, good := ipctest.NewRaw(t, 3), ipctest.NewRaw(t, 2)
+	mem, err := unix.Mmap(evil.FDs[0], 0, abi.BindHeaderSize+3*abi.SlotSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(mem) }()
+	e := newEcho(t, 10*time.Microsecond, evil.Server(), good.Server())
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		rnd := rand.New(rand.NewPCG(3, 3))
+		bell := make([]byte, 8)
+		binary.LittleEndian.PutUint64(bell, 1)
+		for !stop.Load() {
+			for i := abi.BindHeaderSize; i < len(mem); i += abi.SlotSize {
+				mem[i] = byte(1 + 3*rnd.IntN(2)) // Request, Resumed
+				for range 4 {
+					mem[i+4+rnd.IntN(300)] = byte(rnd.Uint32())
+				}
+			}
+			for i := 64; i < 1024; i += 8 {
+				binary.LittleEndian.PutUint64(mem[i:], rnd.Uint64())
+			}
+			_, _ = unix.Write(evil.FDs[1], bell)
+		}
+	})
+	c := good.Client()
+	for i := range 3000 {
+		call(t, c, uint64(i), "good")
+	}
+	stop.Store(true)
+	wg.Wait()
+	e.stop()
+
+	s := evil.Server()
+	var q ipc.Request
+	sl := s.Slot(0)
+	for _, bad := range []func(){
+		func() { sl.State = abi.SlotIdle },
+		func() { sl.InLen = abi.SlotInSize + 1 },
+		func() { sl.NIn = 7 },
+		func() { sl.NIn = 1; sl.In[0] = abi.Extent{Off: abi.SlotOutOff - 1, Len: 2} },
+		func() { sl.NIn = 1; sl.In[0] = abi.Extent{Off: abi.SlotInOff - 1, Len: 1} },
+		func() { sl.NIn = 1; sl.In[0] = abi.Extent{Off: 0xfffffff0, Len: 0x20} },
+	} {
+		*sl = abi.Slot{State: abi.SlotRequest}
+		bad()
+		if s.Load(0, &q) {
+			t.Errorf("Load took %+v", q.In[0])
+		}
+	}
+}
+
+func TestPollerDescriptors(t *testing.T) {
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if r := p.Wait(0); r.Kind != ipc.ReadyTimeout {
+		t.Fatal(r)
+	}
+	if r := p.Wait(300 * time.Microsecond); r.Kind != ipc.ReadyTimeout {
+		t.Fatal(r)
+	}
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := p.AddFD(fd, unix.EPOLLIN, 99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.AddFD(-1, unix.EPOLLIN, 1); err == nil {
+		t.Error("AddFD(-1)")
+	}
+	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+	go func() { _, _ = unix.Write(fd, one) }()
+	if r := p.Wait(-1); r.Kind != ipc.ReadyFD || r.Token != 99 || r.Events&unix.EPOLLIN == 0 {
+		t.Fatal(r)
+	}
+	if r := p.Wait(-1); r.Kind != ipc.ReadyFD { // level-triggered
+		t.Fatal(r)
+	}
+	p.RemoveFD(id)
+	go p.Wake()
+	if r := p.Wait(-1); r.Kind != ipc.ReadyWake {
+		t.Fatal(r)
+	}
+	p.Wake()
+	if r := p.Wait(-1); r.Kind != ipc.ReadyWake {
+		t.Fatal(r)
+	}
+
+	// A busy binding does not starve a descriptor, nor an idle one.
+	raw, raw2 := ipctest.NewRaw(t, 1), ipctest.NewRaw(t, 1)
+	s, s2 := raw.Server(), raw2.Server()
+	p.Add(s)
+	p.Add(s2)
+	if _, err := p.AddFD(fd, unix.EPOLLIN, 98); err != nil {
+		t.Fatal(err)
+	}
+	c := raw.Client()
+	var quit atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !quit.Load() {
+			call(t, c, 1, "")
+		}
+	})
+	e := &echo{p: p}
+	sawFD := false
+	wg.Go(func() { call(t, raw2.Client(), 1, "") })
+	for saw2 := false; !sawFD || !saw2; {
+		switch r := p.Wait(-1); r.Kind {
+		case ipc.ReadySlot:
+			saw2 = saw2 || r.Binding == s2
+			e.serve(r)
+		case ipc.ReadyFD:
+			sawFD = true
+		}
+	}
+	quit.Store(true)
+	go func() { wg.Wait(); p.Wake() }()
+	for r := p.Wait(-1); r.Kind != ipc.ReadyWake; r = p.Wait(-1) {
+		if r.Kind == ipc.ReadySlot {
+			e.serve(r)
+		}
+	}
+	p.Remove(s)
+	p.Remove(s2)
+	s.Close()
+	s2.Close()
+	_ = unix.Close(fd)
+}
+
+// TestHandover passes the role of the waiter between goroutines at each request.
+func TestHandover(t *testing.T) {
+	raw := ipctest.NewRaw(t, 4)
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.Add(raw.Server())
+	e := &echo{p: p}
+	role := make(chan bool, 1)
+	role <- true
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for on := range role {
+				if !on {
+					role <- false
+					return
+				}
+				r := p.Wait(-1)
+				role <- r.Kind != ipc.ReadyWake
+				if r.Kind == ipc.ReadySlot {
+					e.serve(r) // outside the role
+				}
+			}
+		})
+	}
+	c := raw.Client()
+	for i := range 2000 {
+		call(t, c, uint64(i), "h")
+	}
+	p.Wake()
+	wg.Wait()
+}
+
+func TestConn(t *testing.T) {
+	n := ipctest.New(t)
+	srv := n.Start("srv", `{"size":5}`)
+	var cfg struct{ Size int }
+	if err := srv.In.Decode(&cfg); err != nil || cfg.Size != 5 || srv.In.Incarnation != 1 {
+		t.Fatal(err, cfg)
+	}
+	h, fresh, err := srv.In.State(srv.Conn, 16<<20, 3)
+	if err != nil || !fresh {
+		t.Fatal(err, fresh)
+	}
+	h.Begin()
+	b := h.Alloc(4)
+	copy(h.Bytes(b), "kept")
+	h.Commit()
+	cl := n.Start("cl", "", "srv")
+	if cl.In.Send("nobody") != 0 || cl.In.Send("srv") == 0 {
+		t.Fatal("send rights")
+	}
+	bound := make(chan *ipc.Bound, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- srv.Conn.Run(&ipc.Handlers{Binding: func(b *ipc.Bound) { bound <- b }})
+	}()
+	cb, err := cl.In.Client(cl.Conn, "to srv", "srv", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sb, err := ipc.NewServerBinding(<-bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sb.Label != "to srv" || sb.ID != cb.ID {
+		t.Fatal(sb.Label, sb.ID, cb.ID)
+	}
+	obj, fd, e := srv.Conn.CreateObject(4096, "data")
+	if e != 0 {
+		t.Fatal(e)
+	}
+	if _, err := unix.Pwrite(fd, []byte("granted"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if e := srv.Conn.Grant(sb.ID, obj, true, 77); e != 0 {
+		t.Fatal(e)
+	}
+	g, e := cl.Conn.TakeGrant(cb.ID, 77, time.Minute)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	buf := make([]byte, 7)
+	if _, err := unix.Pread(g.FD, buf, 0); err != nil || string(buf) != "granted" {
+		t.Fatal(err, buf)
+	}
+	if _, err := unix.Pwrite(g.FD, buf, 0); err == nil {
+		t.Error("a read-only grant can be written")
+	}
+	if _, e := cl.Conn.TakeGrant(cb.ID, 78, time.Millisecond); e != abi.EIO {
+		t.Error("grant that never comes:", e)
+	}
+	if e := srv.Conn.Grant(sb.ID+1, obj, true, 1); e != abi.EINVAL {
+		t.Error(e)
+	}
+	if _, e := srv.Conn.Call(abi.CallLog, [6]uint64{}, make([]byte, abi.MaxInline+1), nil); e != abi.EMSGSIZE {
+		t.Error(e)
+	}
+	if _, e := cl.Conn.Bind(12345, 1, ""); e != abi.EINVAL {
+		t.Error(e)
+	}
+	if _, e := cl.Conn.Bind(1, 0, ""); e != abi.EINVAL {
+		t.Error(e)
+	}
+	// The next incarnation.
+	srv.Kill()
+	if err := <-ended; err == nil {
+		t.Error("Run ended without a reason")
+	}
+	if _, e := srv.Conn.MakePort(""); e != abi.EPIPE {
+		t.Error("call on a dead channel:", e)
+	}
+	srv = n.Start("srv", "")
+	h, fresh, err = srv.In.State(srv.Conn, 16<<20, 3)
+	if err != nil || fresh || string(h.Bytes(b)) != "kept" {
+		t.Fatal(err, fresh)
+	}
+	if srv.In.Incarnation != 2 || len(srv.In.Bindings) != 1 || !srv.In.Bindings[0].Redelivered || srv.In.Find(abi.RightObject, "data") == nil {
+		t.Fatalf("%+v", srv.In)
+	}
+	sb, err = ipc.NewServerBinding(srv.In.Bindings[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e2 := newEcho(t, 0, sb)
+	call(t, cb, 3, "after")
+	e2.stop()
+}
+
+func TestBadBindings(t *testing.T) {
+	fd := ipctest.Memfd(t, 100)
+	for _, b := range []*ipc.Bound{
+		{Slots: 1, FDs: []int{fd, -1, -1}},
+		{Slots: 0, FDs: []int{ipctest.Memfd(t, 1<<20), -1, -1}},
+		{Slots: abi.MaxSlots + 1, FDs: []int{ipctest.Memfd(t, 1<<20), -1, -1}},
+		{Slots: 1, FDs: []int{ipctest.Memfd(t, 1<<20), -1, -1}}, // not formatted
+		{Slots: 1, FDs: []int{ipctest.Memfd(t, 1<<20)}},
+		{Slots: 1, FDs: []int{-1, -1, -1}},
+	} {
+		c := *b
+		c.FDs = nil
+		for _, fd := range b.FDs {
+			if fd >= 0 {
+				if d, err := unix.Dup(fd); err == nil {
+					fd = d
+				}
+			}
+			c.FDs = append(c.FDs, fd)
+		}
+		if _, err := ipc.NewServerBinding(b); err == nil {
+			t.Errorf("server took %+v", b)
+		}
+		if _, err := ipc.NewClientBinding(&c); err == nil {
+			t.Errorf("client took %+v", c)
+		}
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	raw := ipctest.NewRaw(b, 1)
+	e := newEcho(b, 50*time.Microsecond, raw.Server())
+	defer e.stop()
+	c := raw.Client()
+	k := c.Begin()
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Do(1, 8)
+	}
+}
+
+func BenchmarkRoundTripAsleep(b *testing.B) {
+	raw := ipctest.NewRaw(b, 1)
+	e := newEcho(b, 0, raw.Server())
+	defer e.stop()
+	c := raw.Client()
+	k := c.Begin()
+	for b.Loop() {
+		k.Do(1, 8)
+	}
+}
