@@ -102,32 +102,33 @@ func (t *Tree) Objectify(r Ref) abi.Errno {
 	} else if err := o.Truncate(0); err != 0 {
 		return err
 	}
+	if err := o.Truncate(int64(in.Size)); err != 0 {
+		return err
+	}
 	data := t.h.Bytes(in.Data)
 	for p := uint64(0); p < 64; p++ {
 		off := p << pageShift
-		switch {
-		case in.Valid>>p&1 != 0:
-			end := min(off+pageSize, in.Size, uint64(len(data)))
-			if off >= end { // behind the end of the file
-				if err := o.Allocate(fallocKeepSize, int64(off), pageSize); err != 0 {
-					return err
-				}
-				continue
-			}
+		if in.Pages>>p&1 == 0 {
+			continue
+		}
+		if end := min(off+pageSize, in.Size, uint64(len(data))); in.Valid>>p&1 != 0 && off < end {
 			if n, err := o.WriteAt(data[off:end], int64(off)); err != 0 || n != int(end-off) {
 				o.Truncate(0)
 				return orIO(err)
 			}
-		case in.Pages>>p&1 != 0:
+			continue
+		}
+		if err := o.Allocate(fallocKeepSize, int64(off), pageSize); err != 0 {
+			return err
+		}
+		if in.Valid>>p&1 != 0 { // see Fallocate
 			if err := o.Allocate(fallocKeepSize, int64(off), pageSize); err != 0 {
 				return err
 			}
 		}
 	}
-	if err := o.Truncate(int64(in.Size)); err != 0 {
-		return err
-	}
 	t.open[r] = o
+	t.fresh = append(t.fresh, r)
 	in = t.inodes.Mut(r)
 	t.account(-int64(popcount(in.Pages)))
 	t.freeBlock(in.Data)
@@ -421,6 +422,14 @@ func (t *Tree) Fallocate(r Ref, mode uint32, off, length uint64) abi.Errno {
 		return abi.ENOSPC
 	}
 	t.account(int64(popcount(m &^ in.Pages)))
+	// Linux shows a page that was fallocated as a hole, but as data once it is
+	// fallocated again (mm/shmem.c, shmem_get_folio_gfp).
+	for p, again := uint64(0), m&in.Pages&^in.Valid; again>>p != 0; p++ {
+		if a, b := p<<pageShift, min((p+1)<<pageShift, uint64(in.Data.Cap)); again>>p&1 != 0 && a < b {
+			clear(t.h.Unlogged(in.Data, int(a), int(b-a)))
+		}
+	}
+	in.Valid |= m & in.Pages
 	in.Pages |= m
 	if grow {
 		t.zeroGap(in, end)

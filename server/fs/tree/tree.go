@@ -71,18 +71,18 @@ type Inode struct {
 	Valid   uint64      // those of Pages that were written (the rest was fallocated)
 	Blocks  uint64      // an object's memory, in 512-byte units, as accounted last
 	Flags   uint32
-	Parent  Ref // of a directory: where it is; 0 once removed. Over a Below: of any node, where it was found
+	Parent  Ref // of a directory: where it is; 0 once removed
 	Entries uint32
-	_       uint32
+	Kids    uint32 // nodes whose FoundIn this is
 	Cookie  uint64 // of a directory: the last entry's
 	Xattrs  store.Ref[xattr]
 
 	// What lies below (overlay): the lower node, 0 for none, and its inode number.
 	LowerNode uint64
 	LowerIno  uint64
-	Found     store.Block // name under which a lower node was found in Parent
+	Found     store.Block // name under which a lower node was found, until it is pinned
 	FoundLen  uint32
-	_         uint32
+	FoundIn   Ref // and the directory
 }
 
 // Flags of an Inode.
@@ -160,10 +160,11 @@ type Tree struct {
 	objs    object.Objects
 	now     func() fs.Time
 
-	dirs map[Ref]*dirIndex     // derived: names of each directory
-	open map[Ref]object.Object // derived: objects in use
-	undo []undoName            // of dirs, in this transaction
-	done []func()              // run after the commit
+	dirs  map[Ref]*dirIndex     // derived: names of each directory
+	open  map[Ref]object.Object // derived: objects in use
+	fresh []Ref                 // nodes whose object is new in this transaction
+	undo  []undoName            // of dirs, in this transaction
+	done  []func()              // run after the commit
 }
 
 // dirIndex is derived from the dirents of one directory. Order holds cookies in
@@ -271,6 +272,13 @@ func (t *Tree) aborted() {
 	}
 	t.undo = t.undo[:0]
 	t.done = t.done[:0]
+	for _, r := range t.fresh {
+		if o := t.open[r]; o != nil {
+			o.Close()
+			delete(t.open, r)
+		}
+	}
+	t.fresh = t.fresh[:0]
 }
 
 // committed finishes what may only happen once the effect is durable.
@@ -280,6 +288,7 @@ func (t *Tree) committed() {
 		f()
 	}
 	t.done = t.done[:0]
+	t.fresh = t.fresh[:0]
 }
 
 func (t *Tree) index(dir Ref) *dirIndex {
@@ -351,7 +360,7 @@ func (t *Tree) NewInode(mode uint32, rdev uint64, c fs.Cred) (Ref, abi.Errno) {
 // Unused frees a node that has neither name nor opening. It answers whether it did.
 func (t *Tree) Unused(r Ref) bool {
 	in := t.inodes.Get(r)
-	if in == nil || in.Nlink != 0 || in.Opens != 0 || r == t.Root() {
+	if in == nil || in.Nlink != 0 || in.Opens != 0 || in.Kids != 0 || r == t.Root() {
 		return false
 	}
 	t.Drop(r)
@@ -379,7 +388,7 @@ func (t *Tree) Drop(r Ref) {
 		sb.Pages -= min(sb.Pages, popcount(in.Pages))
 	}
 	t.freeBlock(in.Data)
-	t.freeBlock(in.Found)
+	t.ClearFound(r)
 	if x := t.dirs[r]; x != nil {
 		// Only whiteouts and pins can be left in a directory that goes.
 		for _, d := range x.names {
@@ -402,24 +411,38 @@ func (t *Tree) freeBlock(b store.Block) {
 	}
 }
 
-// SetFound keeps where a lower node was found.
-func (t *Tree) SetFound(r, parent Ref, name string) abi.Errno {
+// SetFound keeps where a lower node was found, for the day when it is pinned.
+func (t *Tree) SetFound(r, dir Ref, name string) abi.Errno {
 	b, err := t.putBytes([]byte(name))
 	if err != 0 {
 		return err
 	}
 	in := t.inodes.Mut(r)
-	t.freeBlock(in.Found)
-	in.Found, in.FoundLen, in.Parent = b, uint32(len(name)), parent
+	in.Found, in.FoundLen, in.FoundIn = b, uint32(len(name)), dir
+	t.inodes.Mut(dir).Kids++
 	return 0
 }
 
-// FoundName is the name under which a lower node was found.
-func (t *Tree) FoundName(in *Inode) string {
-	if in.FoundLen == 0 {
-		return ""
+// Found answers where a lower node was found; 0 when it is pinned.
+func (t *Tree) Found(r Ref) (Ref, string) {
+	in := t.inodes.Get(r)
+	if in.FoundIn == 0 {
+		return 0, ""
 	}
-	return string(t.h.Bytes(in.Found)[:in.FoundLen])
+	return in.FoundIn, string(t.h.Bytes(in.Found)[:in.FoundLen])
+}
+
+// ClearFound forgets where a lower node was found.
+func (t *Tree) ClearFound(r Ref) {
+	in := t.inodes.Mut(r)
+	if in.FoundIn == 0 {
+		return
+	}
+	dir := in.FoundIn
+	t.freeBlock(in.Found)
+	in.Found, in.FoundLen, in.FoundIn = store.Block{}, 0, 0
+	t.inodes.Mut(dir).Kids--
+	t.Unused(dir)
 }
 
 func (t *Tree) putBytes(b []byte) (store.Block, abi.Errno) {
@@ -439,10 +462,15 @@ func (t *Tree) Attr(r Ref) fs.Attr {
 		Rdev: in.Rdev, BlkSize: pageSize, Gen: in.Gen,
 		Atime: in.Atime, Mtime: in.Mtime, Ctime: in.Ctime, Btime: in.Btime,
 	}
+	if in.LowerIno != 0 {
+		a.Ino = in.LowerIno
+	}
 	switch in.Mode & fs.TypeMask {
 	case fs.TypeReg:
 		a.Blocks = popcount(in.Pages) * 8
-		if in.Flags&FlagObject != 0 {
+		if in.Flags&FlagLowerData != 0 {
+			a.Blocks = in.Blocks
+		} else if in.Flags&FlagObject != 0 {
 			if o, ok := t.object(r); ok {
 				if _, blocks, err := o.Stat(); err == 0 {
 					a.Blocks = blocks
