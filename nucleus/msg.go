@@ -158,6 +158,9 @@ func need(m *port.Message) int {
 // is full and the timeout 0, or too many calls wait; ETIMEDOUT: see expire;
 // EBUSY: an object to be frozen is mapped writable.
 func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
+	if len(c.inline) > abi.MaxInline {
+		return abi.EMSGSIZE
+	}
 	m, err := message.Get(c.inline)
 	if err != 0 {
 		return err

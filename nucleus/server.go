@@ -35,6 +35,7 @@ var (
 	ErrRunning = errors.New("nucleus: the server runs already")
 	ErrGone    = errors.New("nucleus: the server was discarded, or the machine is stopped")
 	ErrLimit   = errors.New("nucleus: the server's names are used up")
+	ErrConfig  = errors.New("nucleus: the configuration is longer than a datagram holds")
 	ErrLabel   = errors.New("nucleus: no receive right with this label")
 )
 
@@ -83,6 +84,9 @@ func (s *Server) Info() (machine.Info, bool) {
 func (s *Server) MakePort(label string) (abi.Name, error) {
 	s.k.enter()
 	defer s.k.leave()
+	if len(label) > abi.MaxLabel {
+		return 0, ErrLimit
+	}
 	if s.t.gone {
 		return 0, ErrGone
 	}
@@ -179,6 +183,9 @@ func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.Ca
 		return nil, nil, nil, ErrGone
 	case s.running:
 		return nil, nil, nil, ErrRunning
+	}
+	if len(config) > abi.MaxInline {
+		return nil, nil, nil, ErrConfig
 	}
 	l := &link{k, t}
 	ctx, far, err := k.m.NewChannel(l)

@@ -1,0 +1,69 @@
+package nucleus
+
+import (
+	"fmt"
+
+	"hythe/nucleus/port"
+	"hythe/nucleus/vm"
+)
+
+// Check verifies the nucleus's invariants: no right comes from nothing, every
+// count adds up, every receive right is in exactly one place, nothing that died
+// is still referred to, and no object outlives its last right. It is for tests
+// and costs as much as there is.
+func (k *Kernel) Check() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	refs := map[*vm.Object]int{}
+	var spaces []*port.Space
+	held := map[*port.Port]bool{}
+	for _, t := range k.tasks {
+		if t.gone {
+			return fmt.Errorf("task %d is gone and listed", t.id)
+		}
+		spaces = append(spaces, t.space)
+		held[t.self] = true
+		for _, m := range t.taken {
+			if m.Taken == nil || m.Taken.Taken != m {
+				return fmt.Errorf("task %d: a taken request has no reply right", t.id)
+			}
+			for _, r := range m.Again {
+				refs[r.Object]++
+			}
+		}
+		for w := range t.waits {
+			if w.done || t.ctx == nil {
+				return fmt.Errorf("task %d: a call waits that ended", t.id)
+			}
+		}
+		for _, b := range t.bindings {
+			if k.bindings[b.id] != b || b.client != t && b.server != t {
+				return fmt.Errorf("task %d: binding %d is not its own", t.id, b.id)
+			}
+		}
+		n := 0
+		for _, u := range k.tasks {
+			if u.owner == t {
+				n++
+			}
+		}
+		if n != t.children {
+			return fmt.Errorf("task %d: %d children, counted %d", t.id, n, t.children)
+		}
+	}
+	for id, b := range k.bindings {
+		if b.client.gone || b.server.gone {
+			return fmt.Errorf("binding %d of a dead task", id)
+		}
+	}
+	if err := k.ports.Check(spaces, held, refs); err != nil {
+		return err
+	}
+	var err error
+	k.objects.Each(func(o *vm.Object) {
+		if o.Refs() != refs[o] {
+			err = fmt.Errorf("object %d: %d references, %d found", o.ID, o.Refs(), refs[o])
+		}
+	})
+	return err
+}
