@@ -42,6 +42,7 @@ const (
 	EPIPE           Errno = 32
 	EDOM            Errno = 33
 	ERANGE          Errno = 34
+	EDEADLK         Errno = 35
 	ENAMETOOLONG    Errno = 36
 	ENOLCK          Errno = 37
 	ENOSYS          Errno = 38
@@ -242,6 +243,8 @@ func errnoName(e Errno) string {
 		return "EDOM"
 	case ERANGE:
 		return "ERANGE"
+	case EDEADLK:
+		return "EDEADLK"
 	case ENAMETOOLONG:
 		return "ENAMETOOLONG"
 	case ENOLCK:

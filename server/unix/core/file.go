@@ -102,6 +102,8 @@ type fileRT struct {
 	// data is a host descriptor and length of the file's memory object, -1
 	// when there is none (vfs files).
 	data fileData
+	// pins counts calls that work with it (vpin.go).
+	pins int
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
@@ -144,8 +146,17 @@ func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
 		return
 	}
 	file.Refs = 0
+	if rt := k.files[f]; rt != nil && rt.pins > 0 {
+		file.Access |= accessClosed
+		return // released by the call that works with it
+	}
+	k.releaseFile(c, f)
+}
+
+// releaseFile ends a description without references.
+func (k *Kernel) releaseFile(c *Call, f store.Ref[File]) {
 	k.epollForget(f)
-	k.ops[file.Kind].Release(c, f)
+	k.ops[k.Files.Get(f).Kind].Release(c, f)
 	delete(k.files, f)
 	if cr := k.Files.Get(f).Cred; cr != 0 {
 		k.DropCred(cr)
@@ -393,8 +404,8 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	}
 	steps := file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileDev
 	k := c.K
-	k.HoldFile(f)
-	defer k.DropFile(c, f)
+	k.pinFile(f)
+	defer k.unpinFile(c, f)
 	ops := k.ops[file.Kind]
 	var total uint64
 	var left uint64
@@ -484,8 +495,8 @@ func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		return 0, abi.EBADF
 	}
 	k := c.K
-	k.HoldFile(f)
-	defer k.DropFile(c, f)
+	k.pinFile(f)
+	defer k.unpinFile(c, f)
 	kind := file.Kind
 	ops := k.ops[kind]
 	var left uint64

@@ -1,27 +1,209 @@
 package core
 
-import "hythe/store"
+import (
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
 
-type vfsState struct{}
+// The virtual file system: mounts, the name cache, path walk, vnodes and the
+// operations on names. Data flow:
+//
+//	walk.go       path -> node, with every rule of path resolution
+//	namecache.go  node, names and attributes that file servers told us (derived)
+//	vnode.go      Vnode records: what must survive of nodes in use
+//	vfsops.go     operations on names; open.go: opening; vfile.go: open files
+//	mount.go, corefs.go, devfs.go: what is mounted
+//
+// Nodes (the Go type node) are derived: a pointer to one may be kept over a
+// point where the lock is given up, what it says may not.
+
+type vfsState struct {
+	// servers are the attached file servers by label, cores the file systems
+	// that live in this server.
+	servers map[string]fs.Server
+	cores   map[string]CoreFS
+	mounts  map[store.Ref[Mount]]*mount
+	root    *mount
+	nodes   map[NodeKey]*node
+	// busy counts operations that hold nodes while the lock is given up: no
+	// node is evicted meanwhile.
+	busy int
+	// devs are the openers of device nodes by major and minor.
+	devs map[devKey]DevOpen
+	// reopen are the openers of nameless files through /proc/PID/fd.
+	reopen  map[uint32]func(c *Call, f store.Ref[File], access, flags uint32) (store.Ref[File], abi.Errno)
+	notify  func(FSEvent)
+	objects Objects
+	// lazy counts vnodes that nobody holds but that are still open at their
+	// server; releasing says that the releaser runs.
+	lazy      int
+	lazyOrder []store.Ref[Vnode]
+	releasing bool
+	lockWaits map[lockOwner]lockOwner
+	memfd     *mount
+	// files holds who waits for a description's offset.
+	files map[store.Ref[File]]*posLock
+}
+
 type vfsTables struct {
-	Vnodes *store.Table[Vnode] // 20
-	Mounts *store.Table[Mount] // 21
+	Vnodes   *store.Table[Vnode]    // 20
+	Mounts   *store.Table[Mount]    // 21
+	Locks    *store.Table[FileLock] // 22
+	VFSRec   *store.Table[VFSRec]   // 23
+	DevNodes *store.Table[DevNode]  // 24
+}
+
+// VFSRec is the one record of facts of the file systems; its ref is 1.
+type VFSRec struct {
+	// ReleaseSeq numbers the requests of the releaser, Releasing is the vnode
+	// whose Release request may be on its way, 0 if none.
+	ReleaseSeq uint64
+	Releasing  store.Ref[Vnode]
+	NextDev    uint32
+	NextMemfd  uint64
 }
 
 // Mount is a mounted file system.
 type Mount struct {
+	// Parent is the mount it is mounted on (0: the root, or not in the tree),
+	// Point the vnode that it covers and Root its own root, both held.
 	Parent store.Ref[Mount]
+	Flags  uint32 // Mount...
+	Point  store.Ref[Vnode]
+	Root   store.Ref[Vnode]
+	Dev    uint64 // st_dev
+	Label  store.Block
+	Type   store.Block // "tmpfs": what /proc/mounts shows
+	Source store.Block
 }
 
-// VnodeExtra holds the name cache's fields.
-type VnodeExtra struct{}
+// Mount flags (statfs's ST_ numbers, include/linux/statfs.h).
+const (
+	MountRO     = 1
+	MountNosuid = 2
+	MountNodev  = 4
+	MountNoexec = 8
+)
+
+// VnodeExtra is what vnodes need beside their name.
+type VnodeExtra struct {
+	// Locks is the first of the locks on the file (posix, OFD and flock).
+	Locks store.Ref[FileLock]
+	// Object is the memory object of the file's data once it was asked for;
+	// ObjFlags: 1 writable, 2 stable (fs.MapOut).
+	Object   ObjectName
+	ObjFlags uint32
+	// Made is 1 for the vnode of an unnamed file that was never linked.
+	Made uint32
+	// Seals are a memfd's (F_ADD_SEALS).
+	Seals uint32
+}
+
+// Flags of a vnode.
+const (
+	// VnodeGone: its last name was removed.
+	VnodeGone = 1 << 0
+	// VnodeLazy: nobody holds it; kept because it is open at its server.
+	VnodeLazy = 1 << 1
+)
+
+// fileData is the derived part of an open file of a file server.
 type fileData struct{}
 
 func newVFSTables(h *store.Heap) vfsTables {
 	return vfsTables{
-		Vnodes: store.NewTable[Vnode](h, 20, 1<<20),
-		Mounts: store.NewTable[Mount](h, 21, 1<<10),
+		Vnodes:   store.NewTable[Vnode](h, 20, 1<<20),
+		Mounts:   store.NewTable[Mount](h, 21, 1<<10),
+		Locks:    store.NewTable[FileLock](h, 22, 1<<17),
+		VFSRec:   store.NewTable[VFSRec](h, 23, 2),
+		DevNodes: store.NewTable[DevNode](h, 24, 256),
 	}
 }
 
-func (k *Kernel) initVFS() {}
+func (k *Kernel) initVFS() {
+	k.vfs = vfsState{
+		servers:   map[string]fs.Server{},
+		cores:     map[string]CoreFS{},
+		mounts:    map[store.Ref[Mount]]*mount{},
+		nodes:     map[NodeKey]*node{},
+		devs:      map[devKey]DevOpen{},
+		reopen:    map[uint32]func(*Call, store.Ref[File], uint32, uint32) (store.Ref[File], abi.Errno){},
+		lockWaits: map[lockOwner]lockOwner{},
+		files:     map[store.Ref[File]]*posLock{},
+	}
+	ops := &vnodeOps{BaseOps{k}}
+	k.SetOps(FileVnode, ops)
+	k.SetOps(FileMemfd, ops)
+	k.SetOps(FilePath, &pathOps{BaseOps{k}})
+	k.initDev()
+}
+
+// vfsRec answers the file systems' own record to change, making it on first use.
+func (k *Kernel) vfsRec() *VFSRec {
+	if k.VFSRec.Get(1) == nil {
+		_, r := k.VFSRec.New()
+		return r
+	}
+	return k.VFSRec.Mut(1)
+}
+
+// FSEvent is a change of a file system that inotify may want to know of. Mask
+// is inotify(7)'s; the directory is named by Dir and Name (Dir zero when there
+// is none), the node by Node.
+type FSEvent struct {
+	Dir, Node NodeKey
+	Name      string
+	Mask      uint32
+	Cookie    uint32
+	IsDir     bool
+}
+
+// SetNotify has fn told of every change, with the lock held; it must not sleep.
+func (k *Kernel) SetNotify(fn func(FSEvent)) { k.vfs.notify = fn }
+
+// Events (include/uapi/linux/inotify.h).
+const (
+	evAccess     = 0x001
+	evModify     = 0x002
+	evAttrib     = 0x004
+	evCloseWrite = 0x008
+	evCloseNo    = 0x010
+	evOpen       = 0x020
+	evMovedFrom  = 0x040
+	evMovedTo    = 0x080
+	evCreate     = 0x100
+	evDelete     = 0x200
+	evDeleteSelf = 0x400
+	evMoveSelf   = 0x800
+)
+
+func (k *Kernel) event(dir, n *node, name string, mask, cookie uint32) {
+	if k.vfs.notify == nil {
+		return
+	}
+	ev := FSEvent{Name: name, Mask: mask, Cookie: cookie}
+	if dir != nil {
+		ev.Dir = dir.key()
+	}
+	if n != nil {
+		ev.Node = n.key()
+		ev.IsDir = n.isDir()
+	}
+	k.vfs.notify(ev)
+}
+
+// nodeEvent tells of something that happened to an open or named node itself.
+func (k *Kernel) nodeEvent(n *node, mask uint32) {
+	if k.vfs.notify != nil {
+		k.event(n.parent, n, n.name, mask, 0)
+	}
+}
+
+// KernelCall is a call of the server itself, on behalf of no process: it has
+// all rights and starts at the root.
+func (k *Kernel) KernelCall() *Call {
+	c := &Call{K: k}
+	c.Acts = c.actsBuf[:0]
+	return c
+}

@@ -1,0 +1,238 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Kinds of lock on a file.
+const (
+	LockPosix = 1 // of a process, by ranges (F_SETLK)
+	LockOFD   = 2 // of an open file description, by ranges (F_OFD_SETLK)
+	LockFlock = 3 // of an open file description, whole file
+)
+
+// FileLock is a lock that is held.
+type FileLock struct {
+	Vnode store.Ref[Vnode]
+	Kind  uint32
+	Write uint32 // 1: exclusive
+	Pid   int32  // who took it, for F_GETLK
+	Start uint64
+	End   uint64 // last byte, inclusive
+	Proc  store.Ref[Proc]
+	File  store.Ref[File]
+	Next  store.Ref[FileLock]
+}
+
+// lockOwner is who holds or wants a lock: a process or a description.
+type lockOwner struct {
+	kind uint32 // LockPosix, or LockOFD for both kinds of description locks
+	id   uint32
+}
+
+func (l *FileLock) owner() lockOwner {
+	if l.Kind == LockPosix {
+		return lockOwner{LockPosix, uint32(l.Proc)}
+	}
+	return lockOwner{l.Kind, uint32(l.File)}
+}
+
+// conflicts says whether held keeps want from being taken. Flock locks and
+// range locks do not see one another.
+func conflicts(held, want *FileLock) bool {
+	if (held.Kind == LockFlock) != (want.Kind == LockFlock) || held.owner() == want.owner() {
+		return false
+	}
+	if held.Write == 0 && want.Write == 0 {
+		return false
+	}
+	return held.Start <= want.End && want.Start <= held.End
+}
+
+// findConflict answers the first lock on the vnode that is in the way of want.
+func (k *Kernel) findConflict(want *FileLock) *FileLock {
+	for r := k.Vnodes.Get(want.Vnode).Locks; r != 0; {
+		l := k.Locks.Get(r)
+		if conflicts(l, want) {
+			return l
+		}
+		r = l.Next
+	}
+	return nil
+}
+
+// TestLock answers what would be in the way of want; false: nothing. The
+// lock's File is the description that the caller names, its Proc the caller.
+func (c *Call) TestLock(want FileLock) (FileLock, bool) {
+	if l := c.K.findConflict(&want); l != nil {
+		return *l, true
+	}
+	return FileLock{}, false
+}
+
+// setRange makes what the owner of want holds of its range be want (unlock:
+// nothing), splitting and joining what was there. ENOLCK.
+func (k *Kernel) setRange(want *FileLock, unlock bool) abi.Errno {
+	o := want.owner()
+	merged := *want
+	type piece struct {
+		start, end uint64
+		write      uint32
+	}
+	var keep []piece
+	var pid int32
+	prev := store.Ref[FileLock](0)
+	changed := false
+	for r := k.Vnodes.Get(want.Vnode).Locks; r != 0; {
+		l := *k.Locks.Get(r)
+		touch := l.Start <= want.End && want.Start <= l.End
+		adjoin := !unlock && l.Write == want.Write &&
+			(l.Start <= merged.End+1 || merged.End == ^uint64(0)) && (merged.Start <= l.End+1 || l.End == ^uint64(0))
+		if l.owner() != o || l.Kind != want.Kind || !touch && !adjoin {
+			prev = r
+			r = l.Next
+			continue
+		}
+		pid = l.Pid
+		if adjoin {
+			merged.Start = min(merged.Start, l.Start)
+			merged.End = max(merged.End, l.End)
+		} else {
+			if l.Start < want.Start {
+				keep = append(keep, piece{l.Start, want.Start - 1, l.Write})
+			}
+			if l.End > want.End {
+				keep = append(keep, piece{want.End + 1, l.End, l.Write})
+			}
+		}
+		if prev == 0 {
+			k.Vnodes.Mut(want.Vnode).Locks = l.Next
+		} else {
+			k.Locks.Mut(prev).Next = l.Next
+		}
+		k.Locks.Free(r)
+		changed = true
+		r = l.Next
+	}
+	add := func(l FileLock) abi.Errno {
+		r, rec := k.Locks.New()
+		if r == 0 {
+			return abi.ENOLCK
+		}
+		*rec = l
+		rec.Next = k.Vnodes.Get(want.Vnode).Locks
+		k.Vnodes.Mut(want.Vnode).Locks = r
+		return 0
+	}
+	for _, p := range keep {
+		l := *want
+		l.Start, l.End, l.Write, l.Pid = p.start, p.end, p.write, pid
+		if e := add(l); e != 0 {
+			return e
+		}
+	}
+	if !unlock {
+		if e := add(merged); e != 0 {
+			return e
+		}
+	}
+	if changed {
+		k.wakeLocks(want.Vnode)
+	}
+	return 0
+}
+
+func (k *Kernel) wakeLocks(v store.Ref[Vnode]) {
+	if n := k.nodeOf(v); n != nil {
+		n.locks.Wake(^uint32(0))
+	}
+}
+
+// SetLock takes a lock, or gives up a range when unlock is set; wait sleeps
+// until nothing is in the way. EAGAIN, EDEADLK (process locks only), ENOLCK,
+// ErrRestart; EBADF when the descriptor was closed meanwhile.
+func (c *Call) SetLock(want FileLock, unlock, wait bool) abi.Errno {
+	k := c.K
+	if unlock {
+		return k.setRange(&want, true)
+	}
+	k.pinFile(want.File)
+	defer k.unpinFile(c, want.File)
+	me := want.owner()
+	dropped := false
+	for {
+		l := k.findConflict(&want)
+		if l == nil {
+			return k.setRange(&want, false)
+		}
+		if !wait {
+			return abi.EAGAIN
+		}
+		if want.Kind == LockFlock && !dropped {
+			// flock(2): changing a lock is not atomic, the old one goes first.
+			dropped = true
+			if e := k.setRange(&want, true); e != 0 {
+				return e
+			}
+			continue
+		}
+		holder := l.owner()
+		if want.Kind == LockPosix {
+			for o, ok := holder, true; ok; o, ok = k.vfs.lockWaits[o] {
+				if o == me {
+					return abi.EDEADLK
+				}
+			}
+			k.vfs.lockWaits[me] = holder
+		}
+		n := k.nodeOf(want.Vnode)
+		e := c.Sleep(NoDeadline, &n.locks)
+		delete(k.vfs.lockWaits, me)
+		if e != 0 {
+			return e
+		}
+		if k.Files.Get(want.File).Refs == 0 {
+			return abi.EBADF
+		}
+	}
+}
+
+// dropLocks frees the locks on v that which picks.
+func (k *Kernel) dropLocks(v store.Ref[Vnode], which func(l *FileLock) bool) {
+	rec := k.Vnodes.Get(v)
+	if rec == nil || rec.Locks == 0 {
+		return
+	}
+	prev := store.Ref[FileLock](0)
+	changed := false
+	for r := rec.Locks; r != 0; {
+		l := *k.Locks.Get(r)
+		if !which(&l) {
+			prev = r
+			r = l.Next
+			continue
+		}
+		if prev == 0 {
+			k.Vnodes.Mut(v).Locks = l.Next
+		} else {
+			k.Locks.Mut(prev).Next = l.Next
+		}
+		k.Locks.Free(r)
+		changed = true
+		r = l.Next
+	}
+	if changed {
+		k.wakeLocks(v)
+	}
+}
+
+func (k *Kernel) dropPosixLocks(v store.Ref[Vnode], p store.Ref[Proc]) {
+	if p != 0 {
+		k.dropLocks(v, func(l *FileLock) bool { return l.Kind == LockPosix && l.Proc == p })
+	}
+}
+
+func (k *Kernel) dropFileLocks(v store.Ref[Vnode], f store.Ref[File]) {
+	k.dropLocks(v, func(l *FileLock) bool { return l.Kind != LockPosix && l.File == f })
+}

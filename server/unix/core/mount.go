@@ -1,0 +1,199 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
+
+// mount is the derived part of a Mount record.
+type mount struct {
+	ref    store.Ref[Mount]
+	label  string
+	typ    string
+	source string
+	flags  uint32
+	dev    uint64
+	srv    fs.Server // nil for a core file system
+	core   CoreFS
+	root   *node
+	point  *node // what it covers, nil for the root mount
+}
+
+// AttachFS makes a file server known under a label. At every start, before
+// Boot or Recover; a mount's record names the label.
+func (k *Kernel) AttachFS(label string, srv fs.Server) { k.vfs.servers[label] = srv }
+
+// AttachCore is AttachFS for a file system inside this server.
+func (k *Kernel) AttachCore(label string, f CoreFS) { k.vfs.cores[label] = f }
+
+// MountFS mounts the file system attached under label on the directory path
+// ("/" first; "" for one that has no place in the tree). typ and source are
+// what /proc/mounts shows. With the lock held, which it may give up. ENOENT,
+// ENOTDIR, ENODEV (nothing attached), EBUSY (something is mounted there).
+func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errno {
+	if k.vfs.servers[label] == nil && k.vfs.cores[label] == nil {
+		return abi.ENODEV
+	}
+	c := k.KernelCall()
+	var point *node
+	switch {
+	case path == "":
+	case path == "/":
+		if k.vfs.root != nil {
+			return abi.EBUSY
+		}
+	default:
+		w, e := c.walk(nil, path, WalkFollow|WalkDir)
+		if e != 0 {
+			return e
+		}
+		point = w.node
+		if point == point.m.root {
+			return abi.EBUSY
+		}
+	}
+	r, rec := k.Mounts.New()
+	if r == 0 {
+		return abi.ENOSPC
+	}
+	vr := k.vfsRec()
+	vr.NextDev++
+	rec.Dev = uint64(vr.NextDev&0xff) | 0x20 | uint64(vr.NextDev&^0xff)<<12
+	rec.Flags = flags
+	rec.Label = store.PutString(k.Heap, label)
+	rec.Type = store.PutString(k.Heap, typ)
+	rec.Source = store.PutString(k.Heap, source)
+	m := k.addMount(r, rec)
+	if e := c.refresh(m.root, false); e != 0 {
+		k.dropMount(m)
+		return e
+	}
+	v, e := k.holdNode(m.root)
+	if e != 0 {
+		k.dropMount(m)
+		return e
+	}
+	rec = k.Mounts.Mut(r)
+	rec.Root = v
+	if point != nil {
+		pv, e := k.holdNode(point)
+		if e != 0 {
+			return e
+		}
+		rec = k.Mounts.Mut(r)
+		rec.Point = pv
+		rec.Parent = point.m.ref
+		m.point = point
+		point.covered = m
+	} else if path == "/" {
+		k.vfs.root = m
+	}
+	return 0
+}
+
+func (k *Kernel) dropMount(m *mount) {
+	rec := *k.Mounts.Get(m.ref)
+	for _, b := range []store.Block{rec.Label, rec.Type, rec.Source} {
+		if !b.Nil() {
+			k.Heap.FreeBlock(b)
+		}
+	}
+	k.Mounts.Free(m.ref)
+	delete(k.vfs.mounts, m.ref)
+	delete(k.vfs.nodes, NodeKey{m.ref, fs.RootID})
+}
+
+// addMount makes the derived part of a mount.
+func (k *Kernel) addMount(r store.Ref[Mount], rec *Mount) *mount {
+	m := &mount{
+		ref: r, flags: rec.Flags, dev: rec.Dev,
+		label:  store.String(k.Heap, rec.Label),
+		typ:    store.String(k.Heap, rec.Type),
+		source: store.String(k.Heap, rec.Source),
+	}
+	m.srv, m.core = k.vfs.servers[m.label], k.vfs.cores[m.label]
+	if m.core != nil {
+		m.srv = nil
+	}
+	k.vfs.mounts[r] = m
+	m.root = k.node(m, fs.RootID)
+	return m
+}
+
+// recoverVFS rebuilds everything derived from the records: mounts, nodes of
+// vnodes, the list of vnodes to release. Called once from Recover.
+func (k *Kernel) recoverVFS() {
+	k.Mounts.Each(func(r store.Ref[Mount], rec *Mount) bool {
+		k.addMount(r, rec)
+		return true
+	})
+	k.Vnodes.Each(func(r store.Ref[Vnode], v *Vnode) bool {
+		if m := k.vfs.mounts[v.Mount]; m != nil {
+			n := k.node(m, v.Node)
+			n.v = r
+			n.gone = v.Flags&VnodeGone != 0
+		}
+		return true
+	})
+	k.Vnodes.Each(func(r store.Ref[Vnode], v *Vnode) bool {
+		m := k.vfs.mounts[v.Mount]
+		if m == nil {
+			return true
+		}
+		n := k.node(m, v.Node)
+		if p := k.Vnodes.Get(v.Parent); p != nil {
+			if pm := k.vfs.mounts[p.Mount]; pm != nil {
+				n.parent, n.name = k.node(pm, p.Node), store.String(k.Heap, v.Name)
+			}
+		}
+		if v.Refs == 0 {
+			k.vfs.lazy++
+			k.vfs.lazyOrder = append(k.vfs.lazyOrder, r)
+		}
+		return true
+	})
+	k.Mounts.Each(func(r store.Ref[Mount], rec *Mount) bool {
+		m := k.vfs.mounts[r]
+		if p := k.nodeOf(rec.Point); p != nil {
+			m.point = p
+			p.covered = m
+		} else if m.label != memfdLabel && k.vfs.root == nil {
+			k.vfs.root = m
+		}
+		if m.label == memfdLabel {
+			k.vfs.memfd = m
+		}
+		return true
+	})
+	k.kickRelease()
+}
+
+// MountInfo is a line of /proc/mounts.
+type MountInfo struct {
+	ID, Parent         uint32
+	Dev                uint64
+	Path, Type, Source string
+	Flags              uint32
+	Label              string
+	Root               NodeKey
+}
+
+// MountList answers the mounts of the tree in the order they were made.
+func (k *Kernel) MountList() []MountInfo {
+	var l []MountInfo
+	k.Mounts.Each(func(r store.Ref[Mount], rec *Mount) bool {
+		m := k.vfs.mounts[r]
+		if m == nil || m.point == nil && m != k.vfs.root {
+			return true
+		}
+		path := "/"
+		if m.point != nil {
+			path = k.nodePath(m.point, nil)
+		}
+		l = append(l, MountInfo{ID: uint32(r), Parent: uint32(rec.Parent), Dev: m.dev, Path: path,
+			Type: m.typ, Source: m.source, Flags: m.flags, Label: m.label, Root: m.root.key()})
+		return true
+	})
+	return l
+}

@@ -1,0 +1,296 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
+
+// NodeKey names a node of a mounted file system.
+type NodeKey struct {
+	Mount store.Ref[Mount]
+	Node  fs.NodeID
+}
+
+// node is what is known of a node: derived, at most one for each NodeKey.
+type node struct {
+	m  *mount
+	id fs.NodeID
+	// v is its record, 0 while nothing holds it.
+	v store.Ref[Vnode]
+	// parent and name say where it was last found.
+	parent *node
+	name   string
+	// attr is good until attrUntil; type, mode and owner until permUntil
+	// (changes of a directory's entries do not touch them). Monotonic ns.
+	attr      fs.Attr
+	attrUntil int64
+	permUntil int64
+	// gen counts changes made by us, so that an older answer that arrives
+	// late is not believed.
+	gen uint32
+	// kids are the names known in a directory.
+	kids   map[string]kid
+	target string // of a symbolic link, once known
+	// covered is what is mounted here.
+	covered *mount
+	gone    bool
+	// data reads the node's memory object; size is attr's.
+	data  DataFile
+	locks WaitQueue
+}
+
+// kid is a known name: n is nil when it is known not to exist.
+type kid struct {
+	n     *node
+	until int64
+}
+
+// DataFile reads a memory object that the server holds. It may be called with
+// the lock held: it never waits for another part of the machine.
+type DataFile interface {
+	ReadAt(p []byte, off int64) (int, error)
+}
+
+// maxNodes is how many nodes the cache keeps before it throws out those that
+// no record refers to.
+const maxNodes = 1 << 16
+
+func (n *node) key() NodeKey    { return NodeKey{n.m.ref, n.id} }
+func (n *node) typ() uint32     { return n.attr.Mode & fs.TypeMask }
+func (n *node) isDir() bool     { return n.attr.Mode&fs.TypeMask == fs.TypeDir }
+func (n *node) isLink() bool    { return n.attr.Mode&fs.TypeMask == fs.TypeLink }
+func (n *node) isRegular() bool { return n.attr.Mode&fs.TypeMask == fs.TypeReg }
+
+// node answers the node of a mount, making it when it is new.
+func (k *Kernel) node(m *mount, id fs.NodeID) *node {
+	key := NodeKey{m.ref, id}
+	n := k.vfs.nodes[key]
+	if n == nil {
+		n = &node{m: m, id: id}
+		k.vfs.nodes[key] = n
+	}
+	return n
+}
+
+// until turns a server's time to live into a monotonic time.
+func (k *Kernel) until(ttl uint64) int64 {
+	if ttl == ^uint64(0) {
+		return NoDeadline
+	}
+	if ttl == 0 {
+		return 0
+	}
+	if ttl > 1<<40 {
+		ttl = 1 << 40
+	}
+	return k.Clock.Mono() + int64(ttl)
+}
+
+// fresh says whether a time limit is not over.
+func (k *Kernel) fresh(t int64) bool {
+	return t == NoDeadline || t != 0 && k.Clock.Mono() < t
+}
+
+// learn stores what a server said of a node, if nothing changed since gen.
+func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
+	t := k.until(e.TTL)
+	n.attr = e.Attr
+	if n.gen != gen {
+		t = 0
+	}
+	n.attrUntil, n.permUntil = t, t
+}
+
+// stale forgets the attributes that a change of contents touches.
+func (n *node) stale() {
+	n.gen++
+	n.attrUntil = 0
+}
+
+// setKid notes that name in dir is n (nil: absent).
+func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
+	if n != nil {
+		n.parent, n.name = dir, name
+		if n.v != 0 {
+			k.renameVnode(n)
+		}
+	}
+	if until == 0 {
+		delete(dir.kids, name)
+		return
+	}
+	if dir.kids == nil {
+		dir.kids = map[string]kid{}
+	}
+	if len(dir.kids) > 1<<14 {
+		clear(dir.kids)
+	}
+	dir.kids[name] = kid{n, until}
+}
+
+// trim evicts nodes that nothing refers to when there are too many.
+func (k *Kernel) trim() {
+	if len(k.vfs.nodes) <= maxNodes || k.vfs.busy > 0 {
+		return
+	}
+	keep := map[*node]bool{}
+	for _, n := range k.vfs.nodes {
+		if n.v != 0 || n.covered != nil || n == n.m.root || !n.locks.Empty() {
+			for x := n; x != nil && !keep[x]; x = x.parent {
+				keep[x] = true
+			}
+		}
+	}
+	for key, n := range k.vfs.nodes {
+		n.kids = nil
+		if !keep[n] {
+			delete(k.vfs.nodes, key)
+		}
+	}
+}
+
+// ask runs fn, which calls a file server, without the lock. Nodes stay.
+func (c *Call) ask(fn func()) {
+	c.K.vfs.busy++
+	c.Unlocked(fn)
+	c.K.vfs.busy--
+}
+
+// req numbers a request that changes something. The numbers of a thread go on
+// where those of the record's earlier user cannot be: the record's generation
+// is part of them.
+func (c *Call) req() fs.Req {
+	if c.T == 0 {
+		return fs.Req{}
+	}
+	t := c.MutThread()
+	t.FSSeq++
+	t.FSSent = 1
+	return fs.Req{Client: uint32(c.T), Seq: uint64(c.K.Threads.Gen(c.T))<<40 | t.FSSeq}
+}
+
+// again says that this is the repetition of a call that had sent a request
+// which changes something: its checks were made then.
+func (c *Call) again() bool { return c.T != 0 && c.Thread().FSSent == 1 }
+
+// stepDone notes that the request sent last and everything learnt from it is
+// in the state of record: a repetition goes on behind it.
+func (c *Call) stepDone() {
+	if c.T != 0 {
+		t := c.MutThread()
+		t.FSBase = t.FSSeq
+		t.FSSent = 0
+	}
+}
+
+// refresh brings a node's attributes up to date (may give up the lock). Only
+// perm asks for type, mode and owner alone.
+func (c *Call) refresh(n *node, perm bool) abi.Errno {
+	k := c.K
+	if n.m.core != nil {
+		a, e := n.m.core.Attr(c, n.id)
+		if e != 0 {
+			return e
+		}
+		n.attr = a
+		return 0
+	}
+	t := n.attrUntil
+	if perm {
+		t = n.permUntil
+	}
+	if k.fresh(t) {
+		return 0
+	}
+	var e fs.Entry
+	var err abi.Errno
+	gen := n.gen
+	c.ask(func() { e, err = n.m.srv.GetAttr(fs.Req{}, n.id) })
+	if err != 0 {
+		if n.gone && n.attr.Mode != 0 {
+			n.attr.Nlink = 0
+			return 0
+		}
+		return err
+	}
+	k.learn(n, gen, &e)
+	return 0
+}
+
+// lookup finds name in dir: nil and no error when it does not exist. It gives
+// up the lock only when the cache does not know.
+func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno) {
+	k := c.K
+	if dir.m.core != nil {
+		id, e := dir.m.core.Lookup(c, dir.id, name)
+		if e == abi.ENOENT {
+			return nil, 0
+		}
+		if e != 0 {
+			return nil, e
+		}
+		n := k.node(dir.m, id)
+		n.parent, n.name = dir, name
+		a, e := dir.m.core.Attr(c, id)
+		if e == abi.ENOENT {
+			return nil, 0
+		}
+		if e != 0 {
+			return nil, e
+		}
+		n.attr = a
+		return n, 0
+	}
+	if kd, ok := dir.kids[name]; ok && k.fresh(kd.until) {
+		return kd.n, 0
+	}
+	if cachedOnly {
+		return nil, abi.EAGAIN
+	}
+	if dir.gone {
+		return nil, 0
+	}
+	k.trim()
+	var e fs.Entry
+	var err abi.Errno
+	gen := dir.gen
+	c.ask(func() { e, err = dir.m.srv.Lookup(fs.Req{}, dir.id, name) })
+	if err == abi.ENOENT {
+		if dir.gen == gen {
+			// A server tells with the directory's own time to live how long
+			// a missing name may be believed.
+			t := dir.permUntil
+			if !k.fresh(t) {
+				t = 0
+			}
+			k.setKid(dir, name, nil, t)
+		}
+		return nil, 0
+	}
+	if err != 0 {
+		return nil, err
+	}
+	n := k.node(dir.m, e.Node)
+	k.learn(n, n.gen, &e)
+	if dir.gen == gen {
+		k.setKid(dir, name, n, k.until(e.TTL))
+	} else {
+		n.parent, n.name = dir, name
+	}
+	return n, 0
+}
+
+// readlink answers a symbolic link's text (may give up the lock).
+func (c *Call) readlink(n *node) (string, abi.Errno) {
+	if n.target != "" {
+		return n.target, 0
+	}
+	var s string
+	var e abi.Errno
+	c.ask(func() { s, e = n.m.srv.ReadLink(fs.Req{}, n.id) })
+	if e == 0 {
+		n.target = s
+	}
+	return s, e
+}

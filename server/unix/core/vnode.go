@@ -1,0 +1,501 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
+
+// nodeOf answers the node of a vnode record, nil for 0.
+func (k *Kernel) nodeOf(v store.Ref[Vnode]) *node {
+	rec := k.Vnodes.Get(v)
+	if rec == nil {
+		return nil
+	}
+	if n := k.vfs.nodes[NodeKey{rec.Mount, rec.Node}]; n != nil {
+		return n
+	}
+	return nil
+}
+
+// holdNode makes a node's record, if it has none, and adds a reference. ENFILE.
+func (k *Kernel) holdNode(n *node) (store.Ref[Vnode], abi.Errno) {
+	if n.v != 0 {
+		v := k.Vnodes.Mut(n.v)
+		if v.Refs == 0 && v.Flags&VnodeLazy != 0 {
+			v.Flags &^= VnodeLazy
+			k.vfs.lazy--
+		}
+		v.Refs++
+		return n.v, 0
+	}
+	var parent store.Ref[Vnode]
+	if n.parent != nil && n != n.m.root {
+		p, e := k.holdNode(n.parent)
+		if e != 0 {
+			return 0, e
+		}
+		parent = p
+	}
+	r, v := k.Vnodes.New()
+	if r == 0 {
+		if parent != 0 {
+			k.DropVnode(parent)
+		}
+		return 0, abi.ENFILE
+	}
+	v.Refs = 1
+	v.Mount = n.m.ref
+	v.Node = n.id
+	v.Parent = parent
+	v.Name = store.PutString(k.Heap, n.name)
+	if n.gone {
+		v.Flags |= VnodeGone
+	}
+	n.v = r
+	// A node that the cache evicted while a record was made for it would be
+	// lost: put it back.
+	k.vfs.nodes[n.key()] = n
+	return r, 0
+}
+
+// renameVnode brings the record's parent and name in line with the node's.
+func (k *Kernel) renameVnode(n *node) {
+	v := k.Vnodes.Get(n.v)
+	p := k.Vnodes.Get(v.Parent)
+	if p != nil && n.parent != nil && n.parent.v == v.Parent && store.String(k.Heap, v.Name) == n.name {
+		return
+	}
+	if n == n.m.root {
+		return
+	}
+	var parent store.Ref[Vnode]
+	if n.parent != nil {
+		r, e := k.holdNode(n.parent)
+		if e != 0 {
+			return
+		}
+		parent = r
+	}
+	m := k.Vnodes.Mut(n.v)
+	oldParent, oldName := m.Parent, m.Name
+	m.Parent = parent
+	m.Name = store.PutString(k.Heap, n.name)
+	if !oldName.Nil() {
+		k.Heap.FreeBlock(oldName)
+	}
+	if oldParent != 0 {
+		k.DropVnode(oldParent)
+	}
+}
+
+// HoldVnode adds a reference to a vnode.
+func (k *Kernel) HoldVnode(v store.Ref[Vnode]) {
+	m := k.Vnodes.Mut(v)
+	if m.Refs == 0 && m.Flags&VnodeLazy != 0 {
+		m.Flags &^= VnodeLazy
+		k.vfs.lazy--
+	}
+	m.Refs++
+}
+
+// maxLazy is how many files nobody holds any longer stay open at their servers.
+const maxLazy = 512
+
+// DropVnode gives up a reference. Of a file that is open at its server the
+// record stays until the releaser has told the server: soon when the file has
+// no name any more, else when there are many such files.
+func (k *Kernel) DropVnode(v store.Ref[Vnode]) {
+	for v != 0 {
+		m := k.Vnodes.Mut(v)
+		if m.Refs > 1 {
+			m.Refs--
+			return
+		}
+		m.Refs = 0
+		if m.Opens > 0 {
+			m.Flags |= VnodeLazy
+			k.vfs.lazy++
+			k.vfs.lazyOrder = append(k.vfs.lazyOrder, v)
+			if m.Flags&VnodeGone != 0 || m.Made != 0 || k.vfs.lazy > maxLazy {
+				k.kickRelease()
+			}
+			return
+		}
+		v = k.freeVnode(v)
+	}
+}
+
+// freeVnode frees a record and answers its parent, which the caller drops.
+func (k *Kernel) freeVnode(v store.Ref[Vnode]) store.Ref[Vnode] {
+	rec := *k.Vnodes.Get(v)
+	if n := k.nodeOf(v); n != nil {
+		n.v = 0
+		n.data = nil
+		if n.gone {
+			delete(k.vfs.nodes, n.key())
+		}
+	}
+	if rec.Object != 0 {
+		k.Host.DropObject(rec.Object)
+	}
+	if !rec.Name.Nil() {
+		k.Heap.FreeBlock(rec.Name)
+	}
+	k.Vnodes.Free(v)
+	return rec.Parent
+}
+
+// releaserClient is the client number of the releaser's requests; threads'
+// records never have it.
+const releaserClient = ^uint32(0)
+
+// kickRelease starts the releaser unless it runs.
+func (k *Kernel) kickRelease() {
+	if k.vfs.releasing {
+		return
+	}
+	k.vfs.releasing = true
+	go func() {
+		for {
+			k.Enter()
+			more := k.releaseOne(false)
+			if !more {
+				k.vfs.releasing = false
+			}
+			k.Leave()
+			if !more {
+				return
+			}
+		}
+	}()
+}
+
+// ReleaseAll tells the file servers of every file that nobody holds any more
+// and frees the records. With the lock held, which it gives up. For tests and
+// for an orderly end.
+func (k *Kernel) ReleaseAll() {
+	for k.releaseOne(true) {
+	}
+}
+
+// releaseOne closes one file at its server; false when none is due. One
+// request is on its way at a time, noted in the state of record with its
+// number, so that a repetition after a crash counts once.
+func (k *Kernel) releaseOne(all bool) bool {
+	vr := k.vfsRec()
+	v := vr.Releasing
+	if v == 0 {
+		v = k.dueRelease(all)
+		if v == 0 {
+			return false
+		}
+		vr.Releasing = v
+		vr.ReleaseSeq++
+	}
+	rec := k.Vnodes.Get(v)
+	m := k.vfs.mounts[rec.Mount]
+	id := rec.Node
+	seq := vr.ReleaseSeq
+	k.vfs.busy++
+	k.Leave()
+	if m != nil && m.srv != nil {
+		m.srv.Release(fs.Req{Client: releaserClient, Seq: seq}, id)
+	}
+	k.Enter()
+	k.vfs.busy--
+	vr = k.vfsRec()
+	if vr.Releasing != v {
+		return true // another releaser has finished it
+	}
+	vr.Releasing = 0
+	w := k.Vnodes.Mut(v)
+	if w.Opens > 0 {
+		w.Opens--
+	}
+	if w.Refs == 0 && w.Opens == 0 {
+		if w.Flags&VnodeLazy != 0 {
+			k.vfs.lazy--
+		}
+		if p := k.freeVnode(v); p != 0 {
+			k.DropVnode(p)
+		}
+	}
+	return true
+}
+
+// dueRelease picks the next vnode to release.
+func (k *Kernel) dueRelease(all bool) store.Ref[Vnode] {
+	var out store.Ref[Vnode]
+	keep := k.vfs.lazyOrder[:0]
+	seen := map[store.Ref[Vnode]]bool{}
+	for _, v := range k.vfs.lazyOrder {
+		rec := k.Vnodes.Get(v)
+		if rec == nil || rec.Refs != 0 || rec.Opens == 0 || seen[v] {
+			continue
+		}
+		seen[v] = true
+		if out == 0 && (all || rec.Flags&VnodeGone != 0 || rec.Made != 0 || k.vfs.lazy > maxLazy) {
+			out = v
+		}
+		keep = append(keep, v)
+	}
+	k.vfs.lazyOrder = keep
+	return out
+}
+
+// VnodeKey answers which node a vnode is.
+func (k *Kernel) VnodeKey(v store.Ref[Vnode]) NodeKey {
+	rec := k.Vnodes.Get(v)
+	return NodeKey{rec.Mount, rec.Node}
+}
+
+// VnodePath answers the path by which a vnode was found, from the root of the
+// machine, with " (deleted)" behind it when it has no name any more.
+func (k *Kernel) VnodePath(v store.Ref[Vnode]) string {
+	n := k.nodeOf(v)
+	if n == nil {
+		return ""
+	}
+	return k.nodeShown(n, nil)
+}
+
+// PathFor is VnodePath as the caller sees it, from its own root.
+func (c *Call) PathFor(v store.Ref[Vnode]) string {
+	n := c.K.nodeOf(v)
+	if n == nil {
+		return ""
+	}
+	return c.K.nodeShown(n, c.rootNode())
+}
+
+func (k *Kernel) nodeShown(n *node, root *node) string {
+	p := k.nodePath(n, root)
+	if n.m == k.vfs.memfd && n.m != nil {
+		return "/" + n.name + " (deleted)"
+	}
+	if n.gone {
+		p += " (deleted)"
+	}
+	return p
+}
+
+// nodePath answers the path of n below root (nil: the machine's root); a node
+// outside it is shown from the machine's root behind "(unreachable)".
+func (k *Kernel) nodePath(n, root *node) string {
+	var parts []string
+	size := 0
+	for x := n; x != root; {
+		if x == x.m.root {
+			if x.m.point == nil {
+				if root != nil && x.m == k.vfs.root {
+					parts = append(parts, "(unreachable)")
+				}
+				break
+			}
+			x = x.m.point
+			continue
+		}
+		parts = append(parts, x.name)
+		size += len(x.name) + 1
+		if x.parent == nil || size > 1<<20 {
+			break
+		}
+		x = x.parent
+	}
+	if len(parts) == 0 {
+		return "/"
+	}
+	b := make([]byte, 0, size+16)
+	for i := len(parts) - 1; i >= 0; i-- {
+		if parts[i] == "(unreachable)" {
+			b = append(b, parts[i]...)
+			continue
+		}
+		b = append(b, '/')
+		b = append(b, parts[i]...)
+	}
+	return string(b)
+}
+
+// Hold adds a reference to what was found and answers its vnode; the caller
+// drops it with DropVnode. ENFILE.
+func (c *Call) Hold(f *Found) (store.Ref[Vnode], abi.Errno) { return c.K.holdNode(f.node) }
+
+// openVnode counts an opening of a regular file at its server, unless it is
+// open there already (for writing too if write is set; an overlay copies up
+// then). trunc empties it in the same step. The vnode is held by the caller.
+func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
+	k := c.K
+	rec := k.Vnodes.Get(v)
+	n := k.nodeOf(v)
+	if n.m.srv == nil {
+		return 0
+	}
+	opens := rec.Opens
+	if r := k.VFSRec.Get(1); r != nil && r.Releasing == v {
+		opens--
+	}
+	if opens > 0 && !trunc && (!write || rec.Writes > 0) && !c.again() {
+		if write {
+			k.Vnodes.Mut(v).Writes++
+		}
+		return 0
+	}
+	r := c.req()
+	gen := n.gen
+	if trunc {
+		n.stale()
+		gen = n.gen
+	}
+	var e fs.Entry
+	var err abi.Errno
+	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
+	if err != 0 {
+		c.stepDone()
+		return err
+	}
+	k.learn(n, gen, &e)
+	w := k.Vnodes.Mut(v)
+	w.Opens++
+	if write {
+		w.Writes++
+	}
+	c.stepDone()
+	return 0
+}
+
+// busyExec says whether a process executes the vnode.
+func (k *Kernel) busyExec(v store.Ref[Vnode]) bool {
+	found := false
+	k.Procs.Each(func(_ store.Ref[Proc], p *Proc) bool {
+		if p.Exe == v && p.State == ProcLive {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// ReadVnode reads up to n bytes of a file at off, for exec. It may give up the
+// lock.
+func (c *Call) ReadVnode(v store.Ref[Vnode], off int64, n int) ([]byte, abi.Errno) {
+	nd := c.K.nodeOf(v)
+	if nd == nil {
+		return nil, abi.EBADF
+	}
+	buf := make([]byte, n)
+	done := 0
+	for done < n {
+		m, e := c.readNode(nd, buf[done:], uint64(off)+uint64(done))
+		if e != 0 {
+			return nil, e
+		}
+		if m == 0 {
+			break
+		}
+		done += m
+	}
+	return buf[:done], 0
+}
+
+// Objects is how this server gets at memory objects that file servers grant.
+type Objects interface {
+	// Granted waits for the object that the server attached under label has
+	// granted under tag (fs.MapOut). Called WITHOUT the lock.
+	Granted(label string, tag uint64) (ObjectName, abi.Errno)
+	// Data answers a reader of an object that this server holds, nil when it
+	// has no descriptor for it. Called with the lock held.
+	Data(o ObjectName) DataFile
+}
+
+// SetObjects says how memory objects of file servers are got at; without it
+// files are read by requests only and cannot be mapped.
+func (k *Kernel) SetObjects(o Objects) { k.vfs.objects = o }
+
+// MapVnode answers the memory object that holds a regular file's bytes. The
+// name belongs to the vnode. ENODEV when its server cannot map. It may give up
+// the lock.
+func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) {
+	k := c.K
+	rec := k.Vnodes.Get(v)
+	n := k.nodeOf(v)
+	if n == nil || n.m.srv == nil || k.vfs.objects == nil || !n.isRegular() {
+		return 0, abi.ENODEV
+	}
+	if rec.Object != 0 && (!write || rec.ObjFlags&1 != 0) {
+		return rec.Object, 0
+	}
+	var out fs.MapOut
+	var name ObjectName
+	var e abi.Errno
+	c.ask(func() {
+		out, e = n.m.srv.Map(fs.Req{}, n.id, write)
+		if e == 0 {
+			name, e = k.vfs.objects.Granted(n.m.label, out.Tag)
+		}
+	})
+	if e != 0 {
+		if e == abi.ENOSYS || e == abi.EOPNOTSUPP {
+			e = abi.ENODEV
+		}
+		return 0, e
+	}
+	w := k.Vnodes.Mut(v)
+	if w.Object != 0 && w.Object != name {
+		k.Host.DropObject(w.Object)
+	}
+	w.Object = name
+	w.ObjFlags = 0
+	if out.Writable {
+		w.ObjFlags |= 1
+	}
+	if out.Stable {
+		w.ObjFlags |= 2
+	}
+	n.data = nil
+	return name, 0
+}
+
+// bigFile is the size from which on a file is read through its memory object.
+const bigFile = 128 << 10
+
+// readNode reads file data: from the memory object when there is one that
+// always shows what the server would, else from the server.
+func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
+	k := c.K
+	if len(buf) == 0 {
+		return 0, 0
+	}
+	if off >= 1<<63 {
+		return 0, abi.EINVAL
+	}
+	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
+		rec := k.Vnodes.Get(n.v)
+		if rec.Object == 0 && n.attr.Size >= bigFile && n.isRegular() && rec.ObjFlags&4 == 0 {
+			if _, e := c.MapVnode(n.v, false); e != 0 && k.Vnodes.Get(n.v) != nil {
+				k.Vnodes.Mut(n.v).ObjFlags |= 4 // do not try again
+			}
+		}
+		if rec = k.Vnodes.Get(n.v); rec != nil && rec.Object != 0 && rec.ObjFlags&2 != 0 {
+			n.data = k.vfs.objects.Data(rec.Object)
+		}
+	}
+	if n.data != nil {
+		m, err := n.data.ReadAt(buf, int64(off))
+		if m > 0 || err == nil {
+			return m, 0
+		}
+		if isEOF(err) {
+			return 0, 0
+		}
+		n.data = nil
+	}
+	if k.fresh(n.attrUntil) && off >= n.attr.Size {
+		return 0, 0
+	}
+	var m int
+	var e abi.Errno
+	c.ask(func() { m, e = n.m.srv.Read(fs.Req{}, n.id, off, buf) })
+	return m, e
+}
