@@ -2,9 +2,6 @@ package trap
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
-	"hythe/emul"
 	hostlinux "hythe/machine/linux"
 )
 
@@ -292,19 +288,88 @@ func (c *call) program(code []byte) {
 	c.done(abi.SlotReply)
 }
 
-func readFile(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+// Numbers of the test server's own calls.
+const (
+	nrReport = 900 // report(a, b, c, d, e): the test sees the arguments
+	nrDone   = 901 // ends the task
+)
+
+// A report is one nrReport call.
+type report struct {
+	t    *task
+	slot int
+	args [5]uint64
+	regs abi.Regs
 }
 
-var errDead = errors.New("the task died")
+// A harness is the usual test server: it starts code, collects reports, and
+// gives everything else to extra, or to the test as an error.
+type harness struct {
+	w       *world
+	code    []byte
+	reports chan report
+	extra   func(c *call) bool
+}
 
-// alive sends signal 0 to a host process.
-func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
+func newHarness(t *testing.T, desc map[int]abi.CallDesc, src string) *harness {
+	t.Helper()
+	return &harness{w: newWorld(t, desc), code: assemble(t, src), reports: make(chan report, 1000)}
+}
 
-var _ = fmt.Sprint
-var _ = emul.KickSignal
+func (h *harness) handle(c *call) {
+	switch {
+	case c.s.Kind == abi.KindStart:
+		c.program(h.code)
+	case c.s.Kind == abi.KindTrap && c.s.Nr == nrReport:
+		h.reports <- report{c.t, c.slot, [5]uint64(c.s.Args[:5]), c.s.Regs}
+		c.reply(0)
+	case c.s.Kind == abi.KindTrap && c.s.Nr == nrDone:
+		c.act(abi.ActExitTask, 0)
+		c.reply(0)
+	case h.extra != nil && h.extra(c):
+	default:
+		h.w.t.Errorf("unexpected: kind %d nr %#x args %#x ip %#x sp %#x", c.s.Kind, c.s.Nr, c.s.Args, c.s.Regs.IP, c.s.Regs.SP)
+		c.act(abi.ActExitTask, 0)
+		c.reply(0)
+	}
+}
+
+func (h *harness) run() *task { h.w.t.Helper(); return h.w.spawn(h.handle) }
+
+// expect takes the next report and compares its first arguments.
+func (h *harness) expect(what string, want ...uint64) report {
+	h.w.t.Helper()
+	r := waitFor(h.w.t, what, h.reports)
+	for i, v := range want {
+		if r.args[i] != v {
+			h.w.t.Errorf("%s: argument %d is %#x, want %#x", what, i, r.args[i], v)
+		}
+	}
+	return r
+}
+
+func (h *harness) end(t *task) {
+	h.w.t.Helper()
+	waitFor(h.w.t, "death of the task", t.dead)
+}
+
+// err is a negative errno as a register holds it.
+func err(e abi.Errno) uint64 { return -uint64(e) }
+
+// asmHead are macros for the test programs.
+const asmHead = `
+	.macro report a
+	mov \a, %rdi
+	mov $900, %eax
+	syscall
+	.endm
+	.macro done
+	mov $901, %eax
+	syscall
+	ud2
+	.endm
+	.macro sys nr
+	mov $\nr, %eax
+	syscall
+	.endm
+`
