@@ -108,9 +108,12 @@ func serve(name string) error {
 			continue
 		}
 		var q ipc.Request
-		if r.Binding.Load(r.Slot, &q) {
-			r.Binding.Answer(r.Slot, q.Seq, q.Nr+1, 0, 0)
+		if !r.Binding.Load(r.Slot, &q) {
+			r.Binding.Drop(r.Slot)
+			continue
 		}
+		r.Binding.Answer(r.Slot, q.Seq, q.Nr+1, 0, 0)
+		r.Binding.Complete(r.Slot)
 	}
 }
 
