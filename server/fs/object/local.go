@@ -68,6 +68,17 @@ func (l *Local) Import(fd int, label string, _ bool) (Object, abi.Errno) {
 	return l.keep(d, label)
 }
 
+// Free implements Objects.
+func (l *Local) Free(label string) {
+	if k := l.byLabel[label]; k != nil {
+		unix.Close(k.fd)
+		delete(l.byLabel, label)
+	}
+}
+
+// Len is the number of objects.
+func (l *Local) Len() int { return len(l.byLabel) }
+
 // Close ends all objects.
 func (l *Local) Close() {
 	for label, k := range l.byLabel {

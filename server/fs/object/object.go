@@ -23,8 +23,7 @@ type Object interface {
 	Stat() (size int64, blocks uint64, err abi.Errno)
 	// ID is the name under which the server's process grants the object.
 	ID() uint64
-	// Close gives up the server's use of the object; mappings that clients
-	// hold stay.
+	// Close gives up this process's descriptor; the object stays (see Free).
 	Close()
 }
 
@@ -35,6 +34,10 @@ type Objects interface {
 	Create(label string) (Object, abi.Errno)
 	// Open finds an object that this server, or an earlier incarnation, made.
 	Open(label string) (Object, bool)
-	// Import makes an object of a host file; fd stays the caller's.
+	// Free ends the object with this label, if there is one, so that no later
+	// incarnation finds it. Mappings that clients hold stay.
+	Free(label string)
+	// Import makes an object of a host file; fd stays the caller's. An object
+	// that has the label already is answered as it is.
 	Import(fd int, label string, writable bool) (Object, abi.Errno)
 }

@@ -380,10 +380,14 @@ func (t *Tree) Drop(r Ref) {
 	}
 	if in.Flags&FlagObject != 0 {
 		sb.Pages -= min(sb.Pages, in.Blocks/8)
-		if o, ok := t.object(r); ok {
-			delete(t.open, r)
-			t.done = append(t.done, o.Close)
-		}
+		o, lab := t.open[r], label(in.Ino)
+		t.done = append(t.done, func() {
+			if o != nil {
+				o.Close()
+			}
+			t.objs.Free(lab)
+		})
+		delete(t.open, r)
 	} else {
 		sb.Pages -= min(sb.Pages, popcount(in.Pages))
 	}
