@@ -2,6 +2,8 @@ package trap
 
 import (
 	"encoding/binary"
+	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +33,7 @@ type task struct {
 	areaFD   int
 	doorbell int
 	pid      int           // on the host, from the credentials of CallHello
+	hello    chan struct{} // closed when pid is known, or the task is dead
 	dead     chan struct{} // closed when the control channel ends
 	handle   func(c *call)
 }
@@ -90,7 +93,7 @@ func (w *world) newTask(handle func(c *call)) (*task, ends) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t := &task{w: w, control: pair[0], area: m, areaFD: area, dead: make(chan struct{}), handle: handle}
+	t := &task{w: w, control: pair[0], area: m, areaFD: area, hello: make(chan struct{}), dead: make(chan struct{}), handle: handle}
 	t.doorbell, err = unix.Dup(bell)
 	if err != nil {
 		w.t.Fatal(err)
@@ -99,10 +102,9 @@ func (w *world) newTask(handle func(c *call)) (*task, ends) {
 	h.Magic = abi.BindMagic
 	h.NumSlots = 16
 	atomic.StoreUint32(&h.Armed, 1)
-	hello := make(chan struct{})
-	go t.listen(hello)
+	go t.listen()
 	go func() {
-		<-hello
+		<-t.hello
 		t.serve()
 	}()
 	w.t.Cleanup(func() { unix.Shutdown(t.control, unix.SHUT_RDWR) })
@@ -120,6 +122,24 @@ func (w *world) spawn(handle func(c *call)) *task {
 	return t
 }
 
+// hostPid answers the task's process, 0 before its hello.
+func (t *task) hostPid() int {
+	select {
+	case <-t.hello:
+		return t.pid
+	default:
+		return 0
+	}
+}
+
+func procFile(t *testing.T, pid int, name string) []byte {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func (t *task) header() *abi.BindHeader { return (*abi.BindHeader)(unsafe.Pointer(&t.area[0])) }
 
 func (t *task) slot(i int) *abi.Slot {
@@ -127,7 +147,7 @@ func (t *task) slot(i int) *abi.Slot {
 }
 
 // listen takes CallHello and then waits for the end of the channel.
-func (t *task) listen(hello chan struct{}) {
+func (t *task) listen() {
 	defer close(t.dead)
 	defer func() {
 		// Wakes serve, which then finds the task dead.
@@ -145,7 +165,7 @@ func (t *task) listen(hello chan struct{}) {
 		}
 		if err != nil || n == 0 {
 			if first {
-				close(hello)
+				close(t.hello)
 			}
 			return
 		}
@@ -157,7 +177,7 @@ func (t *task) listen(hello chan struct{}) {
 				}
 			}
 			first = false
-			close(hello)
+			close(t.hello)
 		}
 	}
 }

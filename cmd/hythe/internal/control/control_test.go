@@ -45,7 +45,7 @@ func (f *fake) Start(_ context.Context, c *hythe.Cmd) (Process, error) {
 		return nil, &hythe.StartError{Path: c.Path, Err: fs.ErrNotExist}
 	}
 	p := &cat{sigs: f.sigs, end: make(chan error, 1)}
-	in, out := c.Stdin.(io.Reader), c.Stdout
+	in, out := c.Stdin, c.Stdout
 	go func() {
 		if len(c.Args) > 1 {
 			if sig := <-f.sigs; sig != 0 {

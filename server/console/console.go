@@ -1,0 +1,230 @@
+// Package console is the console server: a process of its own that moves bytes
+// between the host's standard streams and the unix server, by the protocol of
+// idl/console. It holds the host's descriptors and nothing else.
+package console
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	proto "hythe/idl/console"
+	"hythe/ipc"
+	"hythe/server/console/core"
+)
+
+// Config is what the supervisor tells a console server (EventGo's JSON).
+type Config struct {
+	// FDs are the descriptors of the three streams in the server's process,
+	// -1 for one that does not exist.
+	FDs [proto.Streams]int `json:"fds"`
+	// Termios are the settings of the host's terminal before Hythe changed them
+	// (struct termios of asm-generic/termbits.h, in the host's byte order), or
+	// empty: then those in force now. A next incarnation must be given them: its
+	// predecessor may have left the terminal raw.
+	Termios []byte `json:"termios,omitempty"`
+}
+
+// PortLabel is the durable label of the port on which clients bind. The
+// supervisor makes the port and gives the server its receive right.
+const PortLabel = "console"
+
+// stateSize is the address space of the state of record.
+const stateSize = 16 << 20
+
+// Main is a console server's process: it serves until the nucleus tells it to
+// stop, and then sets the terminal as it was. ready is called when it has
+// recovered and is about to serve (to confine the process).
+func Main(ready func() error) error {
+	// The window size has changed: the supervisor passes its own SIGWINCH on.
+	winch := make(chan os.Signal, 1)
+	signal.Notify(winch, unix.SIGWINCH)
+	// Those that the host's terminal sends to a whole process group are for the
+	// supervisor: it ends the machine in order.
+	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+
+	conn, err := ipc.Dial(ipc.ControlFD)
+	if err != nil {
+		return err
+	}
+	in, err := ipc.Startup(conn)
+	if err != nil {
+		return err
+	}
+	return run(conn, in, ready, winch)
+}
+
+func run(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, winch <-chan os.Signal) error {
+	conf := Config{FDs: [proto.Streams]int{-1, -1, -1}}
+	if err := in.Decode(&conf); err != nil {
+		return err
+	}
+	saved, err := termios(conf.Termios)
+	if err != nil {
+		return err
+	}
+	heap, _, err := in.State(conn, stateSize, core.Version)
+	if err != nil {
+		return err
+	}
+	host := newStreams(conf.FDs, saved)
+	s := &server{conn: conn, core: core.New(heap, host), bindings: map[uint64]*ipc.ServerBinding{}}
+	if s.poller, err = ipc.NewPoller(); err != nil {
+		return err
+	}
+	// Its requests come at the pace of a terminal or pipe.
+	s.poller.SetSpin(0)
+	for _, b := range in.Bindings {
+		s.add(b)
+	}
+	if ready != nil {
+		if err := ready(); err != nil {
+			return err
+		}
+	}
+	if e := conn.Ready(); e != 0 {
+		return fmt.Errorf("console: %w", e)
+	}
+	go func() {
+		for range winch {
+			s.core.Resized()
+		}
+	}()
+	go func() {
+		err := conn.Run(&ipc.Handlers{
+			Binding: s.add,
+			Unbound: s.unbound,
+			Stop:    func() { s.end(nil) },
+		})
+		s.end(err)
+	}()
+	err = s.serve()
+	host.restore()
+	return err
+}
+
+func termios(b []byte) (*unix.Termios, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	t := new(unix.Termios)
+	if len(b) != binary.Size(t) {
+		return nil, fmt.Errorf("console: terminal settings of %d bytes", len(b))
+	}
+	return t, binary.Read(bytes.NewReader(b), binary.NativeEndian, t)
+}
+
+// Termios answers the settings of a terminal in the form that Config wants, nil
+// if fd is no terminal.
+func Termios(fd int) []byte {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil
+	}
+	var b bytes.Buffer
+	binary.Write(&b, binary.NativeEndian, t) // cannot fail: fixed size, into memory
+	return b.Bytes()
+}
+
+// server is the serve loop around the core.
+type server struct {
+	conn   *ipc.Conn
+	core   *core.Core
+	poller *ipc.Poller
+
+	mu       sync.Mutex
+	bindings map[uint64]*ipc.ServerBinding
+	leaving  []uint64 // bindings whose peer is gone, to be closed by serve
+	ending   bool
+	err      error
+}
+
+func (s *server) add(b *ipc.Bound) {
+	sb, err := ipc.NewServerBinding(b)
+	if err != nil {
+		s.conn.Log(1, "console: "+err.Error())
+		return
+	}
+	s.mu.Lock()
+	s.bindings[b.ID] = sb
+	s.mu.Unlock()
+	s.poller.Add(sb)
+}
+
+func (s *server) unbound(id uint64) {
+	s.mu.Lock()
+	s.leaving = append(s.leaving, id)
+	s.mu.Unlock()
+	s.poller.Wake()
+}
+
+func (s *server) end(err error) {
+	s.mu.Lock()
+	if !s.ending {
+		s.ending, s.err = true, err
+	}
+	s.mu.Unlock()
+	s.poller.Wake()
+}
+
+// serve takes requests until the end.
+func (s *server) serve() error {
+	for {
+		r := s.poller.Wait(-1)
+		switch r.Kind {
+		case ipc.ReadySlot:
+			s.take(r.Binding, r.Slot)
+		case ipc.ReadyWake:
+			s.mu.Lock()
+			leaving := s.leaving
+			s.leaving = nil
+			ending, err := s.ending, s.err
+			var gone []*ipc.ServerBinding
+			for _, id := range leaving {
+				if b := s.bindings[id]; b != nil {
+					delete(s.bindings, id)
+					gone = append(gone, b)
+				}
+			}
+			s.mu.Unlock()
+			for _, b := range gone {
+				s.poller.Remove(b)
+				s.core.Forget(b.ID) // nothing touches its slots from here on
+				b.Close()
+			}
+			if ending {
+				return err
+			}
+		}
+	}
+}
+
+// take gives one request to the core.
+func (s *server) take(b *ipc.ServerBinding, slot int) {
+	var r ipc.Request
+	if !b.Load(slot, &r) {
+		b.Drop(slot)
+		return
+	}
+	reply := func(result uint64, data []byte, e abi.Errno) {
+		n := copy(b.Out(slot), data)
+		b.Answer(slot, r.Seq, result, e, n)
+		b.Complete(slot)
+	}
+	if r.Kind != abi.KindService {
+		reply(0, nil, abi.ENOSYS)
+		return
+	}
+	q := &core.Request{Binding: b.ID, Nr: r.Nr, Args: [2]uint64{r.Args[0], r.Args[1]}, Seq: r.Args[7], Reply: reply}
+	if r.Nr == proto.OpWrite {
+		// Private: the client could change it between two looks.
+		q.In = append([]byte(nil), b.In(slot)[:min(r.InLen, abi.SlotInSize)]...)
+	}
+	s.core.Handle(q)
+}
