@@ -406,6 +406,15 @@ func (b *ClientBinding) look() (found bool) {
 	return found
 }
 
+// TakeGrant waits for the object that the server granted on this binding under
+// tag (see Conn.TakeGrant).
+func (b *ClientBinding) TakeGrant(tag uint64, within time.Duration) (Grant, abi.Errno) {
+	if b.conn == nil {
+		return Grant{}, abi.EIO
+	}
+	return b.conn.TakeGrant(b.ID, tag, within)
+}
+
 // Call is Begin, Do and End in one: in is copied to the slot, and out, when it
 // is not nil, gets the reply before the slot is given back. E2BIG when in is
 // larger than the slot's area.

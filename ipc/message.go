@@ -6,71 +6,113 @@ import (
 	"hythe/abi"
 )
 
-// Message is a message received from a port, without rights and objects but
-// the reply right (control protocols carry no more).
+// Message is a message between tasks as its receiver or sender sees it.
 type Message struct {
-	ID     uint32
-	Reply  abi.Name // where to answer, NameNull if nobody waits
-	Body   []byte
-	Repeat bool // an earlier incarnation had taken it
+	Port    abi.Name // receiver: the receive right it came on
+	Reply   abi.Name // receiver: the right to answer on, or NameNull
+	ID      uint32   // what it asks for
+	Seq     uint64   // sender's number, by which a repetition is known
+	Again   bool     // receiver: an earlier incarnation had taken it
+	Trace   [24]byte // W3C trace context
+	Rights  []abi.RightDesc
+	Objects []abi.ObjectDesc
+	FDs     []int // receiver: one for each object
+	Body    []byte
 }
 
-func putMsg(remote abi.Name, rd uint8, local abi.Name, ld uint8, id uint32, body []byte) []byte {
-	b := make([]byte, abi.MsgHeaderSize, abi.MsgHeaderSize+len(body))
+const (
+	rightDescSize  = 8
+	objectDescSize = 24
+)
+
+// decodeMessage reads a message's wire form; EPROTO when the lengths do not
+// agree.
+func decodeMessage(b []byte) (*Message, abi.Errno) {
 	le := binary.LittleEndian
-	le.PutUint32(b, uint32(remote))
-	le.PutUint32(b[4:], uint32(local))
-	b[8], b[9] = rd, ld
-	le.PutUint32(b[12:], id)
-	le.PutUint32(b[28:], uint32(len(body)))
-	return append(b, body...)
-}
-
-// Receive waits for the next message on a receive right. EPIPE: the right or
-// the channel is gone.
-func (c *Conn) Receive(name abi.Name) (*Message, abi.Errno) {
-	r, err := c.Call(abi.CallMsgReceive, [6]uint64{uint64(name), abi.Forever}, nil, nil)
-	if err != 0 {
-		return nil, err
-	}
-	closeAll(r.FDs)
-	b := r.Inline
 	if len(b) < abi.MsgHeaderSize {
 		return nil, abi.EPROTO
 	}
-	le := binary.LittleEndian
-	m := &Message{ID: le.Uint32(b[12:]), Reply: abi.Name(le.Uint32(b[4:])), Repeat: r.A[1] == 1}
-	n := int(le.Uint32(b[28:]))
-	if n > len(b)-abi.MsgHeaderSize {
+	nr, no, n := int(b[10]), int(b[11]), le.Uint32(b[28:])
+	if uint64(len(b)) != uint64(abi.MsgHeaderSize+nr*rightDescSize+no*objectDescSize)+uint64(n) {
 		return nil, abi.EPROTO
 	}
-	m.Body = b[len(b)-n:]
+	m := &Message{Port: abi.Name(le.Uint32(b)), Reply: abi.Name(le.Uint32(b[4:])), ID: le.Uint32(b[12:]), Seq: le.Uint64(b[16:])}
+	copy(m.Trace[:], b[32:56])
+	b = b[abi.MsgHeaderSize:]
+	for range nr {
+		m.Rights = append(m.Rights, abi.RightDesc{Name: abi.Name(le.Uint32(b)), Disp: b[4], Kind: b[5]})
+		b = b[rightDescSize:]
+	}
+	for range no {
+		m.Objects = append(m.Objects, abi.ObjectDesc{Name: abi.Name(le.Uint32(b)), Flags: le.Uint32(b[4:]), Off: le.Uint64(b[8:]), Len: le.Uint64(b[16:])})
+		b = b[objectDescSize:]
+	}
+	m.Body = b
 	return m, 0
 }
 
-// Answer sends the reply to a message that was received; the right is used up.
-func (c *Conn) Answer(m *Message, body []byte) abi.Errno {
-	if m.Reply == abi.NameNull || m.Reply == abi.NameDead {
-		return 0
+func encodeMessage(m *Message, remote abi.Name, remoteDisp uint8, local abi.Name, localDisp uint8) []byte {
+	le := binary.LittleEndian
+	b := make([]byte, 0, abi.MsgHeaderSize+len(m.Rights)*rightDescSize+len(m.Objects)*objectDescSize+len(m.Body))
+	b = le.AppendUint32(b, uint32(remote))
+	b = le.AppendUint32(b, uint32(local))
+	b = append(b, remoteDisp, localDisp, uint8(len(m.Rights)), uint8(len(m.Objects)))
+	b = le.AppendUint32(b, m.ID)
+	b = le.AppendUint64(b, m.Seq)
+	b = le.AppendUint32(b, 0)
+	b = le.AppendUint32(b, uint32(len(m.Body)))
+	b = append(b, m.Trace[:]...)
+	for _, r := range m.Rights {
+		b = le.AppendUint32(b, uint32(r.Name))
+		b = append(b, r.Disp, r.Kind, 0, 0)
 	}
-	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, putMsg(m.Reply, abi.MoveSendOnce, 0, 0, m.ID, body), nil)
+	for _, o := range m.Objects {
+		b = le.AppendUint32(b, uint32(o.Name))
+		b = le.AppendUint32(b, o.Flags)
+		b = le.AppendUint64(b, o.Off)
+		b = le.AppendUint64(b, o.Len)
+	}
+	return append(b, m.Body...)
+}
+
+// Receive waits for a message on a receive right (or port set). EPIPE: the
+// right or the channel is gone; other errors are the nucleus's.
+func (c *Conn) Receive(port abi.Name) (*Message, abi.Errno) {
+	r, err := c.Call(abi.CallMsgReceive, [6]uint64{uint64(port), abi.Forever}, nil, nil)
+	if err != 0 {
+		return nil, err
+	}
+	m, err := decodeMessage(r.Inline)
+	if err != 0 {
+		closeAll(r.FDs)
+		return nil, err
+	}
+	m.FDs, m.Again = r.FDs, r.A[1] == 1
+	return m, 0
+}
+
+// Send sends a message through a send right, which the task keeps; reply (a
+// receive right of the task, or NameNull) gets one answer. It waits while the
+// queue is full.
+func (c *Conn) Send(to abi.Name, m *Message, reply abi.Name) abi.Errno {
+	if len(m.Rights) > abi.MaxRights || len(m.Objects) > abi.MaxObjects {
+		return abi.EMSGSIZE
+	}
+	disp := uint8(0)
+	if reply != abi.NameNull {
+		disp = abi.MakeSendOnce
+	}
+	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(m, to, abi.CopySend, reply, disp), nil)
 	return err
 }
 
-// Ask sends a request to a send right and waits for the answer, which arrives
-// on a port made for it. EPIPE: the port is dead.
-func (c *Conn) Ask(to abi.Name, id uint32, body []byte) ([]byte, abi.Errno) {
-	port, err := c.MakePort("")
-	if err != 0 {
-		return nil, err
+// Answer sends body to a received message's reply right, which is used up.
+// EINVAL when the message has none.
+func (c *Conn) Answer(m *Message, body []byte) abi.Errno {
+	if m.Reply == abi.NameNull {
+		return abi.EINVAL
 	}
-	defer c.Call(abi.CallPortModRefs, [6]uint64{uint64(port), abi.RightReceive, ^uint64(0)}, nil, nil)
-	if _, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, putMsg(to, abi.CopySend, port, abi.MakeSendOnce, id, body), nil); err != 0 {
-		return nil, err
-	}
-	m, err := c.Receive(port)
-	if err != 0 {
-		return nil, err
-	}
-	return m.Body, 0
+	a := &Message{ID: m.ID, Seq: m.Seq, Trace: m.Trace, Body: body}
+	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(a, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), nil)
+	return err
 }

@@ -134,8 +134,10 @@ const (
 )
 
 // MapOut is the answer of Map: a memory object that holds the node's bytes at
-// the same offsets, granted to the client under Tag (see abi.CallObjectGrant),
-// readable, and writable if it was asked for and is allowed.
+// the same offsets, readable, and writable if it was asked for and is allowed.
+// Tag is the object's name (abi.Name) in the space of whoever answers: a server
+// gives its own name for the object, Serve grants it to the client, and the
+// client's Map answers with the client's name for it.
 type MapOut struct {
 	Tag      uint64
 	Writable bool
