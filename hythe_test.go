@@ -35,6 +35,7 @@ func (p *hostProcess) signal(sig int) error {
 		return ErrNoProcess
 	}
 }
+func (p *hostProcess) resized()    {}
 func (p *hostProcess) wait() error { return <-p.done }
 
 func (e *hostEngine) start(_ context.Context, c *Cmd, stdio [3]*os.File) (process, error) {

@@ -132,6 +132,7 @@ type echo struct{ err chan error }
 
 func (p echo) PID() int         { return 9 }
 func (p echo) Signal(int) error { return nil }
+func (p echo) Resized()         {}
 func (p echo) Wait() error      { return <-p.err }
 
 func (f *fake) Start(_ context.Context, c *hythe.Cmd) (control.Process, error) {

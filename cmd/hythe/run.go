@@ -226,7 +226,10 @@ func follow(p control.Process, sigs <-chan os.Signal) error {
 	for {
 		select {
 		case s := <-sigs:
-			if n, ok := s.(unix.Signal); ok {
+			switch n, ok := s.(unix.Signal); {
+			case n == unix.SIGWINCH:
+				p.Resized()
+			case ok:
 				p.Signal(int(n)) // it may just have ended
 			}
 		case err := <-done:
@@ -250,7 +253,7 @@ func catch(sigs chan<- os.Signal, tty bool) {
 	if tty {
 		// The terminal's keys are bytes for the program; what still comes as a
 		// signal was sent on purpose.
-		signal.Notify(sigs, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+		signal.Notify(sigs, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGWINCH)
 		return
 	}
 	signal.Notify(sigs, passed...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,10 @@ func (a *app) connect(c *hythe.Cmd, interactive bool) (*terminal, error) {
 	saved, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, errors.New("-i -t: standard input is not a terminal")
+	}
+	// A job in the background is stopped here, as any that changes its terminal.
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSW, saved); err != nil {
+		return nil, fmt.Errorf("-i -t: %w", err)
 	}
 	t.fd, t.saved = fd, saved
 	return t, nil

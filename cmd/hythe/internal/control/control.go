@@ -47,6 +47,8 @@ type Machine interface {
 type Process interface {
 	PID() int
 	Signal(sig int) error
+	// Resized: the terminal that was handed over may have another size.
+	Resized()
 	Wait() error
 }
 
@@ -66,7 +68,8 @@ func (m machine) Start(ctx context.Context, c *hythe.Cmd) (Process, error) {
 // maxLine bounds a line of a conversation.
 const maxLine = 4 << 20
 
-// request is the first line of a client, and, with Op "signal", a later one.
+// request is the first line of a client, and, with Op "signal" or "resized", a
+// later one.
 type request struct {
 	Op     string     `json:"op"`
 	PID    int        `json:"pid,omitempty"`
@@ -328,8 +331,14 @@ func (s *Server) exec(c *net.UnixConn, r *bufio.Reader, req *request, files []*o
 				return
 			}
 			var q request
-			if json.Unmarshal(line, &q) == nil && q.Op == "signal" {
+			if json.Unmarshal(line, &q) != nil {
+				continue
+			}
+			switch q.Op {
+			case "signal":
 				p.Signal(q.Signal)
+			case "resized":
+				p.Resized()
 			}
 		}
 	})
@@ -571,6 +580,8 @@ func (p *remoteProcess) Signal(sig int) error {
 	send(p.c, &request{Op: "signal", Signal: sig})
 	return nil
 }
+
+func (p *remoteProcess) Resized() { send(p.c, &request{Op: "resized"}) }
 
 func (p *remoteProcess) Wait() error {
 	p.once.Do(func() {

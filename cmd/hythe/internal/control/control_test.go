@@ -75,6 +75,7 @@ func (p *cat) Signal(s int) error {
 	}
 	return nil
 }
+func (p *cat) Resized()    { p.Signal(28) }
 func (p *cat) Wait() error { return <-p.end }
 
 func start(t *testing.T, f *fake) *Client {
@@ -168,6 +169,14 @@ func TestExecSignalAndHangup(t *testing.T) {
 	}
 	p.Signal(10)
 	if err := p.Wait(); hythe.ExitCode(err) != 138 {
+		t.Errorf("wait: %v", err)
+	}
+	p, err = k.Start(t.Context(), &hythe.Cmd{Path: "cat", Args: []string{"cat", "wait"}}, [3]*os.File{os.Stdin, os.Stdout, os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Resized() // this fake passes it on as SIGWINCH
+	if err := p.Wait(); hythe.ExitCode(err) != 128+28 {
 		t.Errorf("wait: %v", err)
 	}
 	// A client that ends takes its program with it.
