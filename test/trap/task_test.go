@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -505,15 +506,15 @@ func TestKickStorm(t *testing.T) {
 	done
 bad:	report %rax
 	done`)
-	polls := 0
+	polls := make(chan bool, 1)
 	h.extra = func(c *call) bool {
 		switch {
 		case c.s.Kind == abi.KindPoll:
-			polls++
 			if c.s.Args[0] == 1 {
 				c.act(abi.ActAgain, 0)
 			}
 			c.reply(0)
+			polls <- true
 		case c.s.Nr == 902:
 			c.reply(c.s.Args[0])
 		default:
@@ -522,21 +523,23 @@ bad:	report %rax
 		return true
 	}
 	task := h.run()
-	for {
+	waitFor(t, "hello", task.hello)
+	for n := 0; ; n++ {
+		// Each kick brings one poll, or the task is done.
+		unix.Tgkill(task.pid, task.pid, emul.KickSignal)
 		select {
+		case <-polls:
 		case r := <-h.reports:
 			if r.args[0] != 0 {
 				t.Errorf("a call answered %#x", r.args[0])
 			}
 			h.end(task)
-			if polls == 0 {
-				t.Error("no poll came")
+			if n < 100 {
+				t.Errorf("only %d polls came", n)
 			}
 			return
-		default:
-			if p := task.hostPid(); p != 0 {
-				unix.Tgkill(p, p, emul.KickSignal)
-			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("kick %d was lost", n)
 		}
 	}
 }
