@@ -307,7 +307,6 @@ func (c *Call) wait(sl *abi.Slot) {
 		if time.Since(start) < budget {
 			continue
 		}
-		b.spin.Store(int64(max(budget/2, spinMin)))
 		atomic.StoreUint32(&sl.Waiter, 1)
 		for {
 			st := atomic.LoadUint32(&sl.State)
@@ -317,11 +316,13 @@ func (c *Call) wait(sl *abi.Slot) {
 			futexWait(&sl.State, st)
 		}
 		atomic.StoreUint32(&sl.Waiter, 0)
-		c.clearDone()
-		return
+		break
 	}
-	if budget < spinMax && time.Since(start) > spinMin {
-		b.spin.Store(int64(min(budget*2, spinMax)))
+	// As in Poller: what counts is the whole time.
+	if d := time.Since(start); d >= spinMax {
+		b.spin.Store(int64(max(budget/2, spinMin)))
+	} else if budget < spinMax && d >= budget {
+		b.spin.Store(int64(min(budget*4, spinMax)))
 	}
 	c.clearDone()
 }

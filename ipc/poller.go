@@ -26,9 +26,12 @@ type Ready struct {
 	Token   uint64
 }
 
-// How long Wait looks at the hot bindings before it sleeps: the budget doubles
-// when a request came in time and halves when none did. A wake-up of another
-// core costs 5 to 40 us, so that a longer look could only lose.
+// How long Wait looks at the hot bindings before it sleeps. What counts is how
+// long it was idle in the end, awake or asleep: if that was less than spinMax,
+// looking would have paid, and the budget is raised; else it is halved. (To
+// count only what came while it looked is a trap: when client and server both
+// sleep, neither comes in time for the other.) A wake-up of another core costs
+// 5 to 40 us, so that a longer look could only lose.
 const (
 	spinMin = 2 * time.Microsecond
 	spinMax = 50 * time.Microsecond
@@ -279,7 +282,8 @@ func (p *Poller) events(d time.Duration) {
 // after the timeout (negative: never; 0: at once). Requests are given out one
 // for each binding in turn. It does not allocate.
 func (p *Poller) Wait(timeout time.Duration) Ready {
-	var start time.Time // when this call found nothing for the first time
+	var begin time.Time // when this call found nothing for the first time
+	var start time.Time // when the present idle time began
 	var spin time.Duration
 	for {
 		if f := p.flag.Load(); f != 0 {
@@ -327,44 +331,53 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		if p.look() {
 			if !start.IsZero() {
-				p.budget = min(p.budget*2, p.max)
+				p.adapt(time.Since(start))
 			}
 			continue
 		}
 		if start.IsZero() {
 			start = time.Now()
-			spin = p.budget
-			if timeout >= 0 {
-				spin = min(spin, timeout)
+			if begin.IsZero() {
+				begin = start
 			}
+			spin = p.budget
 			p.events(0)
 			continue
 		}
-		now := time.Since(start)
-		if len(p.hot) > 0 && now < spin {
+		now := time.Now()
+		over := timeout >= 0 && now.Sub(begin) >= timeout
+		if len(p.hot) > 0 && now.Sub(start) < spin && !over {
 			pause(16)
 			continue
 		}
-		if timeout >= 0 && now >= timeout {
+		if over {
 			return Ready{Kind: ReadyTimeout}
 		}
-		if len(p.hot) > 0 {
-			if p.max > 0 {
-				p.budget = max(p.budget/2, min(spinMin, p.max))
-			}
-			if !p.coolAll() {
-				continue
-			}
+		if len(p.hot) > 0 && !p.coolAll() {
+			continue
 		}
 		d := time.Duration(-1)
 		if timeout >= 0 {
-			d = timeout - now
+			d = timeout - now.Sub(begin)
 		}
 		p.sleep.Store(1)
 		if p.flag.Load() == 0 {
 			p.events(d)
 		}
 		p.sleep.Store(0)
+		if p.nev > 0 {
+			p.adapt(time.Since(start))
+			start = time.Time{}
+		}
+	}
+}
+
+// adapt sets the budget after an idle time.
+func (p *Poller) adapt(idle time.Duration) {
+	if idle < p.max {
+		p.budget = min(p.budget*4, p.max)
+	} else {
+		p.budget = max(p.budget/2, min(spinMin, p.max))
 	}
 }
 

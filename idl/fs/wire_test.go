@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,10 +22,26 @@ import (
 // a seed.
 type mirror struct {
 	mu   sync.Mutex
-	log  []string
-	seed uint64
-	err  abi.Errno
-	obj  uint64
+	log  []string // guarded by mu
+	seed atomic.Uint64
+	fail atomic.Uint32 // the errno of every answer
+	obj  atomic.Uint64
+}
+
+func (m *mirror) failing() abi.Errno { return abi.Errno(m.fail.Load()) }
+
+func (m *mirror) set(seed uint64, err abi.Errno) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.log = nil
+	m.seed.Store(seed)
+	m.fail.Store(uint32(err))
+}
+
+func (m *mirror) noted() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log
 }
 
 func (m *mirror) note(args ...any) {
@@ -35,7 +52,7 @@ func (m *mirror) note(args ...any) {
 
 // fill gives a value of type T of random numbers; the same for the same seed.
 func fill[T any](m *mirror) (t T) {
-	rnd := rand.New(rand.NewPCG(m.seed, 1))
+	rnd := rand.New(rand.NewPCG(m.seed.Load(), 1))
 	var set func(v reflect.Value)
 	set = func(v reflect.Value) {
 		switch v.Kind() {
@@ -70,8 +87,8 @@ func fill[T any](m *mirror) (t T) {
 }
 
 func (m *mirror) entry() (e Entry, err abi.Errno) {
-	if m.err != 0 {
-		return e, m.err
+	if m.failing() != 0 {
+		return e, m.failing()
 	}
 	return fill[Entry](m), 0
 }
@@ -91,8 +108,8 @@ func (m *mirror) SetAttr(r Req, d NodeID, in *SetAttrIn) (Entry, abi.Errno) {
 }
 func (m *mirror) ReadLink(r Req, d NodeID) (string, abi.Errno) {
 	m.note("readlink", r, d)
-	if m.err != 0 {
-		return "", m.err
+	if m.failing() != 0 {
+		return "", m.failing()
 	}
 	return fill[string](m), 0
 }
@@ -114,15 +131,15 @@ func (m *mirror) Link(r Req, node, d NodeID, n string) (Entry, abi.Errno) {
 }
 func (m *mirror) Unlink(r Req, d NodeID, n string) abi.Errno {
 	m.note("unlink", r, d, n)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) RmDir(r Req, d NodeID, n string) abi.Errno {
 	m.note("rmdir", r, d, n)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) Rename(r Req, f NodeID, o string, t NodeID, n string, flags uint32) abi.Errno {
 	m.note("rename", r, f, o, t, n, flags)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) Open(r Req, d NodeID, w, t bool) (Entry, abi.Errno) {
 	m.note("open", r, d, w, t)
@@ -139,8 +156,8 @@ func (m *mirror) CreateTemp(r Req, d NodeID, mode uint32, c Cred) (Entry, abi.Er
 }
 func (m *mirror) Release(r Req, d NodeID) { m.note("release", r, d) }
 func (m *mirror) Read(r Req, d NodeID, off uint64, buf []byte) (int, abi.Errno) {
-	if m.err != 0 {
-		return 0, m.err
+	if m.failing() != 0 {
+		return 0, m.failing()
 	}
 	// A file of 300,000 bytes.
 	n := 0
@@ -151,28 +168,28 @@ func (m *mirror) Read(r Req, d NodeID, off uint64, buf []byte) (int, abi.Errno) 
 }
 func (m *mirror) Write(r Req, d NodeID, off uint64, data []byte) (int, uint64, uint64, abi.Errno) {
 	m.note("write", r, d, off, string(data))
-	if m.err != 0 {
-		return 0, 0, 0, m.err
+	if m.failing() != 0 {
+		return 0, 0, 0, m.failing()
 	}
 	return len(data) / 2, off + 1, off + 2, 0
 }
 func (m *mirror) ReadDir(r Req, d NodeID, cookie uint64, max int) ([]DirEntry, abi.Errno) {
 	m.note("readdir", r, d, cookie, max)
-	if m.err != 0 {
-		return nil, m.err
+	if m.failing() != 0 {
+		return nil, m.failing()
 	}
 	return fill[[]DirEntry](m), 0
 }
 func (m *mirror) Statfs(r Req, d NodeID) (Statfs, abi.Errno) {
 	m.note("statfs", r, d)
-	if m.err != 0 {
-		return Statfs{}, m.err
+	if m.failing() != 0 {
+		return Statfs{}, m.failing()
 	}
 	return fill[Statfs](m), 0
 }
 func (m *mirror) Fsync(r Req, d NodeID, data bool) abi.Errno {
 	m.note("fsync", r, d, data)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) Fallocate(r Req, d NodeID, mode uint32, off, n uint64) (Entry, abi.Errno) {
 	m.note("fallocate", r, d, mode, off, n)
@@ -180,36 +197,36 @@ func (m *mirror) Fallocate(r Req, d NodeID, mode uint32, off, n uint64) (Entry, 
 }
 func (m *mirror) Seek(r Req, d NodeID, off uint64, w uint32) (uint64, abi.Errno) {
 	m.note("seek", r, d, off, w)
-	if m.err != 0 {
-		return 0, m.err
+	if m.failing() != 0 {
+		return 0, m.failing()
 	}
 	return fill[uint64](m), 0
 }
 func (m *mirror) GetXattr(r Req, d NodeID, n string) ([]byte, abi.Errno) {
 	m.note("getxattr", r, d, n)
-	if m.err != 0 {
-		return nil, m.err
+	if m.failing() != 0 {
+		return nil, m.failing()
 	}
 	return fill[[]byte](m), 0
 }
 func (m *mirror) SetXattr(r Req, d NodeID, n string, v []byte, flags uint32) abi.Errno {
 	m.note("setxattr", r, d, n, v, flags)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) ListXattr(r Req, d NodeID) ([]byte, abi.Errno) {
 	m.note("listxattr", r, d)
-	if m.err != 0 {
-		return nil, m.err
+	if m.failing() != 0 {
+		return nil, m.failing()
 	}
 	return fill[[]byte](m), 0
 }
 func (m *mirror) RemoveXattr(r Req, d NodeID, n string) abi.Errno {
 	m.note("removexattr", r, d, n)
-	return m.err
+	return m.failing()
 }
 func (m *mirror) Map(r Req, d NodeID, w bool) (MapOut, abi.Errno) {
 	m.note("map", r, d, w)
-	return MapOut{Tag: m.obj, Writable: w, Stable: true}, m.err
+	return MapOut{Tag: m.obj.Load(), Writable: w, Stable: true}, m.failing()
 }
 
 // every calls each method of s once and answers what they answered.
@@ -273,13 +290,13 @@ func (r *rig) start(t testing.TB) {
 func TestEveryMethod(t *testing.T) {
 	r := newRig(t)
 	for seed := range uint64(30) {
-		direct := &mirror{seed: seed}
-		r.m.seed, r.m.log = seed, nil
+		direct := &mirror{}
+		var fail abi.Errno
 		if seed%5 == 4 {
-			direct.err, r.m.err = abi.ENOTEMPTY, abi.ENOTEMPTY
-		} else {
-			r.m.err = 0
+			fail = abi.ENOTEMPTY
 		}
+		direct.set(seed, fail)
+		r.m.set(seed, fail)
 		b := r.c.Binding().ID
 		want := every(direct, Req{b, 77, 1<<60 + seed})
 		got := every(r.c, Req{0, 77, 1<<60 + seed})
@@ -288,15 +305,15 @@ func TestEveryMethod(t *testing.T) {
 				t.Fatalf("seed %d, answer %d: got %+v, want %+v", seed, i, got[i], want[i])
 			}
 		}
-		if !reflect.DeepEqual(r.m.log, direct.log) {
-			t.Fatalf("seed %d: arguments\n%q\nwant\n%q", seed, r.m.log, direct.log)
+		if !reflect.DeepEqual(r.m.noted(), direct.log) {
+			t.Fatalf("seed %d: arguments\n%q\nwant\n%q", seed, r.m.noted(), direct.log)
 		}
 	}
 	buf := make([]byte, 400000)
 	if n, err := r.c.Read(Req{}, 1, 5, buf); n != 0 || err != abi.ENOTEMPTY {
 		t.Fatal(n, err)
 	}
-	r.m.err = 0
+	r.m.fail.Store(0)
 	n, err := r.c.Read(Req{}, 1, 5, buf)
 	if n != 299995 || err != 0 {
 		t.Fatal(n, err)
@@ -341,7 +358,7 @@ func TestMap(t *testing.T) {
 	if e != 0 {
 		t.Fatal(e)
 	}
-	r.m.obj = uint64(obj)
+	r.m.obj.Store(uint64(obj))
 	if _, err := unix.Pwrite(fd, []byte("mapped"), 4096); err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +379,7 @@ func TestMap(t *testing.T) {
 	if out, err := r.c.Map(Req{}, 5, false); err != 0 || out.Tag == 0 {
 		t.Fatal(out, err)
 	}
-	r.m.obj = 9999
+	r.m.obj.Store(9999)
 	if _, _, err := r.c.MapFD(Req{}, 5, false); err != abi.EINVAL {
 		t.Fatal(err)
 	}
@@ -387,7 +404,7 @@ func TestRestart(t *testing.T) {
 		})
 	}
 	for range 20 {
-		for n := calls.Load(); calls.Load() < n+20; {
+		for n := calls.Load(); calls.Load() < n+20; runtime.Gosched() {
 		}
 		r.srv.Stop()
 		if err := <-r.served; err != nil {
@@ -462,7 +479,8 @@ func FuzzDispatch(f *testing.F) {
 	}
 	out := make([]byte, abi.SlotOutSize)
 	f.Fuzz(func(t *testing.T, op, a0, a1, a2, a3 uint64, in []byte) {
-		m := &mirror{seed: a1}
+		m := &mirror{}
+		m.seed.Store(a1)
 		q := ipc.Request{Kind: abi.KindService, Nr: op, Args: [8]uint64{a0, a1, a2, a3, 0, 0, a0, a1}}
 		_, n, _ := dispatch(1, &q, in, out, m, noGrant{})
 		if n < 0 || n > len(out) {
