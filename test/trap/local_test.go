@@ -1,0 +1,352 @@
+package trap
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// TestLocal runs the calls that the library serves, with good and bad
+// arguments. The program walks a table of (nr, six arguments) and reports each
+// result.
+func TestLocal(t *testing.T) {
+	w := newWorld(t, localCalls)
+	win := uint64(w.z.Window())
+	type row struct {
+		what string
+		nr   uint64
+		a    [6]uint64
+		want uint64 // any: see below
+	}
+	const (
+		any  = 0x123456789 // no check
+		rw   = 3
+		priv = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+		fix  = unix.MAP_FIXED
+		base = 0x50000000
+		max  = ^uint64(0)
+	)
+	e := func(n abi.Errno) uint64 { return err(n) }
+	rows := []row{
+		{"mmap", 9, [6]uint64{base, 0x10000, rw, priv | fix, max, 0}, base},
+		{"mmap shared", 9, [6]uint64{base + 0x10000, 0x1000, rw, unix.MAP_SHARED | unix.MAP_ANONYMOUS | fix, max, 0}, base + 0x10000},
+		{"mmap of nothing", 9, [6]uint64{0, 0, rw, priv, max, 0}, e(abi.EINVAL)},
+		{"mmap of all", 9, [6]uint64{0, max - 4095, rw, priv, max, 0}, e(abi.ENOMEM)},
+		{"mmap huge", 9, [6]uint64{0, 0x1000, rw, priv | 0x40000, max, 0}, e(abi.ENOMEM)},
+		{"mmap over the library", 9, [6]uint64{win + 0x400000, 0x1000, rw, priv | fix, max, 0}, e(abi.ENOMEM)},
+		{"mmap into the library", 9, [6]uint64{win - 0x1000, 0x2000, rw, priv | fix, max, 0}, e(abi.ENOMEM)},
+		{"mmap locked", 9, [6]uint64{base + 0x20000, 0x1000, rw, priv | fix | 0x2000, max, 0}, base + 0x20000},
+		{"mmap on top", 9, [6]uint64{base, 0x1000, rw, priv | 0x100000, max, 0}, e(abi.EEXIST)},
+		{"mprotect", 10, [6]uint64{base, 0x1000, 1}, 0},
+		{"mprotect exec", 10, [6]uint64{base, 0x1000, 5}, 0},
+		{"mprotect of a hole", 10, [6]uint64{0x60000000, 0x1000, 1}, e(abi.ENOMEM)},
+		{"mprotect odd", 10, [6]uint64{base + 1, 0x1000, 1}, e(abi.EINVAL)},
+		{"mprotect of the library", 10, [6]uint64{win + 0x400000, 0x1000, 7}, e(abi.ENOMEM)},
+		{"munmap of the library", 11, [6]uint64{win, 0x1000}, e(abi.EINVAL)},
+		{"munmap of all", 11, [6]uint64{0x1000, max - 0x2000}, e(abi.EINVAL)},
+		{"munmap", 11, [6]uint64{base + 0x8000, 0x1000}, 0},
+		{"munmap of nothing", 11, [6]uint64{base, 0}, e(abi.EINVAL)},
+		{"mremap", 25, [6]uint64{base + 0x20000, 0x1000, 0x3000, 1, 0, 0}, base + 0x20000},
+		{"mremap fixed", 25, [6]uint64{base + 0x20000, 0x3000, 0x3000, 3, base + 0x30000, 0}, base + 0x30000},
+		{"mremap into the library", 25, [6]uint64{base + 0x30000, 0x1000, 0x1000, 3, win, 0}, e(abi.EINVAL)},
+		{"mremap of the library", 25, [6]uint64{win + 0x400000, 0x1000, 0x1000, 1, 0, 0}, e(abi.EFAULT)},
+		{"madvise dontneed", 28, [6]uint64{base, 0x1000, 4}, 0},
+		{"madvise mergeable", 28, [6]uint64{base, 0x1000, 12}, e(abi.EINVAL)},
+		{"madvise poison", 28, [6]uint64{base, 0x1000, 100}, e(abi.EINVAL)},
+		{"madvise of the library", 28, [6]uint64{win, 0x1000, 4}, e(abi.ENOMEM)},
+		{"mincore", 27, [6]uint64{base, 0x4000, dataBase}, 0},
+		{"mincore into nothing", 27, [6]uint64{base, 0x4000, 16}, e(abi.EFAULT)},
+		{"msync", 26, [6]uint64{base, 0x4000, 4}, 0},
+		{"msync of a hole", 26, [6]uint64{0x60000000, 0x4000, 4}, e(abi.ENOMEM)},
+		{"mlock", 149, [6]uint64{base, 0x4000}, 0},
+		{"mlock of a hole", 149, [6]uint64{base + 0x7000, 0x4000}, e(abi.ENOMEM)},
+		{"brk query", 12, [6]uint64{0}, 0x44000000},
+		{"brk grows", 12, [6]uint64{0x44003001}, 0x44003001},
+		{"brk shrinks", 12, [6]uint64{0x44001000}, 0x44001000},
+		{"brk below", 12, [6]uint64{0x43000000}, 0x44001000},
+		{"brk into a mapping", 12, [6]uint64{base + 0x1000}, 0x44001000},
+		{"brk too far", 12, [6]uint64{win + 4096}, 0x44001000},
+		{"word", 39, [6]uint64{}, 4711},
+		{"tid", 186, [6]uint64{}, 4712},
+		{"set fs", 158, [6]uint64{0x1002, dataBase + 0x100}, 0},
+		{"get fs", 158, [6]uint64{0x1003, dataBase + 8}, 0},
+		{"set bad fs", 158, [6]uint64{0x1002, 1 << 63}, e(abi.EPERM)},
+		{"set kernel fs", 158, [6]uint64{0x1002, max - 4095}, e(abi.EPERM)},
+		{"set gs", 158, [6]uint64{0x1001, dataBase + 0x100}, 0},
+		{"get gs", 158, [6]uint64{0x1004, dataBase + 16}, 0},
+		{"get fs to nothing", 158, [6]uint64{0x1003, 8}, e(abi.EFAULT)},
+		{"get fs to the library", 158, [6]uint64{0x1003, win + 0x40000000}, e(abi.EFAULT)},
+		{"arch_prctl unknown", 158, [6]uint64{0x5001, 8}, 90158},
+		{"clock", 228, [6]uint64{1, dataBase + 32}, 0},
+		{"clock to nothing", 228, [6]uint64{1, 32}, e(abi.EFAULT)},
+		{"clock of another process", 228, [6]uint64{0xfffffffffffffffa, dataBase + 32}, 90228},
+		{"yield", 24, [6]uint64{}, 0},
+		{"getcpu", 309, [6]uint64{dataBase + 48, 0}, 0},
+		{"getcpu to nothing", 309, [6]uint64{16, 0}, e(abi.EFAULT)},
+		{"membarrier query", 324, [6]uint64{0}, any},
+		{"membarrier register", 324, [6]uint64{16}, any},
+		{"membarrier global", 324, [6]uint64{1}, e(abi.EINVAL)},
+		{"membarrier bad", 324, [6]uint64{8, 1}, e(abi.EINVAL)},
+		{"futex wake", 202, [6]uint64{dataBase, 1, 1}, 0},
+		{"futex wrong value", 202, [6]uint64{dataBase + 0x40, 0, 77}, e(abi.EAGAIN)},
+		{"futex timeout", 202, [6]uint64{dataBase + 0x40, 128, 0, dataBase + 0x200}, e(abi.ETIMEDOUT)},
+		{"futex past deadline", 202, [6]uint64{dataBase + 0x40, 9 | 256, 0, dataBase + 0x200, 0, max}, e(abi.ETIMEDOUT)},
+		{"futex no bits", 202, [6]uint64{dataBase + 0x40, 9, 0, 0, 0, 0}, e(abi.EINVAL)},
+		{"futex bad time", 202, [6]uint64{dataBase + 0x40, 0, 0, dataBase + 0x300}, e(abi.EINVAL)},
+		{"futex bad timeout pointer", 202, [6]uint64{dataBase + 0x40, 0, 0, 64}, e(abi.EFAULT)},
+		{"futex bad address", 202, [6]uint64{64, 0, 0, 0}, e(abi.EFAULT)},
+		{"futex odd address", 202, [6]uint64{dataBase + 1, 0, 0, 0}, e(abi.EINVAL)},
+		{"futex on the library", 202, [6]uint64{win + 0x40000000, 1, 1}, e(abi.EFAULT)},
+		{"futex requeue", 202, [6]uint64{dataBase, 3, 1, 1, dataBase + 64}, 0},
+		{"futex wake op", 202, [6]uint64{dataBase + 0x40, 5, 1, 1, dataBase + 0x44, 1 << 12}, 0},
+		{"futex PI", 202, [6]uint64{dataBase, 6, 0, 0}, e(abi.ENOSYS)},
+	}
+	code := assemble(t, asmHead+`
+	mov $0x20010000, %rbx
+1:	mov (%rbx), %rax
+	cmp $-1, %rax
+	je 2f
+	mov 8(%rbx), %rdi
+	mov 16(%rbx), %rsi
+	mov 24(%rbx), %rdx
+	mov 32(%rbx), %r10
+	mov 40(%rbx), %r8
+	mov 48(%rbx), %r9
+	syscall
+	report %rax
+	add $56, %rbx
+	jmp 1b
+2:	mov %fs:0, %rdi
+	mov %gs:0, %rsi
+	mov 0x20000008, %rdx
+	mov 0x20000010, %r10
+	mov 0x20000020, %r8
+	mov $900, %eax
+	syscall
+	done`)
+	h := &harness{w: w, code: code, reports: make(chan report, 1000)}
+	var table []byte
+	word := func(v uint64) {
+		for range 8 {
+			table = append(table, byte(v))
+			v >>= 8
+		}
+	}
+	for _, r := range rows {
+		word(r.nr)
+		for _, v := range r.a {
+			word(v)
+		}
+	}
+	word(max)
+	h.extra = func(c *call) bool { c.reply(90000 + c.s.Nr); return c.s.Kind == abi.KindTrap }
+	task := w.spawn(func(c *call) {
+		if c.s.Kind != abi.KindStart {
+			h.handle(c)
+			return
+		}
+		c.act(abi.ActTask, 0, abi.TaskPid, 4711)
+		c.act(abi.ActThreadWord, 0, abi.ThreadTid, 4712)
+		c.act(abi.ActTask, 0, abi.TaskBrkStart, 0x44000000)
+		c.act(abi.ActTask, 0, abi.TaskBrk, 0x44000000)
+		c.act(abi.ActMapAnon, 0, dataBase, dataSize, 3, unix.MAP_PRIVATE|unix.MAP_FIXED)
+		c.act(abi.ActCopyOut, 0, dataBase+0x10000, c.out(table), uint64(len(table)))
+		c.act(abi.ActStore32, 0, dataBase+0x100, 0x5151)
+		c.act(abi.ActStore32, 0, dataBase+0x208, 1000)
+		c.act(abi.ActStore32, 0, dataBase+0x30c, 0xffffffff)
+		c.act(abi.ActMapAnon, 0, codeBase, 4096, 7, unix.MAP_PRIVATE|unix.MAP_FIXED)
+		c.act(abi.ActCopyOut, 0, codeBase, c.out(code), uint64(len(code)))
+		c.regs(abi.Regs{IP: codeBase, SP: 0x28000000, Flags: 0x202}, 0)
+		c.reply(0)
+	})
+	for _, r := range rows {
+		got := waitFor(t, r.what, h.reports).args[0]
+		if r.want != any && got != r.want {
+			t.Errorf("%s: %#x, want %#x", r.what, got, r.want)
+		}
+	}
+	r := h.expect("bases", 0x5151, 0x5151, dataBase+0x100, dataBase+0x100)
+	if r.args[4] == 0 {
+		t.Error("the clock stands at 0")
+	}
+	h.end(task)
+}
+
+// TestCopies runs prefetches and actions with good and bad guest addresses.
+func TestCopies(t *testing.T) {
+	desc := map[int]abi.CallDesc{
+		1: {Pre: [3]abi.Pre{{Kind: abi.PreStr, Arg: 0}, {Kind: abi.PreBuf, Arg: 1, Size: 2}, {Kind: abi.PreFixed, Arg: 3, Size: 24}}},
+		2: {Pre: [3]abi.Pre{{Kind: abi.PreIov, Arg: 1, Size: 2}}},
+		3: {Pre: [3]abi.Pre{{Kind: abi.PreIovRO, Arg: 1, Size: 2}}},
+	}
+	h := newHarness(t, desc, asmHead+`
+	lea text(%rip), %rdi
+	mov $0x200ffff0, %rsi
+	mov $100, %edx
+	xor %r10d, %r10d
+	sys 1
+	mov $0x200ffff0, %rdi
+	movb $65, 0x200fffff
+	movabs $0x4141414141414141, %rax
+	mov %rax, 0x200ffff0
+	mov %rax, 0x200ffff8
+	mov $-8, %rsi
+	mov $16, %edx
+	mov $0x20000000, %r10d
+	sys 1
+	mov $0x20000000, %rdi
+	mov %rdi, %rax
+1:	movb $66, (%rax)
+	inc %rax
+	cmp $0x20002000, %rax
+	jne 1b
+	mov $0x20000000, %esi
+	mov $-1, %rdx
+	mov $0x8000000000000000, %r10
+	sys 1
+	lea iov(%rip), %rsi
+	mov $4, %edx
+	sys 2
+	mov $5, %edx
+	sys 2
+	mov $-1, %rdx
+	sys 2
+	xor %esi, %esi
+	mov $3, %edx
+	sys 3
+	lea iov(%rip), %rsi
+	mov $2, %edx
+	sys 3
+	sys 910
+	report %rax
+	sys 911
+	report %rax
+	sys 912
+	report %rax
+	sys 913
+	report %rax
+	sys 914
+	report %rax
+	done
+	.balign 8
+text:	.asciz "a path"
+iov:	.quad text, 2, 0, 0, text+2, 4, text, 0, 8, 1`)
+	win := uint64(h.w.z.Window())
+	type ext struct {
+		data  string
+		fault uint8
+	}
+	seen := make(chan []ext, 100)
+	mored := map[uint64]bool{}
+	h.extra = func(c *call) bool {
+		if c.s.Nr < 10 {
+			var l []ext
+			for i := range int(c.s.NIn) {
+				l = append(l, ext{string(c.in(i)), c.s.In[i].Fault})
+			}
+			seen <- l
+			c.reply(0)
+			return true
+		}
+		nr := c.s.Nr
+		x := c.out(bytes.Repeat([]byte{0xee}, 8192))
+		switch {
+		case nr == 910: // the end of the data area is the end of the copy
+			c.act(abi.ActCopyOut, 0, dataBase+dataSize-100, x, 8192)
+			c.reply(0)
+		case nr == 911: // ignored, then fine
+			c.act(abi.ActCopyOut, abi.ActIgnore, 0x10, x, 8)
+			c.act(abi.ActCopyOut, abi.ActIgnore, win+0x40000000, x, 8)
+			c.act(abi.ActCopyOut, abi.ActIgnore, win-4, x, 8)
+			c.act(abi.ActCopyOut, abi.ActIgnore, ^uint64(0)-4, x, 8)
+			c.act(abi.ActCopyOut, abi.ActIgnore, codeBase, uint64(abi.SlotSize)-4, 8)
+			c.act(abi.ActStore32, abi.ActIgnore, win, 8)
+			c.act(abi.ActZero, abi.ActIgnore, dataBase+dataSize, 16)
+			c.act(9999, abi.ActIgnore)
+			c.act(abi.ActCopyOut, abi.ActResult, dataBase, x, 8)
+			c.reply(0)
+		case nr == 912:
+			c.act(abi.ActStore32, 0, 1<<63, 1)
+			c.reply(0)
+		case nr == 913 && !mored[nr]:
+			mored[nr] = true
+			c.act(abi.ActCopyIn, 0, dataBase+dataSize-10, abi.SlotInOff, 100)
+			c.act(abi.ActCopyStr, 0, dataBase+dataSize-3, abi.SlotInOff+4096, 100)
+			c.act(abi.ActCopyStr, 0, dataBase+0x1000, abi.SlotInOff+4096, 100)
+			c.act(abi.ActCopyStr, 0, dataBase+0x1ff0, abi.SlotInOff+4096, 100)
+			c.act(abi.ActMapAnon, 0, win, 4096, 3, unix.MAP_PRIVATE|unix.MAP_FIXED)
+			c.act(abi.ActStore32, 0, dataBase, 0x77)
+			c.more()
+		case nr == 913:
+			a := c.s.Acts
+			if a[0].A[3] != 10 || a[1].A[3] != 3 || a[1].A[4] != 2 || a[2].A[3] != 100 || a[2].A[4] != 0 || a[3].A[3] != 16 || a[3].A[4] != 1 {
+				t.Errorf("copies in: %v", a[:4])
+			}
+			if c.s.Flags != uint32(abi.ENOMEM) {
+				t.Errorf("error of the actions: %d", c.s.Flags)
+			}
+			c.reply(913)
+		case nr == 914:
+			b := bytes.Repeat([]byte{1}, 8)
+			c.act(abi.ActCopyOut, 0, dataBase, c.out(b), 8)
+			c.s.RFlags = abi.ReplyCarry
+			c.fail(abi.ENOENT)
+		}
+		return true
+	}
+	task := h.run()
+	check := func(what string, want ...ext) {
+		t.Helper()
+		got := waitFor(t, what, seen)
+		if len(got) != len(want) {
+			t.Errorf("%s: %d extents: %q", what, len(got), got)
+			return
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%s: extent %d: %d bytes %.40q fault %d, want %d bytes %.40q fault %d", what, i, len(got[i].data), got[i].data, got[i].fault, len(want[i].data), want[i].data, want[i].fault)
+			}
+		}
+	}
+	check("short buffer", ext{"a path", 0}, ext{strings.Repeat("\x00", 16), 1}, ext{"", 1})
+	check("unended string", ext{"AAAAAAAAAAAAAAAA", 1}, ext{"", 1}, ext{strings.Repeat("\x00", 24), 0})
+	const space = abi.SlotInSize - 4096
+	check("long", ext{strings.Repeat("B", 4096), 0},
+		ext{strings.Repeat("B", 8192) + strings.Repeat("\x00", space/2-8192), 0}, ext{"", 1})
+	iov := func(n int) string {
+		b := c8(codeText(h), 2, 0, 0, codeText(h)+2, 4, codeText(h), 0, 8, 1)
+		return string(b[:16*n])
+	}
+	check("iov", ext{iov(4), 0}, ext{"a path", 0})
+	check("iov with a bad address", ext{iov(5), 0}, ext{"a path", 1})
+	check("too many", ext{"", 0}, ext{"", 0})
+	check("null array", ext{"", 1})
+	check("array only", ext{iov(2), 0})
+	h.expect("copy out over the end", err(abi.EFAULT))
+	h.expect("ignored failures", 8)
+	h.expect("bad store", err(abi.EFAULT))
+	h.expect("more", 913)
+	if r := h.expect("carry", uint64(abi.ENOENT)); r.regs.Flags&1 == 0 {
+		t.Logf("flags at the next call %#x", r.regs.Flags)
+	}
+	h.end(task)
+}
+
+// codeText is the address of "a path" in TestCopies' program.
+func codeText(h *harness) uint64 {
+	return codeBase + uint64(bytes.Index(h.code, []byte("a path\x00")))
+}
+
+func c8(v ...uint64) (b []byte) {
+	for _, x := range v {
+		for range 8 {
+			b = append(b, byte(x))
+			x >>= 8
+		}
+	}
+	return b
+}
