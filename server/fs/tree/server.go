@@ -937,8 +937,9 @@ func (s *Server) Write(r fs.Req, id fs.NodeID, off uint64, data []byte) (int, ui
 }
 
 // upperCookie marks the cookies of the tree's own entries in a merged
-// directory; the lower layer's keep their own numbers below it.
-const upperCookie = 1 << 62
+// directory; the lower layer's keep their own numbers below it (ext4 uses all
+// of the 63 bits that a d_off has).
+const upperCookie = 1 << 63
 
 // ReadDir implements fs.Server. A merged directory gives its lower entries
 // first, those that the tree only pinned among them, then the tree's own.

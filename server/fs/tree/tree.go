@@ -307,6 +307,25 @@ func (t *Tree) name(d *Dirent) string {
 	return string(t.h.Bytes(d.Long)[:d.Len])
 }
 
+// After runs f when the open transaction is committed, and not if it is aborted.
+func (t *Tree) After(f func()) { t.done = append(t.done, f) }
+
+// Each calls f for every node until it answers false.
+func (t *Tree) Each(f func(Ref, *Inode) bool) { t.inodes.Each(f) }
+
+// InTx runs f in a transaction of its own.
+func (t *Tree) InTx(f func() abi.Errno) abi.Errno {
+	t.h.Begin()
+	if err := f(); err != 0 {
+		t.h.Abort()
+		t.aborted()
+		return err
+	}
+	t.h.Commit()
+	t.committed()
+	return 0
+}
+
 // Root is the root directory.
 func (t *Tree) Root() Ref { return Ref(fs.RootID) }
 
@@ -518,7 +537,7 @@ func (t *Tree) Enter(dir Ref, name string, child Ref, flags uint16) abi.Errno {
 			din.Size += direntSize
 		} else if d.Child != 0 && child == 0 {
 			din.Entries--
-			din.Size -= direntSize
+			din.Size -= min(din.Size, direntSize)
 		}
 		d.Child, d.Type, d.Flags = child, typ, flags
 		return 0
@@ -569,7 +588,7 @@ func (t *Tree) Leave(dir Ref, name string) {
 	if d.Child != 0 {
 		din := t.inodes.Mut(dir)
 		din.Entries--
-		din.Size -= direntSize
+		din.Size -= min(din.Size, direntSize)
 	}
 	t.unname(dir, d, r)
 }
