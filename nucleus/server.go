@@ -109,7 +109,7 @@ func (s *Server) GiveSend(label string, to *Server, portLabel string) (abi.Name,
 		return 0, ErrGone
 	}
 	for _, e := range to.t.space.Sorted() {
-		if e.Mask&(1<<abi.RightReceive) == 0 || string(e.Port.Label) != portLabel {
+		if e.Mask&(1<<abi.RightReceive) == 0 || portLabel == "" || string(e.Port.Label) != portLabel {
 			continue
 		}
 		if !s.t.space.Room(1) {

@@ -1,0 +1,397 @@
+// Package sim is a machine without a host: its clock moves when it is told to,
+// its processes are what a test makes of their channels, and each of its
+// operations can be told to fail. Everything happens on the caller's goroutine
+// and in the same order each time.
+package sim
+
+import (
+	"errors"
+	"slices"
+
+	"hythe/abi"
+	"hythe/machine"
+)
+
+// Operations that FailNext can make fail.
+const (
+	OpObject   = "object"
+	OpReadOnly = "read-only"
+	OpDoorbell = "doorbell"
+	OpFormat   = "format"
+	OpChannel  = "channel"
+	OpServer   = "server"
+	OpSpawn    = "spawn"
+)
+
+// ErrInjected is what an operation that was told to fail returns.
+var ErrInjected = errors.New("sim: injected fault")
+
+// Kinds of handle.
+const (
+	KindObject = iota
+	KindDoorbell
+	KindEnd // the far end of a channel
+)
+
+// Handle is a thing of this machine.
+type Handle struct {
+	m    *Machine
+	refs int
+	Kind int
+	// Objects: Storage is shared by a handle and its read-only ones.
+	Storage  *Storage
+	ReadOnly bool
+	// Ends.
+	Channel *Channel
+}
+
+// Storage is the storage of a memory object. It has no bytes.
+type Storage struct {
+	Size   uint64
+	Name   string
+	Frozen bool
+	Mapped int // writable mappings that a test says exist
+	Slots  uint32
+}
+
+// Retain implements machine.Handle.
+func (h *Handle) Retain() {
+	if h.refs <= 0 {
+		panic("sim: a handle is retained after its end")
+	}
+	h.refs++
+}
+
+// Release implements machine.Handle.
+func (h *Handle) Release() {
+	if h.refs <= 0 {
+		panic("sim: a handle is released too often")
+	}
+	h.refs--
+	if h.refs == 0 {
+		h.m.live--
+		if c := h.Channel; c != nil && !c.Process {
+			c.end(machine.Exit{Reason: "the far end is closed"})
+		}
+	}
+}
+
+// Machine implements machine.Machine.
+type Machine struct {
+	now     uint64
+	timers  []*timer
+	nextSeq uint64
+	events  []func()
+	live    int
+	fail    map[string]int
+	// Channels are all that were made, in order.
+	Channels []*Channel
+	// OnSpawn is told of a fresh guest task: its channel, and the area and
+	// doorbell, which it may retain.
+	OnSpawn func(c *Channel, area, doorbell *Handle)
+	// OnServer is told of a new server process.
+	OnServer func(c *Channel, spec machine.ServerSpec)
+}
+
+// New makes a machine at time 0.
+func New() *Machine { return &Machine{fail: map[string]int{}} }
+
+// FailNext makes the n-th next use of an operation fail (1 is the next).
+func (m *Machine) FailNext(op string, n int) { m.fail[op] = n }
+
+func (m *Machine) fails(op string) bool {
+	if m.fail[op] == 0 {
+		return false
+	}
+	m.fail[op]--
+	return m.fail[op] == 0
+}
+
+// Live is how many handles have a reference: none is left when all is over.
+func (m *Machine) Live() int { return m.live }
+
+func (m *Machine) handle(kind int) *Handle {
+	m.live++
+	return &Handle{m: m, refs: 1, Kind: kind}
+}
+
+// NewObject implements machine.Machine.
+func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
+	if m.fails(OpObject) {
+		return nil, ErrInjected
+	}
+	h := m.handle(KindObject)
+	h.Storage = &Storage{Size: size, Name: name}
+	return h, nil
+}
+
+// ObjectSize implements machine.Machine.
+func (m *Machine) ObjectSize(h machine.Handle) (uint64, bool) {
+	if s := h.(*Handle).Storage; s != nil {
+		return s.Size, true
+	}
+	return 0, false
+}
+
+// ReadOnly implements machine.Machine.
+func (m *Machine) ReadOnly(h machine.Handle) (machine.Handle, error) {
+	if m.fails(OpReadOnly) {
+		return nil, ErrInjected
+	}
+	r := m.handle(KindObject)
+	r.Storage, r.ReadOnly = h.(*Handle).Storage, true
+	return r, nil
+}
+
+// Freeze implements machine.Machine.
+func (m *Machine) Freeze(h machine.Handle) error {
+	s := h.(*Handle).Storage
+	if s.Mapped > 0 {
+		return abi.EBUSY
+	}
+	s.Frozen = true
+	return nil
+}
+
+// NewDoorbell implements machine.Machine.
+func (m *Machine) NewDoorbell() (machine.Handle, error) {
+	if m.fails(OpDoorbell) {
+		return nil, ErrInjected
+	}
+	return m.handle(KindDoorbell), nil
+}
+
+// FormatBinding implements machine.Machine.
+func (m *Machine) FormatBinding(h machine.Handle, slots uint32) error {
+	if m.fails(OpFormat) {
+		return ErrInjected
+	}
+	h.(*Handle).Storage.Slots = slots
+	return nil
+}
+
+// Channel is a control channel: a machine.Context for the nucleus, and for the
+// test the task at its far end.
+type Channel struct {
+	m    *Machine
+	sink machine.Sink
+	// Process: a process has the far end.
+	Process bool
+	// Killed and Kicked are what the nucleus did to it.
+	Killed bool
+	Kicked []uint64
+	// Capacity is how many datagrams may wait unread; 0 is no bound.
+	Capacity int
+	// Threads are the ids that can be kicked.
+	Threads []uint64
+	// Memory is what ReadMemory reads, from address MemoryAt.
+	Memory   []byte
+	MemoryAt uint64
+	closed   bool
+	ended    bool
+	inbox    []machine.Datagram
+}
+
+// NewChannel implements machine.Machine.
+func (m *Machine) NewChannel(sink machine.Sink) (machine.Context, machine.Handle, error) {
+	if m.fails(OpChannel) {
+		return nil, nil, ErrInjected
+	}
+	c := &Channel{m: m, sink: sink}
+	h := m.handle(KindEnd)
+	h.Channel = c
+	m.Channels = append(m.Channels, c)
+	return c, h, nil
+}
+
+// StartServer implements machine.Machine.
+func (m *Machine) StartServer(ctx machine.Context, _ machine.Handle, spec machine.ServerSpec) error {
+	if m.fails(OpServer) {
+		return ErrInjected
+	}
+	c := ctx.(*Channel)
+	c.Process = true
+	if m.OnServer != nil {
+		m.OnServer(c, spec)
+	}
+	return nil
+}
+
+// Spawn implements machine.Machine.
+func (m *Machine) Spawn(far, area, doorbell machine.Handle) error {
+	if m.fails(OpSpawn) {
+		return ErrInjected
+	}
+	c := far.(*Handle).Channel
+	c.Process = true
+	if m.OnSpawn != nil {
+		m.OnSpawn(c, area.(*Handle), doorbell.(*Handle))
+	}
+	return nil
+}
+
+// Adopt says that a process took the far end that came in an EventChannel.
+func (c *Channel) Adopt() { c.Process = true }
+
+// Post implements machine.Context.
+func (c *Channel) Post(d machine.Datagram) bool {
+	if c.ended {
+		return true
+	}
+	if c.Capacity > 0 && len(c.inbox) >= c.Capacity {
+		return false
+	}
+	d.Handles = slices.Clone(d.Handles)
+	for _, h := range d.Handles {
+		h.Retain()
+	}
+	c.inbox = append(c.inbox, d)
+	return true
+}
+
+// Next is the task's next unread datagram; its handles are the caller's.
+func (c *Channel) Next() (machine.Datagram, bool) {
+	if len(c.inbox) == 0 {
+		return machine.Datagram{}, false
+	}
+	d := c.inbox[0]
+	c.inbox = c.inbox[1:]
+	return d, true
+}
+
+// Send is the task's: a datagram to the nucleus. Nothing comes of it when the
+// task has ended.
+func (c *Channel) Send(b []byte, hs ...machine.Handle) {
+	if c.ended || c.closed {
+		for _, h := range hs {
+			h.Release()
+		}
+		return
+	}
+	c.sink.Datagram(machine.Datagram{Bytes: b, Handles: hs})
+}
+
+// Die ends the task's process; the nucleus hears of it in Run.
+func (c *Channel) Die(e machine.Exit) { c.end(e) }
+
+func (c *Channel) end(e machine.Exit) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	for _, d := range c.inbox {
+		for _, h := range d.Handles {
+			h.Release()
+		}
+	}
+	c.inbox = nil
+	c.m.events = append(c.m.events, func() {
+		if !c.closed {
+			c.sink.Exited(e)
+		}
+	})
+}
+
+// Ended says that the process is gone.
+func (c *Channel) Ended() bool { return c.ended }
+
+// Kill implements machine.Context.
+func (c *Channel) Kill(reason string) {
+	c.Killed = true
+	c.end(machine.Exit{Signal: 9, Reason: reason})
+}
+
+// Kick implements machine.Context.
+func (c *Channel) Kick(thread uint64) bool {
+	if c.ended || !slices.Contains(c.Threads, thread) {
+		return false
+	}
+	c.Kicked = append(c.Kicked, thread)
+	return true
+}
+
+// Info implements machine.Context.
+func (c *Channel) Info() (machine.Info, bool) {
+	return machine.Info{Pid: uint64(1 + slices.Index(c.m.Channels, c)), Command: "sim"}, !c.ended
+}
+
+// Maps implements machine.Context.
+func (c *Channel) Maps() []byte { return []byte("sim\n") }
+
+// ReadMemory implements machine.Context.
+func (c *Channel) ReadMemory(addr uint64, p []byte) int {
+	if c.ended || addr < c.MemoryAt || addr-c.MemoryAt >= uint64(len(c.Memory)) {
+		return 0
+	}
+	return copy(p, c.Memory[addr-c.MemoryAt:])
+}
+
+// Close implements machine.Context.
+func (c *Channel) Close() {
+	c.closed = true
+	if !c.ended {
+		c.end(machine.Exit{})
+	}
+}
+
+type timer struct {
+	at, seq uint64
+	f       func()
+}
+
+type stopper struct {
+	m *Machine
+	t *timer
+}
+
+// Stop implements machine.Timer.
+func (s stopper) Stop() {
+	if i := slices.Index(s.m.timers, s.t); i >= 0 {
+		s.m.timers = slices.Delete(s.m.timers, i, i+1)
+	}
+}
+
+// Now implements machine.Machine.
+func (m *Machine) Now() uint64 { return m.now }
+
+// After implements machine.Machine.
+func (m *Machine) After(ns uint64, f func()) machine.Timer {
+	m.nextSeq++
+	t := &timer{at: m.now + ns, seq: m.nextSeq, f: f}
+	if t.at < m.now {
+		t.at = ^uint64(0)
+	}
+	i, _ := slices.BinarySearchFunc(m.timers, t, func(a, b *timer) int {
+		if a.at < b.at || a.at == b.at && a.seq < b.seq {
+			return -1
+		}
+		return 1
+	})
+	m.timers = slices.Insert(m.timers, i, t)
+	return stopper{m, t}
+}
+
+// Run hands over everything that happened, in order, and what comes of it.
+func (m *Machine) Run() {
+	for len(m.events) > 0 {
+		f := m.events[0]
+		m.events = m.events[1:]
+		f()
+	}
+}
+
+// Advance moves the clock by ns and runs the timers that fall due, in order.
+func (m *Machine) Advance(ns uint64) {
+	end := m.now + ns
+	m.Run()
+	for len(m.timers) > 0 && m.timers[0].at <= end {
+		t := m.timers[0]
+		m.timers = m.timers[1:]
+		m.now = t.at
+		t.f()
+		m.Run()
+	}
+	m.now = end
+}
+
+var _ machine.Machine = (*Machine)(nil)
