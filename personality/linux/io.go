@@ -9,7 +9,7 @@ import (
 
 func ioCalls() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{pipeCalls(), pollCalls()} {
+	for _, part := range [][]Entry{pipeCalls(), pollCalls(), sockCalls(), eventCalls()} {
 		all = append(all, part...)
 	}
 	return all

@@ -13,7 +13,7 @@ import (
 // after a crash does not count its end twice.
 func (k *Kernel) openFifo(c *Call, v store.Ref[Vnode], access, flags uint32) (store.Ref[File], abi.Errno) {
 	vn := k.Vnodes.Get(v)
-	key := nodeKey{Mount: vn.Mount, Node: vn.Node}
+	key := NodeKey{Mount: vn.Mount, Node: vn.Node}
 	var f store.Ref[File]
 	if a := c.Thread().Aux; a != 0 {
 		f = store.Ref[File](a)

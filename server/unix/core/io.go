@@ -15,20 +15,43 @@ import (
 type ioTables struct {
 	Pipes    *store.Table[Pipe]          // 40
 	Consoles *store.Table[ConsoleStream] // 41
+	Socks    *store.Table[Socket]        // 42
+	SockMsgs *store.Table[SockMsg]       // 43
+	Epolls   *store.Table[EpollSet]      // 44
+	EpItems  *store.Table[EpollItem]     // 45
+	Events   *store.Table[EventFD]       // 46
+	TimerFDs *store.Table[TimerFD]       // 47
+	Inotifys *store.Table[Inotify]       // 48
+	InoWds   *store.Table[InotifyWatch]  // 49
+	InoEvs   *store.Table[InotifyEvent]  // 50
 }
 
 func newIOTables(h *store.Heap) ioTables {
 	return ioTables{
 		Pipes:    store.NewTable[Pipe](h, 40, 1<<17),
 		Consoles: store.NewTable[ConsoleStream](h, 41, 8),
+		Socks:    store.NewTable[Socket](h, 42, 1<<17),
+		SockMsgs: store.NewTable[SockMsg](h, 43, 1<<18),
+		Epolls:   store.NewTable[EpollSet](h, 44, 1<<15),
+		EpItems:  store.NewTable[EpollItem](h, 45, 1<<18),
+		Events:   store.NewTable[EventFD](h, 46, 1<<16),
+		TimerFDs: store.NewTable[TimerFD](h, 47, 1<<15),
+		Inotifys: store.NewTable[Inotify](h, 48, 1<<10),
+		InoWds:   store.NewTable[InotifyWatch](h, 49, 1<<16),
+		InoEvs:   store.NewTable[InotifyEvent](h, 50, 1<<16),
 	}
 }
 
 // ioState is derived: wait queues, indexes, the backend of the console.
 type ioState struct {
 	pipes   rtOf[Pipe, pipeRT]
-	fifos   map[nodeKey]store.Ref[Pipe]
+	fifos   map[NodeKey]store.Ref[Pipe]
 	console consoleState
+	sockState
+	epollState
+	events  rtOf[EventFD, WaitQueue]
+	timers  rtOf[TimerFD, timerRT]
+	inotify inotifyState
 }
 
 // rtOf is the derived part of the records of one table, made at first use.
@@ -49,22 +72,35 @@ func (x *rtOf[T, R]) at(r store.Ref[T]) *R {
 func (x *rtOf[T, R]) drop(r store.Ref[T]) { delete(x.m, r) }
 
 func (k *Kernel) initIO() {
-	k.io.fifos = map[nodeKey]store.Ref[Pipe]{}
+	k.io.fifos = map[NodeKey]store.Ref[Pipe]{}
+	k.initSockets()
+	k.initInotify()
 	b := BaseOps{k}
 	k.SetOps(FilePipe, pipeOps{b})
 	k.SetOps(FileConsole, consoleOps{b})
+	k.SetOps(FileSocket, sockOps{b})
+	k.SetOps(FileEpoll, epollOps{b})
+	k.SetOps(FileEvent, eventOps{b})
+	k.SetOps(FileTimer, timerOps{b})
+	k.SetOps(FileSignal, signalfdOps{b})
+	k.SetOps(FileInotify, inotifyOps{b})
 }
 
 // recoverIO rebuilds the derived state of pipes, sockets and event files.
 // Called once by Recover, inside a transaction, before any call runs again.
 func (k *Kernel) recoverIO() {
 	k.Pipes.Each(func(r store.Ref[Pipe], p *Pipe) bool {
-		if p.Node != (nodeKey{}) {
+		if p.Node != (NodeKey{}) {
 			k.io.fifos[p.Node] = r
 		}
 		return true
 	})
+	k.recoverSockets()
+	k.recoverEpoll()
+	k.recoverTimers()
+	k.recoverInotify()
 	k.recoverConsole()
+	k.recoverTTY()
 }
 
 // Ring is a queue of bytes in a block; a field of a record. Head and Tail count
@@ -189,7 +225,3 @@ func (c *Call) fileOf(kind int, access, flags, obj, fdflags uint32) (int32, abi.
 	}
 	return fd, 0
 }
-
-type epollWatch struct{}
-
-func (k *Kernel) epollForget(f store.Ref[File]) {}

@@ -28,16 +28,9 @@ type Pipe struct {
 	Pkts          store.Block // pipeMaxPackets pairs of counts: start, end
 	PktHead       uint64
 	Ino           uint64
-	Node          nodeKey // of a FIFO
+	Node          NodeKey // of a FIFO
 	UID, GID      uint32
 	Time          int64
-}
-
-// nodeKey names a node of a mounted file system.
-type nodeKey struct {
-	Mount store.Ref[Mount]
-	_     uint32
-	Node  fs.NodeID
 }
 
 type pipeRT struct{ rq, wq WaitQueue }
@@ -151,7 +144,7 @@ func (k *Kernel) pipePut(r store.Ref[Pipe], data []byte, packet bool) bool {
 func (k *Kernel) pipeWakeWriters(r store.Ref[Pipe]) {
 	rt := k.io.pipes.at(r)
 	rt.wq.Wake(PollOut | PollWrNorm)
-	if !rt.rq.Empty() && k.Pipes.Get(r).Node != (nodeKey{}) {
+	if !rt.rq.Empty() && k.Pipes.Get(r).Node != (NodeKey{}) {
 		rt.rq.Wake(PollOut | PollWrNorm) // a FIFO open for both polls there
 	}
 }
@@ -312,7 +305,7 @@ func (o pipeOps) Release(c *Call, f store.Ref[File]) {
 	rt.rq.Wake(PollHup | PollIn)
 	rt.wq.Wake(PollErr | PollOut)
 	if p.Readers == 0 && p.Writers == 0 {
-		if p.Node != (nodeKey{}) {
+		if p.Node != (NodeKey{}) {
 			delete(k.io.fifos, p.Node)
 		}
 		k.ringFree(&p.Data)

@@ -27,6 +27,7 @@ func (c *Call) Poll(fds []PollFD, deadline int64) (int, abi.Errno) {
 		n := 0
 		queues := qbuf[:0]
 		tab := c.Proc().FDs
+		k.io.poller = c.ProcRef()
 		for i := range fds {
 			p := &fds[i]
 			p.Revents = 0
@@ -53,6 +54,7 @@ func (c *Call) Poll(fds []PollFD, deadline int64) (int, abi.Errno) {
 				}
 			}
 		}
+		k.io.poller = 0
 		if n > 0 || deadline <= 0 {
 			return n, 0
 		}

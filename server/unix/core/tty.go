@@ -21,3 +21,9 @@ func (k *Kernel) ttySetSize(t store.Ref[TTY], w Winsize) {}
 
 // TTYHangup hangs a terminal up.
 func (k *Kernel) TTYHangup(t store.Ref[TTY]) {}
+
+func (k *Kernel) recoverTTY() {}
+
+// ttyNumbers answers the device number (old 16-bit form) and the foreground
+// group of a controlling terminal: 0 and -1 for none.
+func (k *Kernel) ttyNumbers(t store.Ref[TTY]) (dev, pgrp int32) { return 0, -1 }

@@ -1,0 +1,433 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Bits of EpollItem.Events beside Poll... (include/uapi/linux/eventpoll.h).
+const (
+	EpollExclusive = 1 << 28
+	EpollWakeup    = 1 << 29
+	EpollOneshot   = 1 << 30
+	EpollET        = 1 << 31
+
+	epollPrivate = EpollExclusive | EpollWakeup | EpollOneshot | EpollET
+	// epollDepth is how deep sets may be nested (EP_MAX_NESTS).
+	epollDepth = 4
+)
+
+// EpollSet is an epoll instance.
+type EpollSet struct {
+	Items store.List[EpollItem]
+}
+
+// EpollItem is the registration of an open file in a set.
+type EpollItem struct {
+	Link   store.Link[EpollItem]
+	Set    store.Ref[EpollSet]
+	File   store.Ref[File]
+	FD     int32
+	Events uint32
+	Data   uint64
+	Off    uint32 // a one-shot registration that has fired
+}
+
+// EpollEvent is what Wait answers.
+type EpollEvent struct {
+	Events uint32
+	Data   uint64
+}
+
+type epollState struct {
+	sets rtOf[EpollSet, epollRT]
+	// poller is the process on whose behalf files are asked now, 0: nobody's
+	// (the answer of a signal descriptor depends on it).
+	poller store.Ref[Proc]
+}
+
+type epollKey struct {
+	file store.Ref[File]
+	fd   int32
+}
+
+// epollRT is the derived part of a set: the ready list may hold items that are
+// not ready any more, but misses none that is.
+type epollRT struct {
+	q          WaitQueue
+	items      map[epollKey]*epollWatch
+	head, tail *epollWatch
+}
+
+// epollWatch is the derived part of an item.
+type epollWatch struct {
+	item       store.Ref[EpollItem]
+	set        store.Ref[EpollSet]
+	file       store.Ref[File]
+	fd         int32
+	entry      *waitEntry
+	ready      bool
+	prev, next *epollWatch
+}
+
+func (rt *epollRT) push(w *epollWatch) {
+	if w.ready {
+		return
+	}
+	w.ready = true
+	w.prev, w.next = rt.tail, nil
+	if rt.tail != nil {
+		rt.tail.next = w
+	} else {
+		rt.head = w
+	}
+	rt.tail = w
+}
+
+func (rt *epollRT) remove(w *epollWatch) {
+	if !w.ready {
+		return
+	}
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		rt.head = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		rt.tail = w.prev
+	}
+	w.ready, w.prev, w.next = false, nil, nil
+}
+
+func (k *Kernel) epItems() store.Lists[EpollItem] {
+	return store.Lists[EpollItem]{Table: k.EpItems, At: func(i *EpollItem) *store.Link[EpollItem] { return &i.Link }}
+}
+
+// recoverEpoll watches every registered file again. All are ready at first, so
+// an edge may be told of once more, but none is lost.
+func (k *Kernel) recoverEpoll() {
+	k.EpItems.Each(func(r store.Ref[EpollItem], i *EpollItem) bool {
+		k.epollWatch(r, i)
+		return true
+	})
+}
+
+func (k *Kernel) epollSetRT(s store.Ref[EpollSet]) *epollRT {
+	rt := k.io.sets.at(s)
+	if rt.items == nil {
+		rt.items = map[epollKey]*epollWatch{}
+	}
+	return rt
+}
+
+// epollWatch makes the derived part of an item and has it looked at.
+func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
+	rt := k.epollSetRT(i.Set)
+	w := &epollWatch{item: r, set: i.Set, file: i.File, fd: i.FD}
+	rt.items[epollKey{i.File, i.FD}] = w
+	frt := k.fileRT(i.File)
+	frt.epolls = append(frt.epolls, w)
+	if q := k.Ops(i.File).Queue(i.File); q != nil {
+		w.entry = q.Watch(func(ev uint32) {
+			it := k.EpItems.Get(r)
+			if it == nil || it.Off != 0 || ev&(it.Events|PollErr|PollHup) == 0 {
+				return
+			}
+			if !w.ready {
+				rt.push(w)
+			}
+			rt.q.Wake(PollIn | PollRdNorm)
+		})
+	}
+	rt.push(w)
+	rt.q.Wake(PollIn | PollRdNorm)
+}
+
+// epollDrop removes an item from its set; the file's list is the caller's.
+func (k *Kernel) epollDrop(w *epollWatch) {
+	if w.entry != nil {
+		w.entry.Unwatch()
+	}
+	rt := k.epollSetRT(w.set)
+	rt.remove(w)
+	delete(rt.items, epollKey{w.file, w.fd})
+	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
+	k.EpItems.Free(w.item)
+}
+
+// epollUnlist takes w off its file's list.
+func (k *Kernel) epollUnlist(w *epollWatch) {
+	frt := k.fileRT(w.file)
+	for i, x := range frt.epolls {
+		if x == w {
+			frt.epolls = append(frt.epolls[:i], frt.epolls[i+1:]...)
+			break
+		}
+	}
+	k.Files.Mut(w.file).Epolls--
+}
+
+// epollForget ends the registrations of a file that goes.
+func (k *Kernel) epollForget(f store.Ref[File]) {
+	if k.Files.Get(f).Epolls == 0 {
+		return
+	}
+	frt := k.fileRT(f)
+	for _, w := range frt.epolls {
+		k.epollDrop(w)
+	}
+	frt.epolls = nil
+	k.Files.Mut(f).Epolls = 0
+}
+
+// NewEpoll makes an epoll set and a descriptor for it.
+func (c *Call) NewEpoll(fdflags uint32) (int32, abi.Errno) {
+	r, _ := c.K.Epolls.New()
+	if r == 0 {
+		return -1, abi.ENFILE
+	}
+	fd, e := c.fileOf(FileEpoll, AccessRead|AccessWrite, 0, uint32(r), fdflags)
+	if e != 0 {
+		c.K.Epolls.Free(r)
+	}
+	return fd, e
+}
+
+// epollFile answers the set of descriptor fd. EBADF, EINVAL.
+func (c *Call) epollFile(fd int32) (store.Ref[File], store.Ref[EpollSet], abi.Errno) {
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, 0, e
+	}
+	if file.Kind != FileEpoll {
+		return 0, 0, abi.EINVAL
+	}
+	return f, store.Ref[EpollSet](file.Obj), 0
+}
+
+// Operations of EpollCtl.
+const (
+	EpollAdd = 1
+	EpollDel = 2
+	EpollMod = 3
+)
+
+// EpollCtl is epoll_ctl(2). EBADF, EINVAL, EPERM for files that are always
+// ready, EEXIST, ENOENT, ELOOP, ENOSPC.
+func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint64) abi.Errno {
+	k := c.K
+	ef, _, e := c.File(epfd)
+	if e != 0 {
+		return e
+	}
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return e
+	}
+	if file.Kind == FilePath {
+		return abi.EBADF
+	}
+	if k.Ops(f).Queue(f) == nil {
+		switch file.Kind {
+		case FileVnode, FileMemfd, FileProc, FileDev:
+			return abi.EPERM
+		}
+	}
+	if k.Files.Get(ef).Kind != FileEpoll || ef == f {
+		return abi.EINVAL
+	}
+	set := store.Ref[EpollSet](k.Files.Get(ef).Obj)
+	if events&EpollExclusive != 0 {
+		if op == EpollMod || file.Kind == FileEpoll ||
+			events&^(EpollExclusive|EpollWakeup|EpollET|PollIn|PollOut|PollErr|PollHup|PollRdNorm|PollWrNorm) != 0 {
+			return abi.EINVAL
+		}
+	}
+	rt := k.epollSetRT(set)
+	w := rt.items[epollKey{f, fd}]
+	switch op {
+	case EpollAdd:
+		if w != nil {
+			return abi.EEXIST
+		}
+		if file.Kind == FileEpoll {
+			if e := k.epollLoop(set, f); e != 0 {
+				return e
+			}
+		}
+		r, it := k.EpItems.New()
+		if r == 0 {
+			return abi.ENOSPC
+		}
+		it.Set, it.File, it.FD, it.Events, it.Data = set, f, fd, events, data
+		k.epItems().PushBack(&k.Epolls.Mut(set).Items, r)
+		k.Files.Mut(f).Epolls++
+		k.epollWatch(r, k.EpItems.Get(r))
+	case EpollDel:
+		if w == nil {
+			return abi.ENOENT
+		}
+		k.epollUnlist(w)
+		k.epollDrop(w)
+	case EpollMod:
+		if w == nil {
+			return abi.ENOENT
+		}
+		if k.EpItems.Get(w.item).Events&EpollExclusive != 0 {
+			return abi.EINVAL
+		}
+		it := k.EpItems.Mut(w.item)
+		it.Events, it.Data, it.Off = events, data, 0
+		rt.push(w)
+		rt.q.Wake(PollIn | PollRdNorm)
+	default:
+		return abi.EINVAL
+	}
+	return 0
+}
+
+// epollLoop checks that adding the epoll file f to set makes no cycle and no
+// nesting that is too deep. ELOOP.
+func (k *Kernel) epollLoop(set store.Ref[EpollSet], f store.Ref[File]) abi.Errno {
+	down, ok := k.epollDown(store.Ref[EpollSet](k.Files.Get(f).Obj), set, 1)
+	if !ok || down+k.epollUp(set, 0) > epollDepth {
+		return abi.ELOOP
+	}
+	return 0
+}
+
+// epollDown answers how deep the sets below s are nested; false: set is among
+// them.
+func (k *Kernel) epollDown(s, set store.Ref[EpollSet], depth int) (int, bool) {
+	if s == set {
+		return 0, false
+	}
+	deep := depth
+	if depth > epollDepth {
+		return deep, true
+	}
+	for _, w := range k.epollSetRT(s).items {
+		if file := k.Files.Get(w.file); file.Kind == FileEpoll {
+			d, ok := k.epollDown(store.Ref[EpollSet](file.Obj), set, depth+1)
+			if !ok {
+				return 0, false
+			}
+			deep = max(deep, d)
+		}
+	}
+	return deep, true
+}
+
+// epollUp answers how many levels of sets are above s.
+func (k *Kernel) epollUp(s store.Ref[EpollSet], depth int) int {
+	deep := depth
+	if depth > epollDepth {
+		return deep
+	}
+	for f, rt := range k.files {
+		if file := k.Files.Get(f); file == nil || file.Kind != FileEpoll || file.Obj != uint32(s) {
+			continue
+		}
+		for _, w := range rt.epolls {
+			deep = max(deep, k.epollUp(w.set, depth+1))
+		}
+	}
+	return deep
+}
+
+// epollAsk answers which of the events that an item asks for hold now.
+func (k *Kernel) epollAsk(w *epollWatch) uint32 {
+	it := k.EpItems.Get(w.item)
+	if it.Off != 0 {
+		return 0
+	}
+	return k.Ops(w.file).Poll(w.file) & (it.Events&^epollPrivate | PollErr | PollHup)
+}
+
+// EpollWait waits for at most len(ev) events until the monotonic time deadline
+// (one that has passed: looks once). EINTR, EBADF, EINVAL.
+func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.Errno) {
+	k := c.K
+	_, set, e := c.epollFile(epfd)
+	if e != 0 {
+		return 0, e
+	}
+	rt := k.epollSetRT(set)
+	for {
+		if k.Epolls.Get(set) == nil {
+			return 0, abi.EBADF
+		}
+		n := 0
+		k.io.poller = c.ProcRef()
+		last := rt.tail
+		for w := rt.head; w != nil && n < len(ev); {
+			next := w.next
+			stop := w == last
+			m := k.epollAsk(w)
+			rt.remove(w)
+			if m != 0 {
+				it := k.EpItems.Get(w.item)
+				ev[n] = EpollEvent{m, it.Data}
+				n++
+				switch {
+				case it.Events&EpollOneshot != 0:
+					k.EpItems.Mut(w.item).Off = 1
+				case it.Events&EpollET == 0:
+					rt.push(w)
+				}
+			}
+			if stop {
+				break
+			}
+			w = next
+		}
+		k.io.poller = 0
+		if n > 0 || deadline <= 0 {
+			return n, 0
+		}
+		switch e := c.Sleep(deadline, &rt.q); e {
+		case 0:
+		case abi.ETIMEDOUT:
+			deadline = 0
+		case abi.ErrRestart:
+			return 0, abi.EINTR
+		default:
+			return 0, e
+		}
+	}
+}
+
+type epollOps struct{ BaseOps }
+
+func (o epollOps) setOf(f store.Ref[File]) store.Ref[EpollSet] {
+	return store.Ref[EpollSet](o.K.Files.Get(f).Obj)
+}
+
+func (o epollOps) Poll(f store.Ref[File]) uint32 {
+	rt := o.K.epollSetRT(o.setOf(f))
+	for w := rt.head; w != nil; {
+		next := w.next
+		if o.K.epollAsk(w) != 0 {
+			return PollIn | PollRdNorm
+		}
+		rt.remove(w)
+		w = next
+	}
+	return 0
+}
+
+func (o epollOps) Queue(f store.Ref[File]) *WaitQueue { return &o.K.epollSetRT(o.setOf(f)).q }
+
+func (o epollOps) Release(c *Call, f store.Ref[File]) {
+	set := o.setOf(f)
+	for _, w := range o.K.epollSetRT(set).items {
+		o.K.epollUnlist(w)
+		o.K.epollDrop(w)
+	}
+	o.K.io.sets.drop(set)
+	o.K.Epolls.Free(set)
+}
+
+func (o epollOps) LinkName(store.Ref[File]) string { return "anon_inode:[eventpoll]" }

@@ -1,0 +1,214 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// iovTotal is the length of an iovec, cut where Linux cuts it (MAX_RW_COUNT).
+func iovTotal(iov []IOVec) uint64 {
+	var n uint64
+	for _, v := range iov {
+		n += v.Len
+	}
+	return min(n, 0x7ffff000)
+}
+
+// gather fetches up to n bytes of the memory that iov names, from skip on, into
+// the In area. Less than n: the guest's memory ended (EFAULT if at once).
+func (c *Call) gather(iov []IOVec, skip uint64, n int) ([]byte, abi.Errno) {
+	c.InReset()
+	o, ok := c.inAlloc(n)
+	if !ok {
+		return nil, abi.ENOMEM
+	}
+	got := 0
+	for _, v := range iov {
+		if skip >= v.Len {
+			skip -= v.Len
+			continue
+		}
+		m := int(min(v.Len-skip, uint64(n-got)))
+		if m == 0 {
+			break
+		}
+		k, e := c.copyInAt(v.Base+skip, m, o+uint32(got))
+		if e != 0 {
+			return nil, e
+		}
+		got += k
+		skip = 0
+		if k < m {
+			break
+		}
+	}
+	if got == 0 && n > 0 {
+		return nil, abi.EFAULT
+	}
+	return c.Chan.In()[o : int(o)+got], 0
+}
+
+// SendV sends the memory that iov names on socket fd as one message, or as a
+// run of a stream's bytes.
+func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
+	k := c.K
+	f, r, fam, e := c.Sock(fd)
+	if e != 0 {
+		return 0, e
+	}
+	total := iovTotal(iov)
+	k.HoldFile(f)
+	defer k.DropFile(c, f)
+	if k.Socks.Get(r).Type != SockStream {
+		if total > uint64(k.Socks.Get(r).SndBuf) {
+			return 0, abi.EMSGSIZE
+		}
+		var data []byte
+		if total <= maxChunk/2 {
+			if total > 0 {
+				if data, e = c.gather(iov, 0, int(total)); e != 0 {
+					return 0, e
+				}
+			}
+		} else {
+			for uint64(len(data)) < total {
+				b, e := c.gather(iov, uint64(len(data)), int(min(total-uint64(len(data)), maxChunk/2)))
+				if e != 0 {
+					return 0, e
+				}
+				data = append(data, b...)
+			}
+		}
+		if uint64(len(data)) < total {
+			return 0, abi.EFAULT
+		}
+		n, e := fam.Send(c, f, data, m)
+		return uint64(n), e
+	}
+	if total == 0 {
+		n, e := fam.Send(c, f, nil, m)
+		return uint64(n), e
+	}
+	done := min(c.Thread().Progress, total)
+	for done < total {
+		want := int(min(total-done, maxChunk/2))
+		data, e := c.gather(iov, done, want)
+		if e != 0 {
+			return done, errIfNone(int(done), e)
+		}
+		n, e := fam.Send(c, f, data, m)
+		done += uint64(n)
+		m.Files = nil
+		if e != 0 {
+			return done, errIfNone(int(done), e)
+		}
+		if n < want {
+			break
+		}
+		if done < total {
+			c.MutThread().Progress = done
+		}
+	}
+	return done, 0
+}
+
+// RecvV receives into the memory that iov names. What is asked is in m.Flags
+// (Msg...); m tells what came. m.Files are the caller's to drop.
+func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
+	k := c.K
+	f, r, fam, e := c.Sock(fd)
+	if e != 0 {
+		return 0, e
+	}
+	k.HoldFile(f)
+	defer k.DropFile(c, f)
+	total := iovTotal(iov)
+	flags := m.Flags
+	stream := k.Socks.Get(r).Type == SockStream
+	var done uint64
+	for {
+		want := int(min(total-done, maxChunk/2))
+		var buf []byte
+		long := false
+		if !stream && total > uint64(want) {
+			buf = make([]byte, min(total, 2*sockBuf))
+			long = true
+		} else {
+			if c.OutRoom() < want && !c.Flush() {
+				return done, abi.EINTR
+			}
+			buf = c.OutBuf(want)
+		}
+		m.Flags = flags
+		n, e := fam.Recv(c, f, buf, m)
+		if e != 0 {
+			return done, errIfNone(int(done), e)
+		}
+		if long {
+			c.scatter(iov, 0, buf[:n])
+		} else {
+			c.scatterOut(iov, done, n)
+		}
+		done += uint64(n)
+		if !stream || flags&(MsgWaitAll|MsgPeek) != MsgWaitAll || n < want || done == total || len(m.Files) > 0 {
+			return done, 0
+		}
+		if k.Socks.Get(r) == nil {
+			return done, 0
+		}
+	}
+}
+
+// scatter copies data to the memory that iov names, from skip on.
+func (c *Call) scatter(iov []IOVec, skip uint64, data []byte) {
+	for _, v := range iov {
+		if skip >= v.Len {
+			skip -= v.Len
+			continue
+		}
+		n := min(v.Len-skip, uint64(len(data)))
+		c.CopyOut(v.Base+skip, data[:n])
+		data = data[n:]
+		skip = 0
+	}
+}
+
+// scatterOut is scatter for n bytes that lie in the last OutBuf.
+func (c *Call) scatterOut(iov []IOVec, skip uint64, n int) {
+	base := (c.outUsed + 7) &^ 7
+	c.outUsed = base + uint32(n)
+	rest := uint64(n)
+	for _, v := range iov {
+		if skip >= v.Len {
+			skip -= v.Len
+			continue
+		}
+		m := min(v.Len-skip, rest)
+		if m == 0 {
+			break
+		}
+		if len(c.Acts) == abi.MaxActions && !c.flushKeep() {
+			return
+		}
+		c.Act(abi.ActCopyOut, 0, v.Base+skip, uint64(base)+abi.SlotOutOff, m)
+		base += uint32(m)
+		rest -= m
+		skip = 0
+	}
+}
+
+// InstallRights gives descriptors to files that came with a message and drops
+// the message's references. It answers the descriptors that were made: fewer
+// when the table is full.
+func (c *Call) InstallRights(files []store.Ref[File], flags uint32) []int32 {
+	fds := make([]int32, 0, len(files))
+	for _, f := range files {
+		fd, e := c.InstallFD(f, 0, flags)
+		if e != 0 {
+			break
+		}
+		fds = append(fds, fd)
+	}
+	c.K.DropRights(c, files)
+	return fds
+}
