@@ -39,10 +39,11 @@ type ClientBinding struct {
 	calls   []Call
 	started bool // the goroutine that looks at Done bits runs
 	closed  bool
+	spin    spinner
 	broken  atomic.Bool
 
 	async  atomic.Int32 // calls in progress that were started with Start
-	spin   atomic.Int64 // ns; see Poller
+	budget atomic.Int64 // ns: copy of spin.budget
 	doneFD *os.File
 }
 
@@ -74,7 +75,8 @@ func NewClientBinding(b *Bound) (*ClientBinding, error) {
 	_ = unix.SetNonblock(b.FDs[2], true)
 	c := &ClientBinding{ID: b.ID, Label: b.Label, area: a, bell: b.FDs[1], own: b.FDs[2], calls: make([]Call, a.slots)}
 	c.avail = sync.NewCond(&c.mu)
-	c.spin.Store(int64(spinMin))
+	c.spin = spinner{budget: spinMin, max: spinMax}
+	c.budget.Store(int64(spinMin))
 	atomic.StoreUint32(&c.hdr.ClientArmed, 0)
 	again := false
 	for i := a.slots - 1; i >= 0; i-- {
@@ -300,8 +302,9 @@ func answered(sl *abi.Slot) bool { return atomic.LoadUint32(&sl.State) == abi.Sl
 
 func (c *Call) wait(sl *abi.Slot) {
 	b := c.b
-	budget := time.Duration(b.spin.Load())
+	budget := time.Duration(b.budget.Load())
 	start := time.Now()
+	slept := false
 	for !answered(sl) {
 		pause(16)
 		if time.Since(start) < budget {
@@ -316,13 +319,14 @@ func (c *Call) wait(sl *abi.Slot) {
 			futexWait(&sl.State, st)
 		}
 		atomic.StoreUint32(&sl.Waiter, 0)
+		slept = true
 		break
 	}
-	// As in Poller: what counts is the whole time.
-	if d := time.Since(start); d >= spinMax {
-		b.spin.Store(int64(max(budget/2, spinMin)))
-	} else if budget < spinMax && d >= budget {
-		b.spin.Store(int64(min(budget*4, spinMax)))
+	if slept || budget < spinMax {
+		b.mu.Lock()
+		b.spin.ended(time.Since(start), slept)
+		b.budget.Store(int64(b.spin.budget))
+		b.mu.Unlock()
 	}
 	c.clearDone()
 }

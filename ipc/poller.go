@@ -26,15 +26,7 @@ type Ready struct {
 	Token   uint64
 }
 
-// How long Wait looks at the hot bindings before it sleeps. What counts is how
-// long it was idle in the end, awake or asleep: if that was less than spinMax,
-// looking would have paid, and the budget is raised; else it is halved. (To
-// count only what came while it looked is a trap: when client and server both
-// sleep, neither comes in time for the other.) A wake-up of another core costs
-// 5 to 40 us, so that a longer look could only lose.
 const (
-	spinMin = 2 * time.Microsecond
-	spinMax = 50 * time.Microsecond
 	// A hot binding that had nothing in so many rounds, while others had, goes
 	// back to its doorbell.
 	coolAfter = 2000
@@ -62,8 +54,7 @@ type Poller struct {
 	ev      [64]unix.EpollEvent
 	nev, at int
 	served  int
-	budget  time.Duration
-	max     time.Duration
+	spin    spinner
 }
 
 type pollEntry struct {
@@ -84,7 +75,7 @@ func NewPoller() (*Poller, error) {
 		_ = unix.Close(ep)
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
-	p := &Poller{ep: ep, wake: wake, budget: spinMin, max: spinMax}
+	p := &Poller{ep: ep, wake: wake, spin: spinner{budget: spinMin, max: spinMax}}
 	if err := p.register(pollEntry{fd: wake}, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		p.Close()
 		return nil, err
@@ -101,8 +92,7 @@ func (p *Poller) Close() {
 // SetSpin bounds how long Wait looks before it sleeps; 0 never spins. For the
 // goroutine that has the role.
 func (p *Poller) SetSpin(max time.Duration) {
-	p.max = max
-	p.budget = min(p.budget, max)
+	p.spin = spinner{budget: min(spinMin, max), max: max}
 }
 
 func (p *Poller) register(e pollEntry, events uint32) error {
@@ -331,7 +321,8 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		if p.look() {
 			if !start.IsZero() {
-				p.adapt(time.Since(start))
+				p.spin.ended(time.Since(start), false)
+				start = time.Time{}
 			}
 			continue
 		}
@@ -340,7 +331,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			if begin.IsZero() {
 				begin = start
 			}
-			spin = p.budget
+			spin = p.spin.budget
 			p.events(0)
 			continue
 		}
@@ -366,18 +357,9 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		p.sleep.Store(0)
 		if p.nev > 0 {
-			p.adapt(time.Since(start))
+			p.spin.ended(time.Since(start), true)
 			start = time.Time{}
 		}
-	}
-}
-
-// adapt sets the budget after an idle time.
-func (p *Poller) adapt(idle time.Duration) {
-	if idle < p.max {
-		p.budget = min(p.budget*4, p.max)
-	} else {
-		p.budget = max(p.budget/2, min(spinMin, p.max))
 	}
 }
 
