@@ -37,9 +37,6 @@ type Below interface {
 	GetXattr(r Ref, name string) ([]byte, abi.Errno)
 	ListXattr(r Ref) ([]byte, abi.Errno)
 	Map(r Ref) (fs.MapOut, abi.Errno)
-	// Dropped says that the client forgot a node that is still wholly below;
-	// the tree frees it when the answer is true. In a transaction.
-	Dropped(r Ref) bool
 }
 
 // Server serves a Tree as a file system: it implements fs.Server. Its methods
@@ -308,7 +305,7 @@ func (s *Server) Forget(r fs.Req, id fs.NodeID, n uint64) {
 		in = s.t.Mut(ref)
 		in.Lookups -= min(in.Lookups, n)
 		if in.Lookups == 0 && in.Opens == 0 && in.Kids == 0 && ref != s.t.Root() &&
-			in.Flags&FlagLowerMeta != 0 && in.Flags&FlagPinned == 0 && s.below.Dropped(ref) {
+			in.Flags&FlagLowerMeta != 0 && in.Flags&FlagPinned == 0 {
 			s.t.Drop(ref)
 		}
 		return 0

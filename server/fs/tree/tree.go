@@ -160,6 +160,9 @@ type Tree struct {
 	objs    object.Objects
 	now     func() fs.Time
 
+	// OnDrop, unless nil, is told of each node that is about to be freed.
+	OnDrop func(Ref)
+
 	dirs  map[Ref]*dirIndex     // derived: names of each directory
 	open  map[Ref]object.Object // derived: objects in use
 	fresh []Ref                 // nodes whose object is new in this transaction
@@ -388,6 +391,9 @@ func (t *Tree) Unused(r Ref) bool {
 
 // Drop frees a node and all that belongs to it.
 func (t *Tree) Drop(r Ref) {
+	if t.OnDrop != nil {
+		t.OnDrop(r)
+	}
 	in := t.inodes.Mut(r)
 	sb := t.supers.Mut(t.super)
 	sb.Inodes--

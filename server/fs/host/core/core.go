@@ -46,6 +46,7 @@ type Config struct {
 	AttrTTL  uint64 `json:"attr_ttl_ns"` // how long clients may keep names and attributes; 0 = not at all
 	MaxFDs   int    `json:"max_fds"`     // descriptors kept; 0 = 1024
 	MaxNodes uint32 `json:"max_nodes"`   // nodes known to clients at one time; 0 = 2^20
+	Flows    uint32 `json:"flows"`       // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
 	// OneDevice stays on the root's file system. Kernel file systems that are
 	// no storage (proc, sysfs...) are never entered.
 	OneDevice bool `json:"one_device"`
@@ -138,7 +139,7 @@ func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
 	}
 	f := &FS{
 		h: h, cfg: cfg, objs: objs,
-		log:    once.New(h, 1, 0),
+		log:    once.New(h, 1, cfg.Flows),
 		supers: store.NewTable[super](h, 2, 1),
 		nodes:  store.NewTable[node](h, 3, cfg.MaxNodes),
 		byID:   map[identity]ref{},

@@ -26,7 +26,7 @@ type rig struct {
 
 func newRig(t testing.TB, cfg Config) *rig {
 	t.Helper()
-	r := &rig{dir: t.TempDir(), mem: make([]byte, 64<<20), cfg: cfg, objs: object.NewLocal()}
+	r := &rig{dir: t.TempDir(), mem: make([]byte, 2<<20), cfg: cfg, objs: object.NewLocal()}
 	t.Cleanup(r.objs.Close)
 	fd, err := unix.Open(r.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -34,7 +34,7 @@ func newRig(t testing.TB, cfg Config) *rig {
 	}
 	t.Cleanup(func() { unix.Close(fd) })
 	r.cfg.RootFD = fd
-	r.cfg.MaxNodes = 2000
+	r.cfg.MaxNodes, r.cfg.Flows = 500, 50
 	if _, err := store.Format(r.mem, Version); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestHostileNames(t *testing.T) {
 				}
 			}
 		}
-		for _, id := range []fs.NodeID{0, 2000, 1 << 40, ^fs.NodeID(0), d + 1<<32} {
+		for _, id := range []fs.NodeID{0, 500, 1 << 40, ^fs.NodeID(0), d + 1<<32} {
 			if _, err := r.f.GetAttr(fs.Req{}, id); err != abi.ESTALE {
 				t.Errorf("node %d: %v", id, err)
 			}

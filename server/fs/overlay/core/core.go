@@ -59,6 +59,7 @@ const (
 type Config struct {
 	Size   uint64 `json:"size"`   // bytes of changed data; 0 = 8 GiB
 	Inodes uint32 `json:"inodes"` // changed or known nodes; 0 = 2^21
+	Flows  uint32 `json:"flows"`  // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
 }
 
 type below struct {
@@ -90,7 +91,7 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 	if cfg.Inodes == 0 {
 		cfg.Inodes = 2 << 20
 	}
-	log := once.New(h, 1, 0)
+	log := once.New(h, 1, cfg.Flows)
 	t, err := tree.New(h, 2, tree.Limits{Bytes: cfg.Size, Inodes: cfg.Inodes, InoBase: inoBase}, objs, now, 0o755, fs.Cred{})
 	if err != 0 {
 		return nil, nil, err
@@ -119,6 +120,7 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 	})
 	s := tree.NewServer(t, log, ^uint64(0), magic)
 	s.SetBelow(b)
+	t.OnDrop = b.dropped
 	return s, t, 0
 }
 
@@ -408,14 +410,18 @@ func (b *below) unmap(r tree.Ref) {
 	}
 }
 
-// Dropped implements tree.Below.
-func (b *below) Dropped(r tree.Ref) bool {
+// dropped forgets what is derived from a node that is about to be freed.
+func (b *below) dropped(r tree.Ref) {
 	low := b.lower(r)
+	if low == 0 {
+		return
+	}
 	b.unmap(r)
 	delete(b.attrs, r)
 	b.t.After(func() {
-		delete(b.byLower, low)
+		if b.byLower[low] == r {
+			delete(b.byLower, low)
+		}
 		b.low.Forget(fs.Req{}, low, ^uint64(0))
 	})
-	return true
 }

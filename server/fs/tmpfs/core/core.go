@@ -22,6 +22,7 @@ const magic = 0x01021994
 type Config struct {
 	Size   uint64 `json:"size"`   // bytes; 0 = half of 16 GiB
 	Inodes uint32 `json:"inodes"` // 0 = 2^20
+	Flows  uint32 `json:"flows"`  // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
 	Mode   uint32 `json:"mode"`   // of the root; 0 = 01777
 	UID    uint32 `json:"uid"`
 	GID    uint32 `json:"gid"`
@@ -38,7 +39,7 @@ func New(h *store.Heap, cfg Config, objs object.Objects, now func() fs.Time) (*t
 	if cfg.Mode == 0 {
 		cfg.Mode = 0o1777
 	}
-	log := once.New(h, 1, 0)
+	log := once.New(h, 1, cfg.Flows)
 	t, err := tree.New(h, 2, tree.Limits{Bytes: cfg.Size, Inodes: cfg.Inodes}, objs, now, cfg.Mode, fs.Cred{UID: cfg.UID, GID: cfg.GID})
 	if err != 0 {
 		return nil, nil, err
