@@ -65,5 +65,9 @@ func (k *Kernel) Check() error {
 			err = fmt.Errorf("object %d: %d references, %d found", o.ID, o.Refs(), refs[o])
 		}
 	})
+	if len(k.tasks) == 0 && k.ports.Len()+k.objects.Len()+len(k.bindings) > 0 {
+		return fmt.Errorf("no task is left, but %d ports, %d objects, %d bindings",
+			k.ports.Len(), k.objects.Len(), len(k.bindings))
+	}
 	return err
 }

@@ -85,7 +85,7 @@ func serve(name string) error {
 				}
 				fallthrough
 			case askEcho:
-				conn.Answer(m, fmt.Appendf(nil, "%s %d %v", m.Body, in.Incarnation, m.Repeat))
+				conn.Answer(m, fmt.Appendf(nil, "%s %d %v", m.Body, in.Incarnation, m.Again))
 			case askWho:
 				st, _ := os.ReadFile("/proc/thread-self/status")
 				var keep []string
@@ -202,13 +202,30 @@ func (w *world) client(to ...*nucleus.Server) (*ipc.Conn, *ipc.Inheritance) {
 	return conn, in
 }
 
+// request sends a message and waits for the answer, on a port made for it.
+func request(c *ipc.Conn, to abi.Name, id uint32, body string) (string, abi.Errno) {
+	port, err := c.MakePort("")
+	if err != 0 {
+		return "", err
+	}
+	defer c.Call(abi.CallPortModRefs, [6]uint64{uint64(port), abi.RightReceive, ^uint64(0)}, nil, nil)
+	if err := c.Send(to, &ipc.Message{ID: id, Body: []byte(body)}, port); err != 0 {
+		return "", err
+	}
+	m, err := c.Receive(port)
+	if err != 0 {
+		return "", err
+	}
+	return string(m.Body), 0
+}
+
 func (w *world) ask(c *ipc.Conn, to abi.Name, id uint32, body string) string {
 	w.t.Helper()
-	b, err := c.Ask(to, id, []byte(body))
+	b, err := request(c, to, id, body)
 	if err != 0 {
 		w.t.Fatal(err)
 	}
-	return string(b)
+	return b
 }
 
 func TestTwoServers(t *testing.T) {
@@ -268,8 +285,8 @@ func TestKillServer(t *testing.T) {
 	}
 	held := make(chan string, 1)
 	go func() {
-		b, _ := c.Ask(in.Send("a"), askHold, []byte("held"))
-		held <- string(b)
+		b, _ := request(c, in.Send("a"), askHold, "held")
+		held <- b
 	}()
 	for l := range w.logs {
 		if l == "holding" {
