@@ -244,7 +244,11 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		u := &r.uc.Regs
 		seg, fp, fs := u.CsGsFs, u.FSBase, g.FSBase
 		*u = *g
-		u.CsGsFs = seg
+		// Two code segments exist for users: 64-bit, and 32-bit if asked for.
+		u.CsGsFs = seg&^0xffff | 0x33
+		if g.CsGsFs&0xffff == 0x23 {
+			u.CsGsFs = seg&^0xffff | 0x23
+		}
 		u.FSBase = fp
 		r.regs = true
 		if a.A[1] == 1 {

@@ -39,6 +39,7 @@ const (
 	sysOpenat       = 257
 	sysGetcpu       = 309
 	sysMembarrier   = 324
+	sysCloseRange   = 436
 
 	ePERM   = 1
 	eINTR   = 4
