@@ -1,0 +1,112 @@
+package confine
+
+import (
+	"errors"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// noNewPrivs sets the attribute on all threads; it is usually set already.
+func noNewPrivs() error {
+	if v, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && v == 1 {
+		// Set before this program was executed, so on every thread.
+		return nil
+	}
+	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// seccomp installs the filter on all threads at once (SECCOMP_FILTER_FLAG_TSYNC).
+func seccomp(filter []unix.SockFilter) error {
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+	runtime.KeepAlive(filter)
+	if e != 0 {
+		return e
+	}
+	if r != 0 {
+		return errors.New("a thread has a filter of its own")
+	}
+	return nil
+}
+
+// Accesses to files that each version of Landlock knows
+// (Documentation/userspace-api/landlock.rst).
+const (
+	accessV1  = unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1
+	accessRO  = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	accessNet = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+)
+
+// noDevices are the accesses that a server never has, also below its directories.
+const noDevices = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+
+// landlock forbids this process, all its threads, to open files except below
+// dirs, to use TCP, and to reach sockets outside. It answers the
+// host's version, 0 if there is none.
+func landlock(dirs []Dir) (int, error) {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */)
+	if e == unix.ENOSYS || e == unix.EOPNOTSUPP {
+		return 0, nil
+	}
+	if e != 0 {
+		return 0, e
+	}
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: accessV1}
+	size := unsafe.Offsetof(attr.Handled_access_net)
+	if v >= 2 {
+		attr.Handled_access_fs |= unix.LANDLOCK_ACCESS_FS_REFER
+	}
+	if v >= 3 {
+		attr.Handled_access_fs |= unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	}
+	if v >= 4 {
+		attr.Handled_access_net = accessNet
+		size = unsafe.Offsetof(attr.Scoped)
+	}
+	if v >= 5 {
+		attr.Handled_access_fs |= unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+	}
+	if v >= 6 {
+		// Not SCOPE_SIGNAL: each thread enters a domain of its own below, and
+		// hosts before 6.15 refuse signals between such threads, by which the Go
+		// runtime preempts goroutines. The filter lets no others through.
+		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+		size = unsafe.Offsetof(attr.Quiet_access_fs)
+	}
+	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer unix.Close(int(fd))
+	for _, d := range dirs {
+		rule := unix.LandlockPathBeneathAttr{Allowed_access: accessRO, Parent_fd: int32(d.FD)}
+		if d.Write {
+			rule.Allowed_access = attr.Handled_access_fs &^ noDevices
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(d.FD, &st); err != nil {
+			return 0, err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			// Only what concerns a file itself can be said of a file.
+			rule.Allowed_access &= unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+		}
+		if _, _, e := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, fd, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0); e != 0 {
+			return 0, e
+		}
+	}
+	// The domain belongs to a thread and is inherited by those it makes, so all
+	// that exist must enter it.
+	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
+		return 0, e
+	}
+	return int(v), nil
+}
