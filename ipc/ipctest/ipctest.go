@@ -303,7 +303,10 @@ func (t *Task) call(op uint32, id uint64, a [6]uint64, inline string, fds []int,
 			}
 			defer func() { _ = unix.Close(fd) }()
 		}
-		peer.post(abi.EventGrant, 0, 0, [6]uint64{b.id, a[1] + 1000, 0, a[3]}, nil, []int{fd})
+		// The peer can grant on what it was granted.
+		n.next++
+		n.objs[abi.Name(n.next)] = object{dup(n.t, fd), "", peer.name}
+		peer.post(abi.EventGrant, 0, 0, [6]uint64{b.id, n.next, 0, a[3]}, nil, []int{fd})
 		reply(0, a)
 	case abi.CallBind:
 		i := int(a[0]) - 10

@@ -68,10 +68,18 @@ func NewObjects(conn *ipc.Conn, in *ipc.Inheritance) *Objects {
 		// Descriptors are taken when they are needed: there may be more
 		// objects than a process may have descriptors.
 		r := &in.Rights[i]
-		if r.Kind != abi.RightObject || !strings.Contains(r.Label, ":") {
+		switch {
+		case r.Kind != abi.RightObject:
+			continue
+		case r.Label == "":
+			// Granted by another server to the last incarnation, which alone
+			// knew what it was.
+			conn.Deallocate(r.Name)
+		case strings.Contains(r.Label, ":"):
+			o.byLabel[r.Label] = r.Name
+		default:
 			continue
 		}
-		o.byLabel[r.Label] = r.Name
 		if r.FD >= 0 {
 			ipc.CloseFD(r.FD)
 			r.FD = -1
