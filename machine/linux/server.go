@@ -15,26 +15,29 @@ import (
 )
 
 // The parent-death signal follows the thread that made the process, not the
-// process (prctl(2), PR_SET_PDEATHSIG). So one thread that never ends makes
-// them all. It has no_new_privs, which its children inherit.
+// process (prctl(2), PR_SET_PDEATHSIG). So threads that never end make them all:
+// two, because a start mostly waits for the host. They have no_new_privs, which
+// their children inherit.
 var (
 	startOnce sync.Once
 	startWork chan func()
 )
 
-// onStartThread runs f on the thread that makes processes and waits for it.
+// onStartThread runs f on a thread that makes processes and waits for it.
 func onStartThread(f func()) {
 	startOnce.Do(func() {
 		startWork = make(chan func())
-		go func() {
-			runtime.LockOSThread()
-			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-				panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
-			}
-			for g := range startWork {
-				g()
-			}
-		}()
+		for range 2 {
+			go func() {
+				runtime.LockOSThread()
+				if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+					panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
+				}
+				for g := range startWork {
+					g()
+				}
+			}()
+		}
 	})
 	done := make(chan struct{})
 	startWork <- func() {

@@ -163,6 +163,9 @@ func (u *unixServer) wait(kind uint32, nr abi.Name) news {
 // Guest tasks under the nucleus: a fresh one, its fork, kicks, what the host
 // tells about them, the death of their server, and their own.
 func TestGuests(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the emulation library is freestanding: an instrumented build cannot run in a guest")
+	}
 	w := newWorld(t)
 	var table [abi.CallTableSize]abi.CallDesc
 	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{linux.TableBytes(&table)}, Spin: linux.SpinDefault})
