@@ -82,12 +82,19 @@ func (c *Conn) Bind(send abi.Name, slots int, label string) (*ClientBinding, abi
 	if e != nil {
 		return nil, abi.ENOMEM
 	}
-	b.conn = c
-	return b, 0
+	return c.client(b), 0
 }
 
-// Unbind ends a binding; the peer gets EventUnbound.
+// Unbind ends a binding; the peer gets EventUnbound. Calls in progress on a
+// client binding answer EIO.
 func (c *Conn) Unbind(id uint64) abi.Errno {
+	c.mu.Lock()
+	b := c.clients[id]
+	delete(c.clients, id)
+	c.mu.Unlock()
+	if b != nil {
+		b.Break()
+	}
 	_, err := c.Call(abi.CallUnbind, [6]uint64{id}, nil, nil)
 	return err
 }

@@ -66,7 +66,8 @@ type Conn struct {
 	evReady *sync.Cond // on mu
 	grants  map[grantKey]Grant
 	grReady *sync.Cond
-	err     error // set once: the channel is gone
+	clients map[uint64]*ClientBinding // broken when their server is gone for good
+	err     error                     // set once: the channel is gone
 }
 
 // Dial takes over the control channel at descriptor fd (ControlFD in a server).
@@ -76,7 +77,8 @@ func Dial(fd int) (*Conn, error) {
 	}
 	unix.CloseOnExec(fd)
 	c := &Conn{file: os.NewFile(uintptr(fd), "control"), calls: map[uint64]*waiter{}, grants: map[grantKey]Grant{},
-		wbuf: make([]byte, abi.CallHeaderSize+abi.MaxInline)}
+		clients: map[uint64]*ClientBinding{},
+		wbuf:    make([]byte, abi.CallHeaderSize+abi.MaxInline)}
 	c.evReady = sync.NewCond(&c.mu)
 	c.grReady = sync.NewCond(&c.mu)
 	var err error
@@ -143,11 +145,23 @@ func (c *Conn) read() {
 			c.fail(fmt.Errorf("ipc: malformed datagram of %d bytes, %d descriptors, op %d", n, len(fds), h.Op))
 			return
 		}
-		c.deliver(&h, append([]byte(nil), inline...), fds)
+		if b := c.deliver(&h, append([]byte(nil), inline...), fds); b != nil {
+			b.Break()
+		}
 	}
 }
 
-func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) {
+// client keeps a client binding, so that EventUnbound ends its calls.
+func (c *Conn) client(b *ClientBinding) *ClientBinding {
+	b.conn = c
+	c.mu.Lock()
+	c.clients[b.ID] = b
+	c.mu.Unlock()
+	return b
+}
+
+// deliver answers a client binding that is to be broken.
+func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) (broken *ClientBinding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -155,7 +169,7 @@ func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) {
 		w := c.calls[h.ID]
 		if w == nil {
 			closeAll(fds)
-			return
+			return nil
 		}
 		delete(c.calls, h.ID)
 		w.reply, w.err = Reply{h.A, inline, fds}, abi.Errno(h.Err)
@@ -168,9 +182,14 @@ func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) {
 		c.grants[k] = Grant{abi.Name(h.A[1]), fds[0]}
 		c.grReady.Broadcast()
 	default:
+		if h.Op == abi.EventUnbound {
+			broken = c.clients[h.A[0]]
+			delete(c.clients, h.A[0])
+		}
 		c.events = append(c.events, Event{h.Op, h.A, inline, fds})
 		c.evReady.Signal()
 	}
+	return broken
 }
 
 func rights(oob []byte) []int {
@@ -271,6 +290,13 @@ func (c *Conn) Next() (Event, error) {
 		c.events = nil
 	}
 	return e, nil
+}
+
+// pushBack puts events in front of the queue.
+func (c *Conn) pushBack(list []Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events = append(list, c.events...)
 }
 
 // Handlers are what Run calls for events, one at a time, in order. They may

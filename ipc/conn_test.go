@@ -55,3 +55,44 @@ func TestMalformedDatagram(t *testing.T) {
 		t.Error("Dial(-1)")
 	}
 }
+
+// What happens to a server's tasks while it starts is kept for Run.
+func TestEventsBeforeGo(t *testing.T) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dial(p[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range []uint32{abi.EventTaskDead, abi.EventGo, abi.EventStop} {
+		var b [abi.CallHeaderSize]byte
+		encodeHeader(b[:], &abi.CallHeader{Op: op, A: [6]uint64{7}})
+		if _, err := unix.Write(p[0], b[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in, err := Startup(c); err != nil || in.Incarnation != 7 {
+		t.Fatal(in, err)
+	}
+	_ = unix.Close(p[0])
+	var dead abi.Name
+	stopped := false
+	err = c.Run(&Handlers{TaskDead: func(n abi.Name) { dead = n }, Stop: func() { stopped = dead == 7 }})
+	if err == nil || !stopped {
+		t.Fatal(err, dead, stopped)
+	}
+}
+
+func FuzzDecodeMessage(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(encodeMessage(&Message{ID: 3, Rights: make([]abi.RightDesc, 2), Objects: make([]abi.ObjectDesc, 1), Body: []byte("x")}, 1, 2, 3, 4))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := decodeMessage(b); err == 0 {
+			if again := encodeMessage(m, m.Port, 0, m.Reply, 0); len(again) != len(b) {
+				t.Fatal("length differs")
+			}
+		}
+	})
+}

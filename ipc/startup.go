@@ -63,6 +63,8 @@ func newBound(e *Event) (*Bound, error) {
 // the first thing that a server does with its Conn.
 func Startup(c *Conn) (*Inheritance, error) {
 	in := &Inheritance{}
+	var later []Event // a task may die while its server starts: for Run
+	defer func() { c.pushBack(later) }()
 	for {
 		e, err := c.Next()
 		if err != nil {
@@ -89,7 +91,7 @@ func Startup(c *Conn) (*Inheritance, error) {
 				}
 			}
 		default:
-			return nil, fmt.Errorf("ipc: event %d before the start", e.Op)
+			later = append(later, e)
 		}
 	}
 }
@@ -163,8 +165,7 @@ func (in *Inheritance) Client(c *Conn, label, sendLabel string, slots int) (*Cli
 			if err != nil {
 				return nil, err
 			}
-			cb.conn = c
-			return cb, nil
+			return c.client(cb), nil
 		}
 	}
 	name := in.Send(sendLabel)

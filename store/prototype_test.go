@@ -456,7 +456,7 @@ func BenchmarkPrototype(b *testing.B) {
 			p, reopen := newProto(b, way)
 			rnd := rand.New(rand.NewPCG(5, 5))
 			var buf [64]byte
-			for range 400000 { // a journal that is worn in, half full on the average
+			for range 400000 { // leaves 170,000 inputs in the journal
 				proc, fd := rnd.IntN(protoProcs), rnd.IntN(protoFiles)
 				p.write(proc, fd, buf[:])
 				p.read(proc, fd, buf[:rnd.IntN(64)])

@@ -458,6 +458,28 @@ func TestWorkersAndUnbind(t *testing.T) {
 	if id := <-p.gone; id != b.ID {
 		t.Fatal(id)
 	}
+	if err := c.Unlink(Req{}, 1, "x"); err != abi.EIO {
+		t.Error("call on a binding that was ended:", err)
+	}
+	// The server ends a binding while a call is in progress.
+	if b, err = cl.In.Client(cl.Conn, "again", "fs", 8); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan abi.Errno)
+	go func() {
+		_, err := NewClient(b).Lookup(Req{}, 1, "fast")
+		got <- err
+	}()
+	if e := srv.Conn.Unbind(b.ID); e != 0 {
+		t.Fatal(e)
+	}
+	if err := <-got; err != abi.EIO {
+		t.Error("call in progress:", err)
+	}
+	select { // the call may have reached a worker
+	case <-p.in:
+	default:
+	}
 	srv.Kill()
 	if err := <-served; err == nil {
 		t.Error("Serve ended well on a dead channel")
