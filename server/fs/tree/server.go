@@ -343,13 +343,10 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 			if err := s.upData(n, a.Size); err != 0 {
 				return 0, err
 			}
-			same := a.Size == in.Size
 			if err := s.t.Truncate(n, a.Size); err != 0 {
 				return 0, err
 			}
-			if !same {
-				s.t.Modified(n)
-			}
+			s.t.Modified(n) // also when the size is what it was
 		}
 		if a.Valid&^fs.SetSize == 0 {
 			return n, 0
