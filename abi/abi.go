@@ -224,7 +224,7 @@ type Slot struct {
 	Waiter uint32 // 1 while the client sleeps on State
 	Seq    uint64 // counts the client's calls on this slot, from 1
 	Kind   uint32
-	Flags  uint32
+	Flags  uint32 // with Resumed: the errno of the action that failed, 0 if none
 	Nr     uint64
 	Args   [8]uint64
 	HostID uint64 // the thread's host id in the machine's pid namespace

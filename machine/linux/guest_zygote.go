@@ -36,9 +36,9 @@ const SpinDefault = 100
 // outside when the invoking user is the host's root (HAZARDS A6).
 const guestID = 65534
 
-// zygote is the handle of a machine's guest side: its reaper (pid 1 of the
+// Zygote is the handle of a machine's guest side: its reaper (pid 1 of the
 // machine) and zygote. Its methods may be called from any goroutine.
-type zygote struct {
+type Zygote struct {
 	window uintptr
 	pid    int // the reaper, in the host's numbering
 	ctl    int // our end of the zygote's channel
@@ -52,16 +52,15 @@ type zygote struct {
 	closed bool
 }
 
-// errZygoteGone is what spawn answers when the machine has ended.
+// errZygoteGone is what Spawn answers when the machine has ended.
 var errZygoteGone = errors.New("the machine's zygote is gone")
 
-// startZygote makes a machine's namespaces and starts its reaper and zygote.
-// It returns as soon as the host has accepted the start; failures of the rest
-// come out of wait and spawn. The zygote's channel is made here: ctl is not
-// used and may be -1.
+// StartZygote makes a machine's namespaces and starts its reaper and zygote.
+// It returns as soon as the host has accepted the start, so that other things
+// can start meanwhile; failures of the rest come out of Wait and Spawn.
 //
 // The reaper dies with the host thread that made it, so that thread is kept.
-func startZygote(cfg GuestConfig, ctl int) (*zygote, error) {
+func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	exe, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
@@ -71,7 +70,7 @@ func startZygote(cfg GuestConfig, ctl int) (*zygote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
 	}
-	z := &zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{})}
+	z := &Zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{})}
 	img, err := bootImage(&cfg, segs, z.window)
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
@@ -130,7 +129,7 @@ func forkReaper(exe, img, ctl int) (int, error) {
 }
 
 // reap waits for the reaper on the thread that is its parent.
-func (z *zygote) reap() {
+func (z *Zygote) reap() {
 	for unix.Waitid(unix.P_PID, z.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 	// The number is taken back before the host may use it again.
@@ -143,7 +142,7 @@ func (z *zygote) reap() {
 }
 
 // hear takes the one datagram that the zygote sends: ready, or what failed.
-func (z *zygote) hear() {
+func (z *Zygote) hear() {
 	buf := make([]byte, abi.CallHeaderSize)
 	var n int
 	var err error
@@ -165,17 +164,17 @@ func (z *zygote) hear() {
 	close(z.ready)
 }
 
-// wait returns when the zygote serves, or says why it does not.
-func (z *zygote) wait() error {
+// Wait returns when the zygote serves, or says why it does not.
+func (z *Zygote) Wait() error {
 	<-z.ready
 	return z.err
 }
 
-// spawn asks the zygote to fork a fresh task that owns the three descriptors:
+// Spawn asks the zygote to fork a fresh task that owns the three descriptors:
 // its end of the control channel, its message area, the doorbell to its server.
 // They stay the caller's to close. It does not wait for the task: that shows
 // by its CallHello, or by the end of its channel.
-func (z *zygote) spawn(control, area, doorbell int) error {
+func (z *Zygote) Spawn(control, area, doorbell int) error {
 	select {
 	case <-z.ready:
 		if z.err != nil {
@@ -203,9 +202,9 @@ func (z *zygote) spawn(control, area, doorbell int) error {
 	}
 }
 
-// stop ends the machine: the reaper's death kills all its processes. It
+// Stop ends the machine: the reaper's death kills all its processes. It
 // returns when the reaper is gone and may be called more than once.
-func (z *zygote) stop() {
+func (z *Zygote) Stop() {
 	z.once.Do(func() {
 		z.mu.Lock()
 		if z.pid != 0 {
@@ -221,37 +220,14 @@ func (z *zygote) stop() {
 	})
 }
 
-// Zygote is the guest side of a machine for tests and tools that have no
-// nucleus.
-type Zygote struct{ z *zygote }
-
-// StartZygote starts a machine's reaper and zygote and waits until it serves.
-func StartZygote(cfg GuestConfig) (*Zygote, error) {
-	z, err := startZygote(cfg, -1)
-	if err != nil {
-		return nil, err
-	}
-	if err := z.wait(); err != nil {
-		z.stop()
-		return nil, err
-	}
-	return &Zygote{z}, nil
-}
-
-// Spawn asks for a fresh task; see zygote.spawn.
-func (z *Zygote) Spawn(control, area, doorbell int) error {
-	return z.z.spawn(control, area, doorbell)
-}
-
-// Stop ends the machine.
-func (z *Zygote) Stop() { z.z.stop() }
-
 // Window is the address of the library's window in every task of the machine.
-func (z *Zygote) Window() uintptr { return z.z.window }
+func (z *Zygote) Window() uintptr { return z.window }
 
 // Pid is the reaper's number on the host, 0 when it has ended.
 func (z *Zygote) Pid() int {
-	z.z.mu.Lock()
-	defer z.z.mu.Unlock()
-	return z.z.pid
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.pid
 }
+
+var _ Spawner = (*Zygote)(nil)

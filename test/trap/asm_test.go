@@ -9,7 +9,7 @@ import (
 )
 
 // assemble makes a flat binary that runs at codeBase of GNU assembler text.
-func assemble(t *testing.T, src string) []byte {
+func assemble(t testing.TB, src string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath("as"); err != nil {
 		t.Skip("needs binutils: ", err)

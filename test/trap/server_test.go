@@ -19,7 +19,7 @@ import (
 // A world is one machine with a test server in the place of the nucleus and
 // the unix server: it owns the areas, the doorbells and the control channels.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	z    *hostlinux.Zygote
 	mu   sync.Mutex
 	desc [abi.CallTableSize]abi.CallDesc
@@ -45,7 +45,7 @@ type call struct {
 	s    *abi.Slot
 }
 
-func newWorld(t *testing.T, desc map[int]abi.CallDesc) *world {
+func newWorld(t testing.TB, desc map[int]abi.CallDesc) *world {
 	t.Helper()
 	w := &world{t: t}
 	for nr, d := range desc {
@@ -60,6 +60,9 @@ func newWorld(t *testing.T, desc map[int]abi.CallDesc) *world {
 	}
 	w.z = z
 	t.Cleanup(z.Stop)
+	if err := z.Wait(); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -132,7 +135,7 @@ func (t *task) hostPid() int {
 	}
 }
 
-func procFile(t *testing.T, pid int, name string) []byte {
+func procFile(t testing.TB, pid int, name string) []byte {
 	b, err := readProc(pid, name)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +147,7 @@ func procPath(pid int, name string) string { return fmt.Sprintf("/proc/%d/%s", p
 
 func readProc(pid int, name string) ([]byte, error) { return os.ReadFile(procPath(pid, name)) }
 
-func readDir(t *testing.T, name string) []os.DirEntry {
+func readDir(t testing.TB, name string) []os.DirEntry {
 	l, err := os.ReadDir(name)
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +291,7 @@ func (t *task) send(op uint32, tag uint64, fds ...int) error {
 }
 
 // waitFor fails the test if the event does not come in time.
-func waitFor[T any](t *testing.T, what string, ch <-chan T) (v T) {
+func waitFor[T any](t testing.TB, what string, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
@@ -343,7 +346,7 @@ type harness struct {
 	extra   func(c *call) bool
 }
 
-func newHarness(t *testing.T, desc map[int]abi.CallDesc, src string) *harness {
+func newHarness(t testing.TB, desc map[int]abi.CallDesc, src string) *harness {
 	t.Helper()
 	return &harness{w: newWorld(t, desc), code: assemble(t, src), reports: make(chan report, 1000)}
 }

@@ -14,5 +14,8 @@ func main() {
 		fmt.Println(err)
 		return
 	}
+	if err := z.Wait(); err != nil {
+		fmt.Println(err)
+	}
 	z.Stop()
 }
