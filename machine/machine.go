@@ -48,12 +48,11 @@ type Sink interface {
 
 // Info is the use of the host by a context.
 type Info struct {
-	Pid       uint64 // the host's number of the process, for people
-	Resident  uint64 // bytes
-	UserNS    uint64
-	SystemNS  uint64
-	Command   string
-	HasKernel bool // the figures are the host's own, not an estimate
+	Pid      uint64 // the host's number of the process, for people
+	Resident uint64 // bytes
+	UserNS   uint64
+	SystemNS uint64
+	Command  string
 }
 
 // Context is one host process as the nucleus holds it: a channel to it and
@@ -156,4 +155,7 @@ type Machine interface {
 	Now() uint64
 	// After calls f once, ns nanoseconds from now, on the machine's goroutine.
 	After(ns uint64, f func()) Timer
+	// Go calls f once, soon, outside the caller's own call and not on the
+	// goroutine that calls sinks: f may be slow and may call the nucleus.
+	Go(f func())
 }

@@ -144,6 +144,7 @@ func (p *proc) post(op uint32, data []byte, fds []machine.Handle, a ...uint64) u
 	h := abi.CallHeader{Op: op, ID: p.w.next, NFds: uint32(len(fds)), Len: uint32(len(data))}
 	copy(h.A[:], a)
 	p.c.Send(append(message.PutCall(nil, &h), data...), fds...)
+	p.w.m.Run()
 	p.w.check()
 	p.pull()
 	return h.ID

@@ -4,7 +4,7 @@
 //
 // Locking: Kernel.mu guards everything in this package and below; each call
 // of a task and each event of the machine takes it once (enter, leave). Slow
-// questions to the host and the supervisor's hooks run after it is released.
+// questions to the host and the supervisor's hooks run elsewhere (machine.Go).
 package nucleus
 
 import (
@@ -25,8 +25,9 @@ type Limits struct {
 	Tasks    int // guest tasks that one server made (4096)
 }
 
-// Hooks are the supervisor's. They are called without the nucleus's lock, from
-// whatever goroutine brought the news; they may call the Kernel.
+// Hooks are the supervisor's. They are called one at a time, in order, on a
+// goroutine of their own (Supervise: each on its own), without the nucleus's
+// lock: they may be slow and may call the Kernel.
 type Hooks struct {
 	// Dead: the server's process ended. Its estate waits for Server.Start.
 	Dead func(s *Server, e machine.Exit)
@@ -54,7 +55,8 @@ type Kernel struct {
 	bindings map[uint64]*binding
 	nextTask uint64
 	nextBind uint64
-	later    []func()
+	later    []func() // hooks to call, in order
+	hooking  bool     // somebody calls them
 	stopped  bool
 }
 
@@ -79,10 +81,28 @@ func (k *Kernel) enter() { k.mu.Lock() }
 // leave carries out what the call brought about and releases the lock.
 func (k *Kernel) leave() {
 	k.settle()
-	later := k.later
-	k.later = nil
+	start := len(k.later) > 0 && !k.hooking
+	if start {
+		k.hooking = true
+	}
 	k.mu.Unlock()
-	for _, f := range later {
+	if start {
+		k.m.Go(k.callHooks)
+	}
+}
+
+// callHooks calls hooks one after the other, in the order of their causes.
+func (k *Kernel) callHooks() {
+	for {
+		k.mu.Lock()
+		if len(k.later) == 0 {
+			k.hooking = false
+			k.mu.Unlock()
+			return
+		}
+		f := k.later[0]
+		k.later = k.later[1:]
+		k.mu.Unlock()
 		f()
 	}
 }
@@ -236,7 +256,7 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 	}
 	if err == 0 && c.slow != nil {
 		ctx := t.ctx
-		k.later = append(k.later, func() {
+		k.m.Go(func() {
 			err := c.slow(c)
 			k.enter()
 			defer k.leave()

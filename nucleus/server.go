@@ -152,9 +152,9 @@ func (s *Server) Start(config []byte) error {
 	s.k.leave()
 	if spec.Log == nil {
 		spec.Log = func(line string) {
-			if f := s.k.hooks.Log; f != nil {
-				f(s, 0, line)
-			}
+			s.k.enter()
+			defer s.k.leave()
+			s.k.log(s.t, 0, line[:min(len(line), MaxLogLine)])
 		}
 	}
 	err = s.k.m.StartServer(ctx, far, spec)

@@ -252,4 +252,19 @@ func (m *Machine) After(ns uint64, f func()) machine.Timer {
 	return timer{time.AfterFunc(time.Duration(min(ns, 1<<62)), f)}
 }
 
+// Go implements machine.Machine.
+func (m *Machine) Go(f func()) { go f() }
+
+// TakeFD gives the descriptor of a handle away: it is the caller's, the handle's
+// reference is dropped. For the far end of a channel that is served in the
+// nucleus's own process.
+func TakeFD(h machine.Handle) (int, error) {
+	defer h.Release()
+	fd, err := unix.FcntlInt(uintptr(FD(h)), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, fmt.Errorf("machine: %w", err)
+	}
+	return fd, nil
+}
+
 var _ machine.Machine = (*Machine)(nil)

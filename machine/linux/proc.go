@@ -118,7 +118,7 @@ func (c *channel) Info() (machine.Info, bool) {
 	if open < 0 || end < open {
 		return machine.Info{}, false
 	}
-	i := machine.Info{Pid: uint64(pid), Command: s[open+1 : end], HasKernel: true}
+	i := machine.Info{Pid: uint64(pid), Command: s[open+1 : end]}
 	f := strings.Fields(s[end+1:])
 	const tick = 10_000_000
 	if len(f) > 12 { // fields 14 and 15 of stat; f[0] is field 3

@@ -371,6 +371,9 @@ func (m *Machine) After(ns uint64, f func()) machine.Timer {
 	return stopper{m, t}
 }
 
+// Go implements machine.Machine: f is called in Run.
+func (m *Machine) Go(f func()) { m.events = append(m.events, f) }
+
 // Run hands over everything that happened, in order, and what comes of it.
 func (m *Machine) Run() {
 	for len(m.events) > 0 {

@@ -62,6 +62,8 @@ type Message struct {
 	Taken     *Entry
 	// Again keeps the objects of a delivered message, to hand them over again.
 	Again []Range
+	// Times is how often it was handed over before.
+	Times uint64
 	// From is the port that it was received on.
 	From *Port
 }

@@ -40,19 +40,19 @@ type unixServer struct {
 	news chan news
 	dead chan abi.Name
 	done chan struct{}
+	code []byte // of fresh tasks
 }
 
-func attachUnix(t *testing.T, s *nucleus.Server, n chan news) *unixServer {
+func attachUnix(t *testing.T, s *nucleus.Server, n chan news, code []byte) *unixServer {
 	h, err := s.Attach(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd, err := unix.FcntlInt(uintptr(linux.FD(h)), unix.F_DUPFD_CLOEXEC, 3)
-	h.Release()
+	fd, err := linux.TakeFD(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &unixServer{t: t, news: n, dead: make(chan abi.Name, 16), done: make(chan struct{})}
+	u := &unixServer{t: t, news: n, dead: make(chan abi.Name, 16), done: make(chan struct{}), code: code}
 	if u.conn, err = ipc.Dial(fd); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func (u *unixServer) serve() {
 		switch {
 		case q.Kind == abi.KindStart:
 			out := b.Out(r.Slot)
-			n := copy(out, program)
+			n := copy(out, u.code)
 			act(abi.ActMapAnon, codeBase, 4096, 7, unix.MAP_PRIVATE|unix.MAP_FIXED)
 			act(abi.ActCopyOut, codeBase, abi.SlotOutOff, uint64(n))
 			putRegs(out[64:], &abi.Regs{IP: codeBase, SP: codeBase + 4096, Flags: 0x202})
@@ -175,7 +175,7 @@ func TestGuests(t *testing.T) {
 	w.m.SetSpawner(z)
 	s := w.k.NewServer(nucleus.ServerSpec{Name: "unix", Powers: nucleus.PowerTasks | nucleus.PowerMemory})
 	all := make(chan news, 1024)
-	u := attachUnix(t, s, all)
+	u := attachUnix(t, s, all, program)
 	start := time.Now()
 	first, e := u.create(0, 0)
 	if e != 0 {
@@ -228,7 +228,7 @@ func TestGuests(t *testing.T) {
 	if e := <-w.dead; e.Signal != 0 {
 		t.Errorf("exit %+v", e)
 	}
-	u = attachUnix(t, s, all)
+	u = attachUnix(t, s, all, program)
 	if len(u.in.Bindings) != 2 || u.in.Incarnation != 2 {
 		t.Fatalf("inherited %+v", u.in)
 	}
@@ -250,6 +250,51 @@ func TestGuests(t *testing.T) {
 	}
 	if n := <-u.dead; n != child {
 		t.Errorf("%#x died", n)
+	}
+	u.stop()
+	<-w.dead
+}
+
+// Tasks that are ended before they said a word, and as many as come.
+func TestGuestEmbryos(t *testing.T) {
+	if raceEnabled {
+		t.Skip("see TestGuests")
+	}
+	w := newWorld(t)
+	var table [abi.CallTableSize]abi.CallDesc
+	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{linux.TableBytes(&table)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.m.SetSpawner(z)
+	s := w.k.NewServer(nucleus.ServerSpec{Name: "unix", Powers: nucleus.PowerTasks})
+	u := attachUnix(t, s, make(chan news, 1024), []byte{0xeb, 0xfe})
+	for range 30 {
+		n, e := u.create(0, 0)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		if e := u.conn.TaskTerminate(n); e != 0 {
+			t.Fatal(e)
+		}
+		if d := <-u.dead; d != n {
+			t.Fatalf("%#x died, not %#x", d, n)
+		}
+		u.conn.Deallocate(n)
+	}
+	// A fork that its parent never does: the end of the parent is its end.
+	parent, _ := u.create(0, 0)
+	u.wait(abi.KindStart, parent)
+	child, e := u.create(parent, 99)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	if e := u.conn.TaskTerminate(parent); e != 0 {
+		t.Fatal(e)
+	}
+	a, b := <-u.dead, <-u.dead
+	if a != parent && b != parent || a != child && b != child {
+		t.Errorf("%#x and %#x died, not %#x and %#x", a, b, parent, child)
 	}
 	u.stop()
 	<-w.dead

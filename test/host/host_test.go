@@ -191,8 +191,7 @@ func (w *world) client(to ...*nucleus.Server) (*ipc.Conn, *ipc.Inheritance) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	fd, err := unix.FcntlInt(uintptr(linux.FD(h)), unix.F_DUPFD_CLOEXEC, 3)
-	h.Release()
+	fd, err := linux.TakeFD(h)
 	if err != nil {
 		w.t.Fatal(err)
 	}
