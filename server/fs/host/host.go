@@ -1,6 +1,6 @@
 // Package host is the process that serves a directory of the host. Its
 // configuration is core.Config as JSON; the directory is the descriptor
-// root_fd, or, when that is 0, the object with the label "root".
+// root_fd, which the process was started with.
 package host
 
 import (
@@ -18,9 +18,6 @@ import (
 // taken as it is used.
 const StateSize = 1 << 30
 
-// RootLabel is the label of the object that is the directory.
-const RootLabel = "root"
-
 // Main serves on conn until the nucleus says stop. ready (may be nil) is called
 // before the first request.
 func Main(conn *ipc.Conn, ready func() error) error {
@@ -35,13 +32,9 @@ func Main(conn *ipc.Conn, ready func() error) error {
 func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error) error {
 	var cfg core.Config
 	return process.Start(conn, in, ready, &cfg, StateSize, core.Version,
-		func(in *ipc.Inheritance, h *store.Heap, objs *process.Objects) (fs.Server, abi.Errno, error) {
-			if cfg.RootFD == 0 {
-				r := in.Find(abi.RightObject, RootLabel)
-				if r == nil || r.FD < 0 {
-					return nil, 0, errors.New("host: neither root_fd nor an object \"root\"")
-				}
-				cfg.RootFD = r.FD
+		func(_ *ipc.Inheritance, h *store.Heap, objs *process.Objects) (fs.Server, abi.Errno, error) {
+			if cfg.RootFD <= 0 {
+				return nil, 0, errors.New("host: the configuration names no root_fd")
 			}
 			f, e := core.New(h, cfg, objs)
 			return f, e, nil

@@ -93,8 +93,20 @@ func (o *Objects) Create(label string) (object.Object, abi.Errno) {
 	if _, ok := o.byLabel[label]; ok {
 		return nil, abi.EEXIST
 	}
-	name, fd, err := o.conn.CreateObject(0, label)
+	// A file becomes shorter and longer; the nucleus's own objects may not
+	// shrink, which is right for what servers map and wrong for a file that
+	// clients do. So the object is a memfd of ours if we may import one.
+	fd, e := unix.MemfdCreate("hythe:"+label, unix.MFD_CLOEXEC)
+	if e != nil {
+		return nil, object.Errno(e)
+	}
+	name, err := o.conn.ImportObject(fd, label)
+	if err == abi.EPERM {
+		ipc.CloseFD(fd)
+		name, fd, err = o.conn.CreateObject(1, label)
+	}
 	if err != 0 {
+		ipc.CloseFD(fd)
 		return nil, err
 	}
 	o.byLabel[label] = name

@@ -482,7 +482,15 @@ func (t *Tree) Seek(r Ref, off uint64, whence uint32) (uint64, abi.Errno) {
 			return 0, abi.EIO
 		}
 		at, err := o.Find(int64(off), whence)
-		return uint64(at), err
+		switch {
+		case err != 0:
+			return 0, err
+		case uint64(at) < in.Size:
+			return uint64(at), 0
+		case whence == 3: // the object may be longer than the file
+			return 0, abi.ENXIO
+		}
+		return in.Size, 0
 	}
 	want := uint64(0)
 	if whence == 3 {

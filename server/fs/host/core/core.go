@@ -646,19 +646,15 @@ func (f *FS) drop(r ref) {
 	for kind := range uint8(3) {
 		k := fdKey{r, kind}
 		f.dropFD(k)
-		if o := f.maps[k]; o != nil {
-			o.Close()
-			delete(f.maps, k)
-		}
+		f.unmap(k)
 	}
 	if id := (identity{n.Dev, n.Ino}); f.byID[id] == r {
 		delete(f.byID, id)
 	}
 	if f.objs != nil {
-		id := strconv.FormatUint(uint64(f.id(r)), 16)
-		for _, lab := range [...]string{"ro:", "rw:", "orphan:"} {
-			f.objs.Free(lab + id)
-		}
+		f.objs.Free(orphanLabel(f.id(r)))
+		f.objs.Free(mapLabel(fdKey{r, fdRead}, f.id(r))) // an earlier incarnation's
+		f.objs.Free(mapLabel(fdKey{r, fdWrite}, f.id(r)))
 	}
 	if !n.Name.Nil() {
 		f.h.FreeBlock(n.Name)
@@ -979,9 +975,9 @@ func (f *FS) Map(_ fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
 	if write && f.cfg.ReadOnly {
 		return fs.MapOut{}, abi.EROFS
 	}
-	k, lab := fdKey{n, fdRead}, "ro:"
+	k := fdKey{n, fdRead}
 	if write {
-		k.kind, lab = fdWrite, "rw:"
+		k.kind = fdWrite
 	}
 	o := f.maps[k]
 	if o == nil {
@@ -990,14 +986,41 @@ func (f *FS) Map(_ fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
 		if err != 0 {
 			return fs.MapOut{}, err
 		}
-		o, err = f.objs.Import(fd, lab+strconv.FormatUint(uint64(id), 16), write)
+		o, err = f.objs.Import(fd, mapLabel(k, id), write)
 		unix.Close(fd)
 		if err != 0 {
 			return fs.MapOut{}, err
 		}
 		f.maps[k] = o
+		for old := range f.maps {
+			if len(f.maps) <= maxMaps {
+				break
+			}
+			if old != k {
+				f.unmap(old)
+			}
+		}
 	}
 	return fs.MapOut{Tag: o.ID(), Writable: write, Stable: true}, 0
+}
+
+// maxMaps bounds the objects that are kept for the case that a file is mapped
+// again. Those that clients hold live on without us.
+const maxMaps = 512
+
+func mapLabel(k fdKey, id fs.NodeID) string {
+	if k.kind == fdWrite {
+		return "rw:" + strconv.FormatUint(uint64(id), 16)
+	}
+	return "ro:" + strconv.FormatUint(uint64(id), 16)
+}
+
+func (f *FS) unmap(k fdKey) {
+	if o := f.maps[k]; o != nil {
+		o.Close()
+		delete(f.maps, k)
+		f.objs.Free(mapLabel(k, f.id(k.n)))
+	}
 }
 
 func orphanLabel(id fs.NodeID) string { return "orphan:" + strconv.FormatUint(uint64(id), 16) }

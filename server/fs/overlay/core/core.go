@@ -398,8 +398,23 @@ func (b *below) Map(r tree.Ref) (fs.MapOut, abi.Errno) {
 	}
 	m.Writable, m.Stable = false, false
 	b.maps[r] = m
+	for old, o := range b.maps {
+		if len(b.maps) <= maxMaps {
+			break
+		}
+		if old != r {
+			delete(b.maps, old)
+			if b.release != nil {
+				b.release(o.Tag)
+			}
+		}
+	}
 	return m, 0
 }
+
+// maxMaps bounds the lower objects that are kept for the case that a file is
+// mapped again. Those that clients hold live on without us.
+const maxMaps = 512
 
 func (b *below) unmap(r tree.Ref) {
 	if m, ok := b.maps[r]; ok {
