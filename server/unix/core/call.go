@@ -53,6 +53,19 @@ type Call struct {
 	NoReply bool
 
 	sleeper sleeper
+	// credAs, when set, is what a walk checks permissions with (access(2)).
+	credAs *Cred
+
+	// The state to continue with, when SetRegs chose one (finish.go).
+	userRegs abi.Regs
+	regsSet  bool
+	regsFS   bool
+	// localCut: the poll reports a local call that a kick has cut.
+	localCut bool
+	// ended: the thread or its process has ended in this call.
+	ended bool
+	// exiting: the actions so far are what an ending thread leaves behind.
+	exiting bool
 }
 
 // Reset makes c ready for another request.
@@ -357,6 +370,25 @@ func (c *Call) IOVecs(addr uint64, n int) ([]IOVec, abi.Errno) {
 	for i := range v {
 		v[i].Base = binary.LittleEndian.Uint64(b[16*i:])
 		v[i].Len = binary.LittleEndian.Uint64(b[16*i+8:])
+		total += v[i].Len
+		if v[i].Len >= 1<<63 || total >= 1<<63 {
+			return nil, abi.EINVAL
+		}
+	}
+	return v, 0
+}
+
+// IOVecArg is IOVecs for the array of n elements at argument arg, which the
+// library may have sent along (abi.PreIov, abi.PreIovRO).
+func (c *Call) IOVecArg(arg, n int) ([]IOVec, abi.Errno) {
+	b, fault, ok := c.Prefetched(arg)
+	if n <= 0 || n > 1024 || !ok || fault || len(b) < 16*n {
+		return c.IOVecs(c.Args[arg], n)
+	}
+	v := make([]IOVec, n)
+	var total uint64
+	for i := range v {
+		v[i] = IOVec{binary.LittleEndian.Uint64(b[16*i:]), binary.LittleEndian.Uint64(b[16*i+8:])}
 		total += v[i].Len
 		if v[i].Len >= 1<<63 || total >= 1<<63 {
 			return nil, abi.EINVAL

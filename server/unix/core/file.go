@@ -420,14 +420,37 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		left = 0x7ffff000
 	}
 	i, at := 0, uint64(0)
+	if p := c.Thread().Progress; steps && p > 0 && p <= left {
+		// A repetition: what was copied out stays, go on behind it.
+		total = p
+		left -= p
+		if off >= 0 {
+			off += int64(p)
+		}
+		for ; p > 0 && p >= iov[i].Len; i++ {
+			p -= iov[i].Len
+			if i == len(iov)-1 {
+				return total, 0
+			}
+		}
+		at = p
+	}
+	var moved int64
 	for left > 0 {
-		if total > 0 {
+		if moved > 0 {
+			// The offset moves only when the guest has the bytes: a server
+			// that dies during the copy reads them again.
+			if off < 0 {
+				k.Files.Mut(f).Off -= moved
+			}
 			if !c.Flush() {
 				return total, 0
 			}
-			if k.Files.Get(f) == nil {
-				return total, 0
+			if off < 0 {
+				k.Files.Mut(f).Off += moved
 			}
+			c.MutThread().Progress = total
+			moved = 0
 		}
 		want := int(min(left, uint64(c.OutRoom()), maxChunk))
 		buf := c.OutBuf(want)
@@ -456,6 +479,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		}
 		total += uint64(n)
 		left -= uint64(n)
+		moved = int64(n)
 		if off >= 0 {
 			off += int64(n)
 		}
@@ -477,16 +501,38 @@ func (c *Call) flushKeep() bool {
 // WriteFD writes n bytes of guest memory at addr to fd; off -1 uses the
 // description's offset.
 func (c *Call) WriteFD(fd int32, addr, n uint64, off int64) (uint64, abi.Errno) {
-	return c.WriteV(fd, []IOVec{{addr, n}}, off)
+	var pre []byte
+	if b, _, ok := c.Prefetched(1); ok {
+		pre = b
+	}
+	return c.writeV(fd, []IOVec{{addr, n}}, off, pre)
 }
 
-// WriteV is WriteFD from several pieces of memory. What the library sent along
-// (abi.PreBuf on the buffer, abi.PreIov) is used first.
+// DataExtent is what a Chan may offer beside Extent: the second extent of an
+// argument, which abi.PreIov makes of the bytes that the iovec array names.
+type DataExtent interface {
+	Extent2(arg int) (off, n uint32, fault, ok bool)
+}
+
+// WriteV is WriteFD from several pieces of memory, named by the iovec array at
+// argument 1. What the library sent along (abi.PreIov) is used first.
+func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
+	var pre []byte
+	if x, ok := c.Chan.(DataExtent); ok {
+		if o, n, _, ok := x.Extent2(1); ok {
+			pre = c.Chan.In()[o : o+n]
+		}
+	}
+	return c.writeV(fd, iov, off, pre)
+}
+
+// writeV writes the bytes of iov, of which pre are the first ones that are here
+// already.
 //
 // Data of up to one chunk is handed to the file in one piece; more goes in
 // steps, each complete before the next, with the count in Thread.Progress for
 // a repetition after a crash.
-func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
+func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi.Errno) {
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return 0, e
@@ -519,9 +565,8 @@ func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if off >= 0 {
 		off += int64(total)
 	}
-	var pre []byte
-	if b, _, ok := c.Prefetched(1); ok && skip == 0 {
-		pre = b
+	if skip > 0 {
+		pre = nil
 	}
 	i, at := 0, uint64(0)
 	for i < len(iov) && skip >= iov[i].Len-at {
@@ -600,9 +645,7 @@ func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		if n < len(data) {
 			break
 		}
-		if left > 0 {
-			c.MutThread().Progress = total
-		}
+		c.MutThread().Progress = total
 	}
 	return total, 0
 }

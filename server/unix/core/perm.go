@@ -31,6 +31,9 @@ var kernelCred = Cred{CapEff: ^uint64(0), CapPerm: ^uint64(0)}
 
 // cred answers the caller's credentials; the server itself has all rights.
 func (c *Call) cred() *Cred {
+	if c.credAs != nil {
+		return c.credAs
+	}
 	if c.T == 0 {
 		return &kernelCred
 	}

@@ -35,6 +35,8 @@ type vfsState struct {
 	reopen  map[uint32]func(c *Call, f store.Ref[File], access, flags uint32) (store.Ref[File], abi.Errno)
 	notify  func(FSEvent)
 	objects Objects
+	// cookie pairs the events of a rename.
+	cookie uint32
 	// lazy counts vnodes that nobody holds but that are still open at their
 	// server; releasing says that the releaser runs.
 	lazy      int
