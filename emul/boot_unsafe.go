@@ -80,7 +80,13 @@ func Boot(t *Thread, sp uintptr) {
 	t.host(sysPrctl, prSetPdeathsig, 9, 0, 0, 0, 0)
 	end := t.readStart(sp)
 	t.check(StepUnmap, t.host(sysMunmap, 0, t.Window, 0, 0, 0, 0))
-	t.check(StepUnmap, t.host(sysMunmap, t.Window+WindowSize, end-t.Window-WindowSize, 0, 0, 0, 0))
+	// Above are the start stack, of which only the end is known, and the vDSO
+	// with its data before it, on either side of the stack.
+	from := t.Window + WindowSize
+	if v := t.vdsoEnd(); v > from && v < end {
+		from = v
+	}
+	t.check(StepUnmap, t.host(sysMunmap, from, end-from, 0, 0, 0, 0))
 	// Nothing above the window must ever be handed out by the host's search
 	// for room, so that it lands below.
 	t.reserve(t.Window+WindowSize, maxUser)
@@ -145,6 +151,23 @@ func (t *Thread) readStart(sp uintptr) uintptr {
 		end++
 	}
 	return (end + 9 + pageMask) &^ pageMask
+}
+
+// vdsoEnd answers the end of the vDSO, 0 if there is none: the size of the
+// first loadable segment of its ELF image.
+func (t *Thread) vdsoEnd() uintptr {
+	v := uintptr(t.task().VDSO)
+	if v == 0 {
+		return 0
+	}
+	ph := v + uintptr(*(*uint64)(at(v + 32)))
+	for n := *(*uint16)(at(v + 56)); n > 0; n-- {
+		if *(*uint32)(at(ph)) == 1 {
+			return (v + uintptr(*(*uint64)(at(ph + 40))) + pageMask) &^ pageMask
+		}
+		ph += 56
+	}
+	return v + pageMask + 1
 }
 
 // reserve maps what is free in [lo, hi) without access. It halves what is

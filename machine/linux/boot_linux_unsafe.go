@@ -127,12 +127,13 @@ func relocate(e emul.Entry, delta uintptr) emul.Entry {
 	return e
 }
 
-// randomWindow picks a window: 0x7eNN_0000_0000, below everything that the
-// host places by itself at the start of a program.
+// randomWindow picks a window: 0x7eNN_0000_0000 with NN below 0x80, so that
+// everything that the host places by itself at the start of a program (within
+// 1 TiB of the end of user addresses, by mmap_rnd_bits) is above it.
 func randomWindow() uintptr {
 	var b [1]byte
 	rand.Read(b[:])
-	return 0x7e00_0000_0000 + uintptr(b[0])<<32
+	return 0x7e00_0000_0000 + uintptr(b[0]&0x7f)<<32
 }
 
 // bootImage makes the boot image for one machine, ready to be executed.
