@@ -87,7 +87,8 @@ func (f *File) Truncate(size int64) abi.Errno {
 	if e := unix.Fstat(f.fd, &st); e != nil || size >= st.Size {
 		return Errno(err)
 	}
-	return f.Allocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, size, st.Size-size)
+	// To the largest offset, for what was allocated behind the end goes too.
+	return f.Allocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, size, 1<<62-size)
 }
 
 // Allocate implements Object.

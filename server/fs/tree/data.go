@@ -316,7 +316,6 @@ func (t *Tree) writeObject(r Ref, in *Inode, off uint64, data []byte) (int, abi.
 				return 0, abi.ENOSPC
 			}
 			data = data[:uint64(len(data))-cut]
-			end = off + uint64(len(data))
 		}
 	}
 	n, err := o.WriteAt(data, int64(off))

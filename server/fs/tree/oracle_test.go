@@ -236,7 +236,7 @@ func TestOracle(t *testing.T) {
 	if testing.Short() {
 		steps = 1500
 	}
-	for seed := int64(1); seed <= 4; seed++ {
+	for seed := int64(1); seed <= 5; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runOracle(t, seed, steps) })
 	}
 }
@@ -244,6 +244,7 @@ func TestOracle(t *testing.T) {
 func runOracle(t *testing.T, seed int64, steps int) {
 	host := oracleDir(t)
 	r := newRig(t, Limits{})
+	r.objs.Sealed = seed == 5
 	if seed == 1 {
 		r.h.SetCheck(true)
 		steps /= 20

@@ -326,7 +326,7 @@ func (s *Server) GetAttr(_ fs.Req, id fs.NodeID) (fs.Entry, abi.Errno) {
 // SetAttr implements fs.Server.
 func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi.Errno) {
 	return s.doEntry(r, func() (Ref, abi.Errno) {
-		n, in, err := s.node(id)
+		n, _, err := s.node(id)
 		if err != 0 {
 			return 0, err
 		}
@@ -355,7 +355,7 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 			return 0, err
 		}
 		now := s.t.now()
-		in = s.t.Mut(n)
+		in := s.t.Mut(n)
 		in.Ctime = now
 		if a.Valid&fs.SetMode != 0 {
 			in.Mode = in.Mode&fs.TypeMask | a.Mode&0o7777

@@ -622,12 +622,12 @@ func (f *FS) Forget(r fs.Req, id fs.NodeID, count uint64) {
 	if _, ok := f.log.Seen(r); ok {
 		return
 	}
-	n, rec, err := f.find(id)
+	n, _, err := f.find(id)
 	if err != 0 {
 		return
 	}
 	f.h.Begin()
-	rec = f.nodes.Mut(n)
+	rec := f.nodes.Mut(n)
 	rec.Lookups -= min(rec.Lookups, count)
 	if rec.Lookups == 0 && rec.Opens == 0 && n != rootRef && rec.Type != fs.TypeDir {
 		f.drop(n)
