@@ -3,6 +3,7 @@ package trap
 import (
 	"bytes"
 	"encoding/binary"
+	"sync"
 	"testing"
 	"time"
 
@@ -363,6 +364,7 @@ func TestLeaderExit(t *testing.T) {
 	report $2
 	done`)
 	exited := make(chan bool, 1)
+	held := make(chan *call, 1)
 	h.extra = func(c *call) bool {
 		switch {
 		case c.s.Kind == abi.KindThread:
@@ -375,8 +377,7 @@ func TestLeaderExit(t *testing.T) {
 			c.reply(0)
 			exited <- true
 		case c.s.Nr == 902:
-			// Answered when the leader is gone.
-			go func() { <-exited; c.reply(0) }()
+			held <- c
 		default:
 			return false
 		}
@@ -384,14 +385,16 @@ func TestLeaderExit(t *testing.T) {
 	}
 	task := h.run()
 	h.expect("thread", 1)
-	h.expect("after the leader", 2)
-	if !alive(task.pid) {
+	c := waitFor(t, "call", held)
+	waitFor(t, "exit of the leader", exited)
+	waitSleep(t, task.pid)
+	if len(procFile(t, task.pid, "maps")) == 0 {
 		t.Error("the task shows as dead")
 	}
+	c.reply(0)
+	h.expect("after the leader", 2)
 	h.end(task)
 }
-
-func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
 
 // TestKick interrupts a loop in guest code, and a futex wait in the library,
 // with the server's three kinds of answer.
@@ -541,5 +544,100 @@ bad:	report %rax
 		case <-time.After(20 * time.Second):
 			t.Fatalf("kick %d was lost", n)
 		}
+	}
+}
+
+// TestForkStorm forks from four threads at once while kicks come: channels
+// arrive in any order, and every child must get its own.
+func TestForkStorm(t *testing.T) {
+	h := newHarness(t, localCalls, asmHead+`
+	mov $3, %r12d
+1:	mov %r12d, %edi
+	mov $56, %eax
+	syscall
+	test %eax, %eax
+	jz 2f
+	dec %r12d
+	jnz 1b
+	mov $0, %edi
+2:	mov %rdi, %r13
+	mov $40, %r12d
+3:	mov %r13, %rdi
+	mov %r12, %rsi
+	sys 57
+	test %eax, %eax
+	jz 4f
+	dec %r12d
+	jnz 3b
+	report $1000
+5:	mov $0x20000000, %edi
+	xor %esi, %esi
+	xor %edx, %edx
+	xor %r10d, %r10d
+	sys 202
+	jmp 5b
+4:	mov %r13, %rdi
+	mov %r12, %rsi
+	mov $900, %eax
+	syscall
+	done`)
+	var tag uint64
+	var mu sync.Mutex // the harness serves many tasks
+	var children []*task
+	want := map[*task][2]uint64{}
+	h.extra = func(c *call) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case c.s.Kind == abi.KindTrap && c.s.Nr == 56:
+			c.act(abi.ActThread, 0, c.s.Args[0], 0, 0x2f000000+c.s.Args[0]<<14, 0, 0)
+			c.reply(1)
+		case c.s.Kind == abi.KindTrap && c.s.Nr == 57:
+			tag++
+			child, e := h.w.newTask(h.handle)
+			want[child] = [2]uint64{c.s.Args[0], c.s.Args[1]}
+			children = append(children, child)
+			if err := c.t.send(abi.EventChannel, tag, e.control, e.area, e.doorbell); err != nil {
+				t.Error(err)
+			}
+			e.close()
+			c.act(abi.ActFork, 0, tag, tag, 0)
+			c.reply(1)
+		case c.s.Kind == abi.KindPoll:
+			if c.s.Args[0] == 1 {
+				c.act(abi.ActAgain, 0)
+			}
+			c.reply(0)
+		case c.s.Kind == abi.KindThread, c.s.Kind == abi.KindFork:
+			c.reply(0)
+		default:
+			return false
+		}
+		return true
+	}
+	task := h.run()
+	seen := map[[2]uint64]bool{}
+	for ended := 0; ended < 4 || len(seen) < 160; {
+		r := waitFor(t, "report", h.reports)
+		if r.args[0] == 1000 {
+			ended++
+			continue
+		}
+		k := [2]uint64{r.args[0], r.args[1]}
+		mu.Lock()
+		if want[r.t] != k {
+			t.Errorf("a child reports %d on the channel of %d", k, want[r.t])
+		}
+		mu.Unlock()
+		if seen[k] {
+			t.Errorf("child %d twice", k)
+		}
+		seen[k] = true
+		unix.Tgkill(task.pid, task.pid, emul.KickSignal)
+	}
+	unix.Kill(task.pid, unix.SIGKILL)
+	h.end(task)
+	for _, c := range children {
+		h.end(c)
 	}
 }
