@@ -9,23 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noNewPrivs sets the attribute on all threads; it is usually set already.
+// holdsC reports whether C code may have made threads: the runtime refuses to
+// speak for all of them then.
+func holdsC() bool {
+	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0)
+	return e == syscall.ENOTSUP
+}
+
+// noNewPrivs sets the attribute on this thread; it is usually set already, on
+// all. The filter takes it to the others.
 func noNewPrivs() error {
-	if v, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && v == 1 {
-		// Set before this program was executed, so on every thread.
-		return nil
-	}
-	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
-		return e
-	}
-	return nil
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
 // seccomp installs the filter on all threads at once (SECCOMP_FILTER_FLAG_TSYNC).
+// The calling thread has no_new_privs.
 func seccomp(filter []unix.SockFilter) error {
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	r, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(filter)
 	if e != 0 {
@@ -81,6 +81,11 @@ func landlock(dirs []Dir) (int, error) {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 		size = unsafe.Offsetof(attr.Quiet_access_fs)
 	}
+	// The domain belongs to a thread and is inherited by those it makes, so all
+	// that exist must enter it, each with no_new_privs.
+	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
+		return 0, e
+	}
 	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if e != 0 {
 		return 0, e
@@ -103,8 +108,6 @@ func landlock(dirs []Dir) (int, error) {
 			return 0, e
 		}
 	}
-	// The domain belongs to a thread and is inherited by those it makes, so all
-	// that exist must enter it.
 	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
 		return 0, e
 	}

@@ -10,8 +10,10 @@
 package confine
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +40,9 @@ func (r Report) Missing() string {
 	return ""
 }
 
+// ErrC: the program holds C code, whose threads the profiles do not know.
+var ErrC = errors.New("the program holds C code")
+
 // limits of every server. Cores would hold guests' data; a pipe in the host's
 // core pattern would get them even with 0, but not with 1 (core(5)).
 var limits = []struct {
@@ -54,7 +59,8 @@ var limits = []struct {
 // Apply confines this process, all its threads, for good, to the profile with
 // the given name. dirs are for profiles with Files. It fails, with the process
 // half confined, if the host refuses no_new_privs or the filter: then the
-// process must end. A host without Landlock is no failure; see Report.
+// process must end. A program with C code cannot be confined and is refused
+// before anything has changed: ErrC. A host without Landlock is no failure; see Report.
 func Apply(name string, dirs ...Dir) (Report, error) {
 	p, ok := Lookup(name)
 	if !ok {
@@ -62,6 +68,9 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 	}
 	if len(dirs) > 0 && !p.Files {
 		return Report{}, fmt.Errorf("confine: %s opens no files", name)
+	}
+	if holdsC() {
+		return Report{}, fmt.Errorf("confine: %w", ErrC)
 	}
 	filter, err := p.Filter(os.Getpid())
 	if err != nil {
@@ -77,6 +86,8 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 			return Report{}, fmt.Errorf("confine: limit %d: %w", l.which, err)
 		}
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := noNewPrivs(); err != nil {
 		return Report{}, fmt.Errorf("confine: no_new_privs: %w", err)
 	}
