@@ -30,7 +30,6 @@ type task struct {
 	bindings []*binding       // as a server and as a client, in order of ids
 	taken    []*port.Message  // received requests whose reply right is unused, in order
 	waits    map[*waiter]bool // calls that wait
-	timers   uint64
 
 	// Guests: who made it, and whom EventTaskDead goes to.
 	owner    *task

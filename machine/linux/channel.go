@@ -112,8 +112,18 @@ func (c *channel) wantOut(on bool) {
 		return
 	}
 	c.out = on
+	c.watch()
+}
+
+// watch tells the reactor what to wait for; c.mu is held. A guest has said all
+// that it may say by its CallHello: what it writes then is never read, so that
+// it fills its own socket and costs the nucleus nothing.
+func (c *channel) watch() {
 	ev := uint32(unix.EPOLLIN)
-	if on {
+	if c.guest {
+		ev = 0 // the end of the channel (EPOLLHUP) is always told
+	}
+	if c.out {
 		ev |= unix.EPOLLOUT
 	}
 	c.m.reactor.modify(c.fd, c.key, ev)
@@ -182,6 +192,10 @@ func (c *channel) ready(events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		c.flush()
 	}
+	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 && c.isGuest() {
+		c.eof()
+		return
+	}
 	if events&^unix.EPOLLOUT != 0 {
 		// A few at a time, so that one busy task cannot starve the others.
 		for range 32 {
@@ -190,11 +204,17 @@ func (c *channel) ready(events uint32) {
 				c.eof()
 				return
 			}
-			if !more {
+			if !more || c.isGuest() {
 				return
 			}
 		}
 	}
+}
+
+func (c *channel) isGuest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guest
 }
 
 // receive takes one datagram from the socket to the sink.
@@ -302,6 +322,7 @@ func (c *channel) hello(pid, pidfd int) {
 		pidfd = fd
 	}
 	c.guest = true
+	c.watch()
 	c.process(pid, pidfd)
 	if c.killed {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
@@ -368,7 +389,7 @@ type process channel
 func (p *process) ready(uint32) {
 	c := (*channel)(p)
 	// What it said before it ended counts.
-	for {
+	for !c.isGuest() {
 		more, eof := c.receive()
 		if eof || !more {
 			break

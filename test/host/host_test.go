@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "flood" {
+		flood()
+	}
 	if len(os.Args) > 1 && os.Args[1] == "machine" {
 		if err := victim(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
