@@ -71,7 +71,26 @@ type below struct {
 	byLower map[fs.NodeID]tree.Ref // derived
 	attrs   map[tree.Ref]cached
 	maps    map[tree.Ref]fs.MapOut
+	names   map[nameKey]nameVal
+	nameTTL time.Duration // the lower server's, for names; 0: ask each time
 }
+
+// nameKey is a name in a lower directory; gen keeps an inode's place apart from
+// its next use.
+type nameKey struct {
+	dir  tree.Ref
+	gen  uint32
+	name string
+}
+
+// nameVal is what a lower name led to; low is 0 when there was none.
+type nameVal struct {
+	low  fs.NodeID
+	till time.Time
+}
+
+// maxNames bounds the names that are remembered.
+const maxNames = 1 << 16
 
 // cached holds attributes of a lower node as long as the lower server said.
 type cached struct {
@@ -97,7 +116,7 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 		return nil, nil, err
 	}
 	b := &below{t: t, low: low, now: time.Now, release: release, byLower: map[fs.NodeID]tree.Ref{},
-		attrs: map[tree.Ref]cached{}, maps: map[tree.Ref]fs.MapOut{}}
+		attrs: map[tree.Ref]cached{}, maps: map[tree.Ref]fs.MapOut{}, names: map[nameKey]nameVal{}}
 	if t.Get(t.Root()).LowerNode == 0 {
 		e, err := low.GetAttr(fs.Req{}, fs.RootID)
 		if err != 0 {
@@ -126,7 +145,25 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 
 func (b *below) lower(r tree.Ref) fs.NodeID { return fs.NodeID(b.t.Get(r).LowerNode) }
 
+// recall answers what a lower name led to, if that was asked a short while ago:
+// programs look for files that are not there all the time.
+func (b *below) recall(dir tree.Ref, name string) (low fs.NodeID, ok bool) {
+	v, ok := b.names[nameKey{dir, b.t.Get(dir).Gen, name}]
+	return v.low, ok && !b.now().After(v.till)
+}
+
+func (b *below) remember(dir tree.Ref, name string, low fs.NodeID) {
+	if b.nameTTL == 0 {
+		return
+	}
+	if len(b.names) >= maxNames {
+		clear(b.names)
+	}
+	b.names[nameKey{dir, b.t.Get(dir).Gen, name}] = nameVal{low, b.now().Add(b.nameTTL)}
+}
+
 func (b *below) cache(r tree.Ref, e *fs.Entry) {
+	b.nameTTL = time.Duration(min(e.TTL, 1<<62))
 	if e.TTL == 0 {
 		delete(b.attrs, r)
 		return
@@ -145,15 +182,25 @@ func absent(err abi.Errno) abi.Errno {
 
 // Lookup implements tree.Below.
 func (b *below) Lookup(dir tree.Ref, name string) (tree.Ref, abi.Errno) {
+	if low, ok := b.recall(dir, name); ok {
+		if low == 0 {
+			return 0, abi.ENOENT
+		}
+		if r := b.shadow(low); r != 0 {
+			return r, 0
+		}
+	}
 	e, err := b.low.Lookup(fs.Req{}, b.lower(dir), name)
+	if err == abi.ENOENT {
+		b.remember(dir, name, 0)
+	}
 	if err != 0 {
 		return 0, absent(err)
 	}
-	if r, ok := b.byLower[e.Node]; ok {
-		if in := b.t.Get(r); in != nil && in.LowerNode == uint64(e.Node) {
-			b.cache(r, &e)
-			return r, 0
-		}
+	b.remember(dir, name, e.Node)
+	if r := b.shadow(e.Node); r != 0 {
+		b.cache(r, &e)
+		return r, 0
 	}
 	r, err := b.t.NewInode(e.Attr.Mode, e.Attr.Rdev, fs.Cred{UID: e.Attr.UID, GID: e.Attr.GID})
 	if err != 0 {
@@ -177,12 +224,24 @@ func (b *below) Lookup(dir tree.Ref, name string) (tree.Ref, abi.Errno) {
 	return r, 0
 }
 
+// shadow answers the inode of a lower node; 0 when it has none.
+func (b *below) shadow(low fs.NodeID) tree.Ref {
+	r := b.byLower[low]
+	if in := b.t.Get(r); in == nil || in.LowerNode != uint64(low) {
+		return 0
+	}
+	return r
+}
+
 // Has implements tree.Below.
 func (b *below) Has(dir tree.Ref, name string) (bool, abi.Errno) {
+	if low, ok := b.recall(dir, name); ok {
+		return low != 0, 0
+	}
 	e, err := b.low.Lookup(fs.Req{}, b.lower(dir), name)
 	switch absent(err) {
 	case 0:
-		if _, ok := b.byLower[e.Node]; !ok {
+		if b.shadow(e.Node) == 0 {
 			b.low.Forget(fs.Req{}, e.Node, 1)
 		}
 		return true, 0
