@@ -145,27 +145,18 @@ func eventfd(c *core.Call, flags uint64) (uint64, abi.Errno) {
 	return uint64(uint32(fd)), e
 }
 
-// Clocks that timerfd takes (uapi/linux/time.h).
-const (
-	clockRealtime      = 0
-	clockMonotonic     = 1
-	clockBoottime      = 7
-	clockRealtimeAlarm = 8
-	clockBoottimeAlarm = 9
-)
-
 func sysTimerfdCreate(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	flags := uint64(uint32(c.Args[1]))
 	if flags&^(oNonblock|oCloexec) != 0 {
 		return 0, abi.EINVAL
 	}
 	switch clock := uint32(c.Args[0]); clock {
-	case clockRealtimeAlarm, clockBoottimeAlarm:
+	case clockRealA, clockBootA:
 		if !c.Capable(35) { // CAP_WAKE_ALARM
 			return 0, abi.EPERM
 		}
 		fallthrough
-	case clockRealtime, clockMonotonic, clockBoottime:
+	case clockRealtime, clockMono, clockBoot:
 		fd, e := c.NewTimerFD(clock, fdFlags(flags))
 		return uint64(uint32(fd)), e
 	}
@@ -216,7 +207,7 @@ func sysTimerfdSettime(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		switch clock := c.K.TimerFDs.Get(r).Clock; {
 		case flags&1 == 0: // relative
 			next = now + value
-		case clock == clockRealtime || clock == clockRealtimeAlarm:
+		case clock == clockRealtime || clock == clockRealA:
 			next = max(value-c.K.Clock.Real()+now, 1)
 		}
 		if next < 0 {

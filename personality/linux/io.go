@@ -9,7 +9,7 @@ import (
 
 func ioCalls() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{pipeCalls(), pollCalls(), sockCalls(), eventCalls()} {
+	for _, part := range [][]Entry{pipeCalls(), pollCalls(), sockCalls(), eventCalls(), spliceCalls()} {
 		all = append(all, part...)
 	}
 	return all
