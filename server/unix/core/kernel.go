@@ -97,9 +97,15 @@ type Kernel struct {
 	// Config is what the machine was started with; constant.
 	Config Config
 
+	// Random fills b with unpredictable bytes (AT_RANDOM, getrandom, address
+	// choices); set before Boot.
+	Random func(b []byte)
 	// handOver gives the role of polling the bindings to another goroutine;
 	// set by the serve loop.
 	HandOver func()
+	// OnTask is told of each task that the kernel now knows: from here on its
+	// requests may be served. Set by the serve loop.
+	OnTask func(TaskID)
 
 	personalities []Personality
 
@@ -126,6 +132,10 @@ type Config struct {
 	PidsLimit   uint32
 	// CPUs is how many processors guests are told of.
 	CPUs int
+	// CPUInfo is /proc/cpuinfo's text for one processor, MemTotal the host's
+	// memory in bytes.
+	CPUInfo  string
+	MemTotal uint64
 	// Trace asks for a line for each call through Tracer.
 	Trace bool
 }
@@ -136,6 +146,8 @@ type task struct {
 	proc  store.Ref[Proc]
 	slots map[uint32]store.Ref[Thread]
 	dead  bool
+	// cancelKill stops the timer that ends a task which was told to end itself.
+	cancelKill func()
 }
 
 // Personality gives one operating system's calls their meaning.
@@ -179,6 +191,7 @@ func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
 		files:   map[store.Ref[File]]*fileRT{},
 	}
 	k.HandOver = func() {}
+	k.OnTask = func(TaskID) {}
 	k.Tables = newTables(h)
 	k.initVFS()
 	k.initIO()
@@ -209,6 +222,9 @@ func (k *Kernel) Enter() {
 // Leave commits the transaction and gives up the lock.
 func (k *Kernel) Leave() {
 	k.Heap.Commit()
+	if len(k.proc.after) > 0 {
+		k.runCommitted()
+	}
 	k.mu.Unlock()
 }
 

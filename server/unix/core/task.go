@@ -17,6 +17,8 @@ type threadRT struct {
 	inServer bool
 	// held is the call whose reply waits because the process is stopped.
 	held *Call
+	// stopWait: it sleeps because its process is stopped.
+	stopWait bool
 	// kicked: a kick is on its way that has not shown up as a KindPoll.
 	kicked bool
 	threadRTExtra
@@ -44,6 +46,7 @@ func (k *Kernel) procRT(p store.Ref[Proc]) *procRT {
 func (k *Kernel) addTask(id TaskID, p store.Ref[Proc]) *task {
 	t := &task{id: id, proc: p, slots: map[uint32]store.Ref[Thread]{}}
 	k.tasks[id] = t
+	k.OnTask(id)
 	return t
 }
 
@@ -75,6 +78,21 @@ func (k *Kernel) byToken(v uint64) store.Ref[Thread] {
 // the lock held.
 func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 	ts := k.tasks[c.Task]
+	for ts == nil && k.proc.creating > 0 {
+		// Perhaps the record of this task is about to be made.
+		ch := make(chan struct{}, 1)
+		e := k.proc.born.Watch(func(uint32) {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		})
+		c.release()
+		<-ch
+		c.reacquire()
+		e.Unwatch()
+		ts = k.tasks[c.Task]
+	}
 	if ts == nil || ts.dead {
 		return false
 	}
@@ -110,8 +128,22 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 // is one (NoReply), is in c; the serve loop stores it in the slot, calls
 // Commit..., and publishes it.
 func (k *Kernel) Serve(c *Call) {
+	for k.serveOnce(c) && k.finish(c) {
+		// Run again in place: the same numbers to file servers, and a deadline
+		// that was set stays.
+		c.Err, c.Result = 0, 0
+		c.Acts = c.actsBuf[:0]
+		c.outUsed = 0
+		c.InReset()
+		th := c.MutThread()
+		th.FSSeq = th.FSBase
+	}
+}
+
+func (k *Kernel) serveOnce(c *Call) bool {
 	rt := k.threadRT(c.T)
 	rt.inServer = true
+	rt.kicked = false
 	switch c.Kind {
 	case abi.KindTrap:
 		p := k.Personality(c.Proc().Personality)
@@ -120,7 +152,7 @@ func (k *Kernel) Serve(c *Call) {
 		p := k.Personality(c.Proc().Personality)
 		if e := p.Start(c); e != 0 {
 			k.Host.Log("start of " + c.procName() + ": " + e.Name())
-			k.killProcess(c.ProcRef(), 9)
+			k.killProcess(c.ProcRef(), SIGKILL)
 		}
 	case abi.KindFork, abi.KindThread:
 		k.firstCall(c)
@@ -130,13 +162,12 @@ func (k *Kernel) Serve(c *Call) {
 		k.forceSignal(c.T, &info)
 		c.Flags |= abi.ReplyKeepRegs
 	case abi.KindPoll:
-		rt.kicked = false
 		k.pollCall(c)
 	default:
 		// A library never sends this: a guest that forges it is told nothing.
 		c.Fail(abi.ENOSYS)
 	}
-	k.finish(c)
+	return true
 }
 
 // procName is what to call the process in a log line.

@@ -1,0 +1,768 @@
+package linux
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"hythe/abi"
+	"hythe/server/unix/core"
+	"hythe/store"
+)
+
+// Release is what uname answers as the system's release.
+const Release = "6.12.0-hythe"
+
+func miscCalls() []Entry {
+	no := func(nr uint16, name string, e abi.Errno, why string) Entry {
+		return Entry{Nr: nr, Name: name, Fn: refuse(e), Level: Refused, Note: e.Name() + ": " + why}
+	}
+	return []Entry{
+		{Nr: 24, Name: "sched_yield", Fn: zero, Local: abi.LocalYield},
+		{Nr: 63, Name: "uname", Fn: sysUname, Sig: "p"},
+		{Nr: 97, Name: "getrlimit", Fn: sysGetrlimit, Sig: "up"},
+		{Nr: 99, Name: "sysinfo", Fn: sysSysinfo, Sig: "p"},
+		{Nr: 135, Name: "personality", Fn: sysPersonality, Sig: "x"},
+		{Nr: 140, Name: "getpriority", Fn: sysGetpriority, Sig: "ii"},
+		{Nr: 141, Name: "setpriority", Fn: sysSetpriority, Sig: "iii", Level: Partial, Note: "noted, not enforced"},
+		{Nr: 142, Name: "sched_setparam", Fn: sysSchedSetparam, Sig: "ip"},
+		{Nr: 143, Name: "sched_getparam", Fn: sysSchedGetparam, Sig: "ip"},
+		{Nr: 144, Name: "sched_setscheduler", Fn: sysSchedSetscheduler, Sig: "iip", Level: Partial, Note: "noted, not enforced; real-time policies are EPERM"},
+		{Nr: 145, Name: "sched_getscheduler", Fn: sysSchedGetscheduler, Sig: "i"},
+		{Nr: 146, Name: "sched_get_priority_max", Fn: sysSchedMax, Sig: "i"},
+		{Nr: 147, Name: "sched_get_priority_min", Fn: sysSchedMin, Sig: "i"},
+		{Nr: 148, Name: "sched_rr_get_interval", Fn: sysSchedRR, Sig: "ip"},
+		{Nr: 157, Name: "prctl", Fn: sysPrctl, Sig: "ixxxx", Level: Partial, Note: "the options that need no tracing or filter"},
+		{Nr: 158, Name: "arch_prctl", Fn: sysArchPrctl, Sig: "xp", Local: abi.LocalArchPrctl},
+		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "up", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
+		{Nr: 170, Name: "sethostname", Fn: sysSethostname, Sig: "pu"},
+		{Nr: 171, Name: "setdomainname", Fn: sysSetdomainname, Sig: "pu"},
+		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup", Level: Partial, Note: "checked, not enforced"},
+		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup", Level: Partial, Note: "always all processors"},
+		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
+		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
+		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces are EPERM"},
+		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iupp", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
+		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
+		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
+		{Nr: 312, Name: "kcmp", Fn: sysKcmp, Sig: "iiixx"},
+		{Nr: 314, Name: "sched_setattr", Fn: sysSchedSetattr, Sig: "ipx", Level: Partial, Note: "noted, not enforced"},
+		{Nr: 315, Name: "sched_getattr", Fn: sysSchedGetattr, Sig: "ipux"},
+		{Nr: 318, Name: "getrandom", Fn: sysGetrandom, Sig: "pux"},
+
+		no(101, "ptrace", abi.EPERM, "no tracing"),
+		{Nr: 103, Name: "syslog", Fn: sysSyslog, Sig: "ipu", Level: Refused, Note: "EPERM: no kernel log"},
+		no(153, "vhangup", abi.EPERM, "no real terminal"),
+		no(155, "pivot_root", abi.EPERM, "mounts are the machine's"),
+		no(163, "acct", abi.EPERM, "no accounting"),
+		no(165, "mount", abi.EPERM, "mounts are the machine's"),
+		no(166, "umount2", abi.EPERM, "mounts are the machine's"),
+		no(167, "swapon", abi.EPERM, "no swap"),
+		no(168, "swapoff", abi.EPERM, "no swap"),
+		no(169, "reboot", abi.EPERM, "the machine ends with its first process"),
+		no(172, "iopl", abi.EPERM, "no devices"),
+		no(173, "ioperm", abi.EPERM, "no devices"),
+		no(175, "init_module", abi.EPERM, "no modules"),
+		no(176, "delete_module", abi.EPERM, "no modules"),
+		no(246, "kexec_load", abi.EPERM, "no kernel"),
+		no(298, "perf_event_open", abi.EACCES, "no counters"),
+		no(310, "process_vm_readv", abi.EPERM, "no tracing"),
+		no(311, "process_vm_writev", abi.EPERM, "no tracing"),
+		no(313, "finit_module", abi.EPERM, "no modules"),
+		no(317, "seccomp", abi.EINVAL, "no guest filters"),
+		no(321, "bpf", abi.EPERM, "no programs in the server"),
+		no(323, "userfaultfd", abi.EPERM, "no guest pagers"),
+		no(334, "rseq", abi.ENOSYS, "not served; libraries do without"),
+		no(425, "io_uring_setup", abi.EPERM, "switched off, as many systems do"),
+		no(426, "io_uring_enter", abi.EPERM, "switched off"),
+		no(427, "io_uring_register", abi.EPERM, "switched off"),
+	}
+}
+
+func zero(p *Personality, c *core.Call) (uint64, abi.Errno) { return 0, 0 }
+
+func cstr(b []byte) string {
+	s, _, _ := strings.Cut(string(b), "\x00")
+	return s
+}
+
+func sysUname(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	g := c.K.Globals()
+	var b [6 * 65]byte
+	for i, s := range []string{"Linux", cstr(g.Hostname[:]), Release, "#1 SMP PREEMPT_DYNAMIC", "x86_64", cstr(g.Domain[:])} {
+		copy(b[65*i:65*i+64], s)
+	}
+	c.CopyOut(c.Args[0], b[:])
+	return 0, 0
+}
+
+func setName(c *core.Call, dst func(*core.Globals) *[65]byte) (uint64, abi.Errno) {
+	if !c.Capable(core.CapSysAdmin) {
+		return 0, abi.EPERM
+	}
+	n := int32(c.Args[1])
+	if n < 0 || n > 64 {
+		return 0, abi.EINVAL
+	}
+	b, e := c.CopyIn(c.Args[0], int(n))
+	if e != 0 {
+		return 0, e
+	}
+	d := dst(c.K.MutGlobals())
+	*d = [65]byte{}
+	copy(d[:64], b)
+	return 0, 0
+}
+
+func sysSethostname(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return setName(c, func(g *core.Globals) *[65]byte { return &g.Hostname })
+}
+
+func sysSetdomainname(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return setName(c, func(g *core.Globals) *[65]byte { return &g.Domain })
+}
+
+// sysSysinfo: struct sysinfo (include/uapi/linux/sysinfo.h), 112 bytes.
+func sysSysinfo(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	k := c.K
+	le := binary.LittleEndian
+	var b [112]byte
+	le.PutUint64(b[:], uint64(k.Clock.Mono()/1e9))
+	total := k.Config.MemTotal
+	if l := k.Config.MemoryLimit; l != 0 && (total == 0 || l < total) {
+		total = l
+	}
+	le.PutUint64(b[32:], total)
+	le.PutUint64(b[40:], total/2)
+	n := 0
+	k.EachProc(func(store.Ref[core.Proc], *core.Proc) bool { n++; return true })
+	le.PutUint16(b[80:], uint16(min(n, 65535)))
+	le.PutUint32(b[104:], 1)
+	c.CopyOut(c.Args[0], b[:])
+	return 0, 0
+}
+
+func rlimitOut(c *core.Call, addr uint64, l core.Rlimit) {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], l.Cur)
+	binary.LittleEndian.PutUint64(b[8:], l.Max)
+	c.CopyOut(addr, b[:])
+}
+
+func sysGetrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := uint32(c.Args[0])
+	if n >= core.NumRlimits {
+		return 0, abi.EINVAL
+	}
+	rlimitOut(c, c.Args[1], c.Proc().Rlimits[n])
+	return 0, 0
+}
+
+// setLimit changes a limit and tells the library what it enforces itself.
+func setLimit(c *core.Call, pr store.Ref[core.Proc], n uint32, b []byte) abi.Errno {
+	l := core.Rlimit{Cur: binary.LittleEndian.Uint64(b), Max: binary.LittleEndian.Uint64(b[8:])}
+	if e := c.SetRlimit(pr, int(n), l); e != 0 {
+		return e
+	}
+	if pr == c.ProcRef() {
+		switch n {
+		case core.RlimitAS:
+			c.Act(abi.ActTask, 0, abi.TaskASLimit, l.Cur)
+		case core.RlimitData:
+			c.Act(abi.ActTask, 0, abi.TaskDataLimit, l.Cur)
+		}
+	}
+	return 0
+}
+
+func sysSetrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := uint32(c.Args[0])
+	b, e := c.StructArg(1, 16)
+	if e != 0 {
+		return 0, e
+	}
+	if n >= core.NumRlimits {
+		return 0, abi.EINVAL
+	}
+	return 0, setLimit(c, c.ProcRef(), n, b)
+}
+
+func sysPrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := uint32(c.Args[1])
+	if n >= core.NumRlimits {
+		return 0, abi.EINVAL
+	}
+	var in []byte
+	if c.Args[2] != 0 {
+		b, e := c.StructArg(2, 16)
+		if e != 0 {
+			return 0, e
+		}
+		in = b
+	}
+	pr := c.ProcRef()
+	if pid := int32(c.Args[0]); pid != 0 {
+		t := c.K.ThreadByTid(pid)
+		if t == 0 {
+			return 0, abi.ESRCH
+		}
+		if pr = c.K.Threads.Get(t).Proc; pr != c.ProcRef() && !mayLook(c, pr) && !c.Capable(core.CapSysResource) {
+			return 0, abi.EPERM
+		}
+	}
+	old := c.K.Procs.Get(pr).Rlimits[n]
+	if in != nil {
+		if e := setLimit(c, pr, n, in); e != 0 {
+			return 0, e
+		}
+	}
+	if c.Args[3] != 0 {
+		rlimitOut(c, c.Args[3], old)
+	}
+	return 0, 0
+}
+
+func sysPersonality(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	old := c.Proc().Persona
+	if v := uint32(c.Args[0]); v != 0xffffffff {
+		c.MutProc().Persona = v
+	}
+	return uint64(old), 0
+}
+
+// whom calls fn for the processes that getpriority and setpriority name.
+func whom(c *core.Call, which, who int32, fn func(store.Ref[core.Proc], *core.Proc)) abi.Errno {
+	k := c.K
+	switch which {
+	case 0:
+		pr := c.ProcRef()
+		if who != 0 {
+			t := k.ThreadByTid(who)
+			if t == 0 {
+				return abi.ESRCH
+			}
+			pr = k.Threads.Get(t).Proc
+		}
+		fn(pr, k.Procs.Get(pr))
+		return 0
+	case 1, 2:
+		if who == 0 {
+			who = c.Proc().Pgid
+			if which == 2 {
+				who = int32(c.Cred().UID)
+			}
+		}
+		e := abi.ESRCH
+		k.EachProc(func(pr store.Ref[core.Proc], r *core.Proc) bool {
+			if r.State == core.ProcLive && (which == 1 && r.Pgid == who || which == 2 && k.Creds.Get(r.Cred).UID == uint32(who)) {
+				e = 0
+				fn(pr, r)
+			}
+			return true
+		})
+		return e
+	}
+	return abi.EINVAL
+}
+
+func sysGetpriority(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	best := int32(20)
+	e := whom(c, int32(c.Args[0]), int32(c.Args[1]), func(_ store.Ref[core.Proc], r *core.Proc) { best = min(best, r.Nice) })
+	return uint64(20 - best), e
+}
+
+func sysSetpriority(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := min(max(int32(c.Args[2]), -20), 19)
+	var bad abi.Errno
+	e := whom(c, int32(c.Args[0]), int32(c.Args[1]), func(pr store.Ref[core.Proc], r *core.Proc) {
+		him, me := c.K.Creds.Get(r.Cred), c.Cred()
+		switch {
+		case him.UID != me.EUID && him.EUID != me.EUID && !c.Capable(core.CapSysNice):
+			bad = abi.EPERM
+		case n < r.Nice && !c.Capable(core.CapSysNice) && uint64(20-n) > r.Rlimits[core.RlimitNice].Cur:
+			bad = abi.EACCES
+		case n != r.Nice:
+			c.K.Procs.Mut(pr).Nice = n
+		}
+	})
+	if e == 0 {
+		e = bad
+	}
+	return 0, e
+}
+
+// schedTarget answers the process that a sched_ call is about.
+func schedTarget(c *core.Call) (store.Ref[core.Proc], abi.Errno) {
+	pid := int32(c.Args[0])
+	if pid < 0 {
+		return 0, abi.EINVAL
+	}
+	if pid == 0 {
+		return c.ProcRef(), 0
+	}
+	t := c.K.ThreadByTid(pid)
+	if t == 0 {
+		return 0, abi.ESRCH
+	}
+	return c.K.Threads.Get(t).Proc, 0
+}
+
+// Scheduling policies: other, fifo, rr, batch, iso, idle, deadline.
+func setPolicy(c *core.Call, pr store.Ref[core.Proc], pol uint32, prio int32) abi.Errno {
+	switch pol &^ 0x40000000 {
+	case 0, 3, 5:
+		if prio != 0 {
+			return abi.EINVAL
+		}
+	case 1, 2:
+		if prio < 1 || prio > 99 {
+			return abi.EINVAL
+		}
+		return abi.EPERM
+	case 6:
+		return abi.EPERM
+	default:
+		return abi.EINVAL
+	}
+	c.K.Procs.Mut(pr).SchedPol = pol &^ 0x40000000
+	return 0
+}
+
+func sysSchedSetscheduler(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if int32(c.Args[1]) < 0 || c.Args[2] == 0 {
+		return 0, abi.EINVAL
+	}
+	b, e := c.CopyIn32(c.Args[2])
+	if e != 0 {
+		return 0, e
+	}
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, setPolicy(c, pr, uint32(c.Args[1]), int32(b))
+}
+
+func sysSchedSetparam(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.Args[1] == 0 {
+		return 0, abi.EINVAL
+	}
+	b, e := c.CopyIn32(c.Args[1])
+	if e != 0 {
+		return 0, e
+	}
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, setPolicy(c, pr, c.K.Procs.Get(pr).SchedPol, int32(b))
+}
+
+func sysSchedGetparam(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.Args[1] == 0 {
+		return 0, abi.EINVAL
+	}
+	if _, e := schedTarget(c); e != 0 {
+		return 0, e
+	}
+	c.CopyOut32(c.Args[1], 0)
+	return 0, 0
+}
+
+func sysSchedGetscheduler(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, e
+	}
+	return uint64(c.K.Procs.Get(pr).SchedPol), 0
+}
+
+func schedPrio(c *core.Call, rt uint64) (uint64, abi.Errno) {
+	switch int32(c.Args[0]) {
+	case 1, 2:
+		return rt, 0
+	case 0, 3, 5, 6:
+		return 0, 0
+	}
+	return 0, abi.EINVAL
+}
+
+func sysSchedMax(p *Personality, c *core.Call) (uint64, abi.Errno) { return schedPrio(c, 99) }
+func sysSchedMin(p *Personality, c *core.Call) (uint64, abi.Errno) { return schedPrio(c, 1) }
+
+func sysSchedRR(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if _, e := schedTarget(c); e != 0 {
+		return 0, e
+	}
+	var b [16]byte
+	putTimespec(b[:], 4e6)
+	c.CopyOut(c.Args[1], b[:])
+	return 0, 0
+}
+
+// sysSchedSetattr: struct sched_attr: size 4, policy 4, flags 8, nice 4,
+// priority 4, ... (include/uapi/linux/sched/types.h).
+func sysSchedSetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.Args[1] == 0 || c.Args[2] != 0 {
+		return 0, abi.EINVAL
+	}
+	b, e := c.CopyIn(c.Args[1], 48)
+	if e != 0 {
+		return 0, e
+	}
+	le := binary.LittleEndian
+	if n := le.Uint32(b); n != 0 && n < 48 {
+		return 0, abi.E2BIG
+	}
+	pol, prio, nice := le.Uint32(b[4:]), int32(le.Uint32(b[20:])), int32(le.Uint32(b[16:]))
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, e
+	}
+	if e := setPolicy(c, pr, pol, prio); e != 0 {
+		return 0, e
+	}
+	r := c.K.Procs.Get(pr)
+	if nice < r.Nice && !c.Capable(core.CapSysNice) {
+		return 0, abi.EPERM
+	}
+	c.K.Procs.Mut(pr).Nice = min(max(nice, -20), 19)
+	return 0, 0
+}
+
+func sysSchedGetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.Args[1] == 0 || uint32(c.Args[2]) < 48 || uint32(c.Args[2]) > 4096 || c.Args[3] != 0 {
+		return 0, abi.EINVAL
+	}
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, e
+	}
+	r := c.K.Procs.Get(pr)
+	var b [48]byte
+	le := binary.LittleEndian
+	le.PutUint32(b[:], 48)
+	le.PutUint32(b[4:], r.SchedPol)
+	le.PutUint32(b[16:], uint32(r.Nice))
+	c.CopyOut(c.Args[1], b[:])
+	return 0, 0
+}
+
+func cpuMask(c *core.Call) []byte {
+	n := max(c.K.Config.CPUs, 1)
+	b := make([]byte, (n+63)/64*8)
+	for i := range n {
+		b[i/8] |= 1 << (i % 8)
+	}
+	return b
+}
+
+func sysSchedGetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	m := cpuMask(c)
+	n := uint32(c.Args[1])
+	if n < uint32(len(m)) || n&7 != 0 {
+		return 0, abi.EINVAL
+	}
+	if _, e := schedTarget(c); e != 0 {
+		return 0, abi.ESRCH
+	}
+	c.CopyOut(c.Args[2], m)
+	return uint64(len(m)), 0
+}
+
+func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	m := cpuMask(c)
+	n := min(int(uint32(c.Args[1])), len(m))
+	b, e := c.CopyIn(c.Args[2], n)
+	if e != 0 {
+		return 0, e
+	}
+	any := false
+	for i := range b {
+		any = any || b[i]&m[i] != 0
+	}
+	pr, e := schedTarget(c)
+	if e != 0 {
+		return 0, abi.ESRCH
+	}
+	him := c.K.Creds.Get(c.K.Procs.Get(pr).Cred)
+	if c.Cred().EUID != him.EUID && c.Cred().EUID != him.UID && !c.Capable(core.CapSysNice) {
+		return 0, abi.EPERM
+	}
+	if !any {
+		return 0, abi.EINVAL
+	}
+	return 0, 0
+}
+
+// Options of prctl (include/uapi/linux/prctl.h).
+func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	a := c.Args
+	rest := a[2]|a[3]|a[4] == 0
+	switch uint32(a[0]) {
+	case 1: // SET_PDEATHSIG
+		if a[1] >= core.NumSignals {
+			return 0, abi.EINVAL
+		}
+		c.MutProc().PDeathSig = uint32(a[1])
+	case 2: // GET_PDEATHSIG
+		c.CopyOut32(a[1], c.Proc().PDeathSig)
+	case 3: // GET_DUMPABLE
+		return uint64(c.Proc().Dumpable), 0
+	case 4: // SET_DUMPABLE
+		if a[1] > 1 {
+			return 0, abi.EINVAL
+		}
+		c.MutProc().Dumpable = uint32(a[1])
+	case 7: // GET_KEEPCAPS
+		if c.Cred().Securebits&core.SecKeepCaps != 0 {
+			return 1, 0
+		}
+	case 8: // SET_KEEPCAPS
+		if a[1] > 1 {
+			return 0, abi.EINVAL
+		}
+		n := *c.Cred()
+		if n.Securebits&(core.SecKeepCaps<<1) != 0 {
+			return 0, abi.EPERM
+		}
+		n.Securebits = n.Securebits&^core.SecKeepCaps | uint32(a[1])*core.SecKeepCaps
+		return 0, commit(c, &n)
+	case 13: // GET_TIMING
+	case 14: // SET_TIMING
+		if a[1] != 0 {
+			return 0, abi.EINVAL
+		}
+	case 15: // SET_NAME
+		b, e := c.CopyInPart(a[1], 16)
+		if e != 0 {
+			return 0, e
+		}
+		name := cstr(b)
+		core.SetComm(&c.MutThread().Comm, name)
+		if c.Proc().Leader == c.T {
+			core.SetComm(&c.MutProc().Comm, name)
+		}
+	case 16: // GET_NAME
+		n := c.Thread().Comm
+		c.CopyOut(a[1], n[:])
+	case 21: // GET_SECCOMP
+	case 22: // SET_SECCOMP
+		return 0, abi.EINVAL
+	case 23: // CAPBSET_READ
+		if a[1] > core.CapLast {
+			return 0, abi.EINVAL
+		}
+		return c.Cred().CapBound >> a[1] & 1, 0
+	case 24: // CAPBSET_DROP
+		if !c.Capable(core.CapSetpcap) {
+			return 0, abi.EPERM
+		}
+		if a[1] > core.CapLast {
+			return 0, abi.EINVAL
+		}
+		n := *c.Cred()
+		n.CapBound &^= 1 << a[1]
+		return 0, commit(c, &n)
+	case 27: // GET_SECUREBITS
+		return uint64(c.Cred().Securebits), 0
+	case 28: // SET_SECUREBITS
+		n := *c.Cred()
+		old, v := n.Securebits, uint32(a[1])
+		if !c.Capable(core.CapSetpcap) || v&^0xff != 0 || (old^v)&(old&core.SecureAllLocked>>1) != 0 || old&core.SecureAllLocked&^v != 0 {
+			return 0, abi.EPERM
+		}
+		n.Securebits = v
+		return 0, commit(c, &n)
+	case 29: // SET_TIMERSLACK
+		v := a[1]
+		if int64(v) <= 0 {
+			v = 50000
+		}
+		c.MutProc().TimerSlack = v
+	case 30: // GET_TIMERSLACK
+		return c.Proc().TimerSlack, 0
+	case 33, 34: // MCE_KILL
+		if uint32(a[0]) == 34 {
+			return 2, 0
+		}
+	case 36: // SET_CHILD_SUBREAPER
+		v := uint32(0)
+		if a[1] != 0 {
+			v = 1
+		}
+		c.MutProc().SubReaper = v
+	case 37: // GET_CHILD_SUBREAPER
+		c.CopyOut32(a[1], c.Proc().SubReaper)
+	case 38: // SET_NO_NEW_PRIVS
+		if a[1] != 1 || !rest {
+			return 0, abi.EINVAL
+		}
+		c.MutProc().NoNewPrivs = 1
+	case 39: // GET_NO_NEW_PRIVS
+		if a[1] != 0 || !rest {
+			return 0, abi.EINVAL
+		}
+		return uint64(c.Proc().NoNewPrivs), 0
+	case 40: // GET_TID_ADDRESS
+		c.CopyOut64(a[1], c.Thread().ClearTid)
+	case 41: // SET_THP_DISABLE
+	case 42: // GET_THP_DISABLE
+	case 47: // CAP_AMBIENT
+		return capAmbient(c)
+	case 0x53564d41: // SET_VMA: names are accepted and not shown
+	case 0x59616d61: // SET_PTRACER: nobody traces
+	default:
+		return 0, abi.EINVAL
+	}
+	return 0, 0
+}
+
+func capAmbient(c *core.Call) (uint64, abi.Errno) {
+	a := c.Args
+	if a[3]|a[4] != 0 {
+		return 0, abi.EINVAL
+	}
+	n := *c.Cred()
+	if a[1] == 4 { // CLEAR_ALL
+		if a[2] != 0 {
+			return 0, abi.EINVAL
+		}
+		n.CapAmb = 0
+		return 0, commit(c, &n)
+	}
+	if a[2] > core.CapLast {
+		return 0, abi.EINVAL
+	}
+	bit := uint64(1) << a[2]
+	switch a[1] {
+	case 1:
+		return n.CapAmb >> a[2] & 1, 0
+	case 2:
+		if n.CapPerm&bit == 0 || n.CapInh&bit == 0 || n.Securebits&core.SecNoAmbRaise != 0 {
+			return 0, abi.EPERM
+		}
+		n.CapAmb |= bit
+	case 3:
+		n.CapAmb &^= bit
+	default:
+		return 0, abi.EINVAL
+	}
+	return 0, commit(c, &n)
+}
+
+// sysArchPrctl serves what the library does not.
+func sysArchPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	switch c.Args[0] {
+	case 0x1002: // ARCH_SET_FS
+		c.Act(abi.ActSetFS, 0, c.Args[1])
+		return 0, 0
+	case 0x1003: // ARCH_GET_FS
+		c.CopyOut64(c.Args[1], c.Regs.FSBase)
+		return 0, 0
+	}
+	return 0, abi.EINVAL
+}
+
+func sysUnshare(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	f := c.Args[0]
+	const known = core.CloneThread | core.CloneFS | core.CloneNewNS | core.CloneSighand | core.CloneVM | core.CloneFiles | core.CloneSysvsem |
+		core.CloneNewUTS | core.CloneNewIPC | core.CloneNewNet | core.CloneNewUser | core.CloneNewPID | core.CloneNewCgroup | core.CloneNewTime
+	if f&^known != 0 {
+		return 0, abi.EINVAL
+	}
+	if f&(core.CloneThread|core.CloneVM|core.CloneSighand) != 0 && c.Proc().Threads > 1 {
+		return 0, abi.EINVAL
+	}
+	if f&^(core.CloneThread|core.CloneFS|core.CloneSighand|core.CloneVM|core.CloneFiles|core.CloneSysvsem) != 0 {
+		return 0, abi.EPERM
+	}
+	return 0, c.Unshare(f&core.CloneFiles != 0, f&core.CloneFS != 0)
+}
+
+func sysSetns(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if _, _, e := c.File(int32(c.Args[0])); e != 0 {
+		return 0, e
+	}
+	return 0, abi.EPERM
+}
+
+func sysGetcpu(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	for _, a := range c.Args[:2] {
+		if a != 0 {
+			c.CopyOut32(a, 0)
+		}
+	}
+	return 0, 0
+}
+
+// sysKcmp orders by record number, which is as good as the addresses that
+// Linux orders by.
+func sysKcmp(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	k := c.K
+	var r [2]*core.Proc
+	for i := range r {
+		t := k.ThreadByTid(int32(c.Args[i]))
+		if t == 0 {
+			return 0, abi.ESRCH
+		}
+		pr := k.Threads.Get(t).Proc
+		if !mayLook(c, pr) {
+			return 0, abi.EPERM
+		}
+		r[i] = k.Procs.Get(pr)
+	}
+	var v [2]uint64
+	for i := range r {
+		switch c.Args[2] {
+		case 0:
+			f, _, e := k.FDAt(r[i].FDs, int32(c.Args[3+i]))
+			if e != 0 {
+				return 0, abi.EBADF
+			}
+			v[i] = uint64(f)
+		case 1:
+			v[i] = uint64(r[i].Task)
+		case 2:
+			v[i] = uint64(r[i].FDs)
+		case 3:
+			v[i] = uint64(r[i].Fs)
+		case 4:
+			v[i] = uint64(r[i].Hand)
+		case 5, 6:
+			v[i] = uint64(r[i].Task)
+		default:
+			return 0, abi.EINVAL
+		}
+	}
+	switch {
+	case v[0] < v[1]:
+		return 1, 0
+	case v[0] > v[1]:
+		return 2, 0
+	}
+	return 0, 0
+}
+
+func sysGetrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if f := c.Args[2]; f&^7 != 0 || f&6 == 6 {
+		return 0, abi.EINVAL
+	}
+	n := min(c.Args[1], 1<<25)
+	for done := uint64(0); done < n; {
+		if c.OutRoom() < 4096 && !c.Flush() {
+			return done, 0
+		}
+		m := int(min(n-done, uint64(c.OutRoom())))
+		c.K.Random(c.OutBuf(m))
+		c.CopyOutBuf(c.Args[0]+done, m)
+		done += uint64(m)
+	}
+	return n, 0
+}
+
+func sysSyslog(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if t := int32(c.Args[0]); t < 0 || t > 10 {
+		return 0, abi.EINVAL
+	}
+	return 0, abi.EPERM
+}

@@ -1,0 +1,283 @@
+package core
+
+import (
+	"hythe/abi"
+)
+
+// What happens between a call's end and its answer: signals, stops, the ends
+// of threads, restarts.
+
+// SetRegs has the thread continue with r when the call ends; fs also loads the
+// thread pointer (Regs.FSBase).
+func (c *Call) SetRegs(r *abi.Regs, fs bool) {
+	c.userRegs = *r
+	c.regsSet = true
+	c.regsFS = fs
+	c.Flags |= abi.ReplyKeepRegs
+}
+
+// UserRegs answers the state that the thread would continue with if the call
+// ended now.
+func (c *Call) UserRegs() abi.Regs {
+	if c.regsSet {
+		return c.userRegs
+	}
+	r := c.Regs
+	if c.Flags&abi.ReplyKeepRegs != 0 {
+		return r // polls and faults
+	}
+	switch {
+	case c.Flags&abi.ReplyErrRaw != 0:
+		r.AX = c.Result
+	case c.Flags&abi.ReplyCarry != 0:
+		r.Flags &^= 1
+		r.AX = c.Result
+		if c.Err != 0 {
+			r.AX = uint64(c.Err)
+			r.Flags |= 1
+		}
+	case c.Err != 0:
+		r.AX = -uint64(c.Err)
+	default:
+		r.AX = c.Result
+	}
+	return r
+}
+
+// storeRegs adds the action that loads the registers that SetRegs chose.
+func (c *Call) storeRegs() {
+	if !c.regsSet {
+		return
+	}
+	if c.OutRoom() < regsSize+8 && !c.Flush() {
+		return
+	}
+	b := c.OutBuf(regsSize)
+	putRegs(b, &c.userRegs)
+	off := (c.outUsed + 7) &^ 7
+	c.outUsed = off + uint32(regsSize)
+	fs := uint64(0)
+	if c.regsFS {
+		fs = 1
+	}
+	c.Act(abi.ActRegs, 0, uint64(off)+abi.SlotOutOff, fs)
+	c.regsSet = false
+}
+
+// pollCall serves KindPoll: the thread was kicked. A local call that was cut
+// is treated as a call that is to be restarted; the state is else kept.
+func (k *Kernel) pollCall(c *Call) {
+	if c.Args[0] == 1 {
+		c.Err = abi.ErrRestart
+		c.localCut = true
+		return
+	}
+	c.Flags |= abi.ReplyKeepRegs
+}
+
+// rewind makes regs run the system call instruction again: it is two bytes
+// long in every system's amd64 convention, and the number is back in AX.
+func (c *Call) rewind(r *abi.Regs) {
+	r.IP -= 2
+	r.AX = c.Nr
+}
+
+func restarts(e abi.Errno) bool { return e == abi.ErrRestart || e == abi.ErrRestartNoHnd }
+
+// finish runs after each call: it handles what is pending for the thread. It
+// answers true when the call is to be run again in place.
+func (k *Kernel) finish(c *Call) (again bool) {
+	delivered := false
+	for {
+		if c.T == 0 || c.ended {
+			return false
+		}
+		rt := k.threadRT(c.T)
+		if rt.gone || k.Procs.Get(k.Threads.Get(c.T).Proc).Exiting != 0 {
+			k.leaveGone(c)
+			continue // for the parent, after a vfork
+		}
+		th := k.Threads.Get(c.T)
+		p := th.Proc
+		r := k.Procs.Get(p)
+		if r.Stopped != 0 {
+			if !delivered && (restarts(c.Err) && !c.regsSet || c.Kind == abi.KindPoll) {
+				// Nothing was done yet, or nothing is to be: wait right here.
+				c.waitCont()
+				continue
+			}
+			break // HoldReply holds the answer back
+		}
+		if set := (th.Pending | r.Pending) &^ th.Mask; set != 0 {
+			info, ok := k.dequeue(c.T, set)
+			if ok && k.handle(c, &info) {
+				delivered = true
+			}
+			continue
+		}
+		break
+	}
+	th := k.Threads.Get(c.T)
+	if restarts(c.Err) && !c.regsSet && !delivered {
+		if c.localCut {
+			c.Err = 0
+			c.Flags |= abi.ReplyKeepRegs
+			c.Act(abi.ActAgain, 0)
+		} else {
+			// The mask of ppoll and its like stays in force.
+			return true
+		}
+	}
+	if th.HasSaved == 1 {
+		c.RestoreMask()
+		if k.signalPending(c.T) && k.Procs.Get(th.Proc).Stopped == 0 {
+			return k.finish(c)
+		}
+	}
+	c.storeRegs()
+	k.threadRT(c.T).inServer = false
+	return false
+}
+
+// waitCont sleeps until the process is continued or killed.
+func (c *Call) waitCont() {
+	k := c.K
+	rt := k.threadRT(c.T)
+	q := &k.procRT(c.ProcRef()).cont
+	s := &c.sleeper
+	if s.ch == nil {
+		s.ch = make(chan struct{}, 1)
+	}
+	s.woken, s.reason = false, wokeNone
+	s.gen++
+	e := q.Watch(func(uint32) { s.wake(wokeQueue) })
+	rt.sleeping = s
+	rt.stopWait = true
+	c.release()
+	<-s.ch
+	c.reacquire()
+	rt.sleeping = nil
+	rt.stopWait = false
+	e.Unwatch()
+}
+
+// HoldReply is called by the serve loop, with the lock held, when the reply
+// and DoneSeq are committed and before the slot's state says so: while the
+// process is stopped the answer is held back. False: the thread is gone,
+// answer nobody. (After a crash the next incarnation asks again.)
+func (k *Kernel) HoldReply(c *Call) bool {
+	if c.T == 0 {
+		return true
+	}
+	th := k.Threads.Get(c.T)
+	if th == nil || th.State != ThreadLive {
+		return true // the answer ends the thread or the task
+	}
+	p := th.Proc
+	if k.Procs.Get(p).Stopped == 0 {
+		return true
+	}
+	rt := k.threadRT(c.T)
+	rt.inServer = true
+	for {
+		r := k.Procs.Get(p)
+		if rt.gone || r.Exiting != 0 {
+			k.leaveGone(c)
+			return false
+		}
+		if r.Stopped == 0 {
+			break
+		}
+		c.waitCont()
+	}
+	rt.inServer = false
+	if k.signalPending(c.T) {
+		k.poke(c.T)
+	}
+	return true
+}
+
+// Finished notes in the thread's record that the call is done. The serve loop
+// calls it after it has stored the reply in the slot, before it commits.
+func (k *Kernel) Finished(c *Call) {
+	if c.T == 0 {
+		return
+	}
+	if th := k.Threads.Get(c.T); th != nil && th.DoneSeq != c.Seq {
+		m := k.Threads.Mut(c.T)
+		m.DoneSeq, m.CurSeq = c.Seq, c.Seq
+	}
+}
+
+// handle does what the process's action for one signal says; true: a handler
+// was entered.
+func (k *Kernel) handle(c *Call, s *SigInfo) bool {
+	sig := s.Sig
+	p := c.ProcRef()
+	h := k.Procs.Get(p).Hand
+	act := k.Hands.Get(h).Act[sig]
+	switch {
+	case act.Handler == SigIgn:
+		return false
+	case act.Handler == SigDfl:
+		if setIgnored.Has(sig) {
+			return false
+		}
+		if setStops.Has(sig) {
+			if sig != SIGSTOP && k.PgrpOrphaned(k.Procs.Get(p).Pgid) {
+				return false
+			}
+			k.stop(p, sig)
+			return false
+		}
+		status := uint32(sig)
+		if setCore.Has(sig) {
+			status |= 0x80
+		}
+		k.exitGroup(p, status)
+		return false
+	}
+	if restarts(c.Err) && !c.regsSet {
+		regs := c.Regs
+		if c.Err == abi.ErrRestart && act.Flags&SaRestart != 0 {
+			c.rewind(&regs)
+		} else {
+			c.Err = abi.EINTR
+			c.Result = 0
+			regs = c.UserRegs()
+		}
+		c.Err = 0
+		c.SetRegs(&regs, false)
+	}
+	regs := c.UserRegs()
+	if e := k.Personality(k.Procs.Get(p).Personality).Deliver(c, s, &act, &regs); e != 0 {
+		// The frame does not fit: as Linux, SIGSEGV, which kills when it is
+		// SIGSEGV itself that could not be delivered.
+		if sig == SIGSEGV {
+			k.Hands.Mut(h).Act[SIGSEGV].Handler = SigDfl
+		}
+		k.forceSignal(c.T, &SigInfo{Sig: SIGSEGV, Code: SiKernel})
+		return false
+	}
+	if act.Flags&SaResetHand != 0 {
+		k.Hands.Mut(h).Act[sig].Handler = SigDfl
+	}
+	th := c.MutThread()
+	mask := th.Mask | act.Mask
+	if act.Flags&SaNoDefer == 0 {
+		mask |= SigBit(sig)
+	}
+	th.HasSaved = 0
+	th.Mask = mask &^ setKillStop
+	c.retarget()
+	return true
+}
+
+// FrameMask is the mask that a signal frame has to restore.
+func (c *Call) FrameMask() SigSet {
+	th := c.Thread()
+	if th.HasSaved == 1 {
+		return th.SavedMask
+	}
+	return th.Mask
+}

@@ -1,0 +1,518 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Flags of Clone; the numbers are Linux's (linux/sched.h).
+const (
+	CloneVM           = 0x100
+	CloneFS           = 0x200
+	CloneFiles        = 0x400
+	CloneSighand      = 0x800
+	ClonePidfd        = 0x1000
+	CloneVfork        = 0x4000
+	CloneParent       = 0x8000
+	CloneThread       = 0x10000
+	CloneNewNS        = 0x20000
+	CloneSysvsem      = 0x40000
+	CloneSetTLS       = 0x80000
+	CloneParentSettid = 0x100000
+	CloneChildCleartd = 0x200000
+	CloneDetached     = 0x400000
+	CloneChildSettid  = 0x1000000
+	CloneNewCgroup    = 0x2000000
+	CloneNewUTS       = 0x4000000
+	CloneNewIPC       = 0x8000000
+	CloneNewUser      = 0x10000000
+	CloneNewPID       = 0x20000000
+	CloneNewNet       = 0x40000000
+	CloneIO           = 0x80000000
+	CloneClearSighand = 0x100000000
+	CloneIntoCgroup   = 0x200000000
+	CloneNewTime      = 0x80
+
+	cloneNamespaces = CloneNewNS | CloneNewCgroup | CloneNewUTS | CloneNewIPC | CloneNewPID | CloneNewNet | CloneNewTime
+)
+
+// CloneArgs says what Clone makes. SP 0 keeps the caller's stack pointer.
+type CloneArgs struct {
+	Flags      uint64
+	ExitSignal int32
+	SP         uint64
+	TLS        uint64
+	ParentTid  uint64
+	ChildTid   uint64
+	Pidfd      uint64 // where its number is stored
+}
+
+// Clone makes a process or a thread and answers its id.
+func (c *Call) Clone(a *CloneArgs) (int32, abi.Errno) {
+	f := a.Flags
+	k := c.K
+	switch {
+	case f&CloneNewUser != 0 && f&(CloneThread|CloneFS) != 0, f&(CloneNewNS|CloneFS) == CloneNewNS|CloneFS:
+		return 0, abi.EINVAL
+	case f&CloneThread != 0 && f&CloneSighand == 0, f&CloneSighand != 0 && f&CloneVM == 0:
+		return 0, abi.EINVAL
+	case f&CloneSighand != 0 && f&CloneClearSighand != 0:
+		return 0, abi.EINVAL
+	case f&CloneThread != 0 && f&(CloneNewUser|CloneNewPID) != 0:
+		return 0, abi.EINVAL
+	case f&CloneParent != 0 && k.Globals().Init == c.ProcRef():
+		return 0, abi.EINVAL
+	case f&ClonePidfd != 0 && f&(CloneThread|CloneDetached) != 0:
+		return 0, abi.EINVAL
+	case a.ExitSignal < 0 || a.ExitSignal >= NumSignals:
+		return 0, abi.EINVAL
+	case f&(cloneNamespaces|CloneNewUser) != 0:
+		return 0, abi.EPERM
+	}
+	if e := c.checkNproc(); e != 0 {
+		return 0, e
+	}
+	if f&CloneThread != 0 {
+		return c.newThreadCall(a)
+	}
+	if f&CloneVM != 0 {
+		if f&CloneVfork == 0 {
+			// Two processes that share memory and run at once.
+			return 0, abi.EINVAL
+		}
+		return c.vfork(a)
+	}
+	return c.fork(a)
+}
+
+// freeSlot answers a slot of the task that nobody uses, behind the last one
+// given out, so that a host thread that still leaves its slot is left alone.
+func (k *Kernel) freeSlot(id TaskID, p store.Ref[Proc]) (uint32, abi.Errno) {
+	ts := k.tasks[id]
+	next := k.Procs.Get(p).NextSlot
+	for i := range uint32(abi.MaxSlots) {
+		s := (next + i) % abi.MaxSlots
+		t := ts.slots[s]
+		if s == 0 && t == 0 {
+			continue // the keeper's
+		}
+		if t != 0 {
+			if k.Threads.Get(t).State != ThreadDead {
+				continue
+			}
+			if s == 0 {
+				continue
+			}
+			delete(k.threads, t)
+			k.Threads.Free(t)
+			delete(ts.slots, s)
+		}
+		k.Procs.Mut(p).NextSlot = s + 1
+		return s, 0
+	}
+	return 0, abi.EAGAIN
+}
+
+func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
+	k := c.K
+	p := c.ProcRef()
+	if c.Proc().VforkParent != 0 {
+		return 0, abi.EAGAIN
+	}
+	task := c.Proc().Task
+	tid, e := k.newPid()
+	if e != 0 {
+		return 0, e
+	}
+	slot, e := k.freeSlot(task, p)
+	if e != 0 {
+		return 0, e
+	}
+	t, th, e := k.newThread(p, tid, c.T)
+	if e != 0 {
+		return 0, e
+	}
+	th.Slot = slot
+	c.childTids(a, th)
+	k.bindSlot(task, slot, t)
+	k.addThreadIndex(t)
+	if a.Flags&CloneParentSettid != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, a.ParentTid, uint64(uint32(tid)))
+	}
+	if a.Flags&CloneChildSettid != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, a.ChildTid, uint64(uint32(tid)))
+	}
+	hasTLS := uint64(0)
+	if a.Flags&CloneSetTLS != 0 {
+		hasTLS = 1
+	}
+	th.HasTLS, th.SetTid = 0, 0 // done by the caller
+	c.Act(abi.ActThread, 0, uint64(slot), token(t, th.Token), a.SP, a.TLS, hasTLS)
+	return tid, 0
+}
+
+func (c *Call) childTids(a *CloneArgs, th *Thread) {
+	if a.Flags&CloneChildSettid != 0 {
+		th.SetTid = a.ChildTid
+	}
+	if a.Flags&CloneChildCleartd != 0 {
+		th.ClearTid = a.ChildTid
+	}
+	if a.Flags&CloneSetTLS != 0 {
+		th.TLS, th.HasTLS = a.TLS, 1
+	}
+}
+
+// copyProc makes the record of a child of the caller and its one thread.
+func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc], store.Ref[Thread], abi.Errno) {
+	k := c.K
+	self := c.ProcRef()
+	pid, e := k.newPid()
+	if e != 0 {
+		return 0, 0, e
+	}
+	p, m := k.Procs.New()
+	if p == 0 {
+		return 0, 0, abi.EAGAIN
+	}
+	src := k.Procs.Get(self)
+	*m = Proc{
+		Pid: pid, State: ProcLive, Parent: self, Pgid: src.Pgid, Sid: src.Sid, CTTY: src.CTTY,
+		Task: task, Personality: src.Personality, ExitSignal: uint32(a.ExitSignal),
+		Cred: c.Thread().Cred, Dumpable: src.Dumpable, Start: k.Clock.Mono(), Comm: c.Thread().Comm,
+		Exe: src.Exe, ArgStart: src.ArgStart, ArgEnd: src.ArgEnd, EnvStart: src.EnvStart, EnvEnd: src.EnvEnd,
+		BrkStart: src.BrkStart, StackTop: src.StackTop, Rlimits: src.Rlimits, NoNewPrivs: src.NoNewPrivs, OOMAdj: src.OOMAdj,
+	}
+	m.Persona, m.Nice, m.SchedPol, m.KeepCaps = src.Persona, src.Nice, src.SchedPol, src.KeepCaps
+	m.AuxvStart, m.AuxvLen, m.TimerSlack, m.FPSize = src.AuxvStart, src.AuxvLen, src.TimerSlack, src.FPSize
+	m.NextSlot = slot + 1
+	m.MapNext = src.MapNext
+	if a.Flags&CloneParent != 0 {
+		m.Parent = src.Parent
+		m.ExitSignal = src.ExitSignal
+	}
+	undo := func() {
+		if m.FDs != 0 {
+			k.DropFDTable(nil, m.FDs, p)
+		}
+		k.dropFs(m.Fs)
+		k.dropHand(m.Hand)
+		if m.Exe != 0 {
+			k.dropExe(m.Exe)
+		}
+		k.DropCred(m.Cred)
+		k.Procs.Free(p)
+	}
+	k.HoldCred(m.Cred)
+	if m.Exe != 0 {
+		k.holdExe(m.Exe)
+	}
+	if a.Flags&CloneFiles != 0 {
+		m.FDs = src.FDs
+		k.FDs.Mut(m.FDs).Refs++
+	} else {
+		m.FDs = k.CopyFDTable(src.FDs)
+	}
+	if a.Flags&CloneFS != 0 {
+		m.Fs = src.Fs
+		k.FsCtxs.Mut(m.Fs).Refs++
+	} else {
+		m.Fs = k.copyFs(src.Fs)
+	}
+	if a.Flags&CloneSighand != 0 {
+		m.Hand = src.Hand
+		k.Hands.Mut(m.Hand).Refs++
+	} else {
+		h, hm := k.Hands.New()
+		m.Hand = h
+		if h != 0 {
+			*hm = *k.Hands.Get(src.Hand)
+			hm.Refs = 1
+			if a.Flags&CloneClearSighand != 0 {
+				for i := range hm.Act {
+					if hm.Act[i].Handler != SigIgn {
+						hm.Act[i] = SigAction{}
+					}
+				}
+			}
+		}
+	}
+	if m.FDs == 0 || m.Fs == 0 || m.Hand == 0 {
+		undo()
+		return 0, 0, abi.EAGAIN
+	}
+	t, th, e := k.newThread(p, pid, c.T)
+	if e != 0 {
+		undo()
+		return 0, 0, e
+	}
+	th.Slot = slot
+	th.Comm = c.Thread().Comm
+	if a.Flags&CloneVM == 0 || a.Flags&CloneVfork != 0 {
+		mine := c.Thread()
+		th.AltSP, th.AltSize, th.AltFlags = mine.AltSP, mine.AltSize, mine.AltFlags
+	}
+	c.childTids(a, th)
+	m.Leader = t
+	k.MutGlobals().Forks++
+	return p, t, 0
+}
+
+// parentSide does what the parent sees of a new process: its id and pidfd. The
+// caller has looked that the descriptor can be made.
+func (c *Call) parentSide(a *CloneArgs, p store.Ref[Proc], fd int32) {
+	pid := uint64(uint32(c.K.Procs.Get(p).Pid))
+	if a.Flags&CloneParentSettid != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, a.ParentTid, pid)
+	}
+	if a.Flags&ClonePidfd != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, a.Pidfd, uint64(uint32(fd)))
+	}
+}
+
+func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
+	k := c.K
+	g := k.MutGlobals()
+	g.NextToken++
+	tag := g.NextToken
+	parentTask := c.Proc().Task
+	var id TaskID
+	var e abi.Errno
+	k.proc.creating++
+	c.Unlocked(func() { id, e = k.Host.NewTask(parentTask, tag) })
+	k.proc.creating--
+	defer k.proc.born.Wake(^uint32(0))
+	if e != 0 {
+		return 0, abi.EAGAIN
+	}
+	if k.threadRT(c.T).gone {
+		k.afterCommit(func() { k.Host.Terminate(id) })
+		return 0, abi.ErrRestart
+	}
+	p, t, e := c.copyProc(a, id, c.Slot)
+	if e != 0 {
+		k.afterCommit(func() { k.Host.Terminate(id) })
+		return 0, e
+	}
+	fd := int32(-1)
+	ts := k.addTask(id, p)
+	ts.slots[c.Slot] = t
+	k.addProcIndex(p)
+	k.addThreadIndex(t)
+	if a.Flags&ClonePidfd != 0 {
+		if fd, e = c.OpenPidfd(p, 0); e != 0 {
+			// Too late to have no child: it is killed, as if it never was.
+			k.Procs.Mut(p).ExitSignal = 0
+			k.exitGroup(p, SIGKILL)
+			k.reapIfZombie(p)
+			return 0, e
+		}
+	}
+	c.parentSide(a, p, fd)
+	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP)
+	return k.Procs.Get(p).Pid, 0
+}
+
+func (k *Kernel) reapIfZombie(p store.Ref[Proc]) {
+	if r := k.Procs.Get(p); r != nil && r.State == ProcZombie {
+		k.reap(p)
+	}
+}
+
+// vfork lets the child speak on the caller's slot until it executes or ends.
+func (c *Call) vfork(a *CloneArgs) (int32, abi.Errno) {
+	k := c.K
+	task := c.Proc().Task
+	parent := c.T
+	p, t, e := c.copyProc(a, task, c.Slot)
+	if e != 0 {
+		return 0, e
+	}
+	k.addProcIndex(p)
+	k.addThreadIndex(t)
+	if a.Flags&ClonePidfd != 0 {
+		fd, e := c.OpenPidfd(p, 0)
+		if e != 0 {
+			k.Procs.Mut(p).ExitSignal = 0
+			k.Procs.Mut(p).Task = 0
+			k.exitGroup(p, SIGKILL)
+			k.reapIfZombie(p)
+			return 0, e
+		}
+		c.parentSide(a, p, fd)
+	} else {
+		c.parentSide(a, p, -1)
+	}
+	m := k.Procs.Mut(p)
+	m.Flags |= ProcVfork
+	m.VforkParent = parent
+	pm := k.Threads.Mut(parent)
+	pm.VforkChild = p
+	pm.VforkRegs = c.Regs
+	pm.VforkPid = m.Pid
+	if a.Flags&CloneSetTLS != 0 {
+		pm.VforkTLS = 1
+	}
+	cm := k.Threads.Mut(t)
+	cm.DoneSeq, cm.CurSeq, cm.HostTID = pm.DoneSeq, pm.CurSeq, pm.HostTID
+	k.threadRT(parent).vforkWait = true
+	k.bindSlot(task, c.Slot, t)
+	c.T = t
+	k.threadRT(t).inServer = true
+	regs := c.Regs
+	regs.AX = 0
+	if a.SP != 0 {
+		regs.SP = a.SP
+	}
+	c.SetRegs(&regs, false)
+	if th := k.Threads.Get(t); th.HasTLS != 0 {
+		c.Act(abi.ActSetFS, 0, th.TLS)
+	}
+	c.TaskWords()
+	if th := k.Threads.Get(t); th.SetTid != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, th.SetTid, uint64(uint32(th.Tid)))
+	}
+	return 0, 0
+}
+
+// vforkReturn gives the slot back to the thread that made a vfork child, which
+// has left; c then is the parent's call.
+func (k *Kernel) vforkReturn(c *Call, parent store.Ref[Thread]) {
+	th := k.Threads.Get(parent)
+	if parent == 0 || th == nil || th.State != ThreadLive {
+		// It was killed meanwhile.
+		k.bindSlot(c.Task, c.Slot, 0)
+		c.T = 0
+		c.ended = true
+		c.Flags = abi.ReplyKeepRegs
+		c.Act(abi.ActExitThread, 0)
+		return
+	}
+	m := k.Threads.Mut(parent)
+	pid := m.VforkPid
+	m.VforkChild = 0
+	m.CurSeq = c.Seq
+	regs := m.VforkRegs
+	regs.AX = uint64(uint32(pid))
+	fs := m.VforkTLS
+	m.VforkTLS = 0
+	k.bindSlot(c.Task, c.Slot, parent)
+	c.T = parent
+	c.Kind = abi.KindTrap
+	c.ended = false
+	c.exiting = false
+	c.Err, c.Result = 0, 0
+	c.Acts = c.actsBuf[:0]
+	c.outUsed = 0
+	c.Flags = 0
+	rt := k.threadRT(parent)
+	rt.vforkWait = false
+	rt.inServer = true
+	c.SetRegs(&regs, fs != 0)
+	c.TaskWords()
+}
+
+// TaskWords stores the caller's ids where the library answers from.
+func (c *Call) TaskWords() {
+	k := c.K
+	p := c.Proc()
+	ppid := int32(0)
+	if p.Parent != 0 {
+		ppid = k.Procs.Get(p.Parent).Pid
+	}
+	c.Act(abi.ActTask, 0, abi.TaskPid, uint64(p.Pid))
+	c.Act(abi.ActTask, 0, abi.TaskPpid, uint64(ppid))
+	c.Act(abi.ActTask, 0, abi.TaskPgid, uint64(p.Pgid))
+	c.CredWords()
+	c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(c.Thread().Tid))
+}
+
+// CredWords stores the caller's user and group ids where the library answers
+// from. They are the task's: threads of one program that differ from each
+// other see the last one's.
+func (c *Call) CredWords() {
+	cr := c.Cred()
+	c.Act(abi.ActTask, 0, abi.TaskUid, uint64(cr.UID))
+	c.Act(abi.ActTask, 0, abi.TaskEuid, uint64(cr.EUID))
+	c.Act(abi.ActTask, 0, abi.TaskGid, uint64(cr.GID))
+	c.Act(abi.ActTask, 0, abi.TaskEgid, uint64(cr.EGID))
+}
+
+// firstCall serves the first message of a forked task or a new thread.
+func (k *Kernel) firstCall(c *Call) {
+	th := *c.Thread()
+	if c.Kind == abi.KindFork {
+		c.TaskWords()
+	} else {
+		c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(th.Tid))
+	}
+	if th.SetTid != 0 {
+		c.Act(abi.ActStore32, abi.ActIgnore, th.SetTid, uint64(uint32(th.Tid)))
+	}
+	if th.HasTLS != 0 {
+		c.Act(abi.ActSetFS, 0, th.TLS)
+	}
+	c.Ret(0)
+}
+
+// copyFs makes a copy of a file-system context.
+func (k *Kernel) copyFs(from store.Ref[FsCtx]) store.Ref[FsCtx] {
+	r, n := k.FsCtxs.New()
+	if r == 0 {
+		return 0
+	}
+	*n = *k.FsCtxs.Get(from)
+	n.Refs = 1
+	if n.Root != 0 {
+		k.HoldVnode(n.Root)
+	}
+	if n.Cwd != 0 {
+		k.HoldVnode(n.Cwd)
+	}
+	return r
+}
+
+// dropFs gives one up.
+func (k *Kernel) dropFs(f store.Ref[FsCtx]) {
+	if f == 0 {
+		return
+	}
+	m := k.FsCtxs.Mut(f)
+	if m.Refs > 1 {
+		m.Refs--
+		return
+	}
+	root, cwd := m.Root, m.Cwd
+	k.FsCtxs.Free(f)
+	if root != 0 {
+		k.DropVnode(root)
+	}
+	if cwd != 0 {
+		k.DropVnode(cwd)
+	}
+}
+
+// Unshare gives the caller's process its own descriptors and its own
+// file-system context (unshare(2)). They are the process's: its other threads
+// come along. EMFILE, ENFILE.
+func (c *Call) Unshare(files, fs bool) abi.Errno {
+	k := c.K
+	p := c.ProcRef()
+	if r := c.Proc(); files && k.FDs.Get(r.FDs).Refs > 1 {
+		n := k.CopyFDTable(r.FDs)
+		if n == 0 {
+			return abi.ENFILE
+		}
+		k.DropFDTable(nil, r.FDs, p)
+		k.Procs.Mut(p).FDs = n
+	}
+	if r := c.Proc(); fs && k.FsCtxs.Get(r.Fs).Refs > 1 {
+		n := k.copyFs(r.Fs)
+		if n == 0 {
+			return abi.ENFILE
+		}
+		k.dropFs(r.Fs)
+		k.Procs.Mut(p).Fs = n
+	}
+	return 0
+}

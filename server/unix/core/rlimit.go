@@ -1,0 +1,103 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Rlimit numbers (asm-generic/resource.h).
+const (
+	RlimitCPU        = 0
+	RlimitFsize      = 1
+	RlimitData       = 2
+	RlimitStack      = 3
+	RlimitCore       = 4
+	RlimitRSS        = 5
+	RlimitNproc      = 6
+	RlimitNofile     = 7
+	RlimitMemlock    = 8
+	RlimitAS         = 9
+	RlimitLocks      = 10
+	RlimitSigpending = 11
+	RlimitMsgqueue   = 12
+	RlimitNice       = 13
+	RlimitRtprio     = 14
+	RlimitRttime     = 15
+	NumRlimits       = 16
+)
+
+// RlimInfinity is no limit.
+const RlimInfinity = ^uint64(0)
+
+// defaultRlimits are those of a fresh machine.
+func defaultRlimits() [NumRlimits]Rlimit {
+	var r [NumRlimits]Rlimit
+	for i := range r {
+		r[i] = Rlimit{RlimInfinity, RlimInfinity}
+	}
+	r[RlimitStack].Cur = 8 << 20
+	r[RlimitCore].Cur = 0
+	r[RlimitNproc] = Rlimit{32768, 32768}
+	r[RlimitNofile] = Rlimit{1024, 1 << 20}
+	r[RlimitMemlock] = Rlimit{8 << 20, 8 << 20}
+	r[RlimitSigpending] = Rlimit{32768, 32768}
+	r[RlimitMsgqueue] = Rlimit{819200, 819200}
+	r[RlimitNice] = Rlimit{0, 0}
+	r[RlimitRtprio] = Rlimit{0, 0}
+	return r
+}
+
+// SetRlimit changes a limit of p on behalf of the caller: EINVAL for a soft
+// limit above the hard one, EPERM for raising a hard limit without
+// CAP_SYS_RESOURCE (or RLIMIT_NOFILE above the machine's bound).
+func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
+	if l.Cur > l.Max {
+		return abi.EINVAL
+	}
+	k := c.K
+	old := k.Procs.Get(p).Rlimits[n]
+	if l.Max > old.Max && !c.Capable(CapSysResource) {
+		return abi.EPERM
+	}
+	if n == RlimitNofile && l.Max > 1<<20 {
+		return abi.EPERM
+	}
+	k.Procs.Mut(p).Rlimits[n] = l
+	return 0
+}
+
+// userProcs counts the live threads of a real user id, and all of them.
+func (k *Kernel) userProcs(uid uint32) (own, all int) {
+	k.Procs.Each(func(_ store.Ref[Proc], r *Proc) bool {
+		if r.State == ProcLive {
+			all += int(r.Threads)
+			if c := k.Creds.Get(r.Cred); c != nil && c.UID == uid {
+				own += int(r.Threads)
+			}
+		}
+		return true
+	})
+	return own, all
+}
+
+// checkNproc answers EAGAIN when one more thread would be above RLIMIT_NPROC
+// or the machine's bound.
+func (c *Call) checkNproc() abi.Errno {
+	k := c.K
+	lim := c.Proc().Rlimits[RlimitNproc].Cur
+	if lim == RlimInfinity && k.Config.PidsLimit == 0 {
+		return 0
+	}
+	// Counting is only needed near a bound.
+	if n := uint64(k.Threads.Len()); n < lim && (k.Config.PidsLimit == 0 || n < uint64(k.Config.PidsLimit)) {
+		return 0
+	}
+	own, all := k.userProcs(c.Cred().UID)
+	if k.Config.PidsLimit != 0 && all >= int(k.Config.PidsLimit) {
+		return abi.EAGAIN
+	}
+	if uint64(own) >= lim && c.Cred().UID != 0 && !c.Capable(CapSysResource) && !c.Capable(CapSysAdmin) {
+		return abi.EAGAIN
+	}
+	return 0
+}

@@ -1,0 +1,292 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// PosixTimer is a timer of timer_create(2).
+type PosixTimer struct {
+	Proc     store.Ref[Proc]
+	ID       int32
+	Clock    int32
+	Notify   int32 // Sigev...
+	Sig      int32
+	Tid      int32 // SIGEV_THREAD_ID
+	Queued   uint32
+	Overrun  int32 // of the last signal that was taken
+	Missed   int32 // expirations since its signal was queued
+	Value    uint64
+	Next     int64 // monotonic ns, 0 not set
+	Interval int64
+	RealBase uint32 // 1: absolute on the real-time clock
+	_        uint32
+}
+
+// How a timer tells (sigevent's sigev_notify).
+const (
+	SigevSignal   = 0
+	SigevNone     = 1
+	SigevThreadID = 4
+)
+
+// SetITimer sets one of the interval timers (0 real, 1 virtual, 2 profiling)
+// of the caller's process to first and interval in ns and answers what was
+// left. The virtual and profiling timers run with the real time that passes.
+func (c *Call) SetITimer(which int, first, interval int64, set bool) (left, every int64) {
+	k := c.K
+	p := c.ProcRef()
+	now := k.Clock.Mono()
+	old := k.Procs.Get(p).ITimers[which]
+	if old.Next != 0 {
+		left = max(old.Next-now, 1000)
+	}
+	every = old.Interval
+	if !set {
+		return left, every
+	}
+	t := ITimer{Interval: interval}
+	if first > 0 {
+		t.Next = addTime(now, first)
+	}
+	k.Procs.Mut(p).ITimers[which] = t
+	k.armITimer(p, which)
+	return left, every
+}
+
+func addTime(a, b int64) int64 {
+	if b > 0 && a > NoDeadline-1-b {
+		return NoDeadline - 1
+	}
+	return a + b
+}
+
+var itimerSignal = [3]int32{SIGALRM, SIGVTALRM, SIGPROF}
+
+// armITimer makes the derived clock entry follow the record.
+func (k *Kernel) armITimer(p store.Ref[Proc], which int) {
+	rt := k.procRT(p)
+	if rt.cancel[which] != nil {
+		rt.cancel[which]()
+		rt.cancel[which] = nil
+	}
+	next := k.Procs.Get(p).ITimers[which].Next
+	if next == 0 {
+		return
+	}
+	gen := k.Procs.Gen(p)
+	rt.cancel[which] = k.Clock.After(next, func() {
+		k.Enter()
+		if r := k.Procs.Get(p); r != nil && k.Procs.Gen(p) == gen && r.State == ProcLive {
+			k.itimerFired(p, which)
+		}
+		k.Leave()
+	})
+}
+
+func (k *Kernel) itimerFired(p store.Ref[Proc], which int) {
+	t := k.Procs.Get(p).ITimers[which]
+	now := k.Clock.Mono()
+	if t.Next == 0 || now < t.Next {
+		return
+	}
+	m := &k.Procs.Mut(p).ITimers[which]
+	m.Next = 0
+	if t.Interval > 0 {
+		m.Next = t.Next + (now-t.Next)/t.Interval*t.Interval + t.Interval
+	}
+	k.armITimer(p, which)
+	k.SendSignal(p, &SigInfo{Sig: itimerSignal[which], Code: SiKernel})
+}
+
+// NewTimer makes a timer of the caller's process. EAGAIN when there are too many.
+func (c *Call) NewTimer(t *PosixTimer) (int32, abi.Errno) {
+	k := c.K
+	p := c.ProcRef()
+	r, m := k.PTimers.New()
+	if r == 0 {
+		return 0, abi.EAGAIN
+	}
+	*m = *t
+	m.Proc = p
+	pm := k.Procs.Mut(p)
+	m.ID = int32(pm.TimerNext & 0x7fffffff)
+	pm.TimerNext++
+	rt := k.procRT(p)
+	if rt.timers == nil {
+		rt.timers = map[store.Ref[PosixTimer]]func(){}
+	}
+	rt.timers[r] = nil
+	return m.ID, 0
+}
+
+// TimerByID answers a timer of the caller's process, 0 if there is none.
+func (c *Call) TimerByID(id int32) store.Ref[PosixTimer] {
+	for r := range c.K.procRT(c.ProcRef()).timers {
+		if c.K.PTimers.Get(r).ID == id {
+			return r
+		}
+	}
+	return 0
+}
+
+// SetTimer sets a timer to expire at next (monotonic ns, 0 never) and then
+// every interval ns; it answers what was left and the old interval.
+func (c *Call) SetTimer(r store.Ref[PosixTimer], next, interval int64) (left, every int64) {
+	k := c.K
+	left, every = c.TimerLeft(r)
+	m := k.PTimers.Mut(r)
+	m.Next, m.Interval = next, interval
+	m.Overrun, m.Missed = 0, 0
+	k.armPosix(r)
+	return left, every
+}
+
+// TimerLeft answers the ns until a timer's next expiration (0: not set) and
+// its interval.
+func (c *Call) TimerLeft(r store.Ref[PosixTimer]) (left, every int64) {
+	t := c.K.PTimers.Get(r)
+	if t.Next != 0 {
+		left = max(t.Next-c.K.Clock.Mono(), 1)
+	}
+	return left, t.Interval
+}
+
+// DropTimer removes a timer.
+func (c *Call) DropTimer(r store.Ref[PosixTimer]) {
+	c.K.freeTimer(c.ProcRef(), r)
+}
+
+func (k *Kernel) freeTimer(p store.Ref[Proc], r store.Ref[PosixTimer]) {
+	rt := k.procRT(p)
+	if cancel := rt.timers[r]; cancel != nil {
+		cancel()
+	}
+	delete(rt.timers, r)
+	if k.PTimers.Get(r).Queued != 0 {
+		k.forgetTimerSignal(p, r)
+	}
+	k.PTimers.Free(r)
+}
+
+// forgetTimerSignal detaches a queued signal from a timer that goes away.
+func (k *Kernel) forgetTimerSignal(p store.Ref[Proc], r store.Ref[PosixTimer]) {
+	walk := func(head uint32) {
+		for e := store.Ref[SigEnt](head); e != 0; e = k.SigEnts.Get(e).Next {
+			if k.SigEnts.Get(e).Who == r {
+				k.SigEnts.Mut(e).Who = 0
+			}
+		}
+	}
+	walk(k.Procs.Get(p).SigQ)
+	for _, t := range k.procRT(p).threads {
+		walk(k.Threads.Get(t).SigQ)
+	}
+}
+
+// dropTimers removes the POSIX timers (at exec), and with all the interval
+// timers too (at the end).
+func (k *Kernel) dropTimers(p store.Ref[Proc], all bool) {
+	rt := k.procRT(p)
+	for r := range rt.timers {
+		k.freeTimer(p, r)
+	}
+	if !all {
+		return
+	}
+	for i := range rt.cancel {
+		if rt.cancel[i] != nil {
+			rt.cancel[i]()
+			rt.cancel[i] = nil
+		}
+	}
+	k.Procs.Mut(p).ITimers = [3]ITimer{}
+}
+
+func (k *Kernel) armPosix(r store.Ref[PosixTimer]) {
+	t := k.PTimers.Get(r)
+	rt := k.procRT(t.Proc)
+	if rt.timers == nil {
+		rt.timers = map[store.Ref[PosixTimer]]func(){}
+	}
+	if cancel := rt.timers[r]; cancel != nil {
+		cancel()
+	}
+	rt.timers[r] = nil
+	if t.Next == 0 {
+		return
+	}
+	gen := k.PTimers.Gen(r)
+	rt.timers[r] = k.Clock.After(t.Next, func() {
+		k.Enter()
+		if k.PTimers.Get(r) != nil && k.PTimers.Gen(r) == gen {
+			k.timerFired(r)
+		}
+		k.Leave()
+	})
+}
+
+func (k *Kernel) timerFired(r store.Ref[PosixTimer]) {
+	now := k.Clock.Mono()
+	if n := k.PTimers.Get(r).Next; n == 0 || now < n {
+		return
+	}
+	m := k.PTimers.Mut(r)
+	times := int64(1)
+	if m.Interval > 0 {
+		times = (now-m.Next)/m.Interval + 1
+		m.Next += times * m.Interval
+	} else {
+		m.Next = 0
+	}
+	k.armPosix(r)
+	if m.Notify == SigevNone {
+		return
+	}
+	if m.Queued != 0 {
+		m.Missed = satAdd(m.Missed, times)
+		return
+	}
+	m.Missed = satAdd(0, times-1)
+	s := SigInfo{Sig: m.Sig, Code: SiTimer, Timer: m.ID, Value: m.Value}
+	p := m.Proc
+	t := store.Ref[Thread](0)
+	if m.Notify == SigevThreadID {
+		t = k.byTid[m.Tid]
+		if t == 0 || k.Threads.Get(t).Proc != p {
+			return
+		}
+	}
+	m.Queued = 1
+	k.send(p, t, &s, r)
+	if !k.timerQueued(p, t, r) {
+		k.PTimers.Mut(r).Queued = 0
+	}
+}
+
+// timerQueued says whether the signal of a timer really waits in a queue (it
+// is not when the process ignores it).
+func (k *Kernel) timerQueued(p store.Ref[Proc], t store.Ref[Thread], r store.Ref[PosixTimer]) bool {
+	head := k.Procs.Get(p).SigQ
+	if t != 0 {
+		head = k.Threads.Get(t).SigQ
+	}
+	for e := store.Ref[SigEnt](head); e != 0; e = k.SigEnts.Get(e).Next {
+		if k.SigEnts.Get(e).Who == r {
+			return true
+		}
+	}
+	return false
+}
+
+func satAdd(a int32, b int64) int32 { return int32(min(int64(a)+b, 1<<31-1)) }
+
+// timerTaken notes that a timer's signal was taken from its queue and answers
+// the overrun count that goes with it.
+func (k *Kernel) timerTaken(r store.Ref[PosixTimer]) int32 {
+	m := k.PTimers.Mut(r)
+	m.Queued = 0
+	m.Overrun = m.Missed
+	m.Missed = 0
+	return m.Overrun
+}
