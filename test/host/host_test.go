@@ -45,6 +45,8 @@ const (
 	askEcho = 1 // the body, the incarnation, whether it was taken before
 	askHold = 2 // the first incarnation says so in the log and never answers
 	askWho  = 3 // uid, caps, no_new_privs, pid
+	askFile = 4 // what descriptor 4 holds, the arguments
+	askExit = 5 // a line on standard error, then exit 7
 )
 
 // serve is a server that answers messages on its port "svc" and requests on
@@ -95,6 +97,13 @@ func serve(name string) error {
 				fallthrough
 			case askEcho:
 				conn.Answer(m, fmt.Appendf(nil, "%s %d %v", m.Body, in.Incarnation, m.Again))
+			case askFile:
+				b := make([]byte, 64)
+				n, _ := unix.Pread(4, b, 0)
+				conn.Answer(m, fmt.Appendf(nil, "%s %q", b[:max(n, 0)], os.Args[3:]))
+			case askExit:
+				fmt.Fprintln(os.Stderr, "a last word")
+				os.Exit(7)
 			case askWho:
 				st, _ := os.ReadFile("/proc/thread-self/status")
 				var keep []string
@@ -259,6 +268,63 @@ func TestTwoServers(t *testing.T) {
 	}
 	if i, ok := a.Info(); !ok || i.Resident == 0 {
 		t.Errorf("info %+v %v", i, ok)
+	}
+}
+
+// Descriptors, arguments, the user's rights, standard error, the exit code.
+func TestSpec(t *testing.T) {
+	w := newWorld(t)
+	h, err := w.m.NewObject(4096, "file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Pwrite(linux.FD(h), []byte("content"), 0); err != nil {
+		t.Fatal(err)
+	}
+	ro, err := w.m.ReadOnly(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Pwrite(linux.FD(ro), []byte("x"), 0); err == nil {
+		t.Error("a read-only handle writes")
+	}
+	if err := unix.Ftruncate(linux.FD(h), 0); err == nil {
+		t.Error("an object shrinks")
+	}
+	s := w.k.NewServer(nucleus.ServerSpec{Name: "a", Process: machine.ServerSpec{Name: "a", Args: []string{"x", "y z"},
+		Files: []machine.Handle{ro}, Isolation: machine.IsolateDefault, KeepUser: true, Lenient: true}})
+	if _, err := s.MakePort("svc"); err != nil {
+		t.Fatal(err)
+	}
+	w.start(s)
+	c, in := w.client(s)
+	if got := w.ask(c, in.Send("a"), askFile, ""); got[:7] != "content" || !strings.Contains(got, `["x" "y z"]`) {
+		t.Errorf("answer %q", got)
+	}
+	if got, want := w.ask(c, in.Send("a"), askWho, ""), fmt.Sprintf("Uid: %d ", os.Getuid()); !strings.Contains(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if err := c.Send(in.Send("a"), &ipc.Message{ID: askExit}, abi.NameNull); err != 0 {
+		t.Fatal(err)
+	}
+	if e := <-w.dead; e.Code != 7 || e.Signal != 0 {
+		t.Errorf("exit %+v", e)
+	}
+	if l := <-w.logs; l != "a last word" {
+		t.Errorf("log %q", l)
+	}
+	h.Release()
+	ro.Release()
+
+	bad, err := linux.New(linux.Options{Exe: "/nonexistent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	k := nucleus.New(bad, nucleus.Limits{}, nucleus.Hooks{})
+	defer k.Stop()
+	if err := k.NewServer(nucleus.ServerSpec{Name: "a"}).Start(nil); err == nil {
+		t.Error("a program that does not exist runs")
 	}
 }
 
