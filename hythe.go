@@ -266,11 +266,15 @@ type engine interface {
 type process interface {
 	pid() int
 	signal(sig int) error
-	// resized says that the host terminal behind stdio may have another size.
-	resized()
 	// wait blocks until the program has ended and answers nil or an *ExitError,
 	// or another error if the machine ended first. It is called once.
 	wait() error
+}
+
+// resizer is a process with a terminal.
+type resizer interface {
+	// resized says that the host terminal behind stdio may have another size.
+	resized()
 }
 
 // Machine is a running machine. Its methods may be called from any goroutine.
@@ -522,7 +526,11 @@ func (p *Process) Signal(sig int) error {
 // Resized tells the program's terminal that the host's terminal may have
 // another size. A program that passes a terminal of the host on calls it when it
 // receives SIGWINCH. It does nothing for a program without a terminal.
-func (p *Process) Resized() { p.p.resized() }
+func (p *Process) Resized() {
+	if r, ok := p.p.(resizer); ok {
+		r.resized()
+	}
+}
 
 // Wait blocks until the program has ended and its output is written, and
 // answers nil for status 0, an *ExitError for any other end, and another error if
