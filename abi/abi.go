@@ -99,6 +99,7 @@ const (
 	KindFault = 3
 	// KindPoll is sent after a kick: the server may answer with the actions
 	// that enter a signal handler, or with none, or hold the answer (stopped).
+	// Args[0] is one of Poll....
 	KindPoll = 4
 	// KindThread is the first message of a new thread; Args[0] is the token
 	// that the server gave in ActThread.
@@ -109,6 +110,19 @@ const (
 	// KindService is a call from one server to another: Nr is the operation,
 	// In holds the encoded request, Out the encoded reply.
 	KindService = 16
+)
+
+// Why a KindPoll is sent (its Args[0]).
+const (
+	// PollKick: a kick came in guest code.
+	PollKick = 0
+	// PollCut: a kick cut a call that the library was serving, number Nr.
+	// The reply is that call's: ActAgain goes on with it.
+	PollCut = 1
+	// PollFailed: an action of the last reply failed, Args[1] is its errno, Nr
+	// the Kind of the message. The actions before it took effect. Sent for
+	// ReplyMust, and for messages that are no calls.
+	PollFailed = 2
 )
 
 // Regs is the general state of a guest thread, in the order of the Linux
@@ -256,6 +270,9 @@ const (
 	ReplyErrRaw = 2
 	// ReplyCarry: Err and the carry flag follow the BSD convention.
 	ReplyCarry = 4
+	// ReplyMust: a failing action is not the result of the call; it is told to
+	// the server by a KindPoll with Args[0] = PollFailed. For signal frames.
+	ReplyMust = 8
 )
 
 // Pre says how the library copies an argument in before it sends the call.

@@ -28,7 +28,7 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 			trap(t, uc)
 		}
 	} else if sig == KickSignal {
-		t.poll(uc, 0, 0)
+		t.poll(uc, abi.PollKick, 0)
 	} else {
 		fault(t, sig, info, uc)
 	}
@@ -117,13 +117,13 @@ func trap(t *Thread, uc *Ucontext) {
 				if t.Kicked != 0 {
 					// The kick came when the wait was over already.
 					t.Kicked = 0
-					t.poll(uc, 0, 0)
+					t.poll(uc, abi.PollKick, 0)
 				}
 				return
 			}
 			t.Kicked = 0
 			// A kick cut a wait: the server says whether it is run again.
-			if !t.poll(uc, 1, nr) {
+			if !t.poll(uc, abi.PollCut, nr) {
 				t.Redo = 0
 				return
 			}
@@ -178,9 +178,9 @@ func fault(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 	t.exchange(uc, s, abi.KindFault)
 }
 
-// poll asks the server what a kick was for. why is 0 in guest code; 1 when it
-// cut call nr, of which uc holds the registers at the trap. True: the call is
-// to be run again.
+// poll asks the server what a kick was for. why is abi.PollKick, or
+// abi.PollCut when it cut call nr, of which uc holds the registers at the trap.
+// True: the call is to be run again.
 func (t *Thread) poll(uc *Ucontext, why, nr uint64) bool {
 	s := t.slot()
 	s.NIn = 0
@@ -249,7 +249,17 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		return false
 	}
 	flags := s.RFlags
-	if kind == abi.KindTrap || (kind == abi.KindPoll && s.Args[0] == 1) {
+	isCall := kind == abi.KindTrap || (kind == abi.KindPoll && s.Args[0] == abi.PollCut)
+	if r.err != 0 && (!isCall || flags&abi.ReplyMust != 0) {
+		// Nobody else would learn that the actions could not be carried out.
+		s.NIn = 0
+		s.InLen = 0
+		s.Nr = uint64(kind)
+		s.Args[0] = abi.PollFailed
+		s.Args[1] = uint64(-r.err)
+		return t.exchange(uc, s, abi.KindPoll)
+	}
+	if isCall {
 		if flags&abi.ReplyKeepRegs == 0 && !r.regs && !r.again {
 			storeResult(uc, s, &r, flags)
 		}

@@ -52,7 +52,7 @@ var GuestCalls = []HostCall{
 	{"sigaltstack", 131, nil, "a new thread's signal stack"},
 	{"arch_prctl", 158, []HostArg{{Arg: 0, Values: []uint32{0x1001, 0x1002, 0x1003, 0x1004}}}, "the FS and GS bases"},
 	{"gettid", 186, nil, "the thread's number inside the machine"},
-	{"sched_yield", 24, nil, ""},
+	{"sched_yield", 24, nil, "gives up the processor"},
 	{"clock_gettime", 228, []HostArg{{Arg: 0, Deny: ^uint32(15)}}, "clocks of the host and of this task, none of another process"},
 	{"getcpu", 309, nil, "which processor; the instruction RDTSCP tells it too"},
 	{"mincore", 27, nil, "own memory"},

@@ -641,3 +641,50 @@ func TestForkStorm(t *testing.T) {
 		h.end(c)
 	}
 }
+
+// TestFailedActions answers a call, a fault and a start with actions that fail.
+func TestFailedActions(t *testing.T) {
+	h := newHarness(t, nil, asmHead+`
+	sys 902
+	report %rax
+	sys 903
+	report %rax
+	mov $1f, %r15
+	ud2
+1:	report $3
+	done`)
+	type failure struct{ kind, errno uint64 }
+	failures := make(chan failure, 4)
+	h.extra = func(c *call) bool {
+		switch {
+		case c.s.Kind == abi.KindPoll && c.s.Args[0] == abi.PollFailed:
+			failures <- failure{c.s.Nr, c.s.Args[1]}
+			r := c.s.Regs
+			if c.s.Nr == abi.KindTrap {
+				r.AX = 55
+			} else {
+				r.IP = r.R15
+			}
+			c.regs(r, 0)
+		case c.s.Kind == abi.KindFault:
+			c.act(abi.ActStore32, 0, 16, 1)
+		case c.s.Nr == 903:
+			c.act(abi.ActStore32, 0, 16, 1)
+			c.s.RFlags = abi.ReplyMust | abi.ReplyKeepRegs
+		case c.s.Nr == 902:
+			c.act(abi.ActStore32, 0, 16, 1)
+		}
+		c.reply(0)
+		return true
+	}
+	task := h.run()
+	h.expect("call", err(abi.EFAULT))
+	h.expect("call with ReplyMust", 55)
+	h.expect("fault", 3)
+	for _, want := range []failure{{abi.KindTrap, uint64(abi.EFAULT)}, {abi.KindFault, uint64(abi.EFAULT)}} {
+		if got := waitFor(t, "failure", failures); got != want {
+			t.Errorf("failure %v, want %v", got, want)
+		}
+	}
+	h.end(task)
+}
