@@ -239,7 +239,7 @@ func TestBadCmd(t *testing.T) {
 	}
 }
 
-func TestServe(t *testing.T) {
+func TestRunServer(t *testing.T) {
 	mains := []serverMain{
 		{"good", func() error { return nil }},
 		{"bad", func() error { return errors.New("failed on purpose") }},
@@ -247,9 +247,9 @@ func TestServe(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want int
-	}{{[]string{"good"}, 0}, {[]string{"bad"}, 1}, {[]string{"none"}, 2}, {nil, 2}, {[]string{"good", "x"}, 2}} {
-		if got := serve(c.args, mains); got != c.want {
-			t.Errorf("serve(%q) = %d, want %d", c.args, got, c.want)
+	}{{[]string{"good"}, 0}, {[]string{"bad"}, 1}, {[]string{"none"}, 2}, {nil, 2}, {[]string{"good", "x"}, 0}, {[]string{""}, 2}} {
+		if got := runServer(c.args, mains); got != c.want {
+			t.Errorf("runServer(%q) = %d, want %d", c.args, got, c.want)
 		}
 	}
 }

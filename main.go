@@ -7,14 +7,14 @@ import (
 )
 
 // serverMain is what a server process runs: descriptor 3 is its control channel
-// to the nucleus. It returns nil when it was told to stop.
+// to the nucleus, os.Args[3:] are its own arguments. It returns nil when it was told to stop.
 type serverMain struct {
 	name string
 	main func() error
 }
 
 // Main runs a server of a machine if this process was started as one (its
-// arguments are "server NAME"), and then ends the process; otherwise it returns.
+// arguments are "server NAME [ARG...]"), and then ends the process; otherwise it returns.
 // A program that embeds a machine calls it first thing in main: flags that it
 // parses and connections that it opens before are time that each server pays.
 //
@@ -24,12 +24,12 @@ func Main() {
 	if len(os.Args) < 2 || os.Args[1] != "server" {
 		return
 	}
-	os.Exit(serve(os.Args[2:], serverMains()))
+	os.Exit(runServer(os.Args[2:], serverMains()))
 }
 
-func serve(args []string, mains []serverMain) int {
-	if len(args) != 1 {
-		fmt.Fprintln(os.Stderr, "hythe: server: want one name")
+func runServer(args []string, mains []serverMain) int {
+	if len(args) == 0 {
+		fmt.Fprintln(os.Stderr, "hythe: server: want a name")
 		return 2
 	}
 	i := slices.IndexFunc(mains, func(s serverMain) bool { return s.name == args[0] })
