@@ -62,10 +62,21 @@ func (t *Tree) object(r Ref) (object.Object, bool) {
 	}
 	o, ok := t.objs.Open(label(t.inodes.Get(r).Ino))
 	if ok {
+		// Descriptors are fewer than files may be; the objects stay.
+		for old, oo := range t.open {
+			if len(t.open) < maxOpen || len(t.fresh) > 0 {
+				break
+			}
+			oo.Close()
+			delete(t.open, old)
+		}
 		t.open[r] = o
 	}
 	return o, ok
 }
+
+// maxOpen bounds the descriptors of memory objects that a tree holds.
+const maxOpen = 2048
 
 // Holds says whether the object with this label belongs to a node of the tree:
 // after a restart the others are left over from transactions that never ended.

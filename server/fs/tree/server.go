@@ -48,7 +48,11 @@ type Server struct {
 	below Below
 	ttl   uint64
 	magic uint64
+	freed uint64 // pages of data freed since the heap was trimmed
 }
+
+// trimPages is after how many freed pages the heap gives memory back.
+const trimPages = 16 << 20 / pageSize
 
 // NewServer serves t. Nobody but the clients changes a tree, so names and
 // attributes are good for ttl nanoseconds (^0: until the client changes them);
@@ -85,6 +89,7 @@ func (s *Server) do(r fs.Req, f func(rep *once.Reply) abi.Errno) once.Reply {
 func (s *Server) tx(r fs.Req, f func(rep *once.Reply) abi.Errno) once.Reply {
 	var rep once.Reply
 	s.t.h.Begin()
+	before := s.t.supers.Get(s.t.super).Pages
 	err := f(&rep)
 	if err == 0 {
 		err = s.log.Done(r, &rep)
@@ -96,6 +101,12 @@ func (s *Server) tx(r fs.Req, f func(rep *once.Reply) abi.Errno) once.Reply {
 	}
 	s.t.h.Commit()
 	s.t.committed()
+	if after := s.t.supers.Get(s.t.super).Pages; after < before {
+		if s.freed += before - after; s.freed >= trimPages {
+			s.t.h.Trim()
+			s.freed = 0
+		}
+	}
 	return rep
 }
 

@@ -163,11 +163,12 @@ type Tree struct {
 	// OnDrop, unless nil, is told of each node that is about to be freed.
 	OnDrop func(Ref)
 
-	dirs  map[Ref]*dirIndex     // derived: names of each directory
-	open  map[Ref]object.Object // derived: objects in use
-	fresh []Ref                 // nodes whose object is new in this transaction
-	undo  []undoName            // of dirs, in this transaction
-	done  []func()              // run after the commit
+	dirs  map[Ref]*dirIndex           // derived: names of each directory
+	later map[Ref][]store.Ref[Dirent] // entries of directories that are not in dirs yet
+	open  map[Ref]object.Object       // derived: objects in use
+	fresh []Ref                       // nodes whose object is new in this transaction
+	undo  []undoName                  // of dirs, in this transaction
+	done  []func()                    // run after the commit
 }
 
 // dirIndex is derived from the dirents of one directory. Order holds cookies in
@@ -240,18 +241,47 @@ func New(h *store.Heap, first int, lim Limits, objs object.Objects, now func() f
 	return t, 0
 }
 
-// rebuild derives the indexes from the records.
+// rebuild prepares to derive the indexes from the records. An index is made at
+// the first use of its directory: a new incarnation must not keep its clients
+// waiting for all of them.
 func (t *Tree) rebuild() {
 	t.dirs = map[Ref]*dirIndex{}
+	t.later = map[Ref][]store.Ref[Dirent]{}
+	last, list := Ref(0), []store.Ref[Dirent](nil)
 	t.dirents.Each(func(r store.Ref[Dirent], d *Dirent) bool {
-		x := t.index(d.Dir)
-		x.names[t.name(d)] = r
-		x.order = append(x.order, orderEntry{d.Cookie, r})
+		if d.Dir != last { // entries of one directory mostly lie together
+			if last != 0 {
+				t.later[last] = list
+			}
+			last, list = d.Dir, t.later[d.Dir]
+		}
+		list = append(list, r)
 		return true
 	})
-	for _, x := range t.dirs {
-		slices.SortFunc(x.order, func(a, b orderEntry) int { return cmp.Compare(a.cookie, b.cookie) })
+	if last != 0 {
+		t.later[last] = list
 	}
+}
+
+// names answers the index of a directory, nil when it never had an entry.
+func (t *Tree) names(dir Ref) *dirIndex {
+	if x := t.dirs[dir]; x != nil {
+		return x
+	}
+	list, ok := t.later[dir]
+	if !ok {
+		return nil
+	}
+	delete(t.later, dir)
+	x := &dirIndex{names: make(map[string]store.Ref[Dirent], len(list)), order: make([]orderEntry, 0, len(list))}
+	for _, r := range list {
+		d := t.dirents.Get(r)
+		x.names[t.name(d)] = r
+		x.order = append(x.order, orderEntry{d.Cookie, r})
+	}
+	slices.SortFunc(x.order, func(a, b orderEntry) int { return cmp.Compare(a.cookie, b.cookie) })
+	t.dirs[dir] = x
+	return x
 }
 
 // aborted takes back what the aborted transaction did to the indexes.
@@ -295,7 +325,7 @@ func (t *Tree) committed() {
 }
 
 func (t *Tree) index(dir Ref) *dirIndex {
-	x := t.dirs[dir]
+	x := t.names(dir)
 	if x == nil {
 		x = &dirIndex{names: map[string]store.Ref[Dirent]{}}
 		t.dirs[dir] = x
@@ -418,7 +448,7 @@ func (t *Tree) Drop(r Ref) {
 	}
 	t.freeBlock(in.Data)
 	t.ClearFound(r)
-	if x := t.dirs[r]; x != nil {
+	if x := t.names(r); x != nil {
 		// Only whiteouts and pins can be left in a directory that goes.
 		for _, d := range x.names {
 			rec := t.dirents.Get(d)
@@ -516,7 +546,7 @@ func (t *Tree) Attr(r Ref) fs.Attr {
 
 // Find answers the entry of a name, whiteouts included; nil when there is none.
 func (t *Tree) Find(dir Ref, name string) (store.Ref[Dirent], *Dirent) {
-	x := t.dirs[dir]
+	x := t.names(dir)
 	if x == nil {
 		return 0, nil
 	}
@@ -612,7 +642,7 @@ func (t *Tree) unname(dir Ref, d *Dirent, r store.Ref[Dirent]) {
 // List calls f for the entries behind cookie, in the order of their making,
 // until it answers false. An entry made or removed meanwhile disturbs no other.
 func (t *Tree) List(dir Ref, cookie uint64, f func(name string, d *Dirent) bool) {
-	x := t.dirs[dir]
+	x := t.names(dir)
 	if x == nil {
 		return
 	}
