@@ -42,6 +42,7 @@ const (
 	prCapAmbientZero = 4
 	seccompFilter    = 2
 	rlimitCore       = 4
+	rlimitNproc      = 6
 	msRdonly         = 1
 	msNosuid         = 2
 	msNodev          = 4
@@ -230,8 +231,9 @@ func (t *Thread) closeInert() {
 	}
 }
 
-// dropAll gives up every capability, for good, and core files: a limit of 1
-// and not 0, which would not stop a core pattern that is a pipe.
+// dropAll gives up every capability, for good, and sets limits: core files (a
+// limit of 1 and not 0, which would not stop a core pattern that is a pipe) and
+// host threads, which a guest can make by itself.
 func (t *Thread) dropAll() {
 	t.host(sysPrctl, prCapAmbient, prCapAmbientZero, 0, 0, 0, 0)
 	for c := uintptr(0); c < 64; c++ {
@@ -241,6 +243,13 @@ func (t *Thread) dropAll() {
 	t.Scratch[1] = 1
 	p := uintptr(unsafe.Pointer(&t.Scratch))
 	t.check(StepCaps, t.host(sysSetrlimit, rlimitCore, p, 0, 0, 0, 0))
+	// Since Linux 5.14 this counts the processes of the machine's own user
+	// namespace; before, all of the host user's.
+	if n := t.task().Processes; n != 0 {
+		t.Scratch[0] = n
+		t.Scratch[1] = n
+		t.check(StepCaps, t.host(sysSetrlimit, rlimitNproc, p, 0, 0, 0, 0))
+	}
 	for i := uintptr(0); i < 8; i++ {
 		*(*uint64)(at(p + i*8)) = 0
 	}

@@ -34,9 +34,10 @@ const (
 )
 
 // KickSignal is the host signal that makes a thread of a task look at its
-// slot: the nucleus sends it (abi.CallThreadKick). A real-time signal, so that
-// the host never raises it by itself.
-const KickSignal = 63
+// slot: the nucleus sends it (abi.CallThreadKick). It is SIGSTKFLT, which the
+// host never raises by itself; not a real-time signal, since those queue up one
+// by one for a thread that waits with kicks masked.
+const KickSignal = 16
 
 // CloneFork and CloneThread are the only flag words with which the library
 // calls the host's clone (include/uapi/linux/sched.h).
@@ -152,7 +153,7 @@ type Task struct {
 	NTables   uint32
 	GuestProg [2]uint64 // sock_fprog of the guest filter
 	ReapProg  [2]uint64 // sock_fprog of the reaper's
-	BootError uint64
+	Processes uint64    // limit of host threads of the machine, 0: none
 	NGrants   uint32
 	_         uint32
 	Grants    [MaxGrants]Grant

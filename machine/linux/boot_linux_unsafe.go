@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"runtime"
 	"sync"
 	"unsafe"
 
@@ -168,6 +169,10 @@ func bootImage(cfg *GuestConfig, segs []imageSegment, w uintptr) (fd int, err er
 	copy(task.Conv[:], cfg.Conv)
 	task.One = 1
 	task.Spin = cfg.Spin
+	if runtime.NumCPU() == 1 {
+		task.Spin = 0 // whoever could answer waits for this processor
+	}
+	task.Processes = cfg.Processes
 	task.NTables = uint32(len(cfg.Tables))
 	task.GuestProg = [2]uint64{uint64(guest.len()), uint64(w + emul.ConfigOff)}
 	task.ReapProg = [2]uint64{uint64(reaper.len()), uint64(w + emul.ConfigOff + abi.PageSize)}

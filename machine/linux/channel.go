@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/emul"
 	"hythe/machine"
 )
 
 // KickSignal is the host signal that interrupts a thread of a guest task.
-const KickSignal = 63
+const KickSignal = emul.KickSignal
 
 // Bounds of what a channel queues for a task that does not read. A guest reads
 // only when a reply told it to, so little is enough; a server that inherits

@@ -26,6 +26,10 @@ type GuestConfig struct {
 	// Spin is how many turns (some 10 to 40 ns each) a thread waits for a
 	// reply before it sleeps; 0 sleeps at once.
 	Spin uint32
+	// Processes limits the host threads of all guests, the reaper and the
+	// zygote included; 0 leaves the invoking user's limit. It holds whatever a
+	// guest does. A hostile guest may fork without asking its server.
+	Processes uint64
 }
 
 // SpinDefault is the Spin that suits a machine with two or more processors:

@@ -341,7 +341,7 @@ func TestOutside(t *testing.T) {
 	status := string(procFile(t, task.pid, "status"))
 	for _, want := range []string{
 		"NoNewPrivs:\t1", "Seccomp:\t2", "CapInh:\t0000000000000000", "CapPrm:\t0000000000000000",
-		"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "SigBlk:\t4000000000000000",
+		"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "SigBlk:\t0000000000008000",
 	} {
 		if !bytes.Contains([]byte(status), []byte(want+"\n")) {
 			t.Errorf("status has no line %q", want)
@@ -383,4 +383,61 @@ func TestOutside(t *testing.T) {
 	}
 	c.reply(0)
 	h.end(task)
+}
+
+// TestProcessLimit lets a guest fork behind its server's back until the host
+// refuses.
+func TestProcessLimit(t *testing.T) {
+	const limit = 24
+	w := newWorldConfig(t, nil, hostlinux.GuestConfig{Processes: limit})
+	var e emul.Entry
+	emul.Entries(&e)
+	code := assemble(t, asmHead+`
+	mov $900, %eax
+	syscall
+	mov %rax, %r12
+	xor %r13d, %r13d
+1:	mov $56, %eax
+	mov $0x8000, %ebx
+	xor %ecx, %ecx
+	xor %edi, %edi
+	xor %esi, %esi
+	xor %r8d, %r8d
+	xor %r9d, %r9d
+	call *%r12
+	test %rax, %rax
+	jz 2f
+	js 3f
+	inc %r13d
+	cmp $1000, %r13d
+	jne 1b
+3:	mov %rax, %rsi
+	mov %r13, %rdi
+	mov $900, %eax
+	syscall
+	done
+2:	mov $202, %eax
+	mov %rsp, %rbx
+	xor %ecx, %ecx
+	mov (%rsp), %edi
+	xor %esi, %esi
+	call *%r12
+	jmp 2b`)
+	h := &harness{w: w, code: code, reports: make(chan report, 10)}
+	first := true
+	task := w.spawn(func(c *call) {
+		if c.s.Kind == abi.KindTrap && c.s.Nr == nrReport && first {
+			first = false
+			c.reply(uint64(w.z.Window() + e.HostCall))
+			return
+		}
+		h.handle(c)
+	})
+	r := waitFor(t, "report", h.reports)
+	if r.args[0] > limit || r.args[1] != err(abi.EAGAIN) {
+		t.Errorf("%d forks, then %d", r.args[0], int64(r.args[1]))
+	}
+	// The children hold copies of the channel: it ends with the machine only.
+	w.z.Stop()
+	waitFor(t, "death", task.dead)
 }

@@ -47,14 +47,17 @@ type call struct {
 
 func newWorld(t testing.TB, desc map[int]abi.CallDesc) *world {
 	t.Helper()
+	return newWorldConfig(t, desc, hostlinux.GuestConfig{Spin: hostlinux.SpinDefault})
+}
+
+func newWorldConfig(t testing.TB, desc map[int]abi.CallDesc, cfg hostlinux.GuestConfig) *world {
+	t.Helper()
 	w := &world{t: t}
 	for nr, d := range desc {
 		w.desc[nr] = d
 	}
-	z, err := hostlinux.StartZygote(hostlinux.GuestConfig{
-		Tables: [][]byte{hostlinux.TableBytes(&w.desc)},
-		Spin:   hostlinux.SpinDefault,
-	})
+	cfg.Tables = [][]byte{hostlinux.TableBytes(&w.desc)}
+	z, err := hostlinux.StartZygote(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
