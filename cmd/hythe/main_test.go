@@ -200,6 +200,22 @@ func TestOnMachine(t *testing.T) {
 	}
 }
 
+func TestEnvClear(t *testing.T) {
+	for _, c := range []struct {
+		p    program
+		want string
+	}{
+		{program{envClear: true}, "[]"},
+		{program{envClear: true, tty: true, env: []string{"A=1", "B="}}, "[A=1 B=]"},
+		{program{env: []string{"A=1"}}, fmt.Sprint(append(hythe.DefaultEnv(), "A=1"))},
+	} {
+		cmd, err := c.p.cmd([]string{"x"})
+		if err != nil || cmd.Env == nil || fmt.Sprint(cmd.Env) != c.want {
+			t.Errorf("%+v: %v, %v", c.p, cmd.Env, err)
+		}
+	}
+}
+
 func TestVersionAndHelp(t *testing.T) {
 	if out, _, status := command("version", "--json"); status != 0 || !json.Valid([]byte(out)) {
 		t.Errorf("version: %d %q", status, out)

@@ -21,6 +21,7 @@ type program struct {
 	interactive bool
 	tty         bool
 	env         []string
+	envClear    bool
 	dir         string
 	user        string
 }
@@ -31,6 +32,7 @@ func (p *program) flags(c *cobra.Command) {
 	f.BoolVarP(&p.interactive, "interactive", "i", false, "connect standard input")
 	f.BoolVarP(&p.tty, "tty", "t", false, "give the program a terminal")
 	f.StringArrayVarP(&p.env, "env", "e", nil, "set `K=V` in the environment; K alone takes the host's value")
+	f.BoolVar(&p.envClear, "env-clear", false, "start with an empty environment, not with PATH, HOME and TERM")
 	f.StringVarP(&p.dir, "workdir", "w", "", "working `DIR`ectory in the machine")
 	f.StringVarP(&p.user, "user", "u", "", "run as `UID[:GID]` of the machine (default 0:0)")
 }
@@ -41,7 +43,9 @@ func (p *program) cmd(args []string) (*hythe.Cmd, error) {
 	if c.Path == "" {
 		return nil, errors.New("no program given")
 	}
-	if p.tty {
+	if p.envClear {
+		c.Env = []string{} // not nil, which would be the default again
+	} else if p.tty {
 		term := os.Getenv("TERM")
 		if term == "" {
 			term = "xterm"
