@@ -2,14 +2,617 @@ package hythe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	unixctl "hythe/idl/unix"
+	"hythe/ipc"
+	"hythe/machine"
+	"hythe/machine/linux"
+	"hythe/nucleus"
+	personality "hythe/personality/linux"
+	"hythe/server/console"
+	hostfs "hythe/server/fs/host"
+	"hythe/server/fs/overlay"
+	"hythe/server/fs/tmpfs"
+	unixserver "hythe/server/unix"
+	"hythe/server/unix/core"
 )
 
-// newEngine wires a machine: nucleus over the host's machine layer, supervisor,
-// servers, guests.
+// This file wires one machine: the nucleus over the Linux host, the supervisor,
+// the servers, and what the control socket asks of them.
+
+// wired is the engine of a machine.
+type wired struct {
+	cfg  *Config
+	host *linux.Machine
+	k    *nucleus.Kernel
+
+	sup  *nucleus.Server // our own place in the nucleus
+	conn *ipc.Conn
+	ctl  abi.Name // the unix server's control port
+
+	mu      sync.Mutex
+	svcs    map[string]*service
+	order   []string
+	started bool // a program was started
+	closed  bool
+}
+
+// service is a server as the supervisor keeps it. Guarded by wired.mu.
+type service struct {
+	name     string
+	srv      *nucleus.Server
+	config   []byte
+	begun    time.Time
+	restarts int
+	deaths   int // in a row, each soon after the start
+	last     string
+	waiting  bool // for its back-off to end
+	ready    chan struct{}
+}
+
+// newEngine starts the nucleus, the guests' side of the host, and the servers
+// that every program needs.
 func newEngine(ctx context.Context, c *Config) (engine, error) {
-	return nil, errors.New("this build holds no machine")
+	w := &wired{cfg: c, svcs: map[string]*service{}}
+	var err error
+	if w.host, err = linux.New(linux.Options{Log: w.log}); err != nil {
+		return nil, err
+	}
+	w.k = nucleus.New(w.host, nucleus.Limits{}, nucleus.Hooks{
+		Dead: w.dead, Ready: w.isReady, Wanted: w.wanted, Log: w.serverLog,
+	})
+	if err := w.assemble(); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *wired) log(line string) {
+	if w.cfg.Log != nil {
+		w.cfg.Log(line)
+	}
+}
+
+// serverLog takes a server's line: the tracer's go to Trace.
+func (w *wired) serverLog(s *nucleus.Server, level int, line string) {
+	if level == unixserver.LogTrace {
+		if w.cfg.Trace != nil {
+			w.mu.Lock()
+			fmt.Fprintln(w.cfg.Trace, line)
+			w.mu.Unlock()
+		}
+		return
+	}
+	w.log(s.Name() + ": " + line)
+}
+
+// assemble makes the servers, gives each the rights it needs and no more, and
+// starts those that are not started on demand.
+func (w *wired) assemble() error {
+	c := w.cfg
+	guests := make(chan error, 1)
+	go func() {
+		table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors()))
+		z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault})
+		if err == nil {
+			w.host.SetSpawner(z)
+		}
+		guests <- err
+	}()
+
+	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
+	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
+	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil}
+
+	// The root: the host's directory, under an overlay unless it is read-only.
+	root, err := w.addHost("host", c.Root, true)
+	if err != nil {
+		return err
+	}
+	rootFS := unixserver.Mount{Path: "/", FS: "host", Type: "hythe", Source: "host", ReadOnly: true}
+	if !c.ReadOnly {
+		ov := w.add("overlay", machine.ServerSpec{Name: "overlay"}, 0)
+		ov.config = []byte(`{"lower":"lower"}`)
+		if err := serve(ov.srv, "fs"); err != nil {
+			return err
+		}
+		if _, err := ov.srv.GiveSend("lower", root.srv, "fs"); err != nil {
+			return err
+		}
+		rootFS = unixserver.Mount{Path: "/", FS: "overlay", Type: "overlay", Source: "overlay"}
+		root = ov
+	}
+	ucfg.Mounts = append(ucfg.Mounts, rootFS)
+	if _, err := un.srv.GiveSend(rootFS.FS, root.srv, "fs"); err != nil {
+		return err
+	}
+	// Memory files and /dev/shm live in a tmpfs that starts when it is used.
+	tmp := w.add("tmpfs", machine.ServerSpec{Name: "tmpfs"}, 0)
+	tmp.config = []byte(`{}`)
+	if err := serve(tmp.srv, "fs"); err != nil {
+		return err
+	}
+	if _, err := un.srv.GiveSend("memfd", tmp.srv, "fs"); err != nil {
+		return err
+	}
+	for i, m := range c.Mounts {
+		name := fmt.Sprintf("host-%d", i+1)
+		h, err := w.addHost(name, m.Source, m.ReadOnly)
+		if err != nil {
+			return err
+		}
+		if _, err := un.srv.GiveSend(name, h.srv, "fs"); err != nil {
+			return err
+		}
+		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: m.Target, FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
+	}
+	con := w.add("console", machine.ServerSpec{Name: "console"}, 0)
+	if err := serve(con.srv, "console"); err != nil {
+		return err
+	}
+	if _, err := un.srv.GiveSend("console", con.srv, "console"); err != nil {
+		return err
+	}
+	if err := serve(un.srv, "control"); err != nil {
+		return err
+	}
+	if w.ctl, err = w.sup.GiveSend("unix", un.srv, "control"); err != nil {
+		return err
+	}
+	un.config, err = json.Marshal(ucfg)
+	if err != nil {
+		return err
+	}
+
+	far, err := w.sup.Attach(nil)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.FcntlInt(uintptr(linux.FD(far)), unix.F_DUPFD_CLOEXEC, 0)
+	far.Release()
+	if err != nil {
+		return err
+	}
+	if w.conn, err = ipc.Dial(fd); err != nil {
+		return err
+	}
+	if _, err := ipc.Startup(w.conn); err != nil {
+		return err
+	}
+	go func() { _ = w.conn.Run(&ipc.Handlers{}) }()
+
+	// Processes start side by side; each waits for those it asks something.
+	names := []string{"unix", "host"}
+	if !c.ReadOnly {
+		names = append(names, "overlay")
+	}
+	errs := make(chan error, len(names))
+	for _, n := range names {
+		go func() { errs <- w.begin(n) }()
+	}
+	var first error
+	for range names {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	if err := <-guests; err != nil && first == nil {
+		first = err
+	}
+	return first
+}
+
+// serve makes the port on which a server is asked.
+func serve(s *nucleus.Server, label string) error {
+	_, err := s.MakePort(label)
+	return err
+}
+
+// add makes a server.
+func (w *wired) add(name string, p machine.ServerSpec, powers nucleus.Powers) *service {
+	if p.Isolation == 0 {
+		p.Isolation = machine.IsolateDefault
+	}
+	p.Lenient = w.cfg.Insecure
+	s := &service{name: name, ready: make(chan struct{})}
+	s.srv = w.k.NewServer(nucleus.ServerSpec{Name: name, Process: p, Powers: powers})
+	w.mu.Lock()
+	w.svcs[name] = s
+	w.order = append(w.order, name)
+	w.mu.Unlock()
+	return s
+}
+
+// addHost makes a server of a host directory or file.
+func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	s := w.add(name, machine.ServerSpec{
+		Name: "host", Files: []machine.Handle{linux.HandleOf(fd)}, KeepUser: true,
+		// It sees host files through the descriptor only, but with the rights
+		// of the invoking user: so it keeps the user name space.
+		Isolation: machine.IsolateDefault,
+	}, nucleus.PowerImport)
+	s.config = fmt.Appendf(nil, `{"root_fd":4,"readonly":%v}`, readonly)
+	if err := serve(s.srv, "fs"); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin starts the next incarnation of a server.
+func (w *wired) begin(name string) error {
+	w.mu.Lock()
+	s := w.svcs[name]
+	s.begun = time.Now()
+	s.waiting = false
+	w.mu.Unlock()
+	err := s.srv.Start(s.config)
+	if errors.Is(err, nucleus.ErrRunning) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("server %s: %w", name, err)
+	}
+	return nil
+}
+
+// wanted: something waits for a server that was not started yet.
+func (w *wired) wanted(srv *nucleus.Server) {
+	w.mu.Lock()
+	s := w.svcs[srv.Name()]
+	ok := s != nil && !w.closed && !s.waiting && (s.name != "console" || w.started)
+	w.mu.Unlock()
+	if ok {
+		go func() {
+			if err := w.begin(s.name); err != nil {
+				w.log(err.Error())
+			}
+		}()
+	}
+}
+
+// Back-off between restarts of a server that dies soon after its start.
+const (
+	backoffMin  = 5 * time.Millisecond
+	backoffMax  = 2 * time.Second
+	shortLife   = 2 * time.Second
+	deathsQuiet = 20 // so many short lives in a row end the machine
+)
+
+// dead: a server's process ended. The next incarnation starts at once, or
+// after a pause when it died soon after its start.
+func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
+	w.mu.Lock()
+	s := w.svcs[srv.Name()]
+	if s == nil || w.closed {
+		w.mu.Unlock()
+		return
+	}
+	s.last = describe(x)
+	s.restarts++
+	if time.Since(s.begun) < shortLife {
+		s.deaths++
+	} else {
+		s.deaths = 0
+	}
+	select {
+	case <-s.ready:
+		s.ready = make(chan struct{})
+	default:
+	}
+	var pause time.Duration
+	// Killing a server again and again is something that a person or a test
+	// does on purpose: the first few deaths cost nothing.
+	if s.deaths > 8 {
+		pause = min(backoffMin<<min(s.deaths-8, 10), backoffMax)
+	}
+	s.waiting = pause > 0
+	line := fmt.Sprintf("server %s ended (%s); it is started again", s.name, s.last)
+	w.mu.Unlock()
+	w.log(line)
+	time.AfterFunc(pause, func() {
+		w.mu.Lock()
+		closed := w.closed
+		w.mu.Unlock()
+		if closed {
+			return
+		}
+		if err := w.begin(s.name); err != nil {
+			w.log(err.Error())
+		}
+	})
+}
+
+func describe(x machine.Exit) string {
+	switch {
+	case x.Reason != "":
+		return x.Reason
+	case x.Signal != 0:
+		return "signal " + unix.SignalName(syscall.Signal(x.Signal))
+	}
+	return fmt.Sprintf("exit status %d", x.Code)
+}
+
+func (w *wired) isReady(srv *nucleus.Server) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.svcs[srv.Name()]; s != nil {
+		select {
+		case <-s.ready:
+		default:
+			close(s.ready)
+		}
+	}
+}
+
+// ask sends a request to the unix server and decodes the answer.
+func (w *wired) ask(id uint32, req, reply any) error {
+	b, e := w.conn.Ask(w.ctl, id, unixctl.Encode(req))
+	if e != 0 {
+		return ErrClosed
+	}
+	return unixctl.Decode(b, reply)
+}
+
+// start implements engine.
+func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if w.started {
+		w.mu.Unlock()
+		return nil, errors.New("this machine has run its program; start another machine")
+	}
+	w.started = true
+	con := w.svcs["console"]
+	w.mu.Unlock()
+	var spec machine.ServerSpec
+	spec.Name, spec.Isolation, spec.Lenient = "console", machine.IsolateDefault, w.cfg.Insecure
+	for _, f := range stdio {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		spec.Files = append(spec.Files, linux.HandleOf(fd))
+	}
+	con.srv.SetProcess(spec)
+	con.config = []byte(`{"fds":[4,5,6]}`)
+	if err := w.begin("console"); err != nil {
+		return nil, err
+	}
+	req := unixctl.Start{
+		Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir,
+		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
+		TTY: c.TTY, Init: true, Seq: 1,
+	}
+	var rep unixctl.Started
+	if err := w.ask(unixctl.MsgStart, &req, &rep); err != nil {
+		return nil, err
+	}
+	if rep.Errno != 0 {
+		return nil, &StartError{Path: c.Path, Err: startReason(abi.Errno(rep.Errno))}
+	}
+	return &guestProcess{w: w, id: rep.PID}, nil
+}
+
+func startReason(e abi.Errno) error {
+	switch e {
+	case abi.ENOENT:
+		return fs.ErrNotExist
+	case abi.EACCES, abi.EPERM:
+		return fs.ErrPermission
+	case abi.ENOEXEC:
+		return ErrFormat
+	}
+	return syscall.Errno(e)
+}
+
+// guestProcess implements process.
+type guestProcess struct {
+	w  *wired
+	id int
+}
+
+func (p *guestProcess) pid() int { return p.id }
+
+func (p *guestProcess) signal(sig int) error { return p.w.kill(context.Background(), p.id, sig) }
+
+func (p *guestProcess) wait() error {
+	var rep unixctl.Waited
+	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{PID: p.id}, &rep); err != nil {
+		return err
+	}
+	if rep.Errno != 0 {
+		return fmt.Errorf("wait: %w", syscall.Errno(rep.Errno))
+	}
+	switch {
+	case rep.Status == 0:
+		return nil
+	case rep.Status&0x7f != 0:
+		return &ExitError{Signal: int(rep.Status & 0x7f), Core: rep.Status&0x80 != 0}
+	}
+	return &ExitError{Code: int(rep.Status >> 8 & 0xff)}
+}
+
+// processes implements engine.
+func (w *wired) processes(context.Context) ([]ProcessInfo, error) {
+	var rep unixctl.Processes
+	if err := w.ask(unixctl.MsgProcesses, struct{}{}, &rep); err != nil {
+		return nil, err
+	}
+	var out []ProcessInfo
+	for _, p := range rep.List {
+		out = append(out, ProcessInfo{PID: p.PID, PPID: p.PPID, UID: p.UID, State: p.State, Threads: p.Threads,
+			Personality: p.Personality, Resident: p.Resident, CPU: time.Duration(p.CPU),
+			Started: time.Unix(0, p.StartedReal), Args: p.Args})
+	}
+	slices.SortFunc(out, func(a, b ProcessInfo) int { return a.PID - b.PID })
+	return out, nil
+}
+
+// services implements engine.
+func (w *wired) services(context.Context) ([]ServiceInfo, error) {
+	w.mu.Lock()
+	names := slices.Clone(w.order)
+	w.mu.Unlock()
+	slices.Sort(names)
+	var out []ServiceInfo
+	for _, n := range names {
+		w.mu.Lock()
+		s := w.svcs[n]
+		i := ServiceInfo{Name: n, Restarts: s.restarts, LastDeath: s.last, Started: s.begun}
+		waiting := s.waiting
+		w.mu.Unlock()
+		running, ready, inc := s.srv.State()
+		i.Incarnation = int(inc)
+		switch {
+		case waiting:
+			i.State = "backing off"
+		case !running:
+			i.State = "stopped"
+		case !ready:
+			i.State = "starting"
+		default:
+			i.State = "running"
+		}
+		if info, ok := s.srv.Info(); ok {
+			i.HostPID, i.Resident, i.CPU = int(info.Pid), int64(info.Resident), time.Duration(info.UserNS+info.SystemNS)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// ports implements engine.
+func (w *wired) ports(context.Context) ([]PortInfo, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []PortInfo
+	for _, n := range w.order {
+		for _, p := range w.svcs[n].srv.Ports() {
+			if p.Kinds&(1<<abi.RightReceive) != 0 {
+				out = append(out, PortInfo{Receiver: n, Name: uint32(p.Name), Label: p.Label, Queued: p.Queued, Senders: p.Sends})
+			}
+		}
+	}
+	return out, nil
+}
+
+// calls implements engine.
+func (w *wired) calls(context.Context) ([]CallInfo, error) {
+	var rep unixctl.Calls
+	if err := w.ask(unixctl.MsgCalls, struct{}{}, &rep); err != nil {
+		return nil, err
+	}
+	var out []CallInfo
+	for _, c := range rep.List {
+		out = append(out, CallInfo(c))
+	}
+	return out, nil
+}
+
+// kill implements engine.
+func (w *wired) kill(_ context.Context, pid, sig int) error {
+	var rep unixctl.Done
+	if err := w.ask(unixctl.MsgKill, &unixctl.Kill{PID: pid, Sig: sig}, &rep); err != nil {
+		return err
+	}
+	switch abi.Errno(rep.Errno) {
+	case 0:
+		return nil
+	case abi.ESRCH:
+		return fmt.Errorf("process %d: %w", pid, ErrNoProcess)
+	}
+	return syscall.Errno(rep.Errno)
+}
+
+// restart implements engine.
+func (w *wired) restart(ctx context.Context, name string) error {
+	w.mu.Lock()
+	s := w.svcs[name]
+	var ready chan struct{}
+	if s != nil {
+		select {
+		case <-s.ready:
+			s.ready = make(chan struct{})
+		default:
+		}
+		ready = s.ready
+	}
+	w.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("%s: %w", name, ErrNoService)
+	}
+	if running, _, _ := s.srv.State(); !running {
+		return fmt.Errorf("server %s does not run", name)
+	}
+	s.srv.Kill("restart asked for")
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close implements engine.
+func (w *wired) close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil
+	}
+	w.closed = true
+	w.mu.Unlock()
+	w.k.Stop()
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+	w.host.Close()
+	return nil
 }
 
 // serverMains are the servers of this executable.
-func serverMains() []serverMain { return nil }
+func serverMains() []serverMain {
+	ready := func() error { return nil }
+	return []serverMain{
+		{"host", func() error { return withConn(func(c *ipc.Conn) error { return hostfs.Main(c, ready) }) }},
+		{"overlay", func() error { return withConn(func(c *ipc.Conn) error { return overlay.Main(c, ready) }) }},
+		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, ready) }) }},
+		{"console", func() error { return console.Main(ready) }},
+		{"unix", func() error {
+			return withConn(func(c *ipc.Conn) error {
+				return unixserver.Main(c, func(k *core.Kernel) []core.Personality {
+					return []core.Personality{personality.New(k)}
+				})
+			})
+		}},
+	}
+}
+
+// withConn runs a server's main on its control channel.
+func withConn(main func(*ipc.Conn) error) error {
+	c, err := ipc.Dial(ipc.ControlFD)
+	if err != nil {
+		return err
+	}
+	return main(c)
+}

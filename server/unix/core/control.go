@@ -1,0 +1,248 @@
+package core
+
+import (
+	"strings"
+
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/idl/unix"
+	"hythe/store"
+)
+
+// What the supervisor asks of the unix server (idl/unix). These functions take
+// the lock themselves.
+
+// MountCore mounts the file systems that live in this server on the tree:
+// /dev, /dev/pts, /proc and, where the directories are, /sys stays empty. The
+// lock is held; it is given up meanwhile.
+func (k *Kernel) MountCore() abi.Errno {
+	for _, m := range []struct {
+		path, label, typ string
+		flags            uint32
+		must             bool
+	}{
+		{"/dev", "dev", "devtmpfs", MountNosuid, false},
+		{"/dev/pts", "devpts", "devpts", MountNosuid | MountNoexec, false},
+		{"/dev/shm", "shm", "tmpfs", MountNosuid | MountNodev, false},
+		{"/proc", "proc", "proc", MountNosuid | MountNodev | MountNoexec, false},
+	} {
+		if k.vfs.cores[m.label] == nil && k.vfs.servers[m.label] == nil {
+			continue
+		}
+		if e := k.MountFS(m.path, m.label, m.typ, m.typ, m.flags); e != 0 {
+			k.Host.Log("mount of " + m.path + ": " + e.Name())
+		}
+	}
+	return 0
+}
+
+// AttachCores makes the file systems that live in this server known; at every
+// start, before Recover.
+func (k *Kernel) AttachCores() {
+	k.AttachCore("dev", k.NewDevFS())
+	if d := k.NewDevPts(); d != nil {
+		k.AttachCore("devpts", d)
+	}
+	k.AttachCore("proc", NewProcFS(k))
+}
+
+// StartProgram starts the program that the supervisor asks for: the machine's
+// first process, or a further one. A repeated request for the first process
+// answers the one that there is. Errors are those of execve(2).
+func (k *Kernel) StartProgram(r *unix.Start) (int32, abi.Errno) {
+	k.Enter()
+	defer k.Leave()
+	if r.Init {
+		if p := k.Globals().Init; p != 0 {
+			return k.Procs.Get(p).Pid, 0
+		}
+	}
+	path, e := k.findProgram(r)
+	if e != 0 {
+		return 0, e
+	}
+	b := &BootProgram{Path: path, Argv: r.Args, Env: r.Env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups}
+	if r.TTY {
+		t, e := k.ConsoleTTY()
+		if e != 0 {
+			return 0, e
+		}
+		b.TTY = t
+	}
+	b.Files = func(c *Call) ([]store.Ref[File], abi.Errno) {
+		var files []store.Ref[File]
+		for i := range 3 {
+			var f store.Ref[File]
+			var e abi.Errno
+			if r.TTY {
+				f, e = c.OpenConsoleTTY()
+			} else {
+				f, e = k.ConsoleFile(i)
+			}
+			if e == abi.EBADF {
+				f = 0 // the host gave none
+			} else if e != 0 {
+				return nil, e
+			}
+			files = append(files, f)
+		}
+		return files, 0
+	}
+	if r.Init {
+		return k.Boot(b)
+	}
+	return k.Spawn(b, nil)
+}
+
+// findProgram looks for the program along PATH, as execvp(3) does.
+func (k *Kernel) findProgram(r *unix.Start) (string, abi.Errno) {
+	if strings.Contains(r.Path, "/") {
+		if !strings.HasPrefix(r.Path, "/") {
+			return strings.TrimSuffix(r.Dir, "/") + "/" + r.Path, 0
+		}
+		return r.Path, 0
+	}
+	if r.Path == "" {
+		return "", abi.ENOENT
+	}
+	dirs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, v := range r.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			dirs = p
+		}
+	}
+	c := k.KernelCall()
+	denied := false
+	for _, d := range strings.Split(dirs, ":") {
+		if !strings.HasPrefix(d, "/") {
+			d = strings.TrimSuffix(r.Dir, "/") + "/" + d
+		}
+		f, e := c.Walk(AtCwd, d+"/"+r.Path, WalkFollow)
+		if e != 0 || !f.Exists() || f.node == nil {
+			denied = denied || e == abi.EACCES
+			continue
+		}
+		a := f.Attr()
+		if a.Mode&fs.TypeMask != fs.TypeReg {
+			continue
+		}
+		if a.Mode&0o111 == 0 {
+			denied = true
+			continue
+		}
+		return d + "/" + r.Path, 0
+	}
+	if denied {
+		return "", abi.EACCES
+	}
+	return "", abi.ENOENT
+}
+
+// WaitProgram waits for the end of a process and answers its wait status.
+// ESRCH: there is none. It blocks without the lock.
+func (k *Kernel) WaitProgram(pid int32) (uint32, abi.Errno) {
+	ch := make(chan uint32, 1)
+	k.Enter()
+	if k.byPid[pid] == 0 {
+		k.Leave()
+		return 0, abi.ESRCH
+	}
+	k.WatchExit(pid, func(s uint32) {
+		select {
+		case ch <- s:
+		default:
+		}
+	})
+	k.Leave()
+	return <-ch, 0
+}
+
+// KillPid sends a signal on behalf of the machine's owner; 0 asks whether there
+// is such a process. ESRCH, EINVAL.
+func (k *Kernel) KillPid(pid, sig int32) abi.Errno {
+	k.Enter()
+	defer k.Leave()
+	p := k.byPid[pid]
+	if p == 0 || k.Procs.Get(p).State != ProcLive {
+		return abi.ESRCH
+	}
+	if sig < 0 || sig >= NumSignals {
+		return abi.EINVAL
+	}
+	if sig == 0 {
+		return 0
+	}
+	return k.SendSignal(p, &SigInfo{Sig: sig, Code: SiKernel})
+}
+
+// ListProcesses answers what `hythe ps` shows.
+func (k *Kernel) ListProcesses() []unix.Process {
+	k.Enter()
+	type row struct {
+		p    store.Ref[Proc]
+		task TaskID
+		args [2]uint64
+	}
+	var rows []row
+	var list []unix.Process
+	k.EachProc(func(p store.Ref[Proc], r *Proc) bool {
+		ppid := int32(0)
+		if pp := k.Procs.Get(r.Parent); pp != nil {
+			ppid = pp.Pid
+		}
+		uid := uint32(0)
+		if r.Cred != 0 {
+			uid = k.Creds.Get(r.Cred).EUID
+		}
+		name := ""
+		if q := k.Personality(r.Personality); q != nil {
+			name = q.Name()
+		}
+		list = append(list, unix.Process{
+			PID: int(r.Pid), PPID: int(ppid), UID: uid, State: string(rune(k.stateOf(p, r.Leader))), Threads: int(r.Threads),
+			Personality: name, StartedReal: k.Globals().BootReal + r.Start - k.Globals().BootMono,
+			Args: []string{CommOf(r.Comm)}, CPU: r.UTime + r.STime,
+		})
+		t := r.Task
+		if r.State != ProcLive {
+			t = 0
+		}
+		rows = append(rows, row{p, t, [2]uint64{r.ArgStart, r.ArgEnd}})
+		return true
+	})
+	k.Leave()
+	for i, r := range rows {
+		if r.task == 0 {
+			continue
+		}
+		rss, user, sys, e := k.Host.Usage(r.task)
+		if e == 0 {
+			list[i].Resident = int64(rss)
+			list[i].CPU += int64(user + sys)
+		}
+		if n := r.args[1] - r.args[0]; n > 0 && n < 1<<20 {
+			if b, e := k.Host.Memory(r.task, r.args[0], int(min(n, 4096))); e == 0 && len(b) > 0 {
+				list[i].Args = strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+			}
+		}
+	}
+	return list
+}
+
+// Counter is a personality that counts its calls.
+type Counter interface {
+	Counts() []unix.CallCount
+}
+
+// ListCalls answers how often each call was served.
+func (k *Kernel) ListCalls() []unix.CallCount {
+	k.Enter()
+	defer k.Leave()
+	var l []unix.CallCount
+	for _, p := range k.personalities {
+		if c, ok := p.(Counter); ok {
+			l = append(l, c.Counts()...)
+		}
+	}
+	return l
+}

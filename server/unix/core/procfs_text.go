@@ -1,0 +1,364 @@
+package core
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// The texts of /proc (proc(5), Linux 6.12).
+
+func (k *Kernel) procCPUInfo() string {
+	var b strings.Builder
+	for i := range max(k.Config.CPUs, 1) {
+		if k.Config.CPUInfo == "" {
+			fmt.Fprintf(&b, "processor\t: %d\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel name\t: amd64\n\n", i)
+			continue
+		}
+		for line := range strings.Lines(k.Config.CPUInfo) {
+			name, _, _ := strings.Cut(line, ":")
+			switch strings.TrimSpace(name) {
+			case "processor", "apicid", "initial apicid", "core id":
+				fmt.Fprintf(&b, "%s: %d\n", name, i)
+			default:
+				b.WriteString(line)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func (k *Kernel) procMeminfo() string {
+	total := k.Config.MemTotal
+	if k.Config.MemoryLimit != 0 && k.Config.MemoryLimit < total || total == 0 {
+		total = k.Config.MemoryLimit
+	}
+	if total == 0 {
+		total = 4 << 30
+	}
+	kb := total >> 10
+	free := kb / 4 * 3
+	var b strings.Builder
+	row := func(name string, v uint64) { fmt.Fprintf(&b, "%-16s%8d kB\n", name+":", v) }
+	row("MemTotal", kb)
+	row("MemFree", free)
+	row("MemAvailable", free)
+	for _, n := range []string{"Buffers", "Cached", "SwapCached", "Active", "Inactive", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable", "SUnreclaim", "KernelStack", "PageTables"} {
+		row(n, 0)
+	}
+	row("CommitLimit", kb/2)
+	row("Committed_AS", 0)
+	row("VmallocTotal", 34359738367)
+	b.WriteString("HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n")
+	return b.String()
+}
+
+func (k *Kernel) procStat() string {
+	var b strings.Builder
+	up := (k.Clock.Mono() - k.Globals().BootMono) / 1e7
+	n := int64(max(k.Config.CPUs, 1))
+	fmt.Fprintf(&b, "cpu  0 0 0 %d 0 0 0 0 0 0\n", up*n)
+	for i := range n {
+		fmt.Fprintf(&b, "cpu%d 0 0 0 %d 0 0 0 0 0 0\n", i, up)
+	}
+	run, blocked := 0, 0
+	k.EachProc(func(_ store.Ref[Proc], r *Proc) bool {
+		if r.State == ProcLive {
+			run++
+		}
+		return true
+	})
+	fmt.Fprintf(&b, "intr 0\nctxt 0\nbtime %d\nprocesses %d\nprocs_running %d\nprocs_blocked %d\n", k.Globals().BootReal/1e9, k.Globals().Forks+1, run, blocked)
+	return b.String()
+}
+
+// stateOf is the letter of a process or thread.
+func (k *Kernel) stateOf(p store.Ref[Proc], t store.Ref[Thread]) byte {
+	r := k.Procs.Get(p)
+	switch {
+	case r.State == ProcZombie:
+		return 'Z'
+	case r.Stopped != 0:
+		return 'T'
+	}
+	if t == 0 {
+		return 'S'
+	}
+	if rt := k.threads[t]; rt != nil && rt.sleeping != nil {
+		return 'S'
+	}
+	return 'R'
+}
+
+// usage asks the host what a process uses; zeros when it does not know.
+func (k *Kernel) usage(c *Call, p store.Ref[Proc]) (rss, user, sys uint64) {
+	task := k.Procs.Get(p).Task
+	if task == 0 || k.Procs.Get(p).State != ProcLive || c == nil {
+		return
+	}
+	c.Unlocked(func() { rss, user, sys, _ = k.Host.Usage(task) })
+	return
+}
+
+func (k *Kernel) pidStat(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
+	rss, user, sys := k.usage(c, p)
+	r := k.Procs.Get(p)
+	if r == nil {
+		return "", abi.ESRCH
+	}
+	tid, comm := r.Pid, CommOf(r.Comm)
+	if th := k.Threads.Get(t); th != nil {
+		tid, comm = th.Tid, CommOf(th.Comm)
+	}
+	ppid := int32(0)
+	if pp := k.Procs.Get(r.Parent); pp != nil {
+		ppid = pp.Pid
+	}
+	tty, tpgid := k.ttyNumbers(r.CTTY)
+	flags := uint32(0x400000)
+	user += uint64(r.UTime)
+	sys += uint64(r.STime)
+	start := (r.Start - k.Globals().BootMono) / 1e7
+	var pend, blocked, ign, caught SigSet
+	pend = r.Pending
+	if th := k.Threads.Get(t); th != nil {
+		blocked = th.Mask
+		pend |= th.Pending
+	}
+	ign, caught = k.signalSets(r)
+	return fmt.Sprintf("%d (%s) %c %d %d %d %d %d %d 0 0 0 0 %d %d %d %d 20 0 %d 0 %d %d %d %d 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0 0 0 0 0 %d %d %d %d %d %d %d\n",
+		tid, comm, k.stateOf(p, t), ppid, r.Pgid, r.Sid, tty, tpgid, flags,
+		user/1e7, sys/1e7, r.CUTime/1e7, r.CSTime/1e7, max(r.Threads, 1), max(start, 0), rss, rss/4096, r.Rlimits[5].Cur,
+		r.StackTop, uint32(pend), uint32(blocked), uint32(ign), uint32(caught), r.ExitSignal,
+		r.BrkStart, r.ArgStart, r.ArgEnd, r.EnvStart, r.EnvEnd, r.ExitStatus, 0), 0
+}
+
+// signalSets answers the ignored and the caught signals.
+func (k *Kernel) signalSets(r *Proc) (ign, caught SigSet) {
+	if r.Hand == 0 {
+		return
+	}
+	h := k.Hands.Get(r.Hand)
+	for s := int32(1); s < NumSignals; s++ {
+		switch h.Act[s].Handler {
+		case 0:
+		case 1:
+			ign |= SigBit(s)
+		default:
+			caught |= SigBit(s)
+		}
+	}
+	return
+}
+
+func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
+	rss, _, _ := k.usage(c, p)
+	r := k.Procs.Get(p)
+	if r == nil {
+		return "", abi.ESRCH
+	}
+	var b strings.Builder
+	tid, comm := r.Pid, CommOf(r.Comm)
+	var th Thread
+	if x := k.Threads.Get(t); x != nil {
+		th = *x
+		tid, comm = th.Tid, CommOf(th.Comm)
+	}
+	ppid := int32(0)
+	if pp := k.Procs.Get(r.Parent); pp != nil {
+		ppid = pp.Pid
+	}
+	names := map[byte]string{'R': "R (running)", 'S': "S (sleeping)", 'T': "T (stopped)", 'Z': "Z (zombie)"}
+	umask := uint32(0)
+	if r.Fs != 0 {
+		umask = k.FsCtxs.Get(r.Fs).Umask
+	}
+	fmt.Fprintf(&b, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+		comm, umask, names[k.stateOf(p, t)], r.Pid, tid, ppid)
+	var cr Cred
+	if th.Cred != 0 {
+		cr = *k.Creds.Get(th.Cred)
+	} else if r.Cred != 0 {
+		cr = *k.Creds.Get(r.Cred)
+	}
+	fmt.Fprintf(&b, "Uid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n", cr.UID, cr.EUID, cr.SUID, cr.FSUID, cr.GID, cr.EGID, cr.SGID, cr.FSGID)
+	slots := uint32(0)
+	if r.FDs != 0 {
+		slots = k.FDs.Get(r.FDs).Cap
+	}
+	fmt.Fprintf(&b, "FDSize:\t%d\nGroups:\t", max(slots, 64))
+	for i := range min(cr.NGroups, uint32(len(cr.Groups))) {
+		fmt.Fprintf(&b, "%d ", cr.Groups[i])
+	}
+	fmt.Fprintf(&b, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", r.Pid, tid, r.Pgid, r.Sid)
+	if r.State == ProcLive {
+		fmt.Fprintf(&b, "VmPeak:\t%8d kB\nVmSize:\t%8d kB\nVmLck:\t       0 kB\nVmPin:\t       0 kB\nVmHWM:\t%8d kB\nVmRSS:\t%8d kB\nVmSwap:\t       0 kB\n", rss>>10, rss>>10, rss>>10, rss>>10)
+	}
+	ign, caught := k.signalSets(r)
+	fmt.Fprintf(&b, "Threads:\t%d\nSigQ:\t0/%d\nSigPnd:\t%016x\nShdPnd:\t%016x\nSigBlk:\t%016x\nSigIgn:\t%016x\nSigCgt:\t%016x\n",
+		max(r.Threads, 1), 63488, uint64(th.Pending), uint64(r.Pending), uint64(th.Mask), uint64(ign), uint64(caught))
+	fmt.Fprintf(&b, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+		cr.CapInh, cr.CapPerm, cr.CapEff, cr.CapBound, cr.CapAmb, r.NoNewPrivs)
+	n := max(k.Config.CPUs, 1)
+	mask := uint64(1)<<min(n, 63) - 1
+	fmt.Fprintf(&b, "Cpus_allowed:\t%x\nCpus_allowed_list:\t0-%d\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n", mask, n-1)
+	return b.String(), 0
+}
+
+func (k *Kernel) pidStatm(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	rss, _, _ := k.usage(c, p)
+	return fmt.Sprintf("%d %d 0 0 0 0 0\n", rss/4096, rss/4096), 0
+}
+
+func (k *Kernel) pidComm(_ *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
+	if th := k.Threads.Get(t); th != nil {
+		return CommOf(th.Comm) + "\n", 0
+	}
+	return CommOf(k.Procs.Get(p).Comm) + "\n", 0
+}
+
+// guestRange reads a range of a process's memory.
+func (k *Kernel) guestRange(c *Call, p store.Ref[Proc], from, to uint64) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	if r.State != ProcLive || r.Task == 0 || to <= from {
+		return "", 0
+	}
+	task := r.Task
+	var out []byte
+	c.Unlocked(func() {
+		for from < to && len(out) < 2<<20 {
+			b, e := k.Host.Memory(task, from, int(min(to-from, 16<<10)))
+			if e != 0 || len(b) == 0 {
+				break
+			}
+			out = append(out, b...)
+			from += uint64(len(b))
+		}
+	})
+	return string(out), 0
+}
+
+func (k *Kernel) pidCmdline(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	return k.guestRange(c, p, r.ArgStart, r.ArgEnd)
+}
+
+func (k *Kernel) pidEnviron(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	return k.guestRange(c, p, r.EnvStart, r.EnvEnd)
+}
+
+// pidMaps is the host's map of the task without what is the library's, with
+// the names that the guest knows.
+func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	if r.State != ProcLive || r.Task == 0 {
+		return "", 0
+	}
+	task, stack, brk := r.Task, r.StackTop, r.BrkStart
+	var text []byte
+	var e abi.Errno
+	c.Unlocked(func() { text, e = k.Host.Maps(task) })
+	if e != 0 {
+		return "", e
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		lo, hi, ok := strings.Cut(f[0], "-")
+		from, e1 := strconv.ParseUint(lo, 16, 64)
+		to, e2 := strconv.ParseUint(hi, 16, 64)
+		if !ok || e1 != nil || e2 != nil {
+			continue
+		}
+		name := strings.Join(f[5:], " ")
+		if from >= guestTop && name != "[vdso]" && name != "[vvar]" {
+			continue
+		}
+		switch {
+		case stack > from && stack <= to:
+			name = "[stack]"
+		case brk != 0 && from <= brk && brk < to && name == "":
+			name = "[heap]"
+		}
+		head := fmt.Sprintf("%s %s %s %s %s ", f[0], f[1], f[2], f[3], f[4])
+		if name == "" {
+			b.WriteString(head + "\n")
+		} else {
+			fmt.Fprintf(&b, "%-72s %s\n", head, name)
+		}
+	}
+	return b.String(), 0
+}
+
+// guestTop is where a guest's addresses end: the library's window is above.
+const guestTop = 0x7e00_0000_0000
+
+func (k *Kernel) pidMounts(*Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) {
+	var b strings.Builder
+	for _, m := range k.MountList() {
+		fmt.Fprintf(&b, "%s %s %s %s 0 0\n", mountEscape(m.Source), mountEscape(m.Path), m.Type, mountOptions(m.Flags))
+	}
+	return b.String(), 0
+}
+
+func (k *Kernel) pidMountinfo(*Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) {
+	var b strings.Builder
+	for i, m := range k.MountList() {
+		parent := 1
+		if i == 0 {
+			parent = 0
+		}
+		fmt.Fprintf(&b, "%d %d %d:%d / %s %s - %s %s %s\n", i+1, parent, m.Dev>>8, m.Dev&0xff, mountEscape(m.Path), mountOptions(m.Flags), m.Type, mountEscape(m.Source), mountOptions(m.Flags))
+	}
+	return b.String(), 0
+}
+
+func mountEscape(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(s)
+}
+
+func mountOptions(flags uint32) string {
+	s := "rw"
+	if flags&MountRO != 0 {
+		s = "ro"
+	}
+	for _, o := range []struct {
+		bit  uint32
+		name string
+	}{{MountNosuid, "nosuid"}, {MountNodev, "nodev"}, {MountNoexec, "noexec"}} {
+		if flags&o.bit != 0 {
+			s += "," + o.name
+		}
+	}
+	return s + ",relatime"
+}
+
+func (k *Kernel) pidLimits(_ *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units")
+	val := func(v uint64) string {
+		if v == ^uint64(0) {
+			return "unlimited"
+		}
+		return strconv.FormatUint(v, 10)
+	}
+	for i, n := range [...][2]string{{"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"}, {"Max stack size", "bytes"},
+		{"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"}, {"Max open files", "files"},
+		{"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"}, {"Max pending signals", "signals"},
+		{"Max msgqueue size", "bytes"}, {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}} {
+		fmt.Fprintf(&b, "%-25s %-20s %-20s %-10s\n", n[0], val(r.Rlimits[i].Cur), val(r.Rlimits[i].Max), n[1])
+	}
+	return b.String(), 0
+}

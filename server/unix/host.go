@@ -1,0 +1,141 @@
+package unix
+
+import (
+	"time"
+
+	"hythe/abi"
+	"hythe/ipc"
+	"hythe/server/unix/core"
+)
+
+// The core's view of the nucleus: see core.Host.
+
+// NewTask implements core.Host.
+func (s *server) NewTask(parent core.TaskID, tag uint64) (core.TaskID, abi.Errno) {
+	var pn abi.Name
+	if parent != 0 {
+		t := s.task(parent)
+		if t == nil {
+			return 0, abi.ESRCH
+		}
+		pn = t.name
+	}
+	name, b, e := s.conn.TaskCreate(pn, abi.MaxSlots, tag)
+	if e != 0 {
+		return 0, e
+	}
+	s.addTask(name, b)
+	return core.TaskID(b.ID), 0
+}
+
+// known: the core knows the task now, so that its requests can be served.
+func (s *server) known(id core.TaskID) {
+	if t := s.task(id); t != nil {
+		s.poller.Add(t.b)
+	}
+}
+
+func (s *server) task(id core.TaskID) *task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tasks[id]
+}
+
+// Terminate implements core.Host.
+func (s *server) Terminate(id core.TaskID) {
+	if t := s.task(id); t != nil {
+		s.posts <- func() { _ = s.conn.TaskTerminate(t.name) }
+	}
+}
+
+// Kick implements core.Host.
+func (s *server) Kick(id core.TaskID, hostTID uint64) {
+	if t := s.task(id); t != nil {
+		s.posts <- func() { _ = s.conn.Kick(t.name, hostTID) }
+	}
+}
+
+// Grant implements core.Host.
+func (s *server) Grant(id core.TaskID, object core.ObjectName, readonly bool, tag uint64) {
+	s.posts <- func() {
+		if e := s.conn.Grant(uint64(id), abi.Name(object), readonly, tag); e != 0 {
+			s.conn.Log(1, "grant: "+e.Name())
+			if t := s.task(id); t != nil {
+				// The library waits for the object: it would wait for ever.
+				_ = s.conn.TaskTerminate(t.name)
+			}
+		}
+	}
+}
+
+// DropObject implements core.Host.
+func (s *server) DropObject(object core.ObjectName) {
+	s.posts <- func() { _ = s.conn.Deallocate(abi.Name(object)) }
+}
+
+// NewObject implements core.Host.
+func (s *server) NewObject(size uint64, label string) (core.ObjectName, int, abi.Errno) {
+	n, fd, e := s.conn.CreateObject(size, label)
+	return core.ObjectName(n), fd, e
+}
+
+// Maps implements core.Host.
+func (s *server) Maps(id core.TaskID) ([]byte, abi.Errno) {
+	t := s.task(id)
+	if t == nil {
+		return nil, abi.ESRCH
+	}
+	m, e := s.conn.TaskMaps(t.name)
+	return []byte(m), e
+}
+
+// Memory implements core.Host.
+func (s *server) Memory(id core.TaskID, addr uint64, n int) ([]byte, abi.Errno) {
+	t := s.task(id)
+	if t == nil {
+		return nil, abi.ESRCH
+	}
+	return s.conn.TaskMemory(t.name, addr, n)
+}
+
+// Usage implements core.Host.
+func (s *server) Usage(id core.TaskID) (rss, user, sys uint64, err abi.Errno) {
+	t := s.task(id)
+	if t == nil {
+		return 0, 0, 0, abi.ESRCH
+	}
+	i, e := s.conn.TaskInfo(t.name)
+	return i.Resident, i.UserNs, i.SystemNs, e
+}
+
+// Log implements core.Host.
+func (s *server) Log(line string) {
+	select {
+	case s.posts <- func() { s.conn.Log(2, line) }:
+	default: // a flood of lines must not stop the server
+	}
+}
+
+// Halt implements core.Host. The supervisor waits for the first program and
+// ends the machine itself.
+func (s *server) Halt(status uint32) {}
+
+var _ core.Host = (*server)(nil)
+
+// clock is the host's clock, monotonic as guests see it (CLOCK_MONOTONIC).
+type clock struct{}
+
+func newClock() core.Clock { return clock{} }
+
+// Mono implements core.Clock.
+func (clock) Mono() int64 { return ipc.Monotonic() }
+
+// Real implements core.Clock.
+func (clock) Real() int64 { return time.Now().UnixNano() }
+
+// After implements core.Clock.
+func (c clock) After(t int64, fn func()) func() {
+	d := time.Duration(t - c.Mono())
+	tm := time.AfterFunc(max(d, 0), fn)
+	return func() { tm.Stop() }
+}

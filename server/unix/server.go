@@ -1,0 +1,490 @@
+// Package unix is the unix server: it serves the calls of guests, which come by
+// bindings, with the core and the personalities that it is given.
+package unix
+
+import (
+	"crypto/rand"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hythe/abi"
+	"hythe/idl/console"
+	"hythe/idl/fs"
+	"hythe/idl/unix"
+	"hythe/ipc"
+	"hythe/server/unix/core"
+)
+
+// StateSize is the address space of the state of record, in bytes.
+const StateSize = 4 << 30
+
+// Config is the unix server's part of the machine's configuration.
+type Config struct {
+	Hostname    string
+	MemoryLimit uint64
+	PidsLimit   uint32
+	Trace       bool
+	// Mounts in the order in which they are mounted. The server of each is
+	// reached by the send right with the label FS.
+	Mounts []Mount
+	// CPUInfo is /proc/cpuinfo's text for one processor, MemTotal the host's
+	// memory in bytes.
+	CPUInfo  string
+	MemTotal uint64
+}
+
+// Mount is a file system of the machine.
+type Mount struct {
+	Path, FS, Type, Source string
+	ReadOnly               bool
+}
+
+// fsSlots is how many requests to one file server can be under way.
+const fsSlots = 64
+
+// server is the serve loop and the core's Host.
+type server struct {
+	conn   *ipc.Conn
+	poller *ipc.Poller
+	k      *core.Kernel
+	cfg    Config
+
+	idle  chan struct{} // an idle goroutine takes the leadership here
+	nidle atomic.Int32
+
+	mu      sync.Mutex // guards tasks
+	tasks   map[core.TaskID]*task
+	byName  map[abi.Name]core.TaskID
+	posts   chan func() // calls of the nucleus that nobody waits for, in order
+	halted  sync.Once
+	waits   map[int][]*ipc.Message
+	traceMu sync.Mutex
+}
+
+// task is a guest task as the serve loop sees it.
+type task struct {
+	name  abi.Name
+	b     *ipc.ServerBinding
+	mu    sync.Mutex
+	slots map[int]*slot
+	dead  bool
+}
+
+// slot is one slot in use: the call that is being served on it.
+type slot struct {
+	t    *task
+	n    int
+	req  ipc.Request
+	call core.Call
+	// more is where a call waits for the library; guarded by t.mu.
+	more chan bool
+}
+
+// Main is the server's process: conn is its control channel. personalities
+// makes the systems that this machine can host.
+func Main(conn *ipc.Conn, personalities func(*core.Kernel) []core.Personality) error {
+	runtime.GOMAXPROCS(2)
+	in, err := ipc.Startup(conn)
+	if err != nil {
+		return err
+	}
+	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
+		posts: make(chan func(), 4096), waits: map[int][]*ipc.Message{}}
+	if err := in.Decode(&s.cfg); err != nil {
+		return err
+	}
+	heap, fresh, err := in.State(conn, StateSize, core.StateVersion)
+	if err != nil {
+		return err
+	}
+	if s.poller, err = ipc.NewPoller(); err != nil {
+		return err
+	}
+	go s.post()
+	s.k = core.NewKernel(heap, s, newClock(), core.Config{
+		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
+		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo, MemTotal: s.cfg.MemTotal,
+	})
+	s.k.Random = func(b []byte) { rand.Read(b) }
+	s.k.HandOver = s.handOver
+	s.k.OnTask = s.known
+	for _, p := range personalities(s.k) {
+		s.k.AddPersonality(p)
+	}
+	s.attach(in)
+	con, err := in.Client(conn, "console", "console", console.Slots)
+	if err != nil {
+		return err
+	}
+	tasks := s.adopt(in)
+	if err := s.start(fresh, tasks, con); err != nil {
+		return err
+	}
+	if e := conn.Ready(); e != 0 {
+		return fmt.Errorf("ready: %w", e)
+	}
+	go s.lead()
+	for _, r := range in.Rights {
+		if r.Kind == abi.RightReceive && r.Label == "control" {
+			go s.control(r.Name)
+		}
+	}
+	return conn.Run(&ipc.Handlers{
+		TaskDead: s.taskDead,
+		Unbound:  func(uint64) {},
+	})
+}
+
+// attach makes the file servers known to the core; a binding is made at the
+// first use.
+func (s *server) attach(in *ipc.Inheritance) {
+	seen := map[string]bool{}
+	for _, m := range append(s.cfg.Mounts, Mount{FS: "memfd"}) {
+		if seen[m.FS] {
+			continue
+		}
+		seen[m.FS] = true
+		label := m.FS
+		client := fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
+			return in.Client(s.conn, "fs:"+label, label, fsSlots)
+		})
+		s.k.AttachFS(label, client)
+		if label == "memfd" {
+			// The same tmpfs has /dev/shm as its tree and memory files without
+			// a name.
+			s.k.AttachFS("shm", client)
+		}
+	}
+	s.k.AttachCores()
+}
+
+// start boots the machine or recovers what the last incarnation left.
+func (s *server) start(fresh bool, tasks []core.TaskID, b *ipc.ClientBinding) error {
+	client, info, e := console.NewClient(b, s.resized)
+	if e != 0 {
+		return fmt.Errorf("console: %w", e)
+	}
+	s.k.SetConsole(client)
+	s.k.Enter()
+	defer s.k.Leave()
+	if !fresh {
+		s.k.Recover(tasks)
+		return nil
+	}
+	s.k.Format()
+	var streams [console.Streams]core.ConsoleInfo
+	for i, v := range info {
+		streams[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0}
+	}
+	s.k.MakeConsole(streams)
+	for _, m := range s.cfg.Mounts {
+		var flags uint32
+		if m.ReadOnly {
+			flags = core.MountRO
+		}
+		if e := s.k.MountFS(m.Path, m.FS, m.Type, m.Source, flags); e != 0 {
+			return fmt.Errorf("mount %s on %s: %w", m.FS, m.Path, e)
+		}
+	}
+	if e := s.k.MountCore(); e != 0 {
+		return fmt.Errorf("mount of the server's own file systems: %w", e)
+	}
+	return nil
+}
+
+// resized: the host's terminal has another size.
+func (s *server) resized() {
+	s.k.Enter()
+	s.k.ConsoleResized()
+	s.k.Leave()
+}
+
+// adopt maps the bindings of guest tasks that the last incarnation served.
+func (s *server) adopt(in *ipc.Inheritance) []core.TaskID {
+	var ids []core.TaskID
+	for _, b := range in.Bindings {
+		if b.Role != abi.RoleServer {
+			continue
+		}
+		sb, err := ipc.NewServerBinding(b)
+		if err != nil {
+			s.Log("task lost: " + err.Error())
+			continue
+		}
+		s.addTask(b.Port, sb) // of a guest's binding: the task's name
+		ids = append(ids, core.TaskID(b.ID))
+	}
+	return ids
+}
+
+func (s *server) addTask(name abi.Name, b *ipc.ServerBinding) *task {
+	t := &task{name: name, b: b, slots: map[int]*slot{}}
+	b.User = t
+	s.mu.Lock()
+	s.tasks[core.TaskID(b.ID)] = t
+	s.byName[name] = core.TaskID(b.ID)
+	s.mu.Unlock()
+	return t
+}
+
+// lead polls the bindings and serves what comes, as long as it is the leader;
+// then it waits for the role, or ends if enough others wait for it.
+func (s *server) lead() {
+	for {
+		r := s.poller.Wait(-1)
+		if r.Kind != ipc.ReadySlot {
+			continue
+		}
+		t := r.Binding.User.(*task)
+		if s.serve(t, r.Slot) {
+			continue
+		}
+		if s.nidle.Add(1) > 32 {
+			s.nidle.Add(-1)
+			return
+		}
+		<-s.idle
+		s.nidle.Add(-1)
+	}
+}
+
+// handOver makes another goroutine the leader.
+func (s *server) handOver() {
+	select {
+	case s.idle <- struct{}{}:
+	default:
+		go s.lead()
+	}
+}
+
+// serve serves the request in a slot; it answers whether this goroutine still
+// leads.
+func (s *server) serve(t *task, n int) bool {
+	t.mu.Lock()
+	sl := t.slots[n]
+	if sl == nil {
+		sl = &slot{t: t, n: n}
+		t.slots[n] = sl
+	}
+	if sl.more != nil {
+		// The library comes back with what a call asked it for.
+		ch := sl.more
+		sl.more = nil
+		t.mu.Unlock()
+		ch <- true
+		return true
+	}
+	t.mu.Unlock()
+	req := &sl.req
+	if !t.b.Load(n, req) {
+		t.b.Drop(n)
+		return true
+	}
+	c := &sl.call
+	c.K = s.k
+	c.Reset()
+	c.Leader = true
+	c.Task, c.Slot = core.TaskID(t.b.ID), uint32(n)
+	c.Kind, c.Nr, c.Args, c.Regs, c.Seq = req.Kind, req.Nr, req.Args, req.Regs, req.Seq
+	c.Chan = sl
+	k := s.k
+	k.Enter()
+	if !k.Resolve(c, req.HostID) {
+		k.Leave()
+		t.b.Drop(n)
+		s.Terminate(c.Task)
+		return c.Leader
+	}
+	if k.Threads.Get(c.T).DoneSeq == c.Seq {
+		// The last incarnation died between its commit and the answer.
+		k.Leave()
+		t.b.Complete(n)
+		return c.Leader
+	}
+	k.Serve(c)
+	if c.NoReply {
+		k.Leave()
+		t.b.Drop(n)
+		return c.Leader
+	}
+	if s.cfg.Trace && c.Kind == abi.KindTrap {
+		s.trace(c)
+	}
+	sh := t.b.Slot(n)
+	sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
+	sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
+	sh.DoneSeq = c.Seq
+	k.Finished(c)
+	k.Heap.Commit()
+	k.Heap.Begin()
+	ok := k.HoldReply(c)
+	k.Leave()
+	if !ok {
+		t.b.Drop(n)
+		return c.Leader
+	}
+	t.b.Complete(n)
+	return c.Leader
+}
+
+// trace writes a line for the call to the log.
+func (s *server) trace(c *core.Call) {
+	pid := int32(0)
+	var p core.Personality
+	if th := s.k.Threads.Get(c.T); th != nil {
+		pid = th.Tid
+		if pr := s.k.Procs.Get(th.Proc); pr != nil {
+			p = s.k.Personality(pr.Personality)
+		}
+	}
+	if p == nil {
+		return
+	}
+	line := fmt.Sprintf("[%d] %s", pid, p.TraceCall(c, c.Result, c.Err))
+	s.posts <- func() { s.conn.Log(LogTrace, line) }
+}
+
+// LogTrace is the level of the tracer's lines in the machine's log.
+const LogTrace = 7
+
+// In implements core.Chan.
+func (sl *slot) In() []byte { return sl.t.b.In(sl.n) }
+
+// Out implements core.Chan.
+func (sl *slot) Out() []byte { return sl.t.b.Out(sl.n) }
+
+// InUsed implements core.Chan.
+func (sl *slot) InUsed() uint32 { return sl.req.InLen }
+
+// Extent implements core.Chan.
+func (sl *slot) Extent(arg int) (off, n uint32, fault, ok bool) {
+	for i := range sl.req.In[:sl.req.NIn] {
+		if e := &sl.req.In[i]; int(e.Arg) == arg {
+			return e.Off - abi.SlotInOff, e.Len, e.Fault != 0, true
+		}
+	}
+	return 0, 0, false, false
+}
+
+// More implements core.Chan.
+func (sl *slot) More(acts []abi.Action) bool {
+	t := sl.t
+	sh := t.b.Slot(sl.n)
+	sh.NAct = uint32(copy(sh.Acts[:], acts))
+	ch := make(chan bool, 1)
+	t.mu.Lock()
+	if t.dead {
+		t.mu.Unlock()
+		return false
+	}
+	sl.more = ch
+	t.mu.Unlock()
+	t.b.Ask(sl.n)
+	if !<-ch {
+		return false
+	}
+	for i := range acts {
+		acts[i].A[3], acts[i].A[4] = sh.Acts[i].A[3], sh.Acts[i].A[4]
+	}
+	return true
+}
+
+// post makes the nucleus calls that nobody waits for.
+func (s *server) post() {
+	for f := range s.posts {
+		f()
+	}
+}
+
+// taskDead: a guest task ended on the host.
+func (s *server) taskDead(name abi.Name) {
+	s.mu.Lock()
+	id, ok := s.byName[name]
+	t := s.tasks[id]
+	delete(s.byName, name)
+	s.mu.Unlock()
+	if !ok || t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.dead = true
+	for _, sl := range t.slots {
+		if sl.more != nil {
+			sl.more <- false
+			sl.more = nil
+		}
+	}
+	t.mu.Unlock()
+	s.k.TaskGone(id)
+	s.mu.Lock()
+	delete(s.tasks, id)
+	s.mu.Unlock()
+	s.posts <- func() {
+		_ = s.conn.Deallocate(name)
+	}
+}
+
+// control serves the supervisor's requests.
+func (s *server) control(port abi.Name) {
+	for {
+		m, e := s.conn.Receive(port)
+		if e != 0 {
+			return
+		}
+		go s.request(m)
+	}
+}
+
+func (s *server) request(m *ipc.Message) {
+	var body []byte
+	switch m.ID {
+	case unix.MsgStart:
+		var r unix.Start
+		if err := unix.Decode(m.Body, &r); err != nil {
+			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
+			break
+		}
+		pid, e := s.k.StartProgram(&r)
+		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e)})
+	case unix.MsgWait:
+		var r unix.Wait
+		if err := unix.Decode(m.Body, &r); err != nil {
+			body = unix.Encode(unix.Waited{Errno: uint32(abi.EINVAL)})
+			break
+		}
+		status, e := s.k.WaitProgram(int32(r.PID))
+		s.drain()
+		body = unix.Encode(unix.Waited{Status: status, Errno: uint32(e)})
+	case unix.MsgKill:
+		var r unix.Kill
+		if err := unix.Decode(m.Body, &r); err != nil {
+			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
+			break
+		}
+		body = unix.Encode(unix.Done{Errno: uint32(s.k.KillPid(int32(r.PID), int32(r.Sig)))})
+	case unix.MsgProcesses:
+		body = unix.Encode(unix.Processes{List: s.k.ListProcesses()})
+	case unix.MsgCalls:
+		body = unix.Encode(unix.Calls{List: s.k.ListCalls()})
+	}
+	_ = s.conn.Answer(m, body)
+}
+
+// drain waits until the host has taken what guests wrote to the machine's
+// streams, for a bounded time.
+func (s *server) drain() {
+	done := make(chan struct{}, 1)
+	s.k.Enter()
+	idle := s.k.ConsoleIdle(func() { done <- struct{}{} })
+	s.k.Leave()
+	if idle {
+		return
+	}
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+	}
+}
