@@ -132,7 +132,7 @@ func TestRows(t *testing.T) {
 				}
 				for _, n := range r.needs {
 					if _, err := exec.LookPath(n); err != nil {
-						t.Fatalf("%s is not installed: run test/setup.sh", n)
+						t.Fatalf("%s is not installed: make deps installs it", n)
 					}
 				}
 				// Each side has a directory of its own of the same name length,
@@ -140,7 +140,7 @@ func TestRows(t *testing.T) {
 				nd := t.TempDir()
 				native := run(t, []string{r.shell, "-c", r.script}, nd, env(nd))
 				gd := "/tmp"
-				guest := run(t, []string{bin, "run", "-w", gd, "--env-clear", "-e", "PATH=" + strings.TrimPrefix(env(gd)[0], "PATH="), "-e", "HOME=" + gd, "-e", "LC_ALL=C", "-e", "TERM=dumb", "-e", "TZ=UTC", "--", r.shell, "-c", r.script}, nd, os.Environ())
+				guest := run(t, []string{bin, "run", "-w", gd, "-e", "PATH=" + strings.TrimPrefix(env(gd)[0], "PATH="), "-e", "HOME=" + gd, "-e", "LC_ALL=C", "-e", "TERM=dumb", "-e", "TZ=UTC", "--", r.shell, "-c", r.script}, nd, os.Environ())
 				native.out = strings.ReplaceAll(native.out, nd, gd)
 				native.err = strings.ReplaceAll(native.err, nd, gd)
 				if native != guest {
