@@ -5,6 +5,7 @@ package process
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,11 +47,8 @@ func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, config any, 
 
 // Now is the wall clock, for nodes' times.
 func Now() fs.Time {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_REALTIME, &ts) != nil {
-		return fs.Time{}
-	}
-	return fs.Time{Sec: ts.Sec, Nsec: uint32(ts.Nsec)}
+	t := time.Now()
+	return fs.Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
 }
 
 // Objects makes memory objects through the nucleus. It implements
@@ -96,17 +94,18 @@ func (o *Objects) Create(label string) (object.Object, abi.Errno) {
 	// A file becomes shorter and longer; the nucleus's own objects may not
 	// shrink, which is right for what servers map and wrong for a file that
 	// clients do. So the object is a memfd of ours if we may import one.
-	fd, e := unix.MemfdCreate("hythe:"+label, unix.MFD_CLOEXEC)
-	if e != nil {
-		return nil, object.Errno(e)
+	fd, name, err := -1, abi.Name(0), abi.EPERM
+	if own, e := unix.MemfdCreate("hythe:"+label, unix.MFD_CLOEXEC); e == nil {
+		if name, err = o.conn.ImportObject(own, label); err == 0 {
+			fd = own
+		} else {
+			ipc.CloseFD(own)
+		}
 	}
-	name, err := o.conn.ImportObject(fd, label)
 	if err == abi.EPERM {
-		ipc.CloseFD(fd)
 		name, fd, err = o.conn.CreateObject(1, label)
 	}
 	if err != 0 {
-		ipc.CloseFD(fd)
 		return nil, err
 	}
 	o.byLabel[label] = name

@@ -39,14 +39,19 @@ import (
 // Version is the layout number of the state of record.
 const Version = 1
 
-// Config says what to serve. The root descriptor stays the caller's.
+// Config says what to serve. The root descriptor stays the caller's; it may be
+// a regular file, which is then the only node (without /proc in the process's
+// name space it must be opened for what is to be done with it, not O_PATH).
 type Config struct {
-	RootFD   int    `json:"root_fd"`
-	ReadOnly bool   `json:"readonly"`
-	AttrTTL  uint64 `json:"attr_ttl_ns"` // how long clients may keep names and attributes; 0 = not at all
-	MaxFDs   int    `json:"max_fds"`     // descriptors kept; 0 = 1024
-	MaxNodes uint32 `json:"max_nodes"`   // nodes known to clients at one time; 0 = 2^20
-	Flows    uint32 `json:"flows"`       // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
+	RootFD   int  `json:"root_fd"`
+	ReadOnly bool `json:"readonly"`
+	// AttrTTL is how long clients may keep names and attributes, in
+	// nanoseconds. 0 = a second where it is read-only, else not at all; -1 =
+	// not at all.
+	AttrTTL  int64  `json:"attr_ttl_ns"`
+	MaxFDs   int    `json:"max_fds"`   // descriptors kept; 0 = 1024
+	MaxNodes uint32 `json:"max_nodes"` // nodes known to clients at one time; 0 = 2^20
+	Flows    uint32 `json:"flows"`     // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
 	// OneDevice stays on the root's file system. Kernel file systems that are
 	// no storage (proc, sysfs...) are never entered.
 	OneDevice bool `json:"one_device"`
@@ -134,6 +139,9 @@ func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
 	if cfg.MaxFDs <= 0 {
 		cfg.MaxFDs = 1024
 	}
+	if cfg.AttrTTL == 0 && cfg.ReadOnly {
+		cfg.AttrTTL = 1e9
+	}
 	if cfg.MaxNodes == 0 {
 		cfg.MaxNodes = 1 << 20
 	}
@@ -154,7 +162,7 @@ func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
 	if err != 0 {
 		return nil, err
 	}
-	if st.Mode&fs.TypeMask != fs.TypeDir {
+	if typ := st.Mode & fs.TypeMask; typ != fs.TypeDir && typ != fs.TypeReg {
 		return nil, abi.ENOTDIR
 	}
 	f.dev = st.dev()
@@ -169,7 +177,7 @@ func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
 			return nil, abi.ENOSPC
 		}
 		f.super = r
-		n.Type, n.Dev, n.Ino, n.Born = fs.TypeDir, st.dev(), st.Ino, st.born()
+		n.Type, n.Dev, n.Ino, n.Born = uint32(st.Mode)&fs.TypeMask, st.dev(), st.Ino, st.born()
 		h.Commit()
 	}
 	f.nodes.Each(func(r ref, n *node) bool {
@@ -421,7 +429,7 @@ func (f *FS) reopen(r ref, write bool) (int, abi.Errno) {
 			return f.openName(pfd, ".", flags|unix.O_DIRECTORY)
 		case f.proc:
 			return openProc(pfd, flags)
-		case n.Flags&nodeNameless != 0:
+		case n.Flags&nodeNameless != 0, r == rootRef:
 			fd, err := unix.FcntlInt(uintptr(pfd), unix.F_DUPFD_CLOEXEC, 3)
 			return fd, object.Errno(err)
 		}
@@ -470,7 +478,7 @@ func (f *FS) ino(dev, ino uint64) uint64 {
 }
 
 func (f *FS) entry(r ref, st *hostStat) fs.Entry {
-	return fs.Entry{Node: f.id(r), TTL: f.cfg.AttrTTL, Attr: f.attr(st)}
+	return fs.Entry{Node: f.id(r), TTL: uint64(max(f.cfg.AttrTTL, 0)), Attr: f.attr(st)}
 }
 
 func (f *FS) attr(st *hostStat) fs.Attr {

@@ -231,6 +231,45 @@ func TestReadOnly(t *testing.T) {
 func second(_ fs.Entry, err abi.Errno) abi.Errno     { return err }
 func secondMap(_ fs.MapOut, err abi.Errno) abi.Errno { return err }
 
+// TestFileRoot: a single file can be served.
+func TestFileRoot(t *testing.T) {
+	for _, ro := range []bool{true, false} {
+		r := newRig(t, Config{})
+		r.put(t, "f", "data")
+		fd, e := unix.Open(filepath.Join(r.dir, "f"), unix.O_PATH|unix.O_CLOEXEC, 0)
+		if e != nil {
+			t.Fatal(e)
+		}
+		defer unix.Close(fd)
+		h, e := store.Format(make([]byte, 2<<20), Version)
+		if e != nil {
+			t.Fatal(e)
+		}
+		f, err := New(h, Config{RootFD: fd, ReadOnly: ro, MaxNodes: 10, Flows: 10}, r.objs)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		a, err := f.GetAttr(fs.Req{}, fs.RootID)
+		if err != 0 || a.Attr.Mode&fs.TypeMask != fs.TypeReg || a.TTL != map[bool]uint64{true: 1e9}[ro] {
+			t.Fatal(a, err)
+		}
+		buf := make([]byte, 10)
+		if n, err := f.Read(fs.Req{}, fs.RootID, 0, buf); err != 0 || string(buf[:n]) != "data" {
+			t.Fatal(n, err)
+		}
+		if _, err := f.Lookup(fs.Req{}, fs.RootID, "x"); err != abi.ENOTDIR {
+			t.Fatal(err)
+		}
+		if _, _, _, err := f.Write(fs.Req{}, fs.RootID, 0, []byte("D")); (err == abi.EROFS) != ro || err != 0 && !ro {
+			t.Fatal(err)
+		}
+		if m, err := f.Map(fs.Req{}, fs.RootID, !ro); err != 0 || m.Writable == ro {
+			t.Fatal(m, err)
+		}
+	}
+}
+
 // TestHostileNames tries what leads out of the tree.
 func TestHostileNames(t *testing.T) {
 	for _, by := range []bool{false, true} {
