@@ -22,6 +22,8 @@ type rig struct {
 	objs *object.Local
 	f    *FS
 	seq  uint64
+
+	noProc bool // the process has no /proc
 }
 
 func newRig(t testing.TB, cfg Config) *rig {
@@ -56,6 +58,9 @@ func (r *rig) start(t testing.TB, mem []byte) {
 	f, e := New(h, r.cfg, r.objs)
 	if e != 0 {
 		t.Fatal(e)
+	}
+	if r.noProc {
+		f.proc = false
 	}
 	r.f = f
 }
@@ -104,6 +109,8 @@ func TestReadWrite(t *testing.T) {
 	for _, cfg := range []Config{{}, {ByComponent: true}, {OneDevice: true}, {ByComponent: true, OneDevice: true, MaxFDs: 1}} {
 		t.Run(fmt.Sprintf("%+v", cfg), func(t *testing.T) {
 			r := newRig(t, cfg)
+			r.noProc = cfg.OneDevice
+			r.start(t, r.mem)
 			f := r.f
 			d, err := f.MkDir(r.req(), fs.RootID, "d", 0o755, cred)
 			if err != 0 {
@@ -370,6 +377,8 @@ func TestSpecialFiles(t *testing.T) {
 func TestSwappedLink(t *testing.T) {
 	for _, by := range []bool{false, true} {
 		r := newRig(t, Config{ByComponent: by, MaxFDs: 2})
+		r.noProc = by
+		r.start(t, r.mem)
 		out := t.TempDir()
 		if err := os.WriteFile(filepath.Join(out, "f"), []byte("OUTSIDE"), 0o644); err != nil {
 			t.Fatal(err)
