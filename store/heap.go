@@ -30,8 +30,8 @@ const (
 	magicReady  = 0x31306572_6f745348 // "HStore01"
 	magicFormat = 0x316d726f_66745348 // while Format runs
 	dirOff      = 4096
-	maxTables   = 64
-	hdrSize     = 8192
+	maxTables   = 112
+	hdrSize     = dirOff + maxTables*tableDirSize
 	// MinSize is the least memory that Format accepts, in bytes.
 	MinSize = 1 << 20
 	logMin  = 16 << 10

@@ -127,7 +127,7 @@ func TestBadInput(t *testing.T) {
 	}
 	mustPanic(t, "withPtr.B.C[]", func() { NewTable[withPtr](h, 0, 1) })
 	mustPanic(t, "does not fit", func() { NewTable[node](h, 0, 1<<20) })
-	mustPanic(t, "range", func() { NewTable[node](h, 64, 1) })
+	mustPanic(t, "range", func() { NewTable[node](h, 128, 1) })
 	NewTable[node](h, 0, 10)
 	mustPanic(t, "twice", func() { NewTable[node](h, 0, 10) })
 	mustPanic(t, "layout", func() { NewTable[uint64](h, 0, 10) })

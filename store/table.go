@@ -50,7 +50,7 @@ type Table[T any] struct {
 	logged []uint32 // transaction in which the record was last logged or made
 }
 
-// NewTable declares the table with number id (0..63, unique in the heap) for at
+// NewTable declares the table with number id (0..111, unique in the heap) for at
 // most max records. Every start of the server declares the same tables. It
 // panics when T holds a pointer, or when the heap has the table with another
 // layout or another max (the heap's version must change then), or when the

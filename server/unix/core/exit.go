@@ -471,8 +471,10 @@ func (k *Kernel) leaveTask(id TaskID, p store.Ref[Proc]) {
 }
 
 // TaskGone tells that the host process of a task has ended. Whatever still
-// lived in it is killed. The lock is held, as for every method here.
+// lived in it is killed. It takes the lock itself.
 func (k *Kernel) TaskGone(id TaskID) {
+	k.Enter()
+	defer k.Leave()
 	ts := k.tasks[id]
 	if ts == nil {
 		return

@@ -108,6 +108,10 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 	}
 	c.T = t
 	th := k.Threads.Get(t)
+	if th.State == ThreadDead {
+		// Its last call may lack only the answer.
+		return th.DoneSeq == c.Seq
+	}
 	if th.HostTID != hostTID {
 		k.Threads.Mut(t).HostTID = hostTID
 	}
