@@ -132,6 +132,7 @@ func (k *Kernel) recoverVFS() {
 		if m := k.vfs.mounts[v.Mount]; m != nil {
 			n := k.node(m, v.Node)
 			n.v = r
+			n.attr.Mode = v.Mode
 			n.gone = v.Flags&VnodeGone != 0
 		}
 		return true

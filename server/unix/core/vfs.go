@@ -96,6 +96,9 @@ type VnodeExtra struct {
 	// ObjFlags: 1 writable, 2 stable (fs.MapOut).
 	Object   ObjectName
 	ObjFlags uint32
+	// Mode is type and permissions as of when the record was made; the type
+	// is needed before the server is asked again.
+	Mode uint32
 	// Made is 1 for the vnode of an unnamed file that was never linked.
 	Made uint32
 	// Seals are a memfd's (F_ADD_SEALS).

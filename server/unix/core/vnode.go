@@ -47,6 +47,7 @@ func (k *Kernel) holdNode(n *node) (store.Ref[Vnode], abi.Errno) {
 	v.Refs = 1
 	v.Mount = n.m.ref
 	v.Node = n.id
+	v.Mode = n.attr.Mode
 	v.Parent = parent
 	v.Name = store.PutString(k.Heap, n.name)
 	if n.gone {
