@@ -92,7 +92,9 @@ const (
 	// KindTrap is a system call of the guest: Nr, Args, Regs.
 	KindTrap = 1
 	// KindStart is the first message of a fresh task: the server answers with
-	// the actions that build the program's address space.
+	// the actions that build the program's address space. Args are the host's
+	// [0] AT_SYSINFO_EHDR (vDSO), [1] AT_HWCAP, [2] AT_HWCAP2, [3]
+	// AT_MINSIGSTKSZ, [4] AT_CLKTCK, and [5] the bytes that ActSaveFP stores.
 	KindStart = 2
 	// KindFault is an exception of the guest: Nr is the host's signal number,
 	// Args[0] si_code, Args[1] fault address, Args[2] trap number, Args[3] error code.

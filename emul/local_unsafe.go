@@ -105,9 +105,10 @@ func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, b
 
 // adviceOK says which madvise(2) advice the host may hear: NORMAL RANDOM
 // SEQUENTIAL WILLNEED DONTNEED, FREE REMOVE DONTFORK DOFORK, HUGEPAGE
-// NOHUGEPAGE DONTDUMP DODUMP, COLD PAGEOUT POPULATE_READ POPULATE_WRITE.
+// NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK, COLD PAGEOUT POPULATE_READ
+// POPULATE_WRITE.
 func adviceOK(c uintptr) bool {
-	return c <= 4 || c >= 8 && c <= 11 || c >= 14 && c <= 17 || c >= 20 && c <= 23
+	return c <= 4 || c >= 8 && c <= 11 || c >= 14 && c <= 23
 }
 
 // mmap serves anonymous mappings; others need the server.

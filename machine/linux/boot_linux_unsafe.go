@@ -68,6 +68,9 @@ func readImage(r io.ReaderAt) ([]imageSegment, error) {
 		return nil, err
 	}
 	le := binary.LittleEndian
+	if le.Uint16(h[16:]) == 3 { // ET_DYN
+		return nil, errors.New("the running binary is position-independent (-buildmode=pie): guests need it at its link address")
+	}
 	if string(h[:6]) != "\x7fELF\x02\x01" || le.Uint16(h[54:]) != 56 {
 		return nil, errors.New("the running binary is no 64-bit ELF file")
 	}

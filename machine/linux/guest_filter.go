@@ -44,7 +44,7 @@ var GuestCalls = []HostCall{
 	{"munmap", 11, nil, "own memory"},
 	{"mprotect", 10, nil, "own memory; granted objects were opened with no more than was granted"},
 	{"mremap", 25, []HostArg{{Arg: 3, Deny: ^uint32(7)}}, "own memory"},
-	{"madvise", 28, []HostArg{{Arg: 2, Values: []uint32{0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 20, 21, 22, 23}}}, "own memory; no poisoning, no merging; REMOVE punches holes in objects that are granted for writing, in which no server holds an invariant"},
+	{"madvise", 28, []HostArg{{Arg: 2, Values: []uint32{0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}}}, "own memory; no poisoning, no merging; REMOVE punches holes in objects that are granted for writing, in which no server holds an invariant"},
 	{"clone", 56, []HostArg{{Arg: 0, Values: []uint32{emul.CloneFork, emul.CloneThread}}}, "fork and threads, inside the machine's namespaces and limits; exact flags, so no new namespaces and no shared descriptors between tasks"},
 	{"recvmsg", 47, []HostArg{{Arg: 0, Values: []uint32{emul.ControlFD}}, {Arg: 2, Values: []uint32{0}}}, "takes what the nucleus grants this task"},
 	{"dup2", 33, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 1, Values: []uint32{emul.ControlFD, emul.DoorbellFD}}}, "a forked task takes its own channel; descriptors that it holds anyway"},

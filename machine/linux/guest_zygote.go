@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -54,6 +57,8 @@ type Zygote struct {
 
 	mu     sync.Mutex
 	closed bool
+	child  int          // the zygote's number on the host
+	strays map[int]bool // unknown at the last KillStrays
 }
 
 // errZygoteGone is what Spawn answers when the machine has ended.
@@ -86,6 +91,10 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	}
 	defer unix.Close(pair[1])
 	z.ctl = pair[0]
+	if err := unix.SetsockoptInt(z.ctl, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		unix.Close(z.ctl)
+		return nil, fmt.Errorf("guest start: SO_PASSCRED: %w", err)
+	}
 
 	started := make(chan error)
 	go func() {
@@ -148,12 +157,22 @@ func (z *Zygote) reap() {
 // hear takes the one datagram that the zygote sends: ready, or what failed.
 func (z *Zygote) hear() {
 	buf := make([]byte, abi.CallHeaderSize)
-	var n int
+	oob := make([]byte, 64)
+	var n, on int
 	var err error
 	for {
-		n, _, err = unix.Recvfrom(z.ctl, buf, 0)
+		n, on, _, _, err = unix.Recvmsg(z.ctl, buf, oob, 0)
 		if err != unix.EINTR {
 			break
+		}
+	}
+	if msgs, err := unix.ParseSocketControlMessage(oob[:max(on, 0)]); err == nil {
+		for _, m := range msgs {
+			if c, err := unix.ParseUnixCredentials(&m); err == nil {
+				z.mu.Lock()
+				z.child = int(c.Pid)
+				z.mu.Unlock()
+			}
 		}
 	}
 	le := binary.LittleEndian
@@ -204,6 +223,58 @@ func (z *Zygote) Spawn(control, area, doorbell int) error {
 		}
 		return err
 	}
+}
+
+// children lists the processes of the machine, but for the reaper and the
+// zygote, by their numbers on the host. All are children of the reaper.
+func (z *Zygote) children() []int {
+	if z.pid == 0 || z.child == 0 {
+		return nil
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", z.pid, z.pid))
+	if err != nil {
+		return nil
+	}
+	var l []int
+	for _, f := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(f); err == nil && n != z.child {
+			l = append(l, n)
+		}
+	}
+	return l
+}
+
+// KillStrays ends the processes that a guest forked without its server's
+// knowledge: a hostile guest can, within GuestConfig.Processes, by jumping into
+// its library. known says which host processes the caller has a task for. A
+// process must be unknown in two calls, so that one whose CallHello is still on
+// its way is left alone; the caller calls this now and then (10 s is good). It
+// answers how many it killed, 0 where the host cannot list children.
+func (z *Zygote) KillStrays(known func(pid int) bool) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	killed := 0
+	now := map[int]bool{}
+	for _, pid := range z.children() {
+		if known(pid) {
+			continue
+		}
+		if !z.strays[pid] {
+			now[pid] = true
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		// The number may have a new owner: it must still be the reaper's child.
+		if slices.Contains(z.children(), pid) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil {
+			killed++
+		}
+		unix.Close(fd)
+	}
+	z.strays = now
+	return killed
 }
 
 // Stop ends the machine: the reaper's death kills all its processes. It
