@@ -64,6 +64,7 @@ func (tk *ioKernel) make(h *store.Heap) {
 // restart opens the heap again, as the next incarnation does.
 func (tk *ioKernel) restart() {
 	tk.t.Helper()
+	tk.clock.timers = nil // those of the dead server
 	h, err := store.Open(tk.mem, StateVersion)
 	if err != nil {
 		tk.t.Fatal(err)
