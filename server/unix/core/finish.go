@@ -231,7 +231,8 @@ func (k *Kernel) handle(c *Call, s *SigInfo) bool {
 			return false
 		}
 		status := uint32(sig)
-		if setCore.Has(sig) {
+		if r := k.Procs.Get(p); setCore.Has(sig) && r.Rlimits[RlimitCore].Cur > 0 && r.Dumpable == 1 {
+			// No file is written: where a core goes is the host's affair.
 			status |= 0x80
 		}
 		k.exitGroup(p, status)

@@ -1,0 +1,720 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// testPers is a personality whose calls are Go functions: a request's number
+// is an index into calls.
+type testPers struct {
+	calls     []func(c *Call)
+	delivered []SigInfo
+	regs      []abi.Regs
+	failFrame bool
+}
+
+func (*testPers) Name() string                              { return "test" }
+func (*testPers) Index() uint32                             { return 0 }
+func (*testPers) Descriptors() []abi.CallDesc               { return nil }
+func (p *testPers) Call(c *Call)                            { p.calls[c.Nr](c) }
+func (*testPers) Start(c *Call) abi.Errno                   { c.SetRegs(&abi.Regs{IP: 1}, false); return 0 }
+func (*testPers) Probe(head []byte) bool                    { return len(head) > 3 && string(head[:4]) == "TEST" }
+func (*testPers) TraceCall(*Call, uint64, abi.Errno) string { return "" }
+func (*testPers) Fault(c *Call) SigInfo                     { return SigInfo{Sig: int32(c.Nr), Code: 1, Addr: c.Args[1]} }
+func (p *testPers) Deliver(c *Call, s *SigInfo, a *SigAction, r *abi.Regs) abi.Errno {
+	if p.failFrame {
+		return abi.EFAULT
+	}
+	p.delivered = append(p.delivered, *s)
+	p.regs = append(p.regs, *r)
+	n := *r
+	n.IP = a.Handler
+	c.SetRegs(&n, false)
+	return 0
+}
+
+// guest drives one slot of one task as a library would.
+type guest struct {
+	*testKernel
+	pers *testPers
+	task TaskID
+	slot uint32
+	seq  uint64
+	regs abi.Regs
+}
+
+func newGuest(t *testing.T) *guest {
+	tk := newTestKernel(t)
+	g := &guest{testKernel: tk, pers: &testPers{}, regs: abi.Regs{IP: 0x1002, SP: 0x8000}}
+	tk.AddPersonality(g.pers)
+	tk.Random = func(b []byte) { clear(b) }
+	tk.Enter()
+	th := tk.Threads.Get(tk.init)
+	g.task = tk.Procs.Get(th.Proc).Task
+	tk.MutGlobals().Init = th.Proc
+	tk.Leave()
+	return g
+}
+
+// on answers the guest that speaks on another slot.
+func (g *guest) on(task TaskID, slot uint32) *guest {
+	n := *g
+	n.task, n.slot, n.seq = task, slot, 0
+	return &n
+}
+
+// begin sends a request and serves it in this goroutine; the reply is in c.
+func (g *guest) send(kind uint32, nr uint64, args ...uint64) *Call {
+	g.t.Helper()
+	g.seq++
+	c := &Call{K: g.Kernel}
+	c.Reset()
+	c.Task, c.Slot, c.Kind, c.Nr, c.Seq = g.task, g.slot, kind, nr, g.seq
+	copy(c.Args[:], args)
+	c.Regs = g.regs
+	c.Chan = newTestChan()
+	k := g.Kernel
+	k.Enter()
+	if !k.Resolve(c, 77) {
+		k.Leave()
+		g.t.Errorf("task %d slot %d: nobody", g.task, g.slot)
+		return c
+	}
+	k.Serve(c)
+	if !c.NoReply {
+		k.Finished(c)
+		if !k.HoldReply(c) {
+			c.NoReply = true
+		}
+	}
+	k.Leave()
+	return c
+}
+
+// call serves one system call that runs fn.
+func (g *guest) call(fn func(c *Call)) *Call {
+	g.t.Helper()
+	g.pers.calls = append(g.pers.calls, fn)
+	return g.send(abi.KindTrap, uint64(len(g.pers.calls)-1))
+}
+
+// start serves a call in another goroutine, and waits until it sleeps.
+func (g *guest) start(fn func(c *Call)) <-chan *Call {
+	g.t.Helper()
+	done := make(chan *Call, 1)
+	g.pers.calls = append(g.pers.calls, fn)
+	nr := uint64(len(g.pers.calls) - 1)
+	go func() { done <- g.send(abi.KindTrap, nr) }()
+	g.until("a sleeping call", func() bool {
+		ts := g.tasks[g.task]
+		if ts == nil {
+			return false
+		}
+		rt := g.threads[ts.slots[g.slot]]
+		return rt != nil && rt.sleeping != nil
+	})
+	return done
+}
+
+// until waits for a condition under the lock.
+func (g *guest) until(what string, ok func() bool) {
+	g.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		g.mu.Lock()
+		y := ok()
+		g.mu.Unlock()
+		if y {
+			return
+		}
+		if time.Now().After(end) {
+			g.t.Fatal("never came: " + what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (g *guest) result(ch <-chan *Call) *Call {
+	g.t.Helper()
+	select {
+	case c := <-ch:
+		return c
+	case <-time.After(10 * time.Second):
+		g.t.Fatal("the call never ended")
+		return nil
+	}
+}
+
+func (g *guest) fork(a CloneArgs) (*guest, int32) {
+	g.t.Helper()
+	if a.ExitSignal == 0 {
+		a.ExitSignal = SIGCHLD
+	}
+	var pid int32
+	c := g.call(func(c *Call) {
+		p, e := c.Clone(&a)
+		if e != 0 {
+			c.Fail(e)
+			return
+		}
+		pid = p
+		c.Ret(uint64(p))
+	})
+	if c.Err != 0 || pid == 0 {
+		g.t.Fatalf("fork: %v", c.Err)
+	}
+	p := g.byPid[pid]
+	n := g.on(g.Procs.Get(p).Task, 0)
+	x := findAct(c, abi.ActFork)
+	if x == nil {
+		g.t.Fatal("no ActFork")
+	}
+	if r := n.send(abi.KindFork, 0, x.A[1]); findTask(r, abi.TaskPid) != uint64(pid) {
+		g.t.Errorf("child's pid word: %d, want %d", findTask(r, abi.TaskPid), pid)
+	}
+	return n, pid
+}
+
+func findAct(c *Call, op uint32) *abi.Action {
+	for i := range c.Acts {
+		if c.Acts[i].Op == op {
+			return &c.Acts[i]
+		}
+	}
+	return nil
+}
+
+func findTask(c *Call, word uint64) uint64 {
+	for i := range c.Acts {
+		if c.Acts[i].Op == abi.ActTask && c.Acts[i].A[0] == word {
+			return c.Acts[i].A[1]
+		}
+	}
+	return 0
+}
+
+// check compares counts in the records with what refers to them.
+func (g *guest) check() {
+	g.t.Helper()
+	k := g.Kernel
+	k.Enter()
+	defer k.Leave()
+	creds := map[store.Ref[Cred]]uint32{}
+	fds := map[store.Ref[FDTable]]uint32{}
+	hands := map[store.Ref[SigHand]]uint32{}
+	fss := map[store.Ref[FsCtx]]uint32{}
+	threads := map[store.Ref[Proc]]uint32{}
+	queued := 0
+	count := func(h uint32) {
+		for e := store.Ref[SigEnt](h); e != 0; e = k.SigEnts.Get(e).Next {
+			queued++
+		}
+	}
+	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {
+		creds[r.Cred]++
+		fds[r.FDs]++
+		hands[r.Hand]++
+		fss[r.Fs]++
+		count(r.SigQ)
+		if r.Parent != 0 && k.Procs.Get(r.Parent) == nil {
+			g.t.Errorf("process %d has no parent", r.Pid)
+		}
+		return true
+	})
+	k.Threads.Each(func(t store.Ref[Thread], th *Thread) bool {
+		if th.State == ThreadLive {
+			creds[th.Cred]++
+			threads[th.Proc]++
+			count(th.SigQ)
+		} else if k.Procs.Get(th.Proc) == nil {
+			g.t.Errorf("thread %d of no process", th.Tid)
+		}
+		return true
+	})
+	k.Files.Each(func(f store.Ref[File], r *File) bool { creds[r.Cred]++; return true })
+	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {
+		if r.Threads != threads[p] {
+			g.t.Errorf("process %d: %d threads, counted %d", r.Pid, r.Threads, threads[p])
+		}
+		if r.State == ProcZombie && r.Threads != 0 {
+			g.t.Errorf("zombie %d has threads", r.Pid)
+		}
+		return true
+	})
+	k.Creds.Each(func(c store.Ref[Cred], r *Cred) bool {
+		if r.Refs != creds[c] {
+			g.t.Errorf("cred %d: Refs %d, counted %d", c, r.Refs, creds[c])
+		}
+		return true
+	})
+	k.FDs.Each(func(f store.Ref[FDTable], r *FDTable) bool {
+		if r.Refs != fds[f] {
+			g.t.Errorf("table %d: Refs %d, counted %d", f, r.Refs, fds[f])
+		}
+		return true
+	})
+	k.Hands.Each(func(h store.Ref[SigHand], r *SigHand) bool {
+		if r.Refs != hands[h] {
+			g.t.Errorf("actions %d: Refs %d, counted %d", h, r.Refs, hands[h])
+		}
+		return true
+	})
+	k.FsCtxs.Each(func(f store.Ref[FsCtx], r *FsCtx) bool {
+		if r.Refs != fss[f] {
+			g.t.Errorf("fs context %d: Refs %d, counted %d", f, r.Refs, fss[f])
+		}
+		return true
+	})
+	if n := k.SigEnts.Len(); n != queued {
+		g.t.Errorf("%d signal entries, %d in queues", n, queued)
+	}
+}
+
+func (g *guest) reopenAll() {
+	g.t.Helper()
+	g.check()
+	g.clock.timers = map[*testTimer]bool{} // the dead incarnation's
+	g.reopen()
+	g.AddPersonality(g.pers)
+	g.Random = func(b []byte) { clear(b) }
+	g.check()
+}
+
+func ret(v uint64, e abi.Errno) func(c *Call) {
+	return func(c *Call) {
+		if e != 0 {
+			c.Fail(e)
+			return
+		}
+		c.Ret(v)
+	}
+}
+
+func (g *guest) wait(kind int, id int32, opts uint32) (w WaitResult, e abi.Errno) {
+	g.call(func(c *Call) { w, e = c.Wait(kind, id, opts); ret(0, e)(c) })
+	return w, e
+}
+
+func TestForkExitWait(t *testing.T) {
+	g := newGuest(t)
+	if _, e := g.wait(WaitAll, 0, WExited); e != abi.ECHILD {
+		t.Errorf("wait without children: %v", e)
+	}
+	child, pid := g.fork(CloneArgs{})
+	if w, e := g.wait(WaitPid, pid, WExited|WNoHang); e != 0 || w.Pid != 0 {
+		t.Errorf("wait for a running child: %v %v", w, e)
+	}
+	waiting := g.start(func(c *Call) {
+		w, e := c.Wait(WaitAll, 0, WExited|WNoWait)
+		ret(uint64(w.Status)<<32|uint64(uint32(w.Pid)), e)(c)
+	})
+	c := child.call(func(c *Call) { c.ExitGroup(7) })
+	if findAct(c, abi.ActExitTask) == nil || c.Flags&abi.ReplyKeepRegs == 0 {
+		t.Errorf("exit's reply: %+v", c.Acts)
+	}
+	if r := g.result(waiting); r.Result != 0x700<<32|uint64(uint32(pid)) {
+		t.Errorf("wait: %#x %v", r.Result, r.Err)
+	}
+	g.reopenAll()
+	w, e := g.wait(WaitPid, pid, WExited)
+	if e != 0 || w.Pid != pid || w.Status != 0x700 || !w.Reaped {
+		t.Errorf("wait after reopening: %+v %v", w, e)
+	}
+	if g.ProcByPid(pid) != 0 {
+		t.Error("still there")
+	}
+	g.check()
+}
+
+func TestKillAndOrphans(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{})
+	grand, gpid := child.fork(CloneArgs{})
+	sleeping := grand.start(func(c *Call) { c.Fail(c.Sleep(NoDeadline)) })
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGKILL))(c) })
+	if w, e := g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGKILL {
+		t.Fatalf("%+v %v", w, e)
+	}
+	if r := g.Procs.Get(g.ProcByPid(gpid)); r == nil || g.Procs.Get(r.Parent).Pid != 1 {
+		t.Error("the orphan was not adopted")
+	}
+	// A sleeping call unwinds before its process is a zombie.
+	g.call(func(c *Call) { ret(0, c.Kill(gpid, SIGTERM))(c) })
+	g.result(sleeping)
+	if w, e := g.wait(WaitPid, gpid, WExited); e != 0 || w.Status != SIGTERM {
+		t.Errorf("%+v %v", w, e)
+	}
+	if len(g.host.ended) == 0 {
+		t.Error("no task was ended")
+	}
+	g.call(func(c *Call) { ret(0, c.Kill(gpid, SIGTERM))(c) })
+	g.reopenAll()
+}
+
+func TestThreads(t *testing.T) {
+	g := newGuest(t)
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread | CloneSysvsem | CloneSetTLS | CloneParentSettid | CloneChildCleartd
+	for _, bad := range []uint64{CloneThread, CloneThread | CloneSighand, CloneVM} {
+		if c := g.call(func(c *Call) { _, e := c.Clone(&CloneArgs{Flags: bad}); ret(0, e)(c) }); c.Err != abi.EINVAL {
+			t.Errorf("clone(%#x): %v", bad, c.Err)
+		}
+	}
+	var tid int32
+	c := g.call(func(c *Call) {
+		var e abi.Errno
+		tid, e = c.Clone(&CloneArgs{Flags: flags, SP: 0x9000, TLS: 0x77, ParentTid: 0x20000, ChildTid: 0x20000})
+		ret(uint64(tid), e)(c)
+	})
+	a := findAct(c, abi.ActThread)
+	if c.Err != 0 || a == nil || a.A[2] != 0x9000 || a.A[3] != 0x77 || a.A[4] != 1 || a.A[0] == 0 {
+		t.Fatalf("%v %+v", c.Err, a)
+	}
+	th := g.on(g.task, uint32(a.A[0]))
+	th.send(abi.KindThread, 0, a.A[1])
+	if w := th.call(func(c *Call) { c.Ret(uint64(c.Thread().Tid)) }); w.Result != uint64(tid) {
+		t.Errorf("tid %d, want %d", w.Result, tid)
+	}
+	r := th.call(func(c *Call) { c.Exit(0) })
+	if s := findAct(r, abi.ActStore32); s == nil || s.A[0] != 0x20000 || findAct(r, abi.ActFutexWake) == nil || findAct(r, abi.ActExitThread) == nil {
+		t.Errorf("thread's end: %+v", r.Acts)
+	}
+	g.check()
+	// The number of the last call is still known, so that the answer can be
+	// given after a crash.
+	if seq, _, ok := g.SlotDone(g.task, th.slot); !ok || seq != th.seq {
+		t.Errorf("SlotDone: %d %v, want %d", seq, ok, th.seq)
+	}
+	g.reopenAll()
+	// exec ends the others; so does exit_group.
+	c = g.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+	a = findAct(c, abi.ActThread)
+	th = g.on(g.task, uint32(a.A[0]))
+	th.send(abi.KindThread, 0, a.A[1])
+	sleeping := th.start(func(c *Call) { c.Fail(c.Sleep(NoDeadline)) })
+	g.call(func(c *Call) { c.ExitGroup(3) })
+	g.result(sleeping)
+	if len(g.host.halts) != 1 || g.host.halts[0] != 0x300 {
+		t.Errorf("halt: %v", g.host.halts)
+	}
+	g.check()
+}
+
+func TestVforkAndExec(t *testing.T) {
+	g := newGuest(t)
+	writeProgram(t, g, "prog", "TEST")
+	writeProgram(t, g, "script", "#! /prog  one arg\nrest")
+	writeProgram(t, g, "bad", "nothing")
+	c := g.call(func(c *Call) {
+		v, e := c.Clone(&CloneArgs{Flags: CloneVM | CloneVfork, ExitSignal: SIGCHLD})
+		ret(uint64(v), e)(c)
+	})
+	if c.Err != 0 || findAct(c, abi.ActRegs) == nil {
+		t.Fatalf("vfork: %v %+v", c.Err, c.Acts)
+	}
+	var pid int32
+	g.call(func(c *Call) { pid = c.Proc().Pid; c.Ret(0) })
+	if pid == 1 {
+		t.Fatal("the slot does not speak for the child")
+	}
+	g.reopenAll()
+	for name, want := range map[string]abi.Errno{"/bad": abi.ENOEXEC, "/none": abi.ENOENT, "": abi.ENOENT, "/prog/x": abi.ENOTDIR, "/": abi.EACCES} {
+		if r := g.call(func(c *Call) { c.Fail(c.Exec(AtCwd, name, WalkFollow, []string{"x"}, nil)) }); r.Err != want {
+			t.Errorf("exec %q: %v, want %v", name, r.Err, want)
+		}
+	}
+	r := g.call(func(c *Call) { ret(0, c.Exec(AtCwd, "/script", WalkFollow, []string{"x", "y"}, []string{"A=1"}))(c) })
+	if r.NoReply || findTask(r, abi.TaskPid) != 1 {
+		t.Errorf("the parent is not back: %+v", r.Acts)
+	}
+	p := g.ProcByPid(pid)
+	if p == 0 || g.Procs.Get(p).Task == g.task {
+		t.Fatal("no fresh task")
+	}
+	n := g.on(g.Procs.Get(p).Task, 0)
+	n.send(abi.KindStart, 0)
+	g.reopenAll()
+	n.Kernel = g.Kernel
+	var args []string
+	var name string
+	n.call(func(c *Call) { args, _, name = c.ExecArgs(); c.Ret(0) })
+	if name != "/prog" || len(args) != 4 || args[0] != "/prog" || args[1] != "one arg" || args[2] != "/script" || args[3] != "y" {
+		t.Errorf("script's arguments: %q %q", name, args)
+	}
+	n.call(func(c *Call) { c.ExitGroup(1) })
+	if w, e := g.wait(WaitAll, 0, WExited); e != 0 || w.Pid != pid || w.Status != 0x100 {
+		t.Errorf("%+v %v", w, e)
+	}
+	// A vfork child that ends gives the slot back too.
+	g.call(func(c *Call) {
+		v, e := c.Clone(&CloneArgs{Flags: CloneVM | CloneVfork, ExitSignal: SIGCHLD})
+		ret(uint64(v), e)(c)
+	})
+	r = g.call(func(c *Call) { c.ExitGroup(5) })
+	if findTask(r, abi.TaskPid) != 1 || findAct(r, abi.ActExitTask) != nil {
+		t.Errorf("after _exit in a vfork child: %+v", r.Acts)
+	}
+	if w, e := g.wait(WaitAll, 0, WExited); e != 0 || w.Status != 0x500 {
+		t.Errorf("%+v %v", w, e)
+	}
+	g.reopenAll()
+	g.checkVFS()
+}
+
+func writeProgram(t *testing.T, g *guest, name, text string) {
+	t.Helper()
+	g.do(g.init, func(c *Call) {
+		f, e := c.OpenAt(AtCwd, "/"+name, AccessWrite, OpenCreate, 0o755, 0)
+		if e != 0 {
+			t.Fatal(name, e)
+		}
+		c.K.HoldFile(f)
+		if _, e := c.K.Ops(f).Write(c, f, []byte(text), -1); e != 0 {
+			t.Fatal(e)
+		}
+		c.K.DropFile(c, f)
+	})
+}
+
+func (g *guest) handle(sig int32, flags uint64, mask SigSet) {
+	g.call(func(c *Call) {
+		_, e := c.SetAction(sig, &SigAction{Handler: 0x4000, Flags: flags, Mask: mask})
+		ret(0, e)(c)
+	})
+}
+
+func TestSignals(t *testing.T) {
+	g := newGuest(t)
+	if c := g.call(func(c *Call) { _, e := c.SetAction(SIGKILL, &SigAction{Handler: SigIgn}); ret(0, e)(c) }); c.Err != abi.EINVAL {
+		t.Errorf("SIGKILL ignored: %v", c.Err)
+	}
+	g.handle(SIGUSR1, 0, SigBit(SIGUSR2))
+	c := g.call(func(c *Call) { ret(42, c.Kill(1, SIGUSR1))(c) })
+	if len(g.pers.delivered) != 1 || g.pers.regs[0].AX != 42 || findAct(c, abi.ActRegs) == nil {
+		t.Fatalf("delivered %+v %+v", g.pers.delivered, g.pers.regs)
+	}
+	th := g.Threads.Get(g.init)
+	if th.Mask != SigBit(SIGUSR1)|SigBit(SIGUSR2) {
+		t.Errorf("mask in the handler: %#x", th.Mask)
+	}
+	g.reopenAll()
+	// Blocked: pending until it is let through; standard signals once,
+	// real-time ones each, in order.
+	for i := range 3 {
+		g.call(func(c *Call) {
+			s := c.UserInfo(SIGUSR1, SiQueue)
+			s.Value = uint64(i)
+			ret(0, c.K.SendSignal(c.ProcRef(), &s))(c)
+		})
+	}
+	g.pers.delivered = nil
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+	if len(g.pers.delivered) != 1 || g.pers.delivered[0].Value != 0 {
+		t.Errorf("standard: %+v", g.pers.delivered)
+	}
+	g.handle(SIGRTMIN+2, SaNoDefer, 0)
+	g.call(func(c *Call) { c.SetSigMask(SigBit(SIGRTMIN + 2)); c.Ret(0) })
+	for i := range 3 {
+		g.call(func(c *Call) {
+			s := c.UserInfo(SIGRTMIN+2, SiQueue)
+			s.Value = uint64(i)
+			ret(0, c.K.SendThreadSignal(c.T, &s))(c)
+		})
+	}
+	g.reopenAll()
+	g.pers.delivered = nil
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+	if len(g.pers.delivered) != 3 || g.pers.delivered[0].Value != 0 || g.pers.delivered[2].Value != 2 {
+		t.Errorf("queued: %+v", g.pers.delivered)
+	}
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+
+	// A sleeping call: EINTR without SA_RESTART, else run again.
+	g.pers.delivered, g.pers.regs = nil, nil
+	sleeping := g.start(func(c *Call) { c.Fail(c.Sleep(NoDeadline)) })
+	g.Enter()
+	g.SendSignal(g.Threads.Get(g.init).Proc, &SigInfo{Sig: SIGUSR1})
+	g.Leave()
+	g.result(sleeping)
+	if len(g.pers.regs) != 1 || int64(g.pers.regs[0].AX) != -int64(abi.EINTR) || g.pers.regs[0].IP != 0x1002 {
+		t.Errorf("EINTR: %+v", g.pers.regs)
+	}
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+	g.handle(SIGUSR1, SaRestart, 0)
+	g.pers.regs = nil
+	sleeping = g.start(func(c *Call) { c.Fail(c.Sleep(NoDeadline)) })
+	g.Enter()
+	g.SendSignal(g.Threads.Get(g.init).Proc, &SigInfo{Sig: SIGUSR1})
+	g.Leave()
+	r := g.result(sleeping)
+	if len(g.pers.regs) != 1 || g.pers.regs[0].AX != r.Nr || g.pers.regs[0].IP != 0x1000 {
+		t.Errorf("restart: %+v", g.pers.regs)
+	}
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+
+	// sigsuspend: the handler's frame restores the old mask.
+	g.call(func(c *Call) { c.SetSigMask(SigBit(SIGUSR1)); c.Ret(0) })
+	g.call(func(c *Call) { ret(0, c.Kill(1, SIGUSR1))(c) })
+	g.pers.delivered = nil
+	g.call(func(c *Call) {
+		c.WithMask(0)
+		c.Sleep(NoDeadline)
+		c.Fail(abi.ErrRestartNoHnd)
+	})
+	if len(g.pers.delivered) != 1 || g.Threads.Get(g.init).HasSaved != 0 {
+		t.Errorf("sigsuspend: %+v", g.pers.delivered)
+	}
+	// A frame that does not fit kills with SIGSEGV.
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+	g.pers.failFrame = true
+	g.call(func(c *Call) { ret(0, c.Kill(1, SIGUSR1))(c) })
+	if len(g.host.halts) != 1 || g.host.halts[0] != SIGSEGV {
+		t.Errorf("halt: %v", g.host.halts)
+	}
+	g.check()
+}
+
+func TestKickAndPoll(t *testing.T) {
+	g := newGuest(t)
+	g.handle(SIGUSR1, 0, 0)
+	p := g.Threads.Get(g.init).Proc
+	g.Enter()
+	g.SendSignal(p, &SigInfo{Sig: SIGUSR1})
+	g.SendSignal(p, &SigInfo{Sig: SIGUSR1})
+	g.Leave()
+	if g.host.kicks != 1 {
+		t.Errorf("%d kicks, want 1", g.host.kicks)
+	}
+	g.regs.IP, g.regs.AX = 0x5555, 9
+	c := g.send(abi.KindPoll, 0)
+	if len(g.pers.regs) != 1 || g.pers.regs[0].IP != 0x5555 || g.pers.regs[0].AX != 9 || findAct(c, abi.ActRegs) == nil {
+		t.Errorf("poll: %+v", g.pers.regs)
+	}
+	// A kick that had no reason changes nothing.
+	c = g.send(abi.KindPoll, 0)
+	if len(c.Acts) != 0 || c.Flags&abi.ReplyKeepRegs == 0 {
+		t.Errorf("idle poll: %+v", c.Acts)
+	}
+	// A local call that was cut is run again.
+	c = g.send(abi.KindPoll, 202, 1)
+	if findAct(c, abi.ActAgain) == nil {
+		t.Errorf("cut call: %+v", c.Acts)
+	}
+	// A fault with no handler ends the process with a core status.
+	g.send(abi.KindFault, SIGSEGV, 1, 0x10)
+	if len(g.host.halts) != 1 || g.host.halts[0] != SIGSEGV {
+		t.Errorf("halt: %v", g.host.halts)
+	}
+}
+
+func TestStopContinue(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{})
+	held := make(chan *Call, 1)
+	child.pers.calls = append(child.pers.calls, func(c *Call) { ret(5, c.Kill(pid, SIGSTOP))(c) })
+	nr := uint64(len(child.pers.calls) - 1)
+	go func() { held <- child.send(abi.KindTrap, nr) }()
+	g.until("the stop", func() bool { return g.Procs.Get(g.byPid[pid]).Stopped == SIGSTOP })
+	w, e := g.wait(WaitPid, pid, WExited|WStopped)
+	if e != 0 || w.Status != SIGSTOP<<8|0x7f {
+		t.Errorf("%+v %v", w, e)
+	}
+	if w, e = g.wait(WaitPid, pid, WExited|WStopped|WNoHang); e != 0 || w.Pid != 0 {
+		t.Errorf("reported twice: %+v %v", w, e)
+	}
+	select {
+	case <-held:
+		t.Fatal("a stopped process was answered")
+	default:
+	}
+	// Other signals wait; SIGCONT goes on.
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGUSR2))(c) })
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGCONT))(c) })
+	if c := g.result(held); c.Result != 5 {
+		t.Errorf("the held answer: %+v", c.Result)
+	}
+	if w, e = g.wait(WaitPid, pid, WExited|WContinued|WNoHang); e != 0 || w.Status != 0xffff {
+		t.Errorf("%+v %v", w, e)
+	}
+	child.send(abi.KindPoll, 0)
+	if w, e = g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGUSR2 {
+		t.Errorf("%+v %v", w, e)
+	}
+	g.reopenAll()
+}
+
+func TestTimers(t *testing.T) {
+	g := newGuest(t)
+	g.handle(SIGALRM, SaNoDefer, 0)
+	g.call(func(c *Call) { c.SetITimer(0, 5e9, 2e9, true); c.Ret(0) })
+	g.reopenAll()
+	g.clock.Advance(4e9)
+	g.call(func(c *Call) { c.Ret(0) })
+	if len(g.pers.delivered) != 0 {
+		t.Fatal("too early")
+	}
+	g.clock.Advance(1e9)
+	g.call(func(c *Call) { c.Ret(0) })
+	g.clock.Advance(2e9)
+	g.call(func(c *Call) { c.Ret(0) })
+	if len(g.pers.delivered) != 2 || g.pers.delivered[0].Sig != SIGALRM {
+		t.Errorf("%+v", g.pers.delivered)
+	}
+	g.call(func(c *Call) { c.SetITimer(0, 0, 0, true); c.Ret(0) })
+
+	g.handle(SIGRTMIN+1, SaNoDefer, 0)
+	g.call(func(c *Call) { c.SetSigMask(SigBit(SIGRTMIN + 1)); c.Ret(0) })
+	var id int32
+	g.call(func(c *Call) {
+		var e abi.Errno
+		id, e = c.NewTimer(&PosixTimer{Sig: SIGRTMIN + 1, Value: 99})
+		r := c.TimerByID(id)
+		c.SetTimer(r, c.K.Clock.Mono()+1e9, 1e9)
+		ret(0, e)(c)
+	})
+	g.clock.Advance(1e9)
+	g.clock.Advance(3e9)
+	g.reopenAll()
+	g.pers.delivered = nil
+	g.call(func(c *Call) { c.SetSigMask(0); c.Ret(0) })
+	if len(g.pers.delivered) != 1 || g.pers.delivered[0].Value != 99 || g.pers.delivered[0].Overrun != 3 {
+		t.Errorf("%+v", g.pers.delivered)
+	}
+	g.call(func(c *Call) { c.DropTimer(c.TimerByID(id)); c.Ret(0) })
+	g.reopenAll()
+	if g.PTimers.Len() != 0 {
+		t.Error("a timer is left")
+	}
+}
+
+func TestGroupsAndSessions(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{})
+	if c := child.call(func(c *Call) { s, e := c.SetSid(); ret(uint64(s), e)(c) }); c.Err != 0 || c.Result != uint64(pid) {
+		t.Errorf("setsid: %v", c.Err)
+	}
+	if c := child.call(func(c *Call) { s, e := c.SetSid(); ret(uint64(s), e)(c) }); c.Err != abi.EPERM {
+		t.Errorf("setsid twice: %v", c.Err)
+	}
+	for _, x := range []struct {
+		pid, pgid int32
+		want      abi.Errno
+	}{{pid, 0, abi.EPERM}, {9999, 0, abi.ESRCH}, {0, -1, abi.EINVAL}, {0, 9999, abi.EPERM}} {
+		if c := g.call(func(c *Call) { ret(0, c.SetPgid(x.pid, x.pgid))(c) }); c.Err != x.want {
+			t.Errorf("setpgid(%d, %d): %v, want %v", x.pid, x.pgid, c.Err, x.want)
+		}
+	}
+	_, p2 := g.fork(CloneArgs{})
+	if c := g.call(func(c *Call) { ret(0, c.SetPgid(p2, 0))(c) }); c.Err != 0 {
+		t.Errorf("setpgid of a child: %v", c.Err)
+	}
+	if c := g.call(func(c *Call) { ret(0, c.Kill(-p2, SIGKILL))(c) }); c.Err != 0 {
+		t.Errorf("kill of a group: %v", c.Err)
+	}
+	if c := g.call(func(c *Call) { ret(0, c.Kill(-12345, SIGKILL))(c) }); c.Err != abi.ESRCH {
+		t.Errorf("kill of no group: %v", c.Err)
+	}
+	g.reopenAll()
+}
