@@ -18,7 +18,7 @@ import (
 // is asked. Guest memory is a byte slice at guestBase.
 
 const (
-	testHeapSize = 6 << 30
+	testHeapSize = 3 << 30
 	guestBase    = 0x10000
 	guestSize    = 1 << 20
 )
@@ -199,9 +199,7 @@ func newTestKernel(t testing.TB) *testKernel {
 			return // the test failed inside a call
 		}
 		tk.mu.Unlock()
-		tk.Enter()
-		tk.ReleaseAll()
-		tk.Leave()
+		tk.idle()
 	})
 	return tk
 }
@@ -297,12 +295,19 @@ func (tk *testKernel) do(th store.Ref[Thread], fn func(c *Call)) *testChan {
 	return x
 }
 
-// reopen takes the state over as the next incarnation of the server would.
-func (tk *testKernel) reopen() {
-	tk.t.Helper()
+// idle waits until nothing of the kernel runs in the background.
+func (tk *testKernel) idle() {
+	tk.vfs.releaser.Wait()
 	tk.Enter()
 	tk.ReleaseAll()
 	tk.Leave()
+	tk.vfs.releaser.Wait()
+}
+
+// reopen takes the state over as the next incarnation of the server would.
+func (tk *testKernel) reopen() {
+	tk.t.Helper()
+	tk.idle()
 	h, err := store.Open(tk.mem, StateVersion)
 	if err != nil {
 		tk.t.Fatal(err)

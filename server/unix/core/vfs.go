@@ -1,6 +1,8 @@
 package core
 
 import (
+	"sync"
+
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/store"
@@ -42,6 +44,8 @@ type vfsState struct {
 	lazy      int
 	lazyOrder []store.Ref[Vnode]
 	releasing bool
+	// releaser counts the running releaser, for whoever ends the kernel.
+	releaser  sync.WaitGroup
 	lockWaits map[lockOwner]lockOwner
 	memfd     *mount
 	// files holds who waits for a description's offset.

@@ -166,6 +166,7 @@ func TestPermissions(t *testing.T) {
 // writeAll writes through the guest path: data in guest memory.
 func writeAll(t *testing.T, c *Call, x *testChan, fd int32, data string, off int64) {
 	t.Helper()
+	c.MutThread().Progress = 0 // each is a call of its own
 	copy(x.guest, data)
 	n, e := c.WriteFD(fd, guestBase, uint64(len(data)), off)
 	if e != 0 || n != uint64(len(data)) {

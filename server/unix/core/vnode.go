@@ -157,7 +157,9 @@ func (k *Kernel) kickRelease() {
 		return
 	}
 	k.vfs.releasing = true
+	k.vfs.releaser.Add(1)
 	go func() {
+		defer k.vfs.releaser.Done()
 		for {
 			k.Enter()
 			more := k.releaseOne(false)
