@@ -80,6 +80,11 @@ func (t *Thread) check(step, r uintptr) {
 func Boot(t *Thread, sp uintptr) {
 	t.host(sysPrctl, prSetPdeathsig, 9, 0, 0, 0, 0)
 	end := t.readStart(sp)
+	if task := t.task(); uintptr(task.VDSO) < t.Window {
+		// The host's old lay-out (an unlimited stack) has the vDSO low: it
+		// goes with the rest, and guests ask for the time by calls.
+		task.VDSO = 0
+	}
 	t.check(StepUnmap, t.host(sysMunmap, 0, t.Window, 0, 0, 0, 0))
 	// Above are the start stack, of which only the end is known, and the vDSO
 	// with its data before it, on either side of the stack.

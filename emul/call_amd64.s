@@ -38,8 +38,6 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_Start(AX)
 	LEAQ bootEntry<>(SB), CX
 	MOVQ CX, Entry_Boot(AX)
-	LEAQ frameRet<>(SB), CX
-	MOVQ CX, Entry_Ret(AX)
 	RET
 
 // Signal entry. In: DI signal, SI siginfo, DX ucontext, SP the frame.
@@ -67,13 +65,6 @@ TEXT sigEntry<>(SB),NOSPLIT|NOFRAME,$0
 
 // The host wants a restorer; the entry never returns to it.
 TEXT restorer<>(SB),NOSPLIT|NOFRAME,$0
-	MOVL $15, AX
-	SYSCALL
-	UD2
-
-// In: AX address of a ucontext. Continues it.
-TEXT frameRet<>(SB),NOSPLIT|NOFRAME,$0
-	MOVQ AX, SP
 	MOVL $15, AX
 	SYSCALL
 	UD2

@@ -82,12 +82,6 @@ func (t *Thread) setFS(v uintptr) uintptr {
 	return (*(*fn1)(unsafe.Pointer(&p)))(v)
 }
 
-// frameRet continues the ucontext at uc and does not return.
-func (t *Thread) frameRet(uc uintptr) {
-	p := unsafe.Pointer(&t.PC.Ret)
-	(*(*fn1)(unsafe.Pointer(&p)))(uc)
-}
-
 // startTrap raises the signal in which a task starts; it does not return.
 func (t *Thread) startTrap() {
 	p := unsafe.Pointer(&t.PC.Start)

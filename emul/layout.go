@@ -77,7 +77,6 @@ type Entry struct {
 	Clone     uintptr // clone of a thread
 	Start     uintptr // INT3: builds the first signal frame of a task
 	Boot      uintptr // first instruction in the image of a new machine
-	Ret       uintptr // continues a signal frame from its address
 	// ABIInternal entries of Go functions.
 	HandleGo uintptr
 	ThreadGo uintptr

@@ -191,7 +191,10 @@ func bootImage(cfg *GuestConfig, segs []imageSegment, w uintptr) (fd int, err er
 	maps := bootMaps(segs, uint64(w), uint64(emul.TableSize*len(cfg.Tables)))
 	writeStub(img, maps, uint64(e.Boot), uint64(base+emul.ThreadSize))
 
-	fd, err = unix.MemfdCreate("hythe-guest", unix.MFD_CLOEXEC)
+	fd, err = unix.MemfdCreate("hythe-guest", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if err == unix.EINVAL { // Linux before 6.3: always executable
+		fd, err = unix.MemfdCreate("hythe-guest", unix.MFD_CLOEXEC)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("memfd_create: %w", err)
 	}

@@ -182,9 +182,24 @@ func (z *Zygote) hear() {
 	case n < abi.CallHeaderSize:
 		z.err = errZygoteGone
 	case le.Uint32(buf) != emul.BootReady:
-		z.err = fmt.Errorf("guest start: step %d: %w", le.Uint64(buf[24:]), syscall.Errno(le.Uint64(buf[32:])))
+		z.err = fmt.Errorf("guest start: %s: %w", bootStep(le.Uint64(buf[24:])), syscall.Errno(le.Uint64(buf[32:])))
 	}
 	close(z.ready)
+}
+
+// bootStep says what emul.Boot was doing.
+func bootStep(n uint64) string {
+	steps := [...]string{
+		emul.StepUnmap: "clear the address space", emul.StepReserve: "reserve what is above the window",
+		emul.StepMount: "mount the empty root", emul.StepRoot: "change to the empty root",
+		emul.StepFDs: "occupy descriptors", emul.StepCaps: "drop capabilities and set limits",
+		emul.StepNoNewPrivs: "no_new_privs", emul.StepSignals: "signal handlers",
+		emul.StepZygote: "fork the zygote", emul.StepFilter: "seccomp filter",
+	}
+	if n < uint64(len(steps)) && steps[n] != "" {
+		return steps[n]
+	}
+	return fmt.Sprintf("step %d", n)
 }
 
 // Wait returns when the zygote serves, or says why it does not.

@@ -20,7 +20,7 @@ var allowedCalls = regexp.MustCompile(`^(hythe/emul\.|runtime\.(memmove|memclrNo
 var hostSide = regexp.MustCompile(`^hythe/emul\.Entries(\.abi0)?$`)
 
 // routines are the library's assembly, whose names are local to the file.
-var routines = []string{"sigEntry", "restorer", "frameRet", "hostCall", "waitCall", "copyBytes", "zeroBytes", "store32", "fixup", "spin", "getFS", "setFS", "cloneThread", "startTrap", "bootEntry"}
+var routines = []string{"sigEntry", "restorer", "hostCall", "waitCall", "copyBytes", "zeroBytes", "store32", "fixup", "spin", "getFS", "setFS", "cloneThread", "startTrap", "bootEntry"}
 
 // TestFreestanding disassembles the emulation library as the ordinary build
 // makes it and fails on everything that cannot work in a guest's address

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,7 +20,6 @@ import (
 type world struct {
 	t    testing.TB
 	z    *hostlinux.Zygote
-	mu   sync.Mutex
 	desc [abi.CallTableSize]abi.CallDesc
 }
 
@@ -126,16 +124,6 @@ func (w *world) spawn(handle func(c *call)) *task {
 	}
 	e.close()
 	return t
-}
-
-// hostPid answers the task's process, 0 before its hello.
-func (t *task) hostPid() int {
-	select {
-	case <-t.hello:
-		return t.pid
-	default:
-		return 0
-	}
 }
 
 func procFile(t testing.TB, pid int, name string) []byte {
