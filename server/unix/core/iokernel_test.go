@@ -34,7 +34,7 @@ func newIOKernel(t *testing.T) *ioKernel { return newIOKernelWith(t, nil) }
 // newIOKernelWith lets setup run on each incarnation before anything else.
 func newIOKernelWith(t *testing.T, setup func(k *Kernel)) *ioKernel {
 	t.Helper()
-	tk := &ioKernel{t: t, mem: make([]byte, ioHeap), clock: &ioClock{now: 1e9}, slept: make(chan struct{}, 1000), setup: setup}
+	tk := &ioKernel{t: t, mem: make([]byte, ioHeap), clock: &ioClock{now: 1e9, armed: make(chan struct{}, 1000)}, slept: make(chan struct{}, 1000), setup: setup}
 	h, err := store.Format(tk.mem, StateVersion)
 	if err != nil {
 		t.Fatal(err)
@@ -352,6 +352,8 @@ type ioClock struct {
 	mu     sync.Mutex
 	now    int64
 	timers []*ioTimer
+	// armed gets one value for each timer that is set.
+	armed chan struct{}
 }
 
 type ioTimer struct {
@@ -372,6 +374,7 @@ func (c *ioClock) After(t int64, fn func()) func() {
 	defer c.mu.Unlock()
 	x := &ioTimer{t, fn}
 	c.timers = append(c.timers, x)
+	c.armed <- struct{}{}
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
