@@ -294,21 +294,24 @@ func (s *server) serve(t *task, n int) bool {
 	k.Enter()
 	if !k.Resolve(c, req.HostID) {
 		k.Leave()
+		leader, id := c.Leader, c.Task
 		t.b.Drop(n)
-		s.Terminate(c.Task)
-		return c.Leader
+		s.Terminate(id)
+		return leader
 	}
 	if k.Threads.Get(c.T).DoneSeq == c.Seq {
 		// The last incarnation died between its commit and the answer.
 		k.Leave()
+		leader := c.Leader
 		t.b.Complete(n)
-		return c.Leader
+		return leader
 	}
 	k.Serve(c)
 	if c.NoReply {
 		k.Leave()
+		leader := c.Leader
 		t.b.Drop(n)
-		return c.Leader
+		return leader
 	}
 	if s.cfg.Trace && c.Kind == abi.KindTrap {
 		s.trace(c)
@@ -322,12 +325,15 @@ func (s *server) serve(t *task, n int) bool {
 	k.Heap.Begin()
 	ok := k.HoldReply(c)
 	k.Leave()
+	// The call belongs to whoever serves the slot's next request, which may
+	// come at once.
+	leader := c.Leader
 	if !ok {
 		t.b.Drop(n)
-		return c.Leader
+		return leader
 	}
 	t.b.Complete(n)
-	return c.Leader
+	return leader
 }
 
 // trace writes a line for the call to the log.

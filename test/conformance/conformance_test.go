@@ -58,6 +58,9 @@ func parseRows(file, text string) ([]row, error) {
 	return rows, nil
 }
 
+// rowTime bounds one side of a row.
+const rowTime = 60 * time.Second
+
 type result struct {
 	out, err string
 	code     int
@@ -70,12 +73,13 @@ func env(dir string) []string {
 
 func run(t *testing.T, argv []string, dir string, environ []string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = environ
 	cmd.WaitDelay = 5 * time.Second
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
 	var out, errb bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	e := cmd.Run()
@@ -98,6 +102,9 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 
 func hythe(t *testing.T) string {
 	t.Helper()
+	if p := os.Getenv("HYTHE_BIN"); p != "" {
+		return p
+	}
 	p, err := filepath.Abs("../../bin/hythe")
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +134,7 @@ func TestRows(t *testing.T) {
 		for _, r := range rows {
 			key := strings.TrimSuffix(f, ".rows") + "/" + r.name
 			t.Run(key, func(t *testing.T) {
+				t.Parallel()
 				if why, ok := skips[key]; ok {
 					t.Skip(why)
 				}
