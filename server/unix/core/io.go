@@ -75,6 +75,7 @@ func (k *Kernel) initIO() {
 	k.io.fifos = map[NodeKey]store.Ref[Pipe]{}
 	k.initSockets()
 	k.initInotify()
+	k.initReopen()
 	b := BaseOps{k}
 	k.SetOps(FilePipe, pipeOps{b})
 	k.SetOps(FileConsole, consoleOps{b})
@@ -224,4 +225,43 @@ func (c *Call) fileOf(kind int, access, flags, obj, fdflags uint32) (int32, abi.
 		return -1, e
 	}
 	return fd, 0
+}
+
+// initReopen says how files without a name are opened anew through
+// /proc/PID/fd (/dev/stdin and its like): a pipe's ends are counted again,
+// a terminal is opened once more, a host stream is shared.
+func (k *Kernel) initReopen() {
+	k.SetReopen(FilePipe, func(c *Call, f store.Ref[File], access, flags uint32) (store.Ref[File], abi.Errno) {
+		r := pipeOf(k.Files.Get(f))
+		n, file, e := k.NewFile(FilePipe, access, flags&(OpenNonblock|OpenDirect))
+		if e != 0 {
+			return 0, e
+		}
+		file.Obj = uint32(r)
+		p := k.Pipes.Mut(r)
+		if access&AccessRead != 0 {
+			p.Readers++
+			p.Reads++
+		}
+		if access&AccessWrite != 0 {
+			p.Writers++
+			p.Writes++
+		}
+		return n, 0
+	})
+	k.SetReopen(FileTTY, func(c *Call, f store.Ref[File], access, flags uint32) (store.Ref[File], abi.Errno) {
+		return k.openTTY(c, store.Ref[TTY](k.Files.Get(f).Obj), access, flags|OpenNoctty)
+	})
+	k.SetReopen(FileConsole, func(c *Call, f store.Ref[File], access, flags uint32) (store.Ref[File], abi.Errno) {
+		old := k.Files.Get(f)
+		obj := old.Obj
+		if access&^old.Access != 0 {
+			return 0, abi.EACCES
+		}
+		n, file, e := k.NewFile(FileConsole, access, flags&(OpenNonblock|OpenAppend))
+		if e == 0 {
+			file.Obj = obj
+		}
+		return n, e
+	})
 }
