@@ -146,17 +146,14 @@ func sysBind(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysConnect(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	f, _, fam, e := c.Sock(fdArg(c, 0))
-	if e != 0 {
+	if _, _, _, e := c.Sock(fdArg(c, 0)); e != 0 {
 		return 0, e
 	}
 	a, e := addrArg(c, c.Args[1], fdArg(c, 2))
 	if e != 0 {
 		return 0, e
 	}
-	c.K.HoldFile(f)
-	defer c.K.DropFile(c, f)
-	return 0, fam.Connect(c, f, a)
+	return 0, c.ConnectFD(fdArg(c, 0), a)
 }
 
 func sysListen(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -397,13 +394,8 @@ func sendMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		return 0, e
 	}
 	// Gathering gives up the lock: hold what is to be sent.
-	for _, f := range m.Files {
-		c.K.HoldFile(f)
-	}
-	held := m.Files
-	n, e := c.SendV(fd, h.iov, &m)
-	c.K.DropRights(c, held)
-	return n, e
+	defer c.PinFiles(m.Files)()
+	return c.SendV(fd, h.iov, &m)
 }
 
 func sysSendmsg(_ *Personality, c *core.Call) (uint64, abi.Errno) {

@@ -57,8 +57,8 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 		return 0, e
 	}
 	total := iovTotal(iov)
-	k.HoldFile(f)
-	defer k.DropFile(c, f)
+	k.pinFile(f)
+	defer k.unpinFile(c, f)
 	if k.Socks.Get(r).Type != SockStream {
 		if total > uint64(k.Socks.Get(r).SndBuf) {
 			return 0, abi.EMSGSIZE
@@ -120,8 +120,8 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	k.HoldFile(f)
-	defer k.DropFile(c, f)
+	k.pinFile(f)
+	defer k.unpinFile(c, f)
 	total := iovTotal(iov)
 	flags := m.Flags
 	stream := k.Socks.Get(r).Type == SockStream
@@ -211,4 +211,28 @@ func (c *Call) InstallRights(files []store.Ref[File], flags uint32) []int32 {
 	}
 	c.K.DropRights(c, files)
 	return fds
+}
+
+// ConnectFD connects socket fd (connect(2)).
+func (c *Call) ConnectFD(fd int32, a SockAddr) abi.Errno {
+	f, _, fam, e := c.Sock(fd)
+	if e != 0 {
+		return e
+	}
+	c.K.pinFile(f)
+	defer c.K.unpinFile(c, f)
+	return fam.Connect(c, f, a)
+}
+
+// PinFiles keeps open files alive for the rest of a call that gives up the
+// lock; the answer lets them go. (A pin is no reference: it dies with the server.)
+func (c *Call) PinFiles(files []store.Ref[File]) (unpin func()) {
+	for _, f := range files {
+		c.K.pinFile(f)
+	}
+	return func() {
+		for _, f := range files {
+			c.K.unpinFile(c, f)
+		}
+	}
 }

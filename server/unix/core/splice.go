@@ -88,11 +88,11 @@ func (c *Call) Splice(in int32, offIn int64, out int32, offOut int64, n uint64, 
 	if n == 0 {
 		return 0, 0
 	}
-	k.HoldFile(fi)
-	k.HoldFile(fo)
+	k.pinFile(fi)
+	k.pinFile(fo)
 	defer func() {
-		k.DropFile(c, fi)
-		k.DropFile(c, fo)
+		k.unpinFile(c, fi)
+		k.unpinFile(c, fo)
 	}()
 	want := int(min(n, spliceMax))
 	if inPipe {
@@ -172,11 +172,11 @@ func (c *Call) Tee(in, out int32, n uint64, nonblock bool) (int, abi.Errno) {
 	if n == 0 {
 		return 0, 0
 	}
-	k.HoldFile(fi)
-	k.HoldFile(fo)
+	k.pinFile(fi)
+	k.pinFile(fo)
 	defer func() {
-		k.DropFile(c, fi)
-		k.DropFile(c, fo)
+		k.unpinFile(c, fi)
+		k.unpinFile(c, fo)
 	}()
 	if ok, e := c.pipeWaitData(fi, nonblock); !ok {
 		return 0, e
