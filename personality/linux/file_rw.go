@@ -37,10 +37,20 @@ func rwCalls() []Entry {
 	}
 }
 
-// count checks a length as rw_verify_area does: EINVAL when it is negative.
+// count checks a length that a file system moves by itself, as rw_verify_area
+// does: EINVAL when it is negative.
 func count(n uint64) abi.Errno {
 	if int64(n) < 0 {
 		return abi.EINVAL
+	}
+	return 0
+}
+
+// bufferLen checks the length of a buffer, as access_ok does: one that no
+// address space holds is EFAULT.
+func bufferLen(n uint64) abi.Errno {
+	if int64(n) < 0 {
+		return abi.EFAULT
 	}
 	return 0
 }
@@ -69,7 +79,7 @@ func sysRead(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := ioFile(c, fd, core.AccessRead, false); e != 0 {
 		return 0, e
 	}
-	if e := count(c.Args[2]); e != 0 {
+	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
 	return c.ReadFD(fd, c.Args[1], c.Args[2], -1)
@@ -80,7 +90,7 @@ func sysWrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := ioFile(c, fd, core.AccessWrite, false); e != 0 {
 		return 0, e
 	}
-	if e := count(c.Args[2]); e != 0 {
+	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
 	return c.WriteFD(fd, c.Args[1], c.Args[2], -1)
@@ -94,7 +104,7 @@ func sysPread(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := ioFile(c, fd, core.AccessRead, true); e != 0 {
 		return 0, e
 	}
-	if e := count(c.Args[2]); e != 0 {
+	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
 	return c.ReadFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
@@ -108,7 +118,7 @@ func sysPwrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := ioFile(c, fd, core.AccessWrite, true); e != 0 {
 		return 0, e
 	}
-	if e := count(c.Args[2]); e != 0 {
+	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
 	return c.WriteFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
@@ -670,8 +680,11 @@ func lockRange(c *core.Call, fd int32, cmd uint32, addr uint64) (uint64, abi.Err
 }
 
 func sysFlock(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	const sh, ex, nb, un = 1, 2, 4, 8
+	const sh, ex, nb, un, mand = 1, 2, 4, 8, 32
 	op := uint32(c.Args[1])
+	if op&mand != 0 {
+		return 0, 0 // LOCK_MAND: Linux no longer has it and does nothing
+	}
 	switch op &^ nb {
 	case sh, ex, un:
 	default:

@@ -23,7 +23,7 @@ func (c *Call) OpenAt(dirfd int32, path string, access_, flags, mode, resolve ui
 		if e != 0 {
 			return 0, e
 		}
-		return c.openPath(&f)
+		return c.openPath(&f, flags&(OpenNofollow|OpenDirectory))
 	}
 	if flags&OpenTmpfile != 0 {
 		return c.openTemp(dirfd, path, access_, flags, mode, w)
@@ -72,12 +72,12 @@ func (c *Call) OpenAt(dirfd int32, path string, access_, flags, mode, resolve ui
 }
 
 // openPath makes an O_PATH description.
-func (c *Call) openPath(f *Found) (store.Ref[File], abi.Errno) {
+func (c *Call) openPath(f *Found, keep uint32) (store.Ref[File], abi.Errno) {
 	k := c.K
 	if f.node == nil {
 		return 0, abi.ENXIO
 	}
-	r, _, e := k.NewFile(FilePath, 0, OpenPath)
+	r, _, e := k.NewFile(FilePath, 0, OpenPath|keep)
 	if e != 0 {
 		return 0, e
 	}

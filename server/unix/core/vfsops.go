@@ -195,9 +195,6 @@ func (c *Call) MkNodAt(dirfd int32, path string, mode uint32, rdev uint64) (stor
 		typ = fs.TypeReg
 	case fs.TypeReg, fs.TypeFifo, fs.TypeSock:
 	case fs.TypeChr, fs.TypeBlk:
-		if !c.cred().has(capMknod) {
-			return 0, abi.EPERM
-		}
 	case fs.TypeDir:
 		return 0, abi.EPERM
 	default:
@@ -209,6 +206,9 @@ func (c *Call) MkNodAt(dirfd int32, path string, mode uint32, rdev uint64) (stor
 	f, e := c.target(dirfd, path, false)
 	if e != 0 {
 		return 0, e
+	}
+	if (typ == fs.TypeChr || typ == fs.TypeBlk) && !c.cred().has(capMknod) {
+		return 0, abi.EPERM
 	}
 	o, m := c.newOwner(f.dir, typ|mode&0o7777)
 	r := c.req()
