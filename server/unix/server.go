@@ -5,6 +5,7 @@ package unix
 import (
 	"crypto/rand"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -58,10 +59,8 @@ type server struct {
 	mu      sync.Mutex // guards tasks
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
+	objects objects
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
-	halted  sync.Once
-	waits   map[int][]*ipc.Message
-	traceMu sync.Mutex
 }
 
 // task is a guest task as the serve loop sees it.
@@ -92,7 +91,8 @@ func Main(conn *ipc.Conn, personalities func(*core.Kernel) []core.Personality) e
 		return err
 	}
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
-		posts: make(chan func(), 4096), waits: map[int][]*ipc.Message{}}
+		posts: make(chan func(), 4096)}
+	s.objects.files = map[core.ObjectName]*os.File{}
 	if err := in.Decode(&s.cfg); err != nil {
 		return err
 	}
@@ -148,9 +148,9 @@ func (s *server) attach(in *ipc.Inheritance) {
 		}
 		seen[m.FS] = true
 		label := m.FS
-		client := fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
+		client := mapper{fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
 			return in.Client(s.conn, "fs:"+label, label, fsSlots)
-		})
+		}), &s.objects}
 		s.k.AttachFS(label, client)
 		if label == "memfd" {
 			// The same tmpfs has /dev/shm as its tree and memory files without
@@ -158,6 +158,7 @@ func (s *server) attach(in *ipc.Inheritance) {
 			s.k.AttachFS("shm", client)
 		}
 	}
+	s.k.SetObjects(&s.objects)
 	s.k.AttachCores()
 }
 
