@@ -220,7 +220,16 @@ func (k *Kernel) openPeer(c *Call, r store.Ref[TTY], arg uint32) (uint64, abi.Er
 	if arg&0o2000000 != 0 {
 		fdf = FDCloexec
 	}
-	f, e := k.openTTY(c, r, access, flags)
+	// By its name where the caller sees it, so that ttyname(3) finds it.
+	f, e := c.OpenAt(AtCwd, ttyName(k.TTYs.Get(r)), access, flags, 0, 0)
+	if e == 0 && (k.Files.Get(f).Kind != FileTTY || k.Files.Get(f).Obj != uint32(r)) {
+		k.HoldFile(f)
+		k.DropFile(c, f)
+		e = abi.ENOENT
+	}
+	if e != 0 {
+		f, e = k.openTTY(c, r, access, flags)
+	}
 	if e != 0 {
 		return 0, e
 	}
