@@ -29,8 +29,8 @@ func (k *Kernel) AttachCore(label string, f CoreFS) { k.vfs.cores[label] = f }
 
 // MountFS mounts the file system attached under label on the directory path
 // ("/" first; "" for one that has no place in the tree). typ and source are
-// what /proc/mounts shows. With the lock held, which it may give up. ENOENT,
-// ENOTDIR, ENODEV (nothing attached), EBUSY (something is mounted there).
+// what /proc/mounts shows. A directory that is missing is made. With the lock
+// held, which it may give up. EROFS, ENOTDIR, ENODEV (nothing attached), EBUSY (something is mounted there).
 func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errno {
 	if k.vfs.servers[label] == nil && k.vfs.cores[label] == nil {
 		return abi.ENODEV
@@ -45,6 +45,17 @@ func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errn
 		}
 	default:
 		w, e := c.walk(nil, path, WalkFollow|WalkDir)
+		if e == abi.ENOENT {
+			// A place to mount on that is missing is made.
+			for i := 1; i <= len(path); i++ {
+				if i == len(path) || path[i] == '/' {
+					if e := c.Mkdir(AtCwd, path[:i], 0o755); e != 0 && e != abi.EEXIST {
+						return e
+					}
+				}
+			}
+			w, e = c.walk(nil, path, WalkFollow|WalkDir)
+		}
 		if e != 0 {
 			return e
 		}
