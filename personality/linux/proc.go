@@ -8,9 +8,6 @@ import (
 	"hythe/store"
 )
 
-// state is what the personality keeps beside the kernel.
-type state struct{}
-
 func procCalls() []Entry {
 	var all []Entry
 	for _, part := range [][]Entry{processCalls(), signalCalls(), credCalls(), timeCalls(), miscCalls()} {

@@ -25,8 +25,6 @@ const (
 	userCsGsFs = 0x002b_0000_0000_0033
 	// fixFlags are the bits that a program may set for itself.
 	fixFlags = 0x50dd5
-	// frameExtra is what a frame needs at most beside the vector state.
-	frameExtra = frSize + redZone + 64 + 16
 )
 
 // encodeSiginfo is siginfo_t (asm-generic/siginfo.h).
@@ -473,7 +471,7 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[3] != 0 {
 		return 0, abi.EINVAL
 	}
-	pr, pid, e := c.PidfdProc(int32(c.Args[0]))
+	_, pid, e := c.PidfdProc(int32(c.Args[0]))
 	if e != 0 {
 		return 0, e
 	}
@@ -487,7 +485,8 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	// The copy may have given up the lock.
-	if pr, _, e = c.PidfdProc(int32(c.Args[0])); e != 0 {
+	pr, _, e := c.PidfdProc(int32(c.Args[0]))
+	if e != 0 {
 		return 0, e
 	}
 	if pr == 0 {

@@ -283,12 +283,12 @@ func sysRecvfrom(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // msghdr is struct msghdr (include/linux/socket.h, user_msghdr), 56 bytes.
 type msghdr struct {
-	name             uint64
-	nameLen          uint32
-	iov              []core.IOVec
-	control          uint64
-	controlLen       uint64
-	addr, addrlenPtr uint64
+	name       uint64
+	nameLen    uint32
+	iov        []core.IOVec
+	control    uint64
+	controlLen uint64
+	addr       uint64
 }
 
 func msghdrArg(c *core.Call, addr uint64) (msghdr, abi.Errno) {

@@ -83,7 +83,6 @@ type Personality struct {
 	K *core.Kernel
 	// Missing counts calls that are not served, by number.
 	Missing [abi.CallTableSize + 1]uint64
-	state
 }
 
 // New makes the personality of k.

@@ -99,9 +99,6 @@ const (
 type fileRT struct {
 	// epolls are the epoll registrations that watch it (epoll.go).
 	epolls []*epollWatch
-	// data is a host descriptor and length of the file's memory object, -1
-	// when there is none (vfs files).
-	data fileData
 	// pins counts calls that work with it (vpin.go).
 	pins int
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -133,7 +134,7 @@ func (g *guest) until(what string, ok func() bool) {
 		if time.Now().After(end) {
 			g.t.Fatal("never came: " + what)
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 }
 

@@ -15,8 +15,6 @@ type threadRT struct {
 	// inServer: the thread waits for an answer of ours; no kick is needed to
 	// reach it.
 	inServer bool
-	// held is the call whose reply waits because the process is stopped.
-	held *Call
 	// stopWait: it sleeps because its process is stopped.
 	stopWait bool
 	// kicked: a kick is on its way that has not shown up as a KindPoll.
@@ -63,15 +61,6 @@ func (k *Kernel) bindSlot(id TaskID, slot uint32, t store.Ref[Thread]) {
 
 // Token makes the number by which a new task or thread will say who it is.
 func token(t store.Ref[Thread], gen uint32) uint64 { return uint64(gen)<<32 | uint64(t) }
-
-func (k *Kernel) byToken(v uint64) store.Ref[Thread] {
-	r := store.Ref[Thread](uint32(v))
-	th := k.Threads.Get(r)
-	if th == nil || th.Token != uint32(v>>32) {
-		return 0
-	}
-	return r
-}
 
 // Resolve finds the thread that a request comes from and prepares c for it;
 // false: the request is from nobody we know (the caller ends the task). With

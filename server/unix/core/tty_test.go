@@ -6,7 +6,6 @@ import (
 
 	"hythe/abi"
 	"hythe/idl/fs"
-	"hythe/store"
 )
 
 // pty opens a pseudo-terminal and answers both sides; the caller, if it leads a
@@ -37,14 +36,6 @@ func (th *ioThread) pty() (master, slave int32) {
 	th.nonblock(master, true)
 	th.nonblock(int32(v), true)
 	return master, int32(v)
-}
-
-func (th *ioThread) tty(fd int32) (r store.Ref[TTY]) {
-	th.do(func(c *Call) {
-		_, file, _ := c.File(fd)
-		r = store.Ref[TTY](file.Obj)
-	})
-	return r
 }
 
 // set changes the settings of a terminal.

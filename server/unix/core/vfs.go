@@ -117,9 +117,6 @@ const (
 	VnodeLazy = 1 << 1
 )
 
-// fileData is the derived part of an open file of a file server.
-type fileData struct{}
-
 func newVFSTables(h *store.Heap) vfsTables {
 	return vfsTables{
 		Vnodes:   store.NewTable[Vnode](h, 20, 1<<20),

@@ -17,7 +17,6 @@ type waitEntry struct {
 	q          *WaitQueue
 	prev, next *waitEntry
 	fn         func(ev uint32)
-	exclusive  bool
 }
 
 // Watch adds a watcher that is called at every wake-up until Unwatch.
