@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/confine"
 	unixctl "hythe/idl/unix"
 	"hythe/ipc"
 	"hythe/machine"
@@ -242,8 +243,12 @@ func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	var args []string
+	if !readonly {
+		args = []string{writableArg}
+	}
 	s := w.add(name, machine.ServerSpec{
-		Name: "host", Files: []machine.Handle{linux.HandleOf(fd)}, KeepUser: true,
+		Name: "host", Args: args, Files: []machine.Handle{linux.HandleOf(fd)}, KeepUser: true,
 		// It sees host files through the descriptor only, but with the rights
 		// of the invoking user: so it keeps the user name space.
 		Isolation: machine.IsolateDefault,
@@ -386,15 +391,20 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	w.mu.Unlock()
 	var spec machine.ServerSpec
 	spec.Name, spec.Isolation, spec.Lenient = "console", machine.IsolateDefault, w.cfg.Insecure
+	var err error
 	for _, f := range stdio {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		var fd int
+		fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
 		spec.Files = append(spec.Files, linux.HandleOf(fd))
 	}
 	con.srv.SetProcess(spec)
-	con.config = []byte(`{"fds":[4,5,6]}`)
+	ccfg := console.Config{FDs: [3]int{4, 5, 6}, Termios: console.Termios(int(stdio[0].Fd()))}
+	if con.config, err = json.Marshal(ccfg); err != nil {
+		return nil, err
+	}
 	if err := w.begin("console"); err != nil {
 		return nil, err
 	}
@@ -406,6 +416,9 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	var rep unixctl.Started
 	if err := w.ask(unixctl.MsgStart, &req, &rep); err != nil {
 		return nil, err
+	}
+	if rep.BadDir {
+		return nil, fmt.Errorf("working directory %s: %w", c.Dir, startReason(abi.Errno(rep.Errno)))
 	}
 	if rep.Errno != 0 {
 		return nil, &StartError{Path: c.Path, Err: startReason(abi.Errno(rep.Errno))}
@@ -434,6 +447,17 @@ type guestProcess struct {
 func (p *guestProcess) pid() int { return p.id }
 
 func (p *guestProcess) signal(sig int) error { return p.w.kill(context.Background(), p.id, sig) }
+
+// resized implements resizer: the console server asks the terminal when it is
+// told.
+func (p *guestProcess) resized() {
+	p.w.mu.Lock()
+	con := p.w.svcs["console"]
+	p.w.mu.Unlock()
+	if i, ok := con.srv.Info(); ok {
+		_ = unix.Kill(int(i.Pid), unix.SIGWINCH)
+	}
+}
 
 func (p *guestProcess) wait() error {
 	var rep unixctl.Waited
@@ -592,21 +616,45 @@ func (w *wired) close() error {
 
 // serverMains are the servers of this executable.
 func serverMains() []serverMain {
-	ready := func() error { return nil }
 	return []serverMain{
-		{"host", func() error { return withConn(func(c *ipc.Conn) error { return hostfs.Main(c, ready) }) }},
-		{"overlay", func() error { return withConn(func(c *ipc.Conn) error { return overlay.Main(c, ready) }) }},
-		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, ready) }) }},
-		{"console", func() error { return console.Main(ready) }},
+		{"host", func() error {
+			return withConn(func(c *ipc.Conn) error {
+				return hostfs.Main(c, confined("host", confine.Dir{FD: 4, Write: hostWrite()}))
+			})
+		}},
+		{"overlay", func() error { return withConn(func(c *ipc.Conn) error { return overlay.Main(c, confined("overlay")) }) }},
+		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, confined("tmpfs")) }) }},
+		{"console", func() error { return console.Main(confined("console")) }},
 		{"unix", func() error {
 			return withConn(func(c *ipc.Conn) error {
-				return unixserver.Main(c, func(k *core.Kernel) []core.Personality {
+				return unixserver.Main(c, confined("unix"), func(k *core.Kernel) []core.Personality {
 					return []core.Personality{personality.New(k)}
 				})
 			})
 		}},
 	}
 }
+
+// confined makes what a server calls when it is about to serve: from then on it
+// can do what the profile of its kind says and no more (package confine).
+func confined(profile string, dirs ...confine.Dir) func() error {
+	return func() error {
+		rep, err := confine.Apply(profile, dirs...)
+		if err != nil {
+			return err
+		}
+		if m := rep.Missing(); m != "" {
+			fmt.Fprintln(os.Stderr, m)
+		}
+		return nil
+	}
+}
+
+// hostWrite says whether a host server was started for a writable directory.
+func hostWrite() bool { return slices.Contains(os.Args, writableArg) }
+
+// writableArg is the argument of a host server that may change its directory.
+const writableArg = "writable"
 
 // withConn runs a server's main on its control channel.
 func withConn(main func(*ipc.Conn) error) error {

@@ -43,6 +43,8 @@ type Start struct {
 type Started struct {
 	PID   int
 	Errno uint32
+	// BadDir: the error is the working directory's, not the program's.
+	BadDir bool
 }
 
 // Wait asks for the end of a program.

@@ -83,8 +83,9 @@ type slot struct {
 }
 
 // Main is the server's process: conn is its control channel. personalities
-// makes the systems that this machine can host.
-func Main(conn *ipc.Conn, personalities func(*core.Kernel) []core.Personality) error {
+// makes the systems that this machine can host; ready is called when the server
+// is about to serve (to confine the process).
+func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) []core.Personality) error {
 	runtime.GOMAXPROCS(2)
 	in, err := ipc.Startup(conn)
 	if err != nil {
@@ -121,6 +122,9 @@ func Main(conn *ipc.Conn, personalities func(*core.Kernel) []core.Personality) e
 	}
 	tasks := s.adopt(in)
 	if err := s.start(fresh, tasks, con); err != nil {
+		return err
+	}
+	if err := ready(); err != nil {
 		return err
 	}
 	if e := conn.Ready(); e != 0 {
@@ -357,6 +361,22 @@ func (s *server) trace(c *core.Call) {
 // LogTrace is the level of the tracer's lines in the machine's log.
 const LogTrace = 7
 
+// Extent2 implements core.DataExtent.
+func (sl *slot) Extent2(arg int) (off, n uint32, fault, ok bool) {
+	seen := false
+	for i := range sl.req.In[:sl.req.NIn] {
+		e := &sl.req.In[i]
+		if int(e.Arg) != arg {
+			continue
+		}
+		if seen {
+			return e.Off - abi.SlotInOff, e.Len, e.Fault != 0, true
+		}
+		seen = true
+	}
+	return 0, 0, false, false
+}
+
 // In implements core.Chan.
 func (sl *slot) In() []byte { return sl.t.b.In(sl.n) }
 
@@ -454,8 +474,8 @@ func (s *server) request(m *ipc.Message) {
 			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
 			break
 		}
-		pid, e := s.k.StartProgram(&r)
-		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e)})
+		pid, badDir, e := s.k.StartProgram(&r)
+		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e), BadDir: badDir})
 	case unix.MsgWait:
 		var r unix.Wait
 		if err := unix.Decode(m.Body, &r); err != nil {

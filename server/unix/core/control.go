@@ -48,24 +48,30 @@ func (k *Kernel) AttachCores() {
 
 // StartProgram starts the program that the supervisor asks for: the machine's
 // first process, or a further one. A repeated request for the first process
-// answers the one that there is. Errors are those of execve(2).
-func (k *Kernel) StartProgram(r *unix.Start) (int32, abi.Errno) {
+// answers the one that there is. Errors are those of execve(2), or, with
+// badDir, of the working directory.
+func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Errno) {
 	k.Enter()
 	defer k.Leave()
 	if r.Init {
 		if p := k.Globals().Init; p != 0 {
-			return k.Procs.Get(p).Pid, 0
+			return k.Procs.Get(p).Pid, false, 0
+		}
+	}
+	if r.Dir != "" {
+		if _, e := k.KernelCall().Walk(AtCwd, r.Dir, WalkFollow|WalkDir); e != 0 {
+			return 0, true, e
 		}
 	}
 	path, e := k.findProgram(r)
 	if e != 0 {
-		return 0, e
+		return 0, false, e
 	}
 	b := &BootProgram{Path: path, Argv: r.Args, Env: r.Env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups}
 	if r.TTY {
 		t, e := k.ConsoleTTY()
 		if e != 0 {
-			return 0, e
+			return 0, false, e
 		}
 		b.TTY = t
 	}
@@ -89,9 +95,11 @@ func (k *Kernel) StartProgram(r *unix.Start) (int32, abi.Errno) {
 		return files, 0
 	}
 	if r.Init {
-		return k.Boot(b)
+		pid, err = k.Boot(b)
+	} else {
+		pid, err = k.Spawn(b, nil)
 	}
-	return k.Spawn(b, nil)
+	return pid, false, err
 }
 
 // findProgram looks for the program along PATH, as execvp(3) does.
