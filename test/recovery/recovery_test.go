@@ -1,0 +1,357 @@
+// Package recovery kills servers of a running machine at random moments and
+// demands that the programs on it notice nothing: what they print is what they
+// print undisturbed. skips.tsv names the pairs of workload and server that do
+// not hold yet, with the reason.
+package recovery
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var workloads = []struct {
+	name, file string
+	interp     []string // the first that is there
+	rounds     int      // for ten kills
+}{
+	{"shell", "work.sh", []string{"/bin/sh"}, 12},
+	{"python", "work.py", []string{"/usr/bin/python3"}, 60},
+}
+
+// victims are the servers that are killed; several: one of them each time.
+var victims = []struct {
+	name    string
+	servers []string
+}{
+	{"unix", []string{"unix"}},
+	{"overlay", []string{"overlay"}},
+	{"any", []string{"unix", "overlay", "host"}},
+}
+
+// limits of one run: it is a hang that they catch, not slowness.
+const (
+	shortLimit = 8 * time.Second
+	longLimit  = 20 * time.Minute
+	endLimit   = 5 * time.Second // from the run's end to the last process's
+)
+
+func binary(t *testing.T) string {
+	b := os.Getenv("HYTHE_BIN")
+	if b == "" {
+		b = "../../bin/hythe"
+	}
+	b, err := filepath.Abs(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(b); err != nil {
+		t.Skipf("%v: run make build, or set HYTHE_BIN", err)
+	}
+	return b
+}
+
+// seed is the run's random seed: HYTHE_SEED, or a new one.
+func seed(t *testing.T) uint64 {
+	s := rand.Uint64()
+	if v := os.Getenv("HYTHE_SEED"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			t.Fatalf("HYTHE_SEED: %v", err)
+		}
+		s = n
+	}
+	t.Logf("HYTHE_SEED=%d", s)
+	return s
+}
+
+func skips(t *testing.T) map[string]string {
+	b, err := os.ReadFile("skips.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if k, why, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(k, "#") {
+			m[k] = why
+		}
+	}
+	return m
+}
+
+func TestKills(t *testing.T) {
+	bin := binary(t)
+	// Processes of the machine that lose their parent become children of this
+	// one, so that a forgotten one is found.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	kills, limit := 10, shortLimit
+	if os.Getenv("HYTHE_LONG") == "1" {
+		kills, limit = 100, longLimit
+	}
+	skip, s := skips(t), seed(t)
+	for _, w := range workloads {
+		prog := ""
+		for _, p := range w.interp {
+			if _, err := os.Stat(p); err == nil && prog == "" {
+				prog = p
+			}
+		}
+		if prog == "" {
+			t.Logf("%s: left out: none of %v is there", w.name, w.interp)
+			continue
+		}
+		script, err := os.ReadFile(w.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rounds := w.rounds * kills / 10
+		// The script is an argument: the machine needs nothing of the host's
+		// working directory.
+		argv := []string{prog, "-c", string(script), "work", strconv.Itoa(rounds), "/tmp/recovery"}
+		if strings.HasSuffix(w.file, ".py") {
+			argv = append(argv[:3], argv[4:]...)
+		}
+		var want string
+		t.Run(w.name+"/undisturbed", func(t *testing.T) {
+			r := start(t, bin, argv, limit)
+			want = r.end(t, func(int) {})
+		})
+		if want == "" {
+			t.Errorf("%s: no undisturbed run to compare with", w.name)
+			continue
+		}
+		for n, v := range victims {
+			t.Run(w.name+"/"+v.name, func(t *testing.T) {
+				if why, ok := skip[w.name+"/"+v.name]; ok && os.Getenv("HYTHE_NOSKIP") == "" {
+					t.Skip(why)
+				}
+				rng := rand.New(rand.NewPCG(s, uint64(n)))
+				r := start(t, bin, argv, limit)
+				// Which rounds a kill falls into; the place within is left to
+				// the time that looking up the server's process takes, and to
+				// a number of idle turns.
+				at := map[int]bool{}
+				for _, i := range rng.Perm(rounds - 1)[:kills] {
+					at[i+1] = true
+				}
+				killed := map[string]int{}
+				got := r.end(t, func(step int) {
+					if !at[step] {
+						return
+					}
+					name := v.servers[rng.IntN(len(v.servers))]
+					turns := rng.IntN(2_000_000)
+					if r.kill(t, name, turns) {
+						killed[name]++
+					}
+				})
+				t.Logf("killed %v", killed)
+				n := 0
+				for _, c := range killed {
+					n += c
+				}
+				if n < kills*8/10 {
+					t.Errorf("only %d of %d kills met a running server", n, kills)
+				}
+				if got != want {
+					t.Errorf("the output differs:\n%s", firstDifference(got, want))
+				}
+			})
+		}
+	}
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(g), len(w)) {
+		var a, b string
+		if i < len(g) {
+			a = g[i]
+		}
+		if i < len(w) {
+			b = w[i]
+		}
+		if a != b || i >= len(g) || i >= len(w) {
+			return fmt.Sprintf("line %d: got  %q\nline %d: want %q", i+1, a, i+1, b)
+		}
+	}
+	return "no difference"
+}
+
+// machineRun is one hythe run.
+type machineRun struct {
+	bin    string
+	cmd    *exec.Cmd
+	ctx    context.Context
+	cancel context.CancelFunc
+	out    *bufio.Scanner
+	errs   strings.Builder
+	id     string // of the machine, once found
+}
+
+func start(t *testing.T, bin string, argv []string, limit time.Duration) *machineRun {
+	t.Helper()
+	r := &machineRun{bin: bin}
+	r.ctx, r.cancel = context.WithTimeout(context.Background(), limit)
+	t.Cleanup(r.cancel)
+	r.cmd = exec.CommandContext(r.ctx, bin, append([]string{"run", "--"}, argv...)...)
+	r.cmd.Stderr = &r.errs
+	p, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.out = bufio.NewScanner(p)
+	return r
+}
+
+// end reads what the workload prints, calls step after each of its lines that
+// ends a round, waits for the run and for all its processes, and returns the
+// text.
+func (r *machineRun) end(t *testing.T, step func(int)) string {
+	t.Helper()
+	var all strings.Builder
+	for r.out.Scan() {
+		line := r.out.Text()
+		all.WriteString(line + "\n")
+		var n int
+		if _, err := fmt.Sscanf(line, "step %d", &n); err == nil {
+			step(n)
+		}
+	}
+	err := r.cmd.Wait()
+	if r.ctx.Err() != nil {
+		t.Errorf("the run hangs; it printed:\n%s", all.String())
+	}
+	if err != nil {
+		t.Errorf("hythe run: %v", err)
+	}
+	if s := r.errs.String(); err != nil && s != "" {
+		t.Logf("standard error:\n%s", s)
+	}
+	alone(t)
+	return all.String()
+}
+
+// alone fails if a process of the machine outlives the run for long.
+func alone(t *testing.T) {
+	t.Helper()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			if _, err := unix.Wait4(-1, nil, unix.WALL, nil); err != nil && err != unix.EINTR {
+				return // ECHILD: none is left
+			}
+		}
+	}()
+	select {
+	case <-gone:
+		return
+	case <-time.After(endLimit):
+	}
+	for _, pid := range children() {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		st, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		t.Errorf("process %d is left: %q, %.40q", pid, b, st)
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	<-gone
+}
+
+// children are the children of this process.
+func children() []int {
+	var pids []int
+	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, f := range tasks {
+		b, _ := os.ReadFile(f)
+		for _, w := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(w); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// service is what hythe services says of one.
+type service struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	HostPID int    `json:"host_pid"`
+}
+
+type group struct {
+	Machine string    `json:"machine"`
+	Items   []service `json:"items"`
+}
+
+// services asks for the servers of this run's machine.
+func (r *machineRun) services(t *testing.T) []service {
+	t.Helper()
+	args := []string{"services", "--json"}
+	if r.id != "" {
+		args = append(args, "-m", r.id)
+	}
+	b, err := exec.CommandContext(r.ctx, r.bin, args...).Output()
+	if err != nil {
+		return nil // the run may just have ended
+	}
+	var gs []group
+	if err := json.Unmarshal(b, &gs); err != nil {
+		t.Fatalf("services --json: %v in %q", err, b)
+	}
+	for _, g := range gs {
+		for _, s := range g.Items {
+			if s.HostPID > 0 && (r.id != "" || parent(s.HostPID) == r.cmd.Process.Pid) {
+				r.id = g.Machine
+				return g.Items
+			}
+		}
+	}
+	return nil
+}
+
+// parent is a process's parent, 0 if it is gone.
+func parent(pid int) int {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	// The name is in parentheses and may hold anything.
+	_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
+	f := strings.Fields(rest)
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(f[1])
+	return n
+}
+
+var sink int
+
+// kill kills a server of the machine, after some idle turns.
+func (r *machineRun) kill(t *testing.T, name string, turns int) bool {
+	t.Helper()
+	for _, s := range r.services(t) {
+		if s.Name == name && s.HostPID > 0 && parent(s.HostPID) == r.cmd.Process.Pid {
+			for i := range turns {
+				sink += i
+			}
+			return unix.Kill(s.HostPID, unix.SIGKILL) == nil
+		}
+	}
+	return false
+}
