@@ -56,7 +56,8 @@ type server struct {
 	idle  chan struct{} // an idle goroutine takes the leadership here
 	nidle atomic.Int32
 
-	mu      sync.Mutex // guards tasks
+	mu      sync.Mutex // guards tasks, byName, gone
+	gone    []*task    // ended, and still in the poller
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
 	objects objects
@@ -70,6 +71,21 @@ type task struct {
 	mu    sync.Mutex
 	slots map[int]*slot
 	dead  bool
+	// calls are being served; removed: the poller does not know it any more,
+	// and the last call closes the binding.
+	calls   int
+	removed bool
+}
+
+// done ends a call; the last one of a task that is gone gives its memory back.
+func (t *task) done() {
+	t.mu.Lock()
+	t.calls--
+	last := t.removed && t.calls == 0
+	t.mu.Unlock()
+	if last {
+		t.b.Close()
+	}
 }
 
 // slot is one slot in use: the call that is being served on it.
@@ -240,6 +256,9 @@ func (s *server) addTask(name abi.Name, b *ipc.ServerBinding) *task {
 func (s *server) lead() {
 	for {
 		r := s.poller.Wait(-1)
+		if r.Kind == ipc.ReadyWake {
+			s.bury()
+		}
 		if r.Kind != ipc.ReadySlot {
 			continue
 		}
@@ -256,6 +275,25 @@ func (s *server) lead() {
 	}
 }
 
+// bury forgets the tasks that are gone. The leader calls it: only it may take a
+// binding from the poller.
+func (s *server) bury() {
+	s.mu.Lock()
+	gone := s.gone
+	s.gone = nil
+	s.mu.Unlock()
+	for _, t := range gone {
+		s.poller.Remove(t.b)
+		t.mu.Lock()
+		t.removed = true
+		idle := t.calls == 0
+		t.mu.Unlock()
+		if idle {
+			t.b.Close()
+		}
+	}
+}
+
 // handOver makes another goroutine the leader.
 func (s *server) handOver() {
 	select {
@@ -269,6 +307,10 @@ func (s *server) handOver() {
 // leads.
 func (s *server) serve(t *task, n int) bool {
 	t.mu.Lock()
+	if t.removed {
+		t.mu.Unlock()
+		return true
+	}
 	sl := t.slots[n]
 	if sl == nil {
 		sl = &slot{t: t, n: n}
@@ -282,7 +324,9 @@ func (s *server) serve(t *task, n int) bool {
 		ch <- true
 		return true
 	}
+	t.calls++
 	t.mu.Unlock()
+	defer t.done()
 	req := &sl.req
 	if !t.b.Load(n, req) {
 		t.b.Drop(n)
@@ -298,11 +342,10 @@ func (s *server) serve(t *task, n int) bool {
 	k := s.k
 	k.Enter()
 	if !k.Resolve(c, req.HostID) {
+		// Nobody is answered: the slot stays taken until the task is gone.
 		k.Leave()
-		leader, id := c.Leader, c.Task
-		t.b.Drop(n)
-		s.Terminate(id)
-		return leader
+		s.Terminate(c.Task)
+		return c.Leader
 	}
 	if k.Threads.Get(c.T).DoneSeq == c.Seq {
 		// The last incarnation died between its commit and the answer.
@@ -314,9 +357,7 @@ func (s *server) serve(t *task, n int) bool {
 	k.Serve(c)
 	if c.NoReply {
 		k.Leave()
-		leader := c.Leader
-		t.b.Drop(n)
-		return leader
+		return c.Leader
 	}
 	if s.cfg.Trace && c.Kind == abi.KindTrap {
 		s.trace(c)
@@ -334,7 +375,6 @@ func (s *server) serve(t *task, n int) bool {
 	// come at once.
 	leader := c.Leader
 	if !ok {
-		t.b.Drop(n)
 		return leader
 	}
 	t.b.Complete(n)
@@ -448,7 +488,9 @@ func (s *server) taskDead(name abi.Name) {
 	s.k.TaskGone(id)
 	s.mu.Lock()
 	delete(s.tasks, id)
+	s.gone = append(s.gone, t)
 	s.mu.Unlock()
+	s.poller.Wake()
 	s.posts <- func() {
 		_ = s.conn.Deallocate(name)
 	}
