@@ -281,7 +281,8 @@ func (w *wired) begin(name string) error {
 func (w *wired) wanted(srv *nucleus.Server) {
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
-	ok := s != nil && !w.closed && !s.waiting && (s.name != "console" || w.started)
+	// The console is started by start, once the program's streams are known.
+	ok := s != nil && !w.closed && !s.waiting && s.name != "console"
 	w.mu.Unlock()
 	if ok {
 		go func() {
