@@ -65,6 +65,7 @@ func (tk *ioKernel) make(h *store.Heap) {
 func (tk *ioKernel) restart() {
 	tk.t.Helper()
 	tk.clock.timers = nil // those of the dead server
+	tk.mu.Lock()          // for good: its goroutines must not touch the heap any more
 	h, err := store.Open(tk.mem, StateVersion)
 	if err != nil {
 		tk.t.Fatal(err)
