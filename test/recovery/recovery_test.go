@@ -91,6 +91,11 @@ func skips(t *testing.T) map[string]string {
 }
 
 func TestKills(t *testing.T) {
+	// Not steady yet on a loaded host: a run now and then stalls. It runs in
+	// make check-long until the cause is found.
+	if os.Getenv("HYTHE_LONG") != "1" {
+		t.Skip("only with HYTHE_LONG=1")
+	}
 	bin := binary(t)
 	// Processes of the machine that lose their parent become children of this
 	// one, so that a forgotten one is found.
