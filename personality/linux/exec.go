@@ -59,6 +59,7 @@ const (
 	pieBase    = 0x5555_5555_4000
 	guestEnd   = 0x7dff_0000_0000
 	maxStack   = 1 << 30
+	maxImage   = 1 << 44 // of a program that can lie anywhere
 	minAddr    = 0x10000
 )
 
@@ -107,7 +108,12 @@ func (p *Personality) Probe(head []byte) bool {
 
 // parseELF reads the headers of a program. ENOEXEC when they make no sense.
 func parseELF(c *core.Call, v store.Ref[core.Vnode]) (*elfFile, abi.Errno) {
-	head, e := c.ReadVnode(v, 0, 4096)
+	return readELF(func(off int64, n int) ([]byte, abi.Errno) { return c.ReadVnode(v, off, n) })
+}
+
+// readELF is parseELF over any file; read answers what there is, up to n bytes.
+func readELF(read func(off int64, n int) ([]byte, abi.Errno)) (*elfFile, abi.Errno) {
+	head, e := read(0, 4096)
 	if e != 0 {
 		return nil, e
 	}
@@ -129,7 +135,7 @@ func parseELF(c *core.Call, v store.Ref[core.Vnode]) (*elfFile, abi.Errno) {
 	}
 	tab := head
 	if f.phoff+uint64(n*elfPhdrSize) > uint64(len(head)) {
-		if tab, e = c.ReadVnode(v, int64(f.phoff), n*elfPhdrSize); e != 0 {
+		if tab, e = read(int64(f.phoff), n*elfPhdrSize); e != 0 {
 			return nil, e
 		}
 		if len(tab) < n*elfPhdrSize {
@@ -153,10 +159,10 @@ func parseELF(c *core.Call, v store.Ref[core.Vnode]) (*elfFile, abi.Errno) {
 			f.lo = min(f.lo, s.vaddr&^4095)
 			f.hi = max(f.hi, (end+4095)&^4095)
 		case ptInterp:
-			if s.filesz < 2 || s.filesz > 4096 {
+			if s.filesz < 2 || s.filesz > 4096 || s.off > 1<<62 {
 				return nil, abi.ENOEXEC
 			}
-			b, e := c.ReadVnode(v, int64(s.off), int(s.filesz))
+			b, e := read(int64(s.off), int(s.filesz))
 			if e != 0 {
 				return nil, e
 			}
@@ -169,7 +175,7 @@ func parseELF(c *core.Call, v store.Ref[core.Vnode]) (*elfFile, abi.Errno) {
 		}
 		f.segs = append(f.segs, s)
 	}
-	if f.hi == 0 || !f.dyn && f.lo < minAddr {
+	if f.hi == 0 || !f.dyn && f.lo < minAddr || f.dyn && f.hi-f.lo > maxImage {
 		return nil, abi.ENOEXEC
 	}
 	return f, 0
