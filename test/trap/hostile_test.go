@@ -312,6 +312,7 @@ func settle(t *task) <-chan struct{} {
 func TestCompatMode(t *testing.T) {
 	h := newHarness(t, nil, asmHead+`
 	mov $0x2ffff000, %rsp
+	mov $fault, %r15
 	pushq $0x23
 	pushq $thirtytwo
 	lretq
@@ -323,9 +324,16 @@ thirtytwo:
 	int $0x80
 	mov %eax, %ebx
 	ljmp $0x33, $back
-	.code64`)
+	.code64
+fault:	mov %eax, %ebx
+	jmp back`)
+	want := abi.ENOSYS
+	if hostFaults(t, "mov $20, %eax; int $0x80") {
+		want = abi.EFAULT
+		h.extra = protection(nil)
+	}
 	task := h.run()
-	h.expect("int 0x80 in 32-bit code", 0xffffffda)
+	h.expect("int 0x80 in 32-bit code", uint64(uint32(err(want))))
 	h.end(task)
 }
 

@@ -142,9 +142,10 @@ func TestNumbers(t *testing.T) {
 	mov $0x40000001, %eax
 	syscall
 	report %rax
+	mov $after, %r15
 	mov $900, %eax
 	int $0x80
-	report %rax
+after:	report %rax
 	done`)
 	h.extra = func(c *call) bool {
 		if c.s.Kind != abi.KindTrap {
@@ -153,12 +154,17 @@ func TestNumbers(t *testing.T) {
 		c.reply(c.s.Nr + 1)
 		return true
 	}
+	int80 := abi.ENOSYS
+	if hostFaults(t, "mov $20, %eax; int $0x80") {
+		int80 = abi.EFAULT
+		h.extra = protection(h.extra)
+	}
 	task := h.run()
 	h.expect("number -1", 0)
 	h.expect("number 0x12345678", 0x12345679)
 	h.expect("upper half is garbage", 0x389)
 	h.expect("x32 number", 0x40000002)
-	h.expect("int 0x80", err(abi.ENOSYS))
+	h.expect("int 0x80", err(int80))
 	h.end(task)
 }
 
@@ -216,27 +222,29 @@ dead:	report $0
 
 // TestBadStack traps with stack pointers that cannot hold a frame.
 func TestBadStack(t *testing.T) {
-	h := newHarness(t, nil, asmHead+`
+	for _, sp := range []uint64{0, 0x123456, 1 << 63, ^uint64(0), 0x20000003} {
+		set := fmt.Sprintf("movabs $%#x, %%rsp\n", sp)
+		h := newHarness(t, nil, asmHead+`
 	mov %rsp, %rbx
-	xor %esp, %esp
+	mov $after, %r15
+	`+set+`
 	report $1
-	mov $0x123456, %rsp
-	report $2
-	movabs $0x8000000000000000, %rsp
-	report $3
-	mov $-1, %rsp
-	report $4
-	mov $0x20000003, %rsp
-	report $5
+after:	mov %rax, %r12
 	mov %rbx, %rsp
+	report %r12
 	done`)
-	task := h.run()
-	for i, sp := range []uint64{0, 0x123456, 1 << 63, ^uint64(0), 0x20000003} {
-		if r := h.expect("report", uint64(i+1)); r.regs.SP != sp {
+		after := abi.Errno(0)
+		if hostFaults(t, set+"mov $39, %eax; syscall") { // the call is made, its return faults
+			after = abi.EFAULT
+			h.extra = protection(nil)
+		}
+		task := h.run()
+		if r := h.expect("report", 1); r.regs.SP != sp {
 			t.Errorf("sp %#x, want %#x", r.regs.SP, sp)
 		}
+		h.expect("after the call", err(after))
+		h.end(task)
 	}
-	h.end(task)
 }
 
 // TestFaults sees each kind of exception with its place, and goes on where
