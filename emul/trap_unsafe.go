@@ -199,6 +199,9 @@ func start(t *Thread, uc *Ucontext) {
 	if fp.Magic1 == fpMagic1 {
 		task.FPSize = uint64(fp.ExtendedSize)
 	}
+	// A start that fails on the way leaves the guest here: it ends by SIGSEGV,
+	// as a program that Linux could not load after it had begun.
+	uc.Regs.IP = 0
 	uc.Regs.Flags = 0x202
 	uc.Sigmask = 0
 	s := t.slot()
