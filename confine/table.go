@@ -90,6 +90,7 @@ var Base = []Call{
 	{"pipe2", 293, nil, "wake-ups inside the process"},
 	{"close", 3, nil, "descriptors of its own"},
 	{"fstat", 5, nil, "size of a memory object"},
+	{"lseek", 8, nil, "data and holes of memory objects: which slots of a binding were used, what a file holds"},
 	{"fcntl", 72, []Arg{{Arg: 1, Values: []uint32{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC, unix.F_GET_SEALS, unix.F_ADD_SEALS}}}, "modes of descriptors; no locks, no owners"},
 	{"pread64", 17, nil, "memory objects; the runtime reads its cgroup's processor limit from a file that it opened before"},
 	{"mincore", 27, nil, "own memory"},
@@ -108,7 +109,6 @@ var storage = []Call{
 	{"pwrite64", 18, nil, "file data in memory objects"},
 	{"preadv", 295, nil, "file data in memory objects"},
 	{"pwritev", 296, nil, "file data in memory objects"},
-	{"lseek", 8, nil, "data and holes of memory objects"},
 	{"ftruncate", 77, nil, "sizes of memory objects"},
 	{"fallocate", 285, nil, "holes in memory objects"},
 	{"copy_file_range", 326, nil, "copy-up"},
@@ -172,7 +172,6 @@ var Profiles = []Profile{
 		Calls: []Call{
 			{"poll", 7, nil, "waits for the streams without changing their modes"},
 			{"ppoll", 271, nil, "waits for the streams without changing their modes"},
-			{"lseek", 8, nil, "how much of a chunk a regular file took"},
 			{"ioctl", 16, []Arg{{Arg: 1, Values: []uint32{unix.TCGETS, unix.TCSETS, unix.TCSETSW, unix.TCSETSF, unix.TIOCGWINSZ}}}, "raw mode and size of the terminal; not TIOCSTI, which types into it"},
 		},
 	},

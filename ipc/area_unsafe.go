@@ -61,6 +61,39 @@ func mapArea(fd, slots int) (area, error) {
 	return a, nil
 }
 
+// touched says which slots' headers are in memory at all: somebody wrote or
+// read them. A slot that is not is idle, and looking at it would give it a
+// page, which for every slot of every guest task is most of what a task costs.
+// fd is the area's object.
+func (a *area) touched(fd int) []int {
+	var l []int
+	next := 0 // the first slot not yet decided
+	for off := int64(0); next < a.slots; {
+		data, err := unix.Seek(fd, off, unix.SEEK_DATA)
+		if err == unix.ENXIO {
+			return l // nothing behind off
+		}
+		hole := data
+		if err == nil {
+			hole, err = unix.Seek(fd, data, unix.SEEK_HOLE)
+		}
+		if err != nil { // the object cannot say: all of them
+			for ; next < a.slots; next++ {
+				l = append(l, next)
+			}
+			return l
+		}
+		if first := int((data - abi.BindHeaderSize + abi.SlotSize - 1) / abi.SlotSize); data > abi.BindHeaderSize && first > next {
+			next = first
+		}
+		for ; next < a.slots && int64(abi.BindHeaderSize+next*abi.SlotSize) < hole; next++ {
+			l = append(l, next)
+		}
+		off = hole
+	}
+	return l
+}
+
 func (a *area) unmap() {
 	if a.mem != nil {
 		_ = unix.Munmap(a.mem)

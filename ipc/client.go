@@ -70,6 +70,7 @@ func NewClientBinding(b *Bound) (*ClientBinding, error) {
 		closeAll(b.FDs)
 		return nil, err
 	}
+	touched := a.touched(b.FDs[0])
 	_ = unix.Close(b.FDs[0])
 	_ = unix.SetNonblock(b.FDs[1], true)
 	_ = unix.SetNonblock(b.FDs[2], true)
@@ -81,6 +82,11 @@ func NewClientBinding(b *Bound) (*ClientBinding, error) {
 	again := false
 	for i := a.slots - 1; i >= 0; i-- {
 		c.calls[i] = Call{b: c, slot: i}
+		if n := len(touched); n == 0 || touched[n-1] != i {
+			c.free = append(c.free, i)
+			continue
+		}
+		touched = touched[:len(touched)-1]
 		sl := c.slot(i)
 		switch atomic.LoadUint32(&sl.State) {
 		case abi.SlotIdle:

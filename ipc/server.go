@@ -73,6 +73,7 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		closeAll(b.FDs)
 		return nil, err
 	}
+	touched := s.touched(b.FDs[0])
 	_ = unix.Close(b.FDs[0])
 	s.bell = b.FDs[1]
 	if len(b.FDs) > 2 {
@@ -84,15 +85,16 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		s.valid[i/64] |= 1 << (i % 64)
 	}
 	atomic.StoreUint32(&s.hdr.Armed, 1)
-	s.recover()
+	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
 	return s, nil
 }
 
-// recover looks at every slot instead of the Pending bits, which a dead
-// incarnation may have taken. It is harmless for a new binding.
-func (s *ServerBinding) recover() {
-	for i := range s.slots {
+// recover looks at every slot that was ever used instead of the Pending bits,
+// which a dead incarnation may have taken. It is harmless for a new binding. A
+// slot that is used for the first time from now on sets its Pending bit.
+func (s *ServerBinding) recover(touched []int) {
+	for _, i := range touched {
 		sl := s.slot(i)
 		switch atomic.LoadUint32(&sl.State) {
 		case abi.SlotRequest, abi.SlotResumed:

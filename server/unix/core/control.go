@@ -19,17 +19,17 @@ func (k *Kernel) MountCore() abi.Errno {
 	for _, m := range []struct {
 		path, label, typ string
 		flags            uint32
-		must             bool
+		mode             uint32 // of mountFS
 	}{
-		{"/dev", "dev", "devtmpfs", MountNosuid, false},
-		{"/dev/pts", "devpts", "devpts", MountNosuid | MountNoexec, false},
-		{"/dev/shm", "shm", "tmpfs", MountNosuid | MountNodev, false},
-		{"/proc", "proc", "proc", MountNosuid | MountNodev | MountNoexec, false},
+		{"/dev", "dev", "devtmpfs", MountNosuid, 0},
+		{"/dev/pts", "devpts", "devpts", MountNosuid | MountNoexec, 0},
+		{"/dev/shm", "shm", "tmpfs", MountNosuid | MountNodev, 0o1777}, // as the tmpfs server's own default
+		{"/proc", "proc", "proc", MountNosuid | MountNodev | MountNoexec, 0},
 	} {
 		if k.vfs.cores[m.label] == nil && k.vfs.servers[m.label] == nil {
 			continue
 		}
-		if e := k.MountFS(m.path, m.label, m.typ, m.typ, m.flags); e != 0 {
+		if e := k.mountFS(m.path, m.label, m.typ, m.typ, m.flags, m.mode); e != 0 {
 			k.Host.Log("mount of " + m.path + ": " + e.Name())
 		}
 	}

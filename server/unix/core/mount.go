@@ -32,6 +32,12 @@ func (k *Kernel) AttachCore(label string, f CoreFS) { k.vfs.cores[label] = f }
 // what /proc/mounts shows. A directory that is missing is made. With the lock
 // held, which it may give up. EROFS, ENOTDIR, ENODEV (nothing attached), EBUSY (something is mounted there).
 func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errno {
+	return k.mountFS(path, label, typ, source, flags, 0)
+}
+
+// mountFS is MountFS. With a mode, the root is known to be a directory of that
+// mode: the server is asked, and so started, only when somebody uses the mount.
+func (k *Kernel) mountFS(path, label, typ, source string, flags, mode uint32) abi.Errno {
 	if k.vfs.servers[label] == nil && k.vfs.cores[label] == nil {
 		return abi.ENODEV
 	}
@@ -76,7 +82,9 @@ func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errn
 	rec.Type = store.PutString(k.Heap, typ)
 	rec.Source = store.PutString(k.Heap, source)
 	m := k.addMount(r, rec)
-	if e := c.refresh(m.root, false); e != 0 {
+	if mode != 0 {
+		m.root.attr.Mode = fs.TypeDir | mode
+	} else if e := c.refresh(m.root, false); e != 0 {
 		k.dropMount(m)
 		return e
 	}
