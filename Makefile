@@ -74,8 +74,9 @@ fresh: ## fail if a generated file is not what make generate writes
 clean-tree: ## fail on changes that are not committed
 	@if [ -n "$$(git status --porcelain)" ]; then echo "the tree is not clean:"; git status --short; exit 1; fi
 
-bench: build ## print the benchmarks' table
-	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./bench ./store ./ipc ./confine))
+bench: build ## print the table of docs/performance.md (WRITE=1 puts it there), then single benchmarks
+	$(GO) run ./bench $(if $(WRITE),-write docs/performance.md)
+	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./store ./ipc ./confine))
 
 check-long: build ## the long tests: random kills, soak, foreign suites
 	HYTHE_LONG=1 $(GO) test -count=1 -timeout 6h ./...
