@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -116,7 +117,8 @@ func (w *wired) assemble() error {
 
 	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
 	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
-	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil}
+	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil,
+		CPUInfo: cpuInfo()}
 
 	// The root: the host's directory, under an overlay unless it is read-only.
 	root, err := w.addHost("host", c.Root, true)
@@ -214,6 +216,24 @@ func (w *wired) assemble() error {
 		first = err
 	}
 	return first
+}
+
+// cpuInfo is the host's /proc/cpuinfo for its first processor; empty if the
+// host has none. One read gives that much; all processors would take the host a
+// while where there are many.
+func cpuInfo() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, 16<<10)
+	n, err := f.Read(b)
+	if err != nil {
+		return ""
+	}
+	text, _, _ := strings.Cut(string(b[:n]), "\n\n")
+	return text + "\n"
 }
 
 // serve makes the port on which a server is asked.

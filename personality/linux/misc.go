@@ -127,12 +127,13 @@ func sysSysinfo(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	le := binary.LittleEndian
 	var b [112]byte
 	le.PutUint64(b[:], uint64(k.Clock.Mono()/1e9))
-	total := k.Config.MemTotal
-	if l := k.Config.MemoryLimit; l != 0 && (total == 0 || l < total) {
-		total = l
+	u := k.Use()
+	for i, l := range u.Load {
+		le.PutUint64(b[8+8*i:], l)
 	}
-	le.PutUint64(b[32:], total)
-	le.PutUint64(b[40:], total/2)
+	le.PutUint64(b[32:], u.Total)
+	le.PutUint64(b[40:], u.Free)
+	le.PutUint64(b[56:], u.Buffers)
 	n := 0
 	k.EachProc(func(store.Ref[core.Proc], *core.Proc) bool { n++; return true })
 	le.PutUint16(b[80:], uint16(min(n, 65535)))

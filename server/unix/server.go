@@ -31,10 +31,8 @@ type Config struct {
 	// Mounts in the order in which they are mounted. The server of each is
 	// reached by the send right with the label FS.
 	Mounts []Mount
-	// CPUInfo is /proc/cpuinfo's text for one processor, MemTotal the host's
-	// memory in bytes.
-	CPUInfo  string
-	MemTotal uint64
+	// CPUInfo is /proc/cpuinfo's text for one processor.
+	CPUInfo string
 }
 
 // Mount is a file system of the machine.
@@ -123,8 +121,9 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	s.k = core.NewKernel(heap, s, newClock(), core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo, MemTotal: s.cfg.MemTotal,
+		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo,
 	})
+	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }
 	s.k.HandOver = s.handOver
 	s.k.OnTask = s.known

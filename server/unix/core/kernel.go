@@ -100,6 +100,9 @@ type Kernel struct {
 	// Random fills b with unpredictable bytes (AT_RANDOM, getrandom, address
 	// choices); set before Boot.
 	Random func(b []byte)
+	// HostUse asks the host what memory it has and how busy it is; nil: nobody
+	// can say. Set before Boot; called with the lock held, so it must be quick.
+	HostUse func() HostUse
 	// handOver gives the role of polling the bindings to another goroutine;
 	// set by the serve loop.
 	HandOver func()
@@ -132,12 +135,35 @@ type Config struct {
 	PidsLimit   uint32
 	// CPUs is how many processors guests are told of.
 	CPUs int
-	// CPUInfo is /proc/cpuinfo's text for one processor, MemTotal the host's
-	// memory in bytes.
-	CPUInfo  string
-	MemTotal uint64
+	// CPUInfo is /proc/cpuinfo's text for one processor.
+	CPUInfo string
 	// Trace asks for a line for each call through Tracer.
 	Trace bool
+}
+
+// HostUse is what a machine shows of its host: memory in bytes, load averages of
+// 1, 5 and 15 minutes in units of 1/65536.
+type HostUse struct {
+	Total, Free, Buffers uint64
+	Load                 [3]uint64
+}
+
+// hostUseless is what is shown where nobody can say.
+var hostUseless = HostUse{Total: 4 << 30, Free: 2 << 30}
+
+// Use answers what guests are shown of the host: its memory, or what the
+// machine may have of it if that is less.
+func (k *Kernel) Use() HostUse {
+	u := hostUseless
+	if k.HostUse != nil {
+		u = k.HostUse()
+	}
+	if l := k.Config.MemoryLimit; l != 0 && l < u.Total {
+		u.Total = l
+		u.Free = min(u.Free, l)
+		u.Buffers = min(u.Buffers, l-u.Free)
+	}
+	return u
 }
 
 // task is the derived part of a guest task: which thread speaks on which slot.

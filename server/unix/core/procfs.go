@@ -88,7 +88,9 @@ func init() {
 			last = max(last, r.Pid)
 			return true
 		})
-		return fmt.Sprintf("0.00 0.00 0.00 1/%d %d\n", n, last)
+		l := k.Use().Load
+		part := func(v uint64) string { return fmt.Sprintf("%d.%02d", v>>16, (v&0xffff)*100>>16) }
+		return fmt.Sprintf("%s %s %s 1/%d %d\n", part(l[0]), part(l[1]), part(l[2]), n, last)
 	})
 	file("version", func(k *Kernel) string {
 		return "Linux version " + KernelRelease + " (hythe) " + KernelVersion + "\n"

@@ -33,21 +33,15 @@ func (k *Kernel) procCPUInfo() string {
 }
 
 func (k *Kernel) procMeminfo() string {
-	total := k.Config.MemTotal
-	if k.Config.MemoryLimit != 0 && k.Config.MemoryLimit < total || total == 0 {
-		total = k.Config.MemoryLimit
-	}
-	if total == 0 {
-		total = 4 << 30
-	}
-	kb := total >> 10
-	free := kb / 4 * 3
+	u := k.Use()
+	kb := u.Total >> 10
 	var b strings.Builder
 	row := func(name string, v uint64) { fmt.Fprintf(&b, "%-16s%8d kB\n", name+":", v) }
 	row("MemTotal", kb)
-	row("MemFree", free)
-	row("MemAvailable", free)
-	for _, n := range []string{"Buffers", "Cached", "SwapCached", "Active", "Inactive", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable", "SUnreclaim", "KernelStack", "PageTables"} {
+	row("MemFree", u.Free>>10)
+	row("MemAvailable", (u.Free+u.Buffers)>>10)
+	row("Buffers", u.Buffers>>10)
+	for _, n := range []string{"Cached", "SwapCached", "Active", "Inactive", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable", "SUnreclaim", "KernelStack", "PageTables"} {
 		row(n, 0)
 	}
 	row("CommitLimit", kb/2)
