@@ -75,9 +75,12 @@ func (s *server) DropObject(object core.ObjectName) {
 }
 
 // NewObject implements core.Host.
-func (s *server) NewObject(size uint64, label string) (core.ObjectName, int, abi.Errno) {
+func (s *server) NewObject(size uint64, label string) (core.ObjectName, abi.Errno) {
 	n, fd, e := s.conn.CreateObject(size, label)
-	return core.ObjectName(n), fd, e
+	if e == 0 {
+		ipc.CloseFD(fd) // guests map it; nobody does here
+	}
+	return core.ObjectName(n), e
 }
 
 // Maps implements core.Host.

@@ -148,7 +148,7 @@ func TestRows(t *testing.T) {
 				nd := t.TempDir()
 				native := run(t, []string{r.shell, "-c", r.script}, nd, env(nd))
 				gd := t.TempDir() // seen by the guest as the host has it, empty
-				guest := run(t, []string{bin, "run", "-w", gd, "-e", "PATH=" + strings.TrimPrefix(env(gd)[0], "PATH="), "-e", "HOME=" + gd, "-e", "LC_ALL=C", "-e", "TERM=dumb", "-e", "TZ=UTC", "--", r.shell, "-c", r.script}, nd, os.Environ())
+				guest := run(t, []string{bin, "run", "-u", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), "-w", gd, "-e", "PATH=" + strings.TrimPrefix(env(gd)[0], "PATH="), "-e", "HOME=" + gd, "-e", "LC_ALL=C", "-e", "TERM=dumb", "-e", "TZ=UTC", "--", r.shell, "-c", r.script}, nd, os.Environ())
 				native.out = strings.ReplaceAll(native.out, nd, gd)
 				native.err = strings.ReplaceAll(native.err, nd, gd)
 				if left, err := os.ReadDir(gd); err != nil || len(left) != 0 {

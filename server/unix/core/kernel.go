@@ -53,8 +53,8 @@ type Host interface {
 	// DropObject gives back a name got by fs.Map or NewObject.
 	DropObject(object ObjectName)
 	// NewObject makes an anonymous memory object of size bytes with a durable
-	// label and answers its name and a host descriptor. Called WITHOUT the lock.
-	NewObject(size uint64, label string) (ObjectName, int, abi.Errno)
+	// label and answers its name. Called WITHOUT the lock.
+	NewObject(size uint64, label string) (ObjectName, abi.Errno)
 	// Maps answers the host's map of the task's address space
 	// (/proc/PID/maps text). Called WITHOUT the lock.
 	Maps(t TaskID) ([]byte, abi.Errno)

@@ -57,8 +57,8 @@ func (h *testHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno) { return nil,
 func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 	return 4096, 1000, 1000, 0
 }
-func (h *testHost) NewObject(uint64, string) (ObjectName, int, abi.Errno) {
-	return 0, -1, abi.ENOSYS
+func (h *testHost) NewObject(uint64, string) (ObjectName, abi.Errno) {
+	return 0, abi.ENOSYS
 }
 func (h *testHost) Log(line string)    { h.lines = append(h.lines, line) }
 func (h *testHost) Halt(status uint32) { h.halts = append(h.halts, status) }
