@@ -66,7 +66,7 @@ var table = buildTable()
 
 func buildTable() *[abi.CallTableSize]*Entry {
 	var t [abi.CallTableSize]*Entry
-	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls()} {
+	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls()} {
 		for i := range part {
 			e := &part[i]
 			if t[e.Nr] != nil {

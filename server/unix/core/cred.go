@@ -19,6 +19,7 @@ const (
 	CapNetAdmin      = 12
 	CapNetRaw        = 13
 	CapIpcLock       = 14
+	CapIpcOwner      = 15
 	CapSysModule     = 16
 	CapSysRawio      = 17
 	CapSysChroot     = 18

@@ -406,6 +406,7 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
 	}
 	k.CloseOnExec(nil, fds, p)
 	k.dropTimers(p, false)
+	k.shmLeave(p)
 
 	m := k.Procs.Mut(p)
 	oldTask, oldSlot := m.Task, c.Slot

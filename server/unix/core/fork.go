@@ -308,6 +308,7 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 			return 0, e
 		}
 	}
+	k.shmFork(c.ProcRef(), p)
 	c.parentSide(a, p, fd)
 	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP)
 	return k.Procs.Get(p).Pid, 0

@@ -336,17 +336,17 @@ func (s *ioChan) More(acts []abi.Action) bool {
 
 type ioHost struct{ t *testing.T }
 
-func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno)            { return 0, abi.EAGAIN }
-func (ioHost) Terminate(TaskID)                                      {}
-func (ioHost) Kick(TaskID, uint64)                                   {}
-func (ioHost) Grant(TaskID, ObjectName, bool, uint64)                {}
-func (ioHost) DropObject(ObjectName)                                 {}
-func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno) { return 0, abi.ENOMEM }
-func (ioHost) Maps(TaskID) ([]byte, abi.Errno)                       { return nil, 0 }
-func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)        { return nil, abi.EFAULT }
-func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno)   { return 0, 0, 0, 0 }
-func (h ioHost) Log(line string)                                     { h.t.Log(line) }
-func (ioHost) Halt(uint32)                                           {}
+func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno)          { return 0, abi.EAGAIN }
+func (ioHost) Terminate(TaskID)                                    {}
+func (ioHost) Kick(TaskID, uint64)                                 {}
+func (ioHost) Grant(TaskID, ObjectName, bool, uint64)              {}
+func (ioHost) DropObject(ObjectName)                               {}
+func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno)    { return 0, abi.ENOMEM }
+func (ioHost) Maps(TaskID) ([]byte, abi.Errno)                     { return nil, 0 }
+func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }
+func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }
+func (h ioHost) Log(line string)                                   { h.t.Log(line) }
+func (ioHost) Halt(uint32)                                         {}
 
 // ioClock moves only when told to.
 type ioClock struct {

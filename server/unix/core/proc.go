@@ -24,12 +24,16 @@ type procState struct {
 type procTables struct {
 	SigEnts *store.Table[SigEnt]     // 80
 	PTimers *store.Table[PosixTimer] // 81
+	Shms    *store.Table[ShmSeg]     // 82
+	ShmAts  *store.Table[ShmAt]      // 83
 }
 
 func newProcTables(h *store.Heap) procTables {
 	return procTables{
 		SigEnts: store.NewTable[SigEnt](h, 80, 1<<17),
 		PTimers: store.NewTable[PosixTimer](h, 81, 1<<15),
+		Shms:    store.NewTable[ShmSeg](h, 82, ShmMax),
+		ShmAts:  store.NewTable[ShmAt](h, 83, 1<<16),
 	}
 }
 
