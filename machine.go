@@ -47,8 +47,11 @@ type wired struct {
 	mu      sync.Mutex
 	svcs    map[string]*service
 	order   []string
-	started bool // a program was started
+	session uint32 // the last session's number
 	closed  bool
+
+	startMu sync.Mutex // held while the machine's first program is started
+	init    uint32     // the session of the machine's first program, 0 before; guarded by startMu
 }
 
 // service is a server as the supervisor keeps it. Guarded by wired.mu.
@@ -161,13 +164,6 @@ func (w *wired) assemble() error {
 			return err
 		}
 		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: m.Target, FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
-	}
-	con := w.add("console", machine.ServerSpec{Name: "console"}, 0)
-	if err := serve(con.srv, "console"); err != nil {
-		return err
-	}
-	if _, err := un.srv.GiveSend("console", con.srv, "console"); err != nil {
-		return err
 	}
 	if err := serve(un.srv, "control"); err != nil {
 		return err
@@ -284,6 +280,10 @@ func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
 func (w *wired) begin(name string) error {
 	w.mu.Lock()
 	s := w.svcs[name]
+	if s == nil {
+		w.mu.Unlock()
+		return nil // a session that has ended
+	}
 	s.begun = time.Now()
 	s.waiting = false
 	w.mu.Unlock()
@@ -301,8 +301,7 @@ func (w *wired) begin(name string) error {
 func (w *wired) wanted(srv *nucleus.Server) {
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
-	// The console is started by start, once the program's streams are known.
-	ok := s != nil && !w.closed && !s.waiting && s.name != "console"
+	ok := s != nil && !w.closed && !s.waiting
 	w.mu.Unlock()
 	if ok {
 		go func() {
@@ -388,63 +387,104 @@ func (w *wired) isReady(srv *nucleus.Server) {
 }
 
 // ask sends a request to the unix server and decodes the answer.
-func (w *wired) ask(id uint32, req, reply any) error {
-	b, e := w.conn.Ask(w.ctl, id, unixctl.Encode(req))
+func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
+	b, e := w.conn.Ask(w.ctl, id, unixctl.Encode(req), rights...)
 	if e != 0 {
 		return ErrClosed
 	}
 	return unixctl.Decode(b, reply)
 }
 
-// start implements engine.
+// start implements engine: a console server for the program's streams, then the
+// program. The machine's first program is its main one.
 func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error) {
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return nil, ErrClosed
+	w.startMu.Lock()
+	first := w.init == 0
+	if !first {
+		w.startMu.Unlock()
+	} else {
+		defer w.startMu.Unlock()
 	}
-	if w.started {
-		w.mu.Unlock()
-		return nil, errors.New("this machine has run its program; start another machine")
-	}
-	w.started = true
-	con := w.svcs["console"]
-	w.mu.Unlock()
-	var spec machine.ServerSpec
-	spec.Name, spec.Isolation, spec.Lenient = "console", machine.IsolateDefault, w.cfg.Insecure
-	var err error
-	for _, f := range stdio {
-		var fd int
-		fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return nil, err
-		}
-		spec.Files = append(spec.Files, linux.HandleOf(fd))
-	}
-	con.srv.SetProcess(spec)
-	ccfg := console.Config{FDs: [3]int{4, 5, 6}, Termios: console.Termios(int(stdio[0].Fd()))}
-	if con.config, err = json.Marshal(ccfg); err != nil {
-		return nil, err
-	}
-	if err := w.begin("console"); err != nil {
+	p, send, err := w.openSession(stdio, c.TTY)
+	if err != nil {
 		return nil, err
 	}
 	req := unixctl.Start{
 		Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
-		TTY: c.TTY, Init: true, Seq: 1,
+		Session: p.session, TTY: c.TTY, Init: first,
 	}
 	var rep unixctl.Started
-	if err := w.ask(unixctl.MsgStart, &req, &rep); err != nil {
-		return nil, err
+	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})
+	switch e := abi.Errno(rep.Errno); {
+	case err != nil:
+	case rep.BadDir:
+		err = fmt.Errorf("working directory %s: %w", c.Dir, startReason(e))
+	case e == abi.ESRCH:
+		err = ErrClosed
+	case e != 0:
+		err = &StartError{Path: c.Path, Err: startReason(e)}
+	default:
+		p.id = rep.PID
+		if first {
+			w.init, p.first = p.session, true
+		}
+		return p, nil
 	}
-	if rep.BadDir {
-		return nil, fmt.Errorf("working directory %s: %w", c.Dir, startReason(abi.Errno(rep.Errno)))
+	p.end()
+	return nil, err
+}
+
+// openSession makes a console server for three files and starts it. send is a
+// send right to it, for the unix server.
+func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send abi.Name, err error) {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil, 0, ErrClosed
 	}
-	if rep.Errno != 0 {
-		return nil, &StartError{Path: c.Path, Err: startReason(abi.Errno(rep.Errno))}
+	w.session++
+	p = &guestProcess{w: w, session: w.session, name: "console"}
+	w.mu.Unlock()
+	if p.session > 1 {
+		p.name = fmt.Sprintf("console-%d", p.session)
 	}
-	return &guestProcess{w: w, id: rep.PID}, nil
+	spec := machine.ServerSpec{Name: "console"}
+	for _, f := range stdio {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			p.release(spec.Files)
+			return nil, 0, err
+		}
+		spec.Files = append(spec.Files, linux.HandleOf(fd))
+	}
+	p.files = spec.Files
+	con := w.add(p.name, spec, 0)
+	defer func() {
+		if err != nil {
+			p.end()
+		}
+	}()
+	ccfg := console.Config{FDs: [3]int{4, 5, 6}, Termios: console.Termios(int(stdio[0].Fd()))}
+	if tty && isNull(stdio[0]) {
+		ccfg.FDs[0] = -1 // a terminal where nobody types, not one that is hung up
+	}
+	if con.config, err = json.Marshal(ccfg); err != nil {
+		return nil, 0, err
+	}
+	if err = serve(con.srv, "console"); err != nil {
+		return nil, 0, err
+	}
+	if send, err = w.sup.GiveSend(p.name, con.srv, "console"); err != nil {
+		return nil, 0, err
+	}
+	return p, send, w.begin(p.name)
+}
+
+// isNull says whether f is the null device.
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 func startReason(e abi.Errno) error {
@@ -461,28 +501,66 @@ func startReason(e abi.Errno) error {
 
 // guestProcess implements process.
 type guestProcess struct {
-	w  *wired
-	id int
+	w       *wired
+	id      int
+	session uint32
+	name    string // of its console server
+	files   []machine.Handle
+	first   bool // the machine's main program
 }
 
 func (p *guestProcess) pid() int { return p.id }
 
-func (p *guestProcess) signal(sig int) error { return p.w.kill(context.Background(), p.id, sig) }
+func (p *guestProcess) signal(sig int) error {
+	return p.w.signal(&unixctl.Kill{Sig: sig, Session: p.session}, p.id)
+}
 
 // resized implements resizer: the console server asks the terminal when it is
 // told.
 func (p *guestProcess) resized() {
 	p.w.mu.Lock()
-	con := p.w.svcs["console"]
+	con := p.w.svcs[p.name]
 	p.w.mu.Unlock()
+	if con == nil {
+		return
+	}
 	if i, ok := con.srv.Info(); ok {
 		_ = unix.Kill(int(i.Pid), unix.SIGWINCH)
 	}
 }
 
+// end gives the session up.
+func (p *guestProcess) end() {
+	var rep unixctl.Done
+	_ = p.w.ask(unixctl.MsgEnd, &unixctl.End{Session: p.session}, &rep) // without the machine there is no session
+	w := p.w
+	w.mu.Lock()
+	con := w.svcs[p.name]
+	delete(w.svcs, p.name)
+	if i := slices.Index(w.order, p.name); i >= 0 {
+		w.order = slices.Delete(w.order, i, i+1)
+	}
+	closed := w.closed
+	w.mu.Unlock()
+	if con != nil && !closed {
+		con.srv.Discard()
+	}
+	p.release(p.files)
+	p.files = nil
+}
+
+func (p *guestProcess) release(files []machine.Handle) {
+	for _, f := range files {
+		f.Release()
+	}
+}
+
 func (p *guestProcess) wait() error {
+	if !p.first {
+		defer p.end() // the main program's session ends with the machine
+	}
 	var rep unixctl.Waited
-	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{PID: p.id}, &rep); err != nil {
+	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{Session: p.session}, &rep); err != nil {
 		return err
 	}
 	if rep.Errno != 0 {
@@ -576,8 +654,12 @@ func (w *wired) calls(context.Context) ([]CallInfo, error) {
 
 // kill implements engine.
 func (w *wired) kill(_ context.Context, pid, sig int) error {
+	return w.signal(&unixctl.Kill{PID: pid, Sig: sig}, pid)
+}
+
+func (w *wired) signal(k *unixctl.Kill, pid int) error {
 	var rep unixctl.Done
-	if err := w.ask(unixctl.MsgKill, &unixctl.Kill{PID: pid, Sig: sig}, &rep); err != nil {
+	if err := w.ask(unixctl.MsgKill, k, &rep); err != nil {
 		return err
 	}
 	switch abi.Errno(rep.Errno) {

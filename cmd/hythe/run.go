@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -81,6 +82,7 @@ type runFlags struct {
 	root     string
 	readOnly bool
 	hostname string
+	name     string
 	memory   string
 	pids     int
 	trace    string
@@ -89,7 +91,7 @@ type runFlags struct {
 }
 
 func (r *runFlags) config() (hythe.Config, error) {
-	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure}
+	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure, ID: r.name}
 	if r.root != "" {
 		root, err := filepath.Abs(r.root)
 		if err != nil {
@@ -144,6 +146,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
 	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
 	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
+	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
 	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N`")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call to `FILE` (default standard error)")
@@ -216,11 +219,15 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 	}()
 	defer func() {
 		if s := <-listening; s != nil {
+			s.Drain(drainTime)
 			s.Close()
 		}
 	}()
 	return follow(p, sigs)
 }
+
+// drainTime is how long the clients of exec have to learn of their programs' end.
+const drainTime = 2 * time.Second
 
 // follow passes signals on until the program ends, and makes its end this
 // command's.

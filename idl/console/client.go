@@ -140,6 +140,18 @@ func (c *Client) SetRaw(on bool) {
 	}
 }
 
+// Restore sets the host's terminal as it was, if SetRaw changed it, and returns
+// when that is done.
+func (c *Client) Restore() {
+	c.mu.Lock()
+	raw := c.raw
+	c.raw = false
+	c.mu.Unlock()
+	if raw {
+		_ = c.b.Call(OpSetRaw, 0, 0, [6]uint64{}, nil, nil) // ENOTTY: there is nothing to restore
+	}
+}
+
 func (c *Client) sendRaw(on bool) {
 	var w uint64
 	if on {

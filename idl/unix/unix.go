@@ -9,11 +9,13 @@ import "encoding/json"
 
 // Message numbers.
 const (
+	// MsgStart carries a send right to the session's console server.
 	MsgStart     = 1 // Start -> Started
-	MsgWait      = 2 // Wait -> Waited, when the program has ended
+	MsgWait      = 2 // Wait -> Waited, when the program has ended and the host has its output
 	MsgKill      = 3 // Kill -> Done
 	MsgProcesses = 4 // nothing -> Processes
 	MsgCalls     = 5 // nothing -> Calls
+	MsgEnd       = 6 // End -> Done
 )
 
 // Start asks for a program.
@@ -26,17 +28,13 @@ type Start struct {
 	UID    uint32
 	GID    uint32
 	Groups []uint32
-	// Session is the console session (idl/console) that its streams are.
+	// Session is the number of the console session (idl/console) that its
+	// streams are, from 1, never used twice. It makes a repeated request start
+	// one program only.
 	Session uint32
 	TTY     bool
-	// Streams tell what the host's descriptors are, for fstat: st_mode's type
-	// bits, size of the terminal.
-	StreamModes [3]uint32
-	Rows, Cols  uint16
 	// Init: it is the machine's first process.
 	Init bool
-	// Seq makes a repeated request start one program only.
-	Seq uint64
 }
 
 // Started is the answer: a pid, or an errno (neutral number) and what it means.
@@ -47,8 +45,12 @@ type Started struct {
 	BadDir bool
 }
 
-// Wait asks for the end of a program.
-type Wait struct{ PID int }
+// Wait asks for the end of a session's program.
+type Wait struct{ Session uint32 }
+
+// End gives a session up: whoever still has its streams finds them at their
+// end.
+type End struct{ Session uint32 }
 
 // Waited is its wait status (code<<8, or signal, 0x80 core); Errno if there is
 // no such program.
@@ -57,8 +59,12 @@ type Waited struct {
 	Errno  uint32
 }
 
-// Kill sends a signal; 0 asks whether there is such a process.
-type Kill struct{ PID, Sig int }
+// Kill sends a signal to a process, or (PID 0) to a session's program; signal 0
+// asks whether there is such a process.
+type Kill struct {
+	PID, Sig int
+	Session  uint32
+}
 
 // Done is an errno, 0 for success.
 type Done struct{ Errno uint32 }

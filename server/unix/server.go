@@ -9,10 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"hythe/abi"
-	"hythe/idl/console"
 	"hythe/idl/fs"
 	"hythe/idl/unix"
 	"hythe/ipc"
@@ -60,6 +58,9 @@ type server struct {
 	byName  map[abi.Name]core.TaskID
 	objects objects
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
+
+	smu      sync.Mutex // guards sessions; taken before the core's lock
+	sessions map[uint32]*session
 }
 
 // task is a guest task as the serve loop sees it.
@@ -106,7 +107,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		return err
 	}
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
-		posts: make(chan func(), 4096)}
+		sessions: map[uint32]*session{}, posts: make(chan func(), 4096)}
 	s.objects.files = map[core.ObjectName]*os.File{}
 	if err := in.Decode(&s.cfg); err != nil {
 		return err
@@ -131,12 +132,11 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		s.k.AddPersonality(p)
 	}
 	s.attach(in)
-	con, err := in.Client(conn, "console", "console", console.Slots)
-	if err != nil {
+	if err := s.inheritSessions(in); err != nil {
 		return err
 	}
 	tasks := s.adopt(in)
-	if err := s.start(fresh, tasks, con); err != nil {
+	if err := s.start(fresh, tasks); err != nil {
 		return err
 	}
 	if err := ready(); err != nil {
@@ -182,12 +182,7 @@ func (s *server) attach(in *ipc.Inheritance) {
 }
 
 // start boots the machine or recovers what the last incarnation left.
-func (s *server) start(fresh bool, tasks []core.TaskID, b *ipc.ClientBinding) error {
-	client, info, e := console.NewClient(b, s.resized)
-	if e != 0 {
-		return fmt.Errorf("console: %w", e)
-	}
-	s.k.SetConsole(client)
+func (s *server) start(fresh bool, tasks []core.TaskID) error {
 	s.k.Enter()
 	defer s.k.Leave()
 	if !fresh {
@@ -195,11 +190,6 @@ func (s *server) start(fresh bool, tasks []core.TaskID, b *ipc.ClientBinding) er
 		return nil
 	}
 	s.k.Format()
-	var streams [console.Streams]core.ConsoleInfo
-	for i, v := range info {
-		streams[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0}
-	}
-	s.k.MakeConsole(streams)
 	for _, m := range s.cfg.Mounts {
 		var flags uint32
 		if m.ReadOnly {
@@ -213,13 +203,6 @@ func (s *server) start(fresh bool, tasks []core.TaskID, b *ipc.ClientBinding) er
 		return fmt.Errorf("mount of the server's own file systems: %w", e)
 	}
 	return nil
-}
-
-// resized: the host's terminal has another size.
-func (s *server) resized() {
-	s.k.Enter()
-	s.k.ConsoleResized()
-	s.k.Leave()
 }
 
 // adopt maps the bindings of guest tasks that the last incarnation served.
@@ -515,7 +498,12 @@ func (s *server) request(m *ipc.Message) {
 			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
 			break
 		}
-		pid, badDir, e := s.k.StartProgram(&r)
+		e := s.openSession(r.Session, m)
+		var pid int32
+		var badDir bool
+		if e == 0 {
+			pid, badDir, e = s.k.StartProgram(&r)
+		}
 		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e), BadDir: badDir})
 	case unix.MsgWait:
 		var r unix.Wait
@@ -523,8 +511,8 @@ func (s *server) request(m *ipc.Message) {
 			body = unix.Encode(unix.Waited{Errno: uint32(abi.EINVAL)})
 			break
 		}
-		status, e := s.k.WaitProgram(int32(r.PID))
-		s.drain()
+		status, e := s.k.WaitProgram(r.Session)
+		s.drain(r.Session)
 		body = unix.Encode(unix.Waited{Status: status, Errno: uint32(e)})
 	case unix.MsgKill:
 		var r unix.Kill
@@ -532,27 +520,25 @@ func (s *server) request(m *ipc.Message) {
 			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
 			break
 		}
-		body = unix.Encode(unix.Done{Errno: uint32(s.k.KillPid(int32(r.PID), int32(r.Sig)))})
+		var e abi.Errno
+		if r.PID == 0 {
+			e = s.k.SignalProgram(r.Session, int32(r.Sig))
+		} else {
+			e = s.k.KillPid(int32(r.PID), int32(r.Sig))
+		}
+		body = unix.Encode(unix.Done{Errno: uint32(e)})
+	case unix.MsgEnd:
+		var r unix.End
+		if err := unix.Decode(m.Body, &r); err != nil {
+			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
+			break
+		}
+		s.endSession(r.Session)
+		body = unix.Encode(unix.Done{})
 	case unix.MsgProcesses:
 		body = unix.Encode(unix.Processes{List: s.k.ListProcesses()})
 	case unix.MsgCalls:
 		body = unix.Encode(unix.Calls{List: s.k.ListCalls()})
 	}
 	_ = s.conn.Answer(m, body)
-}
-
-// drain waits until the host has taken what guests wrote to the machine's
-// streams, for a bounded time.
-func (s *server) drain() {
-	done := make(chan struct{}, 1)
-	s.k.Enter()
-	idle := s.k.ConsoleIdle(func() { done <- struct{}{} })
-	s.k.Leave()
-	if idle {
-		return
-	}
-	select {
-	case <-done:
-	case <-time.After(5 * time.Second):
-	}
 }

@@ -20,10 +20,10 @@ type BootProgram struct {
 	// Files makes the open files of descriptors 0, 1, 2...; a 0 leaves one
 	// closed. Called with the lock held.
 	Files func(c *Call) ([]store.Ref[File], abi.Errno)
-	// TTY becomes the controlling terminal of the new session, 0 for none.
-	TTY store.Ref[TTY]
 	// Rlimits replaces the defaults where it is not nil.
 	Rlimits *[NumRlimits]Rlimit
+	// Session is the console session whose program it is, 0 for none.
+	Session uint32
 }
 
 // Format makes the records that every machine has; the first incarnation calls
@@ -106,13 +106,10 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	cr.NGroups = uint32(copy(cr.Groups[:], b.Groups))
 	*m = Proc{
 		Pid: pid, State: ProcLive, Pgid: pid, Sid: pid, ExitSignal: SIGCHLD, Dumpable: 1,
-		Start: k.Clock.Mono(), Rlimits: defaultRlimits(), CTTY: b.TTY,
+		Start: k.Clock.Mono(), Rlimits: defaultRlimits(),
 	}
 	if b.Rlimits != nil {
 		m.Rlimits = *b.Rlimits
-	}
-	if !first {
-		m.Parent = k.Globals().Init
 	}
 	m.TimerSlack = 50000
 	m.Cred = k.NewCred(&cr)
@@ -133,11 +130,16 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	if first {
 		k.MutGlobals().Init = p
 	} else {
-		// Nobody waits for it: it is buried by the first process's record.
+		// It has no parent in the machine (as what enters a pid name space from
+		// outside): the session keeps its status, and it needs no burial.
 		m.Flags |= ProcAutoReap
 	}
 	k.addProcIndex(p)
 	k.addThreadIndex(t)
+	if s := k.session(b.Session); b.Session != 0 && s != 0 {
+		se := k.Sessions.Mut(s)
+		se.State, se.Pid = sessionStarting, pid
+	}
 
 	// The rest runs as a call of the new thread that no slot has made.
 	c := &Call{K: k, Kind: abi.KindTrap, Chan: noChan{}}
@@ -151,6 +153,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 		k.threadRT(t).inServer = false
 		m := k.Procs.Mut(p)
 		m.ExitSignal = 0
+		m.Flags &^= ProcAutoReap
 		k.exitGroup(p, SIGKILL)
 		k.reapIfZombie(p)
 		k.Threads.Free(t)
@@ -176,6 +179,9 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	}
 	if e := c.Exec(AtCwd, b.Path, WalkFollow, b.Argv, b.Env); e != 0 {
 		return undo(e)
+	}
+	if s := k.session(b.Session); b.Session != 0 && s != 0 {
+		k.Sessions.Mut(s).State = sessionRunning
 	}
 	return p, 0
 }
@@ -290,6 +296,16 @@ func (k *Kernel) Recover(live []TaskID) {
 	for _, p := range dead {
 		r := k.Procs.Get(p)
 		if r == nil || r.State != ProcLive {
+			continue
+		}
+		if r.Task == 0 && r.Flags&ProcExeced == 0 && r.Parent == 0 {
+			// Its start was cut; who asked for it will ask again.
+			if k.Globals().Init == p {
+				k.MutGlobals().Init = 0
+			}
+			k.Procs.Mut(p).Flags &^= ProcAutoReap
+			k.exitGroup(p, SIGKILL)
+			k.reapIfZombie(p)
 			continue
 		}
 		if r.Exiting == 0 {

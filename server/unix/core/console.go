@@ -39,18 +39,44 @@ type ConsoleInfo struct {
 	Closed bool
 }
 
-// ConsoleStream is one of the machine's own streams. What guests have written
-// and the host has not taken is in Out: it survives the unix server.
+// ConsoleSession is one set of streams: those of `hythe run`, or of one `hythe
+// exec`, with the program that was started on them.
+type ConsoleSession struct {
+	// ID is the supervisor's number for it, from 1; never used twice.
+	ID      uint32
+	Streams [consoleStreams]store.Ref[ConsoleStream]
+	TTY     store.Ref[TTY] // the terminal over the streams, 0 if none
+	// State is one of session..., Pid the program's once it is being started,
+	// Status its wait status once it has ended.
+	State  uint32
+	Pid    int32
+	Status uint32
+}
+
+// States of a session's program.
+const (
+	sessionNew      = 0
+	sessionStarting = 1 // its process has no task yet
+	sessionRunning  = 2
+	sessionEnded    = 3
+)
+
+// ConsoleStream is one of the host's streams. What guests have written and the
+// host has not taken is in Out: it survives the unix server.
 type ConsoleStream struct {
-	Mode   uint32
-	Closed uint32
-	Size   uint64
-	Ino    uint64
-	Time   int64
-	In     Ring
-	Out    Ring
-	InSeq  uint64 // last Read whose data are in In
-	OutSeq uint64 // last Write whose data were taken off Out
+	Mode    uint32
+	Closed  uint32
+	Session store.Ref[ConsoleSession] // 0: the session has ended
+	Index   uint32                    // 0, 1 or 2
+	Opens   uint32                    // open descriptions
+	_       uint32
+	Size    uint64
+	Ino     uint64
+	Time    int64
+	In      Ring
+	Out     Ring
+	InSeq   uint64 // last Read whose data are in In
+	OutSeq  uint64 // last Write whose data were taken off Out
 	// InErr and OutErr end the stream: reads after In is empty, and writes.
 	InErr, OutErr uint32
 	EOF           uint32
@@ -62,34 +88,69 @@ type ConsoleStream struct {
 const (
 	consoleStreams = 3
 	consoleBuf     = 64 << 10
+	maxSessions    = 1 << 10
 )
 
+// consoleState is derived.
 type consoleState struct {
-	backend ConsoleBackend
-	s       [consoleStreams]struct {
-		q        WaitQueue
-		asking   bool // a Read is under way
-		watching bool
-		readable bool
-	}
-	// ttyOut and ttyIn: the console terminal's use of the streams (tty.go).
-	tty store.Ref[TTY]
+	backends map[uint32]ConsoleBackend // by the session's ID
+	rt       rtOf[ConsoleStream, streamRT]
+	endQ     WaitQueue // a session's program has ended
+}
+
+// streamRT is the derived part of a stream.
+type streamRT struct {
+	q        WaitQueue
+	asking   bool // a Read is under way
+	watching bool
+	readable bool
 }
 
 type consoleOps struct{ BaseOps }
 
-// SetConsole says who the host's side of the streams is; at each start, before
-// Boot or Recover.
-func (k *Kernel) SetConsole(b ConsoleBackend) { k.io.console.backend = b }
+// SetConsole says who the host's side of a session is: before MakeConsole, and
+// at each further start before Recover. Nil: it has none any more.
+func (k *Kernel) SetConsole(id uint32, b ConsoleBackend) {
+	if k.io.console.backends == nil {
+		k.io.console.backends = map[uint32]ConsoleBackend{}
+	}
+	if b == nil {
+		delete(k.io.console.backends, id)
+		return
+	}
+	k.io.console.backends[id] = b
+}
 
-// MakeConsole makes the records of the machine's own streams, once in the life
-// of the machine, inside a transaction.
-func (k *Kernel) MakeConsole(info [consoleStreams]ConsoleInfo) {
+// session finds a session by the supervisor's number; 0 if there is none.
+func (k *Kernel) session(id uint32) (ref store.Ref[ConsoleSession]) {
+	k.Sessions.Each(func(r store.Ref[ConsoleSession], s *ConsoleSession) bool {
+		if s.ID == id {
+			ref = r
+		}
+		return ref == 0
+	})
+	return ref
+}
+
+// MakeConsole makes the records of a session's streams, inside a transaction;
+// it does nothing when there are such. EAGAIN: too many sessions.
+func (k *Kernel) MakeConsole(id uint32, info [consoleStreams]ConsoleInfo) abi.Errno {
+	if k.session(id) != 0 {
+		return 0
+	}
+	ref, se := k.Sessions.New()
+	if ref == 0 {
+		return abi.EAGAIN
+	}
+	se.ID = id
 	for i, in := range info {
 		r, s := k.Consoles.New()
-		if int(r) != i+1 {
-			panic("core: the console's streams were made before")
+		if r == 0 {
+			k.dropSession(ref)
+			return abi.EAGAIN
 		}
+		se.Streams[i] = r
+		s.Session, s.Index = ref, uint32(i)
 		s.Mode, s.Size = in.Mode, in.Size
 		s.Ino = k.nextIno()
 		s.Time = k.Clock.Real()
@@ -97,13 +158,86 @@ func (k *Kernel) MakeConsole(info [consoleStreams]ConsoleInfo) {
 			s.Closed = 1
 		}
 	}
+	return 0
 }
 
-// ConsoleFile makes an open file, without references, over stream 0, 1 or 2.
-// Each may be read and written as the host allows. EBADF: the host gave none.
-func (k *Kernel) ConsoleFile(stream int) (store.Ref[File], abi.Errno) {
-	s := k.Consoles.Get(store.Ref[ConsoleStream](stream + 1))
-	if s == nil || s.Closed != 0 {
+// EndConsole ends a session: its streams are at their end for whoever still has
+// them open, its terminal is hung up. It does nothing when there is none.
+func (k *Kernel) EndConsole(id uint32) {
+	k.SetConsole(id, nil)
+	if ref := k.session(id); ref != 0 {
+		k.dropSession(ref)
+	}
+}
+
+func (k *Kernel) dropSession(ref store.Ref[ConsoleSession]) {
+	se := *k.Sessions.Get(ref)
+	if t := se.TTY; t != 0 {
+		k.TTYHangup(t)
+		m := k.TTYs.Mut(t)
+		m.Console = 0
+		delete(k.tty.byIndex, m.Index)
+		k.ttyMaybeFree(t)
+	}
+	for _, r := range se.Streams {
+		if r == 0 {
+			continue
+		}
+		m := k.Consoles.Mut(r)
+		m.Session = 0
+		m.EOF = 1
+		m.OutErr = uint32(abi.EPIPE)
+		m.Sending = 0
+		m.Out.Head = m.Out.Tail
+		k.io.console.rt.at(r).q.Wake(^uint32(0))
+		k.streamMaybeFree(r)
+	}
+	k.Sessions.Free(ref)
+	k.io.console.endQ.Wake(^uint32(0))
+}
+
+// streamMaybeFree frees a stream whose session has ended and that nobody has
+// open.
+func (k *Kernel) streamMaybeFree(r store.Ref[ConsoleStream]) {
+	if s := k.Consoles.Get(r); s.Session != 0 || s.Opens > 0 {
+		return
+	}
+	m := k.Consoles.Mut(r)
+	k.ringFree(&m.In)
+	k.ringFree(&m.Out)
+	k.io.console.rt.drop(r)
+	k.Consoles.Free(r)
+}
+
+// sessionEnded notes the end of the process p in the session whose program it
+// is. One that never got as far as its program leaves no trace: it is started
+// again when it is asked for again.
+func (k *Kernel) sessionEnded(pid int32, status uint32) {
+	k.Sessions.Each(func(r store.Ref[ConsoleSession], s *ConsoleSession) bool {
+		if s.Pid != pid || s.State == sessionEnded {
+			return true
+		}
+		m := k.Sessions.Mut(r)
+		if m.State == sessionStarting {
+			m.State, m.Pid = sessionNew, 0
+		} else {
+			m.State, m.Status = sessionEnded, status
+		}
+		k.io.console.endQ.Wake(^uint32(0))
+		return false
+	})
+}
+
+// ConsoleFile makes an open file, without references, over stream 0, 1 or 2 of
+// a session. Each may be read and written as the host allows. EBADF: the host
+// gave none.
+func (k *Kernel) ConsoleFile(id uint32, stream int) (store.Ref[File], abi.Errno) {
+	se := k.Sessions.Get(k.session(id))
+	if se == nil {
+		return 0, abi.EBADF
+	}
+	r := se.Streams[stream]
+	if k.Consoles.Get(r).Closed != 0 {
 		return 0, abi.EBADF
 	}
 	access := uint32(AccessWrite)
@@ -114,75 +248,125 @@ func (k *Kernel) ConsoleFile(stream int) (store.Ref[File], abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	file.Obj = uint32(stream + 1)
+	file.Obj = uint32(r)
+	k.Consoles.Mut(r).Opens++
 	return f, 0
 }
 
-func (k *Kernel) consoleOf(f store.Ref[File]) (store.Ref[ConsoleStream], *ConsoleStream, int) {
+func (o consoleOps) Release(c *Call, f store.Ref[File]) {
+	r := store.Ref[ConsoleStream](o.K.Files.Get(f).Obj)
+	o.K.Consoles.Mut(r).Opens--
+	o.K.streamMaybeFree(r)
+}
+
+func (k *Kernel) consoleOf(f store.Ref[File]) (store.Ref[ConsoleStream], *ConsoleStream, *streamRT) {
 	r := store.Ref[ConsoleStream](k.Files.Get(f).Obj)
-	return r, k.Consoles.Get(r), int(r) - 1
+	return r, k.Consoles.Get(r), k.io.console.rt.at(r)
+}
+
+// streamHost answers the host's side of a stream and the number of its session;
+// nil when the host's side has gone.
+func (k *Kernel) streamHost(s *ConsoleStream) (ConsoleBackend, uint32) {
+	se := k.Sessions.Get(s.Session)
+	if s.Session == 0 || se == nil {
+		return nil, 0
+	}
+	return k.io.console.backends[se.ID], se.ID
+}
+
+// streamTTY is the terminal that has the stream for itself, 0 if none.
+func (k *Kernel) streamTTY(s *ConsoleStream) store.Ref[TTY] {
+	if se := k.Sessions.Get(s.Session); s.Session != 0 && se != nil {
+		return se.TTY
+	}
+	return 0
+}
+
+// streamOf answers the stream again when an answer of the host has come; nil
+// if its session (number id) has ended meanwhile.
+func (k *Kernel) streamOf(r store.Ref[ConsoleStream], id uint32) *ConsoleStream {
+	s := k.Consoles.Get(r)
+	if s == nil || s.Session == 0 {
+		return nil
+	}
+	if se := k.Sessions.Get(s.Session); se == nil || se.ID != id {
+		return nil
+	}
+	return k.Consoles.Mut(r)
 }
 
 // consoleAsk starts a Read of the stream unless one is under way.
-func (k *Kernel) consoleAsk(i, n int) {
-	st := &k.io.console.s[i]
-	b := k.io.console.backend
-	if st.asking || b == nil {
+func (k *Kernel) consoleAsk(r store.Ref[ConsoleStream], n int) {
+	s := k.Consoles.Get(r)
+	st := k.io.console.rt.at(r)
+	b, id := k.streamHost(s)
+	if st.asking || b == nil || s.Closed != 0 {
 		return
 	}
 	st.asking = true
 	st.readable = false
-	r := store.Ref[ConsoleStream](i + 1)
-	seq := k.Consoles.Get(r).InSeq + 1
-	b.Read(i, seq, min(max(n, 1), consoleBuf), func(data []byte, e abi.Errno) {
+	seq := s.InSeq + 1
+	b.Read(int(s.Index), seq, min(max(n, 1), consoleBuf), func(data []byte, e abi.Errno) {
 		k.Enter()
 		defer k.Leave()
-		s := k.Consoles.Mut(r)
+		s := k.streamOf(r, id)
+		if s == nil {
+			return
+		}
+		st := k.io.console.rt.at(r)
 		st.asking = false
 		s.InSeq = seq
+		t := store.Ref[TTY](0)
+		if s.Index == 0 {
+			t = k.streamTTY(s)
+		}
 		switch {
 		case e != 0:
 			s.InErr = uint32(e)
 		case len(data) == 0:
 			s.EOF = 1
-		case k.io.console.tty != 0 && i == 0:
-			k.ttyInput(k.io.console.tty, data)
-			k.consoleAsk(0, 4096)
+		case t != 0:
+			k.ttyInput(t, data)
+			k.consoleAsk(r, inSize)
 		case k.ringRoom(&s.In, len(data)):
 			k.ringPut(&s.In, data)
 		default:
 			s.InErr = uint32(abi.ENOMEM)
 		}
-		if k.io.console.tty != 0 && i == 0 && (e != 0 || len(data) == 0) {
-			k.TTYHangup(k.io.console.tty)
+		if t != 0 && (e != 0 || len(data) == 0) {
+			k.TTYHangup(t)
 		}
 		st.q.Wake(^uint32(0))
 	})
 }
 
 // consolePump gives the host what waits in Out.
-func (k *Kernel) consolePump(i int) {
-	r := store.Ref[ConsoleStream](i + 1)
+func (k *Kernel) consolePump(r store.Ref[ConsoleStream]) {
 	s := k.Consoles.Get(r)
-	b := k.io.console.backend
-	if b == nil || s.Sending != 0 || s.Out.used() == 0 {
+	if b, _ := k.streamHost(s); b == nil || s.Sending != 0 || s.Out.used() == 0 {
 		return
 	}
 	k.Consoles.Mut(r).Sending = uint32(min(s.Out.used(), consoleBuf))
-	k.consoleSend(i)
+	k.consoleSend(r)
 }
 
 // consoleSend starts the Write that the record notes.
-func (k *Kernel) consoleSend(i int) {
-	r := store.Ref[ConsoleStream](i + 1)
+func (k *Kernel) consoleSend(r store.Ref[ConsoleStream]) {
 	s := k.Consoles.Get(r)
+	b, id := k.streamHost(s)
+	if b == nil {
+		return
+	}
 	data := make([]byte, s.Sending)
 	k.ringPeek(&s.Out, 0, data)
 	seq := s.OutSeq + 1
-	k.io.console.backend.Write(i, seq, data, func(n int, e abi.Errno) {
+	b.Write(int(s.Index), seq, data, func(n int, e abi.Errno) {
 		k.Enter()
 		defer k.Leave()
-		s := k.Consoles.Mut(r)
+		s := k.streamOf(r, id)
+		if s == nil {
+			return
+		}
 		s.OutSeq = seq
 		s.Sending = 0
 		if n < 0 || n > len(data) {
@@ -193,25 +377,29 @@ func (k *Kernel) consoleSend(i int) {
 			s.OutErr = uint32(e)
 			s.Out.Head = s.Out.Tail
 		}
-		k.consolePump(i)
-		k.io.console.s[i].q.Wake(^uint32(0))
-		if t := k.io.console.tty; t != 0 {
+		k.consolePump(r)
+		k.io.console.rt.at(r).q.Wake(^uint32(0))
+		if t := k.streamTTY(s); t != 0 {
 			k.ttyOutputRoom(t)
 		}
 	})
 }
 
-// ConsoleIdle says whether the host has all that guests wrote; wake is called
-// (with the lock held, once) when that may have changed. For the machine's end.
-func (k *Kernel) ConsoleIdle(wake func()) bool {
-	for i := range k.io.console.s {
-		s := k.Consoles.Get(store.Ref[ConsoleStream](i + 1))
-		if s == nil || s.Out.used() == 0 || k.io.console.backend == nil {
+// ConsoleIdle says whether the host has all that guests wrote to a session's
+// streams; wake is called (with the lock held, once) when that may have
+// changed. For the program's end.
+func (k *Kernel) ConsoleIdle(id uint32, wake func()) bool {
+	se := k.Sessions.Get(k.session(id))
+	if se == nil || k.io.console.backends[id] == nil {
+		return true
+	}
+	for _, r := range se.Streams {
+		if k.Consoles.Get(r).Out.used() == 0 {
 			continue
 		}
 		if wake != nil {
 			var w *waitEntry
-			w = k.io.console.s[i].q.Watch(func(uint32) {
+			w = k.io.console.rt.at(r).q.Watch(func(uint32) {
 				w.Unwatch()
 				wake()
 			})
@@ -221,28 +409,37 @@ func (k *Kernel) ConsoleIdle(wake func()) bool {
 	return true
 }
 
-// ConsoleResized tells that the host's terminal has another size. With the
-// lock held.
-func (k *Kernel) ConsoleResized() {
-	if t := k.io.console.tty; t != 0 && k.io.console.backend != nil {
-		rows, cols, x, y := k.io.console.backend.Size()
-		k.ttySetSize(t, Winsize{rows, cols, x, y})
+// ConsoleResized tells that the host's terminal of a session has another size.
+// With the lock held.
+func (k *Kernel) ConsoleResized(id uint32) {
+	b := k.io.console.backends[id]
+	if se := k.Sessions.Get(k.session(id)); se != nil && se.TTY != 0 && b != nil {
+		rows, cols, x, y := b.Size()
+		k.ttySetSize(se.TTY, Winsize{rows, cols, x, y})
 	}
 }
 
-// recoverConsole repeats what was under way.
+// recoverConsole repeats what was under way. Sessions without a host's side
+// have ended while nobody served.
 func (k *Kernel) recoverConsole() {
-	if k.io.console.backend == nil {
-		return
-	}
-	k.Consoles.Each(func(r store.Ref[ConsoleStream], s *ConsoleStream) bool {
-		if s.Sending != 0 {
-			k.consoleSend(int(r) - 1)
-		} else {
-			k.consolePump(int(r) - 1)
+	var gone []store.Ref[ConsoleSession]
+	k.Sessions.Each(func(r store.Ref[ConsoleSession], s *ConsoleSession) bool {
+		if k.io.console.backends[s.ID] == nil {
+			gone = append(gone, r)
 		}
 		return true
 	})
+	k.Consoles.Each(func(r store.Ref[ConsoleStream], s *ConsoleStream) bool {
+		if s.Sending != 0 {
+			k.consoleSend(r)
+		} else {
+			k.consolePump(r)
+		}
+		return true
+	})
+	for _, r := range gone {
+		k.dropSession(r)
+	}
 }
 
 func (o consoleOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, abi.Errno) {
@@ -253,43 +450,46 @@ func (o consoleOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int
 	if len(buf) == 0 {
 		return 0, 0
 	}
-	_, _, i := k.consoleOf(f)
-	st := &k.io.console.s[i]
 	for {
-		r, s, _ := k.consoleOf(f)
+		r, s, st := k.consoleOf(f)
 		if s.In.used() > 0 {
 			return k.ringTake(&k.Consoles.Mut(r).In, buf), 0
 		}
-		if s.EOF != 0 || k.io.console.backend == nil {
+		if b, _ := k.streamHost(s); s.EOF != 0 || b == nil {
 			return 0, 0
 		}
 		if s.InErr != 0 {
 			return 0, abi.Errno(s.InErr)
 		}
 		if k.nonblock(f) && !st.readable && !st.asking {
-			k.consoleWatch(i)
+			k.consoleWatch(r)
 			return 0, abi.EAGAIN
 		}
 		if k.nonblock(f) && st.asking && !st.readable {
 			return 0, abi.EAGAIN
 		}
-		k.consoleAsk(i, len(buf))
+		k.consoleAsk(r, len(buf))
 		if e := c.Sleep(NoDeadline, &st.q); e != 0 {
 			return 0, e
 		}
 	}
 }
 
-func (k *Kernel) consoleWatch(i int) {
-	st := &k.io.console.s[i]
-	b := k.io.console.backend
+func (k *Kernel) consoleWatch(r store.Ref[ConsoleStream]) {
+	s := k.Consoles.Get(r)
+	st := k.io.console.rt.at(r)
+	b, id := k.streamHost(s)
 	if st.watching || st.readable || st.asking || b == nil {
 		return
 	}
 	st.watching = true
-	b.Watch(i, func() {
+	b.Watch(int(s.Index), func() {
 		k.Enter()
 		defer k.Leave()
+		if k.streamOf(r, id) == nil {
+			return
+		}
+		st := k.io.console.rt.at(r)
 		st.watching = false
 		if !st.asking {
 			st.readable = true
@@ -309,13 +509,11 @@ func (o consoleOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (i
 	if len(data) == 0 {
 		return 0, 0
 	}
-	_, _, i := k.consoleOf(f)
-	st := &k.io.console.s[i]
 	base := c.Thread().Progress
 	done := 0
 	for {
-		r, s, _ := k.consoleOf(f)
-		if s.OutErr != 0 || k.io.console.backend == nil {
+		r, s, st := k.consoleOf(f)
+		if b, _ := k.streamHost(s); s.OutErr != 0 || b == nil {
 			if done > 0 {
 				return done, 0
 			}
@@ -335,7 +533,7 @@ func (o consoleOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (i
 			}
 			k.ringPut(&m.Out, data[done:done+n])
 			done += n
-			k.consolePump(i)
+			k.consolePump(r)
 		}
 		if done == len(data) {
 			break
@@ -355,7 +553,7 @@ func (o consoleOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (i
 	target := s.Out.Tail
 	c.MutThread().Progress = base + uint64(done)
 	for {
-		_, s, _ := k.consoleOf(f)
+		_, s, st := k.consoleOf(f)
 		// The counts start again when the ring grows: then used bytes tell.
 		if s.OutErr != 0 || s.Out.used() == 0 || s.Out.Head >= target {
 			return done, 0
@@ -368,16 +566,16 @@ func (o consoleOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (i
 
 func (o consoleOps) Poll(f store.Ref[File]) uint32 {
 	k := o.K
-	_, s, i := k.consoleOf(f)
+	r, s, st := k.consoleOf(f)
 	var m uint32
-	if i == 0 {
-		if s.In.used() > 0 || s.EOF != 0 || s.InErr != 0 || k.io.console.s[i].readable {
+	if s.Index == 0 {
+		if s.In.used() > 0 || s.EOF != 0 || s.InErr != 0 || st.readable {
 			m |= PollIn | PollRdNorm
 			if s.EOF != 0 && s.Mode&fs.TypeMask == fs.TypeFifo {
 				m |= PollHup
 			}
 		} else {
-			k.consoleWatch(i)
+			k.consoleWatch(r)
 		}
 	} else {
 		if s.Out.used() < consoleBuf {
@@ -391,8 +589,8 @@ func (o consoleOps) Poll(f store.Ref[File]) uint32 {
 }
 
 func (o consoleOps) Queue(f store.Ref[File]) *WaitQueue {
-	_, _, i := o.K.consoleOf(f)
-	return &o.K.io.console.s[i].q
+	_, _, st := o.K.consoleOf(f)
+	return &st.q
 }
 
 func (o consoleOps) Stat(c *Call, f store.Ref[File]) (fs.Attr, abi.Errno) {
@@ -417,6 +615,6 @@ func (o consoleOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (u
 func (o consoleOps) Sync(*Call, store.Ref[File], bool) abi.Errno { return abi.EINVAL }
 
 func (o consoleOps) LinkName(f store.Ref[File]) string {
-	_, _, i := o.K.consoleOf(f)
-	return "host:[" + string(rune('0'+i)) + "]"
+	_, s, _ := o.K.consoleOf(f)
+	return "host:[" + string(rune('0'+s.Index)) + "]"
 }

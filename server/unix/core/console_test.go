@@ -43,16 +43,16 @@ func (h *hostStreams) SetRaw(on bool)                    { h.raw = on }
 
 func newConsoleKernel(t *testing.T) (*ioKernel, *hostStreams) {
 	h := &hostStreams{calls: make(chan func(), 100)}
-	tk := newIOKernelWith(t, func(k *Kernel) { k.SetConsole(h) })
+	tk := newIOKernelWith(t, func(k *Kernel) { k.SetConsole(1, h) })
 	tk.Enter()
-	tk.MakeConsole([3]ConsoleInfo{{Mode: fs.TypeFifo | 0o600}, {Mode: fs.TypeFifo | 0o600}, {Closed: true}})
+	tk.MakeConsole(1, [3]ConsoleInfo{{Mode: fs.TypeFifo | 0o600}, {Mode: fs.TypeFifo | 0o600}, {Closed: true}})
 	tk.Leave()
 	return tk, h
 }
 
 func (th *ioThread) console(stream int) (fd int32, e abi.Errno) {
 	th.do(func(c *Call) {
-		f, err := c.K.ConsoleFile(stream)
+		f, err := c.K.ConsoleFile(1, stream)
 		if e = err; e == 0 {
 			fd, e = c.InstallFD(f, 0, 0)
 		}
@@ -77,7 +77,7 @@ func TestConsoleStreams(t *testing.T) {
 	if n != 5 || string(h.out[1]) != "hello" {
 		t.Fatal(n, h.out)
 	}
-	if !tk.ConsoleIdle(nil) {
+	if !tk.ConsoleIdle(1, nil) {
 		t.Fatal("something is left")
 	}
 	// The server dies while the host has a write: it is repeated and not doubled.
@@ -86,7 +86,7 @@ func TestConsoleStreams(t *testing.T) {
 	<-h.calls
 	tk.restart()
 	(<-h.calls)()
-	if string(h.out[1]) != "helloagain" || !tk.ConsoleIdle(nil) {
+	if string(h.out[1]) != "helloagain" || !tk.ConsoleIdle(1, nil) {
 		t.Fatalf("%q", h.out[1])
 	}
 	// Input.
@@ -122,7 +122,7 @@ func TestConsoleTTY(t *testing.T) {
 	p := tk.proc(nil)
 	var fd int32
 	p.do(func(c *Call) {
-		f, e := c.OpenConsoleTTY()
+		f, e := c.OpenConsoleTTY(1)
 		if e != 0 {
 			t.Fatal(e)
 		}

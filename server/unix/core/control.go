@@ -46,17 +46,23 @@ func (k *Kernel) AttachCores() {
 	k.AttachCore("proc", NewProcFS(k))
 }
 
-// StartProgram starts the program that the supervisor asks for: the machine's
-// first process, or a further one. A repeated request for the first process
-// answers the one that there is. Errors are those of execve(2), or, with
-// badDir, of the working directory.
+// StartProgram starts the program that the supervisor asks for on a session of
+// the console: the machine's first process, or a further one. A repeated request
+// answers the process that the session has, also if that has ended. Errors are
+// those of execve(2), or, with badDir, of the working directory; ESRCH: the
+// machine's first process has ended.
 func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Errno) {
 	k.Enter()
 	defer k.Leave()
-	if r.Init {
-		if p := k.Globals().Init; p != 0 {
-			return k.Procs.Get(p).Pid, false, 0
-		}
+	s := k.Sessions.Get(k.session(r.Session))
+	if s == nil {
+		return 0, false, abi.EBADF
+	}
+	if s.State != sessionNew {
+		return s.Pid, false, 0
+	}
+	if g := k.Globals(); r.Init != (g.Init == 0) || g.Init != 0 && k.Procs.Get(g.Init).State != ProcLive {
+		return 0, false, abi.ESRCH
 	}
 	if r.Dir != "" {
 		if _, e := k.KernelCall().Walk(AtCwd, r.Dir, WalkFollow|WalkDir); e != 0 {
@@ -67,23 +73,16 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 	if e != 0 {
 		return 0, false, e
 	}
-	b := &BootProgram{Path: path, Argv: r.Args, Env: r.Env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups}
-	if r.TTY {
-		t, e := k.ConsoleTTY()
-		if e != 0 {
-			return 0, false, e
-		}
-		b.TTY = t
-	}
+	b := &BootProgram{Path: path, Argv: r.Args, Env: r.Env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups, Session: r.Session}
 	b.Files = func(c *Call) ([]store.Ref[File], abi.Errno) {
 		var files []store.Ref[File]
 		for i := range 3 {
 			var f store.Ref[File]
 			var e abi.Errno
 			if r.TTY {
-				f, e = c.OpenConsoleTTY()
+				f, e = c.OpenConsoleTTY(r.Session)
 			} else {
-				f, e = k.ConsoleFile(i)
+				f, e = k.ConsoleFile(r.Session, i)
 			}
 			if e == abi.EBADF {
 				f = 0 // the host gave none
@@ -146,23 +145,49 @@ func (k *Kernel) findProgram(r *unix.Start) (string, abi.Errno) {
 	return "", abi.ENOENT
 }
 
-// WaitProgram waits for the end of a process and answers its wait status.
-// ESRCH: there is none. It blocks without the lock.
-func (k *Kernel) WaitProgram(pid int32) (uint32, abi.Errno) {
-	ch := make(chan uint32, 1)
+// WaitProgram waits for the end of a session's program and answers its wait
+// status. ESRCH: there is none. It blocks without the lock.
+func (k *Kernel) WaitProgram(session uint32) (uint32, abi.Errno) {
+	woken := make(chan struct{}, 1)
 	k.Enter()
-	if k.byPid[pid] == 0 {
-		k.Leave()
-		return 0, abi.ESRCH
-	}
-	k.WatchExit(pid, func(s uint32) {
+	w := k.io.console.endQ.Watch(func(uint32) {
 		select {
-		case ch <- s:
+		case woken <- struct{}{}:
 		default:
 		}
 	})
+	defer func() {
+		w.Unwatch()
+		k.Leave()
+	}()
+	for {
+		s := k.Sessions.Get(k.session(session))
+		if s == nil || s.State == sessionNew {
+			return 0, abi.ESRCH
+		}
+		if s.State == sessionEnded {
+			return s.Status, 0
+		}
+		k.Leave()
+		<-woken
+		k.Enter()
+	}
+}
+
+// SignalProgram sends a signal to a session's program on behalf of the
+// machine's owner. ESRCH: it has ended.
+func (k *Kernel) SignalProgram(session uint32, sig int32) abi.Errno {
+	k.Enter()
+	s := k.Sessions.Get(k.session(session))
+	pid := int32(0)
+	if s != nil && s.State == sessionRunning {
+		pid = s.Pid
+	}
 	k.Leave()
-	return <-ch, 0
+	if pid == 0 {
+		return abi.ESRCH
+	}
+	return k.KillPid(pid, sig)
 }
 
 // KillPid sends a signal on behalf of the machine's owner; 0 asks whether there

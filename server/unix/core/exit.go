@@ -282,12 +282,29 @@ func (k *Kernel) procEnd(p store.Ref[Proc]) {
 	k.dropHand(hand)
 
 	g := k.Globals()
+	k.sessionEnded(m.Pid, m.ExitStatus)
 	if g.Init == p {
 		status := m.ExitStatus
+		k.killAll(p)
 		k.afterCommit(func() { k.Host.Halt(status) })
 	}
 	rt.deadQ.Wake(^uint32(0))
 	k.tellDeath(p)
+}
+
+// killAll ends every other process: the first one, p, has ended, and the machine
+// ends with it (pid_namespaces(7)).
+func (k *Kernel) killAll(p store.Ref[Proc]) {
+	var rest []store.Ref[Proc]
+	k.Procs.Each(func(q store.Ref[Proc], r *Proc) bool {
+		if q != p && r.State == ProcLive {
+			rest = append(rest, q)
+		}
+		return true
+	})
+	for _, q := range rest {
+		k.exitGroup(q, SIGKILL)
+	}
 }
 
 // tellDeath sends the exit signal to the parent, or buries the child at once
@@ -296,6 +313,9 @@ func (k *Kernel) tellDeath(p store.Ref[Proc]) {
 	r := k.Procs.Get(p)
 	par := r.Parent
 	if par == 0 {
+		if r.Flags&ProcAutoReap != 0 {
+			k.reap(p)
+		}
 		return
 	}
 	pr := k.Procs.Get(par)

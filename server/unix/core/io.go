@@ -11,25 +11,27 @@ import (
 
 // ioTables are the tables 40..69 (40 pipes, 41 console streams, 42 sockets, 43
 // messages in sockets, 44 epoll sets, 45 their items, 46 event counters, 47
-// timers, 48 inotify instances, 49 their watches, 50 their events).
+// timers, 48 inotify instances, 49 their watches, 50 their events, 51 console
+// sessions).
 type ioTables struct {
-	Pipes    *store.Table[Pipe]          // 40
-	Consoles *store.Table[ConsoleStream] // 41
-	Socks    *store.Table[Socket]        // 42
-	SockMsgs *store.Table[SockMsg]       // 43
-	Epolls   *store.Table[EpollSet]      // 44
-	EpItems  *store.Table[EpollItem]     // 45
-	Events   *store.Table[EventFD]       // 46
-	TimerFDs *store.Table[TimerFD]       // 47
-	Inotifys *store.Table[Inotify]       // 48
-	InoWds   *store.Table[InotifyWatch]  // 49
-	InoEvs   *store.Table[InotifyEvent]  // 50
+	Pipes    *store.Table[Pipe]           // 40
+	Consoles *store.Table[ConsoleStream]  // 41
+	Socks    *store.Table[Socket]         // 42
+	SockMsgs *store.Table[SockMsg]        // 43
+	Epolls   *store.Table[EpollSet]       // 44
+	EpItems  *store.Table[EpollItem]      // 45
+	Events   *store.Table[EventFD]        // 46
+	TimerFDs *store.Table[TimerFD]        // 47
+	Inotifys *store.Table[Inotify]        // 48
+	InoWds   *store.Table[InotifyWatch]   // 49
+	InoEvs   *store.Table[InotifyEvent]   // 50
+	Sessions *store.Table[ConsoleSession] // 51
 }
 
 func newIOTables(h *store.Heap) ioTables {
 	return ioTables{
 		Pipes:    store.NewTable[Pipe](h, 40, 1<<17),
-		Consoles: store.NewTable[ConsoleStream](h, 41, 8),
+		Consoles: store.NewTable[ConsoleStream](h, 41, 1<<13),
 		Socks:    store.NewTable[Socket](h, 42, 1<<17),
 		SockMsgs: store.NewTable[SockMsg](h, 43, 1<<18),
 		Epolls:   store.NewTable[EpollSet](h, 44, 1<<15),
@@ -39,6 +41,7 @@ func newIOTables(h *store.Heap) ioTables {
 		Inotifys: store.NewTable[Inotify](h, 48, 1<<10),
 		InoWds:   store.NewTable[InotifyWatch](h, 49, 1<<16),
 		InoEvs:   store.NewTable[InotifyEvent](h, 50, 1<<16),
+		Sessions: store.NewTable[ConsoleSession](h, 51, maxSessions),
 	}
 }
 

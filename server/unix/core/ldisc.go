@@ -255,10 +255,19 @@ func (k *Kernel) inMark(t *TTY, i uint32, end bool) {
 
 // Output.
 
+// ttyStreamRef is stream i of the session whose terminal t is, 0 when the
+// session has ended.
+func (k *Kernel) ttyStreamRef(t *TTY, i int) store.Ref[ConsoleStream] {
+	if se := k.Sessions.Get(t.Console); t.Console != 0 && se != nil {
+		return se.Streams[i]
+	}
+	return 0
+}
+
 // ttyRoom is how many bytes the output takes now.
 func (k *Kernel) ttyRoom(t *TTY) int {
 	if t.Kind == ttyConsole {
-		s := k.Consoles.Get(2)
+		s := k.Consoles.Get(k.ttyStreamRef(t, 1))
 		if s == nil || s.OutErr != 0 {
 			return outSize // nobody reads: output is lost
 		}
@@ -270,7 +279,7 @@ func (k *Kernel) ttyRoom(t *TTY) int {
 // ttyQueued is how many bytes of output the other side has not taken.
 func (k *Kernel) ttyQueued(t *TTY) int {
 	if t.Kind == ttyConsole {
-		s := k.Consoles.Get(2)
+		s := k.Consoles.Get(k.ttyStreamRef(t, 1))
 		if s == nil || s.OutErr != 0 {
 			return 0
 		}
@@ -284,10 +293,15 @@ func (k *Kernel) ttyPutOut(r store.Ref[TTY], b []byte) {
 	m := k.TTYs.Mut(r)
 	ring := &m.Out
 	if m.Kind == ttyConsole {
-		if s := k.Consoles.Get(2); s == nil || s.OutErr != 0 || k.io.console.backend == nil {
+		ref := k.ttyStreamRef(m, 1)
+		s := k.Consoles.Get(ref)
+		if ref == 0 || s == nil || s.OutErr != 0 {
 			return
 		}
-		ring = &k.Consoles.Mut(2).Out
+		if b, _ := k.streamHost(s); b == nil {
+			return
+		}
+		ring = &k.Consoles.Mut(ref).Out
 	} else if m.Master == 0 {
 		return
 	}
@@ -298,8 +312,10 @@ func (k *Kernel) ttyPutOut(r store.Ref[TTY], b []byte) {
 
 // ttyFlushOut tells the other side of new output.
 func (k *Kernel) ttyFlushOut(r store.Ref[TTY]) {
-	if k.TTYs.Get(r).Kind == ttyConsole {
-		k.consolePump(1)
+	if t := k.TTYs.Get(r); t.Kind == ttyConsole {
+		if s := k.ttyStreamRef(t, 1); s != 0 {
+			k.consolePump(s)
+		}
 		return
 	}
 	k.tty.rt.at(r).mq.Wake(PollIn | PollRdNorm)

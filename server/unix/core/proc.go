@@ -235,7 +235,7 @@ func (k *Kernel) pgrpOrphanedBut(pgid int32, but store.Ref[Proc]) bool {
 			continue
 		}
 		par := k.Procs.Get(r.Parent)
-		if par.Pgid != pgid && par.Sid == r.Sid && par.Pid != 1 {
+		if par.Pgid != pgid && par.Sid == r.Sid {
 			return false
 		}
 	}

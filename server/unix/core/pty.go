@@ -17,10 +17,7 @@ func (k *Kernel) openPtmx(c *Call, access, flags uint32) (store.Ref[File], abi.E
 	if e != 0 {
 		return 0, e
 	}
-	idx := uint32(0)
-	for k.tty.byIndex[idx] != 0 {
-		idx++
-	}
+	idx := k.freeIndex()
 	f, file, e := k.NewFile(FilePty, access, flags&(OpenNonblock|OpenAppend))
 	if e != 0 {
 		m := k.TTYs.Mut(r)
@@ -220,16 +217,7 @@ func (k *Kernel) openPeer(c *Call, r store.Ref[TTY], arg uint32) (uint64, abi.Er
 	if arg&0o2000000 != 0 {
 		fdf = FDCloexec
 	}
-	// By its name where the caller sees it, so that ttyname(3) finds it.
-	f, e := c.OpenAt(AtCwd, ttyName(k.TTYs.Get(r)), access, flags, 0, 0)
-	if e == 0 && (k.Files.Get(f).Kind != FileTTY || k.Files.Get(f).Obj != uint32(r)) {
-		k.HoldFile(f)
-		k.DropFile(c, f)
-		e = abi.ENOENT
-	}
-	if e != 0 {
-		f, e = k.openTTY(c, r, access, flags)
-	}
+	f, e := c.openByName(r, access, flags)
 	if e != 0 {
 		return 0, e
 	}
@@ -262,7 +250,7 @@ func (o ptyOps) Release(c *Call, f store.Ref[File]) {
 func (o ptyOps) LinkName(store.Ref[File]) string { return "/dev/ptmx" }
 
 // devpts is the file system on /dev/pts: a node for each pseudo-terminal whose
-// master is open, and ptmx. Node ids are the index + 3; 2 is ptmx.
+// master is open and each session's terminal, and ptmx. Node ids are the index + 3; 2 is ptmx.
 type devpts struct{ k *Kernel }
 
 const ptmxNode = fs.NodeID(2)

@@ -40,7 +40,8 @@ type Termios struct {
 // Winsize is a terminal's size in characters and pixels.
 type Winsize struct{ Rows, Cols, XPixel, YPixel uint16 }
 
-// Kinds of terminal.
+// Kinds of terminal: a pseudo-terminal, and one over a session's streams, which
+// looks to programs like the terminal side of a pseudo-terminal.
 const (
 	ttyPty     = 1
 	ttyConsole = 2
@@ -76,17 +77,14 @@ type TTY struct {
 	Packet, PktStatus uint32
 	UID, GID, Mode    uint32 // of the node in devpts
 	Time              int64
-	_                 uint32
+	Console           store.Ref[ConsoleSession] // whose streams it is over; 0: none, or ended
 }
 
 // termiosDefault is what a terminal starts with (drivers/tty's tty_std_termios).
-func termiosDefault(kind uint32) Termios {
+func termiosDefault() Termios {
 	t := Termios{Iflag: icrnl | ixon, Oflag: opost | onlcr, Cflag: 0xbf,
 		Lflag:  isig | icanon | echo | echoe | echok | echoctl | echoke | iexten,
 		Ispeed: 38400, Ospeed: 38400}
-	if kind == ttyConsole {
-		t.Cflag |= 0x400
-	}
 	t.CC = [19]uint8{3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0}
 	return t
 }
@@ -103,7 +101,7 @@ func (k *Kernel) initTTY() {
 		return k.openTTY(c, t, access, flags|OpenNoctty)
 	})
 	k.SetDev(5, 1, func(c *Call, _ uint64, access, flags uint32) (store.Ref[File], abi.Errno) {
-		t := k.io.console.tty
+		t := k.mainTTY()
 		if t == 0 {
 			return 0, abi.ENXIO
 		}
@@ -126,14 +124,40 @@ func (k *Kernel) initTTY() {
 // recoverTTY rebuilds the index of terminals and reads the console again.
 func (k *Kernel) recoverTTY() {
 	k.TTYs.Each(func(r store.Ref[TTY], t *TTY) bool {
-		if t.Kind == ttyConsole {
-			k.io.console.tty = r
-			k.consoleAsk(0, inSize)
-		} else {
-			k.tty.byIndex[t.Index] = r
+		if t.Kind == ttyPty && t.Master == 0 || t.Kind == ttyConsole && t.Console == 0 {
+			return true // only still open
+		}
+		k.tty.byIndex[t.Index] = r
+		if s := k.ttyStreamRef(t, 0); t.Kind == ttyConsole && s != 0 {
+			if b, _ := k.streamHost(k.Consoles.Get(s)); b != nil && k.Consoles.Get(s).Closed == 0 {
+				b.SetRaw(true)
+			}
+			k.consoleAsk(s, inSize)
 		}
 		return true
 	})
+}
+
+// mainTTY is what /dev/console stands for: the terminal of the first session
+// that has one; 0 if there is none.
+func (k *Kernel) mainTTY() (t store.Ref[TTY]) {
+	first := uint32(0)
+	k.Sessions.Each(func(_ store.Ref[ConsoleSession], s *ConsoleSession) bool {
+		if s.TTY != 0 && (first == 0 || s.ID < first) {
+			t, first = s.TTY, s.ID
+		}
+		return true
+	})
+	return t
+}
+
+// freeIndex is the lowest number that no terminal has.
+func (k *Kernel) freeIndex() uint32 {
+	idx := uint32(0)
+	for k.tty.byIndex[idx] != 0 {
+		idx++
+	}
+	return idx
 }
 
 // newTTY makes a terminal.
@@ -143,7 +167,7 @@ func (k *Kernel) newTTY(kind uint32) (store.Ref[TTY], abi.Errno) {
 		return 0, abi.ENOSPC
 	}
 	t.Kind = kind
-	t.T = termiosDefault(kind)
+	t.T = termiosDefault()
 	t.Time = k.Clock.Real()
 	if t.In = k.Heap.Alloc(inSize + inSize/8); t.In.Nil() || !k.ringRoom(&t.Out, ringMin) {
 		k.Heap.FreeBlock(t.In)
@@ -153,35 +177,46 @@ func (k *Kernel) newTTY(kind uint32) (store.Ref[TTY], abi.Errno) {
 	return r, 0
 }
 
-// ConsoleTTY answers the terminal over the machine's own streams, making it at
-// the first call: input is the host's stream 0, output goes to stream 1. The
-// host's terminal becomes raw. ENOMEM.
-func (k *Kernel) ConsoleTTY() (store.Ref[TTY], abi.Errno) {
-	if t := k.io.console.tty; t != 0 {
-		return t, 0
+// ConsoleTTY answers the terminal over a session's streams, making it, for its
+// owner uid, at the first call: input is the host's stream 0, output goes to
+// stream 1. The host's terminal becomes raw. ENOMEM; EBADF: no such session.
+func (k *Kernel) ConsoleTTY(id, uid uint32) (store.Ref[TTY], abi.Errno) {
+	sref := k.session(id)
+	se := k.Sessions.Get(sref)
+	if sref == 0 || se == nil {
+		return 0, abi.EBADF
+	}
+	if se.TTY != 0 {
+		return se.TTY, 0
 	}
 	r, e := k.newTTY(ttyConsole)
 	if e != 0 {
 		return 0, e
 	}
-	k.io.console.tty = r
-	if b := k.io.console.backend; b != nil {
+	m := k.TTYs.Mut(r)
+	m.Index, m.Console = k.freeIndex(), sref
+	m.Mode, m.UID, m.GID = 0o620, uid, 5
+	k.tty.byIndex[m.Index] = r
+	k.Sessions.Mut(sref).TTY = r
+	if b := k.io.console.backends[id]; b != nil {
 		rows, cols, x, y := b.Size()
-		k.TTYs.Mut(r).Size = Winsize{rows, cols, x, y}
-		b.SetRaw(true)
+		m.Size = Winsize{rows, cols, x, y}
+		if k.Consoles.Get(se.Streams[0]).Closed == 0 {
+			b.SetRaw(true) // its keys are ours
+		}
 	}
-	k.consoleAsk(0, inSize)
+	k.consoleAsk(se.Streams[0], inSize)
 	return r, 0
 }
 
 // OpenConsoleTTY opens it as a program's standard stream, as the controlling
 // terminal of the calling session leader. The file has no references yet.
-func (c *Call) OpenConsoleTTY() (store.Ref[File], abi.Errno) {
-	t, e := c.K.ConsoleTTY()
+func (c *Call) OpenConsoleTTY(id uint32) (store.Ref[File], abi.Errno) {
+	t, e := c.K.ConsoleTTY(id, c.Cred().FSUID)
 	if e != 0 {
 		return 0, e
 	}
-	f, e := c.K.openTTY(c, t, AccessRead|AccessWrite, OpenNoctty)
+	f, e := c.openByName(t, AccessRead|AccessWrite, OpenNoctty)
 	if e == 0 && c.T != 0 {
 		// Another session that has it keeps it.
 		if p, sid := c.Proc(), c.K.TTYs.Get(t).Sid; p.Sid == p.Pid && (sid == 0 || sid == p.Sid) {
@@ -189,6 +224,22 @@ func (c *Call) OpenConsoleTTY() (store.Ref[File], abi.Errno) {
 		}
 	}
 	return f, e
+}
+
+// openByName opens a terminal by its name where the caller sees it, so that
+// ttyname(3) finds it; where there is no such name, without.
+func (c *Call) openByName(r store.Ref[TTY], access, flags uint32) (store.Ref[File], abi.Errno) {
+	k := c.K
+	f, e := c.OpenAt(AtCwd, ttyName(k.TTYs.Get(r)), access, flags, 0, 0)
+	if e == 0 && (k.Files.Get(f).Kind != FileTTY || k.Files.Get(f).Obj != uint32(r)) {
+		k.HoldFile(f)
+		k.DropFile(c, f)
+		e = abi.ENOENT
+	}
+	if e != 0 {
+		return k.openTTY(c, r, access, flags)
+	}
+	return f, 0
 }
 
 // takeTTY makes t the controlling terminal of session leader p.
@@ -206,7 +257,7 @@ func (k *Kernel) ClaimTTY(p store.Ref[Proc], t store.Ref[TTY]) { k.takeTTY(p, t)
 // TIOCEXCL.
 func (k *Kernel) openTTY(c *Call, t store.Ref[TTY], access, flags uint32) (store.Ref[File], abi.Errno) {
 	tt := k.TTYs.Get(t)
-	if tt.Kind == ttyPty && (tt.Locked != 0 || tt.Master == 0) {
+	if tt.Kind == ttyPty && (tt.Locked != 0 || tt.Master == 0) || tt.Kind == ttyConsole && tt.Console == 0 {
 		return 0, abi.EIO
 	}
 	if tt.Excl != 0 && c.T != 0 && !c.Capable(21) {
@@ -270,7 +321,10 @@ func (k *Kernel) leaveTTY(t store.Ref[TTY], sid, pgrp int32, leader bool) {
 		k.SendSignal(lead, &hup)
 		k.SendSignal(lead, &cont)
 	}
-	if pgrp > 0 && !(leader && pgrp == sid) {
+	// The leader's own group hears of the leader's end, not of a hang-up, which
+	// is for the leader to pass on.
+	ending := lead != 0 && k.Procs.Get(lead).Exiting != 0
+	if pgrp > 0 && !(leader && pgrp == sid && !ending) {
 		k.SignalPgrp(pgrp, &hup)
 		k.SignalPgrp(pgrp, &cont)
 	}
@@ -287,16 +341,10 @@ func (k *Kernel) ttyNumbers(t store.Ref[TTY]) (dev, pgrp int32) {
 }
 
 func ttyDev(t *TTY) uint64 {
-	if t.Kind == ttyConsole {
-		return MakeDev(5, 1)
-	}
 	return MakeDev(136+t.Index>>8, t.Index&0xff)
 }
 
 func ttyName(t *TTY) string {
-	if t.Kind == ttyConsole {
-		return "/dev/console"
-	}
 	return fmt.Sprintf("/dev/pts/%d", t.Index)
 }
 
@@ -513,11 +561,7 @@ func (o ttyOps) Stat(c *Call, f store.Ref[File]) (fs.Attr, abi.Errno) {
 
 func ttyAttr(t *TTY) fs.Attr {
 	tm := timeOf(t.Time)
-	mode := t.Mode
-	if t.Kind == ttyConsole {
-		mode = 0o620
-	}
-	return fs.Attr{Ino: uint64(t.Index) + 3, Mode: fs.TypeChr | mode, Nlink: 1, UID: t.UID, GID: t.GID,
+	return fs.Attr{Ino: uint64(t.Index) + 3, Mode: fs.TypeChr | t.Mode, Nlink: 1, UID: t.UID, GID: t.GID,
 		Rdev: ttyDev(t), BlkSize: 1024, Atime: tm, Mtime: tm, Ctime: tm}
 }
 
@@ -537,7 +581,7 @@ func (o ttyOps) Release(c *Call, f store.Ref[File]) {
 // ttyMaybeFree ends a pseudo-terminal that neither side has open.
 func (k *Kernel) ttyMaybeFree(r store.Ref[TTY]) {
 	t := k.TTYs.Get(r)
-	if t.Kind != ttyPty || t.Opens > 0 || t.Master != 0 {
+	if t.Opens > 0 || t.Master != 0 || t.Console != 0 {
 		return
 	}
 	if t.Sid != 0 {
@@ -552,7 +596,9 @@ func (k *Kernel) ttyMaybeFree(r store.Ref[TTY]) {
 		return true
 	})
 	m := k.TTYs.Mut(r)
-	delete(k.tty.byIndex, m.Index)
+	if k.tty.byIndex[m.Index] == r {
+		delete(k.tty.byIndex, m.Index)
+	}
 	k.ringFree(&m.Out)
 	k.Heap.FreeBlock(m.In)
 	k.tty.rt.drop(r)

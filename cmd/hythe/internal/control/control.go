@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -193,6 +194,7 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	execs  sync.WaitGroup
 }
 
 // Listen offers machine m under its id until Close. It fails if another machine
@@ -209,6 +211,22 @@ func Listen(m Machine, id string) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.accept)
 	return s, nil
+}
+
+// Drain takes no new conversations and waits, for a bounded time, until the
+// programs of exec have ended and their clients know. It is for the time between
+// the end of the machine's main program, with which all others end, and Close.
+func (s *Server) Drain(within time.Duration) {
+	s.ln.Close()
+	done := make(chan struct{})
+	go func() {
+		s.execs.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(within):
+	}
 }
 
 // Close ends all conversations and returns when they have ended. Programs that
@@ -297,6 +315,8 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "restart":
 		reply(c, nil, s.m.Restart(ctx, req.Server))
 	case "exec":
+		s.execs.Add(1)
+		defer s.execs.Done()
 		s.exec(c, r, &req, files)
 	default:
 		reply(c, nil, fmt.Errorf("bad request: %q is not known", req.Op))

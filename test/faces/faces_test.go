@@ -1,0 +1,143 @@
+// Package faces tests the command as its users meet it: run and exec with pipes
+// and terminals, limits, what the listing commands show. Dialogs on a terminal
+// are held with the host's own shell too, so that the host says what is right.
+package faces
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// limit is what catches a hang.
+const limit = 90 * time.Second
+
+func binary(t *testing.T) string {
+	b := os.Getenv("HYTHE_BIN")
+	if b == "" {
+		b = "../../bin/hythe"
+	}
+	b, err := filepath.Abs(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(b); err != nil {
+		t.Skipf("%v: run make build, or set HYTHE_BIN", err)
+	}
+	return b
+}
+
+// result is what a command did.
+type result struct {
+	out, errs string
+	status    int
+}
+
+// hythe runs the command to its end.
+func hythe(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	c := exec.Command(binary(t), args...)
+	c.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(limit, func() { c.Process.Kill() })
+	err := c.Wait()
+	if !late.Stop() {
+		t.Errorf("hythe %q: does not end; out %q, err %q", args, out.String(), errs.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("hythe %q: %v", args, err)
+	}
+	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
+}
+
+// running is a command that a test talks with through pipes.
+type running struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+	err bytes.Buffer
+}
+
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
+	var err error
+	if r.in, err = r.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.out = bufio.NewReader(out)
+	r.cmd.Stderr = &r.err
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(limit, func() { r.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		late.Stop()
+		r.cmd.Process.Kill()
+		r.cmd.Wait()
+	})
+	return r
+}
+
+// line reads a line of output and demands that it is want.
+func (r *running) line(want string) {
+	r.t.Helper()
+	got, err := r.out.ReadString('\n')
+	if strings.TrimSuffix(got, "\n") != want {
+		r.t.Fatalf("%q: got %q (%v), want %q; errors: %q", r.cmd.Args, got, err, want, r.err.String())
+	}
+}
+
+func (r *running) say(s string) {
+	r.t.Helper()
+	if _, err := io.WriteString(r.in, s); err != nil {
+		r.t.Fatalf("%q: %v; errors: %q", r.cmd.Args, err, r.err.String())
+	}
+}
+
+// end waits for the end and demands an exit status.
+func (r *running) end(want int) {
+	r.t.Helper()
+	rest, _ := io.ReadAll(r.out)
+	r.cmd.Wait()
+	if got := r.cmd.ProcessState.ExitCode(); got != want {
+		r.t.Fatalf("%q: status %d, want %d; rest %q, errors %q", r.cmd.Args, got, want, rest, r.err.String())
+	}
+}
+
+var machines atomic.Int32
+
+// machine starts a machine whose main program ends, with status 3, at the end
+// of its input, and answers its id when commands find it.
+func machine(t *testing.T, flags ...string) (string, *running) {
+	t.Helper()
+	id := fmt.Sprintf("faces-%d-%d", os.Getpid(), machines.Add(1))
+	args := append([]string{"run", "-i", "--name", id}, flags...)
+	r := start(t, append(args, "--", "/bin/sh", "-c", "echo up; cat; exit 3")...)
+	r.line("up")
+	for end := time.Now().Add(limit); hythe(t, "", "ps", "-m", id).status != 0; {
+		if time.Now().After(end) {
+			t.Fatal("the machine is not found")
+		}
+	}
+	return id, r
+}
