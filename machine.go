@@ -49,6 +49,10 @@ type wired struct {
 	order   []string
 	session uint32 // the last session's number
 	closed  bool
+	failure error // why the supervisor gave the machine up
+
+	ending sync.Once
+	ended  chan struct{} // closed when the machine is
 
 	startMu sync.Mutex // held while the machine's first program is started
 	init    uint32     // the session of the machine's first program, 0 before; guarded by startMu
@@ -62,6 +66,7 @@ type service struct {
 	begun    time.Time
 	restarts int
 	deaths   int // in a row, each soon after the start
+	failures int // in a row, each before it served
 	last     string
 	waiting  bool // for its back-off to end
 	ready    chan struct{}
@@ -70,7 +75,7 @@ type service struct {
 // newEngine starts the nucleus, the guests' side of the host, and the servers
 // that every program needs.
 func newEngine(ctx context.Context, c *Config) (engine, error) {
-	w := &wired{cfg: c, svcs: map[string]*service{}}
+	w := &wired{cfg: c, svcs: map[string]*service{}, ended: make(chan struct{})}
 	var err error
 	if w.host, err = linux.New(linux.Options{Log: w.log}); err != nil {
 		return nil, err
@@ -80,7 +85,7 @@ func newEngine(ctx context.Context, c *Config) (engine, error) {
 	})
 	if err := w.assemble(); err != nil {
 		w.close()
-		return nil, err
+		return nil, w.reason(err)
 	}
 	return w, nil
 }
@@ -306,62 +311,103 @@ func (w *wired) wanted(srv *nucleus.Server) {
 	if ok {
 		go func() {
 			if err := w.begin(s.name); err != nil {
-				w.log(err.Error())
+				w.again(s, err.Error())
 			}
 		}()
 	}
 }
 
-// Back-off between restarts of a server that dies soon after its start.
+// Back-off between restarts of a server that dies soon after its start. Killing
+// a server again and again is something that a person or a test does on
+// purpose: the first few deaths cost nothing.
 const (
 	backoffMin  = 5 * time.Millisecond
 	backoffMax  = 2 * time.Second
 	shortLife   = 2 * time.Second
-	deathsQuiet = 20 // so many short lives in a row end the machine
+	deathsQuiet = 8
+	// So many starts in a row after which a server never came to serve end the
+	// machine: the cause is not one that goes away.
+	startTries = 16
 )
+
+// ServerError is why a machine ended: a server that fails at its start again
+// and again.
+type ServerError struct {
+	Server string
+	Tries  int
+	Last   string // how the last start ended
+}
+
+func (e *ServerError) Error() string {
+	return fmt.Sprintf("server %s failed at its start %d times in a row (%s)", e.Server, e.Tries, e.Last)
+}
 
 // dead: a server's process ended. The next incarnation starts at once, or
 // after a pause when it died soon after its start.
 func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
-	if s == nil || w.closed {
+	w.mu.Unlock()
+	if s != nil {
+		w.again(s, describe(x))
+	}
+}
+
+// pause is how long to wait after so many short lives in a row.
+func pause(deaths int) time.Duration {
+	if deaths <= deathsQuiet {
+		return 0
+	}
+	return min(backoffMin<<min(deaths-deathsQuiet, 10), backoffMax)
+}
+
+// again starts a server again whose incarnation ended, or could not be started,
+// for the reason last; or it gives the machine up.
+func (w *wired) again(s *service, last string) {
+	w.mu.Lock()
+	if w.closed {
 		w.mu.Unlock()
 		return
 	}
-	s.last = describe(x)
+	s.last = last
 	s.restarts++
+	s.failures++
+	select {
+	case <-s.ready:
+		s.ready = make(chan struct{})
+		s.failures = 0
+	default:
+	}
 	if time.Since(s.begun) < shortLife {
 		s.deaths++
 	} else {
 		s.deaths = 0
 	}
-	select {
-	case <-s.ready:
-		s.ready = make(chan struct{})
-	default:
-	}
-	var pause time.Duration
-	// Killing a server again and again is something that a person or a test
-	// does on purpose: the first few deaths cost nothing.
-	if s.deaths > 8 {
-		pause = min(backoffMin<<min(s.deaths-8, 10), backoffMax)
-	}
-	s.waiting = pause > 0
-	line := fmt.Sprintf("server %s ended (%s); it is started again", s.name, s.last)
-	w.mu.Unlock()
-	w.log(line)
-	time.AfterFunc(pause, func() {
-		w.mu.Lock()
-		closed := w.closed
+	if s.failures >= startTries {
+		w.failure = &ServerError{s.name, s.failures, last}
 		w.mu.Unlock()
-		if closed {
-			return
-		}
+		go w.close() // it waits for the hooks, of which this may be one
+		return
+	}
+	d := pause(s.deaths)
+	s.waiting = d > 0
+	w.mu.Unlock()
+	w.log(fmt.Sprintf("server %s ended (%s); it is started again", s.name, last))
+	time.AfterFunc(d, func() {
 		if err := w.begin(s.name); err != nil {
-			w.log(err.Error())
+			w.again(s, err.Error())
 		}
 	})
+}
+
+// reason is why the machine was given up, if it was, else err.
+func (w *wired) reason(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure != nil {
+		return w.failure
+	}
+	return err
 }
 
 func describe(x machine.Exit) string {
@@ -390,7 +436,7 @@ func (w *wired) isReady(srv *nucleus.Server) {
 func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
 	b, e := w.conn.Ask(w.ctl, id, unixctl.Encode(req), rights...)
 	if e != 0 {
-		return ErrClosed
+		return w.reason(ErrClosed)
 	}
 	return unixctl.Decode(b, reply)
 }
@@ -695,25 +741,26 @@ func (w *wired) restart(ctx context.Context, name string) error {
 	select {
 	case <-ready:
 		return nil
+	case <-w.ended:
+		return w.reason(ErrClosed)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// close implements engine.
+// close implements engine. Whoever calls it returns when nothing is left.
 func (w *wired) close() error {
-	w.mu.Lock()
-	if w.closed {
+	w.ending.Do(func() {
+		w.mu.Lock()
+		w.closed = true
 		w.mu.Unlock()
-		return nil
-	}
-	w.closed = true
-	w.mu.Unlock()
-	w.k.Stop()
-	if w.conn != nil {
-		_ = w.conn.Close()
-	}
-	w.host.Close()
+		w.k.Stop()
+		if w.conn != nil {
+			_ = w.conn.Close()
+		}
+		w.host.Close()
+		close(w.ended)
+	})
 	return nil
 }
 

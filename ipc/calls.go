@@ -64,6 +64,12 @@ func (c *Conn) Grant(binding uint64, object abi.Name, readOnly bool, tag uint64)
 	return err
 }
 
+// PostGrant is Grant that does not wait (see Post): what is written after it,
+// here or on the binding, is seen by nobody before the object is on its way.
+func (c *Conn) PostGrant(binding uint64, object abi.Name, readOnly bool, tag uint64, refused func(abi.Errno)) {
+	c.Post(abi.CallObjectGrant, [6]uint64{binding, uint64(object), flag(readOnly), tag}, refused)
+}
+
 // Bind makes a binding to the receiver behind the send right, with the given
 // number of slots; the label is told to the receiver, and to this task's next
 // incarnation.

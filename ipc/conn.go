@@ -35,7 +35,8 @@ type Reply struct {
 }
 
 type waiter struct {
-	ch    chan struct{}
+	ch    chan struct{}   // nil: nobody waits
+	fn    func(abi.Errno) // told of a refusal when nobody waits
 	reply Reply
 	err   abi.Errno
 }
@@ -106,7 +107,9 @@ func (c *Conn) fail(err error) {
 	for id, w := range c.calls {
 		delete(c.calls, id)
 		w.err = abi.EPIPE
-		w.ch <- struct{}{}
+		if w.ch != nil {
+			w.ch <- struct{}{}
+		}
 	}
 	c.evReady.Broadcast()
 	c.grReady.Broadcast()
@@ -172,6 +175,13 @@ func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) (broken *Cli
 			return nil
 		}
 		delete(c.calls, h.ID)
+		if w.ch == nil {
+			closeAll(fds)
+			if h.Err != 0 {
+				go w.fn(abi.Errno(h.Err))
+			}
+			return nil
+		}
 		w.reply, w.err = Reply{h.A, inline, fds}, abi.Errno(h.Err)
 		w.ch <- struct{}{}
 	case h.Op == abi.EventGrant && len(fds) == 1:
@@ -271,6 +281,27 @@ func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply,
 	}
 	<-w.ch
 	return w.reply, w.err
+}
+
+// Post writes the call op into the channel and does not wait for its answer.
+// Once it has returned the call takes place even if this task is killed: the
+// nucleus hears what a task said before it died. refused is called from a
+// goroutine of its own if the nucleus answers an error.
+func (c *Conn) Post(op uint32, args [6]uint64, refused func(abi.Errno)) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return // the nucleus is gone, and with it the machine
+	}
+	c.nextID++
+	id := c.nextID
+	c.calls[id] = &waiter{fn: refused}
+	c.mu.Unlock()
+	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, nil, nil); err != nil {
+		c.mu.Lock()
+		delete(c.calls, id)
+		c.mu.Unlock()
+	}
 }
 
 // Next waits for the next event; the error says that the channel is gone.

@@ -55,17 +55,17 @@ func (s *server) Kick(id core.TaskID, hostTID uint64) {
 	}
 }
 
-// Grant implements core.Host.
+// Grant implements core.Host. It is said to the nucleus at once, not by the
+// goroutine of posts: the library waits for the object for ever once it has the
+// answer, and a next incarnation does not run the call again.
 func (s *server) Grant(id core.TaskID, object core.ObjectName, readonly bool, tag uint64) {
-	s.posts <- func() {
-		if e := s.conn.Grant(uint64(id), abi.Name(object), readonly, tag); e != 0 {
-			s.conn.Log(1, "grant: "+e.Name())
-			if t := s.task(id); t != nil {
-				// The library waits for the object: it would wait for ever.
-				_ = s.conn.TaskTerminate(t.name)
-			}
+	s.conn.PostGrant(uint64(id), abi.Name(object), readonly, tag, func(e abi.Errno) {
+		s.conn.Log(1, "grant: "+e.Name())
+		if t := s.task(id); t != nil {
+			// The library waits for the object: it would wait for ever.
+			_ = s.conn.TaskTerminate(t.name)
 		}
-	}
+	})
 }
 
 // DropObject implements core.Host.

@@ -233,6 +233,7 @@ func (noChan) More([]abi.Action) bool                 { return false }
 // whose task is not among them are killed, tasks that no process has are
 // ended. The lock is held; the serve loop takes requests afterwards.
 func (k *Kernel) Recover(live []TaskID) {
+	k.MutGlobals().NextToken += grantsPerCall
 	k.recoverVFS()
 	have := map[TaskID]bool{}
 	for _, id := range live {
@@ -322,12 +323,30 @@ func (k *Kernel) Recover(live []TaskID) {
 			k.afterCommit(func() { k.Host.Terminate(id) })
 		}
 	}
+	k.afterCommit(k.pokeAll)
 	if g := k.Globals(); g.Init != 0 {
 		if r := k.Procs.Get(g.Init); r != nil && r.State == ProcZombie {
 			status := r.ExitStatus
 			k.afterCommit(func() { k.Host.Halt(status) })
 		}
 	}
+}
+
+// pokeAll repeats the kicks that the last incarnation may have died before
+// sending: to every thread with a signal to handle, or whose process is
+// stopped. A thread that waits for an answer is served first: it then finds
+// nothing to do.
+func (k *Kernel) pokeAll() {
+	k.Threads.Each(func(t store.Ref[Thread], th *Thread) bool {
+		if th.State != ThreadLive || k.threadRT(t).vforkWait {
+			return true
+		}
+		r := k.Procs.Get(th.Proc)
+		if r != nil && r.State == ProcLive && (r.Stopped != 0 || k.signalPending(t)) {
+			k.poke(t)
+		}
+		return true
+	})
 }
 
 // SlotDone answers the number of the last finished call on a slot, for the

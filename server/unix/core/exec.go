@@ -510,9 +510,14 @@ func (k *Kernel) holdExe(v store.Ref[Vnode]) { k.HoldVnode(v) }
 func (k *Kernel) dropExe(v store.Ref[Vnode]) { k.DropVnode(v) }
 
 // NextGrant answers a tag for a grant to a task, for ActMapObject (24 bits, so
-// that it fits beside the action's flags).
+// that it fits beside the action's flags). The grant may be sent before the
+// number is committed: Recover leaves out those that a dead incarnation may have
+// used (grantsPerCall), so that no tag means two objects.
 func (k *Kernel) NextGrant() uint64 {
 	g := k.MutGlobals()
 	g.NextToken++
 	return g.NextToken&0xffffff | 1<<23
 }
+
+// grantsPerCall is more than the tags that one transaction gives out.
+const grantsPerCall = 64
