@@ -49,6 +49,7 @@ type wired struct {
 	order   []string
 	session uint32 // the last session's number
 	closed  bool
+	stop    chan struct{} // closed with closed
 	failure error // why the supervisor gave the machine up
 
 	ending sync.Once
@@ -75,7 +76,7 @@ type service struct {
 // newEngine starts the nucleus, the guests' side of the host, and the servers
 // that every program needs.
 func newEngine(ctx context.Context, c *Config) (engine, error) {
-	w := &wired{cfg: c, svcs: map[string]*service{}, ended: make(chan struct{})}
+	w := &wired{cfg: c, svcs: map[string]*service{}, stop: make(chan struct{}), ended: make(chan struct{})}
 	var err error
 	if w.host, err = linux.New(linux.Options{Log: w.log}); err != nil {
 		return nil, err
@@ -86,6 +87,12 @@ func newEngine(ctx context.Context, c *Config) (engine, error) {
 	if err := w.assemble(); err != nil {
 		w.close()
 		return nil, w.reason(err)
+	}
+	if line := limitsLine(c); line != "" {
+		w.log(line)
+	}
+	if c.Memory > 0 {
+		go w.watchMemory(uint64(c.Memory), w.stop)
 	}
 	return w, nil
 }
@@ -116,7 +123,7 @@ func (w *wired) assemble() error {
 	guests := make(chan error, 1)
 	go func() {
 		table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors()))
-		z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault})
+		z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(c.Pids)})
 		if err == nil {
 			w.host.SetSpawner(z)
 		}
@@ -136,7 +143,8 @@ func (w *wired) assemble() error {
 	rootFS := unixserver.Mount{Path: "/", FS: "host", Type: "hythe", Source: "host", ReadOnly: true}
 	if !c.ReadOnly {
 		ov := w.add("overlay", machine.ServerSpec{Name: "overlay"}, 0)
-		ov.config = []byte(`{"lower":"lower"}`)
+		// Of a machine with a limit, half may be files, as tmpfs(5) has it.
+		ov.config = fmt.Appendf(nil, `{"lower":"lower","size":%d}`, c.Memory/2)
 		if err := serve(ov.srv, "fs"); err != nil {
 			return err
 		}
@@ -152,7 +160,7 @@ func (w *wired) assemble() error {
 	}
 	// Memory files and /dev/shm live in a tmpfs that starts when it is used.
 	tmp := w.add("tmpfs", machine.ServerSpec{Name: "tmpfs"}, 0)
-	tmp.config = []byte(`{}`)
+	tmp.config = fmt.Appendf(nil, `{"size":%d}`, c.Memory/2)
 	if err := serve(tmp.srv, "fs"); err != nil {
 		return err
 	}
@@ -754,6 +762,7 @@ func (w *wired) close() error {
 		w.mu.Lock()
 		w.closed = true
 		w.mu.Unlock()
+		close(w.stop)
 		w.k.Stop()
 		if w.conn != nil {
 			_ = w.conn.Close()

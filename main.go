@@ -3,7 +3,9 @@ package hythe
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 )
 
 // serverMain is what a server process runs: descriptor 3 is its control channel
@@ -24,6 +26,9 @@ func Main() {
 	if len(os.Args) < 2 || os.Args[1] != "server" {
 		return
 	}
+	// What a terminal or a user sends to the whole process group is for the
+	// machine's first process, which ends the servers in order.
+	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	os.Exit(runServer(os.Args[2:], serverMains()))
 }
 

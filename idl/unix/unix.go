@@ -16,6 +16,7 @@ const (
 	MsgProcesses = 4 // nothing -> Processes
 	MsgCalls     = 5 // nothing -> Calls
 	MsgEnd       = 6 // End -> Done
+	MsgReclaim   = 7 // nothing -> Reclaimed
 )
 
 // Start asks for a program.
@@ -68,6 +69,13 @@ type Kill struct {
 
 // Done is an errno, 0 for success.
 type Done struct{ Errno uint32 }
+
+// Reclaimed names the process that was killed because the machine uses more
+// memory than it may: the one with most; PID 0 if there was none.
+type Reclaimed struct {
+	PID  int
+	Name string
+}
 
 // Process is a row of Processes.
 type Process struct {

@@ -323,6 +323,9 @@ func (c *channel) hello(pid, pidfd int) {
 		pidfd = fd
 	}
 	c.guest = true
+	c.m.umu.Lock()
+	c.m.guests[c] = pid
+	c.m.umu.Unlock()
 	c.watch()
 	c.process(pid, pidfd)
 	if c.killed {
@@ -429,6 +432,9 @@ func (c *channel) exit(e machine.Exit) {
 	sink := c.sink
 	told := c.exited
 	c.exited = true
+	c.m.umu.Lock()
+	delete(c.m.guests, c)
+	c.m.umu.Unlock()
 	c.sink = nil
 	c.mu.Unlock()
 	if !told && sink != nil {

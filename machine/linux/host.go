@@ -50,6 +50,10 @@ type Machine struct {
 	servers map[*channel]bool // processes that have to be waited for
 	closed  bool
 	idle    chan struct{} // closed when closed and no server is left
+
+	umu     sync.Mutex // guards what Usage counts; taken last
+	objects map[*file]bool
+	guests  map[*channel]int // their host pids
 }
 
 var raiseOnce sync.Once
@@ -72,7 +76,7 @@ func New(opts Options) (*Machine, error) {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
 	m := &Machine{opts: opts, start: time.Now(), null: null,
-		servers: map[*channel]bool{}, idle: make(chan struct{})}
+		servers: map[*channel]bool{}, idle: make(chan struct{}), objects: map[*file]bool{}, guests: map[*channel]int{}}
 	if m.reactor, err = newReactor(); err != nil {
 		_ = null.Close()
 		return nil, err
@@ -127,6 +131,7 @@ func (m *Machine) Close() {
 type file struct {
 	fd   int
 	refs atomic.Int32
+	m    *Machine // memory objects: whose they are, for Usage; else nil
 }
 
 func newFile(fd int) *file {
@@ -140,9 +145,15 @@ func (f *file) Retain() { f.refs.Add(1) }
 
 // Release implements machine.Handle.
 func (f *file) Release() {
-	if f.refs.Add(-1) == 0 {
-		_ = unix.Close(f.fd)
+	if f.refs.Add(-1) != 0 {
+		return
 	}
+	if f.m != nil {
+		f.m.umu.Lock()
+		delete(f.m.objects, f)
+		f.m.umu.Unlock()
+	}
+	_ = unix.Close(f.fd)
 }
 
 // HandleOf makes a handle of a descriptor, which it takes over.
@@ -180,7 +191,12 @@ func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("memory object: %w", err)
 	}
-	return newFile(fd), nil
+	f := newFile(fd)
+	f.m = m
+	m.umu.Lock()
+	m.objects[f] = true
+	m.umu.Unlock()
+	return f, nil
 }
 
 // ObjectSize implements machine.Machine: regular files and memfds have one.

@@ -527,6 +527,9 @@ func (s *server) request(m *ipc.Message) {
 			e = s.k.KillPid(int32(r.PID), int32(r.Sig))
 		}
 		body = unix.Encode(unix.Done{Errno: uint32(e)})
+	case unix.MsgReclaim:
+		pid, name := s.k.KillLargest()
+		body = unix.Encode(unix.Reclaimed{PID: int(pid), Name: name})
 	case unix.MsgEnd:
 		var r unix.End
 		if err := unix.Decode(m.Body, &r); err != nil {

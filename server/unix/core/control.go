@@ -208,6 +208,24 @@ func (k *Kernel) KillPid(pid, sig int32) abi.Errno {
 	return k.SendSignal(p, &SigInfo{Sig: sig, Code: SiKernel})
 }
 
+// KillLargest kills the process with most resident memory and answers which: 0
+// if there is none. As the host's own killer does, it does not ask for reasons.
+func (k *Kernel) KillLargest() (pid int32, name string) {
+	most := int64(-1)
+	for _, p := range k.ListProcesses() {
+		if p.State != "Z" && p.Resident > most {
+			most, pid = p.Resident, int32(p.PID)
+			if len(p.Args) > 0 {
+				name = p.Args[0]
+			}
+		}
+	}
+	if pid != 0 && k.KillPid(pid, SIGKILL) != 0 {
+		return 0, "" // it ended by itself
+	}
+	return pid, name
+}
+
 // ListProcesses answers what `hythe ps` shows.
 func (k *Kernel) ListProcesses() []unix.Process {
 	k.Enter()

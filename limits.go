@@ -1,0 +1,71 @@
+package hythe
+
+import (
+	"fmt"
+	"time"
+
+	unixctl "hythe/idl/unix"
+)
+
+// Limits without a cgroup: the unix server counts processes and threads, the
+// host's RLIMIT_NPROC stands behind it; file systems in memory have a size; and
+// whoever has most is killed when the machine is seen to use more memory than it
+// may (the supervisor looks as often as the rest could be used up).
+
+// limitsLine tells the user which kind of limit is in force.
+func limitsLine(c *Config) string {
+	switch {
+	case c.Memory > 0 && c.Pids > 0:
+		return "limits: without a cgroup: --memory by looking at what is used (short peaks pass), --pids-limit by the unix server"
+	case c.Memory > 0:
+		return "limits: without a cgroup: --memory by looking at what is used (short peaks pass)"
+	case c.Pids > 0:
+		return "limits: without a cgroup: --pids-limit by the unix server"
+	}
+	return ""
+}
+
+// hostThreads is the bound of host threads behind a limit of guest processes
+// and threads: each process has one more on the host, and there are the reaper,
+// the zygote, and processes that have ended and wait for their end.
+func hostThreads(pids int) uint64 {
+	if pids == 0 {
+		return 0
+	}
+	return 2*uint64(pids) + 64
+}
+
+// Sampling of memory.
+const (
+	sampleMin = 5 * time.Millisecond
+	sampleMax = 250 * time.Millisecond
+	// fillRate is how fast memory can be taken into use, in bytes per second.
+	fillRate = 4 << 30
+	// giveBack is how long the memory of a killed process may take to be free.
+	giveBack = time.Second
+)
+
+// watchMemory keeps the machine below its memory limit until it is closed.
+func (w *wired) watchMemory(limit uint64, stop <-chan struct{}) {
+	var hurt time.Time // when somebody was killed
+	for {
+		guests, objects := w.host.Usage()
+		used := guests + objects
+		pause := sampleMin
+		if used <= limit {
+			hurt = time.Time{}
+			pause = min(max(time.Duration(float64(limit-used)/fillRate*1e9), sampleMin), sampleMax)
+		} else if time.Since(hurt) > giveBack {
+			var rep unixctl.Reclaimed
+			if w.ask(unixctl.MsgReclaim, struct{}{}, &rep) == nil && rep.PID != 0 {
+				w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, rep.PID, rep.Name))
+			}
+			hurt = time.Now()
+		}
+		select {
+		case <-stop:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
