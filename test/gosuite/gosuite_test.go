@@ -1,0 +1,219 @@
+// Package gosuite runs Go's own tests of its standard library natively and
+// under Hythe: a test that passes natively must pass in the guest.
+// packages.tsv names the packages, skips.tsv the tests that are not expected
+// to pass yet, with the reason.
+package gosuite
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// suite is one row of packages.tsv.
+type suite struct {
+	pkg   string
+	long  bool          // only in HYTHE_LONG runs
+	limit time.Duration // of one side: a hang is what it catches, not slowness
+}
+
+// rows reads a file of n columns that tabs separate, without its comments.
+func rows(t *testing.T, file string, n int) [][]string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]string
+	for i, line := range strings.Split(string(b), "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(line, "\t")
+		if len(f) != n || slices.Contains(f, "") {
+			t.Fatalf("%s:%d: want %d columns", file, i+1, n)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+func suites(t *testing.T) []suite {
+	t.Helper()
+	var all []suite
+	for _, f := range rows(t, "packages.tsv", 3) {
+		sec, err := strconv.Atoi(f[2])
+		if err != nil || f[1] != "always" && f[1] != "long" {
+			t.Fatalf("packages.tsv: %s: want always or long, and seconds", f[0])
+		}
+		all = append(all, suite{f[0], f[1] == "long", time.Duration(sec) * time.Second})
+	}
+	return all
+}
+
+// maxSkips bounds skips.tsv.
+const maxSkips = 20
+
+// skips are the rows of skips.tsv: PACKAGE/TEST to the reason.
+func skips(t *testing.T) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	for _, f := range rows(t, "skips.tsv", 2) {
+		if len(f[1]) < 10 {
+			t.Fatalf("skips.tsv: %s: no reason", f[0])
+		}
+		m[f[0]] = f[1]
+	}
+	if len(m) > maxSkips {
+		t.Fatalf("skips.tsv: %d rows, at most %d", len(m), maxSkips)
+	}
+	return m
+}
+
+// verdict is a line by which package testing tells how a test ended.
+var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
+
+type outcome struct {
+	code  int // of the process; -1: its time ran out
+	tests map[string]string
+	text  string
+}
+
+// run runs argv in dir and reads the verdicts.
+func run(t *testing.T, dir string, limit time.Duration, argv ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
+	cmd.WaitDelay = 5 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	o := outcome{cmd.ProcessState.ExitCode(), map[string]string{}, out.String()}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		o.code = 128 + int(ws.Signal())
+	}
+	if ctx.Err() != nil {
+		o.code = -1
+	}
+	for _, m := range verdict.FindAllStringSubmatch(o.text, -1) {
+		o.tests[m[2]] = m[1]
+	}
+	return o
+}
+
+// tail is the end of a text, for a report.
+func tail(s string) string {
+	const most = 6000
+	if len(s) > most {
+		s = "...\n" + s[len(s)-most:]
+	}
+	return s
+}
+
+// skipped says whether a row covers the test or one that it is part of.
+func skipped(rows map[string]string, pkg, test string) (string, bool) {
+	for {
+		if why, ok := rows[pkg+"/"+test]; ok {
+			return why, true
+		}
+		i := strings.LastIndexByte(test, '/')
+		if i < 0 {
+			return "", false
+		}
+		test = test[:i]
+	}
+}
+
+func TestGoSuite(t *testing.T) {
+	long := os.Getenv("HYTHE_LONG") != ""
+	bin := os.Getenv("HYTHE_BIN")
+	if bin == "" {
+		bin = "../../bin/hythe"
+	}
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(bin); err != nil {
+		t.Fatalf("%v: run make build, or set HYTHE_BIN", err)
+	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	goroot := strings.TrimSpace(string(root))
+	skip := skips(t)
+	for _, s := range suites(t) {
+		t.Run(s.pkg, func(t *testing.T) {
+			if s.long && !long {
+				t.Skip("only with HYTHE_LONG=1")
+			}
+			prog := filepath.Join(t.TempDir(), "a.test")
+			build := exec.Command("go", "test", "-c", "-o", prog, s.pkg)
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("go test -c: %v\n%s", err, out)
+			}
+			// The tests read testdata of their package, and their sources.
+			dir := filepath.Join(goroot, "src", filepath.FromSlash(s.pkg))
+			args := []string{prog, "-test.v", "-test.short", "-test.timeout=" + s.limit.String()}
+			// Names that a row covers do not run in the guest: one that ends
+			// the process would take the others' verdicts along.
+			var not []string
+			for k := range skip {
+				if name, ok := strings.CutPrefix(k, s.pkg+"/"); ok && !strings.Contains(name, "/") {
+					not = append(not, "^"+regexp.QuoteMeta(name)+"$")
+				}
+			}
+			slices.Sort(not)
+			native := run(t, dir, s.limit+10*time.Second, args...)
+			if len(not) > 0 {
+				args = append(args, "-test.skip="+strings.Join(not, "|"))
+			}
+			guest := run(t, dir, s.limit+10*time.Second, append([]string{
+				bin, "run", "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)...)
+			passed := 0
+			for name, v := range native.tests {
+				if v != "PASS" {
+					continue
+				}
+				passed++
+				if _, ok := skipped(skip, s.pkg, name); ok {
+					continue
+				}
+				if g := guest.tests[name]; g != "PASS" {
+					if g == "" {
+						g = "no verdict"
+					}
+					t.Errorf("%s/%s: passes natively, in the guest: %s", s.pkg, name, g)
+				}
+			}
+			if passed == 0 {
+				t.Errorf("no test passes natively:\n%s", tail(native.text))
+			}
+			// Exit 1 is that of failed tests, which have been compared; any
+			// other is a crash or a hang.
+			if guest.code != native.code && guest.code != 0 && guest.code != 1 {
+				t.Errorf("native exit %d, guest exit %d (-1: time ran out)", native.code, guest.code)
+			}
+			if t.Failed() {
+				t.Logf("guest:\n%s", tail(guest.text))
+			}
+			t.Logf("%d tests pass natively", passed)
+		})
+	}
+}
