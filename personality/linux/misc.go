@@ -779,6 +779,9 @@ func sysGetrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if c.OutRoom() < 4096 && !c.Flush() {
 			return done, 0
 		}
+		if c.OutFault() {
+			return 0, abi.EFAULT
+		}
 		m := int(min(n-done, uint64(c.OutRoom())))
 		c.K.Random(c.OutBuf(m))
 		c.CopyOutBuf(c.Args[0]+done, m)
