@@ -168,7 +168,8 @@ const (
 // becomes the call's result (Slot.Err says in which form it is returned).
 const (
 	ActNone = 0
-	// ActCopyOut: copy A[2] bytes from slot offset A[1] to guest address A[0].
+	// ActCopyOut: copy A[2] bytes from slot offset A[1] to guest address A[0];
+	// the number of bytes copied before a fault is stored in the action's A[3].
 	ActCopyOut = 1
 	// ActCopyIn: copy A[2] bytes from guest address A[0] to slot offset A[1];
 	// the number of bytes copied before a fault is stored in the action's A[3].

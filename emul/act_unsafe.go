@@ -193,7 +193,9 @@ func (r *reply) stepCopy(a *abi.Action) uintptr {
 		return errno(eINVAL)
 	}
 	if op == abi.ActCopyOut {
-		if t.copyOut(guest, p, n) != 0 {
+		left := t.copyOut(guest, p, n)
+		a.A[3] = uint64(n - left)
+		if left != 0 {
 			return errno(eFAULT)
 		}
 		return n

@@ -84,7 +84,7 @@ func openFlags(fl uint64) (access, flags uint32) {
 
 // showFlags is what F_GETFL answers.
 func showFlags(f *core.File) uint64 {
-	fl := uint64(oLargefile)
+	var fl uint64
 	switch f.Access & 3 {
 	case core.AccessWrite:
 		fl |= 1
@@ -102,7 +102,7 @@ func showFlags(f *core.File) uint64 {
 		fl |= oDsync
 	}
 	if f.Kind == core.FilePath {
-		fl = fl&^uint64(oLargefile) | oPath
+		fl |= oPath
 	}
 	return fl
 }
@@ -159,7 +159,10 @@ func openat(c *core.Call, dirfd int32, pathArg int, fl, mode uint64, resolve uin
 	fl = uint64(uint32(fl)) & oValid
 	if fl&oPath != 0 {
 		fl &= oPath | oDirectory | oNofollow | oCloexec
-	} else if fl&0o20000000 != 0 {
+	} else {
+		fl |= oLargefile // as every open(2) of a 64-bit program; pipes, sockets and their like lack it
+	}
+	if fl&0o20000000 != 0 {
 		if fl&oDirectory == 0 {
 			return 0, abi.EINVAL
 		}

@@ -36,8 +36,8 @@ func miscCalls() []Entry {
 		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "up", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
 		{Nr: 170, Name: "sethostname", Fn: sysSethostname, Sig: "pu"},
 		{Nr: 171, Name: "setdomainname", Fn: sysSetdomainname, Sig: "pu"},
-		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup", Level: Partial, Note: "checked, not enforced"},
-		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup", Level: Partial, Note: "always all processors"},
+		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup", Level: Partial, Note: "kept and shown, not enforced"},
+		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup"},
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
 		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces are EPERM"},
@@ -448,50 +448,77 @@ func sysSchedGetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, 0
 }
 
-func cpuMask(c *core.Call) []byte {
-	n := max(c.K.Config.CPUs, 1)
-	b := make([]byte, (n+63)/64*8)
+// cpuMask is the mask of all processors of the machine, in whole words.
+func cpuMask(c *core.Call) []uint64 {
+	n := min(max(c.K.Config.CPUs, 1), core.MaxCPUs)
+	m := make([]uint64, (n+63)/64)
 	for i := range n {
-		b[i/8] |= 1 << (i % 8)
+		m[i/64] |= 1 << (i % 64)
 	}
-	return b
+	return m
+}
+
+// schedThread is schedTarget for what each thread has for itself. ESRCH.
+func schedThread(c *core.Call) (store.Ref[core.Thread], abi.Errno) {
+	pid := int32(c.Args[0])
+	if pid == 0 {
+		return c.T, 0
+	}
+	if t := c.K.ThreadByTid(pid); t != 0 {
+		return t, 0
+	}
+	return 0, abi.ESRCH
 }
 
 func sysSchedGetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	m := cpuMask(c)
 	n := uint32(c.Args[1])
-	if n < uint32(len(m)) || n&7 != 0 {
+	if uint64(n)*8 < uint64(max(c.K.Config.CPUs, 1)) || n&7 != 0 {
 		return 0, abi.EINVAL
 	}
-	if _, e := schedTarget(c); e != 0 {
-		return 0, abi.ESRCH
+	t, e := schedThread(c)
+	if e != 0 {
+		return 0, e
 	}
-	c.CopyOut(c.Args[2], m)
-	return uint64(len(m)), 0
+	th := c.K.Threads.Get(t)
+	if th.CPUs != [len(th.CPUs)]uint64{} {
+		m = th.CPUs[:len(m)]
+	}
+	b := make([]byte, 0, 8*len(m))
+	for _, w := range m {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	c.CopyOut(c.Args[2], b)
+	return uint64(len(b)), 0
 }
 
 func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	m := cpuMask(c)
-	n := min(int(uint32(c.Args[1])), len(m))
-	b, e := c.CopyIn(c.Args[2], n)
+	given, e := c.CopyIn(c.Args[2], min(int(uint32(c.Args[1])), 8*len(m)))
 	if e != 0 {
 		return 0, e
 	}
+	b := make([]byte, 8*len(m))
+	copy(b, given)
 	any := false
-	for i := range b {
-		any = any || b[i]&m[i] != 0
+	for i := range m {
+		m[i] &= binary.LittleEndian.Uint64(b[8*i:])
+		any = any || m[i] != 0
 	}
-	pr, e := schedTarget(c)
+	t, e := schedThread(c)
 	if e != 0 {
-		return 0, abi.ESRCH
+		return 0, e
 	}
-	him := c.K.Creds.Get(c.K.Procs.Get(pr).Cred)
+	him := c.K.Creds.Get(c.K.Threads.Get(t).Cred)
 	if c.Cred().EUID != him.EUID && c.Cred().EUID != him.UID && !c.Capable(core.CapSysNice) {
 		return 0, abi.EPERM
 	}
 	if !any {
 		return 0, abi.EINVAL
 	}
+	th := c.K.Threads.Mut(t)
+	th.CPUs = [len(th.CPUs)]uint64{}
+	copy(th.CPUs[:], m)
 	return 0, 0
 }
 
@@ -752,6 +779,9 @@ func sysGetrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	for done := uint64(0); done < n; {
 		if c.OutRoom() < 4096 && !c.Flush() {
 			return done, 0
+		}
+		if c.OutFault() {
+			return 0, abi.EFAULT
 		}
 		m := int(min(n-done, uint64(c.OutRoom())))
 		c.K.Random(c.OutBuf(m))

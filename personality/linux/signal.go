@@ -471,7 +471,7 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[3] != 0 {
 		return 0, abi.EINVAL
 	}
-	_, pid, e := c.PidfdProc(int32(c.Args[0]))
+	_, pid, e := c.SignalFDProc(int32(c.Args[0]))
 	if e != 0 {
 		return 0, e
 	}
@@ -485,7 +485,7 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	// The copy may have given up the lock.
-	pr, _, e := c.PidfdProc(int32(c.Args[0]))
+	pr, _, e := c.SignalFDProc(int32(c.Args[0]))
 	if e != 0 {
 		return 0, e
 	}

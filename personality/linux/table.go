@@ -118,6 +118,9 @@ func (p *Personality) Call(c *core.Call) {
 		return
 	}
 	v, e := table[c.Nr].Fn(p, c)
+	if e == 0 && c.OutFault() {
+		e = abi.EFAULT
+	}
 	if e != 0 {
 		c.Fail(e)
 		return

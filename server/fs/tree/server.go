@@ -37,6 +37,8 @@ type Below interface {
 	GetXattr(r Ref, name string) ([]byte, abi.Errno)
 	ListXattr(r Ref) ([]byte, abi.Errno)
 	Map(r Ref) (fs.MapOut, abi.Errno)
+	// Used answers the bytes that the lower file system's files take.
+	Used() (uint64, abi.Errno)
 }
 
 // Server serves a Tree as a file system: it implements fs.Server. Its methods
@@ -1019,7 +1021,8 @@ func (s *Server) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, max int) ([]fs.D
 	return out, fail
 }
 
-// Statfs implements fs.Server.
+// Statfs implements fs.Server. What the lower layer's files take counts as
+// used, and what may still be kept as free.
 func (s *Server) Statfs(_ fs.Req, id fs.NodeID) (fs.Statfs, abi.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -1028,8 +1031,16 @@ func (s *Server) Statfs(_ fs.Req, id fs.NodeID) (fs.Statfs, abi.Errno) {
 	}
 	free := s.t.freePages()
 	inodes := s.t.supers.Get(s.t.super).Inodes
+	var lower uint64
+	if s.below != nil {
+		used, err := s.below.Used()
+		if err != 0 {
+			return fs.Statfs{}, err
+		}
+		lower = used / pageSize
+	}
 	return fs.Statfs{
-		Type: s.magic, Blocks: s.t.lim.Bytes / pageSize, Bfree: free, Bavail: free,
+		Type: s.magic, Blocks: s.t.lim.Bytes/pageSize + lower, Bfree: free, Bavail: free,
 		Files: uint64(s.t.lim.Inodes), Ffree: uint64(s.t.lim.Inodes) - inodes,
 		BSize: pageSize, NameLen: NameMax, FrSize: pageSize,
 	}, 0

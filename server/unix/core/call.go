@@ -46,8 +46,10 @@ type Call struct {
 	Flags   uint32 // abi.Reply...
 	Acts    []abi.Action
 	outUsed uint32
-	inUsed  uint32
-	actsBuf [abi.MaxActions]abi.Action
+	// outFault: a copy out that was flushed met memory that the guest cannot write.
+	outFault bool
+	inUsed   uint32
+	actsBuf  [abi.MaxActions]abi.Action
 	// NoReply: the slot gets no answer now (the thread is gone, or its reply
 	// is given by somebody else later).
 	NoReply bool
@@ -125,6 +127,12 @@ func (c *Call) Flush() bool {
 	}
 	ok := true
 	c.Unlocked(func() { ok = c.Chan.More(c.Acts) })
+	for i := range c.Acts {
+		a := &c.Acts[i]
+		if a.Op == abi.ActCopyOut && a.Flags&abi.ActIgnore == 0 && a.A[3] < a.A[2] {
+			c.outFault = true
+		}
+	}
 	c.Acts = c.actsBuf[:0]
 	c.outUsed = 0
 	return ok
@@ -283,6 +291,10 @@ func (c *Call) OutBuf(n int) []byte {
 	off := (c.outUsed + 7) &^ 7
 	return c.Chan.Out()[off : int(off)+n]
 }
+
+// OutFault says whether a copy out that was flushed met memory that the guest
+// cannot write: more of the kind would be wasted.
+func (c *Call) OutFault() bool { return c.outFault }
 
 // OutRoom is how many bytes OutBuf can give now.
 func (c *Call) OutRoom() int { return abi.SlotOutSize - int((c.outUsed+7)&^7) }

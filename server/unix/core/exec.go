@@ -445,7 +445,7 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
 		Tid: m.Pid, Proc: p, Cred: newCred, Mask: th.Mask, Pending: th.Pending, SigQ: th.SigQ,
 		Comm: m.Comm, State: ThreadLive, Token: th.Token,
 		FSSeq: th.FSSeq, FSBase: th.FSBase,
-		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start},
+		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start, CPUs: th.CPUs},
 	}
 	m.Leader = c.T
 	k.byTid[th.Tid] = c.T

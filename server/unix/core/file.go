@@ -443,6 +443,11 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			if !c.Flush() {
 				return total, 0
 			}
+			if c.outFault { // the offset stays in front of what did not arrive
+				total -= uint64(moved)
+				c.outFault = total == 0
+				return total, errIfNone(int(total), abi.EFAULT)
+			}
 			if off < 0 {
 				k.Files.Mut(f).Off += moved
 			}

@@ -92,10 +92,15 @@ func (c *Call) openPath(f *Found, keep uint32) (store.Ref[File], abi.Errno) {
 
 // reopen opens a nameless file anew (through /proc/PID/fd).
 func (c *Call) reopen(f store.Ref[File], access_, flags uint32) (store.Ref[File], abi.Errno) {
-	if fn := c.K.vfs.reopen[c.K.Files.Get(f).Kind]; fn != nil {
-		return fn(c, f, access_, flags)
+	fn := c.K.vfs.reopen[c.K.Files.Get(f).Kind]
+	if fn == nil {
+		return 0, abi.ENXIO
 	}
-	return 0, abi.ENXIO
+	r, e := fn(c, f, access_, flags)
+	if e == 0 {
+		c.K.Files.Mut(r).Flags |= flags & OpenLargefile
+	}
+	return r, e
 }
 
 // openNode opens an existing node after checking permissions.
@@ -201,7 +206,9 @@ func (c *Call) openHeld(n *node, v store.Ref[Vnode], access_, flags uint32) (sto
 	if e != 0 {
 		return 0, e
 	}
-	k.Files.Mut(r).Vnode = v
+	f := k.Files.Mut(r)
+	f.Vnode = v
+	f.Flags |= keep & OpenLargefile // whatever the node's kind keeps of the others
 	return r, 0
 }
 

@@ -42,6 +42,23 @@ func (c *Call) PidfdProc(fd int32) (store.Ref[Proc], int32, abi.Errno) {
 	return c.K.pidfdProc(f), int32(f.Aux2), 0
 }
 
+// SignalFDProc is PidfdProc for pidfd_send_signal, which also takes an open
+// directory /proc/PID.
+func (c *Call) SignalFDProc(fd int32) (store.Ref[Proc], int32, abi.Errno) {
+	_, f, e := c.File(fd)
+	if e != 0 {
+		return 0, 0, e
+	}
+	if f.Kind == FileVnode {
+		if n := c.K.nodeOf(f.Vnode); n != nil {
+			if p, ok := n.m.core.(*ProcFS); ok {
+				return p.dirProc(n.id)
+			}
+		}
+	}
+	return c.PidfdProc(fd)
+}
+
 func (k *Kernel) pidfdProc(f *File) store.Ref[Proc] {
 	p := store.Ref[Proc](f.Obj)
 	if k.Procs.Get(p) == nil || k.Procs.Gen(p) != f.Aux {

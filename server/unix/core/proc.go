@@ -70,7 +70,12 @@ type ThreadExtra struct {
 	VforkTLS uint32
 	Nice     int32
 	Start    int64
+	// CPUs is what sched_setaffinity said, a bit for each processor; no bit: any.
+	CPUs [MaxCPUs / 64]uint64
 }
+
+// MaxCPUs is how many processors an affinity mask names.
+const MaxCPUs = 1024
 
 // Thread states.
 const (
@@ -311,6 +316,7 @@ func (k *Kernel) newThread(p store.Ref[Proc], tid int32, from store.Ref[Thread])
 		}
 		th.Comm = src.Comm
 		th.Nice = src.Nice
+		th.CPUs = src.CPUs
 	} else {
 		th.Cred = k.Procs.Get(p).Cred
 		th.Comm = k.Procs.Get(p).Comm

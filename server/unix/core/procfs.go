@@ -292,6 +292,16 @@ func (f *ProcFS) at(n fs.NodeID) (procAt, abi.Errno) {
 	return a, 0
 }
 
+// dirProc answers the process (0 when it is gone) and the id that a directory
+// /proc/PID stands for. EBADF for any other node.
+func (f *ProcFS) dirProc(n fs.NodeID) (store.Ref[Proc], int32, abi.Errno) {
+	pid := int32(n >> 40)
+	if pid == 0 || n != procNode(pid, partDir, 0) {
+		return 0, 0, abi.EBADF
+	}
+	return f.k.ProcByPid(pid), pid, 0
+}
+
 const procFixedMax = 1 << 20
 
 // Lookup implements CoreFS.

@@ -197,9 +197,14 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 		max(r.Threads, 1), 63488, uint64(th.Pending), uint64(r.Pending), uint64(th.Mask), uint64(ign), uint64(caught))
 	fmt.Fprintf(&b, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
 		cr.CapInh, cr.CapPerm, cr.CapEff, cr.CapBound, cr.CapAmb, r.NoNewPrivs)
-	n := max(k.Config.CPUs, 1)
-	mask := uint64(1)<<min(n, 63) - 1
-	fmt.Fprintf(&b, "Cpus_allowed:\t%x\nCpus_allowed_list:\t0-%d\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n", mask, n-1)
+	cpus := th.CPUs
+	if cpus == [len(cpus)]uint64{} {
+		for i := range min(max(k.Config.CPUs, 1), MaxCPUs) {
+			cpus[i/64] |= 1 << (i % 64)
+		}
+	}
+	mask, list := cpuText(cpus[:], max(k.Config.CPUs, 1))
+	fmt.Fprintf(&b, "Cpus_allowed:\t%s\nCpus_allowed_list:\t%s\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n", mask, list)
 	return b.String(), 0
 }
 
@@ -355,4 +360,38 @@ func (k *Kernel) pidLimits(_ *Call, p store.Ref[Proc], _ store.Ref[Thread]) (str
 		fmt.Fprintf(&b, "%-25s %-20s %-20s %-10s\n", n[0], val(r.Rlimits[i].Cur), val(r.Rlimits[i].Max), n[1])
 	}
 	return b.String(), 0
+}
+
+// cpuText shows a mask of n processors as Linux does: as hexadecimal digits in
+// groups of 32 bits, the highest first, and as a list of ranges.
+func cpuText(m []uint64, n int) (mask, list string) {
+	n = min(n, len(m)*64)
+	for i := (n+31)/32 - 1; i >= 0; i-- {
+		width := 8
+		if i == (n+31)/32-1 {
+			width = (n - 32*i + 3) / 4
+		} else {
+			mask += ","
+		}
+		mask += fmt.Sprintf("%0*x", width, uint32(m[i/2]>>(32*(i%2))))
+	}
+	set := func(i int) bool { return i < n && m[i/64]>>(i%64)&1 != 0 }
+	for i := 0; i < n; i++ {
+		if !set(i) {
+			continue
+		}
+		last := i
+		for set(last + 1) {
+			last++
+		}
+		if list != "" {
+			list += ","
+		}
+		list += strconv.Itoa(i)
+		if last > i {
+			list += "-" + strconv.Itoa(last)
+		}
+		i = last
+	}
+	return mask, list
 }

@@ -144,7 +144,8 @@ func (x *testChan) run(acts []abi.Action) abi.Errno {
 		a := &acts[i]
 		switch a.Op {
 		case abi.ActCopyOut:
-			if b := x.at(a.A[0], a.A[2]); uint64(copy(b, x.out[a.A[1]-abi.SlotOutOff:][:a.A[2]])) < a.A[2] {
+			a.A[3] = uint64(copy(x.at(a.A[0], a.A[2]), x.out[a.A[1]-abi.SlotOutOff:][:a.A[2]]))
+			if a.A[3] < a.A[2] {
 				return abi.EFAULT
 			}
 		case abi.ActCopyIn:

@@ -499,3 +499,16 @@ func (b *below) dropped(r tree.Ref) {
 		b.low.Forget(fs.Req{}, low, ^uint64(0))
 	})
 }
+
+// Used implements tree.Below.
+func (b *below) Used() (uint64, abi.Errno) {
+	s, err := b.low.Statfs(fs.Req{}, fs.RootID)
+	if err != 0 {
+		return 0, err
+	}
+	unit := uint64(s.FrSize)
+	if unit == 0 {
+		unit = uint64(s.BSize)
+	}
+	return (s.Blocks - min(s.Bfree, s.Blocks)) * unit, 0
+}
