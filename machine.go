@@ -50,7 +50,7 @@ type wired struct {
 	session uint32 // the last session's number
 	closed  bool
 	stop    chan struct{} // closed with closed
-	failure error // why the supervisor gave the machine up
+	failure error         // why the supervisor gave the machine up
 
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
