@@ -64,6 +64,8 @@ type Call struct {
 	regsFS   bool
 	// localCut: the poll reports a local call that a kick has cut.
 	localCut bool
+	// outside: the call has given up the lock.
+	outside bool
 	// ended: the thread or its process has ended in this call.
 	ended bool
 	// exiting: the actions so far are what an ending thread leaves behind.

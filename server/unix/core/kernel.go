@@ -111,6 +111,9 @@ type Kernel struct {
 	// requests may be served. Set by the serve loop.
 	OnTask func(TaskID)
 
+	// Failpoint, when a test sets it, is called before each request is served.
+	Failpoint func(c *Call)
+
 	personalities []Personality
 
 	// Derived: rebuilt by Recover.

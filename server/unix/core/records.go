@@ -162,8 +162,9 @@ type Thread struct {
 	// FSSent is 1 once the call CurSeq has sent a request that changes
 	// something: a repetition must send it again, with the same number, and
 	// take the answer, whatever a look at the names would say now.
-	FSSent         uint32
-	_              uint32
+	FSSent uint32
+	// Crashes is how often the call CurSeq has ended in a panic of the server.
+	Crashes        uint32
 	Mask           SigSet // blocked signals
 	SavedMask      SigSet // to restore after sigsuspend, ppoll...
 	HasSaved       uint32

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -105,10 +107,7 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 		k.Threads.Mut(t).HostTID = hostTID
 	}
 	if th.CurSeq != c.Seq {
-		m := k.Threads.Mut(t)
-		m.CurSeq = c.Seq
-		m.Progress, m.Deadline, m.Aux, m.FSSent = 0, 0, 0, 0
-		m.FSBase = m.FSSeq
+		k.Threads.Mut(t).begin(c.Seq)
 	} else {
 		// The same call again, after a crash: the same numbers to file servers.
 		k.Threads.Mut(t).FSSeq = th.FSBase
@@ -121,6 +120,13 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 // is one (NoReply), is in c; the serve loop stores it in the slot, calls
 // Commit..., and publishes it.
 func (k *Kernel) Serve(c *Call) {
+	first := c.T
+	defer func() {
+		if r := recover(); r != nil {
+			k.crashed(c, first)
+			panic(r)
+		}
+	}()
 	for k.serveOnce(c) && k.finish(c) {
 		// Run again in place: the same numbers to file servers, and a deadline
 		// that was set stays.
@@ -137,6 +143,13 @@ func (k *Kernel) serveOnce(c *Call) bool {
 	rt := k.threadRT(c.T)
 	rt.inServer = true
 	rt.kicked = false
+	if n := c.Thread().Crashes; n >= maxCrashes {
+		k.refuse(c, n)
+		return true
+	}
+	if k.Failpoint != nil {
+		k.Failpoint(c)
+	}
 	switch c.Kind {
 	case abi.KindTrap:
 		p := k.Personality(c.Proc().Personality)
@@ -174,4 +187,59 @@ func (c *Call) procName() string {
 		n++
 	}
 	return string(p.Comm[:n])
+}
+
+// maxCrashes is how many panics a request may cause before it is refused.
+const maxCrashes = 2
+
+// crashed notes in the state of record that serving c has panicked; the server
+// dies then. The next incarnation undoes nothing else of it: the transaction
+// that panicked is taken back here. A server that is killed from outside, in
+// whatever call, leaves no such note: that call is run again as often as need be.
+func (k *Kernel) crashed(c *Call, first store.Ref[Thread]) {
+	if c.outside {
+		k.mu.Lock() // for good
+	}
+	if k.Heap.InTx() {
+		k.Heap.Abort()
+	}
+	k.Heap.Begin()
+	t := c.T
+	if th := k.Threads.Get(t); t == 0 || th == nil || th.CurSeq != c.Seq {
+		t = first // which made c.T, in what was taken back
+	}
+	if t != 0 && k.Threads.Get(t) != nil {
+		m := k.Threads.Mut(t)
+		if m.CurSeq != c.Seq {
+			m.begin(c.Seq) // Resolve's change was taken back, too
+		}
+		m.Crashes++
+	}
+	k.Heap.Commit()
+}
+
+// begin notes that the thread's call seq has begun.
+func (th *Thread) begin(seq uint64) {
+	th.CurSeq = seq
+	th.Progress, th.Deadline, th.Aux, th.FSSent, th.Crashes = 0, 0, 0, 0, 0
+	th.FSBase = th.FSSeq
+}
+
+// refuse answers a request that has made the server panic n times: EIO, or the
+// end of the process where there is no call to answer, and where that answer
+// did not help either.
+func (k *Kernel) refuse(c *Call, n uint32) {
+	p := c.Proc()
+	what := "is answered EIO"
+	if c.Kind != abi.KindTrap || n > maxCrashes {
+		what = "ends the process"
+	}
+	k.Host.Log(fmt.Sprintf("request %d (kind %d) of process %d (%s) crashed the server %d times: it %s",
+		c.Nr, c.Kind, p.Pid, c.procName(), n, what))
+	if c.Kind == abi.KindTrap && n == maxCrashes {
+		c.Fail(abi.EIO)
+		return
+	}
+	c.Flags |= abi.ReplyKeepRegs
+	k.killProcess(c.ProcRef(), SIGKILL)
 }

@@ -172,13 +172,17 @@ func (c *Call) Unlocked(fn func()) {
 
 func (c *Call) release() {
 	c.K.Leave()
+	c.outside = true
 	if c.Leader {
 		c.Leader = false
 		c.K.HandOver()
 	}
 }
 
-func (c *Call) reacquire() { c.K.Enter() }
+func (c *Call) reacquire() {
+	c.K.Enter()
+	c.outside = false
+}
 
 // Interrupted answers ErrRestart when the thread has a signal to handle or is
 // to end, else 0.

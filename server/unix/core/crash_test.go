@@ -1,0 +1,98 @@
+package core
+
+import (
+	"strings"
+	"testing"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// next is the next incarnation over the state of a kernel that is dead: its
+// lock is held for good, so that nothing of it touches the heap any more.
+func (tk *testKernel) next() *testKernel {
+	tk.t.Helper()
+	h, err := store.Open(tk.mem, StateVersion)
+	if err != nil {
+		tk.t.Fatal(err)
+	}
+	n := *tk
+	n.host = &testHost{}
+	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: 2})
+	n.AttachFS("root", tk.root)
+	n.AttachCore("dev", n.NewDevFS())
+	n.Enter()
+	var live []TaskID
+	n.Procs.Each(func(_ store.Ref[Proc], p *Proc) bool {
+		live = append(live, p.Task)
+		return true
+	})
+	n.Recover(live)
+	n.Leave()
+	tk.t.Cleanup(func() { // before the memory goes
+		if n.mu.TryLock() {
+			n.mu.Unlock()
+			n.idle()
+		}
+	})
+	return &n
+}
+
+// serveCrash serves one request on slot 0 of the first process and says whether
+// the server died of it.
+func (tk *testKernel) serveCrash(c *Call) (died bool) {
+	tk.t.Helper()
+	defer func() { died = recover() != nil }()
+	c.K = tk.Kernel
+	c.Reset()
+	c.Task, c.Kind, c.Nr, c.Seq = tk.Procs.Get(tk.Threads.Get(tk.init).Proc).Task, abi.KindTrap, 7, 1
+	tk.Enter()
+	if !tk.Resolve(c, 1) {
+		tk.t.Fatal("nobody speaks on the slot")
+	}
+	tk.Serve(c)
+	tk.Leave()
+	return false
+}
+
+func TestCrashingRequest(t *testing.T) {
+	tk := newTestKernel(t)
+	for i := range maxCrashes {
+		tk.Failpoint = func(c *Call) {
+			c.MutThread().Aux = 1 // must be taken back
+			panic("failpoint")
+		}
+		var c Call
+		if !tk.serveCrash(&c) {
+			t.Fatalf("run %d: the failpoint did not end the server", i)
+		}
+		tk = tk.next()
+		th := tk.Threads.Get(tk.init)
+		if th.Crashes != uint32(i+1) || th.Aux != 0 {
+			t.Fatalf("run %d: %d crashes noted, Aux %d", i, th.Crashes, th.Aux)
+		}
+	}
+	tk.Failpoint = func(*Call) { panic("the request was not refused") }
+	var c Call
+	if tk.serveCrash(&c) || c.Err != abi.EIO {
+		t.Fatalf("the third run: %v, want EIO", c.Err)
+	}
+	if l := strings.Join(tk.host.lines, ";"); !strings.Contains(l, "crashed the server 2 times") {
+		t.Errorf("the log says %q", l)
+	}
+}
+
+// A signal whose kick died with the server is kicked for again.
+func TestLostKick(t *testing.T) {
+	tk := newTestKernel(t)
+	tk.Enter()
+	tk.Threads.Mut(tk.init).HostTID = 7
+	p := tk.Threads.Get(tk.init).Proc
+	tk.SendSignal(p, &SigInfo{Sig: SIGTERM})
+	tk.Leave()
+	tk.mu.Lock()
+	n := tk.next()
+	if !n.signalPending(n.init) || n.host.kicks != 1 {
+		t.Errorf("pending %v, %d kicks, want 1", n.signalPending(n.init), n.host.kicks)
+	}
+}
