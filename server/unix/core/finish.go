@@ -87,7 +87,7 @@ func restarts(e abi.Errno) bool { return e == abi.ErrRestart || e == abi.ErrRest
 // finish runs after each call: it handles what is pending for the thread. It
 // answers true when the call is to be run again in place.
 func (k *Kernel) finish(c *Call) (again bool) {
-	delivered := false
+	delivered, later := false, false
 	for {
 		if c.T == 0 || c.ended {
 			return false
@@ -109,6 +109,10 @@ func (k *Kernel) finish(c *Call) (again bool) {
 			break // HoldReply holds the answer back
 		}
 		if set := (th.Pending | r.Pending) &^ th.Mask; set != 0 {
+			if c.resultOpen() {
+				later = true
+				break
+			}
 			info, ok := k.dequeue(c.T, set)
 			if ok && k.handle(c, &info) {
 				delivered = true
@@ -136,6 +140,21 @@ func (k *Kernel) finish(c *Call) (again bool) {
 	}
 	c.storeRegs()
 	k.threadRT(c.T).inServer = false
+	if later {
+		k.poke(c.T)
+	}
+	return false
+}
+
+// resultOpen says whether only the library will know the call's result (the
+// address of a mapping). A signal frame, which holds the result, cannot be made
+// before: the signal waits until the thread has it.
+func (c *Call) resultOpen() bool {
+	for i := range c.Acts {
+		if c.Acts[i].Flags&abi.ActResult != 0 {
+			return true
+		}
+	}
 	return false
 }
 
