@@ -12,11 +12,13 @@ import (
 // lock is held for good, so that nothing of it touches the heap any more.
 func (tk *testKernel) next() *testKernel {
 	tk.t.Helper()
+	tk.dead = true
 	h, err := store.Open(tk.mem, StateVersion)
 	if err != nil {
 		tk.t.Fatal(err)
 	}
 	n := *tk
+	n.dead = false
 	n.host = &testHost{}
 	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: 2})
 	n.AttachFS("root", tk.root)
@@ -29,12 +31,7 @@ func (tk *testKernel) next() *testKernel {
 	})
 	n.Recover(live)
 	n.Leave()
-	tk.t.Cleanup(func() { // before the memory goes
-		if n.mu.TryLock() {
-			n.mu.Unlock()
-			n.idle()
-		}
-	})
+	tk.t.Cleanup(n.end) // before the memory goes
 	return &n
 }
 

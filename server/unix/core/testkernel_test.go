@@ -31,6 +31,7 @@ type testKernel struct {
 	host  *testHost
 	clock *testClock
 	init  store.Ref[Thread]
+	dead  bool // declared so: its lock is held for good
 }
 
 type testHost struct {
@@ -195,17 +196,23 @@ func newTestKernel(t testing.TB) *testKernel {
 	}
 	k.Leave()
 	tk.init = tk.newProc(0)
-	t.Cleanup(func() {
-		if t.Failed() { // perhaps inside a call, with the lock held
-			if !tk.mu.TryLock() {
-				return
-			}
-			tk.mu.Unlock()
-		}
-		// The releaser may have the lock: it must be done before the memory goes.
-		tk.idle()
-	})
+	t.Cleanup(tk.end)
 	return tk
+}
+
+// end waits until nothing of the kernel runs any more, as it must before the
+// memory goes: the releaser may have the lock just now.
+func (tk *testKernel) end() {
+	if tk.dead {
+		return // its lock is held for good
+	}
+	if tk.t.Failed() { // perhaps inside a call, with the lock held
+		if !tk.mu.TryLock() {
+			return
+		}
+		tk.mu.Unlock()
+	}
+	tk.idle()
 }
 
 func testMemory(t testing.TB, size int) []byte {
