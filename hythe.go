@@ -290,8 +290,9 @@ type Machine struct {
 // the start only. The machine runs until Close; if the calling process dies, the
 // host ends all of it.
 //
-// Errors: a configuration that is wrong, a host that lacks what isolation needs
-// (and Insecure is not set), or a host that failed.
+// Errors: a configuration that is wrong, or a host that failed. That the host
+// lacks what isolation needs (and Insecure is not set) can show while the
+// servers start: then the first Start says so.
 func New(ctx context.Context, c Config) (*Machine, error) {
 	if err := c.complete(); err != nil {
 		return nil, err

@@ -52,6 +52,9 @@ type wired struct {
 	stop    chan struct{} // closed with closed
 	failure error         // why the supervisor gave the machine up
 
+	begun    chan struct{} // closed when the first servers' processes are there, or are not
+	beginErr error         // then: why not
+
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
 
@@ -76,7 +79,7 @@ type service struct {
 // newEngine starts the nucleus, the guests' side of the host, and the servers
 // that every program needs.
 func newEngine(ctx context.Context, c *Config) (engine, error) {
-	w := &wired{cfg: c, svcs: map[string]*service{}, stop: make(chan struct{}), ended: make(chan struct{})}
+	w := &wired{cfg: c, svcs: map[string]*service{}, stop: make(chan struct{}), ended: make(chan struct{}), begun: make(chan struct{})}
 	var err error
 	if w.host, err = linux.New(linux.Options{Log: w.log}); err != nil {
 		return nil, err
@@ -215,16 +218,19 @@ func (w *wired) assemble() error {
 	for _, n := range names {
 		go func() { errs <- w.begin(n) }()
 	}
-	var first error
-	for range names {
-		if err := <-errs; err != nil && first == nil {
-			first = err
+	// Nobody waits for them here: the first program's console starts beside them.
+	go func() {
+		defer close(w.begun)
+		for range names {
+			if err := <-errs; err != nil && w.beginErr == nil {
+				w.beginErr = err
+			}
 		}
-	}
-	if err := <-guests; err != nil && first == nil {
-		first = err
-	}
-	return first
+		if err := <-guests; err != nil && w.beginErr == nil {
+			w.beginErr = err
+		}
+	}()
+	return nil
 }
 
 // cpuInfo is the host's /proc/cpuinfo for its first processor; empty if the
@@ -462,6 +468,10 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	p, send, err := w.openSession(stdio, c.TTY)
 	if err != nil {
 		return nil, err
+	}
+	if <-w.begun; w.beginErr != nil {
+		p.release(p.files) // there is nobody to ask for the session's end
+		return nil, w.reason(w.beginErr)
 	}
 	req := unixctl.Start{
 		Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir,

@@ -191,7 +191,7 @@ func putWords(b []byte, s, n int64) {
 // TestTable: the table that the library is given makes sense.
 func TestTable(t *testing.T) {
 	names := map[string]int{}
-	for nr, e := range table {
+	for nr, e := range table() {
 		if e == nil {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 
 	"hythe/abi"
 	"hythe/server/unix/core"
@@ -62,7 +63,9 @@ type Entry struct {
 }
 
 // table collects the calls of all files; the index is the number.
-var table = buildTable()
+// It is made when it is first used: every process of a machine links this
+// package, and only two need it.
+var table = sync.OnceValue(buildTable)
 
 func buildTable() *[abi.CallTableSize]*Entry {
 	var t [abi.CallTableSize]*Entry
@@ -80,13 +83,14 @@ func buildTable() *[abi.CallTableSize]*Entry {
 
 // Personality is the Linux personality over one kernel.
 type Personality struct {
-	K *core.Kernel
+	K     *core.Kernel
+	table *[abi.CallTableSize]*Entry
 	// Missing counts calls that are not served, by number.
 	Missing [abi.CallTableSize + 1]uint64
 }
 
 // New makes the personality of k.
-func New(k *core.Kernel) *Personality { return &Personality{K: k} }
+func New(k *core.Kernel) *Personality { return &Personality{K: k, table: table()} }
 
 // Name implements core.Personality.
 func (p *Personality) Name() string { return "linux" }
@@ -97,7 +101,7 @@ func (p *Personality) Index() uint32 { return 0 }
 // Descriptors implements core.Personality.
 func (p *Personality) Descriptors() []abi.CallDesc {
 	d := make([]abi.CallDesc, abi.CallTableSize)
-	for nr, e := range table {
+	for nr, e := range table() {
 		if e == nil {
 			continue
 		}
@@ -112,12 +116,12 @@ func (p *Personality) Descriptors() []abi.CallDesc {
 
 // Call implements core.Personality.
 func (p *Personality) Call(c *core.Call) {
-	if c.Nr >= abi.CallTableSize || table[c.Nr] == nil {
+	if c.Nr >= abi.CallTableSize || p.table[c.Nr] == nil {
 		p.Missing[min(c.Nr, abi.CallTableSize)]++
 		c.Fail(abi.ENOSYS)
 		return
 	}
-	v, e := table[c.Nr].Fn(p, c)
+	v, e := p.table[c.Nr].Fn(p, c)
 	if e == 0 && c.OutFault() {
 		e = abi.EFAULT
 	}
@@ -131,10 +135,10 @@ func (p *Personality) Call(c *core.Call) {
 // TraceCall implements core.Personality: "openat(AT_FDCWD, "/x", ...) = 3".
 func (p *Personality) TraceCall(c *core.Call, result uint64, err abi.Errno) string {
 	var b strings.Builder
-	if c.Nr >= abi.CallTableSize || table[c.Nr] == nil {
+	if c.Nr >= abi.CallTableSize || p.table[c.Nr] == nil {
 		fmt.Fprintf(&b, "syscall_%d(%#x, %#x, %#x)", c.Nr, c.Args[0], c.Args[1], c.Args[2])
 	} else {
-		e := table[c.Nr]
+		e := p.table[c.Nr]
 		b.WriteString(e.Name)
 		b.WriteByte('(')
 		for i := 0; i < len(e.Sig) && i < 6; i++ {
@@ -177,7 +181,7 @@ func (p *Personality) TraceCall(c *core.Call, result uint64, err abi.Errno) stri
 	}
 	if err != 0 {
 		fmt.Fprintf(&b, " = -1 %s", err.Name())
-	} else if c.Nr < abi.CallTableSize && table[c.Nr] != nil && strings.HasPrefix(table[c.Nr].Name, "mmap") || result > 1<<32 {
+	} else if c.Nr < abi.CallTableSize && p.table[c.Nr] != nil && strings.HasPrefix(p.table[c.Nr].Name, "mmap") || result > 1<<32 {
 		fmt.Fprintf(&b, " = %#x", result)
 	} else {
 		fmt.Fprintf(&b, " = %d", int64(result))
@@ -196,7 +200,7 @@ type MatrixRow struct {
 // Matrix answers the support matrix in the order of numbers.
 func Matrix() []MatrixRow {
 	var rows []MatrixRow
-	for nr, e := range table {
+	for nr, e := range table() {
 		if e != nil {
 			rows = append(rows, MatrixRow{nr, e.Name, e.Level.String(), e.Note})
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"hythe/abi"
 	"hythe/idl/fs"
@@ -36,9 +37,13 @@ type procFixed struct {
 	write  func(c *Call, s string) abi.Errno
 }
 
+// The tables of /proc are made when a machine's /proc is: every process of a
+// machine links this package, and only one needs them.
+var procOnce sync.Once
+
 var procTree []procFixed
 
-func init() {
+func makeProcTree() {
 	procTree = []procFixed{{name: ""}}
 	dirs := map[string]int{"": 0}
 	var dir func(path string) int
@@ -201,7 +206,7 @@ type procFile struct {
 
 var procFiles []procFile
 
-func init() {
+func makeProcFiles() {
 	none := func(s string) func(*Kernel, *Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) {
 		return func(*Kernel, *Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) { return s, 0 }
 	}
@@ -259,6 +264,10 @@ func init() {
 
 // NewProcFS makes /proc; mount it under the label that AttachCore was given.
 func NewProcFS(k *Kernel) *ProcFS {
+	procOnce.Do(func() {
+		makeProcTree()
+		makeProcFiles()
+	})
 	k.SetOps(FileProc, &procFileOps{BaseOps{k}})
 	return &ProcFS{k}
 }
