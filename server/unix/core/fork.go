@@ -279,8 +279,10 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	var id TaskID
 	var e abi.Errno
 	k.proc.creating++
+	k.proc.forking++
 	c.Unlocked(func() { id, e = k.Host.NewTask(parentTask, tag) })
 	k.proc.creating--
+	k.proc.forking--
 	defer k.proc.born.Wake(^uint32(0))
 	if e != 0 {
 		return 0, abi.EAGAIN

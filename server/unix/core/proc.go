@@ -11,7 +11,9 @@ type procState struct {
 	// creating counts calls that wait for the nucleus to make a task: a
 	// request from a task that is not known yet may be from one of them.
 	creating int
-	born     WaitQueue
+	// forking counts those of them that are forks.
+	forking int
+	born    WaitQueue
 	// selfExit: the open transaction ends a process whose own thread was told
 	// to end the task.
 	selfExit bool

@@ -66,14 +66,17 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 	return 0
 }
 
-// userProcs counts the live threads of a real user id, and all of them.
+// userProcs counts the threads of a real user id, and all of them. A zombie is
+// one until it is reaped, as for Linux's RLIMIT_NPROC and pids controller.
 func (k *Kernel) userProcs(uid uint32) (own, all int) {
 	k.Procs.Each(func(_ store.Ref[Proc], r *Proc) bool {
+		n := 1
 		if r.State == ProcLive {
-			all += int(r.Threads)
-			if c := k.Creds.Get(r.Cred); c != nil && c.UID == uid {
-				own += int(r.Threads)
-			}
+			n = int(r.Threads)
+		}
+		all += n
+		if c := k.Creds.Get(r.Cred); c != nil && c.UID == uid {
+			own += n
 		}
 		return true
 	})
@@ -89,10 +92,11 @@ func (c *Call) checkNproc() abi.Errno {
 		return 0
 	}
 	// Counting is only needed near a bound.
-	if n := uint64(k.Threads.Len()); n < lim && (k.Config.PidsLimit == 0 || n < uint64(k.Config.PidsLimit)) {
+	if n := uint64(k.Threads.Len() + k.Procs.Len() + k.proc.forking); n < lim && (k.Config.PidsLimit == 0 || n < uint64(k.Config.PidsLimit)) {
 		return 0
 	}
 	own, all := k.userProcs(c.Cred().UID)
+	all += k.proc.forking // forks that were let through and are no process yet
 	if k.Config.PidsLimit != 0 && all >= int(k.Config.PidsLimit) {
 		return abi.EAGAIN
 	}

@@ -229,6 +229,9 @@ func (s *Server) Drain(within time.Duration) {
 	}
 }
 
+// closeGrace is how long an answer may take when the machine ends.
+const closeGrace = time.Second
+
 // Close ends all conversations and returns when they have ended. Programs that
 // they started are killed.
 func (s *Server) Close() {
@@ -248,7 +251,12 @@ func (s *Server) accept() {
 		}
 		s.wg.Go(func() {
 			defer c.Close()
-			stop := context.AfterFunc(s.ctx, func() { c.Close() })
+			stop := context.AfterFunc(s.ctx, func() {
+				// What was asked is answered still: whoever killed the machine's
+				// first process is told that it worked.
+				_ = c.CloseRead()
+				time.AfterFunc(closeGrace, func() { c.Close() })
+			})
 			defer stop()
 			s.serve(c)
 		})
