@@ -189,6 +189,10 @@ func OpenOrFormat(mem []byte, version uint32) (h *Heap, fresh bool, err error) {
 	return h, false, err
 }
 
+// Reset formats the heap's memory anew, for an owner that finds in it what is
+// not worth keeping. h must not be used any more.
+func (h *Heap) Reset() (*Heap, error) { return Format(h.mem, h.hdr.Version) }
+
 // Size is the length of the heap's memory in bytes.
 func (h *Heap) Size() int { return len(h.mem) }
 

@@ -120,10 +120,20 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		return err
 	}
 	go s.post()
-	s.k = core.NewKernel(heap, s, newClock(), core.Config{
+	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
 		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo,
-	})
+	}
+	s.k = core.NewKernel(heap, s, newClock(), ccfg)
+	if !fresh && !s.k.Booted() {
+		// The last incarnation died before there was a machine: nobody depends on
+		// what it had done, and half of it is missing.
+		if heap, err = heap.Reset(); err != nil {
+			return err
+		}
+		fresh = true
+		s.k = core.NewKernel(heap, s, newClock(), ccfg)
+	}
 	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }
 	s.k.HandOver = s.handOver
@@ -202,6 +212,7 @@ func (s *server) start(fresh bool, tasks []core.TaskID) error {
 	if e := s.k.MountCore(); e != 0 {
 		return fmt.Errorf("mount of the server's own file systems: %w", e)
 	}
+	s.k.MutGlobals().Booted = 1
 	return nil
 }
 

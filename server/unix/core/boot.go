@@ -41,6 +41,13 @@ func (k *Kernel) Format() {
 	copy(g.Domain[:64], "(none)")
 }
 
+// Booted says whether a machine was set up in the state of record as a whole
+// (Globals.Booted). Before Boot and Recover, without the lock.
+func (k *Kernel) Booted() bool {
+	g := k.Globals()
+	return g != nil && g.Booted != 0
+}
+
 // Boot starts the first process: its end is the machine's. The lock is held;
 // it is given up meanwhile. Errors are exec's.
 func (k *Kernel) Boot(b *BootProgram) (int32, abi.Errno) {

@@ -57,6 +57,7 @@ type Globals struct {
 	BootMono  int64
 	NextToken uint64
 	Init      store.Ref[Proc] // the first process
+	Booted    uint32          // 1 once everything is mounted
 	Hostname  [65]byte
 	Domain    [65]byte
 	_         [6]byte
