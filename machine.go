@@ -469,9 +469,9 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	if err != nil {
 		return nil, err
 	}
-	if <-w.begun; w.beginErr != nil {
+	if err := w.begunWell(); err != nil {
 		p.release(p.files) // there is nobody to ask for the session's end
-		return nil, w.reason(w.beginErr)
+		return nil, w.reason(err)
 	}
 	req := unixctl.Start{
 		Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir,
@@ -497,6 +497,13 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	}
 	p.end()
 	return nil, err
+}
+
+// begunWell waits until the first servers' processes are there, or answers why
+// they are not.
+func (w *wired) begunWell() error {
+	<-w.begun
+	return w.beginErr
 }
 
 // openSession makes a console server for three files and starts it. send is a
@@ -525,7 +532,12 @@ func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send 
 	p.files = spec.Files
 	con := w.add(p.name, spec, 0)
 	defer func() {
-		if err != nil {
+		switch {
+		case err == nil:
+		case w.begunWell() != nil: // there is nobody to ask for the session's end
+			p.release(p.files)
+			err = w.beginErr
+		default:
 			p.end()
 		}
 	}()

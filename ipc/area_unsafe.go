@@ -89,7 +89,9 @@ func (a *area) touched(fd int) []int {
 		for ; next < a.slots && int64(abi.BindHeaderSize+next*abi.SlotSize) < hole; next++ {
 			l = append(l, next)
 		}
-		off = hole
+		// A guest that gives pages back and takes them again meanwhile must not
+		// keep its server here.
+		off = max(hole, data+abi.PageSize)
 	}
 	return l
 }
