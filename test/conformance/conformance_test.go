@@ -78,6 +78,10 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = environ
+	// The guest's program leads a session of its own. So must the native one:
+	// what it would inherit depends on who runs the tests (a session whose
+	// leader is outside the process's namespace reads as 0).
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
 	var out, errb bytes.Buffer

@@ -95,6 +95,7 @@ func run(t *testing.T, dir string, limit time.Duration, argv ...string) outcome 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as the guest's program: whoever runs the tests shall not matter
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

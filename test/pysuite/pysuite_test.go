@@ -90,6 +90,7 @@ func run(argv []string, dir string, env []string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as the guest's program: whoever runs the tests shall not matter
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
 	var out bytes.Buffer
