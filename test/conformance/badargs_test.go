@@ -3,21 +3,22 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"hythe/test/subject"
 )
 
 // TestBadArguments: no call with bad pointers blocks what must not block, or
 // ends a server (which would be said on standard error).
 func TestBadArguments(t *testing.T) {
-	if os.Getenv("HYTHE_LONG") != "1" {
+	if !subject.Long() {
 		t.Skip("only with HYTHE_LONG=1")
 	}
-	bin := hythe(t)
+	bin := subject.Binary(t)
 	dir := t.TempDir()
 	prog := filepath.Join(dir, "badargs")
 	if out, err := exec.Command("gcc", "-O1", "-w", "-static", "-o", prog, "testdata/badargs.c").CombinedOutput(); err != nil {

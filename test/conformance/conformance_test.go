@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hythe/test/subject"
 )
 
 // row is one script.
@@ -104,28 +106,14 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 	return r
 }
 
-func hythe(t *testing.T) string {
-	t.Helper()
-	if p := os.Getenv("HYTHE_BIN"); p != "" {
-		return p
-	}
-	p, err := filepath.Abs("../../bin/hythe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(p); err != nil {
-		t.Fatalf("%s is missing: run make first", p)
-	}
-	return p
-}
-
 func TestRows(t *testing.T) {
-	bin := hythe(t)
-	skips := readSkips(t)
+	bin := subject.Binary(t)
+	skips := subject.Skips(t)
 	files, err := filepath.Glob("*.rows")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no rows", err)
 	}
+	known := map[string]bool{}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
@@ -137,6 +125,7 @@ func TestRows(t *testing.T) {
 		}
 		for _, r := range rows {
 			key := strings.TrimSuffix(f, ".rows") + "/" + r.name
+			known[key] = true
 			t.Run(key, func(t *testing.T) {
 				t.Parallel()
 				if why, ok := skips[key]; ok {
@@ -164,25 +153,9 @@ func TestRows(t *testing.T) {
 			})
 		}
 	}
-}
-
-// readSkips reads skips.tsv: row, tab, reason. A row that does not exist any
-// more, or has no reason, fails.
-func readSkips(t *testing.T) map[string]string {
-	m := map[string]string{}
-	b, err := os.ReadFile("skips.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, line := range strings.Split(string(b), "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
+	for key := range skips {
+		if !known[key] {
+			t.Errorf("skips.tsv: %s is no row any more", key)
 		}
-		name, why, ok := strings.Cut(line, "\t")
-		if !ok || len(why) < 10 {
-			t.Fatalf("skips.tsv:%d: want a row and its reason", i+1)
-		}
-		m[name] = why
 	}
-	return m
 }

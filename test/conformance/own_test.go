@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"hythe/test/subject"
 )
 
 // TestOwnStatus: what Hythe itself answers, each with one line that says why.
 func TestOwnStatus(t *testing.T) {
-	bin := hythe(t)
+	bin := subject.Binary(t)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -32,7 +34,7 @@ func TestOwnStatus(t *testing.T) {
 // TestChanges: changes below the root are refused, or kept in memory and gone
 // afterwards; those on a mount reach the host.
 func TestChanges(t *testing.T) {
-	bin := hythe(t)
+	bin := subject.Binary(t)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "new")
 	write := "echo x >" + name

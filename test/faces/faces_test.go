@@ -11,30 +11,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"hythe/test/subject"
 )
 
 // limit is what catches a hang.
 const limit = 90 * time.Second
-
-func binary(t *testing.T) string {
-	b := os.Getenv("HYTHE_BIN")
-	if b == "" {
-		b = "../../bin/hythe"
-	}
-	b, err := filepath.Abs(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(b); err != nil {
-		t.Skipf("%v: run make build, or set HYTHE_BIN", err)
-	}
-	return b
-}
 
 // result is what a command did.
 type result struct {
@@ -45,7 +31,7 @@ type result struct {
 // hythe runs the command to its end.
 func hythe(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	c := exec.Command(binary(t), args...)
+	c := exec.Command(subject.Binary(t), args...)
 	c.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
@@ -75,7 +61,7 @@ type running struct {
 
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command(binary(t), args...)}
+	r := &running{t: t, cmd: exec.Command(subject.Binary(t), args...)}
 	var err error
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -2,18 +2,17 @@ package faces
 
 import (
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+
+	"hythe/test/subject"
 )
 
 // Each of these would take all of the host, and is held back.
 func TestMemoryLimit(t *testing.T) {
-	py, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip(err)
-	}
+	const py = "/usr/bin/python3"
+	subject.Need(t, py)
 	for _, c := range []struct{ name, prog string }{
 		{"private", "b = bytearray(1 << 30)"},
 		{"shared", "import mmap\nm = mmap.mmap(-1, 1 << 30)\nfor i in range(0, 1 << 30, 4096): m[i] = 1"},
@@ -56,9 +55,7 @@ func TestPidsLimit(t *testing.T) {
 	if n := strings.Count(got.out, "x"); n != 19 || got.status == 0 {
 		t.Errorf("%d processes beside the shell, want 19; %+v", n, got)
 	}
-	if _, err := os.Stat("/bin/bash"); err != nil {
-		t.Skip(err)
-	}
+	subject.Need(t, "/bin/bash")
 	// A fork bomb: the machine can still be looked at and ended.
 	id := "faces-bomb-" + strconv.Itoa(os.Getpid())
 	r := start(t, "run", "-i", "--name", id, "--pids-limit", "30", "--", "/bin/bash", "-c", "echo up; bomb() { bomb | bomb & }; bomb 2>/dev/null; read x")

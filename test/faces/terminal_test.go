@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe/test/subject"
 )
 
 // terminal is a command on a pseudo-terminal of the host, and the person before
@@ -156,11 +158,11 @@ func onAll(t *testing.T, argv []string, dialog func(t *testing.T, w *terminal)) 
 	t.Run("native", func(t *testing.T) { dialog(t, openTerminal(t, 31, 97, argv...)) })
 	flags := []string{"-it", "-e", "PS1=$ ", "-w", "/", "--"}
 	t.Run("run", func(t *testing.T) {
-		dialog(t, openTerminal(t, 31, 97, append(append([]string{binary(t), "run"}, flags...), argv...)...))
+		dialog(t, openTerminal(t, 31, 97, append(append([]string{subject.Binary(t), "run"}, flags...), argv...)...))
 	})
 	t.Run("exec", func(t *testing.T) {
 		id, m := machine(t)
-		dialog(t, openTerminal(t, 31, 97, append(append([]string{binary(t), "exec", "-m", id}, flags...), argv...)...))
+		dialog(t, openTerminal(t, 31, 97, append(append([]string{subject.Binary(t), "exec", "-m", id}, flags...), argv...)...))
 		m.in.Close()
 		m.end(3)
 	})
@@ -261,11 +263,7 @@ func TestTerminalResize(t *testing.T) {
 
 // Programs that take each key by itself and draw on the whole screen.
 func TestTerminalRaw(t *testing.T) {
-	for _, p := range []string{"/usr/bin/less", "/usr/bin/vi"} {
-		if _, err := os.Stat(p); err != nil {
-			t.Skip(err)
-		}
-	}
+	subject.Need(t, "/usr/bin/less", "/usr/bin/vi")
 	file := filepath.Join(t.TempDir(), "file")
 	onAll(t, shell, func(t *testing.T, w *terminal) {
 		os.Remove(file)
@@ -294,9 +292,7 @@ func TestTerminalRaw(t *testing.T) {
 
 // script(1) makes a terminal of its own in the machine.
 func TestTerminalInTerminal(t *testing.T) {
-	if _, err := os.Stat("/usr/bin/script"); err != nil {
-		t.Skip(err)
-	}
+	subject.Need(t, "/usr/bin/script")
 	onAll(t, shell, func(t *testing.T, w *terminal) {
 		w.see(`\$ `)
 		w.say("script -q /dev/null\n")
@@ -312,11 +308,11 @@ func TestTerminalInTerminal(t *testing.T) {
 // The terminal is set back as it was, and a hang-up reaches the program.
 func TestTerminalAfterwards(t *testing.T) {
 	w := openTerminal(t, 24, 80, append([]string{"/bin/bash", "-c", `before=$(stty -g); "$@"; code=$?; [ "$before" = "$(stty -g)" ] && echo same $code`, "bash",
-		binary(t), "run", "-it", "--"}, "/bin/sh", "-c", "stty raw -echo; exit 3")...)
+		subject.Binary(t), "run", "-it", "--"}, "/bin/sh", "-c", "stty raw -echo; exit 3")...)
 	w.see("same 3\r\n")
 	w.end(0)
 
-	w = openTerminal(t, 24, 80, binary(t), "run", "-it", "--", "/bin/sh", "-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 1000 & wait; done")
+	w = openTerminal(t, 24, 80, subject.Binary(t), "run", "-it", "--", "/bin/sh", "-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 1000 & wait; done")
 	w.see("ready\r\n")
 	w.master.Close()
 	w.cmd.Wait()

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hythe/test/subject"
 )
 
 // suite is one row of packages.tsv.
@@ -26,31 +28,10 @@ type suite struct {
 	limit time.Duration // of one side: a hang is what it catches, not slowness
 }
 
-// rows reads a file of n columns that tabs separate, without its comments.
-func rows(t *testing.T, file string, n int) [][]string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]string
-	for i, line := range strings.Split(string(b), "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		f := strings.Split(line, "\t")
-		if len(f) != n || slices.Contains(f, "") {
-			t.Fatalf("%s:%d: want %d columns", file, i+1, n)
-		}
-		all = append(all, f)
-	}
-	return all
-}
-
 func suites(t *testing.T) []suite {
 	t.Helper()
 	var all []suite
-	for _, f := range rows(t, "packages.tsv", 3) {
+	for _, f := range subject.Rows(t, "packages.tsv", 3) {
 		sec, err := strconv.Atoi(f[2])
 		if err != nil || f[1] != "always" && f[1] != "long" {
 			t.Fatalf("packages.tsv: %s: want always or long, and seconds", f[0])
@@ -66,13 +47,7 @@ const maxSkips = 20
 // skips are the rows of skips.tsv: PACKAGE/TEST to the reason.
 func skips(t *testing.T) map[string]string {
 	t.Helper()
-	m := map[string]string{}
-	for _, f := range rows(t, "skips.tsv", 2) {
-		if len(f[1]) < 10 {
-			t.Fatalf("skips.tsv: %s: no reason", f[0])
-		}
-		m[f[0]] = f[1]
-	}
+	m := subject.Skips(t)
 	if len(m) > maxSkips {
 		t.Fatalf("skips.tsv: %d rows, at most %d", len(m), maxSkips)
 	}
@@ -140,18 +115,8 @@ func skipped(rows map[string]string, pkg, test string) (string, bool) {
 }
 
 func TestGoSuite(t *testing.T) {
-	long := os.Getenv("HYTHE_LONG") != ""
-	bin := os.Getenv("HYTHE_BIN")
-	if bin == "" {
-		bin = "../../bin/hythe"
-	}
-	bin, err := filepath.Abs(bin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(bin); err != nil {
-		t.Fatalf("%v: run make build, or set HYTHE_BIN", err)
-	}
+	long := subject.Long()
+	bin := subject.Binary(t)
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)

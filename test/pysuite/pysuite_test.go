@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hythe/test/subject"
 )
 
 var modules = []string{
@@ -109,25 +111,16 @@ func run(argv []string, dir string, env []string) (string, error) {
 }
 
 func TestModules(t *testing.T) {
-	if os.Getenv("HYTHE_LONG") != "1" {
+	if !subject.Long() {
 		t.Skip("only with HYTHE_LONG=1")
 	}
-	bin := os.Getenv("HYTHE_BIN")
-	if bin == "" {
-		var err error
-		if bin, err = filepath.Abs("../../bin/hythe"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := os.Stat(bin); err != nil {
-		t.Fatalf("%s is missing: run make first", bin)
-	}
+	bin := subject.Binary(t)
 	skips := readSkips(t)
 	for _, m := range modules {
 		t.Run(m, func(t *testing.T) {
 			py := python(m)
 			if py == "" {
-				t.Skipf("no python3 here has test.%s", m)
+				t.Fatalf("no python3 here has test.%s: make deps installs one", m)
 			}
 			base := t.TempDir()
 			side := func(name string, prefix ...string) (map[string]outcome, string) {
@@ -210,21 +203,10 @@ func (s skip) matches(test string) bool {
 	return s.name == test
 }
 
-// readSkips reads skips.tsv: test (a last * stands for the rest), tab, reason.
+// readSkips reads skips.tsv: test (a last * stands for the rest) and reason.
 func readSkips(t *testing.T) []skip {
-	b, err := os.ReadFile("skips.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []skip
-	for i, line := range strings.Split(string(b), "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, why, ok := strings.Cut(line, "\t")
-		if !ok || len(why) < 10 {
-			t.Fatalf("skips.tsv:%d: want a test and its reason", i+1)
-		}
+	for name, why := range subject.Skips(t) {
 		all = append(all, skip{name, why})
 	}
 	return all

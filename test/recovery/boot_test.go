@@ -12,15 +12,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe/test/subject"
 )
 
 // TestKilledWhileBooting kills the unix server at a different moment of each of
 // several starts: before it has a state, in the middle of mounting, while the
 // first program is loaded. The program must run as if nothing had happened.
 func TestKilledWhileBooting(t *testing.T) {
-	bin := binary(t)
+	bin := subject.Binary(t)
 	runs := 10
-	if longRun() {
+	if subject.Long() {
 		runs = 100
 	}
 	for i := range runs {

@@ -1,7 +1,6 @@
 // Package recovery kills servers of a running machine at random moments and
 // demands that the programs on it notice nothing: what they print is what they
-// print undisturbed. skips.tsv names the pairs of workload and server that do
-// not hold yet, with the reason.
+// print undisturbed.
 package recovery
 
 import (
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe/test/subject"
 )
 
 var workloads = []struct {
@@ -49,21 +50,6 @@ const (
 	endLimit   = 5 * time.Second // from the run's end to the last process's
 )
 
-func binary(t *testing.T) string {
-	b := os.Getenv("HYTHE_BIN")
-	if b == "" {
-		b = "../../bin/hythe"
-	}
-	b, err := filepath.Abs(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(b); err != nil {
-		t.Skipf("%v: run make build, or set HYTHE_BIN", err)
-	}
-	return b
-}
-
 // seed is the run's random seed: HYTHE_SEED, or a new one.
 func seed(t *testing.T) uint64 {
 	s := rand.Uint64()
@@ -78,31 +64,14 @@ func seed(t *testing.T) uint64 {
 	return s
 }
 
-// longRun says whether the long tests are asked for.
-func longRun() bool { return os.Getenv("HYTHE_LONG") == "1" }
-
-func skips(t *testing.T) map[string]string {
-	b, err := os.ReadFile("skips.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := map[string]string{}
-	for line := range strings.Lines(string(b)) {
-		if k, why, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && !strings.HasPrefix(k, "#") {
-			m[k] = why
-		}
-	}
-	return m
-}
-
 func TestKills(t *testing.T) {
-	bin := binary(t)
+	bin := subject.Binary(t)
 	// Processes of the machine that lose their parent become children of this
 	// one, so that a forgotten one is found.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	long := longRun()
+	long := subject.Long()
 	kills, limit := 4, shortLimit
 	if long {
 		kills, limit = 100, longLimit
@@ -110,7 +79,7 @@ func TestKills(t *testing.T) {
 	if v, err := strconv.Atoi(os.Getenv("HYTHE_KILLS")); err == nil && v > 0 {
 		kills = v
 	}
-	skip, s := skips(t), seed(t)
+	s := seed(t)
 	for _, w := range workloads {
 		prog := ""
 		for _, p := range w.interp {
@@ -119,7 +88,7 @@ func TestKills(t *testing.T) {
 			}
 		}
 		if prog == "" {
-			t.Logf("%s: left out: none of %v is there", w.name, w.interp)
+			t.Errorf("%s: none of %v is there: make deps installs one", w.name, w.interp)
 			continue
 		}
 		script, err := os.ReadFile(w.file)
@@ -147,9 +116,6 @@ func TestKills(t *testing.T) {
 				continue // every command of a shell is a new program: too slow for all
 			}
 			t.Run(w.name+"/"+v.name, func(t *testing.T) {
-				if why, ok := skip[w.name+"/"+v.name]; ok && os.Getenv("HYTHE_NOSKIP") == "" {
-					t.Skip(why)
-				}
 				rng := rand.New(rand.NewPCG(s, uint64(n)))
 				r := start(t, bin, argv, limit)
 				// Which rounds a kill falls into; the place within is left to

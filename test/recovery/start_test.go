@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe/test/subject"
 )
 
 // TestFailingStart: a server that cannot start ends the machine, with one line
 // that says so, exit status 125 and nothing left behind. A limit on the size of
 // files keeps the servers from mapping their state.
 func TestFailingStart(t *testing.T) {
-	bin := binary(t)
+	bin := subject.Binary(t)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -38,12 +40,12 @@ func TestFailingStart(t *testing.T) {
 // and so no memfd and no control socket (an abstract one), and no temporary
 // file. Hythe makes no control groups on the host.
 func TestManyMachines(t *testing.T) {
-	bin := binary(t)
+	bin := subject.Binary(t)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	n := 20
-	if longRun() {
+	if subject.Long() {
 		n = 200
 	}
 	for _, kill := range []bool{false, true} {
