@@ -55,7 +55,8 @@ type Config struct {
 	Hostname string
 	// Memory limits the bytes of memory that guests may use together; 0: no limit.
 	Memory int64
-	// Pids limits the number of guest processes and threads; 0: no limit.
+	// Pids limits the number of guest processes and threads; 0: no limit but the
+	// one that keeps the host able to fork, a quarter of its process numbers.
 	Pids int
 	// Trace, when set, receives one line for each system call of a guest. It is
 	// written to from one goroutine at a time.

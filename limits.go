@@ -2,6 +2,9 @@ package hythe
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	unixctl "hythe/idl/unix"
@@ -27,12 +30,30 @@ func limitsLine(c *Config) string {
 
 // hostThreads is the bound of host threads behind a limit of guest processes
 // and threads: each process has one more on the host, and there are the reaper,
-// the zygote, and processes that have ended and wait for their end.
+// the zygote, and processes that have ended and wait for their end. Without a
+// limit the bound is there for the host: one machine's guests get at most a
+// quarter of its process numbers, so that it can still fork to look at them and
+// end them.
 func hostThreads(pids int) uint64 {
 	if pids == 0 {
-		return 0
+		return min(pidMax()/4, hostThreadsMax)
 	}
 	return 2*uint64(pids) + 64
+}
+
+// hostThreadsMax bounds a machine without a limit on a host with numbers to
+// spare: the host's memory would be gone before.
+const hostThreadsMax = 32768
+
+// pidMax is how many processes and threads the host can have (proc_sys_kernel(5)).
+func pidMax() uint64 {
+	b, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	if err == nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 32); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 32768 // Linux's own default
 }
 
 // Sampling of memory.

@@ -148,7 +148,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
 	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
 	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
-	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N`")
+	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")

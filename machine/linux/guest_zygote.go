@@ -79,6 +79,10 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
 	}
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &own); err == nil && cfg.Processes > own.Max {
+		cfg.Processes = own.Max // a limit can be lowered only
+	}
 	z := &Zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{})}
 	img, err := bootImage(&cfg, segs, z.window)
 	if err != nil {

@@ -1,7 +1,10 @@
 package faces
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,4 +75,75 @@ func TestPidsLimit(t *testing.T) {
 		t.Errorf("kill: %+v", got)
 	}
 	r.end(137)
+}
+
+// Whatever a machine's own limit, its guests cannot take all of the host's
+// processes; and a user who may have few can still run a machine.
+func TestHostProcessBound(t *testing.T) {
+	max, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := strconv.Atoi(strings.TrimSpace(string(max)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		own  string // the invoking user's limit
+		args []string
+		most int
+	}{
+		{"", nil, all / 4},
+		{"", []string{"--pids-limit", "20"}, 200},
+		{"900", nil, 900},
+		{"900", []string{"--pids-limit", "2000"}, 900},
+	} {
+		args := append([]string{"run", "-i"}, c.args...)
+		args = append(args, "--", "/bin/sh", "-c", "echo up; read x")
+		cmd := exec.Command(subject.Binary(t), args...)
+		if c.own != "" {
+			cmd = exec.Command("prlimit", append([]string{"--nproc=" + c.own + ":" + c.own, subject.Binary(t)}, args...)...)
+		}
+		r := startCmd(t, cmd)
+		r.line("up")
+		n := 0
+		for _, pid := range descendants(t, r.cmd.Process.Pid) {
+			if comm, err := os.ReadFile("/proc/" + pid + "/comm"); err != nil || string(comm) != "hythe-guest\n" {
+				continue
+			}
+			limits, err := os.ReadFile("/proc/" + pid + "/limits")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, line, _ := strings.Cut(string(limits), "\nMax processes")
+			f := strings.Fields(line)
+			if hard, err := strconv.Atoi(f[1]); err != nil || hard > c.most {
+				t.Errorf("%+v: guest %s may have %s processes", c, pid, f[1])
+			}
+			n++
+		}
+		if n == 0 {
+			t.Errorf("%+v: no guest found", c)
+		}
+		r.say("\n")
+		r.end(0)
+	}
+}
+
+// descendants are the processes below one, as /proc names them.
+func descendants(t *testing.T, pid int) (all []string) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lists {
+		b, _ := os.ReadFile(l) // a thread that has ended has none
+		for _, c := range strings.Fields(string(b)) {
+			all = append(all, c)
+			n, _ := strconv.Atoi(c)
+			all = append(all, descendants(t, n)...)
+		}
+	}
+	return all
 }
