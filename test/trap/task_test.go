@@ -512,7 +512,7 @@ func TestKickStorm(t *testing.T) {
 	done
 bad:	report %rax
 	done`)
-	polls := make(chan bool, 1)
+	polls, runs := make(chan bool, 1), make(chan bool, 1)
 	var enough atomic.Bool
 	h.extra = func(c *call) bool {
 		switch {
@@ -525,6 +525,10 @@ bad:	report %rax
 		case c.s.Nr == 902 && enough.Load():
 			c.reply(0)
 		case c.s.Nr == 902:
+			select {
+			case runs <- true:
+			default:
+			}
 			c.reply(c.s.Args[0])
 		default:
 			return false
@@ -532,6 +536,8 @@ bad:	report %rax
 		return true
 	}
 	task := h.run()
+	// A kick before the guest's first instruction asks nothing: the start does.
+	waitFor(t, "call", runs)
 	waitFor(t, "hello", task.hello)
 	for n := range 300 {
 		// Each kick brings one poll.
