@@ -77,7 +77,8 @@ type column[T any] struct {
 }
 
 // show prints one kind of thing of all chosen machines. A machine that ended
-// while it was asked, and was not named, is passed over.
+// while it was asked, and was not named, is passed over; one that fails does not
+// hide the others.
 func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, context.Context) ([]T, error)) error {
 	all, err := s.machines()
 	if err != nil {
@@ -88,13 +89,17 @@ func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, 
 		Items   []T    `json:"items"`
 	}
 	groups := []group{}
+	var failed []error
 	for _, k := range all {
 		v, err := get(k, context.Background())
 		if err != nil {
-			if s.id == "" && errors.Is(err, hythe.ErrClosed) {
-				continue
+			if s.id != "" {
+				return err
 			}
-			return err
+			if !errors.Is(err, hythe.ErrClosed) {
+				failed = append(failed, fmt.Errorf("machine %s: %w", k.ID, err))
+			}
+			continue
 		}
 		if v == nil {
 			v = []T{}
@@ -104,7 +109,7 @@ func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, 
 	if s.json {
 		e := json.NewEncoder(a.std.out)
 		e.SetIndent("", "  ")
-		return e.Encode(groups)
+		return errors.Join(append(failed, e.Encode(groups))...)
 	}
 	w := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "MACHINE")
@@ -121,7 +126,7 @@ func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, 
 			fmt.Fprintln(w)
 		}
 	}
-	return w.Flush()
+	return errors.Join(append(failed, w.Flush())...)
 }
 
 // plain takes out of a guest's text what a terminal would act upon.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -102,12 +103,16 @@ func TestParsers(t *testing.T) {
 type fake struct {
 	control.Machine
 	killed []int
+	broken bool
 }
 
 func (f *fake) Processes(context.Context) ([]hythe.ProcessInfo, error) {
 	return []hythe.ProcessInfo{{PID: 7, PPID: 1, State: "S", Threads: 2, Personality: "linux", Args: []string{"evil\x1b[2J", "x"}}}, nil
 }
 func (f *fake) Services(context.Context) ([]hythe.ServiceInfo, error) {
+	if f.broken {
+		return nil, errors.New("broken")
+	}
 	return []hythe.ServiceInfo{{Name: "unix", State: "running", HostPID: 3}}, nil
 }
 func (f *fake) Ports(context.Context) ([]hythe.PortInfo, error) { return nil, nil }
@@ -164,10 +169,20 @@ func TestOnMachine(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &v); err != nil || status != 0 || len(v) != 1 || v[0].Machine != id || v[0].Items == nil {
 			t.Errorf("%s --json: %d %v %q", cmd, status, err, out)
 		}
-		// Without -m the machine is among those found.
-		if out, _, status := command(cmd, "--json"); status != 0 || !strings.Contains(out, id) {
-			t.Errorf("%s --json of all: %d %q", cmd, status, out)
+		// Without -m the machine is among those found, and a machine that fails
+		// does not hide it. (Others of this user's may run too.)
+		if out, _, _ := command(cmd, "--json"); !strings.Contains(out, id) {
+			t.Errorf("%s --json of all: %q", cmd, out)
 		}
+	}
+	bad, err := control.Listen(&fake{broken: true}, id+"-broken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	out, errs, status = command("services", "--json")
+	if status != 125 || !strings.Contains(out, id+`"`) || !strings.Contains(errs, "machine "+id+"-broken: broken\n") {
+		t.Errorf("services beside one that fails: %d %q %q", status, out, errs)
 	}
 	if out, _, _ := command("trace", "--unserved", "-m", id); strings.Contains(out, "read") || !strings.Contains(out, "kexec_load") {
 		t.Errorf("trace --unserved: %q", out)

@@ -474,6 +474,12 @@ func parseList(text, prefix string) []string {
 	return slices.Compact(out)
 }
 
+// goneError: no machine of that id is running (any more): hythe.ErrClosed.
+type goneError struct{ id string }
+
+func (e *goneError) Error() string        { return fmt.Sprintf("no machine %q is running", e.id) }
+func (e *goneError) Is(target error) bool { return target == hythe.ErrClosed }
+
 // Client speaks to one machine of this user.
 type Client struct{ ID string }
 
@@ -481,7 +487,7 @@ func (k *Client) dial() (*net.UnixConn, error) {
 	c, err := net.DialUnix("unix", nil, addr(os.Geteuid(), k.ID))
 	if err != nil {
 		if errors.Is(err, unix.ECONNREFUSED) {
-			return nil, fmt.Errorf("no machine %q is running", k.ID)
+			return nil, &goneError{k.ID}
 		}
 		return nil, err
 	}
