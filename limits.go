@@ -77,10 +77,7 @@ func (w *wired) watchMemory(limit uint64, stop <-chan struct{}) {
 			hurt = time.Time{}
 			pause = min(max(time.Duration(float64(limit-used)/fillRate*1e9), sampleMin), sampleMax)
 		} else if time.Since(hurt) > giveBack {
-			var rep unixctl.Reclaimed
-			if w.ask(unixctl.MsgReclaim, struct{}{}, &rep) == nil && rep.PID != 0 {
-				w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, rep.PID, rep.Name))
-			}
+			w.reclaim(used, limit)
 			hurt = time.Now()
 		}
 		select {
@@ -88,5 +85,15 @@ func (w *wired) watchMemory(limit uint64, stop <-chan struct{}) {
 			return
 		case <-time.After(pause):
 		}
+	}
+}
+
+// reclaim has the process with most memory killed and says so.
+func (w *wired) reclaim(used, limit uint64) {
+	w.reclaiming.Lock()
+	defer w.reclaiming.Unlock()
+	var rep unixctl.Reclaimed
+	if w.ask(unixctl.MsgReclaim, struct{}{}, &rep) == nil && rep.PID != 0 {
+		w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, rep.PID, rep.Name))
 	}
 }

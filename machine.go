@@ -58,6 +58,8 @@ type wired struct {
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
 
+	reclaiming sync.Mutex // held while a process is killed for its memory, until that is said
+
 	startMu sync.Mutex // held while the machine's first program is started
 	init    uint32     // the session of the machine's first program, 0 before; guarded by startMu
 }
@@ -639,6 +641,9 @@ func (p *guestProcess) wait() error {
 	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{Session: p.session}, &rep); err != nil {
 		return err
 	}
+	// Why it was killed is said before its end is known.
+	p.w.reclaiming.Lock()
+	p.w.reclaiming.Unlock() //lint:ignore SA2001 waits for the holder
 	if rep.Errno != 0 {
 		return fmt.Errorf("wait: %w", syscall.Errno(rep.Errno))
 	}
