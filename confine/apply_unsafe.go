@@ -9,17 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdsC reports whether C code may have made threads: the runtime refuses to
-// speak for all of them then.
-func holdsC() bool {
-	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0)
-	return e == syscall.ENOTSUP
+// onAllThreads makes a call on every thread of the process. Each time, the
+// runtime stops the program and signals the threads one by one: a server's
+// start has one such call (landlock). It refuses where C code may have made threads.
+func onAllThreads(nr, a1, a2, a3, a4, a5, a6 uintptr) error {
+	switch _, _, e := syscall.AllThreadsSyscall6(nr, a1, a2, a3, a4, a5, a6); e {
+	case 0:
+		return nil
+	case syscall.ENOTSUP:
+		return ErrC
+	default:
+		return e
+	}
 }
 
-// noNewPrivs sets the attribute on this thread; it is usually set already, on
-// all. The filter takes it to the others.
+// noNewPrivs sets the attribute on all threads. A thread has it from the one
+// that made it, so where the machine started this process with it, as it does,
+// all have it.
 func noNewPrivs() error {
-	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if has, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && has == 1 {
+		return nil
+	}
+	return onAllThreads(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
 }
 
 // seccomp installs the filter on all threads at once (SECCOMP_FILTER_FLAG_TSYNC).
@@ -54,7 +65,7 @@ const noDevices = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MA
 func landlock(dirs []Dir) (int, error) {
 	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */)
 	if e == unix.ENOSYS || e == unix.EOPNOTSUPP {
-		return 0, nil
+		return 0, onAllThreads(syscall.SYS_GETPID, 0, 0, 0, 0, 0, 0) // still no program with C code
 	}
 	if e != 0 {
 		return 0, e
@@ -81,11 +92,6 @@ func landlock(dirs []Dir) (int, error) {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 		size = unsafe.Offsetof(attr.Quiet_access_fs)
 	}
-	// The domain belongs to a thread and is inherited by those it makes, so all
-	// that exist must enter it, each with no_new_privs.
-	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
-		return 0, e
-	}
 	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if e != 0 {
 		return 0, e
@@ -108,8 +114,10 @@ func landlock(dirs []Dir) (int, error) {
 			return 0, e
 		}
 	}
-	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
-		return 0, e
+	// The domain belongs to a thread and is inherited by those it makes, so all
+	// that exist must enter it, each with no_new_privs.
+	if err := onAllThreads(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0, 0, 0, 0); err != nil {
+		return 0, err
 	}
 	return int(v), nil
 }

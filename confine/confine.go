@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -69,12 +68,16 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 	if len(dirs) > 0 && !p.Files {
 		return Report{}, fmt.Errorf("confine: %s opens no files", name)
 	}
-	if holdsC() {
-		return Report{}, fmt.Errorf("confine: %w", ErrC)
-	}
 	filter, err := p.Filter(os.Getpid())
 	if err != nil {
 		return Report{}, err
+	}
+	if err := noNewPrivs(); err != nil {
+		return Report{}, fmt.Errorf("confine: no_new_privs: %w", err)
+	}
+	var r Report
+	if r.Landlock, err = landlock(dirs); err != nil {
+		return r, fmt.Errorf("confine: landlock: %w", err)
 	}
 	for _, l := range limits {
 		var have unix.Rlimit
@@ -85,15 +88,6 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 		if err := unix.Setrlimit(l.which, &want); err != nil {
 			return Report{}, fmt.Errorf("confine: limit %d: %w", l.which, err)
 		}
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := noNewPrivs(); err != nil {
-		return Report{}, fmt.Errorf("confine: no_new_privs: %w", err)
-	}
-	var r Report
-	if r.Landlock, err = landlock(dirs); err != nil {
-		return r, fmt.Errorf("confine: landlock: %w", err)
 	}
 	if err := seccomp(filter); err != nil {
 		return r, fmt.Errorf("confine: filter: %w", err)

@@ -118,7 +118,9 @@ var storage = []Call{
 var Profiles = []Profile{
 	{
 		Name: "unix", Why: "Processes, descriptors, signals. Touches no host file: data in memory objects only.",
-		Calls: storage,
+		Calls: append([]Call{
+			{"timerfd_settime", 286, nil, "what guests have to be woken for, in time; on the one timer that was made before"},
+		}, storage...),
 	},
 	{
 		Name: "tmpfs", Why: "Files in memory objects.",

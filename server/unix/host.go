@@ -1,8 +1,6 @@
 package unix
 
 import (
-	"time"
-
 	"hythe/abi"
 	"hythe/ipc"
 	"hythe/server/unix/core"
@@ -125,21 +123,3 @@ func (s *server) Log(line string) {
 func (s *server) Halt(status uint32) {}
 
 var _ core.Host = (*server)(nil)
-
-// clock is the host's clock, monotonic as guests see it (CLOCK_MONOTONIC).
-type clock struct{}
-
-func newClock() core.Clock { return clock{} }
-
-// Mono implements core.Clock.
-func (clock) Mono() int64 { return ipc.Monotonic() }
-
-// Real implements core.Clock.
-func (clock) Real() int64 { return time.Now().UnixNano() }
-
-// After implements core.Clock.
-func (c clock) After(t int64, fn func()) func() {
-	d := time.Duration(t - c.Mono())
-	tm := time.AfterFunc(max(d, 0), fn)
-	return func() { tm.Stop() }
-}

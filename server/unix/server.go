@@ -124,7 +124,11 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
 		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo,
 	}
-	s.k = core.NewKernel(heap, s, newClock(), ccfg)
+	clock, err := newClock()
+	if err != nil {
+		return err
+	}
+	s.k = core.NewKernel(heap, s, clock, ccfg)
 	if !fresh && !s.k.Booted() {
 		// The last incarnation died before there was a machine: nobody depends on
 		// what it had done, and half of it is missing.
@@ -132,7 +136,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 			return err
 		}
 		fresh = true
-		s.k = core.NewKernel(heap, s, newClock(), ccfg)
+		s.k = core.NewKernel(heap, s, clock, ccfg)
 	}
 	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }
