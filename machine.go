@@ -125,16 +125,6 @@ func (w *wired) serverLog(s *nucleus.Server, level int, line string) {
 // starts those that are not started on demand.
 func (w *wired) assemble() error {
 	c := w.cfg
-	guests := make(chan error, 1)
-	go func() {
-		table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors()))
-		z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(c.Pids)})
-		if err == nil {
-			w.host.SetSpawner(z)
-		}
-		guests <- err
-	}()
-
 	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
 	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
 	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil,
@@ -221,6 +211,7 @@ func (w *wired) assemble() error {
 		go func() { errs <- w.begin(n) }()
 	}
 	// Nobody waits for them here: the first program's console starts beside them.
+	// The guests' side is needed last, and while it is forked no server can be.
 	go func() {
 		defer close(w.begun)
 		for range names {
@@ -228,11 +219,21 @@ func (w *wired) assemble() error {
 				w.beginErr = err
 			}
 		}
-		if err := <-guests; err != nil && w.beginErr == nil {
+		if err := w.startGuests(); err != nil && w.beginErr == nil {
 			w.beginErr = err
 		}
 	}()
 	return nil
+}
+
+// startGuests starts the host side of guests: reaper and zygote.
+func (w *wired) startGuests() error {
+	table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors()))
+	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids)})
+	if err == nil {
+		w.host.SetSpawner(z)
+	}
+	return err
 }
 
 // cpuInfo is the host's /proc/cpuinfo for its first processor; empty if the

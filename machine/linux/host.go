@@ -68,6 +68,7 @@ func New(opts Options) (*Machine, error) {
 			_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &r) // the old limit serves, with fewer tasks
 		}
 	})
+	go startThreads() // the host takes a while, and nothing needs them yet
 	if opts.Exe == "" {
 		opts.Exe = "/proc/self/exe"
 	}
@@ -85,11 +86,17 @@ func New(opts Options) (*Machine, error) {
 }
 
 // SetSpawner gives the machine what starts its guest tasks; the machine stops
-// it in Close.
+// it in Close, or here if it is closed already.
 func (m *Machine) SetSpawner(s Spawner) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.spawner = s
+	closed := m.closed
+	if !closed {
+		m.spawner = s
+	}
+	m.mu.Unlock()
+	if closed {
+		s.Stop()
+	}
 }
 
 func (m *Machine) log(format string, args ...any) {

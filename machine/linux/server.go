@@ -32,8 +32,8 @@ var (
 // the host's that has no slack (timerfd_create(2)).
 const serverSlack = 1_000_000
 
-// onStartThread runs f on a thread that makes processes and waits for it.
-func onStartThread(f func()) {
+// startThreads makes the threads that make processes.
+func startThreads() {
 	startOnce.Do(func() {
 		startWork = make(chan func())
 		net := make(chan int) // the first thread's name space, or -1
@@ -61,6 +61,11 @@ func onStartThread(f func()) {
 			}()
 		}
 	})
+}
+
+// onStartThread runs f on a thread that makes processes and waits for it.
+func onStartThread(f func()) {
+	startThreads()
 	done := make(chan struct{})
 	startWork <- func() {
 		defer close(done)
