@@ -153,34 +153,12 @@ func ring(fd int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&bellOne)), 8)
 }
 
-// epollWait waits for at most d (negative: for ever) with nanosecond resolution
-// where the host has epoll_pwait2 (Linux 5.11).
-func epollWait(ep int, ev []unix.EpollEvent, d time.Duration) (int, error) {
-	if d == 0 {
-		// No scheduler round for a look that cannot block.
-		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), 0, 0, 0)
-		if e != 0 {
-			return 0, e
-		}
-		return int(n), nil
+// epollLook answers what an epoll instance has ready. It cannot block, so it is
+// no round of the runtime's scheduler.
+func epollLook(ep int, ev []unix.EpollEvent) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), 0, 0, 0)
+	if e != 0 {
+		return 0, e
 	}
-	if d > 0 && !noPwait2 {
-		ts := unix.NsecToTimespec(int64(d))
-		n, _, e := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), uintptr(unsafe.Pointer(&ts)), 0, 0)
-		if e == 0 {
-			return int(n), nil
-		}
-		if e != unix.ENOSYS && e != unix.EPERM {
-			return 0, e
-		}
-		noPwait2 = true
-	}
-	ms := -1
-	if d > 0 {
-		ms = int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
-	}
-	return unix.EpollWait(ep, ev, ms)
+	return int(n), nil
 }
-
-// noPwait2 is written by whoever finds out, always with true.
-var noPwait2 bool

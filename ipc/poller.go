@@ -2,8 +2,11 @@ package ipc
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,8 +41,17 @@ const (
 // is for one goroutine at a time; the role may pass from one to another through
 // anything that orders memory. Add, Wake and SpinMax are for any goroutine,
 // Remove for the one that has the role.
+//
+// Whoever sleeps in Wait is parked by the Go runtime, which waits for the epoll
+// instance with all else that it waits for. A thread that slept in the host's
+// call would keep its processor of the runtime (GOMAXPROCS) until the runtime's
+// monitor took that back, and while there is something to take back the monitor
+// looks every 20 us.
 type Poller struct {
 	ep, wake int
+	file     *os.File // ep, for the runtime
+	raw      syscall.RawConn
+	ask      func(uintptr) bool // asks the host for events, once
 
 	mu    sync.Mutex
 	inbox []*ServerBinding // added, not yet adopted
@@ -75,7 +87,21 @@ func NewPoller() (*Poller, error) {
 		_ = unix.Close(ep)
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
-	p := &Poller{ep: ep, wake: wake, spin: spinner{budget: spinMin, max: spinMax}}
+	if err := unix.SetNonblock(ep, true); err != nil { // so that os.NewFile gives it to the runtime
+		_ = unix.Close(ep)
+		_ = unix.Close(wake)
+		return nil, fmt.Errorf("ipc: poller: %w", err)
+	}
+	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), spin: spinner{budget: spinMin, max: spinMax}}
+	p.raw, err = p.file.SyscallConn()
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("ipc: poller: %w", err)
+	}
+	p.ask = func(uintptr) bool {
+		p.poll()
+		return p.nev > 0
+	}
 	if err := p.register(pollEntry{fd: wake}, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		p.Close()
 		return nil, err
@@ -85,7 +111,7 @@ func NewPoller() (*Poller, error) {
 
 // Close gives the Poller's descriptors back; bindings stay open.
 func (p *Poller) Close() {
-	_ = unix.Close(p.ep)
+	_ = p.file.Close()
 	_ = unix.Close(p.wake)
 }
 
@@ -258,14 +284,25 @@ func (p *Poller) look() (found bool) {
 	return found
 }
 
-// events asks the host for rung doorbells and ready descriptors.
-func (p *Poller) events(d time.Duration) {
-	n, err := epollWait(p.ep, p.ev[:], d)
+// poll asks the host for rung doorbells and ready descriptors.
+func (p *Poller) poll() {
+	n, err := epollLook(p.ep, p.ev[:])
 	if err != nil {
 		n = 0 // EINTR; the caller looks again
 	}
 	p.nev, p.at = n, 0
 	p.served = 0
+}
+
+// doze is poll, but sleeps until there is something, or until the end, if that
+// is not zero.
+func (p *Poller) doze(end time.Time) {
+	if !end.IsZero() {
+		_ = p.file.SetReadDeadline(end)
+		defer p.file.SetReadDeadline(time.Time{})
+	}
+	p.nev, p.at = 0, 0
+	_ = p.raw.Read(p.ask) // the deadline: the caller knows
 }
 
 // Wait answers the next request, ready descriptor or wake-up, or ReadyTimeout
@@ -298,7 +335,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			}
 		}
 		if p.served >= fdEvery {
-			p.events(0)
+			p.poll()
 			continue
 		}
 		if p.head < len(p.queue) {
@@ -332,7 +369,10 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 				begin = start
 			}
 			spin = p.spin.budget
-			p.events(0)
+			// Whom the last request woke runs here and now, and not when another
+			// thread has been woken to take it over.
+			runtime.Gosched()
+			p.poll()
 			continue
 		}
 		now := time.Now()
@@ -347,13 +387,13 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		if len(p.hot) > 0 && !p.coolAll() {
 			continue
 		}
-		d := time.Duration(-1)
+		var end time.Time
 		if timeout >= 0 {
-			d = timeout - now.Sub(begin)
+			end = begin.Add(timeout)
 		}
 		p.sleep.Store(1)
 		if p.flag.Load() == 0 {
-			p.events(d)
+			p.doze(end)
 		}
 		p.sleep.Store(0)
 		if p.nev > 0 {
