@@ -54,7 +54,6 @@ const prSetVMA = 0x53564d41
 var Base = []Call{
 	{"futex", 202, []Arg{{Arg: 1, Mask: 128 | 256, Values: []uint32{0, 1, 9, 10}}}, "the runtime's locks; wakes of clients of a binding"},
 	{"epoll_pwait", 281, nil, "the runtime's poller; doorbells"},
-	{"epoll_pwait2", 441, nil, "doorbells, with a fine timeout"},
 	{"write", 1, nil, "doorbells, standard error; descriptors that were given to it"},
 	{"read", 0, nil, "doorbells; descriptors that were given to it"},
 	{"nanosleep", 35, nil, "the runtime's monitor"},

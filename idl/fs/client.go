@@ -361,5 +361,5 @@ func (c *Client) MapFD(r Req, node NodeID, write bool) (fd int, out MapOut, err 
 		return -1, out, err
 	}
 	f := k.Result()
-	return g.FD, MapOut{Tag: uint64(g.Object), Writable: f&1 != 0, Stable: f&2 != 0}, 0
+	return g.FD, MapOut{Tag: uint64(g.Object), Writable: f&1 != 0, Stable: f&2 != 0, UntilWrite: f&4 != 0}, 0
 }

@@ -144,6 +144,9 @@ type MapOut struct {
 	// Stable says that reads through the object always show what Read would:
 	// the client may keep and use it instead of Read.
 	Stable bool
+	// UntilWrite says the same, but only until somebody opens the node for
+	// writing, sets its size or maps it for writing: it is of a layer below.
+	UntilWrite bool
 }
 
 // Server is what a file server implements and a Client offers. Every method

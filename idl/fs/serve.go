@@ -318,7 +318,7 @@ func dispatch(binding uint64, q *ipc.Request, in, out []byte, impl Server, g Gra
 		if err := g.Grant(binding, abi.Name(m.Tag), !m.Writable, a[2]); err != 0 {
 			return 0, 0, err
 		}
-		return flag(m.Writable, 1) | flag(m.Stable, 2), 0, 0
+		return flag(m.Writable, 1) | flag(m.Stable, 2) | flag(m.UntilWrite, 4), 0, 0
 	}
 	return 0, 0, abi.ENOSYS
 }

@@ -57,3 +57,62 @@ func TestChanges(t *testing.T) {
 		t.Errorf("on the mount: %q, %v", b, err)
 	}
 }
+
+// TestLayerBelow: a file of the layer below is read without its server after a
+// while, until somebody changes it: by writing, by truncating its name, by a
+// mapping; each new reader and mapping sees that, and the layer below keeps
+// what it had.
+func TestLayerBelow(t *testing.T) {
+	bin := subject.Binary(t)
+	dir := t.TempDir()
+	want := strings.Repeat("below---", 1000)
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `
+import mmap, os
+def often(fd):
+    for i in range(8):
+        assert os.pread(fd, 16, 8*i) == b"below---below---", i
+def mapped(name):
+    with open(name, "rb") as f, mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as m:
+        return m[:8]
+def seen(fd, name, first, size):
+    for i in range(8):
+        got = os.pread(fd, 8, 0)
+        assert got == first, got
+    assert os.fstat(fd).st_size == size and len(open(name, "rb").read()) == size
+    assert mapped(name) == first
+a = os.open("a", os.O_RDONLY)
+often(a)
+assert mapped("a") == b"below---"
+w = os.open("a", os.O_RDWR)
+os.pwrite(w, b"written-", 0)
+seen(a, "a", b"written-", 8000)
+os.pwrite(w, b"again---", 0)
+seen(a, "a", b"again---", 8000)
+b = os.open("b", os.O_RDONLY)
+often(b)
+os.truncate("b", 9)
+seen(b, "b", b"below---", 9)
+assert os.pread(b, 100, 0) == b"below---b"
+c = os.open("c", os.O_RDONLY)
+often(c)
+w = os.open("c", os.O_RDWR)
+with mmap.mmap(w, 0) as m:
+    m[:8] = b"mapping-"
+    seen(c, "c", b"mapping-", 8000)
+print("ok")
+`
+	r := run(t, []string{bin, "run", "-w", dir, "--", "/usr/bin/python3", "-c", script}, "/", os.Environ())
+	if r.out != "ok\n" || r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != want {
+			t.Errorf("%s changed on the host: %v", name, err)
+		}
+	}
+}

@@ -1178,7 +1178,7 @@ func (s *Server) RemoveXattr(r fs.Req, id fs.NodeID, name string) abi.Errno {
 // the serve loop grants. An upper file's object is the file, for ever. A lower
 // file's object is given for reading as long as nobody opened the file for
 // writing; who keeps it mapped then goes on to see the lower file, as with the
-// kernel's overlayfs, and so the answer is not Stable.
+// kernel's overlayfs, and so the answer is not Stable, but UntilWrite.
 func (s *Server) Map(r fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,8 +36,11 @@ type node struct {
 	covered *mount
 	gone    bool
 	// data reads the node's memory object; size is attr's.
-	data  DataFile
-	locks WaitQueue
+	data DataFile
+	// reads counts those for which the server was asked, changes what may have
+	// changed the data.
+	reads, changes uint32
+	locks          WaitQueue
 }
 
 // kid is a known name: n is nil when it is known not to exist.

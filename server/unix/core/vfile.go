@@ -381,7 +381,13 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 	gen := n.gen
 	var e fs.Entry
 	var err abi.Errno
+	if in.Valid&fs.SetSize != 0 {
+		c.K.changes(n)
+	}
 	c.ask(func() { e, err = n.m.srv.SetAttr(r, n.id, in) })
+	if in.Valid&fs.SetSize != 0 {
+		c.K.changes(n)
+	}
 	if err == 0 {
 		c.K.learn(n, gen, &e)
 	}

@@ -97,7 +97,8 @@ type VnodeExtra struct {
 	// Locks is the first of the locks on the file (posix, OFD and flock).
 	Locks store.Ref[FileLock]
 	// Object is the memory object of the file's data once it was asked for;
-	// ObjFlags: 1 writable, 2 stable (fs.MapOut).
+	// ObjFlags: the object is 1 writable, 2 stable, 8 stable until the file is
+	// written to (fs.MapOut); 4: the server has none to give.
 	Object   ObjectName
 	ObjFlags uint32
 	// Mode is type and permissions as of when the record was made; the type

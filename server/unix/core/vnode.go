@@ -353,7 +353,13 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	}
 	var e fs.Entry
 	var err abi.Errno
+	if write || trunc {
+		k.changes(n)
+	}
 	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
+	if write || trunc {
+		k.changes(n)
+	}
 	if err != 0 {
 		c.stepDone()
 		return err
@@ -432,6 +438,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) 
 	var out fs.MapOut
 	var name ObjectName
 	var e abi.Errno
+	changes := n.changes
 	c.ask(func() {
 		out, e = n.m.srv.Map(fs.Req{}, n.id, write)
 		if e == 0 {
@@ -456,12 +463,36 @@ func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) 
 	if out.Stable {
 		w.ObjFlags |= 2
 	}
+	if out.UntilWrite && n.changes == changes && w.Writes == 0 {
+		w.ObjFlags |= 8
+	}
 	n.data = nil
 	return name, 0
 }
 
-// bigFile is the size from which on a file is read through its memory object.
-const bigFile = 128 << 10
+// changes notes that the file's data is about to be changed, or was, by other
+// ways than an object that the record has: what the record has of a layer
+// below does not show it. It is called before the server is asked, for the
+// record, and again when it has answered, for who mapped the file meanwhile.
+func (k *Kernel) changes(n *node) {
+	n.changes++
+	if n.v == 0 {
+		return
+	}
+	if rec := k.Vnodes.Get(n.v); rec != nil && rec.ObjFlags&8 != 0 {
+		w := k.Vnodes.Mut(n.v)
+		k.Host.DropObject(w.Object) // who has it mapped keeps it
+		w.Object, w.ObjFlags = 0, 0
+		n.data = nil
+	}
+}
+
+// A file is read through its memory object, which needs no request, when it is
+// big, and when it has been read so often without.
+const (
+	bigFile   = 128 << 10
+	readOften = 3
+)
 
 // readNode reads file data: from the memory object when there is one that
 // always shows what the server would, else from the server.
@@ -475,12 +506,12 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	}
 	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
 		rec := k.Vnodes.Get(n.v)
-		if rec.Object == 0 && n.attr.Size >= bigFile && n.isRegular() && rec.ObjFlags&4 == 0 {
+		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 {
 			if _, e := c.MapVnode(n.v, false); e != 0 && k.Vnodes.Get(n.v) != nil {
 				k.Vnodes.Mut(n.v).ObjFlags |= 4 // do not try again
 			}
 		}
-		if rec = k.Vnodes.Get(n.v); rec != nil && rec.Object != 0 && rec.ObjFlags&2 != 0 {
+		if rec = k.Vnodes.Get(n.v); rec != nil && rec.Object != 0 && rec.ObjFlags&(2|8) != 0 {
 			n.data = k.vfs.objects.Data(rec.Object)
 		}
 	}
@@ -497,6 +528,7 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	if k.fresh(n.attrUntil) && off >= n.attr.Size {
 		return 0, 0
 	}
+	n.reads++
 	var m int
 	var e abi.Errno
 	c.ask(func() { m, e = n.m.srv.Read(fs.Req{}, n.id, off, buf) })

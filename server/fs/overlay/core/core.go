@@ -455,6 +455,7 @@ func (b *below) Map(r tree.Ref) (fs.MapOut, abi.Errno) {
 	if err != 0 {
 		return m, err
 	}
+	m.UntilWrite = m.Stable || m.UntilWrite
 	m.Writable, m.Stable = false, false
 	b.maps[r] = m
 	for old, o := range b.maps {

@@ -445,7 +445,7 @@ func TestIdentity(t *testing.T) {
 		t.Fatal("two nodes for one file")
 	}
 	out, err := r.s.Map(fs.Req{}, n, false)
-	if err != 0 || out.Stable || out.Writable {
+	if err != 0 || out.Stable || !out.UntilWrite || out.Writable {
 		t.Fatal(out, err)
 	}
 	if err := do(r.s, fs.Req{}, "append a/f +up"); err != 0 {
@@ -456,7 +456,7 @@ func TestIdentity(t *testing.T) {
 		t.Fatalf("%v: %+v, then %+v", err, before.Attr, after.Attr)
 	}
 	up, err := r.s.Map(fs.Req{}, n, false)
-	if err != 0 || up.Tag == out.Tag || !up.Stable {
+	if err != 0 || up.Tag == out.Tag || !up.Stable || up.UntilWrite {
 		t.Fatal("the copy shows the lower object", up, err)
 	}
 	if m, _ := walk(r.s, "d/hard"); m != n || content(t, r.s, m) != "lowerdata+up" {
