@@ -39,11 +39,12 @@ type ClientBinding struct {
 	calls   []Call
 	started bool // the goroutine that looks at Done bits runs
 	closed  bool
-	spin    spinner
 	broken  atomic.Bool
 
 	async  atomic.Int32 // calls in progress that were started with Start
-	budget atomic.Int64 // ns: copy of spin.budget
+	polled atomic.Bool  // a Poller looks for replies (Poller.AddClient)
+	parked atomic.Int32 // calls of Do that leave that to it
+	spin   atomic.Int64 // ns: how long the next Do looks
 	doneFD *os.File
 }
 
@@ -56,6 +57,11 @@ type Call struct {
 	b    *ClientBinding
 	slot int
 	fn   func() // Start: what to do when the reply is there
+
+	// parked is 1 while the caller of Do waits to be told on wake; whoever
+	// makes it 0 has to see to that.
+	parked atomic.Uint32
+	wake   chan struct{}
 }
 
 // NewClientBinding maps a binding of which this task is the client, and takes
@@ -76,12 +82,11 @@ func NewClientBinding(b *Bound) (*ClientBinding, error) {
 	_ = unix.SetNonblock(b.FDs[2], true)
 	c := &ClientBinding{ID: b.ID, Label: b.Label, area: a, bell: b.FDs[1], own: b.FDs[2], calls: make([]Call, a.slots)}
 	c.avail = sync.NewCond(&c.mu)
-	c.spin = spinner{budget: spinMin, max: spinMax}
-	c.budget.Store(int64(spinMin))
+	c.spin.Store(int64(spinMin))
 	atomic.StoreUint32(&c.hdr.ClientArmed, 0)
 	again := false
 	for i := a.slots - 1; i >= 0; i-- {
-		c.calls[i] = Call{b: c, slot: i}
+		c.calls[i].b, c.calls[i].slot = c, i
 		if n := len(touched); n == 0 || touched[n-1] != i {
 			c.free = append(c.free, i)
 			continue
@@ -110,7 +115,8 @@ func NewClientBinding(b *Bound) (*ClientBinding, error) {
 	return c, nil
 }
 
-// Close unmaps the binding; no call may be in progress.
+// Close unmaps the binding; no call may be in progress, and a Poller that has it
+// is closed before.
 func (b *ClientBinding) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -291,7 +297,7 @@ func (b *ClientBinding) sweep() {
 		atomic.OrUint64(&b.hdr.Done[i/64], 1<<(i%64))
 		futexWake(&sl.State, 1<<30)
 	}
-	if b.started {
+	if b.started || b.polled.Load() {
 		ring(b.own)
 	}
 }
@@ -308,12 +314,17 @@ func answered(sl *abi.Slot) bool { return atomic.LoadUint32(&sl.State) == abi.Sl
 
 func (c *Call) wait(sl *abi.Slot) {
 	b := c.b
-	budget := time.Duration(b.budget.Load())
+	if b.polled.Load() {
+		c.park(sl)
+		c.clearDone()
+		return
+	}
+	spin := time.Duration(b.spin.Load())
 	start := time.Now()
-	slept := false
 	for !answered(sl) {
 		pause(16)
-		if time.Since(start) < budget {
+		yield()
+		if time.Since(start) < spin {
 			continue
 		}
 		atomic.StoreUint32(&sl.Waiter, 1)
@@ -325,16 +336,51 @@ func (c *Call) wait(sl *abi.Slot) {
 			futexWait(&sl.State, st)
 		}
 		atomic.StoreUint32(&sl.Waiter, 0)
-		slept = true
 		break
 	}
-	if slept || budget < spinMax {
-		b.mu.Lock()
-		b.spin.ended(time.Since(start), slept)
-		b.budget.Store(int64(b.spin.budget))
-		b.mu.Unlock()
+	if next := spinNext(time.Since(start), spinMax); next != spin {
+		b.spin.Store(int64(next))
 	}
 	c.clearDone()
+}
+
+// park waits until the Poller has seen the reply. No thread sleeps for it.
+func (c *Call) park(sl *abi.Slot) {
+	if answered(sl) {
+		return
+	}
+	if c.wake == nil {
+		c.wake = make(chan struct{}, 1)
+	}
+	c.b.parked.Add(1)
+	c.parked.Store(1)
+	if answered(sl) && c.parked.CompareAndSwap(1, 0) {
+		c.b.parked.Add(-1)
+		return
+	}
+	<-c.wake
+}
+
+// unpark tells those callers of Do whose reply is there. It is called with the
+// role of the Poller.
+func (b *ClientBinding) unpark() (found bool) {
+	for w := range (b.slots + 63) / 64 {
+		if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
+			continue
+		}
+		for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
+			i := w*64 + bits.TrailingZeros64(m)
+			if i >= b.slots || !answered(b.slot(i)) {
+				continue
+			}
+			if c := &b.calls[i]; c.parked.CompareAndSwap(1, 0) {
+				b.parked.Add(-1)
+				c.wake <- struct{}{}
+				found = true
+			}
+		}
+	}
+	return found
 }
 
 // clearDone drops the hint of a reply that was seen already. It may come back
@@ -351,6 +397,9 @@ func (c *Call) clearDone() {
 // tells, ends the call with End.
 func (c *Call) Start(nr uint64, n int, done func()) error {
 	b := c.b
+	if b.polled.Load() {
+		panic("ipc: Start on a binding that a Poller has")
+	}
 	b.mu.Lock()
 	if !b.started {
 		f := os.NewFile(uintptr(b.own), "doorbell")

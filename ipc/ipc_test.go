@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -293,18 +294,74 @@ func TestBreak(t *testing.T) {
 	c := raw.Client()
 	got := make(chan abi.Errno)
 	go func() { got <- c.Call(1, 0, 0, [6]uint64{}, nil, nil) }()
-	s := raw.Server()
-	for {
-		if _, ok := s.Take(); ok {
-			break
-		}
-	}
+	take(raw.Server())
 	c.Break()
 	if err := <-got; err != abi.EIO {
 		t.Error(err)
 	}
 	if err := c.Call(1, 0, 0, [6]uint64{}, nil, nil); err != abi.EPIPE {
 		t.Error(err)
+	}
+}
+
+// TestPolledClient: a Poller sees to the replies of many callers, whether it
+// looks or sleeps when they come; calls that were begun before it had the
+// binding, and calls of a server that will not come back, end too.
+func TestPolledClient(t *testing.T) {
+	for _, spin := range []time.Duration{0, 20 * time.Microsecond} {
+		raw, raw2, early := ipctest.NewRaw(t, 5), ipctest.NewRaw(t, 70), ipctest.NewRaw(t, 1)
+		e := newEcho(t, spin, raw.Server(), raw2.Server())
+		defer e.stop()
+		idle := newEcho(t, spin) // its Poller is the one of the client
+		defer idle.stop()
+		c, c2, c3 := raw.Client(), raw2.Client(), early.Client()
+
+		s3 := early.Server()
+		begun := make(chan abi.Errno)
+		go func() { begun <- c3.Call(1, 0, 0, [6]uint64{}, nil, nil) }()
+		slot := take(s3)
+		for _, b := range []*ipc.ClientBinding{c, c2, c3} {
+			idle.p.AddClient(b)
+		}
+		var wg sync.WaitGroup
+		for g := range 20 {
+			wg.Go(func() {
+				rnd := rand.New(rand.NewPCG(uint64(g), 2))
+				for i := range 200 {
+					call(t, c, uint64(g*1000+i), "some bytes")
+					for range rnd.IntN(2000) { // moves the calls against each other
+					}
+					call(t, c2, uint64(g*1000+i), "")
+				}
+			})
+		}
+		wg.Wait()
+		if n := e.served.Load(); n != 8000 {
+			t.Errorf("served %d of 8000", n)
+		}
+		var q ipc.Request
+		s3.Load(slot, &q)
+		s3.Answer(slot, q.Seq, 0, 0, 0)
+		s3.Complete(slot)
+		if err := <-begun; err != 0 {
+			t.Error(err)
+		}
+		go func() { begun <- c3.Call(1, 0, 0, [6]uint64{}, nil, nil) }()
+		take(s3)
+		c3.Break()
+		if err := <-begun; err != abi.EIO {
+			t.Error(err)
+		}
+	}
+}
+
+// take waits for a request.
+func take(s *ipc.ServerBinding) int {
+	for {
+		if slot, ok := s.Take(); ok {
+			return slot
+		}
+		runtime.Gosched()
 	}
 }
 

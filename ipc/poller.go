@@ -39,7 +39,7 @@ const (
 
 // Poller waits for requests on many bindings and for other descriptors. Wait
 // is for one goroutine at a time; the role may pass from one to another through
-// anything that orders memory. Add, Wake and SpinMax are for any goroutine,
+// anything that orders memory. Add, AddClient and Wake are for any goroutine,
 // Remove for the one that has the role.
 //
 // Whoever sleeps in Wait is parked by the Go runtime, which waits for the epoll
@@ -55,18 +55,21 @@ type Poller struct {
 
 	mu    sync.Mutex
 	inbox []*ServerBinding // added, not yet adopted
+	newcl []*ClientBinding // the same
 	flag  atomic.Uint32    // 1 = inbox, 2 = wake asked for
 	sleep atomic.Uint32    // 1 = Wait sleeps or is about to
 
 	entries []pollEntry
 	free    []int
 	hot     []*ServerBinding
+	clients []*ClientBinding
 	queue   []*ServerBinding // with taken slots, served in turn
 	head    int
 	ev      [64]unix.EpollEvent
 	nev, at int
 	served  int
-	spin    spinner
+	spin    time.Duration // how long to look before sleep; at most spinMax
+	spinMax time.Duration
 }
 
 type pollEntry struct {
@@ -74,6 +77,7 @@ type pollEntry struct {
 	fd      int
 	gen     int32
 	token   uint64
+	client  bool // fd is what a server rings whom we ask
 }
 
 // NewPoller makes a Poller.
@@ -92,7 +96,7 @@ func NewPoller() (*Poller, error) {
 		_ = unix.Close(wake)
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
-	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), spin: spinner{budget: spinMin, max: spinMax}}
+	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), spin: spinMin, spinMax: spinMax}
 	p.raw, err = p.file.SyscallConn()
 	if err != nil {
 		p.Close()
@@ -118,7 +122,7 @@ func (p *Poller) Close() {
 // SetSpin bounds how long Wait looks before it sleeps; 0 never spins. For the
 // goroutine that has the role.
 func (p *Poller) SetSpin(max time.Duration) {
-	p.spin = spinner{budget: min(spinMin, max), max: max}
+	p.spin, p.spinMax = min(spinMin, max), max
 }
 
 func (p *Poller) register(e pollEntry, events uint32) error {
@@ -170,6 +174,17 @@ func (p *Poller) Add(b *ServerBinding) {
 	p.prod(1)
 }
 
+// AddClient gives the Poller a binding of which this task is the client: from its
+// next round on it sees to the replies, and who calls Do is parked meanwhile. So
+// a server in which some goroutine is always in Wait, while others ask other
+// servers, waits for all with one thread. Start cannot be used on such a binding.
+func (p *Poller) AddClient(b *ClientBinding) {
+	p.mu.Lock()
+	p.newcl = append(p.newcl, b)
+	p.mu.Unlock()
+	p.prod(1)
+}
+
 // Wake makes the running Wait, or else the next one, answer ReadyWake.
 func (p *Poller) Wake() { p.prod(2) }
 
@@ -215,9 +230,16 @@ func remove(l []*ServerBinding, b *ServerBinding) []*ServerBinding {
 
 func (p *Poller) adopt() {
 	p.mu.Lock()
-	list := p.inbox
-	p.inbox = nil
+	list, clients := p.inbox, p.newcl
+	p.inbox, p.newcl = nil, nil
 	p.mu.Unlock()
+	for _, b := range clients {
+		if err := p.register(pollEntry{fd: b.own, client: true}, unix.EPOLLIN|unix.EPOLLET); err != nil {
+			continue // as below; calls wait each by itself
+		}
+		p.clients = append(p.clients, b)
+		b.polled.Store(true)
+	}
 	for _, b := range list {
 		if err := p.register(pollEntry{binding: b, fd: b.bell}, unix.EPOLLIN|unix.EPOLLET); err != nil {
 			continue // only with a closed doorbell, or no memory: the client hangs, nobody else
@@ -264,8 +286,13 @@ func (p *Poller) push(b *ServerBinding) {
 	p.queue = append(p.queue, b)
 }
 
-// look grabs the pending bits of all hot bindings.
+// look grabs the pending bits of all hot bindings and sees to replies.
 func (p *Poller) look() (found bool) {
+	for _, b := range p.clients {
+		if b.parked.Load() > 0 && b.unpark() {
+			found = true
+		}
+	}
 	for i := 0; i < len(p.hot); {
 		b := p.hot[i]
 		if b.grab() {
@@ -311,7 +338,6 @@ func (p *Poller) doze(end time.Time) {
 func (p *Poller) Wait(timeout time.Duration) Ready {
 	var begin time.Time // when this call found nothing for the first time
 	var start time.Time // when the present idle time began
-	var spin time.Duration
 	for {
 		if f := p.flag.Load(); f != 0 {
 			p.flag.And(^f)
@@ -328,6 +354,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			x := &p.entries[e.Fd]
 			switch {
 			case x.gen != e.Pad || x.fd < 0 || e.Fd == 0: // removed since, or our own wake-up
+			case x.client: // look sees to it
 			case x.binding != nil:
 				p.heat(x.binding)
 			default:
@@ -358,7 +385,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		if p.look() {
 			if !start.IsZero() {
-				p.spin.ended(time.Since(start), false)
+				p.spin = spinNext(time.Since(start), p.spinMax)
 				start = time.Time{}
 			}
 			continue
@@ -368,7 +395,6 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			if begin.IsZero() {
 				begin = start
 			}
-			spin = p.spin.budget
 			// Whom the last request woke runs here and now, and not when another
 			// thread has been woken to take it over.
 			runtime.Gosched()
@@ -377,14 +403,15 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		now := time.Now()
 		over := timeout >= 0 && now.Sub(begin) >= timeout
-		if len(p.hot) > 0 && now.Sub(start) < spin && !over {
+		if (len(p.hot) > 0 || p.asked()) && now.Sub(start) < p.spin && !over {
 			pause(16)
+			yield()
 			continue
 		}
 		if over {
 			return Ready{Kind: ReadyTimeout}
 		}
-		if len(p.hot) > 0 && !p.coolAll() {
+		if !p.coolAll() {
 			continue
 		}
 		var end time.Time
@@ -396,15 +423,36 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			p.doze(end)
 		}
 		p.sleep.Store(0)
+		for _, b := range p.clients {
+			atomic.StoreUint32(&b.hdr.ClientArmed, 0)
+		}
 		if p.nev > 0 {
-			p.spin.ended(time.Since(start), true)
+			p.spin = spinNext(time.Since(start), p.spinMax)
 			start = time.Time{}
 		}
 	}
 }
 
-// coolAll lets all hot bindings ring and says whether none had a request.
+// asked says whether a call waits for its reply.
+func (p *Poller) asked() bool {
+	for _, b := range p.clients {
+		if b.parked.Load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// coolAll lets all hot bindings and all servers that were asked ring, and says
+// whether none had a request or a reply.
 func (p *Poller) coolAll() bool {
+	quiet := true
+	for _, b := range p.clients {
+		atomic.StoreUint32(&b.hdr.ClientArmed, 1)
+		if b.unpark() {
+			quiet = false
+		}
+	}
 	keep := p.hot[:0]
 	for _, b := range p.hot {
 		if !p.cool(b) {
@@ -413,5 +461,5 @@ func (p *Poller) coolAll() bool {
 	}
 	clear(p.hot[len(keep):])
 	p.hot = keep
-	return len(keep) == 0
+	return quiet && len(keep) == 0
 }

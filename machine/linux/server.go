@@ -145,8 +145,11 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		files = append(files, uintptr(FD(f)))
 	}
 	attr := &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"PATH=/", "GOTRACEBACK=single"},
+		Dir: "/",
+		// One thread at a time runs Go code: a server is a loop that serves what
+		// comes and parks whom it has to wait for, and to wake another thread
+		// for the half of it costs more than it gains (docs/performance.md).
+		Env:   []string{"PATH=/", "GOTRACEBACK=single", "GOMAXPROCS=1"},
 		Files: files,
 	}
 	argv := append([]string{"hythe-" + spec.Name, "server", spec.Name}, spec.Args...)

@@ -101,7 +101,6 @@ type slot struct {
 // makes the systems that this machine can host; ready is called when the server
 // is about to serve (to confine the process).
 func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) []core.Personality) error {
-	runtime.GOMAXPROCS(2)
 	in, err := ipc.Startup(conn)
 	if err != nil {
 		return err
@@ -182,7 +181,11 @@ func (s *server) attach(in *ipc.Inheritance) {
 		seen[m.FS] = true
 		label := m.FS
 		client := mapper{fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
-			return in.Client(s.conn, "fs:"+label, label, fsSlots)
+			b, err := in.Client(s.conn, "fs:"+label, label, fsSlots)
+			if err == nil {
+				s.poller.AddClient(b)
+			}
+			return b, err
 		}), &s.objects}
 		s.k.AttachFS(label, client)
 		if label == "memfd" {
