@@ -18,6 +18,7 @@ import (
 
 	"hythe"
 	"hythe/cmd/hythe/internal/control"
+	"hythe/personality/linux"
 )
 
 // chosen holds the flags by which a command finds its machine and shows what it
@@ -230,8 +231,9 @@ func (a *app) traceCommand() *cobra.Command {
 		Use:   "trace",
 		Short: "Count the system calls of running machines, and name those not served",
 		Long: `Trace shows how often each system call was made since a machine started, and
-which ones the machine does not serve. For a line for each call use
-"hythe run --trace".`,
+which ones the machine does not serve. Calls that the library inside the
+program's own process serves are not counted ("hythe calls" says which they are),
+nor are those that still wait. For a line for each call use "hythe run --trace".`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return show(a, &s, []column[hythe.CallInfo]{
@@ -263,6 +265,31 @@ which ones the machine does not serve. For a line for each call use
 	s.machineFlag(c)
 	s.jsonFlag(c)
 	c.Flags().BoolVar(&unserved, "unserved", false, "only calls that are not served")
+	return c
+}
+
+func (a *app) callsCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "calls",
+		Short: "List the system calls of Linux, and how far they are served",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			rows := linux.Matrix()
+			if s.json {
+				e := json.NewEncoder(a.std.out)
+				e.SetIndent("", "  ")
+				return e.Encode(rows)
+			}
+			w := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NR\tCALL\tSUPPORT\tSERVED BY\tNOTE")
+			for _, r := range rows {
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", r.Nr, r.Name, r.Level, r.Where, r.Note)
+			}
+			return w.Flush()
+		},
+	}
+	s.jsonFlag(c)
 	return c
 }
 

@@ -74,7 +74,7 @@ found. The other commands answer 0 or 125.`,
 	app := &app{std: std}
 	root.AddCommand(
 		app.runCommand(), app.execCommand(),
-		app.psCommand(), app.servicesCommand(), app.portsCommand(), app.traceCommand(),
+		app.psCommand(), app.servicesCommand(), app.portsCommand(), app.traceCommand(), app.callsCommand(),
 		app.killCommand(), app.restartCommand(), app.versionCommand(),
 	)
 	return root

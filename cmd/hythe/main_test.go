@@ -13,6 +13,7 @@ import (
 
 	"hythe"
 	"hythe/cmd/hythe/internal/control"
+	"hythe/personality/linux"
 )
 
 // command runs a command line and answers what it wrote and its exit status.
@@ -235,8 +236,16 @@ func TestVersionAndHelp(t *testing.T) {
 	if out, _, status := command("version", "--json"); status != 0 || !json.Valid([]byte(out)) {
 		t.Errorf("version: %d %q", status, out)
 	}
-	out, _, status := command()
-	for _, w := range []string{"run", "ps", "services", "kill", "restart", "exec", "version", "ports", "trace"} {
+	out, _, status := command("calls", "--json")
+	var rows []linux.MatrixRow
+	if err := json.Unmarshal([]byte(out), &rows); status != 0 || err != nil || len(rows) < 350 || rows[0].Name != "read" {
+		t.Errorf("calls --json: %d %v %d rows", status, err, len(rows))
+	}
+	if out, _, status := command("calls"); status != 0 || !strings.Contains(out, "\n246  kexec_load ") {
+		t.Errorf("calls: %d %q", status, out)
+	}
+	out, _, status = command()
+	for _, w := range []string{"run", "ps", "services", "kill", "restart", "exec", "version", "ports", "trace", "calls"} {
 		if status != 0 || !strings.Contains(out, "\n  "+w+" ") {
 			t.Errorf("help does not name %s: %d", w, status)
 		}

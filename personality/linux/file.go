@@ -296,8 +296,8 @@ func statCalls() []Entry {
 		{Nr: 439, Name: "faccessat2", Fn: sysFaccessat2, Pre: pre(preStr(1)), Sig: "fsmx"},
 		{Nr: 137, Name: "statfs", Fn: sysStatfs, Pre: pre(preStr(0)), Sig: "sp"},
 		{Nr: 138, Name: "fstatfs", Fn: sysFstatfs, Sig: "fp"},
-		{Nr: 136, Name: "ustat", Fn: refused(abi.ENOSYS), Level: Refused, Sig: "up", Note: "ENOSYS: no longer in C libraries"},
-		{Nr: 139, Name: "sysfs", Fn: refused(abi.ENOSYS), Level: Refused, Sig: "dpp", Note: "ENOSYS"},
+		{Nr: 136, Name: "ustat", Level: None, Sig: "up", Note: "no longer in C libraries"},
+		{Nr: 139, Name: "sysfs", Level: None, Sig: "dpp", Note: "no longer in C libraries"},
 		{Nr: 89, Name: "readlink", Fn: sysReadlink, Pre: pre(preStr(0)), Sig: "spu"},
 		{Nr: 267, Name: "readlinkat", Fn: sysReadlinkat, Pre: pre(preStr(1)), Sig: "fspu"},
 	}
@@ -565,8 +565,8 @@ func nameCalls() []Entry {
 		{Nr: 78, Name: "getdents", Fn: sysGetdents, Sig: "fpu"},
 		{Nr: 217, Name: "getdents64", Fn: sysGetdents64, Sig: "fpu"},
 		{Nr: 95, Name: "umask", Fn: sysUmask, Sig: "m"},
-		{Nr: 179, Name: "quotactl", Fn: refused(abi.ENOSYS), Level: Refused, Sig: "xsup", Note: "ENOSYS: no quotas"},
-		{Nr: 443, Name: "quotactl_fd", Fn: refused(abi.ENOSYS), Level: Refused, Sig: "fxup", Note: "ENOSYS: no quotas"},
+		{Nr: 179, Name: "quotactl", Level: None, Sig: "xsup", Note: "no quotas"},
+		{Nr: 443, Name: "quotactl_fd", Level: None, Sig: "fxup", Note: "no quotas"},
 	}
 }
 

@@ -29,25 +29,22 @@ const (
 func memCalls() []Entry {
 	return []Entry{
 		{Nr: 9, Name: "mmap", Fn: sysMmap, Sig: "puxxfx", Local: abi.LocalMmap, Level: Partial, Note: "no huge pages, no locked memory"},
-		{Nr: 10, Name: "mprotect", Fn: memRefused, Sig: "pux", Local: abi.LocalMprotect},
-		{Nr: 11, Name: "munmap", Fn: memRefused, Sig: "pu", Local: abi.LocalMunmap},
+		{Nr: 10, Name: "mprotect", Sig: "pux", Local: abi.LocalMprotect},
+		{Nr: 11, Name: "munmap", Sig: "pu", Local: abi.LocalMunmap},
 		{Nr: 12, Name: "brk", Fn: sysBrk, Sig: "p", Local: abi.LocalBrk},
-		{Nr: 25, Name: "mremap", Fn: memRefused, Sig: "puuxp", Local: abi.LocalMremap},
+		{Nr: 25, Name: "mremap", Sig: "puuxp", Local: abi.LocalMremap},
 		{Nr: 26, Name: "msync", Fn: sysMsync, Sig: "pux", Local: abi.LocalMsync},
-		{Nr: 27, Name: "mincore", Fn: memRefused, Sig: "pup", Local: abi.LocalMincore},
-		{Nr: 28, Name: "madvise", Fn: memRefused, Sig: "pui", Local: abi.LocalMadvise},
+		{Nr: 27, Name: "mincore", Sig: "pup", Local: abi.LocalMincore},
+		{Nr: 28, Name: "madvise", Sig: "pui", Local: abi.LocalMadvise},
 		{Nr: 149, Name: "mlock", Fn: zero, Sig: "pu", Local: abi.LocalMlock, Level: Partial, Note: "the range is checked, nothing is locked"},
 		{Nr: 150, Name: "munlock", Fn: zero, Sig: "pu", Local: abi.LocalMlock},
 		{Nr: 151, Name: "mlockall", Fn: sysMlockall, Sig: "x", Level: Partial, Note: "nothing is locked"},
 		{Nr: 152, Name: "munlockall", Fn: zero},
 		{Nr: 202, Name: "futex", Fn: sysFutex, Sig: "pxuppu", Local: abi.LocalFutex, Level: Partial, Note: "no priority inheritance: ENOSYS"},
-		{Nr: 324, Name: "membarrier", Fn: memRefused, Sig: "ixi", Local: abi.LocalMembarrier},
+		{Nr: 324, Name: "membarrier", Sig: "ixi", Local: abi.LocalMembarrier},
 		{Nr: 325, Name: "mlock2", Fn: sysMlock2, Sig: "pux", Level: Partial, Note: "nothing is locked"},
 	}
 }
-
-// memRefused answers what the library passed on because it makes no sense.
-func memRefused(p *Personality, c *core.Call) (uint64, abi.Errno) { return 0, abi.EINVAL }
 
 // sysBrk answers where the break is when the library could not move it: the
 // program's library takes an unmoved break as a refusal.

@@ -71,7 +71,7 @@ func miscCalls() []Entry {
 		no(317, "seccomp", abi.EINVAL, "no guest filters"),
 		no(321, "bpf", abi.EPERM, "no programs in the server"),
 		no(323, "userfaultfd", abi.EPERM, "no guest pagers"),
-		no(334, "rseq", abi.ENOSYS, "not served; libraries do without"),
+		{Nr: 334, Name: "rseq", Level: None, Sig: "puxx", Note: "libraries do without"},
 		no(425, "io_uring_setup", abi.EPERM, "switched off, as many systems do"),
 		no(426, "io_uring_enter", abi.EPERM, "switched off"),
 		no(427, "io_uring_register", abi.EPERM, "switched off"),

@@ -24,6 +24,8 @@ const (
 	Partial
 	// Refused: answered with the error that the Note names, on purpose.
 	Refused
+	// None: not served, ENOSYS; the Note says why.
+	None
 )
 
 func (l Level) String() string {
@@ -32,8 +34,10 @@ func (l Level) String() string {
 		return "full"
 	case Partial:
 		return "partial"
+	case Refused:
+		return "refused"
 	}
-	return "refused"
+	return "none"
 }
 
 // Func serves one call: arguments are in c.Args, the lock is held. A result of
@@ -44,8 +48,10 @@ type Func func(p *Personality, c *core.Call) (uint64, abi.Errno)
 // Entry is one system call: the support matrix, the dispatch and the tracer
 // come from it.
 type Entry struct {
-	Nr    uint16
-	Name  string
+	Nr   uint16
+	Name string
+	// Fn is nil for what is not served (ENOSYS), and for what only the library
+	// serves: what that passes on makes no sense (EINVAL).
 	Fn    Func
 	Level Level
 	// Pre are the arguments that the library copies in beforehand.
@@ -69,7 +75,7 @@ var table = sync.OnceValue(buildTable)
 
 func buildTable() *[abi.CallTableSize]*Entry {
 	var t [abi.CallTableSize]*Entry
-	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls()} {
+	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls(), unserved()} {
 		for i := range part {
 			e := &part[i]
 			if t[e.Nr] != nil {
@@ -85,8 +91,6 @@ func buildTable() *[abi.CallTableSize]*Entry {
 type Personality struct {
 	K     *core.Kernel
 	table *[abi.CallTableSize]*Entry
-	// Missing counts calls that are not served, by number.
-	Missing [abi.CallTableSize + 1]uint64
 }
 
 // New makes the personality of k.
@@ -116,12 +120,16 @@ func (p *Personality) Descriptors() []abi.CallDesc {
 
 // Call implements core.Personality.
 func (p *Personality) Call(c *core.Call) {
-	if c.Nr >= abi.CallTableSize || p.table[c.Nr] == nil {
-		p.Missing[min(c.Nr, abi.CallTableSize)]++
+	t := p.entry(c.Nr)
+	if t == nil || t.Level == None {
 		c.Fail(abi.ENOSYS)
 		return
 	}
-	v, e := p.table[c.Nr].Fn(p, c)
+	if t.Fn == nil {
+		c.Fail(abi.EINVAL)
+		return
+	}
+	v, e := t.Fn(p, c)
 	if e == 0 && c.OutFault() {
 		e = abi.EFAULT
 	}
@@ -189,12 +197,52 @@ func (p *Personality) TraceCall(c *core.Call, result uint64, err abi.Errno) stri
 	return b.String()
 }
 
+// entry answers the entry of a number, nil for one that Linux does not have.
+func (p *Personality) entry(nr uint64) *Entry {
+	if nr >= abi.CallTableSize {
+		return nil
+	}
+	return p.table[nr]
+}
+
+// CallName implements core.Personality.
+func (p *Personality) CallName(nr uint64) (name string, served bool) {
+	if e := p.entry(nr); e != nil {
+		return e.Name, e.Level != None
+	}
+	if nr >= abi.CallTableSize {
+		return "others", false
+	}
+	return fmt.Sprintf("syscall_%d", nr), false
+}
+
+// where says who serves the call.
+func (e *Entry) where() string {
+	var w string
+	switch e.Local {
+	case abi.LocalNone:
+		if e.Level == None {
+			return ""
+		}
+		return "unix server"
+	case abi.LocalWord, abi.LocalTid:
+		w = "library"
+	default:
+		w = "library, by the host's call"
+	}
+	if e.Fn != nil {
+		w += "; else unix server"
+	}
+	return w
+}
+
 // MatrixRow is a row of the support matrix.
 type MatrixRow struct {
-	Nr    int
-	Name  string
-	Level string
-	Note  string
+	Nr    int    `json:"nr"`
+	Name  string `json:"name"`
+	Level string `json:"level"`
+	Where string `json:"where,omitempty"` // who serves it
+	Note  string `json:"note,omitempty"`
 }
 
 // Matrix answers the support matrix in the order of numbers.
@@ -202,7 +250,7 @@ func Matrix() []MatrixRow {
 	var rows []MatrixRow
 	for nr, e := range table() {
 		if e != nil {
-			rows = append(rows, MatrixRow{nr, e.Name, e.Level.String(), e.Note})
+			rows = append(rows, MatrixRow{nr, e.Name, e.Level.String(), e.where(), e.Note})
 		}
 	}
 	sort.Slice(rows, func(i, j int) bool { return rows[i].Nr < rows[j].Nr })

@@ -279,21 +279,3 @@ func (k *Kernel) ListProcesses() []unix.Process {
 	}
 	return list
 }
-
-// Counter is a personality that counts its calls.
-type Counter interface {
-	Counts() []unix.CallCount
-}
-
-// ListCalls answers how often each call was served.
-func (k *Kernel) ListCalls() []unix.CallCount {
-	k.Enter()
-	defer k.Leave()
-	var l []unix.CallCount
-	for _, p := range k.personalities {
-		if c, ok := p.(Counter); ok {
-			l = append(l, c.Counts()...)
-		}
-	}
-	return l
-}

@@ -123,6 +123,7 @@ type Kernel struct {
 	threads map[store.Ref[Thread]]*threadRT
 	procs   map[store.Ref[Proc]]*procRT
 	files   map[store.Ref[File]]*fileRT
+	counts  map[callKey]store.Ref[callCount]
 	ops     [NumFileKinds]FileOps
 
 	vfs  vfsState  // vfs.go and its neighbours
@@ -203,6 +204,9 @@ type Personality interface {
 	Deliver(c *Call, sig *SigInfo, act *SigAction, regs *abi.Regs) abi.Errno
 	// Fault turns a host exception (abi.KindFault) into a signal.
 	Fault(c *Call) SigInfo
+	// CallName is the name of the call with this number, and whether it is
+	// served; abi.CallTableSize stands for all numbers above.
+	CallName(nr uint64) (name string, served bool)
 	// TraceCall renders a finished call in the system's own terms.
 	TraceCall(c *Call, result uint64, err abi.Errno) string
 }
@@ -223,6 +227,7 @@ func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
 	k.HandOver = func() {}
 	k.OnTask = func(TaskID) {}
 	k.Tables = newTables(h)
+	k.findCounts()
 	k.initVFS()
 	k.initIO()
 	k.initTTY()

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func (*testPers) Descriptors() []abi.CallDesc               { return nil }
 func (p *testPers) Call(c *Call)                            { p.calls[c.Nr](c) }
 func (*testPers) Start(c *Call) abi.Errno                   { c.SetRegs(&abi.Regs{IP: 1}, false); return 0 }
 func (*testPers) Probe(head []byte) bool                    { return len(head) > 3 && string(head[:4]) == "TEST" }
+func (*testPers) CallName(nr uint64) (string, bool)         { return fmt.Sprint(nr), nr != 99 }
 func (*testPers) TraceCall(*Call, uint64, abi.Errno) string { return "" }
 func (*testPers) Fault(c *Call) SigInfo                     { return SigInfo{Sig: int32(c.Nr), Code: 1, Addr: c.Args[1]} }
 func (p *testPers) Deliver(c *Call, s *SigInfo, a *SigAction, r *abi.Regs) abi.Errno {

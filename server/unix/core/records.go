@@ -16,19 +16,20 @@ const StateVersion = 1
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
-	Global     *store.Table[Globals]  // 1
-	Procs      *store.Table[Proc]     // 2
-	Threads    *store.Table[Thread]   // 3
-	FDs        *store.Table[FDTable]  // 4
-	Files      *store.Table[File]     // 5
-	FsCtxs     *store.Table[FsCtx]    // 6
-	Hands      *store.Table[SigHand]  // 7
-	Creds      *store.Table[Cred]     // 8
-	vfsTables                         // 20..39
-	ioTables                          // 40..69
-	ttyTables                         // 70..79
-	procTables                        // 80..99
-	ProcTexts  *store.Table[procText] // 100
+	Global     *store.Table[Globals]   // 1
+	Procs      *store.Table[Proc]      // 2
+	Threads    *store.Table[Thread]    // 3
+	FDs        *store.Table[FDTable]   // 4
+	Files      *store.Table[File]      // 5
+	FsCtxs     *store.Table[FsCtx]     // 6
+	Hands      *store.Table[SigHand]   // 7
+	Creds      *store.Table[Cred]      // 8
+	vfsTables                          // 20..39
+	ioTables                           // 40..69
+	ttyTables                          // 70..79
+	procTables                         // 80..99
+	ProcTexts  *store.Table[procText]  // 100
+	CallCounts *store.Table[callCount] // 101
 }
 
 func newTables(h *store.Heap) Tables {
@@ -46,6 +47,7 @@ func newTables(h *store.Heap) Tables {
 	t.ttyTables = newTTYTables(h)
 	t.procTables = newProcTables(h)
 	t.ProcTexts = store.NewTable[procText](h, 100, 1<<16)
+	t.CallCounts = store.NewTable[callCount](h, 101, 1<<12)
 	return t
 }
 

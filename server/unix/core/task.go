@@ -121,6 +121,10 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 // Commit..., and publishes it.
 func (k *Kernel) Serve(c *Call) {
 	first := c.T
+	var personality uint32
+	if c.Kind == abi.KindTrap {
+		personality = c.Proc().Personality // the call may end it
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			k.crashed(c, first)
@@ -136,6 +140,9 @@ func (k *Kernel) Serve(c *Call) {
 		c.InReset()
 		th := c.MutThread()
 		th.FSSeq = th.FSBase
+	}
+	if c.Kind == abi.KindTrap {
+		k.count(personality, c.Nr)
 	}
 }
 
