@@ -61,7 +61,7 @@ func TestChanges(t *testing.T) {
 // TestLayerBelow: a file of the layer below is read without its server after a
 // while, until somebody changes it: by writing, by truncating its name, by a
 // mapping; each new reader and mapping sees that, and the layer below keeps
-// what it had.
+// what it had. A file that is made shorter ends there for them.
 func TestLayerBelow(t *testing.T) {
 	bin := subject.Binary(t)
 	dir := t.TempDir()
@@ -104,6 +104,16 @@ w = os.open("c", os.O_RDWR)
 with mmap.mmap(w, 0) as m:
     m[:8] = b"mapping-"
     seen(c, "c", b"mapping-", 8000)
+for n in 9, 6, 7, 3, 0, 5:
+    with open("d", "wb") as f:
+        f.write(b"above----"[:n])
+    for i in range(8):
+        f = os.open("d", os.O_RDONLY)
+        got = os.read(f, 8192), os.pread(f, 8192, n), os.pread(f, 2, max(n - 1, 0))
+        assert got == (b"above----"[:n], b"", b"above----"[max(n-1, 0):n]), (n, got)
+        os.close(f)
+    os.truncate("d", n // 2)
+    assert open("d", "rb", 0).read(8192) == b"above----"[:n // 2]
 print("ok")
 `
 	r := run(t, []string{bin, "run", "-w", dir, "--", "/usr/bin/python3", "-c", script}, "/", os.Environ())

@@ -40,7 +40,10 @@ type node struct {
 	// reads counts those for which the server was asked, changes what may have
 	// changed the data.
 	reads, changes uint32
-	locks          WaitQueue
+	// changing counts those who wait for a server to change the file's size:
+	// until they know it, the object alone does not say what is in the file.
+	changing int
+	locks    WaitQueue
 }
 
 // kid is a known name: n is nil when it is known not to exist.

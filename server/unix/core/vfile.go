@@ -383,9 +383,11 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 	var err abi.Errno
 	if in.Valid&fs.SetSize != 0 {
 		c.K.changes(n)
+		n.changing++
 	}
 	c.ask(func() { e, err = n.m.srv.SetAttr(r, n.id, in) })
 	if in.Valid&fs.SetSize != 0 {
+		n.changing--
 		c.K.changes(n)
 	}
 	if err == 0 {

@@ -355,9 +355,11 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	var err abi.Errno
 	if write || trunc {
 		k.changes(n)
+		n.changing++
 	}
 	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
 	if write || trunc {
+		n.changing--
 		k.changes(n)
 	}
 	if err != 0 {
@@ -515,8 +517,18 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 			n.data = k.vfs.objects.Data(rec.Object)
 		}
 	}
-	if n.data != nil {
+	if n.data != nil && n.changing == 0 {
 		m, err := n.data.ReadAt(buf, int64(off))
+		if m > 0 && off+uint64(m) > n.attr.Size {
+			// An object does not shrink with its file: the rest is no data,
+			// unless others than we let the file grow.
+			n.stale()
+			if e := c.refresh(n, false); e != 0 {
+				return 0, e
+			}
+			m = int(min(uint64(m), n.attr.Size-min(off, n.attr.Size)))
+			return m, 0
+		}
 		if m > 0 || err == nil {
 			return m, 0
 		}
