@@ -73,6 +73,7 @@ type service struct {
 	restarts int
 	deaths   int // in a row, each soon after the start
 	failures int // in a row, each before it served
+	cut      int // the same, killed from outside
 	last     string
 	waiting  bool // for its back-off to end
 	ready    chan struct{}
@@ -328,15 +329,16 @@ func (w *wired) wanted(srv *nucleus.Server) {
 	if ok {
 		go func() {
 			if err := w.begin(s.name); err != nil {
-				w.again(s, err.Error())
+				w.again(s, err.Error(), false)
 			}
 		}()
 	}
 }
 
-// Back-off between restarts of a server that dies soon after its start. Killing
-// a server again and again is something that a person or a test does on
-// purpose: the first few deaths cost nothing.
+// Back-off between restarts of a server that dies soon after its start. One that
+// came to serve and was then killed from outside is not to blame: a person or a
+// test may do that again and again, and it costs nothing. Of other deaths the
+// first few cost nothing.
 const (
 	backoffMin  = 5 * time.Millisecond
 	backoffMax  = 2 * time.Second
@@ -345,6 +347,9 @@ const (
 	// So many starts in a row after which a server never came to serve end the
 	// machine: the cause is not one that goes away.
 	startTries = 16
+	// The same of starts that were cut short from outside: the host may have no
+	// memory for the server.
+	killTries = 100
 )
 
 // ServerError is why a machine ended: a server that fails at its start again
@@ -366,7 +371,8 @@ func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	s := w.svcs[srv.Name()]
 	w.mu.Unlock()
 	if s != nil {
-		w.again(s, describe(x))
+		// What we do ourselves has a reason.
+		w.again(s, describe(x), x.Reason == restartReason || x.Signal == int(unix.SIGKILL) && x.Reason == "")
 	}
 }
 
@@ -379,8 +385,9 @@ func pause(deaths int) time.Duration {
 }
 
 // again starts a server again whose incarnation ended, or could not be started,
-// for the reason last; or it gives the machine up.
-func (w *wired) again(s *service, last string) {
+// for the reason last; or it gives the machine up. killed says that somebody
+// outside the machine ended it.
+func (w *wired) again(s *service, last string, killed bool) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -388,20 +395,29 @@ func (w *wired) again(s *service, last string) {
 	}
 	s.last = last
 	s.restarts++
-	s.failures++
+	served := false
 	select {
 	case <-s.ready:
 		s.ready = make(chan struct{})
-		s.failures = 0
+		served = true
 	default:
 	}
-	if time.Since(s.begun) < shortLife {
-		s.deaths++
-	} else {
-		s.deaths = 0
+	switch {
+	case served:
+		s.failures, s.cut = 0, 0
+	case killed:
+		s.cut++
+	default:
+		s.failures++
 	}
-	if s.failures >= startTries {
-		w.failure = &ServerError{s.name, s.failures, last}
+	switch {
+	case time.Since(s.begun) >= shortLife:
+		s.deaths = 0
+	case !served || !killed:
+		s.deaths++
+	}
+	if s.failures >= startTries || s.cut >= killTries {
+		w.failure = &ServerError{s.name, s.failures + s.cut, last}
 		w.mu.Unlock()
 		go w.close() // it waits for the hooks, of which this may be one
 		return
@@ -412,7 +428,7 @@ func (w *wired) again(s *service, last string) {
 	w.log(fmt.Sprintf("server %s ended (%s); it is started again", s.name, last))
 	time.AfterFunc(d, func() {
 		if err := w.begin(s.name); err != nil {
-			w.again(s, err.Error())
+			w.again(s, err.Error(), false)
 		}
 	})
 }
@@ -753,6 +769,9 @@ func (w *wired) signal(k *unixctl.Kill, pid int) error {
 	return syscall.Errno(rep.Errno)
 }
 
+// restartReason is why a server ends that a person wants to start again.
+const restartReason = "restart asked for"
+
 // restart implements engine.
 func (w *wired) restart(ctx context.Context, name string) error {
 	w.mu.Lock()
@@ -773,7 +792,7 @@ func (w *wired) restart(ctx context.Context, name string) error {
 	if running, _, _ := s.srv.State(); !running {
 		return fmt.Errorf("server %s does not run", name)
 	}
-	s.srv.Kill("restart asked for")
+	s.srv.Kill(restartReason)
 	select {
 	case <-ready:
 		return nil
