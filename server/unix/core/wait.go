@@ -109,6 +109,7 @@ const NoDeadline = int64(1<<63 - 1)
 // (0), the monotonic time deadline passes (ETIMEDOUT), a signal is to be
 // handled by the thread or its task is gone (ErrRestart). On return the lock is held
 // and a new transaction has begun: everything read before must be read again.
+// With queues, 0 is no promise: the caller looks again, and sleeps again.
 // A caller that gets ErrRestart returns it, or EINTR where POSIX says that a
 // call is never restarted.
 func (c *Call) Sleep(deadline int64, queues ...*WaitQueue) abi.Errno {
@@ -153,13 +154,17 @@ func (c *Call) Sleep(deadline int64, queues ...*WaitQueue) abi.Errno {
 	if cancel != nil {
 		cancel()
 	}
-	switch s.reason {
-	case wokeTimeout:
+	switch {
+	case s.reason == wokeTimeout:
 		return abi.ETIMEDOUT
-	case wokeSignal, wokeGone:
+	case s.reason == wokeGone:
 		return abi.ErrRestart
+	case len(queues) > 0 && !rt.gone:
+		// What was waited for comes before a signal that came with it, as a child's
+		// end does with SIGCHLD; without it, the next Sleep tells of the signal.
+		return 0
 	}
-	return c.Interrupted()
+	return abi.ErrRestart
 }
 
 // Unlocked commits, gives up the lock while fn runs (a call to another server

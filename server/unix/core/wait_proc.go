@@ -39,11 +39,7 @@ type WaitResult struct {
 // Wait serves wait4 and waitid. ECHILD when no child can match; ErrRestart.
 func (c *Call) Wait(kind int, id int32, opts uint32) (WaitResult, abi.Errno) {
 	k := c.K
-	var cut abi.Errno
 	for {
-		if k.threadRT(c.T).gone {
-			return WaitResult{}, abi.ErrRestart
-		}
 		self := c.ProcRef()
 		any := false
 		var found store.Ref[Proc]
@@ -90,12 +86,9 @@ func (c *Call) Wait(kind int, id int32, opts uint32) (WaitResult, abi.Errno) {
 		if opts&WNoHang != 0 {
 			return WaitResult{}, 0
 		}
-		// A child that ends wakes its parent twice, by its end and by SIGCHLD: the
-		// end counts, whichever came first.
-		if cut != 0 {
-			return WaitResult{}, cut
+		if e := c.Sleep(NoDeadline, &k.procRT(self).childQ); e != 0 {
+			return WaitResult{}, e
 		}
-		cut = c.Sleep(NoDeadline, &k.procRT(self).childQ)
 	}
 }
 
