@@ -114,14 +114,20 @@ func skipped(rows map[string]string, pkg, test string) (string, bool) {
 	}
 }
 
-func TestGoSuite(t *testing.T) {
-	long := subject.Long()
-	bin := subject.Binary(t)
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+// goEnv is a variable of the go command.
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	v, err := exec.Command("go", "env", name).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	goroot := strings.TrimSpace(string(root))
+	return strings.TrimSpace(string(v))
+}
+
+func TestGoSuite(t *testing.T) {
+	long := subject.Long()
+	bin := subject.Binary(t)
+	goroot := goEnv(t, "GOROOT")
 	skip := skips(t)
 	for _, s := range suites(t) {
 		t.Run(s.pkg, func(t *testing.T) {
