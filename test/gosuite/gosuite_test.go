@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -100,6 +101,18 @@ func tail(s string) string {
 	return s
 }
 
+// rowsOf are the rows of one package, by the test's name: a package's name ends
+// before the first part that begins with a capital letter.
+func rowsOf(rows map[string]string, pkg string) map[string]string {
+	m := map[string]string{}
+	for k, why := range rows {
+		if name, ok := strings.CutPrefix(k, pkg+"/"); ok && name[0] >= 'A' && name[0] <= 'Z' {
+			m[name] = why
+		}
+	}
+	return m
+}
+
 // skipped says whether a row covers the test or one that it is part of.
 func skipped(rows map[string]string, pkg, test string) (string, bool) {
 	for {
@@ -124,6 +137,17 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(v))
 }
 
+// TestMain gives the native side the signals that its starter ignores (a shell's
+// background job), as the guest has them: tests send themselves SIGINT.
+func TestMain(m *testing.M) {
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func TestGoSuite(t *testing.T) {
 	long := subject.Long()
 	bin := subject.Binary(t)
@@ -143,21 +167,38 @@ func TestGoSuite(t *testing.T) {
 			// The tests read testdata of their package, and their sources.
 			dir := filepath.Join(goroot, "src", filepath.FromSlash(s.pkg))
 			args := []string{prog, "-test.v", "-test.short", "-test.timeout=" + s.limit.String()}
+			covered := rowsOf(skip, s.pkg)
 			// Names that a row covers do not run in the guest: one that ends
 			// the process would take the others' verdicts along.
-			var not []string
-			for k := range skip {
-				if name, ok := strings.CutPrefix(k, s.pkg+"/"); ok && !strings.Contains(name, "/") {
+			not := []string{"^$"}
+			for name := range covered {
+				if !strings.Contains(name, "/") {
 					not = append(not, "^"+regexp.QuoteMeta(name)+"$")
 				}
 			}
 			slices.Sort(not)
 			native := run(t, dir, s.limit+10*time.Second, args...)
-			if len(not) > 0 {
-				args = append(args, "-test.skip="+strings.Join(not, "|"))
+			inGuest := func(more ...string) outcome {
+				argv := append([]string{bin, "run", "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)
+				return run(t, dir, s.limit+10*time.Second, append(argv, more...)...)
 			}
-			guest := run(t, dir, s.limit+10*time.Second, append([]string{
-				bin, "run", "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)...)
+			guest := inGuest("-test.skip=" + strings.Join(not, "|"))
+			// They run alone: a row that is needed no more is an error, and
+			// so is one for a crash or a hang.
+			for name := range covered {
+				g := guest
+				if top, _, sub := strings.Cut(name, "/"); !sub {
+					g = inGuest("-test.run=^" + regexp.QuoteMeta(top) + "$")
+				}
+				switch {
+				case native.tests[name] == "":
+					t.Errorf("skips.tsv: %s/%s is no test any more", s.pkg, name)
+				case g.tests[name] == "PASS":
+					t.Errorf("skips.tsv: %s/%s passes: the row is needed no more", s.pkg, name)
+				case g.code != 0 && g.code != 1:
+					t.Errorf("skips.tsv: %s/%s: exit %d in the guest (-1: its time ran out), which no row may be for:\n%s", s.pkg, name, g.code, tail(g.text))
+				}
+			}
 			passed := 0
 			for name, v := range native.tests {
 				if v != "PASS" {
