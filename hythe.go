@@ -58,7 +58,9 @@ type Config struct {
 	// Pids limits the number of guest processes and threads; 0: no limit but the
 	// one that keeps the host able to fork, a quarter of its process numbers.
 	Pids int
-	// Trace, when set, receives one line for each system call of a guest. It is
+	// Trace, when set, receives one line for each system call of a guest that
+	// reaches the unix server, for each signal that a guest handles and for each
+	// end of a thread, much as strace(1) writes them. It is
 	// written to from one goroutine at a time.
 	Trace io.Writer
 	// Log, when set, receives one line for each event that the user of the

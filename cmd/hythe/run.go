@@ -149,7 +149,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
 	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
-	f.StringVar(&r.trace, "trace", "", "write one line for each system call to `FILE` (default standard error)")
+	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")

@@ -219,7 +219,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is %d", name, names[name])
 		}
 	}
-	d := (&Personality{}).Descriptors()
+	d := (&Personality{}).Descriptors(false)
 	if d[39].Local != abi.LocalWord || d[39].Pre[0].Arg != abi.TaskPid {
 		t.Errorf("getpid: %+v", d[39])
 	}

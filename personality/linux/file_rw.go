@@ -13,9 +13,9 @@ func rwCalls() []Entry {
 	iov := pre(abi.Pre{Kind: abi.PreIovRO, Arg: 1, Size: 2})
 	iovData := pre(abi.Pre{Kind: abi.PreIov, Arg: 1, Size: 2})
 	return []Entry{
-		{Nr: 0, Name: "read", Fn: sysRead, Sig: "fpu"},
+		{Nr: 0, Name: "read", Fn: sysRead, Sig: "fBu"},
 		{Nr: 1, Name: "write", Fn: sysWrite, Pre: pre(preBuf(1, 2)), Sig: "fbu"},
-		{Nr: 17, Name: "pread64", Fn: sysPread, Sig: "fpud"},
+		{Nr: 17, Name: "pread64", Fn: sysPread, Sig: "fBud"},
 		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
 		{Nr: 19, Name: "readv", Fn: sysReadv, Pre: iov, Sig: "fpu"},
 		{Nr: 20, Name: "writev", Fn: sysWritev, Pre: iovData, Sig: "fpu"},
@@ -23,7 +23,7 @@ func rwCalls() []Entry {
 		{Nr: 296, Name: "pwritev", Fn: sysPwritev, Pre: iovData, Sig: "fpud"},
 		{Nr: 327, Name: "preadv2", Fn: sysPreadv2, Pre: iov, Sig: "fpud-x", Level: Partial, Note: "RWF_NOWAIT is EOPNOTSUPP"},
 		{Nr: 328, Name: "pwritev2", Fn: sysPwritev2, Pre: iovData, Sig: "fpud-x", Level: Partial, Note: "RWF_NOWAIT and RWF_APPEND are EOPNOTSUPP"},
-		{Nr: 8, Name: "lseek", Fn: sysLseek, Sig: "fdu"},
+		{Nr: 8, Name: "lseek", Fn: sysLseek, Sig: "fdl"},
 		{Nr: 40, Name: "sendfile", Fn: sysSendfile, Sig: "ffpu"},
 		{Nr: 326, Name: "copy_file_range", Fn: sysCopyFileRange, Sig: "fpfpux"},
 		{Nr: 74, Name: "fsync", Fn: sysFsync, Sig: "f"},
@@ -442,10 +442,10 @@ func fdCalls() []Entry {
 	return []Entry{
 		{Nr: 32, Name: "dup", Fn: sysDup, Sig: "f"},
 		{Nr: 33, Name: "dup2", Fn: sysDup2, Sig: "ff"},
-		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffx"},
-		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fux", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL"},
+		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffO"},
+		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL"},
 		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx", Note: "on pipes and sockets: EINVAL"},
-		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fxx"},
+		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fQp"},
 	}
 }
 

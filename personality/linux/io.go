@@ -40,8 +40,8 @@ func fdFlags(flags uint64) uint32 {
 
 func pipeCalls() []Entry {
 	return []Entry{
-		{Nr: 22, Name: "pipe", Fn: sysPipe, Sig: "p"},
-		{Nr: 293, Name: "pipe2", Fn: sysPipe2, Sig: "px"},
+		{Nr: 22, Name: "pipe", Fn: sysPipe, Sig: "2"},
+		{Nr: 293, Name: "pipe2", Fn: sysPipe2, Sig: "2O"},
 	}
 }
 

@@ -28,8 +28,8 @@ const (
 
 func memCalls() []Entry {
 	return []Entry{
-		{Nr: 9, Name: "mmap", Fn: sysMmap, Sig: "puxxfx", Local: abi.LocalMmap, Level: Partial, Note: "no huge pages, no locked memory"},
-		{Nr: 10, Name: "mprotect", Sig: "pux", Local: abi.LocalMprotect},
+		{Nr: 9, Name: "mmap", Fn: sysMmap, Sig: "puPMfx", Local: abi.LocalMmap, Level: Partial, Note: "no huge pages, no locked memory"},
+		{Nr: 10, Name: "mprotect", Sig: "puP", Local: abi.LocalMprotect},
 		{Nr: 11, Name: "munmap", Sig: "pu", Local: abi.LocalMunmap},
 		{Nr: 12, Name: "brk", Fn: sysBrk, Sig: "p", Local: abi.LocalBrk},
 		{Nr: 25, Name: "mremap", Sig: "puuxp", Local: abi.LocalMremap},

@@ -11,10 +11,10 @@ import (
 
 func pollCalls() []Entry {
 	return []Entry{
-		{Nr: 7, Name: "poll", Fn: sysPoll, Sig: "pud"},
+		{Nr: 7, Name: "poll", Fn: sysPoll, Sig: "qud"},
 		{Nr: 23, Name: "select", Fn: sysSelect, Sig: "dpppp"},
 		{Nr: 270, Name: "pselect6", Fn: sysPselect6, Sig: "dppppp"},
-		{Nr: 271, Name: "ppoll", Fn: sysPpoll, Sig: "puppu"},
+		{Nr: 271, Name: "ppoll", Fn: sysPpoll, Sig: "qutku"},
 	}
 }
 

@@ -501,20 +501,20 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func signalCalls() []Entry {
 	set := abi.Pre{Kind: abi.PreFixed, Arg: 1, Size: 8}
 	return []Entry{
-		{Nr: 13, Name: "rt_sigaction", Fn: sysRtSigaction, Sig: "dppu", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
-		{Nr: 14, Name: "rt_sigprocmask", Fn: sysRtSigprocmask, Sig: "dppu", Pre: []abi.Pre{set}},
+		{Nr: 13, Name: "rt_sigaction", Fn: sysRtSigaction, Sig: "GnNu", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
+		{Nr: 14, Name: "rt_sigprocmask", Fn: sysRtSigprocmask, Sig: "hkKu", Pre: []abi.Pre{set}},
 		{Nr: 15, Name: "rt_sigreturn", Fn: sysRtSigreturn},
 		{Nr: 34, Name: "pause", Fn: sysPause},
-		{Nr: 62, Name: "kill", Fn: sysKill, Sig: "ii"},
-		{Nr: 127, Name: "rt_sigpending", Fn: sysRtSigpending, Sig: "pu"},
-		{Nr: 128, Name: "rt_sigtimedwait", Fn: sysRtSigtimedwait, Sig: "pppu",
+		{Nr: 62, Name: "kill", Fn: sysKill, Sig: "iG"},
+		{Nr: 127, Name: "rt_sigpending", Fn: sysRtSigpending, Sig: "Ku"},
+		{Nr: 128, Name: "rt_sigtimedwait", Fn: sysRtSigtimedwait, Sig: "kptu",
 			Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 0, Size: 8}, {Kind: abi.PreFixed, Arg: 2, Size: 16}}},
-		{Nr: 129, Name: "rt_sigqueueinfo", Fn: sysRtSigqueueinfo, Sig: "iip"},
-		{Nr: 130, Name: "rt_sigsuspend", Fn: sysRtSigsuspend, Sig: "pu", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 0, Size: 8}}},
+		{Nr: 129, Name: "rt_sigqueueinfo", Fn: sysRtSigqueueinfo, Sig: "iGp"},
+		{Nr: 130, Name: "rt_sigsuspend", Fn: sysRtSigsuspend, Sig: "ku", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 0, Size: 8}}},
 		{Nr: 131, Name: "sigaltstack", Fn: sysSigaltstack, Sig: "pp", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 0, Size: 24}}},
-		{Nr: 200, Name: "tkill", Fn: sysTkill, Sig: "ii"},
-		{Nr: 234, Name: "tgkill", Fn: sysTgkill, Sig: "iii"},
-		{Nr: 297, Name: "rt_tgsigqueueinfo", Fn: sysRtTgsigqueueinfo, Sig: "iiip"},
-		{Nr: 424, Name: "pidfd_send_signal", Fn: sysPidfdSendSignal, Sig: "fipu"},
+		{Nr: 200, Name: "tkill", Fn: sysTkill, Sig: "iG"},
+		{Nr: 234, Name: "tgkill", Fn: sysTgkill, Sig: "iiG"},
+		{Nr: 297, Name: "rt_tgsigqueueinfo", Fn: sysRtTgsigqueueinfo, Sig: "iiGp"},
+		{Nr: 424, Name: "pidfd_send_signal", Fn: sysPidfdSendSignal, Sig: "fGpx"},
 	}
 }

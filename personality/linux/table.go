@@ -7,7 +7,6 @@ package linux
 import (
 	"fmt"
 	"sort"
-	"strings"
 	"sync"
 
 	"hythe/abi"
@@ -61,9 +60,7 @@ type Entry struct {
 	Local uint8
 	// LocalArg is the task word of abi.LocalWord.
 	LocalArg uint8
-	// Sig is how the tracer prints the arguments, a letter each: d int, u
-	// unsigned, x hex, p pointer, s string, f descriptor, m mode, o open flags,
-	// b buffer, - not shown.
+	// Sig is how the tracer prints the arguments, a letter each: see trace.go.
 	Sig  string
 	Note string
 }
@@ -103,11 +100,14 @@ func (p *Personality) Name() string { return "linux" }
 func (p *Personality) Index() uint32 { return 0 }
 
 // Descriptors implements core.Personality.
-func (p *Personality) Descriptors() []abi.CallDesc {
+func (p *Personality) Descriptors(traced bool) []abi.CallDesc {
 	d := make([]abi.CallDesc, abi.CallTableSize)
 	for nr, e := range table() {
 		if e == nil {
 			continue
+		}
+		if traced && (e.Local == abi.LocalWord || e.Local == abi.LocalTid) {
+			continue // the server can say it too, and then sees it
 		}
 		d[nr].Local = e.Local
 		copy(d[nr].Pre[:], e.Pre)
@@ -138,63 +138,6 @@ func (p *Personality) Call(c *core.Call) {
 		return
 	}
 	c.Ret(v)
-}
-
-// TraceCall implements core.Personality: "openat(AT_FDCWD, "/x", ...) = 3".
-func (p *Personality) TraceCall(c *core.Call, result uint64, err abi.Errno) string {
-	var b strings.Builder
-	if c.Nr >= abi.CallTableSize || p.table[c.Nr] == nil {
-		fmt.Fprintf(&b, "syscall_%d(%#x, %#x, %#x)", c.Nr, c.Args[0], c.Args[1], c.Args[2])
-	} else {
-		e := p.table[c.Nr]
-		b.WriteString(e.Name)
-		b.WriteByte('(')
-		for i := 0; i < len(e.Sig) && i < 6; i++ {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			a := c.Args[i]
-			switch e.Sig[i] {
-			case 'd':
-				fmt.Fprintf(&b, "%d", int64(a))
-			case 'i', 'f':
-				if e.Sig[i] == 'f' && int32(a) == -100 {
-					b.WriteString("AT_FDCWD")
-				} else {
-					fmt.Fprintf(&b, "%d", int32(a))
-				}
-			case 'u':
-				fmt.Fprintf(&b, "%d", a)
-			case 'm':
-				fmt.Fprintf(&b, "%#o", uint32(a))
-			case 's', 'b':
-				if s, fault, ok := c.Prefetched(i); ok && !fault {
-					if len(s) > 64 {
-						fmt.Fprintf(&b, "%q...", s[:64])
-					} else {
-						fmt.Fprintf(&b, "%q", s)
-					}
-				} else {
-					fmt.Fprintf(&b, "%#x", a)
-				}
-			default:
-				if a == 0 {
-					b.WriteString("NULL")
-				} else {
-					fmt.Fprintf(&b, "%#x", a)
-				}
-			}
-		}
-		b.WriteByte(')')
-	}
-	if err != 0 {
-		fmt.Fprintf(&b, " = -1 %s", err.Name())
-	} else if c.Nr < abi.CallTableSize && p.table[c.Nr] != nil && strings.HasPrefix(p.table[c.Nr].Name, "mmap") || result > 1<<32 {
-		fmt.Fprintf(&b, " = %#x", result)
-	} else {
-		fmt.Fprintf(&b, " = %d", int64(result))
-	}
-	return b.String()
 }
 
 // entry answers the entry of a number, nil for one that Linux does not have.

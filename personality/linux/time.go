@@ -27,10 +27,10 @@ const (
 func timeCalls() []Entry {
 	ts := func(arg uint8) []abi.Pre { return []abi.Pre{{Kind: abi.PreFixed, Arg: arg, Size: 16}} }
 	return []Entry{
-		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "pp", Pre: ts(0)},
-		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "ip", Level: Partial, Note: "virtual and profiling timers run with real time"},
+		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "tT", Pre: ts(0)},
+		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "Yp", Level: Partial, Note: "virtual and profiling timers run with real time"},
 		{Nr: 37, Name: "alarm", Fn: sysAlarm, Sig: "u"},
-		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "ipp", Level: Partial, Note: "virtual and profiling timers run with real time",
+		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp", Level: Partial, Note: "virtual and profiling timers run with real time",
 			Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
 		{Nr: 96, Name: "gettimeofday", Fn: sysGettimeofday, Sig: "pp"},
 		{Nr: 98, Name: "getrusage", Fn: sysGetrusage, Sig: "ip", Level: Partial, Note: "times and resident size only"},
@@ -38,15 +38,15 @@ func timeCalls() []Entry {
 		{Nr: 159, Name: "adjtimex", Fn: sysAdjtimex, Sig: "p", Level: Partial, Note: "read only"},
 		{Nr: 164, Name: "settimeofday", Fn: refuse(abi.EPERM), Level: Refused, Note: "EPERM: the clock is the host's", Sig: "pp"},
 		{Nr: 201, Name: "time", Fn: sysTime, Sig: "p"},
-		{Nr: 222, Name: "timer_create", Fn: sysTimerCreate, Sig: "ipp", Level: Partial, Note: "CPU-time clocks run with real time"},
+		{Nr: 222, Name: "timer_create", Fn: sysTimerCreate, Sig: "cpp", Level: Partial, Note: "CPU-time clocks run with real time"},
 		{Nr: 223, Name: "timer_settime", Fn: sysTimerSettime, Sig: "ixpp", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 32}}},
 		{Nr: 224, Name: "timer_gettime", Fn: sysTimerGettime, Sig: "ip"},
 		{Nr: 225, Name: "timer_getoverrun", Fn: sysTimerGetoverrun, Sig: "i"},
 		{Nr: 226, Name: "timer_delete", Fn: sysTimerDelete, Sig: "i"},
-		{Nr: 227, Name: "clock_settime", Fn: sysClockSettime, Level: Refused, Note: "EPERM: the clock is the host's", Sig: "ip"},
-		{Nr: 228, Name: "clock_gettime", Fn: sysClockGettime, Sig: "ip", Local: abi.LocalClock},
-		{Nr: 229, Name: "clock_getres", Fn: sysClockGetres, Sig: "ip"},
-		{Nr: 230, Name: "clock_nanosleep", Fn: sysClockNanosleep, Sig: "ixpp", Pre: ts(2)},
+		{Nr: 227, Name: "clock_settime", Fn: sysClockSettime, Level: Refused, Note: "EPERM: the clock is the host's", Sig: "ct"},
+		{Nr: 228, Name: "clock_gettime", Fn: sysClockGettime, Sig: "cT", Local: abi.LocalClock},
+		{Nr: 229, Name: "clock_getres", Fn: sysClockGetres, Sig: "cT"},
+		{Nr: 230, Name: "clock_nanosleep", Fn: sysClockNanosleep, Sig: "cxtT", Pre: ts(2)},
 		{Nr: 305, Name: "clock_adjtime", Fn: sysClockAdjtime, Sig: "ip", Level: Partial, Note: "read only"},
 	}
 }

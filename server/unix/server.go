@@ -121,7 +121,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUs: runtime.NumCPU(), Trace: s.cfg.Trace, CPUInfo: s.cfg.CPUInfo,
+		CPUs: runtime.NumCPU(), CPUInfo: s.cfg.CPUInfo,
 	}
 	clock, err := newClock()
 	if err != nil {
@@ -136,6 +136,9 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		}
 		fresh = true
 		s.k = core.NewKernel(heap, s, clock, ccfg)
+	}
+	if s.cfg.Trace {
+		s.k.Tracer = s.trace
 	}
 	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }
@@ -359,9 +362,6 @@ func (s *server) serve(t *task, n int) bool {
 		k.Leave()
 		return c.Leader
 	}
-	if s.cfg.Trace && c.Kind == abi.KindTrap {
-		s.trace(c)
-	}
 	sh := t.b.Slot(n)
 	sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
 	sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
@@ -381,21 +381,17 @@ func (s *server) serve(t *task, n int) bool {
 	return leader
 }
 
-// trace writes a line for the call to the log.
-func (s *server) trace(c *core.Call) {
-	pid := int32(0)
-	var p core.Personality
-	if th := s.k.Threads.Get(c.T); th != nil {
-		pid = th.Tid
-		if pr := s.k.Procs.Get(th.Proc); pr != nil {
-			p = s.k.Personality(pr.Personality)
-		}
-	}
-	if p == nil {
-		return
-	}
-	line := fmt.Sprintf("[%d] %s", pid, p.TraceCall(c, c.Result, c.Err))
+// trace takes a line of the core's tracer.
+func (s *server) trace(tid int32, line string) {
+	line = fmt.Sprintf("[pid %5d] %s", tid, line)
 	s.posts <- func() { s.conn.Log(LogTrace, line) }
+}
+
+// posted waits until the nucleus has got all that was posted so far.
+func (s *server) posted() {
+	done := make(chan struct{})
+	s.posts <- func() { close(done) }
+	<-done
 }
 
 // LogTrace is the level of the tracer's lines in the machine's log.
@@ -531,6 +527,7 @@ func (s *server) request(m *ipc.Message) {
 		}
 		status, e := s.k.WaitProgram(r.Session)
 		s.drain(r.Session)
+		s.posted() // the machine may end now, and the tracer's lines with it
 		body = unix.Encode(unix.Waited{Status: status, Errno: uint32(e)})
 	case unix.MsgKill:
 		var r unix.Kill

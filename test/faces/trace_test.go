@@ -2,6 +2,10 @@ package faces
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"hythe/test/subject"
@@ -57,4 +61,57 @@ func TestUnservedCalls(t *testing.T) {
 	}
 	m.in.Close()
 	m.end(3)
+}
+
+// Lines that the tracer writes, in this order; others may come between.
+func TestTrace(t *testing.T) {
+	subject.Need(t, "/usr/bin/perl")
+	file := filepath.Join(t.TempDir(), "trace")
+	prog := `$SIG{USR1} = sub {}; $| = 1; pipe R, W; syscall 64; getppid; open F, ">", "/tmp/a\"b"; syswrite F, "line\n\1" . "2" x 99;
+		kill "USR1", $$; unless (fork) { exit 3 } wait; unless (fork) { kill "TERM", $$; sleep 9 } wait; exec "/bin/sh", "-c", "exit 4"`
+	if r := hythe(t, "", "run", "--trace="+file, "--", "/usr/bin/perl", "-e", prog); r.status != 4 || r.errs != "" {
+		t.Fatalf("%+v", r)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for _, want := range []string{
+		`1] execve\("/usr/bin/perl", \["/usr/bin/perl", "-e", "\$SIG.*"\.\.\.\], /\* \d+ vars \*/\) = 0`,
+		`1] openat\(AT_FDCWD, "/etc/ld.so.cache", O_RDONLY\|O_CLOEXEC\) = 3`,
+		`1] newfstatat\(3, "", {st_mode=S_IFREG\|0\d+, st_size=\d+, \.\.\.}, AT_EMPTY_PATH\) = 0`,
+		`1] read\(3, "\\177ELF.*"\.\.\., 832\) = 832`,
+		`1] mmap\(NULL, \d+, PROT_READ, MAP_PRIVATE\|MAP_DENYWRITE, 3, 0\) = \?`,
+		`1] close\(3\) = 0`,
+		`1] rt_sigaction\(SIGUSR1, {sa_handler=0x[0-9a-f]+, sa_mask=\[\], sa_flags=SA_RESTORER, sa_restorer=0x[0-9a-f]+}, {sa_handler=SIG_DFL, .*}, 8\) = 0`,
+		`1] pipe2\(\[3, 4\], O_CLOEXEC\) = 0`,
+		`1] semget\(\) = -1 ENOSYS`,
+		`1] getppid\(\) = 0`,
+		`1] openat\(AT_FDCWD, "/tmp/a\\"b", O_WRONLY\|O_CREAT\|O_TRUNC\|O_CLOEXEC, 0666\) = 5`,
+		`1] write\(5, "line\\n\\0012{26}"\.\.\., 105\) = 105`,
+		`1] getpid\(\) = 1`,
+		`1] kill\(1, SIGUSR1\) = 0`,
+		`1] --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_USER, si_pid=1, si_uid=\d+} ---`,
+		`1] clone\(SIGCHLD\|CLONE_CHILD_CLEARTID\|CLONE_CHILD_SETTID, NULL, .*\) = 2`,
+		`2] exit_group\(3\) = \?`,
+		`2] \+\+\+ exited with 3 \+\+\+`,
+		`1] wait4\(-1, \[{WIFEXITED\(s\) && WEXITSTATUS\(s\) == 3}\], 0, NULL\) = 2`,
+		`3] kill\(3, SIGTERM\) = 0`,
+		`3] --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=3, si_uid=\d+} ---`,
+		`3] \+\+\+ killed by SIGTERM \+\+\+`,
+		`1] wait4\(-1, \[{WIFSIGNALED\(s\) && WTERMSIG\(s\) == SIGTERM}\], 0, NULL\) = 3`,
+		`1] execve\("/bin/sh", \["/bin/sh", "-c", "exit 4"\], /\* \d+ vars \*/\) = 0`,
+		`1] exit_group\(4\) = \?`,
+		`1] \+\+\+ exited with 4 \+\+\+`,
+	} {
+		at := regexp.MustCompile(`(?m)^\[pid +` + want + `$`).FindStringIndex(text)
+		if at == nil {
+			t.Fatalf("no line %s in\n%s", want, text)
+		}
+		text = text[at[1]:]
+	}
+	if strings.TrimSpace(text) != "" {
+		t.Errorf("after the end: %q", text)
+	}
 }

@@ -66,6 +66,8 @@ type Call struct {
 	localCut bool
 	// outside: the call has given up the lock.
 	outside bool
+	// fetched is what was copied in; noted for the tracer only.
+	fetched []extent
 	// ended: the thread or its process has ended in this call.
 	ended bool
 	// exiting: the actions so far are what an ending thread leaves behind.
@@ -76,11 +78,13 @@ type Call struct {
 func (c *Call) Reset() {
 	ch := c.sleeper.ch
 	gen := c.sleeper.gen
+	fetched := c.fetched[:0]
 	leader := c.Leader
 	k := c.K
 	*c = Call{K: k, Leader: leader}
 	c.sleeper.ch = ch
 	c.sleeper.gen = gen
+	c.fetched = fetched
 	c.Acts = c.actsBuf[:0]
 }
 
@@ -166,7 +170,7 @@ func (c *Call) inAlloc(n int) (off uint32, ok bool) {
 }
 
 // InReset forgets what CopyIn has fetched so far, to make room for more.
-func (c *Call) InReset() { c.inUsed = c.Chan.InUsed() }
+func (c *Call) InReset() { c.inUsed, c.fetched = c.Chan.InUsed(), c.fetched[:0] }
 
 // CopyIn fetches n bytes at addr from the guest (gives up the lock unless the
 // library sent them along). The answer lies in the In area, which the guest
@@ -223,6 +227,7 @@ func (c *Call) copyInAt(addr uint64, n int, off uint32) (int, abi.Errno) {
 	if got > uint64(n) {
 		got = 0
 	}
+	c.fetchedAt(addr, off, uint32(got))
 	return int(got), 0
 }
 
@@ -249,6 +254,7 @@ func (c *Call) CopyInStr(addr uint64, max int) (string, abi.Errno) {
 		return "", abi.ENAMETOOLONG
 	}
 	s := string(c.Chan.In()[off : uint64(off)+n])
+	c.fetchedAt(addr, off, uint32(n))
 	c.inUsed = off + uint32(n) + 1
 	return s, 0
 }

@@ -17,6 +17,7 @@ func (c *Call) Exit(code uint32) {
 		return
 	}
 	if c.Proc().Threads > 1 && c.Proc().Exiting == 0 {
+		c.K.traceEnd(c.T, code&0xff<<8)
 		c.K.leaveThread(c)
 		return
 	}
@@ -152,6 +153,9 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	if k.Threads.Get(t).State == ThreadDead {
 		return
+	}
+	if r := k.Procs.Get(k.Threads.Get(t).Proc); r.Exiting != 0 {
+		k.traceEnd(t, r.ExitStatus)
 	}
 	k.dropThreadIndex(t)
 	k.discardThread(t, ^SigSet(0))

@@ -114,8 +114,9 @@ func (k *Kernel) finish(c *Call) (again bool) {
 				break
 			}
 			info, ok := k.dequeue(c.T, set)
-			if ok && k.handle(c, &info) {
-				delivered = true
+			if ok {
+				k.traceSignal(c, &info)
+				delivered = k.handle(c, &info) || delivered
 			}
 			continue
 		}

@@ -111,6 +111,8 @@ type Kernel struct {
 	// requests may be served. Set by the serve loop.
 	OnTask func(TaskID)
 
+	// Tracer, when set, takes the tracer's lines (trace.go); with the lock held.
+	Tracer func(tid int32, line string)
 	// Failpoint, when a test sets it, is called before each request is served.
 	Failpoint func(c *Call)
 
@@ -142,8 +144,6 @@ type Config struct {
 	CPUs int
 	// CPUInfo is /proc/cpuinfo's text for one processor.
 	CPUInfo string
-	// Trace asks for a line for each call through Tracer.
-	Trace bool
 }
 
 // HostUse is what a machine shows of its host: memory in bytes, load averages of
@@ -186,8 +186,9 @@ type Personality interface {
 	// Name is the system's name ("linux").
 	Name() string
 	// Descriptors is the table that the library is given (abi.CallDesc, by
-	// number), and Index its number in abi.TaskTable.
-	Descriptors() []abi.CallDesc
+	// number), and Index its number in abi.TaskTable. With traced the library
+	// leaves to the server what that can serve too, so that the tracer sees it.
+	Descriptors(traced bool) []abi.CallDesc
 	Index() uint32
 	// Call serves one abi.KindTrap with the lock held. It ends by storing the
 	// result in c (Ret or Fail, or actions with ReplyKeepRegs).
@@ -207,8 +208,13 @@ type Personality interface {
 	// CallName is the name of the call with this number, and whether it is
 	// served; abi.CallTableSize stands for all numbers above.
 	CallName(nr uint64) (name string, served bool)
-	// TraceCall renders a finished call in the system's own terms.
-	TraceCall(c *Call, result uint64, err abi.Errno) string
+	// TraceCall renders a finished call in the system's own terms, TraceStart
+	// the start of a program (KindStart), TraceSignal a signal that is handled,
+	// TraceEnd the end of a thread with a wait status; "" is no line.
+	TraceCall(c *Call, r TraceResult) string
+	TraceStart(c *Call) string
+	TraceSignal(s *SigInfo) string
+	TraceEnd(status uint32) string
 }
 
 // NewKernel makes a kernel over a heap: a fresh one (format is true: the first

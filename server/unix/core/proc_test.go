@@ -19,15 +19,18 @@ type testPers struct {
 	failFrame bool
 }
 
-func (*testPers) Name() string                              { return "test" }
-func (*testPers) Index() uint32                             { return 0 }
-func (*testPers) Descriptors() []abi.CallDesc               { return nil }
-func (p *testPers) Call(c *Call)                            { p.calls[c.Nr](c) }
-func (*testPers) Start(c *Call) abi.Errno                   { c.SetRegs(&abi.Regs{IP: 1}, false); return 0 }
-func (*testPers) Probe(head []byte) bool                    { return len(head) > 3 && string(head[:4]) == "TEST" }
-func (*testPers) CallName(nr uint64) (string, bool)         { return fmt.Sprint(nr), nr != 99 }
-func (*testPers) TraceCall(*Call, uint64, abi.Errno) string { return "" }
-func (*testPers) Fault(c *Call) SigInfo                     { return SigInfo{Sig: int32(c.Nr), Code: 1, Addr: c.Args[1]} }
+func (*testPers) Name() string                            { return "test" }
+func (*testPers) Index() uint32                           { return 0 }
+func (*testPers) Descriptors(bool) []abi.CallDesc         { return nil }
+func (p *testPers) Call(c *Call)                          { p.calls[c.Nr](c) }
+func (*testPers) Start(c *Call) abi.Errno                 { c.SetRegs(&abi.Regs{IP: 1}, false); return 0 }
+func (*testPers) Probe(head []byte) bool                  { return len(head) > 3 && string(head[:4]) == "TEST" }
+func (*testPers) CallName(nr uint64) (string, bool)       { return fmt.Sprint(nr), nr != 99 }
+func (*testPers) TraceCall(c *Call, r TraceResult) string { return fmt.Sprint(c.Nr, r) }
+func (*testPers) TraceStart(*Call) string                 { return "start" }
+func (*testPers) TraceSignal(s *SigInfo) string           { return fmt.Sprint("signal ", s.Sig) }
+func (*testPers) TraceEnd(status uint32) string           { return fmt.Sprint("end ", status) }
+func (*testPers) Fault(c *Call) SigInfo                   { return SigInfo{Sig: int32(c.Nr), Code: 1, Addr: c.Args[1]} }
 func (p *testPers) Deliver(c *Call, s *SigInfo, a *SigAction, r *abi.Regs) abi.Errno {
 	if p.failFrame {
 		return abi.EFAULT

@@ -121,17 +121,21 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 // Commit..., and publishes it.
 func (k *Kernel) Serve(c *Call) {
 	first := c.T
-	var personality uint32
-	if c.Kind == abi.KindTrap {
-		personality = c.Proc().Personality // the call may end it
-	}
+	personality, tid := c.Proc().Personality, c.Thread().Tid // the call may end them
 	defer func() {
 		if r := recover(); r != nil {
 			k.crashed(c, first)
 			panic(r)
 		}
 	}()
-	for k.serveOnce(c) && k.finish(c) {
+	for {
+		k.serveOnce(c)
+		if k.tracing() && c.Kind == abi.KindTrap {
+			k.traceCall(c, k.Personality(personality), first, tid)
+		}
+		if !k.finish(c) {
+			break
+		}
 		// Run again in place: the same numbers to file servers, and a deadline
 		// that was set stays.
 		c.Err, c.Result = 0, 0
@@ -146,13 +150,13 @@ func (k *Kernel) Serve(c *Call) {
 	}
 }
 
-func (k *Kernel) serveOnce(c *Call) bool {
+func (k *Kernel) serveOnce(c *Call) {
 	rt := k.threadRT(c.T)
 	rt.inServer = true
 	rt.kicked = false
 	if n := c.Thread().Crashes; n >= maxCrashes {
 		k.refuse(c, n)
-		return true
+		return
 	}
 	if k.Failpoint != nil {
 		k.Failpoint(c)
@@ -163,6 +167,7 @@ func (k *Kernel) serveOnce(c *Call) bool {
 		p.Call(c)
 	case abi.KindStart:
 		p := k.Personality(c.Proc().Personality)
+		k.traceStart(c, p)
 		if e := p.Start(c); e != 0 {
 			k.Host.Log("start of " + c.procName() + ": " + e.Name())
 			k.killProcess(c.ProcRef(), SIGKILL)
@@ -180,7 +185,6 @@ func (k *Kernel) serveOnce(c *Call) bool {
 		// A library never sends this: a guest that forges it is told nothing.
 		c.Fail(abi.ENOSYS)
 	}
-	return true
 }
 
 // procName is what to call the process in a log line.

@@ -1,0 +1,111 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// The tracer: a line for each call, delivered signal and end of a thread, in the
+// terms of the personality and in the order in which the thread meets them.
+
+// extent is guest memory that lies in a slot's In area.
+type extent struct {
+	addr   uint64
+	off, n uint32
+}
+
+// tracing says whether lines are wanted: what is noted for them alone is then.
+func (k *Kernel) tracing() bool { return k.Tracer != nil }
+
+// traceStart writes the line of a program's start, which is that of the exec.
+func (k *Kernel) traceStart(c *Call, p Personality) {
+	if k.tracing() {
+		k.traceLine(c.Thread().Tid, p.TraceStart(c))
+	}
+}
+
+// traceCall writes the line of a call that has just run, before the signals that
+// came meanwhile are looked at. first is the thread that made it.
+func (k *Kernel) traceCall(c *Call, p Personality, first store.Ref[Thread], tid int32) {
+	r := TraceResult{Value: c.Result, Err: c.Err}
+	th := k.Threads.Get(first)
+	switch {
+	case th == nil || th.State != ThreadLive || k.threadRT(first).gone || k.Procs.Get(th.Proc).Exiting != 0:
+		r.None = true
+	case c.ended:
+	case c.T != first:
+		r.Value = uint64(k.Threads.Get(c.T).Tid) // vfork: the child goes on here
+	case c.resultOpen():
+		r.None = true
+	}
+	k.traceLine(tid, p.TraceCall(c, r))
+}
+
+// traceSignal writes the line of a signal that a thread is about to handle.
+func (k *Kernel) traceSignal(c *Call, s *SigInfo) {
+	if k.tracing() {
+		k.traceLine(c.Thread().Tid, k.Personality(c.Proc().Personality).TraceSignal(s))
+	}
+}
+
+// traceEnd writes the line of a thread's end; status is a wait status.
+func (k *Kernel) traceEnd(t store.Ref[Thread], status uint32) {
+	if k.tracing() {
+		th := k.Threads.Get(t)
+		k.traceLine(th.Tid, k.Personality(k.Procs.Get(th.Proc).Personality).TraceEnd(status))
+	}
+}
+
+func (k *Kernel) traceLine(tid int32, line string) {
+	if line != "" {
+		k.Tracer(tid, line)
+	}
+}
+
+// TraceResult is how a call ended, for the tracer.
+type TraceResult struct {
+	Value uint64
+	Err   abi.Errno
+	// None: the thread is gone, or only the library will know the result.
+	None bool
+}
+
+// fetchedAt notes that n bytes of the guest's memory at addr lie at off of the In
+// area.
+func (c *Call) fetchedAt(addr uint64, off, n uint32) {
+	if c.K.tracing() {
+		c.fetched = append(c.fetched, extent{addr, off, n})
+	}
+}
+
+// PeekIn answers up to n bytes at the guest's addr as the call has seen them, nil
+// if it has not.
+func (c *Call) PeekIn(addr uint64, n int) []byte {
+	for i := range 6 {
+		if c.Args[i] == addr && addr != 0 {
+			if b, _, ok := c.Prefetched(i); ok {
+				return b[:min(n, len(b))]
+			}
+		}
+	}
+	for _, x := range c.fetched {
+		if addr-x.addr < uint64(x.n) {
+			b := c.Chan.In()[x.off : x.off+x.n][addr-x.addr:]
+			return b[:min(n, len(b))]
+		}
+	}
+	return nil
+}
+
+// PeekOut answers up to n bytes that the call's answer puts at the guest's addr,
+// nil if it puts nothing there.
+func (c *Call) PeekOut(addr uint64, n int) []byte {
+	for i := range c.Acts {
+		a := &c.Acts[i]
+		if a.Op == abi.ActCopyOut && addr-a.A[0] < a.A[2] {
+			b := c.Chan.Out()[a.A[1]-abi.SlotOutOff:][:a.A[2]][addr-a.A[0]:]
+			return b[:min(n, len(b))]
+		}
+	}
+	return nil
+}
