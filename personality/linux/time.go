@@ -139,9 +139,7 @@ func sysClockNanosleep(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if !c.Capable(core.CapWakeAlarm) {
 			return 0, abi.EPERM
 		}
-	case clockThread:
-		return 0, abi.EINVAL
-	case clockMonoRaw, clockRealC, clockMonoC:
+	case clockThread, clockMonoRaw, clockRealC, clockMonoC:
 		return 0, abi.EOPNOTSUPP
 	default:
 		return 0, abi.EINVAL
@@ -239,6 +237,9 @@ func sysClockGetres(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case clk == clockRealC || clk == clockMonoC:
 		res = 4e6
 	case clk < 0 && clk&3 != 3:
+		if _, e := clockNow(c, clk); e != 0 {
+			return 0, e
+		}
 	case clk < 0 || clk > clockTAI || clk == 10:
 		return 0, abi.EINVAL
 	}

@@ -88,7 +88,8 @@ func (o *vnodeOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int,
 		return c.readNode(n, buf, uint64(off))
 	}
 	locked := false
-	if n.data == nil {
+	if n.data == nil || n.changing != 0 || uint64(file.Off)+uint64(len(buf)) > n.attr.Size {
+		// The server may be asked.
 		if e := c.lockPos(f); e != 0 {
 			return 0, e
 		}
