@@ -71,6 +71,27 @@ func (s *chosen) machine() (*control.Client, error) {
 	return nil, fmt.Errorf("several machines are running; choose one with -m: %s", strings.Join(ids, " "))
 }
 
+// group is what a command answers of one machine in JSON.
+type group[T any] struct {
+	Machine string `json:"machine"`
+	Items   []T    `json:"items"`
+}
+
+// encode writes v as the answer in JSON.
+func (a *app) encode(v any) error {
+	e := json.NewEncoder(a.std.out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// errText is what an answer in JSON says of an error.
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // column is one column of a table.
 type column[T any] struct {
 	title string
@@ -85,11 +106,7 @@ func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, 
 	if err != nil {
 		return err
 	}
-	type group struct {
-		Machine string `json:"machine"`
-		Items   []T    `json:"items"`
-	}
-	groups := []group{}
+	groups := []group[T]{}
 	var failed []error
 	for _, k := range all {
 		v, err := get(k, context.Background())
@@ -105,12 +122,10 @@ func show[T any](a *app, s *chosen, cols []column[T], get func(*control.Client, 
 		if v == nil {
 			v = []T{}
 		}
-		groups = append(groups, group{k.ID, v})
+		groups = append(groups, group[T]{k.ID, v})
 	}
 	if s.json {
-		e := json.NewEncoder(a.std.out)
-		e.SetIndent("", "  ")
-		return errors.Join(append(failed, e.Encode(groups))...)
+		return errors.Join(append(failed, a.encode(groups))...)
 	}
 	w := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "MACHINE")
@@ -277,9 +292,7 @@ func (a *app) callsCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			rows := linux.Matrix()
 			if s.json {
-				e := json.NewEncoder(a.std.out)
-				e.SetIndent("", "  ")
-				return e.Encode(rows)
+				return a.encode(rows)
 			}
 			w := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NR\tCALL\tSUPPORT\tSERVED BY\tNOTE")
@@ -317,14 +330,26 @@ func (a *app) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			type sent struct {
+				PID    int    `json:"pid"`
+				Signal int    `json:"signal"`
+				Error  string `json:"error,omitempty"`
+			}
+			var items []sent
 			var errs []error
 			for _, pid := range pids {
-				errs = append(errs, k.Kill(context.Background(), pid, n))
+				err := k.Kill(context.Background(), pid, n)
+				items = append(items, sent{pid, n, errText(err)})
+				errs = append(errs, err)
+			}
+			if s.json {
+				errs = append(errs, a.encode([]group[sent]{{k.ID, items}}))
 			}
 			return errors.Join(errs...)
 		},
 	}
 	s.machineFlag(c)
+	s.jsonFlag(c)
 	c.Flags().StringVarP(&sig, "signal", "s", "TERM", "`SIGNAL` by name or number")
 	return c
 }
@@ -340,15 +365,26 @@ func (a *app) restartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			type restarted struct {
+				Name  string `json:"name"`
+				Error string `json:"error,omitempty"`
+			}
+			var items []restarted
 			for _, v := range args {
-				if err := k.Restart(context.Background(), v); err != nil {
-					return err
+				err = k.Restart(context.Background(), v)
+				items = append(items, restarted{v, errText(err)})
+				if err != nil {
+					break
 				}
 			}
-			return nil
+			if s.json {
+				err = errors.Join(err, a.encode([]group[restarted]{{k.ID, items}}))
+			}
+			return err
 		},
 	}
 	s.machineFlag(c)
+	s.jsonFlag(c)
 	return c
 }
 
@@ -382,15 +418,44 @@ func (a *app) execCommand() *cobra.Command {
 			catch(sigs, p.tty)
 			defer signal.Stop(sigs)
 			proc, err := k.Start(context.Background(), cmd, files)
-			if err != nil {
-				return err
+			pid := 0
+			if err == nil {
+				pid = proc.PID()
+				err = follow(proc, sigs)
 			}
-			return follow(proc, sigs)
+			if s.json {
+				return a.ended(k.ID, pid, err)
+			}
+			return exited(err)
 		},
 	}
 	s.machineFlag(c)
+	c.Flags().BoolVar(&s.json, "json", false, "say on standard error in JSON how the program ended")
 	p.flags(c)
 	return c
+}
+
+// ended says in JSON how a program ended, in a line on standard error: standard
+// output is the program's.
+func (a *app) ended(id string, pid int, err error) error {
+	v := struct {
+		Machine string `json:"machine"`
+		PID     int    `json:"pid,omitempty"` // 0: it was not started
+		Status  int    `json:"status"`        // of this command
+		Signal  int    `json:"signal,omitempty"`
+		Core    bool   `json:"core,omitempty"`
+		Error   string `json:"error,omitempty"`
+	}{Machine: id, PID: pid, Status: hythe.ExitCode(err)}
+	var exit *hythe.ExitError
+	if errors.As(err, &exit) {
+		v.Signal, v.Core = exit.Signal, exit.Core
+	} else {
+		v.Error = errText(err)
+	}
+	if e := json.NewEncoder(a.std.err).Encode(v); e != nil || v.Status == 0 {
+		return e
+	}
+	return quietError{v.Status}
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -200,6 +200,21 @@ func TestOnMachine(t *testing.T) {
 	if _, errs, status := command("restart", "-m", id, "net"); status != 125 || errs != "hythe: server net: no such server\n" {
 		t.Errorf("restart of none: %d %q", status, errs)
 	}
+	for _, c := range []struct {
+		args, out, errs string
+		status          int
+	}{
+		{"kill -s HUP --json 5 404", `[{"machine":"ID","items":[{"pid":5,"signal":1},{"pid":404,"signal":1,"error":"process 404: no such process"}]}]`, "hythe: process 404: no such process\n", 125},
+		{"restart --json unix", `[{"machine":"ID","items":[{"name":"unix"}]}]`, "", 0},
+		{"restart --json net unix", `[{"machine":"ID","items":[{"name":"net","error":"server net: no such server"}]}]`, "hythe: server net: no such server\n", 125},
+	} {
+		out, errs, status := command(append(strings.Fields(c.args), "-m", id)...)
+		var b bytes.Buffer
+		json.Compact(&b, []byte(out))
+		if got := strings.TrimSpace(b.String()); got != strings.ReplaceAll(c.out, "ID", id) || errs != c.errs || status != c.status {
+			t.Errorf("%s: %d %q %q", c.args, status, got, errs)
+		}
+	}
 	// exec: the program's output goes to the descriptors that were handed over.
 	r, w, err := os.Pipe()
 	if err != nil {

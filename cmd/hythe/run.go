@@ -223,14 +223,22 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 			s.Close()
 		}
 	}()
-	return follow(p, sigs)
+	return exited(follow(p, sigs))
 }
 
 // drainTime is how long the clients of exec have to learn of their programs' end.
 const drainTime = 2 * time.Second
 
-// follow passes signals on until the program ends, and makes its end this
-// command's.
+// exited makes a program's end this command's.
+func exited(err error) error {
+	var exit *hythe.ExitError
+	if errors.As(err, &exit) {
+		return quietError{hythe.ExitCode(err)}
+	}
+	return err
+}
+
+// follow passes signals on until the program ends.
 func follow(p control.Process, sigs <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() { done <- p.Wait() }()
@@ -244,10 +252,6 @@ func follow(p control.Process, sigs <-chan os.Signal) error {
 				p.Signal(int(n)) // it may just have ended
 			}
 		case err := <-done:
-			var exit *hythe.ExitError
-			if errors.As(err, &exit) {
-				return quietError{hythe.ExitCode(err)}
-			}
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package faces
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,6 +163,32 @@ func TestExecSurvivesServers(t *testing.T) {
 	r.end(0)
 	other.in.Close()
 	other.end(0)
+	m.in.Close()
+	m.end(3)
+}
+
+// exec --json: the program has its streams to itself, but for a line at the end.
+func TestExecJSON(t *testing.T) {
+	id, m := machine(t)
+	for _, c := range []struct {
+		prog, out, errs string
+		status          int
+	}{
+		{"echo x; exit 0", "x\n", `{"machine":"ID","pid":PID,"status":0}`, 0},
+		{"exit 7", "", `{"machine":"ID","pid":PID,"status":7}`, 7},
+		{"kill -9 $$", "", `{"machine":"ID","pid":PID,"status":137,"signal":9}`, 137},
+		{"", "", `{"machine":"ID","status":127,"error":"no-such: file does not exist"}`, 127},
+	} {
+		args := []string{"exec", "--json", "-m", id, "--", "/bin/sh", "-c", c.prog}
+		if c.prog == "" {
+			args = append(args[:5], "no-such")
+		}
+		r := hythe(t, "", args...)
+		r.errs = regexp.MustCompile(`"pid":[1-9]\d*`).ReplaceAllString(r.errs, `"pid":PID`)
+		if want := (result{c.out, strings.ReplaceAll(c.errs, "ID\"", id+"\"") + "\n", c.status}); r != want {
+			t.Errorf("%q: %+v, want %+v", c.prog, r, want)
+		}
+	}
 	m.in.Close()
 	m.end(3)
 }
