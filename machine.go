@@ -337,13 +337,15 @@ func (w *wired) wanted(srv *nucleus.Server) {
 
 // Back-off between restarts of a server that dies soon after its start. One that
 // came to serve and was then killed from outside is not to blame: a person or a
-// test may do that again and again, and it costs nothing. Of other deaths the
-// first few cost nothing.
+// test may do that again and again, and it costs nothing. One that was killed
+// before it served waits a little, for it may be the host that has no memory. Of
+// other deaths the first few cost nothing.
 const (
-	backoffMin  = 5 * time.Millisecond
-	backoffMax  = 2 * time.Second
-	shortLife   = 2 * time.Second
-	deathsQuiet = 8
+	backoffMin    = 5 * time.Millisecond
+	backoffMax    = 2 * time.Second
+	backoffKilled = 20 * time.Millisecond
+	shortLife     = 2 * time.Second
+	deathsQuiet   = 8
 	// So many starts in a row after which a server never came to serve end the
 	// machine: the cause is not one that goes away.
 	startTries = 16
@@ -376,12 +378,17 @@ func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	}
 }
 
-// pause is how long to wait after so many short lives in a row.
-func pause(deaths int) time.Duration {
+// pause is how long to wait after so many short lives in a row, the last of
+// which was ended from outside or not.
+func pause(deaths int, killed bool) time.Duration {
 	if deaths <= deathsQuiet {
 		return 0
 	}
-	return min(backoffMin<<min(deaths-deathsQuiet, 10), backoffMax)
+	longest := backoffMax
+	if killed {
+		longest = backoffKilled
+	}
+	return min(backoffMin<<min(deaths-deathsQuiet, 10), longest)
 }
 
 // again starts a server again whose incarnation ended, or could not be started,
@@ -422,7 +429,7 @@ func (w *wired) again(s *service, last string, killed bool) {
 		go w.close() // it waits for the hooks, of which this may be one
 		return
 	}
-	d := pause(s.deaths)
+	d := pause(s.deaths, killed)
 	s.waiting = d > 0
 	w.mu.Unlock()
 	w.log(fmt.Sprintf("server %s ended (%s); it is started again", s.name, last))

@@ -51,17 +51,25 @@ func TestKilledWhileBooting(t *testing.T) {
 // when it does not within 20 s.
 func childNamed(pid int, name string) int {
 	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-		for _, l := range lists {
-			b, _ := os.ReadFile(l)
-			for _, f := range strings.Fields(string(b)) {
-				c, _ := os.ReadFile("/proc/" + f + "/cmdline")
-				if arg0, _, _ := bytes.Cut(c, []byte{0}); string(arg0) == name {
-					n, _ := strconv.Atoi(f)
-					return n
-				}
-			}
+		if pids := childrenNamed(pid, name); len(pids) > 0 {
+			return pids[0]
 		}
 	}
 	return 0
+}
+
+// childrenNamed are the children of a process whose first argument is name.
+func childrenNamed(pid int, name string) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, l := range lists {
+		b, _ := os.ReadFile(l)
+		for _, f := range strings.Fields(string(b)) {
+			c, _ := os.ReadFile("/proc/" + f + "/cmdline")
+			if arg0, _, _ := bytes.Cut(c, []byte{0}); string(arg0) == name {
+				n, _ := strconv.Atoi(f)
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
 }

@@ -13,19 +13,19 @@ import (
 	"hythe/test/subject"
 )
 
-// loadVictims are the servers that are killed under load; several: one of them
-// each time.
+// loadVictims are the servers that are killed under load, and where it works, so
+// that its files are theirs; several: one of them each time.
 var loadVictims = []struct {
-	name    string
-	servers []string
-	long    bool // only in the long test
+	name, dir string
+	servers   []string
+	long      bool // only in the long test
 }{
-	{"unix", []string{"unix"}, false},
-	{"overlay", []string{"overlay"}, false},
-	{"tmpfs", []string{"tmpfs"}, true},
-	{"host", []string{"host"}, true},
-	{"console", []string{"console"}, true},
-	{"any", []string{"unix", "overlay", "tmpfs", "host", "console"}, false},
+	{"unix", "/tmp/load", []string{"unix"}, false},
+	{"overlay", "/tmp/load", []string{"overlay"}, false},
+	{"tmpfs", "/dev/shm/load", []string{"tmpfs"}, true},
+	{"host", "/mnt", []string{"host"}, true}, // a writable mount's and the root's layer below
+	{"console", "/tmp/load", []string{"console"}, true},
+	{"any", "/tmp/load", []string{"unix", "overlay", "tmpfs", "host", "console"}, false},
 }
 
 // TestLoad kills servers at random moments of a git clone, a make and a
@@ -48,49 +48,51 @@ func TestLoad(t *testing.T) {
 	if v, err := strconv.Atoi(os.Getenv("HYTHE_KILLS")); err == nil && v > 0 {
 		kills = v
 	}
-	argv := func(rounds int) []string {
-		return []string{"/bin/sh", "-c", string(script), "load", strconv.Itoa(rounds), "/tmp/load"}
+	begin := func(t *testing.T, rounds int, dir string) *machineRun {
+		args := []string{"--", "/bin/sh", "-c", string(script), "load", strconv.Itoa(rounds), dir}
+		if dir == "/mnt" {
+			args = append([]string{"-v", t.TempDir() + ":" + dir}, args...)
+		}
+		return startRun(t, bin, args, limit)
+	}
+	gap := maxPause
+	if d, err := time.ParseDuration(os.Getenv("HYTHE_GAP")); err == nil && d > 0 {
+		gap = d
 	}
 	s := seed(t)
-	var begun, over time.Time
-	r := start(t, bin, argv(2), limit)
-	want := r.end(t, func(n int) {
-		begun, over = over, time.Now()
-	})
-	if e := r.errs.String(); e != "" || begun.IsZero() {
-		t.Fatalf("the undisturbed run: %q, standard error %q", want, e)
+	type undisturbed struct {
+		line   string // of each round
+		rounds int    // for all kills, if none of them takes any time
 	}
-	want, _, _ = strings.Cut(strings.TrimPrefix(want, "step 1 "), "\n")
-	if !strings.Contains(want, "fsck ''") || !strings.HasSuffix(want, " ok") {
-		t.Fatalf("the undisturbed run says %q", want)
-	}
-	// Rounds for all kills, if none of them takes any time.
-	rounds := 1 + int(time.Duration(kills)*maxPause/over.Sub(begun))
+	known := map[string]undisturbed{}
 	for n, v := range loadVictims {
 		if v.long && !subject.Long() {
 			continue
 		}
 		t.Run(v.name, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(s, uint64(n)))
-			r := start(t, bin, argv(rounds), limit)
-			over, killed, met := make(chan struct{}), make(chan struct{}), 0
-			go func() {
-				defer close(killed)
-				for range kills {
-					// The moments are what is random here: nobody waits for them.
-					select {
-					case <-over:
-						return
-					case <-time.After(time.Duration(rng.Int64N(int64(maxPause)))):
-					}
-					if r.kill(t, v.servers[rng.IntN(len(v.servers))], rng.IntN(100_000)) {
-						met++
-					}
+			u, ok := known[v.dir]
+			if !ok {
+				var begun, over time.Time
+				r := begin(t, 2, v.dir)
+				u.line = r.end(t, func(int) { begun, over = over, time.Now() })
+				if e := r.errs.String(); e != "" || begun.IsZero() {
+					t.Fatalf("the undisturbed run: %q, standard error %q", u.line, e)
 				}
-			}()
+				u.line, _, _ = strings.Cut(strings.TrimPrefix(u.line, "step 1 "), "\n")
+				if !strings.Contains(u.line, "fsck ''") || !strings.HasSuffix(u.line, " ok") {
+					t.Fatalf("the undisturbed run says %q", u.line)
+				}
+				u.rounds = 1 + int(time.Duration(kills)*gap/over.Sub(begun))
+				known[v.dir] = u
+			}
+			want, rounds := u.line, u.rounds
+			rng := rand.New(rand.NewPCG(s, uint64(n)))
+			r := begin(t, rounds, v.dir)
+			over, killed := make(chan struct{}), make(chan int)
+			go func() { killed <- r.killAtRandom(rng, v.servers, kills, gap, over) }()
 			got := r.end(t, func(int) {})
 			close(over)
-			<-killed
+			met := <-killed
 			t.Logf("%d rounds, %d kills", rounds, met)
 			if met < kills/2 {
 				t.Errorf("only %d of %d kills met a running server", met, kills)
@@ -114,6 +116,27 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// maxPause is how far apart two kills are at most, the time apart that it takes
-// to find the server's process.
+// maxPause is how far apart two kills are at most.
 const maxPause = 150 * time.Millisecond
+
+// killAtRandom kills one of the servers, so many times, each at a random moment
+// within gap of the one before, or as soon as it has a process again, until the
+// run is over. It answers how many of the kills were made.
+func (r *machineRun) killAtRandom(rng *rand.Rand, servers []string, kills int, gap time.Duration, over chan struct{}) int {
+	for i := range kills {
+		name, which := "hythe-"+servers[rng.IntN(len(servers))], int(rng.Uint32())
+		// The moments are what is random here: nobody waits for them.
+		next := time.Duration(rng.Int64N(int64(gap)))
+		for done := false; !done; next = time.Millisecond {
+			select {
+			case <-over:
+				return i
+			case <-time.After(next):
+			}
+			if pids := childrenNamed(r.cmd.Process.Pid, name); len(pids) > 0 {
+				done = unix.Kill(pids[which%len(pids)], unix.SIGKILL) == nil
+			}
+		}
+	}
+	return kills
+}

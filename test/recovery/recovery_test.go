@@ -180,12 +180,18 @@ type machineRun struct {
 	id     string // of the machine, once found
 }
 
+// start runs a program on a machine, startRun also with options of hythe run.
 func start(t *testing.T, bin string, argv []string, limit time.Duration) *machineRun {
+	t.Helper()
+	return startRun(t, bin, append([]string{"--"}, argv...), limit)
+}
+
+func startRun(t *testing.T, bin string, args []string, limit time.Duration) *machineRun {
 	t.Helper()
 	r := &machineRun{bin: bin}
 	r.ctx, r.cancel = context.WithTimeout(context.Background(), limit)
 	t.Cleanup(r.cancel)
-	r.cmd = exec.CommandContext(r.ctx, bin, append([]string{"run", "--"}, argv...)...)
+	r.cmd = exec.CommandContext(r.ctx, bin, append([]string{"run"}, args...)...)
 	r.cmd.Stderr = &r.errs
 	p, err := r.cmd.StdoutPipe()
 	if err != nil {
