@@ -13,8 +13,7 @@ import (
 // the lock themselves.
 
 // MountCore mounts the file systems that live in this server on the tree:
-// /dev, /dev/pts, /proc and, where the directories are, /sys stays empty. The
-// lock is held; it is given up meanwhile.
+// /dev, /dev/pts, /proc and /sys. The lock is held; it is given up meanwhile.
 func (k *Kernel) MountCore() abi.Errno {
 	for _, m := range []struct {
 		path, label, typ string
@@ -25,6 +24,7 @@ func (k *Kernel) MountCore() abi.Errno {
 		{"/dev/pts", "devpts", "devpts", MountNosuid | MountNoexec, 0},
 		{"/dev/shm", "shm", "tmpfs", MountNosuid | MountNodev, 0o1777}, // as the tmpfs server's own default
 		{"/proc", "proc", "proc", MountNosuid | MountNodev | MountNoexec, 0},
+		{"/sys", "sys", "sysfs", MountRO | MountNosuid | MountNodev | MountNoexec, 0o555},
 	} {
 		if k.vfs.cores[m.label] == nil && k.vfs.servers[m.label] == nil {
 			continue
@@ -43,7 +43,9 @@ func (k *Kernel) AttachCores() {
 	if d := k.NewDevPts(); d != nil {
 		k.AttachCore("devpts", d)
 	}
-	k.AttachCore("proc", NewProcFS(k))
+	p := NewProcFS(k)
+	k.AttachCore("proc", p)
+	k.AttachCore("sys", sysFS{p})
 }
 
 // StartProgram starts the program that the supervisor asks for on a session of

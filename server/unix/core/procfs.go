@@ -35,6 +35,7 @@ type procFixed struct {
 	gen    func(k *Kernel) string // nil: a directory
 	link   func(c *Call) string
 	write  func(c *Call, s string) abi.Errno
+	size   uint64 // as stat answers it, whatever the text is
 }
 
 // The tables of /proc are made when a machine's /proc is: every process of a
@@ -44,7 +45,7 @@ var procOnce sync.Once
 var procTree []procFixed
 
 func makeProcTree() {
-	procTree = []procFixed{{name: ""}}
+	procTree = []procFixed{{name: ""}, sysRoot: {parent: -1}}
 	dirs := map[string]int{"": 0}
 	var dir func(path string) int
 	dir = func(path string) int {
@@ -100,7 +101,7 @@ func makeProcTree() {
 	file("version", func(k *Kernel) string {
 		return "Linux version " + KernelRelease + " (hythe) " + KernelVersion + "\n"
 	})
-	file("filesystems", text("nodev\tproc\nnodev\ttmpfs\nnodev\tdevpts\nnodev\toverlay\nnodev\thythe\n"))
+	file("filesystems", text("nodev\tsysfs\nnodev\tproc\nnodev\ttmpfs\nnodev\tdevpts\nnodev\toverlay\nnodev\thythe\n"))
 	file("cmdline", text("hythe\n"))
 	file("devices", text("Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"))
 	file("swaps", text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"))
@@ -161,6 +162,13 @@ func makeProcTree() {
 		b[6], b[8] = b[6]&15|0x40, b[8]&63|0x80
 		return fmt.Sprintf("%x-%x-%x-%x-%x\n", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	})
+	dirs = map[string]int{"": sysRoot}
+	for _, d := range sysDirs {
+		dir(d)
+	}
+	for _, s := range sysFiles {
+		file(s.path, s.gen).size = 4096
+	}
 }
 
 // KernelRelease and KernelVersion are what uname and /proc show: the system
@@ -429,7 +437,7 @@ func (f *ProcFS) Attr(c *Call, n fs.NodeID) (fs.Attr, abi.Errno) {
 		case x.link != nil:
 			at.Mode = fs.TypeLink | 0o777
 		case x.gen != nil:
-			at.Mode = fs.TypeReg | 0o444
+			at.Mode, at.Size = fs.TypeReg|0o444, x.size
 			if x.write != nil {
 				at.Mode |= 0o200
 			}

@@ -1,0 +1,78 @@
+package core
+
+import (
+	"fmt"
+
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/store"
+)
+
+// sysFS is /sys: what programs of users read there, which is how many processors
+// there are and how large a huge page is. Its tree is a second one in procTree,
+// whose files and nodes it shares.
+type sysFS struct{ p *ProcFS }
+
+// sysRoot is the index in procTree of /sys itself; /proc does not show it, whose
+// names have parents.
+const sysRoot = 1
+
+// sysRange is a list of processors as /sys writes it.
+func sysRange(k *Kernel) string {
+	if n := k.Config.CPUs; n > 1 {
+		return fmt.Sprintf("0-%d\n", n-1)
+	}
+	return "0\n"
+}
+
+// sysFiles are the files of /sys (Documentation/ABI/stable/sysfs-devices-system-cpu,
+// admin-guide/mm/transhuge.rst).
+var sysFiles = []struct {
+	path string
+	gen  func(k *Kernel) string
+}{
+	{"devices/system/cpu/online", sysRange},
+	{"devices/system/cpu/possible", sysRange},
+	{"devices/system/cpu/present", sysRange},
+	{"devices/system/cpu/offline", func(*Kernel) string { return "\n" }},
+	{"devices/system/cpu/kernel_max", func(*Kernel) string { return "8191\n" }},
+	{"kernel/mm/transparent_hugepage/hpage_pmd_size", func(*Kernel) string { return "2097152\n" }},
+}
+
+// sysDirs are directories of /sys that are empty.
+var sysDirs = []string{"block", "bus", "class", "dev", "firmware", "fs/cgroup", "module", "power"}
+
+func (f sysFS) node(n fs.NodeID) fs.NodeID {
+	if n == fs.RootID {
+		return sysRoot + 1
+	}
+	return n
+}
+
+// Lookup implements CoreFS.
+func (f sysFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Errno) {
+	return f.p.Lookup(c, f.node(dir), name)
+}
+
+// Attr implements CoreFS.
+func (f sysFS) Attr(c *Call, n fs.NodeID) (fs.Attr, abi.Errno) {
+	return f.p.Attr(c, f.node(n))
+}
+
+// ReadDir implements CoreFS.
+func (f sysFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.DirEntry, abi.Errno) {
+	return f.p.ReadDir(c, f.node(dir), cookie, max)
+}
+
+// ReadLink implements CoreFS.
+func (f sysFS) ReadLink(c *Call, n fs.NodeID) (CoreLink, abi.Errno) {
+	return f.p.ReadLink(c, f.node(n))
+}
+
+// Open implements CoreFS.
+func (f sysFS) Open(c *Call, n fs.NodeID, v store.Ref[Vnode], access, flags uint32) (store.Ref[File], abi.Errno) {
+	return f.p.Open(c, f.node(n), v, access, flags)
+}
+
+// SetAttr implements CoreFS.
+func (f sysFS) SetAttr(*Call, fs.NodeID, *fs.SetAttrIn) abi.Errno { return abi.EPERM }
