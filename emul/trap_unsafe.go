@@ -449,9 +449,16 @@ func (t *Thread) inGuest(a, n uintptr) bool {
 }
 
 // copyIn copies n bytes of the guest at from to the library's address to and
-// answers how many it could not copy.
+// answers how many it could not copy. The vDSO is above the window, and guests
+// may read it: ld.so prints its name from there.
 func (t *Thread) copyIn(to, from, n uintptr) uintptr {
 	if !t.inGuest(from, n) {
+		if v := uintptr(t.task().VDSO); v != 0 && from >= v {
+			if end := t.vdsoEnd(); from < end {
+				in := min(n, end-from)
+				return n - in + t.copyMem(to, from, in)
+			}
+		}
 		if from >= t.Window {
 			return n
 		}

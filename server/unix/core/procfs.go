@@ -83,6 +83,7 @@ func makeProcTree() {
 	file("cpuinfo", (*Kernel).procCPUInfo)
 	file("meminfo", (*Kernel).procMeminfo)
 	file("stat", (*Kernel).procStat)
+	file("vmstat", (*Kernel).procVMStat)
 	file("uptime", func(k *Kernel) string {
 		up := k.Clock.Mono() - k.Globals().BootMono
 		return fmt.Sprintf("%d.%02d %d.%02d\n", up/1e9, up/1e7%100, up/1e9, up/1e7%100)
@@ -225,6 +226,7 @@ func makeProcFiles() {
 		{name: "statm", gen: (*Kernel).pidStatm, task: true},
 		{name: "cmdline", gen: (*Kernel).pidCmdline, task: true},
 		{name: "environ", gen: (*Kernel).pidEnviron, mode: 0o400, owner: true, task: true},
+		{name: "auxv", gen: (*Kernel).pidAuxv, mode: 0o400, owner: true, task: true},
 		{name: "comm", gen: (*Kernel).pidComm, mode: 0o644, task: true, write: func(k *Kernel, c *Call, p store.Ref[Proc], t store.Ref[Thread], s string) abi.Errno {
 			if c.ProcRef() != p {
 				return abi.EINVAL

@@ -51,6 +51,11 @@ func (k *Kernel) procMeminfo() string {
 	return b.String()
 }
 
+// procVMStat has what procps looks for; nothing is paged or swapped by us.
+func (k *Kernel) procVMStat() string {
+	return fmt.Sprintf("nr_free_pages %d\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n", k.Use().Free/abi.PageSize)
+}
+
 func (k *Kernel) procStat() string {
 	var b strings.Builder
 	up := (k.Clock.Mono() - k.Globals().BootMono) / 1e7
@@ -124,11 +129,11 @@ func (k *Kernel) pidStat(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (strin
 		pend |= th.Pending
 	}
 	ign, caught = k.signalSets(r)
-	return fmt.Sprintf("%d (%s) %c %d %d %d %d %d %d 0 0 0 0 %d %d %d %d 20 0 %d 0 %d %d %d %d 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0 0 0 0 0 %d %d %d %d %d %d %d\n",
+	return fmt.Sprintf("%d (%s) %c %d %d %d %d %d %d 0 0 0 0 %d %d %d %d %d %d %d 0 %d %d %d %d 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0 0 0 0 %d %d %d %d %d %d\n",
 		tid, comm, k.stateOf(p, t), ppid, r.Pgid, r.Sid, tty, tpgid, flags,
-		user/1e7, sys/1e7, r.CUTime/1e7, r.CSTime/1e7, max(r.Threads, 1), max(start, 0), rss, rss/4096, r.Rlimits[5].Cur,
+		user/1e7, sys/1e7, r.CUTime/1e7, r.CSTime/1e7, 20+r.Nice, r.Nice, max(r.Threads, 1), max(start, 0), rss, rss/4096, r.Rlimits[5].Cur,
 		r.StackTop, uint32(pend), uint32(blocked), uint32(ign), uint32(caught), r.ExitSignal,
-		r.BrkStart, r.ArgStart, r.ArgEnd, r.EnvStart, r.EnvEnd, r.ExitStatus, 0), 0
+		r.BrkStart, r.ArgStart, r.ArgEnd, r.EnvStart, r.EnvEnd, r.ExitStatus), 0
 }
 
 // signalSets answers the ignored and the caught signals.
@@ -186,9 +191,12 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 	}
 	fmt.Fprintf(&b, "FDSize:\t%d\nGroups:\t", max(slots, 64))
 	for i := range min(cr.NGroups, uint32(len(cr.Groups))) {
-		fmt.Fprintf(&b, "%d ", cr.Groups[i])
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%d", cr.Groups[i])
 	}
-	fmt.Fprintf(&b, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", r.Pid, tid, r.Pgid, r.Sid)
+	fmt.Fprintf(&b, " \nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", r.Pid, tid, r.Pgid, r.Sid)
 	if r.State == ProcLive {
 		fmt.Fprintf(&b, "VmPeak:\t%8d kB\nVmSize:\t%8d kB\nVmLck:\t       0 kB\nVmPin:\t       0 kB\nVmHWM:\t%8d kB\nVmRSS:\t%8d kB\nVmSwap:\t       0 kB\n", rss>>10, rss>>10, rss>>10, rss>>10)
 	}
@@ -249,6 +257,11 @@ func (k *Kernel) pidCmdline(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (st
 func (k *Kernel) pidEnviron(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
 	r := k.Procs.Get(p)
 	return k.guestRange(c, p, r.EnvStart, r.EnvEnd)
+}
+
+func (k *Kernel) pidAuxv(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	r := k.Procs.Get(p)
+	return k.guestRange(c, p, r.AuxvStart, r.AuxvStart+r.AuxvLen)
 }
 
 // pidMaps is the host's map of the task without what is the library's, with
@@ -357,7 +370,11 @@ func (k *Kernel) pidLimits(_ *Call, p store.Ref[Proc], _ store.Ref[Thread]) (str
 		{"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"}, {"Max open files", "files"},
 		{"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"}, {"Max pending signals", "signals"},
 		{"Max msgqueue size", "bytes"}, {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}} {
-		fmt.Fprintf(&b, "%-25s %-20s %-20s %-10s\n", n[0], val(r.Rlimits[i].Cur), val(r.Rlimits[i].Max), n[1])
+		fmt.Fprintf(&b, "%-25s %-20s %-20s ", n[0], val(r.Rlimits[i].Cur), val(r.Rlimits[i].Max))
+		if n[1] != "" {
+			fmt.Fprintf(&b, "%-10s", n[1])
+		}
+		b.WriteByte('\n')
 	}
 	return b.String(), 0
 }
