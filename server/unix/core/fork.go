@@ -69,6 +69,11 @@ func (c *Call) Clone(a *CloneArgs) (int32, abi.Errno) {
 	case f&(cloneNamespaces|CloneNewUser) != 0:
 		return 0, abi.EPERM
 	}
+	if k.threadRT(c.T).gone {
+		// The process ended while the arguments were fetched: a thread that it
+		// got now would never run, and so never leave.
+		return 0, abi.ErrRestart
+	}
 	if e := c.checkNproc(); e != 0 {
 		return 0, e
 	}

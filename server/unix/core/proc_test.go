@@ -408,6 +408,31 @@ func TestThreads(t *testing.T) {
 	g.check()
 }
 
+// TestCloneWhileExiting: the process ends while clone3 fetches its arguments. It
+// gets no thread any more, which nobody would start and which would never leave.
+func TestCloneWhileExiting(t *testing.T) {
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	for _, a := range []CloneArgs{{Flags: flags, SP: 0x9000}, {Flags: CloneVM | CloneVfork, ExitSignal: SIGCHLD}, {ExitSignal: SIGCHLD}} {
+		g := newGuest(t)
+		c := g.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+		x := findAct(c, abi.ActThread)
+		th := g.on(g.task, uint32(x.A[0]))
+		th.send(abi.KindThread, 0, x.A[1])
+		r := g.call(func(c *Call) {
+			c.Unlocked(func() { th.call(func(c *Call) { c.ExitGroup(3) }) })
+			v, e := c.Clone(&a)
+			ret(uint64(v), e)(c)
+		})
+		if findAct(r, abi.ActThread) != nil || findAct(r, abi.ActFork) != nil || findAct(r, abi.ActExitTask) == nil {
+			t.Errorf("clone %#x: %+v", a.Flags, r.Acts)
+		}
+		if len(g.host.halts) != 1 || g.host.halts[0] != 0x300 {
+			t.Errorf("clone %#x: halt: %v", a.Flags, g.host.halts)
+		}
+		g.check()
+	}
+}
+
 func TestVforkAndExec(t *testing.T) {
 	g := newGuest(t)
 	writeProgram(t, g, "prog", "TEST")
