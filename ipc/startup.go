@@ -17,6 +17,7 @@ type Right struct {
 	Kind  uint32 // abi.Right...
 	Label string
 	FD    int // objects: a descriptor; else -1
+	Refs  int // objects: the user references
 }
 
 // Bound is a binding as the nucleus announces it.
@@ -40,6 +41,9 @@ type Inheritance struct {
 
 func newRight(e *Event) *Right {
 	r := &Right{Name: abi.Name(e.A[0]), Kind: uint32(e.A[1]), Label: string(e.Inline), FD: -1}
+	if r.Kind == abi.RightObject {
+		r.Refs = int(e.A[4])
+	}
 	for i, fd := range e.FDs {
 		if i == 0 {
 			r.FD = fd

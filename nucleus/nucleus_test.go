@@ -562,7 +562,7 @@ func TestEstate(t *testing.T) {
 	if e := told[svc<<8|abi.RightReceive]; string(e.data) != "service" {
 		t.Errorf("port: %+v", e)
 	}
-	if e := told[obj<<8|abi.RightObject]; string(e.data) != "state" || e.fds != 1 || e.A[2] != 4096 {
+	if e := told[obj<<8|abi.RightObject]; string(e.data) != "state" || e.fds != 1 || e.A[2] != 4096 || e.A[4] != 1 {
 		t.Errorf("object: %+v", e)
 	}
 	var got []string

@@ -233,7 +233,7 @@ func (s *Server) undo(ctx machine.Context, unsaid []abi.CallHeader) {
 
 // inherit sends one EventInherit for each right that a name stands for. A2 is
 // the size of an object in bytes, else the user references; A3 is 1 for a
-// read-only object.
+// read-only object, and A4 its user references.
 func (t *task) inherit(e *port.Entry) {
 	for kind := uint8(abi.RightSend); kind <= abi.RightObject; kind++ {
 		if e.Mask&(1<<kind) == 0 {
@@ -252,7 +252,7 @@ func (t *task) inherit(e *port.Entry) {
 			}
 		case abi.RightObject:
 			label = e.Object.Label
-			h.A[2] = e.Object.Size
+			h.A[2], h.A[4] = e.Object.Size, uint64(e.Urefs)
 			if e.ReadOnly {
 				h.A[3] = 1
 			}

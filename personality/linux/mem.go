@@ -197,7 +197,7 @@ func mapNew(c *core.Call, addr, size, prot, host uint64) abi.Errno {
 	}
 	tag := k.NextGrant()
 	k.Host.Grant(c.Task, obj, false, tag)
-	k.Host.DropObject(obj)
+	k.DropObject(obj)
 	c.Act(abi.ActMapObject, uint32(tag)<<8|abi.ActResult, addr, size, prot, host, 0)
 	c.Act(abi.ActDropGrant, abi.ActIgnore, tag)
 	return 0

@@ -6,12 +6,12 @@ import (
 
 	"hythe/abi"
 	"hythe/idl/fs"
+	"hythe/ipc"
 	"hythe/server/unix/core"
 )
 
 // objects keeps a descriptor for each memory object that file servers have
-// granted, for reads that need no request. After a restart objects are known by
-// name only, and reads go by requests until the file is mapped anew.
+// granted, for reads that need no request.
 type objects struct {
 	mu    sync.Mutex
 	files map[core.ObjectName]*os.File // guarded by mu
@@ -33,6 +33,29 @@ func (o *objects) drop(name core.ObjectName) {
 	if f := o.files[name]; f != nil {
 		f.Close()
 		delete(o.files, name)
+	}
+}
+
+// inheritObjects takes up the objects that the records name, and gives up the
+// others that the last incarnation left.
+func (s *server) inheritObjects(in *ipc.Inheritance) {
+	held := s.k.HeldObjects()
+	for i := range in.Rights {
+		r := &in.Rights[i]
+		if r.Kind != abi.RightObject || r.Label != "" {
+			continue
+		}
+		n := held[core.ObjectName(r.Name)]
+		switch {
+		case r.FD < 0:
+		case n > 0:
+			s.objects.put(core.ObjectName(r.Name), r.FD)
+		default:
+			ipc.CloseFD(r.FD)
+		}
+		for ; n < r.Refs; n++ {
+			s.posts <- func() { _ = s.conn.Deallocate(r.Name) }
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package unix
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -152,6 +153,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		return err
 	}
 	tasks := s.adopt(in)
+	s.inheritObjects(in)
 	if err := s.start(fresh, tasks); err != nil {
 		return err
 	}
@@ -185,10 +187,17 @@ func (s *server) attach(in *ipc.Inheritance) {
 		label := m.FS
 		client := mapper{fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
 			b, err := in.Client(s.conn, "fs:"+label, label, fsSlots)
-			if err == nil {
-				s.poller.AddClient(b)
+			if err != nil {
+				return nil, err
 			}
-			return b, err
+			// A request that the last incarnation sent is not repeated while the
+			// server may still be about to do it: then it would be done behind
+			// the requests that come after the repetition, once more.
+			if err := b.Quiesce(context.Background()); err != nil {
+				return nil, err
+			}
+			s.poller.AddClient(b)
+			return b, nil
 		}), &s.objects}
 		s.k.AttachFS(label, client)
 		if label == "memfd" {

@@ -93,3 +93,28 @@ func TestLostKick(t *testing.T) {
 		t.Errorf("pending %v, %d kicks, want 1", n.signalPending(n.init), n.host.kicks)
 	}
 }
+
+// A memory object is given up when the record that named it is gone for good: a
+// server that dies before leaves a record whose object is there.
+func TestObjectGivenUp(t *testing.T) {
+	tk := newTestKernel(t)
+	tk.Enter()
+	r, s := tk.Shms.New()
+	s.Object = 77
+	tk.Leave()
+	tk.Enter()
+	tk.ShmRemove(r) // and dies
+	if len(tk.host.drops) != 0 {
+		t.Fatalf("%v given up before the commit", tk.host.drops)
+	}
+	n := tk.next()
+	if h := n.HeldObjects(); h[77] != 1 || len(n.host.drops) != 0 {
+		t.Fatalf("after the death: held %v, given up %v", h, n.host.drops)
+	}
+	n.Enter()
+	n.ShmRemove(r)
+	n.Leave()
+	if h := n.HeldObjects(); h[77] != 0 || len(n.host.drops) != 1 || n.host.drops[0] != 77 {
+		t.Fatalf("removed: held %v, given up %v", h, n.host.drops)
+	}
+}

@@ -98,7 +98,7 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 		return 0, abi.ENOMEM
 	}
 	drop := func(e abi.Errno) (store.Ref[ShmSeg], abi.Errno) {
-		k.Host.DropObject(obj)
+		k.DropObject(obj)
 		return 0, e
 	}
 	if key != 0 && k.ShmKey(key) != 0 {
@@ -181,7 +181,7 @@ func (k *Kernel) shmReap(r store.Ref[ShmSeg]) {
 	if s := k.Shms.Get(r); s.Removed != 0 && s.Attached == 0 {
 		obj := s.Object
 		k.Shms.Free(r)
-		k.afterCommit(func() { k.Host.DropObject(obj) })
+		k.DropObject(obj)
 	}
 }
 

@@ -41,6 +41,7 @@ type testHost struct {
 	kicks int
 	ended []TaskID
 	halts []uint32
+	drops []ObjectName
 }
 
 func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
@@ -52,7 +53,7 @@ func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
 func (h *testHost) Terminate(t TaskID)                             { h.ended = append(h.ended, t) }
 func (h *testHost) Kick(TaskID, uint64)                            { h.kicks++ }
 func (h *testHost) Grant(TaskID, ObjectName, bool, uint64)         {}
-func (h *testHost) DropObject(ObjectName)                          {}
+func (h *testHost) DropObject(o ObjectName)                        { h.drops = append(h.drops, o) }
 func (h *testHost) Maps(TaskID) ([]byte, abi.Errno)                { return nil, abi.ENOSYS }
 func (h *testHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno) { return nil, abi.EIO }
 func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {

@@ -138,7 +138,7 @@ func (k *Kernel) freeVnode(v store.Ref[Vnode]) store.Ref[Vnode] {
 		}
 	}
 	if rec.Object != 0 {
-		k.Host.DropObject(rec.Object)
+		k.DropObject(rec.Object)
 	}
 	if !rec.Name.Nil() {
 		k.Heap.FreeBlock(rec.Name)
@@ -424,6 +424,29 @@ type Objects interface {
 // files are read by requests only and cannot be mapped.
 func (k *Kernel) SetObjects(o Objects) { k.vfs.objects = o }
 
+// DropObject gives a memory object up, not before the record that held it is
+// changed for good: a server that dies in between would find a name in its
+// records that stands for nothing.
+func (k *Kernel) DropObject(o ObjectName) { k.afterCommit(func() { k.Host.DropObject(o) }) }
+
+// HeldObjects answers how often the state of record names each memory object. A
+// next incarnation gives up what it inherits beyond that: what the last one had
+// got or given up when it died, and could not note or tell. Before Recover.
+func (k *Kernel) HeldObjects() map[ObjectName]int {
+	held := map[ObjectName]int{}
+	k.Vnodes.Each(func(_ store.Ref[Vnode], v *Vnode) bool {
+		if v.Object != 0 {
+			held[v.Object]++
+		}
+		return true
+	})
+	k.Shms.Each(func(_ store.Ref[ShmSeg], s *ShmSeg) bool {
+		held[s.Object]++
+		return true
+	})
+	return held
+}
+
 // MapVnode answers the memory object that holds a regular file's bytes. The
 // name belongs to the vnode. ENODEV when its server cannot map. It may give up
 // the lock.
@@ -455,7 +478,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) 
 	}
 	w := k.Vnodes.Mut(v)
 	if w.Object != 0 && w.Object != name {
-		k.Host.DropObject(w.Object)
+		k.DropObject(w.Object)
 	}
 	w.Object = name
 	w.ObjFlags = 0
@@ -483,7 +506,7 @@ func (k *Kernel) changes(n *node) {
 	}
 	if rec := k.Vnodes.Get(n.v); rec != nil && rec.ObjFlags&8 != 0 {
 		w := k.Vnodes.Mut(n.v)
-		k.Host.DropObject(w.Object) // who has it mapped keeps it
+		k.DropObject(w.Object) // who has it mapped keeps it
 		w.Object, w.ObjFlags = 0, 0
 		n.data = nil
 	}
