@@ -19,7 +19,7 @@ const (
 	// mapHost is what is handed to the host.
 	mapHost = mapFixed | map32bit | mapNoreserve | mapPopulate | mapStack | mapFixedNR
 	// mapValid is what MAP_SHARED_VALIDATE accepts.
-	mapValid = mapHost | mapType | mapAnonymous | mapGrowsdown | 0x800 | 0x1000 | 0x2000 | 0x10000 | mapHugetlb
+	mapValid = mapHost | mapType | mapAnonymous | mapGrowsdown | 0x80 | 0x800 | 0x1000 | 0x2000 | 0x10000 | 0x4000000 | mapHugetlb | 31<<26 // sizes of huge pages
 	// copyBase is where private copies of files whose server cannot map lie
 	// when the program leaves the place to us.
 	copyBase = 0x7c00_0000_0000

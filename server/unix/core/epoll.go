@@ -399,7 +399,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 	}
 }
 
-type epollOps struct{ BaseOps }
+type epollOps struct{ stillOps }
 
 func (o epollOps) setOf(f store.Ref[File]) store.Ref[EpollSet] {
 	return store.Ref[EpollSet](o.K.Files.Get(f).Obj)

@@ -39,7 +39,7 @@ func cloexec(flags uint32) uint32 {
 	return 0
 }
 
-type eventOps struct{ BaseOps }
+type eventOps struct{ stillOps }
 
 func (o eventOps) ref(f store.Ref[File]) store.Ref[EventFD] {
 	return store.Ref[EventFD](o.K.Files.Get(f).Obj)

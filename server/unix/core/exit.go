@@ -275,13 +275,24 @@ func (k *Kernel) procEnd(p store.Ref[Proc]) {
 
 	// Children go to the nearest reaper; groups that lose their last link to
 	// another group of the session are orphans.
-	k.orphans(p)
+	if r := k.Procs.Get(p); r.Parent != 0 {
+		if par := k.Procs.Get(r.Parent); par.Pgid != r.Pgid && par.Sid == r.Sid {
+			k.orphaned(r.Pgid, p)
+		}
+	}
 	heir := k.heir(p)
 	rt := k.procRT(p)
+	kin := map[int32]bool{}
 	for child := range rt.children {
+		if ch := k.Procs.Get(child); ch.Pgid != m.Pgid && ch.Sid == m.Sid {
+			kin[ch.Pgid] = true
+		}
 		k.reparent(child, heir, p)
 	}
 	rt.children = nil
+	for pgid := range kin {
+		k.orphaned(pgid, p)
+	}
 	m.Hand = 0
 	k.dropHand(hand)
 
@@ -394,28 +405,12 @@ func (k *Kernel) reparent(child, heir, old store.Ref[Proc]) {
 	}
 }
 
-// orphans sends SIGHUP and SIGCONT to the stopped process groups that the end
-// of p orphans (POSIX _exit).
-func (k *Kernel) orphans(p store.Ref[Proc]) {
-	r := k.Procs.Get(p)
-	hit := func(pgid int32) {
-		if k.pgrpHasStopped(pgid) && k.pgrpOrphanedBut(pgid, p) {
-			k.SignalPgrp(pgid, &SigInfo{Sig: SIGHUP, Code: SiKernel})
-			k.SignalPgrp(pgid, &SigInfo{Sig: SIGCONT, Code: SiKernel})
-		}
-	}
-	if r.Parent != 0 {
-		if par := k.Procs.Get(r.Parent); par.Pgid != r.Pgid && par.Sid == r.Sid {
-			hit(r.Pgid)
-		}
-	}
-	seen := map[int32]bool{}
-	for child := range k.procRT(p).children {
-		ch := k.Procs.Get(child)
-		if ch.Pgid != r.Pgid && ch.Sid == r.Sid && !seen[ch.Pgid] {
-			seen[ch.Pgid] = true
-			hit(ch.Pgid)
-		}
+// orphaned sends SIGHUP and SIGCONT to a process group if the end of p has made
+// it an orphan and one of its members is stopped (POSIX _exit).
+func (k *Kernel) orphaned(pgid int32, p store.Ref[Proc]) {
+	if k.pgrpHasStopped(pgid) && k.pgrpOrphanedBut(pgid, p) {
+		k.SignalPgrp(pgid, &SigInfo{Sig: SIGHUP, Code: SiKernel})
+		k.SignalPgrp(pgid, &SigInfo{Sig: SIGCONT, Code: SiKernel})
 	}
 }
 

@@ -75,6 +75,11 @@ func (BaseOps) Flush(*Call, store.Ref[File], store.Ref[Proc]) {}
 func (BaseOps) Release(*Call, store.Ref[File])                {}
 func (BaseOps) LinkName(store.Ref[File]) string               { return "anon_inode:[unknown]" }
 
+// stillOps are those of a file whose offset is always 0 (noop_llseek).
+type stillOps struct{ BaseOps }
+
+func (stillOps) Seek(*Call, store.Ref[File], int64, int) (int64, abi.Errno) { return 0, 0 }
+
 // Stat answers an anonymous inode's attributes (mode 0600, no type).
 func (b BaseOps) Stat(*Call, store.Ref[File]) (fs.Attr, abi.Errno) {
 	return fs.Attr{Ino: 1, Mode: 0o600, Nlink: 1, BlkSize: 4096}, 0

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"math/bits"
+
 	"hythe/abi"
+	"hythe/store"
 )
 
 // What happens between a call's end and its answer: signals, stops, the ends
@@ -205,16 +208,36 @@ func (k *Kernel) HoldReply(c *Call) bool {
 			k.leaveGone(c)
 			return false
 		}
-		if r.Stopped == 0 {
-			break
+		if r.Stopped != 0 {
+			c.waitCont()
+			continue
 		}
-		c.waitCont()
+		if sig := k.fatalPending(c.T); sig != 0 {
+			// It ends before it runs on; a kick could come too late.
+			k.exitGroup(p, uint32(sig))
+			continue
+		}
+		break
 	}
 	rt.inServer = false
 	if k.signalPending(c.T) {
 		k.poke(c.T)
 	}
 	return true
+}
+
+// fatalPending answers a signal that waits for a thread and whose default action
+// ends the process, 0 if there is none.
+func (k *Kernel) fatalPending(t store.Ref[Thread]) int32 {
+	th := k.Threads.Get(t)
+	p := k.Procs.Get(th.Proc)
+	for s := (th.Pending | p.Pending) &^ (th.Mask | setStops | setIgnored); s != 0; s &= s - 1 {
+		sig := int32(bits.TrailingZeros64(uint64(s))) + 1
+		if k.Hands.Get(p.Hand).Act[sig].Handler == SigDfl {
+			return sig
+		}
+	}
+	return 0
 }
 
 // Finished notes in the thread's record that the call is done. The serve loop

@@ -267,7 +267,7 @@ func (c *Call) InotifyRemove(fd, wd int32) abi.Errno {
 	return 0
 }
 
-type inotifyOps struct{ BaseOps }
+type inotifyOps struct{ stillOps }
 
 func (o inotifyOps) ref(f store.Ref[File]) store.Ref[Inotify] {
 	return store.Ref[Inotify](o.K.Files.Get(f).Obj)

@@ -83,11 +83,11 @@ func (k *Kernel) initIO() {
 	k.SetOps(FilePipe, pipeOps{b})
 	k.SetOps(FileConsole, consoleOps{b})
 	k.SetOps(FileSocket, sockOps{b})
-	k.SetOps(FileEpoll, epollOps{b})
-	k.SetOps(FileEvent, eventOps{b})
-	k.SetOps(FileTimer, timerOps{b})
-	k.SetOps(FileSignal, signalfdOps{b})
-	k.SetOps(FileInotify, inotifyOps{b})
+	k.SetOps(FileEpoll, epollOps{stillOps{b}})
+	k.SetOps(FileEvent, eventOps{stillOps{b}})
+	k.SetOps(FileTimer, timerOps{stillOps{b}})
+	k.SetOps(FileSignal, signalfdOps{stillOps{b}})
+	k.SetOps(FileInotify, inotifyOps{stillOps{b}})
 }
 
 // recoverIO rebuilds the derived state of pipes, sockets and event files.
@@ -139,8 +139,10 @@ func (k *Kernel) ringRoom(r *Ring, n int) bool {
 	if b.Nil() {
 		return false
 	}
-	m := k.ringPeek(r, 0, k.Heap.Bytes(b)[:size])
-	r.Head, r.Tail = 0, uint64(m)
+	// The counts stay: the bounds of a pipe's packets are such.
+	to, at := k.Heap.Bytes(b)[:size], int(r.Head)&(size-1)
+	m := k.ringPeek(r, 0, to[at:])
+	k.ringPeek(r, m, to[:at])
 	k.Heap.FreeBlock(r.Buf)
 	r.Buf = b
 	return true

@@ -50,16 +50,18 @@ func conflicts(held, want *FileLock) bool {
 	return held.Start <= want.End && want.Start <= held.End
 }
 
-// findConflict answers the first lock on the vnode that is in the way of want.
+// findConflict answers the lock on the vnode that is in the way of want, of
+// several the one that begins first.
 func (k *Kernel) findConflict(want *FileLock) *FileLock {
+	var first *FileLock
 	for r := k.Vnodes.Get(want.Vnode).Locks; r != 0; {
 		l := k.Locks.Get(r)
-		if conflicts(l, want) {
-			return l
+		if conflicts(l, want) && (first == nil || l.Start < first.Start) {
+			first = l
 		}
 		r = l.Next
 	}
-	return nil
+	return first
 }
 
 // TestLock answers what would be in the way of want; false: nothing. The

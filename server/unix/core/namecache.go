@@ -116,7 +116,7 @@ func (n *node) stale() {
 
 // setKid notes that name in dir is n (nil: absent).
 func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
-	if n != nil {
+	if n != nil && !k.namedElse(n, dir, name) {
 		n.parent, n.name = dir, name
 		if n.v != 0 {
 			k.renameVnode(n)
@@ -133,6 +133,16 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 		clear(dir.kids)
 	}
 	dir.kids[name] = kid{n, until}
+}
+
+// namedElse says whether n is known by another name than name in dir: the first
+// one is what its events and /proc show.
+func (k *Kernel) namedElse(n, dir *node, name string) bool {
+	if n.parent == nil || n.isDir() || n.parent == dir && n.name == name {
+		return false
+	}
+	kd, ok := n.parent.kids[n.name]
+	return ok && kd.n == n && k.fresh(kd.until)
 }
 
 // trim evicts nodes that nothing refers to when there are too many.

@@ -31,6 +31,8 @@ type Pipe struct {
 	Node          NodeKey // of a FIFO
 	UID, GID      uint32
 	Time          int64
+	Mode          uint32 // type and permissions once fchmod has set them, else 0
+	_             uint32
 }
 
 type pipeRT struct{ rq, wq WaitQueue }
@@ -282,7 +284,11 @@ func (o pipeOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint
 func (o pipeOps) Stat(c *Call, f store.Ref[File]) (fs.Attr, abi.Errno) {
 	p := o.K.Pipes.Get(pipeOf(o.K.Files.Get(f)))
 	t := timeOf(p.Time)
-	return fs.Attr{Ino: p.Ino, Mode: fs.TypeFifo | 0o600, Nlink: 1, BlkSize: 4096,
+	mode := p.Mode
+	if mode == 0 {
+		mode = fs.TypeFifo | 0o600
+	}
+	return fs.Attr{Ino: p.Ino, Mode: mode, Nlink: 1, BlkSize: 4096,
 		UID: p.UID, GID: p.GID, Atime: t, Mtime: t, Ctime: t}, 0
 }
 
@@ -329,14 +335,14 @@ func (k *Kernel) PipeSize(f store.Ref[File]) (uint32, abi.Errno) {
 }
 
 // SetPipeSize changes it to at least size bytes and answers the new capacity
-// (F_SETPIPE_SZ). EBADF; EINVAL for 0 or too much; EPERM above 1 MiB; EBUSY
+// (F_SETPIPE_SZ). EBADF; EINVAL for too much; EPERM above 1 MiB; EBUSY
 // when more is in the pipe.
 func (k *Kernel) SetPipeSize(f store.Ref[File], size uint64) (uint32, abi.Errno) {
 	file := k.Files.Get(f)
 	if file.Kind != FilePipe {
 		return 0, abi.EBADF
 	}
-	if size == 0 || size > 1<<31 {
+	if size > 1<<31 {
 		return 0, abi.EINVAL
 	}
 	if size > pipeMax {

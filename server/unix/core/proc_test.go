@@ -644,7 +644,8 @@ func TestStopContinue(t *testing.T) {
 	g := newGuest(t)
 	child, pid := g.fork(CloneArgs{})
 	held := make(chan *Call, 1)
-	child.pers.calls = append(child.pers.calls, func(c *Call) { ret(5, c.Kill(pid, SIGSTOP))(c) })
+	stop := func(c *Call) { ret(5, c.Kill(pid, SIGSTOP))(c) }
+	child.pers.calls = append(child.pers.calls, stop)
 	nr := uint64(len(child.pers.calls) - 1)
 	go func() { held <- child.send(abi.KindTrap, nr) }()
 	g.until("the stop", func() bool { return g.Procs.Get(g.byPid[pid]).Stopped == SIGSTOP })
@@ -661,7 +662,6 @@ func TestStopContinue(t *testing.T) {
 	default:
 	}
 	// Other signals wait; SIGCONT goes on.
-	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGUSR2))(c) })
 	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGCONT))(c) })
 	if c := g.result(held); c.Result != 5 {
 		t.Errorf("the held answer: %+v", c.Result)
@@ -669,7 +669,12 @@ func TestStopContinue(t *testing.T) {
 	if w, e = g.wait(WaitPid, pid, WExited|WContinued|WNoHang); e != 0 || w.Status != 0xffff {
 		t.Errorf("%+v %v", w, e)
 	}
-	child.send(abi.KindPoll, 0)
+	// One that ends the process does so before it runs again.
+	go func() { held <- child.send(abi.KindTrap, nr) }()
+	g.until("the stop", func() bool { return g.Procs.Get(g.byPid[pid]).Stopped == SIGSTOP })
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGUSR2))(c) })
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGCONT))(c) })
+	g.result(held)
 	if w, e = g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGUSR2 {
 		t.Errorf("%+v %v", w, e)
 	}

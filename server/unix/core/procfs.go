@@ -781,7 +781,11 @@ func (k *Kernel) procFdinfo(a procAt) (string, abi.Errno) {
 	}
 	s := fmt.Sprintf("pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n", f.Off, o, 1, uint32(fl))
 	if f.Kind == FilePidfd {
-		s += fmt.Sprintf("Pid:\t%d\nNSpid:\t%d\n", int32(f.Obj), int32(f.Obj))
+		pid := int32(-1)
+		if k.pidfdProc(f) != 0 {
+			pid = int32(f.Aux2)
+		}
+		s += fmt.Sprintf("Pid:\t%d\nNSpid:\t%d\n", pid, pid)
 	}
 	return s, 0
 }

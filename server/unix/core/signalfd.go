@@ -8,7 +8,7 @@ import (
 // NewSignalFD makes a descriptor that reads the signals of mask (kept in
 // File.Aux2) that are pending for whoever reads.
 func (c *Call) NewSignalFD(mask SigSet, flags uint32) (int32, abi.Errno) {
-	f, file, e := c.K.NewFile(FileSignal, AccessRead, flags&OpenNonblock)
+	f, file, e := c.K.NewFile(FileSignal, AccessRead|AccessWrite, flags&OpenNonblock)
 	if e != 0 {
 		return -1, e
 	}
@@ -59,7 +59,7 @@ func putSignalInfo(b []byte, s *SigInfo) {
 	putLE64(b[72:], s.Addr)
 }
 
-type signalfdOps struct{ BaseOps }
+type signalfdOps struct{ stillOps }
 
 func (o signalfdOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, abi.Errno) {
 	k := o.K

@@ -27,7 +27,7 @@ func (c *Call) NewTimerFD(clock uint32, flags uint32) (int32, abi.Errno) {
 		return -1, abi.ENFILE
 	}
 	t.Clock = clock
-	fd, e := c.fileOf(FileTimer, AccessRead, flags&OpenNonblock, uint32(r), cloexec(flags))
+	fd, e := c.fileOf(FileTimer, AccessRead|AccessWrite, flags&OpenNonblock, uint32(r), cloexec(flags))
 	if e != 0 {
 		c.K.TimerFDs.Free(r)
 	}
@@ -117,7 +117,7 @@ func (k *Kernel) ticks(t *TimerFD) uint64 {
 	return uint64((now-t.Next)/t.Interval) + 1
 }
 
-type timerOps struct{ BaseOps }
+type timerOps struct{ stillOps }
 
 func (o timerOps) ref(f store.Ref[File]) store.Ref[TimerFD] {
 	return store.Ref[TimerFD](o.K.Files.Get(f).Obj)

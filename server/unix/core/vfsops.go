@@ -317,8 +317,8 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 				v.Made = 0
 			}
 		}
+		c.K.event(nil, n, "", evAttrib, 0)
 		c.made(to.dir, to.name, &ent, gen)
-		c.K.nodeEvent(n, evAttrib)
 	} else {
 		delete(to.dir.kids, to.name)
 	}
@@ -354,13 +354,14 @@ func (c *Call) unnamed(dir *node, name string, n *node) {
 	}
 	last := n.isDir() || n.attr.Nlink <= 1
 	n.stale()
-	k.event(dir, n, name, evDelete, 0)
+	if !n.isDir() {
+		k.event(nil, n, "", evAttrib, 0) // the count of names
+	}
 	if last {
 		k.isGone(n)
 		k.event(nil, n, "", evDeleteSelf, 0)
-	} else {
-		k.event(nil, n, "", evAttrib, 0)
 	}
+	k.event(dir, n, name, evDelete, 0)
 }
 
 // Unlink removes a name that is no directory. EISDIR, EBUSY, EPERM, EACCES.
@@ -537,6 +538,7 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 		delete(from.dir.kids, from.name)
 		delete(to.dir.kids, to.name)
 	case flags&fs.RenameExchange != 0:
+		delete(to.dir.kids, to.name)
 		k.setKid(from.dir, from.name, over, until(over))
 		k.setKid(to.dir, to.name, n, until(n))
 		n.stale()
@@ -693,7 +695,7 @@ func (c *Call) Chmod(t Target, mode uint32) abi.Errno {
 		return e
 	}
 	if n == nil {
-		return 0 // nameless files keep no mode
+		return c.chmodNameless(t.Dir, mode)
 	}
 	if n.readOnly() {
 		return abi.EROFS
@@ -716,6 +718,24 @@ func (c *Call) Chmod(t Target, mode uint32) abi.Errno {
 		c.K.nodeEvent(n, evAttrib)
 	}
 	return e
+}
+
+// chmodNameless is Chmod for a file that is in no tree: a pipe keeps its mode,
+// the others' is always the same. EPERM.
+func (c *Call) chmodNameless(fd int32, mode uint32) abi.Errno {
+	f, file, e := c.File(fd)
+	if e != 0 || file.Kind != FilePipe {
+		return e
+	}
+	a, e := c.K.Ops(f).Stat(c, f)
+	if e != 0 {
+		return e
+	}
+	if !c.owner(&a) {
+		return abi.EPERM
+	}
+	c.K.Pipes.Mut(pipeOf(file)).Mode = fs.TypeFifo | mode&0o7777
+	return 0
 }
 
 // Chown changes owner and group; ^0 leaves one as it is. EPERM, EROFS.
