@@ -125,6 +125,10 @@ const (
 	// the Kind of the message. The actions before it took effect. Sent for
 	// ReplyMust, and for messages that are no calls.
 	PollFailed = 2
+	// PollShort: an ActCount of the last reply failed: of all of these together
+	// Args[1] bytes did not arrive. Args[2] is the reply's result, Nr the call's
+	// number. The reply is that call's.
+	PollShort = 3
 )
 
 // Regs is the general state of a guest thread, in the order of the Linux
@@ -162,6 +166,9 @@ const (
 	ActResult = 1
 	// ActIgnore: a failure of this step is ignored.
 	ActIgnore = 2
+	// ActCount: of ActCopyOut, whose bytes the result counts. Its failure is not
+	// the call's result; it is told to the server by a KindPoll (PollShort).
+	ActCount = 4
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno

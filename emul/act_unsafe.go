@@ -116,6 +116,7 @@ type reply struct {
 	result    uintptr
 	hasResult bool
 	more      bool
+	short     bool // a step failed whose bytes the result counts
 	regs      bool // the registers were loaded
 	again     bool
 	over      bool // the thread is another one now (forked child)
@@ -138,6 +139,7 @@ func (r *reply) run() {
 				continue
 			}
 			r.err = v
+			r.short = a.Flags&abi.ActCount != 0
 			return
 		}
 		if a.Flags&abi.ActResult != 0 {
@@ -145,6 +147,22 @@ func (r *reply) run() {
 			r.hasResult = true
 		}
 	}
+}
+
+// lost answers how many of the bytes that the result counts did not arrive.
+func (r *reply) lost() uint64 {
+	n := uintptr(r.s.NAct)
+	if n > abi.MaxActions {
+		n = abi.MaxActions
+	}
+	lost := uint64(0)
+	for i := uintptr(0); i < n; i++ {
+		a := (*abi.Action)(unsafe.Add(unsafe.Pointer(&r.s.Acts), i*unsafe.Sizeof(abi.Action{})))
+		if a.Flags&abi.ActCount != 0 {
+			lost += a.A[2] - a.A[3]
+		}
+	}
+	return lost
 }
 
 // inSlot answers the address of n bytes at offset off of the slot, 0 if they

@@ -252,7 +252,15 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		return false
 	}
 	flags := s.RFlags
-	isCall := kind == abi.KindTrap || (kind == abi.KindPoll && s.Args[0] == abi.PollCut)
+	if r.short && kind == abi.KindTrap {
+		s.NIn = 0
+		s.InLen = 0
+		s.Args[0] = abi.PollShort
+		s.Args[1] = r.lost()
+		s.Args[2] = s.Result
+		return t.exchange(uc, s, abi.KindPoll)
+	}
+	isCall := kind == abi.KindTrap || (kind == abi.KindPoll && (s.Args[0] == abi.PollCut || s.Args[0] == abi.PollShort))
 	if r.err != 0 && (!isCall || flags&abi.ReplyMust != 0) {
 		// Nobody else would learn that the actions could not be carried out.
 		s.NIn = 0

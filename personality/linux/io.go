@@ -55,11 +55,21 @@ func sysPipe2(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return pipe2(c, fdFlags(flags))
 }
 
+// copyPair hands out two new descriptors; if the guest does not get them there
+// are none.
+func copyPair(c *core.Call, addr uint64, a, b int32) {
+	c.CopyOut64(addr, uint64(uint32(a))|uint64(uint32(b))<<32)
+	c.OrUndo(func(c *core.Call) {
+		c.CloseFD(a)
+		c.CloseFD(b)
+	})
+}
+
 func pipe2(c *core.Call, flags uint32) (uint64, abi.Errno) {
 	r, w, e := c.NewPipe(flags)
 	if e != 0 {
 		return 0, e
 	}
-	c.CopyOut64(c.Args[0], uint64(uint32(r))|uint64(uint32(w))<<32)
+	copyPair(c, c.Args[0], r, w)
 	return 0, 0
 }

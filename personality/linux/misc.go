@@ -785,7 +785,7 @@ func sysGetrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		m := int(min(n-done, uint64(c.OutRoom())))
 		c.K.Random(c.OutBuf(m))
-		c.CopyOutBuf(c.Args[0]+done, m)
+		c.CountOutBuf(c.Args[0]+done, m)
 		done += uint64(m)
 	}
 	return n, 0

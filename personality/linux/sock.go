@@ -81,7 +81,7 @@ func sysSocketpair(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	c.CopyOut64(c.Args[3], uint64(uint32(a))|uint64(uint32(b))<<32)
+	copyPair(c, c.Args[3], a, b)
 	return 0, 0
 }
 
@@ -494,7 +494,14 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32) (used 
 			for i, fd := range fds {
 				le.PutUint32(b[4*i:], uint32(fd))
 			}
+			before := used
 			put(scmRights, b)
+			if !c.Arrived() {
+				for _, fd := range fds {
+					c.CloseFD(fd)
+				}
+				used, trunc = before, true
+			}
 		}
 	}
 	return used, trunc

@@ -48,8 +48,12 @@ type Call struct {
 	outUsed uint32
 	// outFault: a copy out that was flushed met memory that the guest cannot write.
 	outFault bool
-	inUsed   uint32
-	actsBuf  [abi.MaxActions]abi.Action
+	// outLost is how many bytes of abi.ActCount the last flush did not bring.
+	outLost uint64
+	// took is what the call's read took last.
+	took    taken
+	inUsed  uint32
+	actsBuf [abi.MaxActions]abi.Action
 	// NoReply: the slot gets no answer now (the thread is gone, or its reply
 	// is given by somebody else later).
 	NoReply bool
@@ -133,8 +137,12 @@ func (c *Call) Flush() bool {
 	}
 	ok := true
 	c.Unlocked(func() { ok = c.Chan.More(c.Acts) })
+	c.outLost = 0
 	for i := range c.Acts {
 		a := &c.Acts[i]
+		if a.Flags&abi.ActCount != 0 && a.A[3] <= a.A[2] {
+			c.outLost += a.A[2] - a.A[3]
+		}
 		if a.Op == abi.ActCopyOut && a.Flags&abi.ActIgnore == 0 && a.A[3] < a.A[2] {
 			c.outFault = true
 		}
@@ -316,6 +324,14 @@ func (c *Call) CopyOutBuf(addr uint64, n int) {
 	off := (c.outUsed + 7) &^ 7
 	c.outUsed = off + uint32(n)
 	c.Act(abi.ActCopyOut, 0, addr, uint64(off)+abi.SlotOutOff, uint64(n))
+}
+
+// CountOutBuf is CopyOutBuf for bytes that the result counts (abi.ActCount).
+func (c *Call) CountOutBuf(addr uint64, n int) {
+	c.CopyOutBuf(addr, n)
+	if n > 0 {
+		c.Acts[len(c.Acts)-1].Flags |= abi.ActCount
+	}
 }
 
 // CopyOut copies b to the guest at addr when the call ends; a fault then makes

@@ -404,6 +404,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if file.Access&AccessRead == 0 {
 		return 0, abi.EBADF
 	}
+	counts := c.K.countFlag(file)
 	steps := file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileDev
 	k := c.K
 	k.pinFile(f)
@@ -449,8 +450,12 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 				return total, 0
 			}
 			if c.outFault { // the offset stays in front of what did not arrive
-				total -= uint64(moved)
-				c.outFault = total == 0
+				c.outFault = false
+				lost := min(c.outLost, uint64(moved))
+				if off < 0 {
+					k.Files.Mut(f).Off += moved - int64(lost)
+				}
+				total -= lost
 				return total, errIfNone(int(total), abi.EFAULT)
 			}
 			if off < 0 {
@@ -476,10 +481,20 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 				i, at = i+1, 0
 			}
 			m := min(rest, iov[i].Len-at)
-			if len(c.Acts) == abi.MaxActions && !c.flushKeep() {
-				return total, 0
+			if len(c.Acts) == abi.MaxActions {
+				if !c.flushKeep() {
+					return total, 0
+				}
+				if c.outFault {
+					c.outFault = false
+					lost := min(c.outLost+rest, uint64(n))
+					c.noteRead(f, off, uint64(n))
+					k.untake(&k.threadRT(c.T).short, lost)
+					total += uint64(n) - lost
+					return total, errIfNone(int(total), abi.EFAULT)
+				}
 			}
-			c.Act(abi.ActCopyOut, 0, iov[i].Base+at, uint64(base)+abi.SlotOutOff, m)
+			c.Act(abi.ActCopyOut, counts, iov[i].Base+at, uint64(base)+abi.SlotOutOff, m)
 			base += uint32(m)
 			at += m
 			rest -= m
@@ -487,6 +502,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		total += uint64(n)
 		left -= uint64(n)
 		moved = int64(n)
+		c.noteRead(f, off, uint64(n))
 		if off >= 0 {
 			off += int64(n)
 		}
@@ -555,6 +571,12 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi
 	var left uint64
 	for _, v := range iov {
 		left += v.Len
+	}
+	if kind == FileDev && file.Obj == devNull {
+		return left, 0
+	}
+	if kind == FileSocket && uint64(len(pre)) < left && k.Socks.Get(sockOf(file)).Type != SockStream {
+		return c.SendV(fd, iov, &SockSend{}) // in one piece, or not at all
 	}
 	if left == 0 {
 		n, e := ops.Write(c, f, nil, off)

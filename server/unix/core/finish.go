@@ -70,7 +70,11 @@ func (c *Call) storeRegs() {
 // pollCall serves KindPoll: the thread was kicked. A local call that was cut
 // is treated as a call that is to be restarted; the state is else kept.
 func (k *Kernel) pollCall(c *Call) {
-	if c.Args[0] == 1 {
+	switch c.Args[0] {
+	case abi.PollShort:
+		k.shortCall(c)
+		return
+	case abi.PollCut:
 		c.Err = abi.ErrRestart
 		c.localCut = true
 		return
@@ -112,7 +116,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 			break // HoldReply holds the answer back
 		}
 		if set := (th.Pending | r.Pending) &^ th.Mask; set != 0 {
-			if c.resultOpen() {
+			if c.resultOpen() || c.mayBeShort() {
 				later = true
 				break
 			}
@@ -156,6 +160,17 @@ func (k *Kernel) finish(c *Call) (again bool) {
 func (c *Call) resultOpen() bool {
 	for i := range c.Acts {
 		if c.Acts[i].Flags&abi.ActResult != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeShort says whether the result is a count of bytes of which not all may
+// arrive.
+func (c *Call) mayBeShort() bool {
+	for i := range c.Acts {
+		if c.Acts[i].Flags&abi.ActCount != 0 {
 			return true
 		}
 	}

@@ -163,7 +163,9 @@ func (o pipeOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, a
 	for {
 		p := k.Pipes.Get(r)
 		if p.Data.used() > 0 {
-			return k.pipeTake(r, buf), 0
+			n := k.pipeTake(r, buf)
+			c.took = taken{head: p.Data.Head, buf: p.Data.Buf}
+			return n, 0
 		}
 		if p.Writers == 0 {
 			return 0, 0

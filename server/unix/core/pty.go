@@ -73,6 +73,7 @@ func (o ptyOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, ab
 			}
 		} else if t.Out.used() > 0 {
 			n := k.ringTake(&k.TTYs.Mut(r).Out, buf)
+			c.took = taken{head: t.Out.Head, buf: t.Out.Buf}
 			k.ttyWakeOut(r)
 			return n, 0
 		}

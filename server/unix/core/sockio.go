@@ -147,7 +147,8 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		if long {
 			c.scatter(iov, 0, buf[:n])
 		} else {
-			c.scatterOut(iov, done, n)
+			c.noteRead(f, -1, uint64(n))
+			c.scatterOut(iov, done, n, k.countFlag(k.Files.Get(f)))
 		}
 		done += uint64(n)
 		if !stream || flags&(MsgWaitAll|MsgPeek) != MsgWaitAll || n < want || done == total || len(m.Files) > 0 {
@@ -173,8 +174,8 @@ func (c *Call) scatter(iov []IOVec, skip uint64, data []byte) {
 	}
 }
 
-// scatterOut is scatter for n bytes that lie in the last OutBuf.
-func (c *Call) scatterOut(iov []IOVec, skip uint64, n int) {
+// scatterOut is scatter for n bytes that lie in the last OutBuf, with flags.
+func (c *Call) scatterOut(iov []IOVec, skip uint64, n int, flags uint32) {
 	base := (c.outUsed + 7) &^ 7
 	c.outUsed = base + uint32(n)
 	rest := uint64(n)
@@ -190,7 +191,7 @@ func (c *Call) scatterOut(iov []IOVec, skip uint64, n int) {
 		if len(c.Acts) == abi.MaxActions && !c.flushKeep() {
 			return
 		}
-		c.Act(abi.ActCopyOut, 0, v.Base+skip, uint64(base)+abi.SlotOutOff, m)
+		c.Act(abi.ActCopyOut, flags, v.Base+skip, uint64(base)+abi.SlotOutOff, m)
 		base += uint32(m)
 		rest -= m
 		skip = 0

@@ -711,6 +711,8 @@ func (u unixSockets) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags 
 	n := 0
 	pass := k.Socks.Get(r).PassCred != 0
 	peek := flags&MsgPeek != 0
+	rt := k.threadRT(c.T)
+	rt.short.what.data = rt.short.what.data[:0]
 	at := k.Socks.Get(r).Queue.Head
 	for at != 0 && n < len(buf) {
 		msg := k.SockMsgs.Get(at)
@@ -722,6 +724,9 @@ func (u unixSockets) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags 
 			m.Cred, m.HasCred = msg.Cred, pass
 		}
 		t := copy(buf[n:], k.Heap.Bytes(msg.Data)[msg.Off:])
+		if !peek {
+			rt.short.what.data = append(rt.short.what.data, k.Heap.Bytes(msg.Data)[msg.Off:int(msg.Off)+t]...)
+		}
 		n += t
 		hadFiles := msg.NFiles > 0
 		if hadFiles {
@@ -744,8 +749,34 @@ func (u unixSockets) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags 
 		}
 		at = next
 	}
+	c.took = taken{data: rt.short.what.data, cred: m.Cred}
 	u.madeRoom(r, peek)
 	return n
+}
+
+// untakeStream puts bytes back in front of a stream.
+func (u unixSockets) untakeStream(r store.Ref[Socket], data []byte, from SockCred) {
+	k := u.k
+	s := k.Socks.Get(r)
+	if s == nil || s.Type != SockStream {
+		return
+	}
+	if at := s.Queue.Head; at != 0 {
+		// The message of which they are the end may still be there.
+		if m := k.SockMsgs.Get(at); int(m.Off) >= len(data) && string(k.Heap.Bytes(m.Data)[int(m.Off)-len(data):m.Off]) == string(data) {
+			k.SockMsgs.Mut(at).Off -= uint32(len(data))
+			k.Socks.Mut(r).Bytes += uint32(len(data))
+			k.wakeSock(r, PollIn|PollRdNorm)
+			return
+		}
+	}
+	if u.newMsg(r, data, 0, store.Block{}, from, nil) == 0 {
+		m := k.Socks.Mut(r)
+		last := m.Queue.Tail
+		u.msgs().Remove(&m.Queue, last)
+		u.msgs().PushFront(&m.Queue, last)
+		k.wakeSock(r, PollIn|PollRdNorm)
+	}
 }
 
 // giveFiles hands a message's files to the receiver; a peek gives copies.
@@ -777,8 +808,8 @@ func (u unixSockets) takePacket(c *Call, r store.Ref[Socket], buf []byte, flags 
 	}
 	if k.Socks.Get(r).Type == SockSeqpacket {
 		m.Flags |= MsgEOR
-	} else {
-		m.From = u.addr(msg.From)
+	} else if !msg.From.Nil() {
+		m.From = u.addr(msg.From) // the unnamed have none
 	}
 	m.Cred, m.HasCred = msg.Cred, k.Socks.Get(r).PassCred != 0
 	peek := flags&MsgPeek != 0

@@ -21,6 +21,8 @@ type threadRT struct {
 	stopWait bool
 	// kicked: a kick is on its way that has not shown up as a KindPoll.
 	kicked bool
+	// short is the thread's last read.
+	short shortRead
 	threadRTExtra
 }
 

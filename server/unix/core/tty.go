@@ -453,6 +453,7 @@ func (o ttyOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, ab
 			}
 			if enough {
 				n := k.ttyTakeRaw(r, buf)
+				c.took = taken{head: uint64(t.Head)}
 				k.ttyInputRoom(r)
 				return n, 0
 			}
@@ -460,6 +461,7 @@ func (o ttyOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, ab
 		if k.nonblock(f) {
 			if t := k.TTYs.Get(r); t.T.Lflag&icanon == 0 && t.Tail != t.Head {
 				n := k.ttyTakeRaw(r, buf)
+				c.took = taken{head: uint64(t.Head)}
 				k.ttyInputRoom(r)
 				return n, 0
 			}

@@ -1,0 +1,142 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Reads whose bytes do not all arrive, because a part of the guest's memory is
+// not there. As on Linux, the result is the count of those that did, EFAULT when
+// there are none, and what did not arrive is not lost: the offset stays in front
+// of it, a pipe, a stream or a terminal has it again.
+//
+// Mostly nobody knows before the library carries out the reply, whose copies are
+// marked with abi.ActCount; then it asks for the result by abi.PollShort. What a
+// read took is kept for that until the thread's next call, and not in the state
+// of record: with a server that dies just then it is lost.
+
+// shortRead is the last step of a thread's last read.
+type shortRead struct {
+	seq  uint64 // the call
+	f    store.Ref[File]
+	gen  uint32
+	off  int64 // -1: the description's offset
+	n    uint64
+	what taken
+	// undo takes the call back if its answer does not arrive (Call.OrUndo).
+	undo func(c *Call)
+}
+
+// taken is what a read took out of a queue of bytes.
+type taken struct {
+	head uint64      // the queue's, afterwards
+	buf  store.Block // of a ring
+	data []byte      // of a stream socket
+	cred SockCred    // and who sent it
+}
+
+// countFlag is abi.ActCount for files of which a read may end in the middle of
+// what it took. Datagrams and events come as a whole.
+func (k *Kernel) countFlag(f *File) uint32 {
+	switch f.Kind {
+	case FileVnode, FileMemfd, FileDev, FileProc, FilePipe, FilePty, FileTTY, FileConsole, FileTimer:
+		return abi.ActCount
+	case FileSocket:
+		if k.Socks.Get(sockOf(f)).Type == SockStream {
+			return abi.ActCount
+		}
+	}
+	return 0
+}
+
+// noteRead notes what a read's last step moved.
+func (c *Call) noteRead(f store.Ref[File], off int64, n uint64) {
+	rt := c.K.threadRT(c.T)
+	rt.short = shortRead{seq: c.Seq, f: f, gen: c.K.Files.Gen(f), off: off, n: n, what: c.took}
+}
+
+// shortCall serves PollShort: it answers for the call.
+func (k *Kernel) shortCall(c *Call) {
+	rt := k.threadRT(c.T)
+	s := rt.short
+	rt.short = shortRead{}
+	if s.seq+1 == c.Seq && s.undo != nil {
+		s.undo(c)
+		c.Fail(abi.EFAULT)
+		return
+	}
+	n := c.Args[2]
+	lost := min(c.Args[1], n) // the guest's word for what happened to its own bytes
+	if s.seq+1 == c.Seq {
+		k.untake(&s, min(lost, s.n))
+	}
+	if n -= lost; n == 0 {
+		c.Fail(abi.EFAULT)
+		return
+	}
+	c.Ret(n)
+}
+
+// OrUndo has undo called if what the last CopyOut stored does not arrive: the
+// call's result then is EFAULT.
+func (c *Call) OrUndo(undo func(c *Call)) {
+	if n := len(c.Acts); n > 0 {
+		c.Acts[n-1].Flags |= abi.ActCount
+		c.K.threadRT(c.T).short = shortRead{seq: c.Seq, undo: undo}
+	}
+}
+
+// Arrived has the library carry out what there is so far and says whether it
+// could. If what it could not were bytes that the result counts, the call fails;
+// else the caller deals with it.
+func (c *Call) Arrived() bool {
+	was := c.outFault
+	c.outFault, c.outLost = false, 0
+	c.Flush()
+	bad := c.outFault
+	c.outFault = was || bad && c.outLost > 0
+	return !bad
+}
+
+// untake puts back the last n bytes that a read took, unless somebody else has
+// read or filled their place since.
+func (k *Kernel) untake(s *shortRead, n uint64) {
+	f := k.Files.Get(s.f)
+	if n == 0 || f == nil || k.Files.Gen(s.f) != s.gen || f.Refs == 0 || s.off >= 0 {
+		return
+	}
+	ring := func(r *Ring) bool {
+		if r.Buf != s.what.buf || r.Head != s.what.head || uint64(r.used())+n > uint64(r.Buf.Len) {
+			return false
+		}
+		r.Head -= n
+		return true
+	}
+	switch f.Kind {
+	case FileVnode, FileMemfd, FileDev, FileProc:
+		if m := k.Files.Mut(s.f); m.Off >= int64(n) {
+			m.Off -= int64(n)
+		}
+	case FilePipe:
+		r := pipeOf(f)
+		if p := k.Pipes.Mut(r); p.NPkt == 0 && ring(&p.Data) {
+			k.io.pipes.at(r).rq.Wake(PollIn | PollRdNorm)
+		}
+	case FilePty:
+		r := store.Ref[TTY](f.Obj)
+		if t := k.TTYs.Mut(r); t.Packet == 0 && ring(&t.Out) {
+			k.tty.rt.at(r).mq.Wake(PollIn | PollRdNorm)
+		}
+	case FileTTY:
+		r := store.Ref[TTY](f.Obj)
+		t := k.TTYs.Mut(r)
+		if t.T.Lflag&icanon == 0 && uint64(t.Head) == s.what.head && uint64(t.Tail-t.Head)+n < inSize {
+			t.Head -= uint32(n)
+			k.tty.rt.at(r).rq.Wake(PollIn | PollRdNorm)
+		}
+	case FileSocket:
+		if d := s.what.data; uint64(len(d)) >= n {
+			unixSockets{k}.untakeStream(sockOf(f), d[uint64(len(d))-n:], s.what.cred)
+		}
+	}
+}
