@@ -217,7 +217,7 @@ func (c *Call) bootChdir(path string) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	fx := k.FsCtxs.Mut(c.Proc().Fs)
+	fx := k.FsCtxs.Mut(c.fsRef())
 	old := fx.Cwd
 	fx.Cwd = v
 	if old != 0 {

@@ -441,6 +441,10 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
 	}
 	k.DropCred(th.Cred)
 	k.HoldCred(newCred)
+	if th.Fs != 0 { // the process is this thread now
+		k.dropFs(m.Fs)
+		m.Fs = th.Fs
+	}
 	*th = Thread{
 		Tid: m.Pid, Proc: p, Cred: newCred, Mask: th.Mask, Pending: th.Pending, SigQ: th.SigQ,
 		Comm: m.Comm, State: ThreadLive, Token: th.Token,

@@ -163,6 +163,8 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	th.State = ThreadDead
 	k.DropCred(th.Cred)
 	th.Cred = 0
+	k.dropFs(th.Fs)
+	th.Fs = 0
 	lent := th.VforkChild != 0
 	if v := th.VforkChild; v != 0 {
 		k.Procs.Mut(v).VforkParent = 0

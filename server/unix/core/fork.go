@@ -133,10 +133,20 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	own := c.Thread().Fs
+	if a.Flags&CloneFS == 0 {
+		if own = k.copyFs(c.fsRef()); own == 0 {
+			return 0, abi.EAGAIN
+		}
+	} else if own != 0 {
+		k.FsCtxs.Mut(own).Refs++
+	}
 	t, th, e := k.newThread(p, tid, c.T)
 	if e != 0 {
+		k.dropFs(own)
 		return 0, e
 	}
+	th.Fs = own
 	th.Slot = slot
 	c.childTids(a, th)
 	k.bindSlot(task, slot, t)
@@ -219,10 +229,10 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 		m.FDs = k.CopyFDTable(src.FDs)
 	}
 	if a.Flags&CloneFS != 0 {
-		m.Fs = src.Fs
+		m.Fs = c.fsRef()
 		k.FsCtxs.Mut(m.Fs).Refs++
 	} else {
-		m.Fs = k.copyFs(src.Fs)
+		m.Fs = k.copyFs(c.fsRef())
 	}
 	if a.Flags&CloneSighand != 0 {
 		m.Hand = src.Hand
@@ -500,9 +510,9 @@ func (k *Kernel) dropFs(f store.Ref[FsCtx]) {
 	}
 }
 
-// Unshare gives the caller's process its own descriptors and its own
-// file-system context (unshare(2)). They are the process's: its other threads
-// come along. EMFILE, ENFILE.
+// Unshare gives the calling thread a file-system context of its own, and its
+// process a descriptor table of its own (unshare(2)). The table is the
+// process's: its other threads come along. EMFILE, ENFILE.
 func (c *Call) Unshare(files, fs bool) abi.Errno {
 	k := c.K
 	p := c.ProcRef()
@@ -514,13 +524,24 @@ func (c *Call) Unshare(files, fs bool) abi.Errno {
 		k.DropFDTable(nil, r.FDs, p)
 		k.Procs.Mut(p).FDs = n
 	}
-	if r := c.Proc(); fs && k.FsCtxs.Get(r.Fs).Refs > 1 {
-		n := k.copyFs(r.Fs)
-		if n == 0 {
-			return abi.ENFILE
-		}
-		k.dropFs(r.Fs)
-		k.Procs.Mut(p).Fs = n
+	old := c.fsRef()
+	all := c.Thread().Fs == 0 // all threads of the process that have none of their own
+	if !fs || k.FsCtxs.Get(old).Refs == 1 && (!all || c.Proc().Threads == 1) {
+		return 0
+	}
+	n := k.copyFs(old)
+	if n == 0 {
+		return abi.ENFILE
+	}
+	switch {
+	case !all:
+		k.dropFs(old)
+		c.MutThread().Fs = n
+	case c.Proc().Threads > 1:
+		c.MutThread().Fs = n
+	default:
+		k.dropFs(old)
+		c.MutProc().Fs = n
 	}
 	return 0
 }

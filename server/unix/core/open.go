@@ -310,7 +310,7 @@ func (c *Call) umask() uint32 {
 	if c.T == 0 {
 		return 0
 	}
-	return c.K.FsCtxs.Get(c.Proc().Fs).Umask
+	return c.K.FsCtxs.Get(c.fsRef()).Umask
 }
 
 // openTemp makes an unnamed file (O_TMPFILE).

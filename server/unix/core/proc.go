@@ -72,6 +72,9 @@ type ThreadExtra struct {
 	VforkTLS uint32
 	Nice     int32
 	Start    int64
+	// Fs is the thread's own file-system context, 0: its process's.
+	Fs store.Ref[FsCtx]
+	_  uint32
 	// CPUs is what sched_setaffinity said, a bit for each processor; no bit: any.
 	CPUs [MaxCPUs / 64]uint64
 }

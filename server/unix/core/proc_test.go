@@ -173,7 +173,7 @@ func (g *guest) fork(a CloneArgs) (*guest, int32) {
 		g.t.Fatalf("fork: %v", c.Err)
 	}
 	p := g.byPid[pid]
-	n := g.on(g.Procs.Get(p).Task, 0)
+	n := g.on(g.Procs.Get(p).Task, g.slot)
 	x := findAct(c, abi.ActFork)
 	if x == nil {
 		g.t.Fatal("no ActFork")
@@ -234,6 +234,7 @@ func (g *guest) check() {
 		if th.State == ThreadLive {
 			creds[th.Cred]++
 			threads[th.Proc]++
+			fss[th.Fs]++
 			count(th.SigQ)
 		} else if k.Procs.Get(th.Proc) == nil {
 			g.t.Errorf("thread %d of no process", th.Tid)
@@ -408,6 +409,61 @@ func TestThreads(t *testing.T) {
 	g.check()
 }
 
+// TestUnshareFs: a thread that leaves its process's file-system context has a
+// directory and a umask of its own, which threads and children that it makes get,
+// and nobody else.
+func TestUnshareFs(t *testing.T) {
+	g := newGuest(t)
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	thread := func(g *guest, flags uint64) *guest {
+		c := g.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+		x := findAct(c, abi.ActThread)
+		th := g.on(g.task, uint32(x.A[0]))
+		th.send(abi.KindThread, 0, x.A[1])
+		return th
+	}
+	must := func(g *guest, fn func(c *Call) abi.Errno) {
+		t.Helper()
+		if c := g.call(func(c *Call) { ret(0, fn(c))(c) }); c.Err != 0 {
+			t.Fatal(c.Err)
+		}
+	}
+	cwd := func(g *guest, want string) {
+		t.Helper()
+		g.call(func(c *Call) {
+			got, e := c.Getcwd()
+			if e != 0 || got != want {
+				t.Errorf("in %q, %v; want %q", got, e, want)
+			}
+		})
+	}
+	must(g, func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/a", 0o755) })
+	must(g, func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/b", 0o755) })
+	th := thread(g, flags)
+	must(th, func(c *Call) abi.Errno { return c.Unshare(false, true) })
+	must(th, func(c *Call) abi.Errno { return c.Chdir("/a") })
+	cwd(th, "/a")
+	cwd(g, "/")
+	with := thread(th, flags)
+	without := thread(th, flags&^CloneFS)
+	must(th, func(c *Call) abi.Errno { return c.Chdir("/b") })
+	cwd(with, "/b")
+	cwd(without, "/a")
+	cwd(thread(g, flags), "/")
+	child, _ := th.fork(CloneArgs{})
+	cwd(child, "/b")
+	must(th, func(c *Call) abi.Errno { return c.Unshare(false, true) })
+	must(th, func(c *Call) abi.Errno { return c.Chdir("/a") })
+	cwd(with, "/b")
+	g.check()
+	g.reopenAll()
+	cwd(th, "/a")
+	cwd(g, "/")
+	th.call(func(c *Call) { c.Exit(0) })
+	with.call(func(c *Call) { c.Exit(0) })
+	g.check()
+}
+
 // TestCloneWhileExiting: the process ends while clone3 fetches its arguments. It
 // gets no thread any more, which nobody would start and which would never leave.
 func TestCloneWhileExiting(t *testing.T) {
@@ -464,7 +520,7 @@ func TestVforkAndExec(t *testing.T) {
 	if p == 0 || g.Procs.Get(p).Task == g.task {
 		t.Fatal("no fresh task")
 	}
-	n := g.on(g.Procs.Get(p).Task, 0)
+	n := g.on(g.Procs.Get(p).Task, g.slot)
 	n.send(abi.KindStart, 0)
 	g.reopenAll()
 	n.Kernel = g.Kernel

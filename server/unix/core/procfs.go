@@ -198,8 +198,8 @@ const (
 	partNetDir
 	partFd     // low: descriptor
 	partFdInfo // low: descriptor
-	partCwd
-	partRoot
+	partCwd    // low: tid for task/TID/...
+	partRoot   // low: likewise
 	partExe
 	partFile // + index in procFiles; low: tid for task/TID/...
 )
@@ -302,7 +302,7 @@ func (f *ProcFS) at(n fs.NodeID) (procAt, abi.Errno) {
 		return a, abi.ENOENT
 	}
 	a.t = f.k.Procs.Get(a.p).Leader
-	if a.part == partTidDir || a.part >= partFile && a.low != 0 {
+	if a.part == partTidDir || (a.part >= partFile || a.part == partCwd || a.part == partRoot) && a.low != 0 {
 		a.t = f.k.ThreadByTid(int32(a.low))
 		if a.t == 0 || f.k.Threads.Get(a.t).Proc != a.p {
 			return a, abi.ENOENT
@@ -366,9 +366,9 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 		case "fdinfo":
 			return procNode(a.pid, partFdInfoDir, 0), 0
 		case "cwd":
-			return procNode(a.pid, partCwd, 0), 0
+			return procNode(a.pid, partCwd, low), 0
 		case "root":
-			return procNode(a.pid, partRoot, 0), 0
+			return procNode(a.pid, partRoot, low), 0
 		case "exe":
 			return procNode(a.pid, partExe, 0), 0
 		case "net":
@@ -650,12 +650,13 @@ func (f *ProcFS) ReadLink(c *Call, n fs.NodeID) (CoreLink, abi.Errno) {
 		}
 		return CoreLink{Text: k.Ops(fl).LinkName(fl), File: fl}, 0
 	case partCwd, partRoot:
-		if r.Fs == 0 {
+		x := k.fsOf(k.Threads.Get(a.t), r)
+		if x == 0 {
 			return CoreLink{}, abi.ENOENT
 		}
-		v = k.FsCtxs.Get(r.Fs).Cwd
+		v = k.FsCtxs.Get(x).Cwd
 		if a.part == partRoot {
-			v = k.FsCtxs.Get(r.Fs).Root
+			v = k.FsCtxs.Get(x).Root
 		}
 	case partExe:
 		v = r.Exe

@@ -173,8 +173,8 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 	}
 	names := map[byte]string{'R': "R (running)", 'S': "S (sleeping)", 'T': "T (stopped)", 'Z': "Z (zombie)"}
 	umask := uint32(0)
-	if r.Fs != 0 {
-		umask = k.FsCtxs.Get(r.Fs).Umask
+	if x := k.fsOf(k.Threads.Get(t), r); x != 0 {
+		umask = k.FsCtxs.Get(x).Umask
 	}
 	fmt.Fprintf(&b, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
 		comm, umask, names[k.stateOf(p, t)], r.Pid, tid, ppid)

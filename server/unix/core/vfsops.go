@@ -870,7 +870,7 @@ func (c *Call) setCtxDir(n *node, root bool) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	ctx := k.FsCtxs.Mut(c.Proc().Fs)
+	ctx := k.FsCtxs.Mut(c.fsRef())
 	old := ctx.Cwd
 	if root {
 		old = ctx.Root
@@ -937,7 +937,7 @@ func (c *Call) Getcwd() (string, abi.Errno) {
 
 // Umask sets the file mode creation mask and answers the old one.
 func (c *Call) Umask(mask uint32) uint32 {
-	ctx := c.K.FsCtxs.Mut(c.Proc().Fs)
+	ctx := c.K.FsCtxs.Mut(c.fsRef())
 	old := ctx.Umask
 	ctx.Umask = mask & 0o777
 	return old

@@ -67,10 +67,23 @@ func (f *Found) Key() NodeKey { return f.node.key() }
 // maxLinks is how many symbolic links a walk follows (path_resolution(7)).
 const maxLinks = 40
 
-// fsCtx answers the caller's root and current directory.
+// fsRef is the caller's file-system context: its thread's own, when it has left the
+// process's (unshare(2)), else that.
+func (c *Call) fsRef() store.Ref[FsCtx] {
+	return c.K.fsOf(c.Thread(), c.Proc())
+}
+
+func (k *Kernel) fsOf(th *Thread, p *Proc) store.Ref[FsCtx] {
+	if th != nil && th.Fs != 0 {
+		return th.Fs
+	}
+	return p.Fs
+}
+
+// rootNode and cwdNode answer the caller's root and current directory.
 func (c *Call) rootNode() *node {
 	if c.T != 0 {
-		if n := c.K.nodeOf(c.K.FsCtxs.Get(c.Proc().Fs).Root); n != nil {
+		if n := c.K.nodeOf(c.K.FsCtxs.Get(c.fsRef()).Root); n != nil {
 			return n
 		}
 	}
@@ -82,7 +95,7 @@ func (c *Call) rootNode() *node {
 
 func (c *Call) cwdNode() *node {
 	if c.T != 0 {
-		if n := c.K.nodeOf(c.K.FsCtxs.Get(c.Proc().Fs).Cwd); n != nil {
+		if n := c.K.nodeOf(c.K.FsCtxs.Get(c.fsRef()).Cwd); n != nil {
 			return n
 		}
 	}
