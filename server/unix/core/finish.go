@@ -116,7 +116,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 			break // HoldReply holds the answer back
 		}
 		if set := (th.Pending | r.Pending) &^ th.Mask; set != 0 {
-			if c.resultOpen() || c.mayBeShort() {
+			if c.resultOpen() || c.mayBeShort() || !c.signalRoom() {
 				later = true
 				break
 			}
@@ -176,6 +176,23 @@ func (c *Call) mayBeShort() bool {
 	}
 	return false
 }
+
+// signalRoom says whether the reply has room for a signal's frame and registers.
+// If it had not, the library would have to carry out half the reply, the server
+// commit the signal as delivered, and one that dies then would run the call again
+// and lose the signal. Without room the signal waits until the thread has its
+// reply. A call that is to be restarted has no reply yet.
+func (c *Call) signalRoom() bool {
+	return restarts(c.Err) && !c.regsSet || c.OutRoom() >= signalBytes && len(c.Acts)+signalActs <= abi.MaxActions
+}
+
+// What signalRoom keeps: more than any personality's frame, which beside the
+// state that the library stores itself is about 1 KiB, with the registers behind
+// it; copy, registers, state, restart.
+const (
+	signalBytes = 4 << 10
+	signalActs  = 4
+)
 
 // waitCont sleeps until the process is continued or killed.
 func (c *Call) waitCont() {

@@ -37,11 +37,15 @@ func (p *testPers) Deliver(c *Call, s *SigInfo, a *SigAction, r *abi.Regs) abi.E
 	}
 	p.delivered = append(p.delivered, *s)
 	p.regs = append(p.regs, *r)
+	c.CopyOut(r.SP-frameSize, make([]byte, frameSize))
 	n := *r
 	n.IP = a.Handler
 	c.SetRegs(&n, false)
 	return 0
 }
+
+// frameSize is what a frame of testPers takes of the reply.
+const frameSize = 1024
 
 // guest drives one slot of one task as a library would.
 type guest struct {
@@ -570,6 +574,40 @@ func (g *guest) handle(sig int32, flags uint64, mask SigSet) {
 		_, e := c.SetAction(sig, &SigAction{Handler: 0x4000, Flags: flags, Mask: mask})
 		ret(0, e)(c)
 	})
+}
+
+// A signal beside a reply that has no room for its frame comes after the reply:
+// the library is asked nothing in between, where the server could die with the
+// signal delivered and the call not done.
+func TestSignalsBesideFullReply(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fill func(c *Call)
+	}{
+		{"bytes", func(c *Call) { c.CopyOut(0x100000, make([]byte, abi.SlotOutSize-frameSize)) }},
+		{"actions", func(c *Call) {
+			for range abi.MaxActions - 1 {
+				c.CopyOut32(0x100000, 7)
+			}
+		}},
+	} {
+		g := newGuest(t)
+		g.handle(SIGUSR1, 0, 0)
+		g.Enter()
+		g.Threads.Mut(g.init).HostTID = 7
+		g.Leave()
+		r := g.call(func(k *Call) {
+			c.fill(k)
+			ret(42, k.Kill(1, SIGUSR1))(k)
+		})
+		if x := r.Chan.(*testChan).asked; len(g.pers.delivered) != 0 || x != 0 || r.Result != 42 || g.host.kicks != 1 {
+			t.Fatalf("%s: delivered %v, library asked %d times, result %d, %d kicks", c.name, g.pers.delivered, x, r.Result, g.host.kicks)
+		}
+		r = g.send(abi.KindPoll, 0)
+		if len(g.pers.delivered) != 1 || findAct(r, abi.ActRegs) == nil {
+			t.Fatalf("%s: at the poll: delivered %v", c.name, g.pers.delivered)
+		}
+	}
 }
 
 func TestSignals(t *testing.T) {

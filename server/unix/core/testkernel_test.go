@@ -114,6 +114,7 @@ func (c *testClock) Advance(ns int64) {
 
 // testChan is a slot over plain memory and the guest's memory behind it.
 type testChan struct {
+	asked   int // More
 	in, out []byte
 	used    uint32
 	ext     map[int][3]uint32
@@ -170,7 +171,7 @@ func (x *testChan) run(acts []abi.Action) abi.Errno {
 	return 0
 }
 
-func (x *testChan) More(acts []abi.Action) bool { x.run(acts); return true }
+func (x *testChan) More(acts []abi.Action) bool { x.asked++; x.run(acts); return true }
 
 // newTestKernel makes a kernel with one process (root, pid 1), which has one
 // thread on slot 0 of task 1.
