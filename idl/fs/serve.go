@@ -25,7 +25,11 @@ func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 	if err != nil {
 		return err
 	}
-	s := &service{conn: c, impl: impl, poller: p, peers: map[uint64]*peer{}}
+	crashes, err := newCrashes(c, in)
+	if err != nil {
+		return err
+	}
+	s := &service{conn: c, impl: impl, poller: p, crashes: crashes, peers: map[uint64]*peer{}}
 	for _, b := range in.Bindings {
 		if b.Role == abi.RoleServer {
 			if err := s.add(b); err != nil {
@@ -82,6 +86,8 @@ type service struct {
 	jobs   chan job
 	end    atomic.Bool
 
+	crashes *crashes
+
 	mu    sync.Mutex // guards what follows
 	peers map[uint64]*peer
 	gone  []*peer
@@ -131,7 +137,7 @@ func (s *service) loop() {
 		case ipc.ReadySlot:
 			p := r.Binding.User.(*peer)
 			if s.jobs == nil {
-				Handle(r.Binding, r.Slot, &q, s.impl, s.conn)
+				s.handle(r.Binding, r.Slot, &q)
 				continue
 			}
 			p.refs.Add(1)
@@ -158,9 +164,23 @@ func (s *service) loop() {
 func (s *service) work() {
 	var q ipc.Request
 	for j := range s.jobs {
-		Handle(j.p.b, j.slot, &q, s.impl, s.conn)
+		s.handle(j.p.b, j.slot, &q)
 		j.p.drop()
 	}
+}
+
+// handle serves the request on one slot, unless it crashed this server before.
+func (s *service) handle(b *ipc.ServerBinding, slot int, q *ipc.Request) {
+	if s.crashes.refuses(b, slot, q) {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			s.crashes.note(b.ID, slot, q.Seq)
+			panic(v)
+		}
+	}()
+	Handle(b, slot, q, s.impl, s.conn)
 }
 
 // Handle serves the request on one slot: it decodes, calls impl and answers. q
