@@ -6,15 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"hythe"
 )
 
 func main() {
 	hythe.Main() // does not return in a server
+	// What this command inherited beside its streams is not for servers. (A host
+	// without the call, before Linux 5.11, passes it on.)
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	os.Exit(execute(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 

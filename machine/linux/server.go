@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hythe/confine"
 	"hythe/machine"
 )
 
@@ -43,6 +44,7 @@ func startThreads() {
 				if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 					panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
 				}
+				narrow()
 				_ = unix.Prctl(unix.PR_SET_TIMERSLACK, serverSlack, 0, 0, 0) // the usual one costs time, no more
 				if os.Geteuid() == 0 {
 					if i == 0 {
@@ -61,6 +63,17 @@ func startThreads() {
 			}()
 		}
 	})
+}
+
+// narrow takes from what this thread will start all capabilities but confine.FileCaps: an
+// execution gives none that is not in the bounding set. Who is not root has
+// nothing to give, and may not.
+func narrow() {
+	for c := uintptr(0); c < 64; c++ {
+		if confine.FileCaps>>c&1 == 0 && unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) != nil {
+			return // not root, or no such capability
+		}
+	}
 }
 
 // onStartThread runs f on a thread that makes processes and waits for it.

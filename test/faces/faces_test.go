@@ -121,9 +121,17 @@ var machines atomic.Int32
 // of its input, and answers its id when commands find it.
 func machine(t *testing.T, flags ...string) (string, *running) {
 	t.Helper()
+	return machineWith(t, nil, flags...)
+}
+
+// machineWith is machine with further descriptors for the command.
+func machineWith(t *testing.T, files []*os.File, flags ...string) (string, *running) {
+	t.Helper()
 	id := fmt.Sprintf("faces-%d-%d", os.Getpid(), machines.Add(1))
 	args := append([]string{"run", "-i", "--name", id}, flags...)
-	r := start(t, append(args, "--", "/bin/sh", "-c", "echo up; cat; exit 3")...)
+	cmd := exec.Command(subject.Binary(t), append(args, "--", "/bin/sh", "-c", "echo up; cat; exit 3")...)
+	cmd.ExtraFiles = files
+	r := startCmd(t, cmd)
 	r.line("up")
 	for end := time.Now().Add(limit); hythe(t, "", "ps", "-m", id).status != 0; {
 		if time.Now().After(end) {
