@@ -288,15 +288,28 @@ func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
 	}
 	s := w.add(name, machine.ServerSpec{
 		Name: "host", Args: args, Files: []machine.Handle{linux.HandleOf(fd)}, KeepUser: true,
-		// It sees host files through the descriptor only, but with the rights
-		// of the invoking user: so it keeps the user name space.
-		Isolation: machine.IsolateDefault,
+		Isolation: w.hostIsolation(),
 	}, nucleus.PowerImport)
 	s.config = fmt.Appendf(nil, `{"root_fd":4,"readonly":%v}`, readonly)
 	if err := serve(s.srv, "fs"); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// hostIsolation says from what a server of host files is cut off. It sees files
+// through its descriptor only, but with the rights of the invoking user, and as
+// whose they are: in a user name space of an ordinary user all but his own would
+// be Nobody's, and set-id programs nobody's. So it has none where Landlock and the filter
+// do what the name spaces would (docs/decisions/0004-host-without-namespaces.md).
+func (w *wired) hostIsolation() machine.Isolation {
+	if confine.LandlockVersion() > 0 {
+		return machine.IsolateDefault &^ machine.IsolateUser
+	}
+	if os.Geteuid() != 0 {
+		w.log("the host has no Landlock: files of others than you appear as nobody's")
+	}
+	return machine.IsolateDefault
 }
 
 // begin starts the next incarnation of a server.

@@ -59,16 +59,23 @@ const (
 // noDevices are the accesses that a server never has, also below its directories.
 const noDevices = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 
+// LandlockVersion answers the host's version of Landlock, 0 if it has none or has
+// it switched off.
+func LandlockVersion() int {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */)
+	if e != 0 {
+		return 0
+	}
+	return int(v)
+}
+
 // landlock forbids this process, all its threads, to open files except below
 // dirs, to use TCP, and to reach sockets outside. It answers the
 // host's version, 0 if there is none.
 func landlock(dirs []Dir) (int, error) {
-	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */)
-	if e == unix.ENOSYS || e == unix.EOPNOTSUPP {
+	v := LandlockVersion()
+	if v == 0 {
 		return 0, onAllThreads(syscall.SYS_GETPID, 0, 0, 0, 0, 0, 0) // still no program with C code
-	}
-	if e != 0 {
-		return 0, e
 	}
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: accessV1}
 	size := unsafe.Offsetof(attr.Handled_access_net)
@@ -119,5 +126,5 @@ func landlock(dirs []Dir) (int, error) {
 	if err := onAllThreads(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0, 0, 0, 0); err != nil {
 		return 0, err
 	}
-	return int(v), nil
+	return v, nil
 }

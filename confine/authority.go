@@ -43,6 +43,10 @@ const (
 	// UserUnlessRoot: only if an ordinary user started the machine. A user
 	// without capabilities has no more power in the host's.
 	UserUnlessRoot
+	// OwnIfRoot: it is not, and in the name spaces of Own only if root started the
+	// machine (docs/decisions/0004-host-without-namespaces.md; where the host has
+	// no Landlock it is as UserUnlessRoot).
+	OwnIfRoot
 )
 
 // FD is a kind of descriptor that a process may hold.
@@ -105,7 +109,7 @@ var Processes = []Process{
 		FD{4, 0, `/.*`, true, objectFiles},
 	), Memory: serverMemory},
 	{Kind: "tmpfs", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: serverMemory},
-	{Kind: "host", User: AsInvoker, Caps: FileCaps, Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(
+	{Kind: "host", User: AsInvoker, Caps: FileCaps, Bound: FileCaps, OwnUser: OwnIfRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 0, `/.*`, false, "the directories that it serves, and files below them"},
 	), Memory: serverMemory},
 	{Kind: "console", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(

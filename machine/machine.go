@@ -103,7 +103,8 @@ type ServerSpec struct {
 	Args []string
 	// Files are given to it as descriptors 4, 5, ... in this order.
 	Files []Handle
-	// Isolation is what it is cut off from. A machine that cannot cut off
+	// Isolation is what it is cut off from. Without IsolateUser a server of an
+	// ordinary user is cut off from nothing by name spaces. A machine that cannot cut off
 	// something refuses, unless Lenient.
 	Isolation Isolation
 	// KeepUser leaves the server the invoking user's rights on host files.

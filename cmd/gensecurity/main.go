@@ -47,7 +47,8 @@ What keeps a process in, from the outside inwards:
 1. the host user: never root for guests (65534 if root started the machine, else
    the user who did);
 2. namespaces; one set for all guests of a machine, one for each server (the network's
-   is one for all servers of root);
+   is one for all servers of root; the host server of an ordinary user has none, see
+   docs/decisions/0004-host-without-namespaces.md);
 3. an empty root for guests; Landlock for servers, which lets only a server of host
    files open names, below the directories that it was given;
 4. no_new_privs, no capabilities (but those of root's server of host files), limits
@@ -162,6 +163,9 @@ func spaces(p *confine.Process) []string {
 	l := slices.Clone(p.Own)
 	if p.OwnUser == confine.UserUnlessRoot {
 		l = append(l, "user (unless root started the machine)")
+	}
+	if p.OwnUser == confine.OwnIfRoot {
+		return []string{strings.Join(l, " ") + ", if root started the machine; else none"}
 	}
 	return l
 }

@@ -121,6 +121,10 @@ func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 		}
 	}
 	uid, gid := os.Geteuid(), os.Getegid()
+	if uid != 0 && spec.Isolation&machine.IsolateUser == 0 {
+		a.Cloneflags = 0 // without a user namespace the host makes no other for him
+		return a
+	}
 	if uid == 0 {
 		if spec.KeepUser {
 			return a // root's rights on host files end at a user namespace

@@ -158,11 +158,12 @@ func differs(p *confine.Process, pid int) []string {
 	}
 	us := os.Getpid() // whose name spaces are the host's
 	hosts := space(pid, "user") == space(us, "user")
-	if wants := !slices.Contains(p.Own, "user") && p.OwnUser == confine.UserUnlessRoot && root; hosts != wants {
+	none := p.OwnUser == confine.OwnIfRoot && !root && confine.LandlockVersion() > 0
+	if wants := !slices.Contains(p.Own, "user") && (p.OwnUser != confine.UserAlways && root || none); hosts != wants {
 		bad("in the host's user name space: %v, want %v", hosts, wants)
 	}
 	for _, n := range p.Own {
-		if space(pid, n) == space(us, n) {
+		if !none && space(pid, n) == space(us, n) {
 			bad("shares the host's %s name space", n)
 		}
 	}
@@ -174,8 +175,8 @@ func differs(p *confine.Process, pid int) []string {
 		if err != nil {
 			bad("%s: %v", c.set, err)
 		}
-		if c.set == "CapBnd" && !hosts && p.OwnUser == confine.UserUnlessRoot {
-			continue // of its own name space, and it has nothing to gain there by
+		if c.set == "CapBnd" && !root && p.OwnUser != confine.UserAlways {
+			continue // of its own name space, where it has nothing to gain; or he may not give it up
 		}
 		if more := have &^ c.most; more != 0 {
 			bad("%s %#x, too much by %#x", c.set, have, more)
