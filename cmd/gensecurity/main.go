@@ -92,6 +92,7 @@ func write(w io.Writer) {
 These calls pass when they come from the emulation library's window, and so
 from any code that a guest puts there; their arguments are checked. Everything else,
 and every call from elsewhere, raises SIGSYS and is a message to the unix server.
+A test (test/faces, TestHostile) has guests make them all with any arguments.
 
 | call | nr | only if | why it is there |
 | --- | --- | --- | --- |

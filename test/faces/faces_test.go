@@ -127,16 +127,25 @@ func machine(t *testing.T, flags ...string) (string, *running) {
 // machineWith is machine with further descriptors for the command.
 func machineWith(t *testing.T, files []*os.File, flags ...string) (string, *running) {
 	t.Helper()
-	id := fmt.Sprintf("faces-%d-%d", os.Getpid(), machines.Add(1))
+	id := machineID()
 	args := append([]string{"run", "-i", "--name", id}, flags...)
 	cmd := exec.Command(subject.Binary(t), append(args, "--", "/bin/sh", "-c", "echo up; cat; exit 3")...)
 	cmd.ExtraFiles = files
 	r := startCmd(t, cmd)
 	r.line("up")
-	for end := time.Now().Add(limit); hythe(t, "", "ps", "-m", id).status != 0; {
+	r.found(id)
+	return id, r
+}
+
+// machineID is the name of a new machine.
+func machineID() string { return fmt.Sprintf("faces-%d-%d", os.Getpid(), machines.Add(1)) }
+
+// found waits until commands find the machine.
+func (r *running) found(id string) {
+	r.t.Helper()
+	for end := time.Now().Add(limit); hythe(r.t, "", "ps", "-m", id).status != 0; {
 		if time.Now().After(end) {
-			t.Fatal("the machine is not found")
+			r.t.Fatal("the machine is not found")
 		}
 	}
-	return id, r
 }

@@ -1,0 +1,81 @@
+package faces
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hythe/test/subject"
+)
+
+// TestHostile lets guests make every host call that their filter lets through
+// (but clone: see TestProcessLimit of test/trap), raw and with any arguments: what
+// is beside them, the servers, the nucleus and the host's files do not change.
+func TestHostile(t *testing.T) {
+	subject.Need(t, "/usr/bin/gcc", "/usr/bin/timeout")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-O1", "-w", "-static", "-o", filepath.Join(dir, "hostile"), "testdata/hostile.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "witness"), []byte("unchanged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rounds := "40"
+	if subject.Long() {
+		rounds = "500"
+	}
+	id := machineID()
+	m := start(t, "run", "-i", "--name", id, "--pids-limit", "60", "-v", dir+":/mnt", "--", "/mnt/hostile", "bystander")
+	m.line("up")
+	m.found(id)
+	before := services(t, id)
+	// Some hang, having lost their channel: they are killed. None may fork.
+	r := hythe(t, "", "exec", "-m", id, "-u", "1000:1000", "--", "/bin/sh", "-c",
+		"for i in $(seq "+rounds+"); do timeout -s KILL 0.5 /mnt/hostile $i; done 2>/dev/null; echo; echo done")
+	if n := strings.Count(r.out, "+"); !strings.HasSuffix(r.out, "\ndone\n") || r.status != 0 || strings.Contains(r.out, "no ") || n == 0 {
+		t.Errorf("%+v", r)
+	} else {
+		t.Logf("%d of %s came to attack", n, rounds)
+	}
+	// What was killed is gone, some time.
+	for end := time.Now().Add(limit); ; {
+		var v []struct{ Items []struct{ PID int } }
+		ps := hythe(t, "", "ps", "--json", "-m", id)
+		if err := json.Unmarshal([]byte(ps.out), &v); err != nil || len(v) != 1 {
+			t.Fatalf("ps: %v %+v", err, ps)
+		}
+		if len(v[0].Items) == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("processes are left: %+v", ps)
+		}
+	}
+	for name, n := range services(t, id) {
+		if n != before[name] {
+			t.Errorf("server %s was started again %d times", name, n-before[name])
+		}
+	}
+	m.in.Close()
+	m.line("intact")
+	m.end(3)
+	// It may say how the limit is kept, and nothing else.
+	for l := range strings.Lines(m.err.String()) {
+		if !strings.HasPrefix(l, "hythe: limits: ") {
+			t.Errorf("the command says %q", l)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "witness")); string(b) != "unchanged" {
+		t.Errorf("the witness is %q, %v", b, err)
+	}
+	if l, err := os.ReadDir(dir); len(l) != 2 {
+		t.Errorf("the directory holds %v, %v", l, err)
+	}
+}
