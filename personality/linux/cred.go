@@ -8,15 +8,15 @@ import (
 )
 
 func credCalls() []Entry {
-	word := func(nr uint16, name string, w uint8, get func(*core.Cred) uint32) Entry {
+	word := func(nr uint16, name string, w uint8, get func(*core.Call) uint32) Entry {
 		return Entry{Nr: nr, Name: name, Local: abi.LocalWord, LocalArg: w,
-			Fn: func(p *Personality, c *core.Call) (uint64, abi.Errno) { return uint64(get(c.Cred())), 0 }}
+			Fn: func(p *Personality, c *core.Call) (uint64, abi.Errno) { return uint64(get(c)), 0 }}
 	}
 	return []Entry{
-		word(102, "getuid", abi.TaskUid, func(c *core.Cred) uint32 { return c.UID }),
-		word(104, "getgid", abi.TaskGid, func(c *core.Cred) uint32 { return c.GID }),
-		word(107, "geteuid", abi.TaskEuid, func(c *core.Cred) uint32 { return c.EUID }),
-		word(108, "getegid", abi.TaskEgid, func(c *core.Cred) uint32 { return c.EGID }),
+		word(102, "getuid", abi.TaskUid, func(c *core.Call) uint32 { return c.ShowUID(c.Cred().UID) }),
+		word(104, "getgid", abi.TaskGid, func(c *core.Call) uint32 { return c.ShowGID(c.Cred().GID) }),
+		word(107, "geteuid", abi.TaskEuid, func(c *core.Call) uint32 { return c.ShowUID(c.Cred().EUID) }),
+		word(108, "getegid", abi.TaskEgid, func(c *core.Call) uint32 { return c.ShowGID(c.Cred().EGID) }),
 		{Nr: 105, Name: "setuid", Fn: sysSetuid, Sig: "u"},
 		{Nr: 106, Name: "setgid", Fn: sysSetgid, Sig: "u"},
 		{Nr: 113, Name: "setreuid", Fn: sysSetreuid, Sig: "ii"},
@@ -35,6 +35,15 @@ func credCalls() []Entry {
 }
 
 const keepID = ^uint32(0)
+
+// idArg maps an id that a program gave, but for keepID; false: its namespace has
+// none for it.
+func idArg(a uint64, m func(uint32) (uint32, bool)) (uint32, bool) {
+	if uint32(a) == keepID {
+		return keepID, true
+	}
+	return m(uint32(a))
+}
 
 // commit stores changed credentials: EAGAIN when there is no room.
 func commit(c *core.Call, n *core.Cred) abi.Errno {
@@ -57,17 +66,17 @@ func commit(c *core.Call, n *core.Cred) abi.Errno {
 func commitUID(c *core.Call, n *core.Cred) abi.Errno {
 	old := *c.Cred()
 	n.FSUID = n.EUID
-	n.FixCaps(&old, old.Securebits&core.SecKeepCaps != 0)
+	n.FixCaps(&old, old.Securebits&core.SecKeepCaps != 0, c.RootID())
 	return commit(c, n)
 }
 
 func sysSetuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	id := uint32(c.Args[0])
-	if id == keepID {
+	id, ok := c.MapUID(uint32(c.Args[0]))
+	if !ok {
 		return 0, abi.EINVAL
 	}
 	n := *c.Cred()
-	if c.Capable(core.CapSetuid) {
+	if c.NsCapable(core.CapSetuid) {
 		n.UID, n.SUID = id, id
 	} else if id != n.UID && id != n.SUID {
 		return 0, abi.EPERM
@@ -77,10 +86,14 @@ func sysSetuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysSetreuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	r, e := uint32(c.Args[0]), uint32(c.Args[1])
+	r, ok := idArg(c.Args[0], c.MapUID)
+	e, ok2 := idArg(c.Args[1], c.MapUID)
+	if !ok || !ok2 {
+		return 0, abi.EINVAL
+	}
 	old := *c.Cred()
 	n := old
-	cap := c.Capable(core.CapSetuid)
+	cap := c.NsCapable(core.CapSetuid)
 	if r != keepID {
 		if r != old.UID && r != old.EUID && !cap {
 			return 0, abi.EPERM
@@ -104,11 +117,16 @@ func sysSetresuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	n := old
 	to := [3]*uint32{&n.UID, &n.EUID, &n.SUID}
 	for i := range to {
-		v := uint32(c.Args[i])
+		if _, ok := idArg(c.Args[i], c.MapUID); !ok {
+			return 0, abi.EINVAL
+		}
+	}
+	for i := range to {
+		v, _ := idArg(c.Args[i], c.MapUID)
 		if v == keepID {
 			continue
 		}
-		if v != old.UID && v != old.EUID && v != old.SUID && !c.Capable(core.CapSetuid) {
+		if v != old.UID && v != old.EUID && v != old.SUID && !c.NsCapable(core.CapSetuid) {
 			return 0, abi.EPERM
 		}
 		*to[i] = v
@@ -117,12 +135,12 @@ func sysSetresuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysSetgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	id := uint32(c.Args[0])
-	if id == keepID {
+	id, ok := c.MapGID(uint32(c.Args[0]))
+	if !ok {
 		return 0, abi.EINVAL
 	}
 	n := *c.Cred()
-	if c.Capable(core.CapSetgid) {
+	if c.NsCapable(core.CapSetgid) {
 		n.GID, n.SGID = id, id
 	} else if id != n.GID && id != n.SGID {
 		return 0, abi.EPERM
@@ -132,10 +150,14 @@ func sysSetgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysSetregid(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	r, e := uint32(c.Args[0]), uint32(c.Args[1])
+	r, ok := idArg(c.Args[0], c.MapGID)
+	e, ok2 := idArg(c.Args[1], c.MapGID)
+	if !ok || !ok2 {
+		return 0, abi.EINVAL
+	}
 	old := *c.Cred()
 	n := old
-	cap := c.Capable(core.CapSetgid)
+	cap := c.NsCapable(core.CapSetgid)
 	if r != keepID {
 		if r != old.GID && r != old.EGID && !cap {
 			return 0, abi.EPERM
@@ -160,11 +182,16 @@ func sysSetresgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	n := old
 	to := [3]*uint32{&n.GID, &n.EGID, &n.SGID}
 	for i := range to {
-		v := uint32(c.Args[i])
+		if _, ok := idArg(c.Args[i], c.MapGID); !ok {
+			return 0, abi.EINVAL
+		}
+	}
+	for i := range to {
+		v, _ := idArg(c.Args[i], c.MapGID)
 		if v == keepID {
 			continue
 		}
-		if v != old.GID && v != old.EGID && v != old.SGID && !c.Capable(core.CapSetgid) {
+		if v != old.GID && v != old.EGID && v != old.SGID && !c.NsCapable(core.CapSetgid) {
 			return 0, abi.EPERM
 		}
 		*to[i] = v
@@ -176,7 +203,7 @@ func sysSetresgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func sysGetresuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	cr := *c.Cred()
 	for i, v := range []uint32{cr.UID, cr.EUID, cr.SUID} {
-		c.CopyOut32(c.Args[i], v)
+		c.CopyOut32(c.Args[i], c.ShowUID(v))
 	}
 	return 0, 0
 }
@@ -184,7 +211,7 @@ func sysGetresuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func sysGetresgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	cr := *c.Cred()
 	for i, v := range []uint32{cr.GID, cr.EGID, cr.SGID} {
-		c.CopyOut32(c.Args[i], v)
+		c.CopyOut32(c.Args[i], c.ShowGID(v))
 	}
 	return 0, 0
 }
@@ -192,23 +219,23 @@ func sysGetresgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // sysSetfsuid answers the old id whether it changed anything or not.
 func sysSetfsuid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	n := *c.Cred()
-	old, id := n.FSUID, uint32(c.Args[0])
-	if id != keepID && (id == n.UID || id == n.EUID || id == n.SUID || id == n.FSUID || c.Capable(core.CapSetuid)) {
+	old := n.FSUID
+	if id, ok := c.MapUID(uint32(c.Args[0])); ok && (id == n.UID || id == n.EUID || id == n.SUID || id == n.FSUID || c.NsCapable(core.CapSetuid)) {
 		n.FSUID = id
-		n.FixFSCaps(old)
+		n.FixFSCaps(old, c.RootID())
 		commit(c, &n)
 	}
-	return uint64(old), 0
+	return uint64(c.ShowUID(old)), 0
 }
 
 func sysSetfsgid(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	n := *c.Cred()
-	old, id := n.FSGID, uint32(c.Args[0])
-	if id != keepID && (id == n.GID || id == n.EGID || id == n.SGID || id == n.FSGID || c.Capable(core.CapSetgid)) {
+	old := n.FSGID
+	if id, ok := c.MapGID(uint32(c.Args[0])); ok && (id == n.GID || id == n.EGID || id == n.SGID || id == n.FSGID || c.NsCapable(core.CapSetgid)) {
 		n.FSGID = id
 		commit(c, &n)
 	}
-	return uint64(old), 0
+	return uint64(c.ShowGID(old)), 0
 }
 
 func sysGetgroups(p *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -225,14 +252,14 @@ func sysGetgroups(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	b := make([]byte, 4*cr.NGroups)
 	for i := range cr.NGroups {
-		binary.LittleEndian.PutUint32(b[4*i:], cr.Groups[i])
+		binary.LittleEndian.PutUint32(b[4*i:], c.ShowGID(cr.Groups[i]))
 	}
 	c.CopyOut(c.Args[1], b)
 	return uint64(cr.NGroups), 0
 }
 
 func sysSetgroups(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if !c.Capable(core.CapSetgid) {
+	if !c.MaySetgroups() {
 		return 0, abi.EPERM
 	}
 	n := uint32(c.Args[0])
@@ -248,9 +275,11 @@ func sysSetgroups(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	cr.NGroups = n
 	clear(cr.Groups[:])
 	for i := range n {
-		if cr.Groups[i] = binary.LittleEndian.Uint32(b[4*i:]); cr.Groups[i] == keepID {
+		g, ok := c.MapGID(binary.LittleEndian.Uint32(b[4*i:]))
+		if !ok {
 			return 0, abi.EINVAL
 		}
+		cr.Groups[i] = g
 	}
 	return 0, commit(c, &cr)
 }
@@ -332,7 +361,7 @@ func sysCapset(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	eff, perm, inh = eff&core.CapAll, perm&core.CapAll, inh&core.CapAll
 	n := *c.Cred()
-	if inh&^(n.CapInh|n.CapPerm) != 0 && !c.Capable(core.CapSetpcap) || inh&^(n.CapInh|n.CapBound) != 0 {
+	if inh&^(n.CapInh|n.CapPerm) != 0 && !c.NsCapable(core.CapSetpcap) || inh&^(n.CapInh|n.CapBound) != 0 {
 		return 0, abi.EPERM
 	}
 	if perm&^n.CapPerm != 0 || eff&^perm != 0 {

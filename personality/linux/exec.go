@@ -317,7 +317,7 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	aux = append(aux, atHwcap, c.Args[1], atPagesz, abi.PageSize, atClktck, clk,
 		atPhdr, phdr, atPhent, elfPhdrSize, atPhnum, uint64(countPhdrs(c, exe)),
 		atBase, base, atFlags, 0, atEntry, f.entry+bias,
-		atUID, uint64(cr.UID), atEUID, uint64(cr.EUID), atGID, uint64(cr.GID), atEGID, uint64(cr.EGID),
+		atUID, uint64(c.ShowUID(cr.UID)), atEUID, uint64(c.ShowUID(cr.EUID)), atGID, uint64(c.ShowGID(cr.GID)), atEGID, uint64(c.ShowGID(cr.EGID)),
 		atSecure, secure, atRandom, random, atHwcap2, c.Args[2], atExecfn, execfn, atPlatform, platform)
 	if c.Args[3] != 0 {
 		aux = append(aux, atMinsigstksz, c.Args[3])

@@ -312,8 +312,8 @@ func putStat(c *core.Call, addr uint64, s *core.Stat) {
 	le.PutUint64(b[8:], s.Ino)
 	le.PutUint64(b[16:], uint64(s.Nlink))
 	le.PutUint32(b[24:], s.Mode)
-	le.PutUint32(b[28:], s.UID)
-	le.PutUint32(b[32:], s.GID)
+	le.PutUint32(b[28:], c.ShowUID(s.UID))
+	le.PutUint32(b[32:], c.ShowGID(s.GID))
 	le.PutUint64(b[40:], s.Rdev)
 	le.PutUint64(b[48:], s.Size)
 	le.PutUint64(b[56:], uint64(s.BlkSize))
@@ -420,8 +420,8 @@ func sysStatx(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		le.PutUint64(b[8:], 0x2000)
 	}
 	le.PutUint32(b[16:], s.Nlink)
-	le.PutUint32(b[20:], s.UID)
-	le.PutUint32(b[24:], s.GID)
+	le.PutUint32(b[20:], c.ShowUID(s.UID))
+	le.PutUint32(b[24:], c.ShowGID(s.GID))
 	le.PutUint16(b[28:], uint16(s.Mode))
 	le.PutUint64(b[32:], s.Ino)
 	le.PutUint64(b[40:], s.Size)
@@ -863,10 +863,20 @@ func sysFchmodat2(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, e
 }
 
+// chown is core's with ids that a program gave.
+func chown(c *core.Call, t core.Target, uid, gid uint64) abi.Errno {
+	u, ok := idArg(uid, c.MapUID)
+	g, ok2 := idArg(gid, c.MapGID)
+	if !ok || !ok2 {
+		return abi.EINVAL
+	}
+	return c.Chown(t, u, g)
+}
+
 func sysChown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	t, e := pathTarget(c, core.AtCwd, 0, core.WalkFollow)
 	if e == 0 {
-		e = c.Chown(t, uint32(c.Args[1]), uint32(c.Args[2]))
+		e = chown(c, t, c.Args[1], c.Args[2])
 	}
 	return 0, e
 }
@@ -874,13 +884,13 @@ func sysChown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 func sysLchown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	t, e := pathTarget(c, core.AtCwd, 0, 0)
 	if e == 0 {
-		e = c.Chown(t, uint32(c.Args[1]), uint32(c.Args[2]))
+		e = chown(c, t, c.Args[1], c.Args[2])
 	}
 	return 0, e
 }
 
 func sysFchown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return 0, c.Chown(core.Target{Dir: int32(c.Args[0]), ByFD: true}, uint32(c.Args[1]), uint32(c.Args[2]))
+	return 0, chown(c, core.Target{Dir: int32(c.Args[0]), ByFD: true}, c.Args[1], c.Args[2])
 }
 
 func sysFchownat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -890,7 +900,7 @@ func sysFchownat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	t, e := pathTarget(c, int32(c.Args[0]), 1, walkFlags(fl))
 	if e == 0 {
-		e = c.Chown(t, uint32(c.Args[2]), uint32(c.Args[3]))
+		e = chown(c, t, c.Args[2], c.Args[3])
 	}
 	return 0, e
 }

@@ -40,7 +40,7 @@ func miscCalls() []Entry {
 		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup"},
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
-		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces are EPERM"},
+		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces but a user namespace are EPERM; descriptors are unshared by all threads"},
 		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iLrR", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
 		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
 		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
@@ -251,6 +251,12 @@ func whom(c *core.Call, which, who int32, fn func(store.Ref[core.Proc], *core.Pr
 			if which == 2 {
 				who = int32(c.Cred().UID)
 			}
+		} else if which == 2 {
+			id, ok := c.MapUID(uint32(who))
+			if !ok {
+				return abi.EINVAL
+			}
+			who = int32(id)
 		}
 		e := abi.ESRCH
 		k.EachProc(func(pr store.Ref[core.Proc], r *core.Proc) bool {
@@ -582,7 +588,7 @@ func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		return c.Cred().CapBound >> a[1] & 1, 0
 	case 24: // CAPBSET_DROP
-		if !c.Capable(core.CapSetpcap) {
+		if !c.NsCapable(core.CapSetpcap) {
 			return 0, abi.EPERM
 		}
 		if a[1] > core.CapLast {
@@ -596,7 +602,7 @@ func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case 28: // SET_SECUREBITS
 		n := *c.Cred()
 		old, v := n.Securebits, uint32(a[1])
-		if !c.Capable(core.CapSetpcap) || v&^0xff != 0 || (old^v)&(old&core.SecureAllLocked>>1) != 0 || old&core.SecureAllLocked&^v != 0 {
+		if !c.NsCapable(core.CapSetpcap) || v&^0xff != 0 || (old^v)&(old&core.SecureAllLocked>>1) != 0 || old&core.SecureAllLocked&^v != 0 {
 			return 0, abi.EPERM
 		}
 		n.Securebits = v
@@ -701,8 +707,14 @@ func sysUnshare(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if f&(core.CloneThread|core.CloneVM|core.CloneSighand) != 0 && c.Proc().Threads > 1 {
 		return 0, abi.EINVAL
 	}
-	if f&^(core.CloneThread|core.CloneFS|core.CloneSighand|core.CloneVM|core.CloneFiles|core.CloneSysvsem) != 0 {
+	if f&^(core.CloneThread|core.CloneFS|core.CloneSighand|core.CloneVM|core.CloneFiles|core.CloneSysvsem|core.CloneNewUser) != 0 {
 		return 0, abi.EPERM
+	}
+	if f&core.CloneNewUser != 0 {
+		if e := c.UnshareUser(); e != 0 {
+			return 0, e
+		}
+		f |= core.CloneFS
 	}
 	return 0, c.Unshare(f&core.CloneFiles != 0, f&core.CloneFS != 0)
 }

@@ -22,7 +22,7 @@ func processCalls() []Entry {
 	}
 	return []Entry{
 		word(39, "getpid", abi.TaskPid, sysGetpid),
-		{Nr: 56, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces are EPERM"},
+		{Nr: 56, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but a user namespace are EPERM"},
 		{Nr: 57, Name: "fork", Fn: sysFork},
 		{Nr: 58, Name: "vfork", Fn: sysVfork},
 		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 0}}},
@@ -188,12 +188,15 @@ func sysGetRobustList(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // mayLook is ptrace_may_access: the same user, or CAP_SYS_PTRACE.
 func mayLook(c *core.Call, pr store.Ref[core.Proc]) bool {
-	if pr == c.ProcRef() || c.Capable(core.CapSysPtrace) {
+	if pr == c.ProcRef() {
 		return true
 	}
 	k := c.K
 	him := k.Creds.Get(k.Procs.Get(pr).Cred)
 	me := c.Cred()
+	if him != nil && k.CapableIn(me, him.NS, core.CapSysPtrace) {
+		return true
+	}
 	return him != nil && me.UID == him.UID && me.UID == him.EUID && me.UID == him.SUID &&
 		me.GID == him.GID && me.GID == him.EGID && me.GID == him.SGID && k.Procs.Get(pr).Dumpable == 1
 }
@@ -301,7 +304,7 @@ func waitidOut(c *core.Call, w *core.WaitResult, e abi.Errno) abi.Errno {
 	if c.Args[2] != 0 {
 		var b [128]byte
 		if w.Pid != 0 {
-			encodeSiginfo(b[:], &core.SigInfo{Sig: core.SIGCHLD, Code: w.Code, Pid: w.Pid, UID: w.UID, Status: w.Value})
+			encodeSiginfo(b[:], &core.SigInfo{Sig: core.SIGCHLD, Code: w.Code, Pid: w.Pid, UID: c.ShowUID(w.UID), Status: w.Value})
 		}
 		c.CopyOut(c.Args[2], b[:32])
 	}

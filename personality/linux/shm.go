@@ -188,7 +188,7 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		b := make([]byte, shmidSize) // struct shmid64_ds
 		le.PutUint32(b, uint32(s.Key))
-		for i, v := range []uint32{s.UID, s.GID, s.CUID, s.CGID, s.Mode | s.Removed*shmDest} {
+		for i, v := range []uint32{c.ShowUID(s.UID), c.ShowGID(s.GID), c.ShowUID(s.CUID), c.ShowGID(s.CGID), s.Mode | s.Removed*shmDest} {
 			le.PutUint32(b[4+4*i:], v)
 		}
 		le.PutUint16(b[24:], uint16(s.ID/core.ShmMax)) // __seq
@@ -215,8 +215,13 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if !c.ShmOwner(k.Shms.Get(r)) {
 			return 0, abi.EPERM
 		}
+		u, ok := c.MapUID(le.Uint32(b[4:]))
+		g, ok2 := c.MapGID(le.Uint32(b[8:]))
+		if !ok || !ok2 {
+			return 0, abi.EINVAL
+		}
 		m := k.Shms.Mut(r)
-		m.UID, m.GID = le.Uint32(b[4:]), le.Uint32(b[8:])
+		m.UID, m.GID = u, g
 		m.Mode = m.Mode&^0o777 | le.Uint32(b[20:])&0o777
 		m.CTime = k.Clock.Real() / 1e9
 		return 0, 0

@@ -427,6 +427,7 @@ func userSiginfo(c *core.Call, arg int, sig, pid int32) (core.SigInfo, abi.Errno
 		return core.SigInfo{}, abi.EINVAL
 	}
 	s := decodeSiginfo(b, sig)
+	s.UID, _ = c.MapUID(s.UID)
 	if (s.Code >= 0 || s.Code == core.SiTkill) && c.Proc().Pid != pid {
 		return core.SigInfo{}, abi.EPERM
 	}

@@ -346,7 +346,13 @@ func sendControl(c *core.Call, h *msghdr, m *core.SockSend) abi.Errno {
 				if len(data) != 12 {
 					return abi.EINVAL
 				}
-				cr := core.SockCred{Pid: int32(le.Uint32(data)), UID: le.Uint32(data[4:]), GID: le.Uint32(data[8:])}
+				cr := core.SockCred{Pid: int32(le.Uint32(data))}
+				var ok, ok2 bool
+				cr.UID, ok = c.MapUID(le.Uint32(data[4:]))
+				cr.GID, ok2 = c.MapGID(le.Uint32(data[8:]))
+				if !ok || !ok2 {
+					return abi.EINVAL
+				}
 				if e := checkCred(c, cr); e != 0 {
 					return e
 				}
@@ -364,8 +370,8 @@ func sendControl(c *core.Call, h *msghdr, m *core.SockSend) abi.Errno {
 func checkCred(c *core.Call, cr core.SockCred) abi.Errno {
 	own := c.Cred()
 	if (cr.Pid == c.Proc().Pid || c.Capable(21)) &&
-		(cr.UID == own.UID || cr.UID == own.EUID || cr.UID == own.SUID || c.Capable(7)) &&
-		(cr.GID == own.GID || cr.GID == own.EGID || cr.GID == own.SGID || c.Capable(6)) {
+		(cr.UID == own.UID || cr.UID == own.EUID || cr.UID == own.SUID || c.NsCapable(core.CapSetuid)) &&
+		(cr.GID == own.GID || cr.GID == own.EGID || cr.GID == own.SGID || c.NsCapable(core.CapSetgid)) {
 		return 0
 	}
 	return abi.EPERM
@@ -466,8 +472,8 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32) (used 
 	if m.HasCred {
 		var b [12]byte
 		le.PutUint32(b[:], uint32(m.Cred.Pid))
-		le.PutUint32(b[4:], m.Cred.UID)
-		le.PutUint32(b[8:], m.Cred.GID)
+		le.PutUint32(b[4:], c.ShowUID(m.Cred.UID))
+		le.PutUint32(b[8:], c.ShowGID(m.Cred.GID))
 		put(scmCred, b[:])
 	}
 	if len(m.Files) > 0 {
@@ -778,6 +784,9 @@ func sysGetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			p = s.Own
 		} else if p.Pid == 0 {
 			p.UID, p.GID = ^uint32(0), ^uint32(0)
+		}
+		if p.Pid != 0 {
+			p.UID, p.GID = c.ShowUID(p.UID), c.ShowGID(p.GID)
 		}
 		b = le.AppendUint32(le.AppendUint32(val(uint32(p.Pid)), p.UID), p.GID)
 	case soRcvtimeo, soRcvtimeoNew, soSndtimeo, soSndtimeoNew:

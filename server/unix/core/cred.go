@@ -59,6 +59,9 @@ func (k *Kernel) NewCred(cr *Cred) store.Ref[Cred] {
 	}
 	*n = *cr
 	n.Refs = 1
+	if n.NS != 0 {
+		k.UserNSs.Mut(n.NS).Refs++
+	}
 	return r
 }
 
@@ -80,7 +83,9 @@ func (k *Kernel) DropCred(c store.Ref[Cred]) {
 		r.Refs--
 		return
 	}
+	ns := r.NS
 	k.Creds.Free(c)
+	k.dropUserNS(ns)
 }
 
 // SetCred makes cr the credentials of the calling thread, and of its process
@@ -102,8 +107,9 @@ func (c *Call) SetCred(cr *Cred) bool {
 	return true
 }
 
-// Capable says whether the caller has a capability in its effective set.
-func (c *Call) Capable(n int) bool { return c.Cred().CapEff&(1<<n) != 0 }
+// Capable says whether the caller has a capability over the machine; NsCapable over
+// its user namespace.
+func (c *Call) Capable(n int) bool { return c.Cred().has(uint(n)) }
 
 // InGroup says whether g is among the file-system or supplementary groups.
 func (cr *Cred) InGroup(g uint32) bool {
@@ -119,21 +125,22 @@ func (cr *Cred) InGroup(g uint32) bool {
 }
 
 // FixCaps adjusts capabilities after a change of user ids from old, as
-// capabilities(7) "Effect of user ID changes on capabilities" says.
-func (cr *Cred) FixCaps(old *Cred, keep bool) {
+// capabilities(7) "Effect of user ID changes on capabilities" says. root is user 0
+// of their namespace (RootID).
+func (cr *Cred) FixCaps(old *Cred, keep bool, root uint32) {
 	if cr.Securebits&SecNoSetuidFix != 0 {
 		return
 	}
-	had := old.UID == 0 || old.EUID == 0 || old.SUID == 0
-	has := cr.UID == 0 || cr.EUID == 0 || cr.SUID == 0
+	had := old.UID == root || old.EUID == root || old.SUID == root
+	has := cr.UID == root || cr.EUID == root || cr.SUID == root
 	if had && !has && !keep {
 		cr.CapPerm, cr.CapEff = 0, 0
 		cr.CapAmb = 0
 	}
-	if old.EUID == 0 && cr.EUID != 0 {
+	if old.EUID == root && cr.EUID != root {
 		cr.CapEff = 0
 	}
-	if old.EUID != 0 && cr.EUID == 0 {
+	if old.EUID != root && cr.EUID == root {
 		cr.CapEff = cr.CapPerm
 	}
 }
@@ -142,14 +149,14 @@ func (cr *Cred) FixCaps(old *Cred, keep bool) {
 const fsCaps = 1<<CapChown | 1<<CapDacOverride | 1<<CapDacReadSearch | 1<<CapFowner | 1<<CapFsetid | 1<<CapMknod | 1<<9
 
 // FixFSCaps adjusts them after setfsuid.
-func (cr *Cred) FixFSCaps(oldFS uint32) {
+func (cr *Cred) FixFSCaps(oldFS, root uint32) {
 	if cr.Securebits&SecNoSetuidFix != 0 {
 		return
 	}
-	if oldFS == 0 && cr.FSUID != 0 {
+	if oldFS == root && cr.FSUID != root {
 		cr.CapEff &^= fsCaps
 	}
-	if oldFS != 0 && cr.FSUID == 0 {
+	if oldFS != root && cr.FSUID == root {
 		cr.CapEff |= cr.CapPerm & fsCaps
 	}
 }

@@ -483,10 +483,12 @@ func (c *Call) execCred(pr *program) (Cred, bool) {
 	old := *c.Cred()
 	cr := old
 	if c.Proc().NoNewPrivs == 0 {
-		if pr.attr.Mode&0o4000 != 0 {
+		// Only whom the caller's namespace knows may be become.
+		known := c.K.maps(cr.NS, &pr.attr)
+		if known && pr.attr.Mode&0o4000 != 0 {
 			cr.EUID = pr.attr.UID
 		}
-		if pr.attr.Mode&0o2010 == 0o2010 {
+		if known && pr.attr.Mode&0o2010 == 0o2010 {
 			cr.EGID = pr.attr.GID
 		}
 	}
@@ -499,10 +501,11 @@ func (c *Call) execCred(pr *program) (Cred, bool) {
 	cr.CapPerm = cr.CapAmb
 	cr.CapEff = cr.CapAmb
 	if cr.Securebits&SecNoroot == 0 {
-		if cr.EUID == 0 || cr.UID == 0 {
+		root := c.RootID()
+		if cr.EUID == root || cr.UID == root {
 			cr.CapPerm = cr.CapInh | cr.CapBound
 		}
-		if cr.EUID == 0 {
+		if cr.EUID == root {
 			cr.CapEff = cr.CapPerm
 		}
 	}

@@ -146,6 +146,10 @@ func (k *Kernel) finish(c *Call) (again bool) {
 			return k.finish(c)
 		}
 	}
+	if th.StaleIDs != 0 {
+		c.MutThread().StaleIDs = 0
+		c.CredWords()
+	}
 	c.storeRegs()
 	k.threadRT(c.T).inServer = false
 	if later {

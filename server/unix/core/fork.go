@@ -66,7 +66,7 @@ func (c *Call) Clone(a *CloneArgs) (int32, abi.Errno) {
 		return 0, abi.EINVAL
 	case a.ExitSignal < 0 || a.ExitSignal >= NumSignals:
 		return 0, abi.EINVAL
-	case f&(cloneNamespaces|CloneNewUser) != 0:
+	case f&cloneNamespaces != 0:
 		return 0, abi.EPERM
 	}
 	if k.threadRT(c.T).gone {
@@ -186,8 +186,15 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	if e != 0 {
 		return 0, 0, e
 	}
+	var user store.Ref[Cred] // in a namespace of its own
+	if a.Flags&CloneNewUser != 0 {
+		if user, e = c.enterUserNS(); e != 0 {
+			return 0, 0, e
+		}
+	}
 	p, m := k.Procs.New()
 	if p == 0 {
+		k.DropCred(user)
 		return 0, 0, abi.EAGAIN
 	}
 	src := k.Procs.Get(self)
@@ -218,7 +225,11 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 		k.DropCred(m.Cred)
 		k.Procs.Free(p)
 	}
-	k.HoldCred(m.Cred)
+	if user != 0 {
+		m.Cred = user
+	} else {
+		k.HoldCred(m.Cred)
+	}
 	if m.Exe != 0 {
 		k.holdExe(m.Exe)
 	}
@@ -260,6 +271,10 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	if e != 0 {
 		undo()
 		return 0, 0, e
+	}
+	if user != 0 {
+		k.DropCred(th.Cred)
+		th.Cred = k.HoldCred(user)
 	}
 	th.Slot = slot
 	th.Comm = c.Thread().Comm
@@ -450,10 +465,10 @@ func (c *Call) TaskWords() {
 // other see the last one's.
 func (c *Call) CredWords() {
 	cr := c.Cred()
-	c.Act(abi.ActTask, 0, abi.TaskUid, uint64(cr.UID))
-	c.Act(abi.ActTask, 0, abi.TaskEuid, uint64(cr.EUID))
-	c.Act(abi.ActTask, 0, abi.TaskGid, uint64(cr.GID))
-	c.Act(abi.ActTask, 0, abi.TaskEgid, uint64(cr.EGID))
+	c.Act(abi.ActTask, 0, abi.TaskUid, uint64(c.ShowUID(cr.UID)))
+	c.Act(abi.ActTask, 0, abi.TaskEuid, uint64(c.ShowUID(cr.EUID)))
+	c.Act(abi.ActTask, 0, abi.TaskGid, uint64(c.ShowGID(cr.GID)))
+	c.Act(abi.ActTask, 0, abi.TaskEgid, uint64(c.ShowGID(cr.EGID)))
 }
 
 // firstCall serves the first message of a forked task or a new thread.

@@ -40,7 +40,8 @@ func (c *Call) cred() *Cred {
 	return c.Cred()
 }
 
-func (cr *Cred) has(cap uint) bool { return cr.CapEff>>cap&1 != 0 }
+// has says whether cr has a capability over the machine; hasFor over a file.
+func (cr *Cred) has(cap uint) bool { return cr.NS == 0 && cr.CapEff>>cap&1 != 0 }
 
 // inGroup says whether gid is the file-system group or a supplementary one.
 func (cr *Cred) inGroup(gid uint32) bool {
@@ -57,7 +58,7 @@ func (cr *Cred) inGroup(gid uint32) bool {
 
 // access checks the mode bits of a node against credentials: path_resolution(7),
 // capabilities(7). EACCES.
-func access(cr *Cred, a *fs.Attr, want uint32) abi.Errno {
+func (k *Kernel) access(cr *Cred, a *fs.Attr, want uint32) abi.Errno {
 	mode := a.Mode
 	switch {
 	case cr.FSUID == a.UID:
@@ -69,15 +70,15 @@ func access(cr *Cred, a *fs.Attr, want uint32) abi.Errno {
 		return 0
 	}
 	if a.Mode&fs.TypeMask == fs.TypeDir {
-		if cr.has(capDacOverride) || want&mayWrite == 0 && cr.has(capDacReadSearch) {
+		if k.hasFor(cr, capDacOverride, a) || want&mayWrite == 0 && k.hasFor(cr, capDacReadSearch, a) {
 			return 0
 		}
 		return abi.EACCES
 	}
-	if want == mayRead && cr.has(capDacReadSearch) {
+	if want == mayRead && k.hasFor(cr, capDacReadSearch, a) {
 		return 0
 	}
-	if cr.has(capDacOverride) && (want&mayExec == 0 || a.Mode&0o111 != 0) {
+	if k.hasFor(cr, capDacOverride, a) && (want&mayExec == 0 || a.Mode&0o111 != 0) {
 		return 0
 	}
 	return abi.EACCES
@@ -92,13 +93,13 @@ func (c *Call) may(n *node, want uint32) abi.Errno {
 			return abi.EROFS
 		}
 	}
-	return access(c.cred(), &n.attr, want)
+	return c.K.access(c.cred(), &n.attr, want)
 }
 
 // owner says whether the caller may do what is left to a file's owner.
 func (c *Call) owner(a *fs.Attr) bool {
 	cr := c.cred()
-	return cr.FSUID == a.UID || cr.has(capFowner)
+	return cr.FSUID == a.UID || c.K.hasFor(cr, capFowner, a)
 }
 
 // mayRemove checks that n may be removed from dir (or renamed out of it): write
@@ -109,7 +110,7 @@ func (c *Call) mayRemove(dir, n *node) abi.Errno {
 	}
 	if dir.attr.Mode&0o1000 != 0 {
 		cr := c.cred()
-		if cr.FSUID != n.attr.UID && cr.FSUID != dir.attr.UID && !cr.has(capFowner) {
+		if cr.FSUID != n.attr.UID && cr.FSUID != dir.attr.UID && !c.K.hasFor(cr, capFowner, &n.attr) {
 			return abi.EPERM
 		}
 	}
@@ -125,7 +126,7 @@ func (c *Call) newOwner(dir *node, mode uint32) (fs.Cred, uint32) {
 		o.GID = dir.attr.GID
 		if mode&fs.TypeMask == fs.TypeDir {
 			mode |= 0o2000
-		} else if mode&0o2010 == 0o2010 && !cr.inGroup(o.GID) && !cr.has(capFsetid) {
+		} else if mode&0o2010 == 0o2010 && !cr.inGroup(o.GID) && !c.K.hasFor(cr, capFsetid, &dir.attr) {
 			mode &^= 0o2000
 		}
 	}

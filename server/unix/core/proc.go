@@ -74,7 +74,8 @@ type ThreadExtra struct {
 	Start    int64
 	// Fs is the thread's own file-system context, 0: its process's.
 	Fs store.Ref[FsCtx]
-	_  uint32
+	// StaleIDs: the library is to be told the thread's ids with the next answer.
+	StaleIDs uint32
 	// CPUs is what sched_setaffinity said, a bit for each processor; no bit: any.
 	CPUs [MaxCPUs / 64]uint64
 }

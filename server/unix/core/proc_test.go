@@ -261,6 +261,15 @@ func (g *guest) check() {
 		}
 		return true
 	})
+	spaces := map[store.Ref[UserNS]]uint32{}
+	k.Creds.Each(func(_ store.Ref[Cred], r *Cred) bool { spaces[r.NS]++; return true })
+	k.UserNSs.Each(func(_ store.Ref[UserNS], r *UserNS) bool { spaces[r.Parent]++; return true })
+	k.UserNSs.Each(func(n store.Ref[UserNS], r *UserNS) bool {
+		if r.Refs != spaces[n] {
+			g.t.Errorf("user namespace %d: Refs %d, counted %d", n, r.Refs, spaces[n])
+		}
+		return true
+	})
 	k.FDs.Each(func(f store.Ref[FDTable], r *FDTable) bool {
 		if r.Refs != fds[f] {
 			g.t.Errorf("table %d: Refs %d, counted %d", f, r.Refs, fds[f])
@@ -465,6 +474,66 @@ func TestUnshareFs(t *testing.T) {
 	cwd(g, "/")
 	th.call(func(c *Call) { c.Exit(0) })
 	with.call(func(c *Call) { c.Exit(0) })
+	g.check()
+}
+
+// TestUserNamespace: ids and capabilities in a user namespace, what becomes of a
+// process in it when its map is written, and when it has ended.
+func TestUserNamespace(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{Flags: CloneNewUser})
+	shown := func(g *guest) (uid uint32, ns, machine bool) {
+		g.call(func(c *Call) {
+			uid, ns, machine = c.ShowUID(c.Cred().EUID), c.NsCapable(CapSetuid), c.Capable(CapSetuid)
+		})
+		return
+	}
+	if uid, ns, machine := shown(child); uid != OverflowID || !ns || machine {
+		t.Errorf("unmapped: user %d, capable %v, of the machine %v", uid, ns, machine)
+	}
+	nested, _ := child.fork(CloneArgs{})
+	if c := nested.call(func(c *Call) { ret(0, c.UnshareUser())(c) }); c.Err != abi.EPERM {
+		t.Errorf("a namespace of somebody whom the one above does not map: %v", c.Err)
+	}
+	write := func(by *guest, s string) abi.Errno {
+		return by.call(func(c *Call) { ret(0, c.K.writeMap(c, c.Cred(), c.K.byPid[pid], s, false))(c) }).Err
+	}
+	for _, bad := range []string{"", "1", "1 2", "1 2 3 4", "a 0 1", "0 0 0", "4294967295 0 1", "0 4294967290 10", "0 0 2\n1 5 1", "0 0 2\n5 1 1"} {
+		if e := write(g, bad); e != abi.EINVAL {
+			t.Errorf("map %q: %v", bad, e)
+		}
+	}
+	if e := write(g, "7 0 1\n100 1000 50"); e != 0 {
+		t.Fatal(e)
+	}
+	if e := write(g, "7 0 1"); e != abi.EPERM {
+		t.Errorf("a second map: %v", e)
+	}
+	if c := child.call(func(c *Call) { c.Ret(0) }); findTask(c, abi.TaskUid) != 7 {
+		t.Errorf("the library is told user %d, want 7", findTask(c, abi.TaskUid))
+	}
+	g.reopenAll()
+	if uid, _, _ := shown(child); uid != 7 {
+		t.Errorf("after a restart: user %d, want 7", uid)
+	}
+	child.call(func(c *Call) {
+		if id, ok := c.MapUID(149); !ok || id != 1049 {
+			t.Errorf("149 is %d, %v", id, ok)
+		}
+		if _, ok := c.MapUID(150); ok {
+			t.Error("150 is somebody")
+		}
+	})
+	g.check()
+	for _, x := range []*guest{nested, child} {
+		x.call(func(c *Call) { c.ExitGroup(0) })
+	}
+	for range 2 {
+		g.wait(WaitAll, 0, WExited|WNoHang)
+	}
+	if n := g.UserNSs.Len(); n != 0 {
+		t.Errorf("%d user namespaces are left", n)
+	}
 	g.check()
 }
 

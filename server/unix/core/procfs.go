@@ -209,8 +209,10 @@ type procFile struct {
 	gen   func(k *Kernel, c *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno)
 	mode  uint32
 	write func(k *Kernel, c *Call, p store.Ref[Proc], t store.Ref[Thread], s string) abi.Errno
-	owner bool // only for whom might trace the process
-	task  bool // in task/TID too
+	// writeAs is write for who must know whom the file was opened by.
+	writeAs func(k *Kernel, c *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno
+	owner   bool // only for whom might trace the process
+	task    bool // in task/TID too
 }
 
 var procFiles []procFile
@@ -262,9 +264,21 @@ func makeProcFiles() {
 			k.Procs.Mut(p).OOMAdj = int32(n)
 			return 0
 		}},
-		{name: "uid_map", gen: none("         0          0 4294967295\n"), task: true},
-		{name: "gid_map", gen: none("         0          0 4294967295\n"), task: true},
-		{name: "setgroups", gen: none("allow\n"), task: true},
+		{name: "uid_map", mode: 0o644, task: true, gen: func(k *Kernel, c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+			return k.mapText(p, c.ns(), false), 0
+		}, writeAs: func(k *Kernel, c *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno {
+			return k.writeMap(c, opener, p, s, false)
+		}},
+		{name: "gid_map", mode: 0o644, task: true, gen: func(k *Kernel, c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+			return k.mapText(p, c.ns(), true), 0
+		}, writeAs: func(k *Kernel, c *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno {
+			return k.writeMap(c, opener, p, s, true)
+		}},
+		{name: "setgroups", mode: 0o644, task: true, gen: func(k *Kernel, _ *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+			return k.setgroupsText(p), 0
+		}, writeAs: func(k *Kernel, _ *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno {
+			return k.writeSetgroups(opener, p, s)
+		}},
 		{name: "personality", gen: none("00000000\n"), mode: 0o400, owner: true, task: true},
 		{name: "schedstat", gen: none("0 0 0\n"), task: true},
 		{name: "timerslack_ns", gen: none("50000\n"), mode: 0o666, write: accept},
@@ -415,10 +429,10 @@ func (f *ProcFS) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno {
 		return abi.EACCES
 	}
 	their := f.k.Creds.Get(ref)
-	if mine.FSUID == their.UID && their.UID == their.EUID && their.EUID == their.SUID && mine.CapEff|their.CapPerm == mine.CapEff {
+	if mine.FSUID == their.UID && their.UID == their.EUID && their.EUID == their.SUID && mine.NS == their.NS && mine.CapEff|their.CapPerm == mine.CapEff {
 		return 0
 	}
-	if mine.CapEff&(1<<19) != 0 { // CAP_SYS_PTRACE
+	if f.k.CapableIn(mine, their.NS, CapSysPtrace) {
 		return 0
 	}
 	return abi.EACCES
@@ -699,6 +713,9 @@ func (f *ProcFS) Open(c *Call, n fs.NodeID, v store.Ref[Vnode], access, flags ui
 		return 0, e
 	}
 	file.Obj = uint32(r)
+	if c.T != 0 && access&AccessWrite != 0 {
+		file.Cred = k.HoldCred(c.Thread().Cred)
+	}
 	if access&AccessRead != 0 {
 		if e := k.procGenerate(c, r); e != 0 {
 			k.DropFile(c, fl)
@@ -840,6 +857,12 @@ func (o *procFileOps) Write(c *Call, f store.Ref[File], data []byte, off int64) 
 	a, e := p.at(n)
 	if e != 0 {
 		return 0, abi.ESRCH
+	}
+	if a.part >= partFile && procFiles[a.part-partFile].writeAs != nil {
+		if e := procFiles[a.part-partFile].writeAs(k, c, k.Creds.Get(k.Files.Get(f).Cred), a.p, s); e != 0 {
+			return 0, e
+		}
+		return len(data), 0
 	}
 	if a.part < partFile || procFiles[a.part-partFile].write == nil {
 		return 0, abi.EINVAL

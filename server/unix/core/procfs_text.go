@@ -184,7 +184,8 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 	} else if r.Cred != 0 {
 		cr = *k.Creds.Get(r.Cred)
 	}
-	fmt.Fprintf(&b, "Uid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n", cr.UID, cr.EUID, cr.SUID, cr.FSUID, cr.GID, cr.EGID, cr.SGID, cr.FSGID)
+	fmt.Fprintf(&b, "Uid:\t%d\t%d\t%d\t%d\nGid:\t%d\t%d\t%d\t%d\n", c.ShowUID(cr.UID), c.ShowUID(cr.EUID), c.ShowUID(cr.SUID), c.ShowUID(cr.FSUID),
+		c.ShowGID(cr.GID), c.ShowGID(cr.EGID), c.ShowGID(cr.SGID), c.ShowGID(cr.FSGID))
 	slots := uint32(0)
 	if r.FDs != 0 {
 		slots = k.FDs.Get(r.FDs).Cap
@@ -194,7 +195,7 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		fmt.Fprintf(&b, "%d", cr.Groups[i])
+		fmt.Fprintf(&b, "%d", c.ShowGID(cr.Groups[i]))
 	}
 	fmt.Fprintf(&b, " \nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", r.Pid, tid, r.Pgid, r.Sid)
 	if r.State == ProcLive {

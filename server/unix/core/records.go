@@ -30,6 +30,7 @@ type Tables struct {
 	procTables                         // 80..99
 	ProcTexts  *store.Table[procText]  // 100
 	CallCounts *store.Table[callCount] // 101
+	UserNSs    *store.Table[UserNS]    // 102
 }
 
 func newTables(h *store.Heap) Tables {
@@ -48,6 +49,7 @@ func newTables(h *store.Heap) Tables {
 	t.procTables = newProcTables(h)
 	t.ProcTexts = store.NewTable[procText](h, 100, 1<<16)
 	t.CallCounts = store.NewTable[callCount](h, 101, 1<<12)
+	t.UserNSs = store.NewTable[UserNS](h, 102, 1<<12)
 	return t
 }
 
@@ -305,7 +307,8 @@ type SigHand struct {
 	Act  [NumSignals]SigAction
 }
 
-// Cred is an immutable set of credentials; Refs counts its holders.
+// Cred is an immutable set of credentials; Refs counts its holders. The ids are the
+// machine's, the capabilities count in NS (userns.go).
 type Cred struct {
 	Refs                     uint32
 	UID, EUID, SUID, FSUID   uint32
@@ -315,7 +318,7 @@ type Cred struct {
 	CapEff, CapPerm          uint64
 	CapInh, CapBound, CapAmb uint64
 	Securebits               uint32
-	_                        uint32
+	NS                       store.Ref[UserNS] // 0: the machine's
 }
 
 // Vnode is a node of a mounted file system that something holds on to: an open

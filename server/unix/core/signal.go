@@ -336,6 +336,19 @@ func (k *Kernel) discardThread(t store.Ref[Thread], set SigSet) {
 // dequeue takes the next signal of a set that is pending for a thread: its own
 // before the process's, synchronous ones first, then by number.
 func (k *Kernel) dequeue(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
+	info, ok := k.dequeueRaw(t, set)
+	if ok && info.hasUser() {
+		info.UID = k.showUID(k.Creds.Get(k.Threads.Get(t).Cred).NS, info.UID)
+	}
+	return info, ok
+}
+
+// hasUser says whether a siginfo tells a user id, its sender's (si_uid).
+func (s *SigInfo) hasUser() bool {
+	return s.Code == SiUser || s.Code == SiTkill || s.Code == SiQueue || s.Code > 0 && s.Sig == SIGCHLD
+}
+
+func (k *Kernel) dequeueRaw(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
 	th := k.Threads.Get(t)
 	if s := th.Pending & set; s != 0 {
 		sig := firstSignal(s)
@@ -477,7 +490,7 @@ func (c *Call) KillCheck(p store.Ref[Proc], sig int32) abi.Errno {
 	if him == nil || me.EUID == him.SUID || me.EUID == him.UID || me.UID == him.SUID || me.UID == him.UID {
 		return 0
 	}
-	if c.Capable(CapKill) || c.ProcRef() == p {
+	if k.CapableIn(me, him.NS, CapKill) || c.ProcRef() == p {
 		return 0
 	}
 	if sig == SIGCONT && r.Sid == c.Proc().Sid {

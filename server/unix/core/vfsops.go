@@ -67,7 +67,7 @@ func (c *Call) AccessAt(dirfd int32, path string, want uint32, effective bool, w
 	cr := *c.cred()
 	if !effective {
 		cr.FSUID, cr.FSGID = cr.UID, cr.GID
-		if cr.UID == 0 {
+		if cr.UID == c.RootID() {
 			cr.CapEff = cr.CapPerm
 		} else {
 			cr.CapEff = 0
@@ -86,7 +86,7 @@ func (c *Call) AccessAt(dirfd int32, path string, want uint32, effective bool, w
 	if want&mayExec != 0 && n.isRegular() && n.m.flags&MountNoexec != 0 {
 		return abi.EACCES
 	}
-	if e := access(&cr, &n.attr, want); e != 0 {
+	if e := c.K.access(&cr, &n.attr, want); e != 0 {
 		return e
 	}
 	if want&mayWrite != 0 && n.m.flags&MountRO != 0 {
@@ -627,12 +627,12 @@ func (c *Call) mayRename(from, to *Found, flags uint32) abi.Errno {
 	}
 	if from.dir != to.dir {
 		if n.isDir() {
-			if e := access(c.cred(), &n.attr, mayWrite); e != 0 {
+			if e := c.K.access(c.cred(), &n.attr, mayWrite); e != 0 {
 				return e
 			}
 		}
 		if exchange && over.isDir() {
-			if e := access(c.cred(), &over.attr, mayWrite); e != 0 {
+			if e := c.K.access(c.cred(), &over.attr, mayWrite); e != 0 {
 				return e
 			}
 		}
@@ -710,7 +710,7 @@ func (c *Call) Chmod(t Target, mode uint32) abi.Errno {
 		return abi.EOPNOTSUPP
 	}
 	mode &= 0o7777
-	if cr := c.cred(); mode&0o2000 != 0 && !cr.inGroup(n.attr.GID) && !cr.has(capFsetid) {
+	if cr := c.cred(); mode&0o2000 != 0 && !cr.inGroup(n.attr.GID) && !c.K.hasFor(cr, capFsetid, &n.attr) {
 		mode &^= 0o2000
 	}
 	e = c.setAttr(n, &fs.SetAttrIn{Valid: fs.SetMode, Mode: mode})
@@ -751,7 +751,7 @@ func (c *Call) Chown(t Target, uid, gid uint32) abi.Errno {
 		return e
 	}
 	cr := c.cred()
-	if !cr.has(capChown) && !c.again() {
+	if !c.K.hasFor(cr, capChown, &n.attr) && !c.again() {
 		mine := cr.FSUID == n.attr.UID
 		if uid != ^uint32(0) && (!mine || uid != n.attr.UID) {
 			return abi.EPERM
@@ -890,7 +890,7 @@ func (c *Call) Chdir(path string) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	if e := access(c.cred(), &f.node.attr, mayExec); e != 0 {
+	if e := c.K.access(c.cred(), &f.node.attr, mayExec); e != 0 {
 		return e
 	}
 	return c.setCtxDir(f.node, false)
@@ -905,7 +905,7 @@ func (c *Call) Fchdir(fd int32) abi.Errno {
 	if f.node == nil || !f.node.isDir() {
 		return abi.ENOTDIR
 	}
-	if e := access(c.cred(), &f.node.attr, mayExec); e != 0 {
+	if e := c.K.access(c.cred(), &f.node.attr, mayExec); e != 0 {
 		return e
 	}
 	return c.setCtxDir(f.node, false)
@@ -917,10 +917,10 @@ func (c *Call) Chroot(path string) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	if e := access(c.cred(), &f.node.attr, mayExec); e != 0 {
+	if e := c.K.access(c.cred(), &f.node.attr, mayExec); e != 0 {
 		return e
 	}
-	if !c.cred().has(capSysChroot) {
+	if !c.NsCapable(capSysChroot) {
 		return abi.EPERM
 	}
 	return c.setCtxDir(f.node, true)

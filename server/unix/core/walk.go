@@ -201,7 +201,7 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 		if !cur.isDir() {
 			return Found{}, abi.ENOTDIR
 		}
-		if e := access(c.cred(), &cur.attr, mayExec); e != 0 {
+		if e := c.K.access(c.cred(), &cur.attr, mayExec); e != 0 {
 			return Found{}, e
 		}
 		if name == "." {
