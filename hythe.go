@@ -217,6 +217,7 @@ type ServiceInfo struct {
 	HostPID     int           `json:"host_pid"` // 0 while it does not run
 	Incarnation int           `json:"incarnation"`
 	Restarts    int           `json:"restarts"`
+	Requests    int           `json:"requests"` // of its clients, without an answer: calls that wait count
 	LastDeath   string        `json:"last_death,omitempty"`
 	Resident    int64         `json:"resident"` // bytes
 	CPU         time.Duration `json:"cpu_ns"`

@@ -724,6 +724,7 @@ func (w *wired) services(context.Context) ([]ServiceInfo, error) {
 		w.mu.Unlock()
 		running, ready, inc := s.srv.State()
 		i.Incarnation = int(inc)
+		i.Requests = s.srv.Requests()
 		switch {
 		case waiting:
 			i.State = "backing off"

@@ -139,6 +139,9 @@ type Machine interface {
 	// FormatBinding writes an empty abi.BindHeader for slots slots into the
 	// storage h, which is fresh.
 	FormatBinding(h Handle, slots uint32) error
+	// Requests counts the slots of a binding that hold a request without an
+	// answer. Slow (it asks the host): for people.
+	Requests(h Handle, slots uint32) int
 
 	// NewChannel makes a control channel: the near end is a Context without a
 	// process, the far end a handle that is given to one. Datagrams can be

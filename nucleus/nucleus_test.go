@@ -452,6 +452,11 @@ func TestBinding(t *testing.T) {
 		string(ev[0].data) != "mine" || ev[0].fds != 3 || ev[0].kind[0] != e.kind[0] {
 		t.Fatalf("%+v", ev)
 	}
+	// Requests are counted where they are answered.
+	e.kind[0].Storage.Requests = 3
+	if x, y := b.s.Requests(), a.s.Requests(); x != 3 || y != 0 {
+		t.Errorf("the server has %d requests, the client %d", x, y)
+	}
 	// Grants go to the peer, who then has a right.
 	o := b.ok(abi.CallObjectCreate, 4096)
 	b.ok(abi.CallObjectGrant, id, o, 1, 77)

@@ -80,6 +80,26 @@ func (s *Server) Info() (machine.Info, bool) {
 	return ctx.Info()
 }
 
+// Requests is how many requests of the server's clients have no answer yet: it
+// works on them, lets them wait, or has not seen them. Slow.
+func (s *Server) Requests() int {
+	s.k.enter()
+	var bound []binding
+	for _, b := range s.t.bindings {
+		if b.server == s.t {
+			b.area.Retain()
+			bound = append(bound, *b)
+		}
+	}
+	s.k.leave()
+	n := 0
+	for _, b := range bound {
+		n += s.k.m.Requests(b.area, b.slots)
+		b.area.Release()
+	}
+	return n
+}
+
 // MakePort makes a port with its receive right and a label in the server.
 func (s *Server) MakePort(label string) (abi.Name, error) {
 	s.k.enter()

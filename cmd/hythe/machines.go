@@ -206,6 +206,7 @@ func (a *app) servicesCommand() *cobra.Command {
 				{"STATE", func(v *hythe.ServiceInfo) string { return v.State }},
 				{"HOSTPID", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.HostPID) }},
 				{"RESTARTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Restarts) }},
+				{"REQUESTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Requests) }},
 				{"RSS", func(v *hythe.ServiceInfo) string { return bytesText(v.Resident) }},
 				{"CPU", func(v *hythe.ServiceInfo) string { return cpuText(v.CPU) }},
 				{"LASTDEATH", func(v *hythe.ServiceInfo) string { return v.LastDeath }},

@@ -52,6 +52,8 @@ type Storage struct {
 	Frozen bool
 	Mapped int // writable mappings that a test says exist
 	Slots  uint32
+	// Requests is how many slots hold a request, as a test says.
+	Requests int
 }
 
 // Retain implements machine.Handle.
@@ -169,6 +171,9 @@ func (m *Machine) FormatBinding(h machine.Handle, slots uint32) error {
 	h.(*Handle).Storage.Slots = slots
 	return nil
 }
+
+// Requests implements machine.Machine.
+func (m *Machine) Requests(h machine.Handle, _ uint32) int { return h.(*Handle).Storage.Requests }
 
 // Channel is a control channel: a machine.Context for the nucleus, and for the
 // test the task at its far end.

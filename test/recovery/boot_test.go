@@ -78,3 +78,39 @@ func childrenNamed(pid int, name string) (pids []int) {
 	}
 	return pids
 }
+
+// TestWaitingRequests: hythe services counts the calls that wait in the unix
+// server, and a server that is killed leaves them to the next one.
+func TestWaitingRequests(t *testing.T) {
+	bin := subject.Binary(t)
+	// The shell waits for the first, the first for a writer that never comes.
+	r := start(t, bin, []string{"/bin/sh", "-c", "mkfifo /tmp/f; echo up; cat /tmp/f; echo end"}, shortLimit)
+	if !r.out.Scan() || r.out.Text() != "up" {
+		t.Fatalf("the program says %q\n%s", r.out.Text(), r.errs.String())
+	}
+	waiting := func(not int) (pid int) {
+		for r.ctx.Err() == nil {
+			for _, s := range r.services(t) {
+				if s.Name == "unix" && s.State == "running" && s.HostPID != not && s.Requests == 2 {
+					return s.HostPID
+				}
+			}
+		}
+		t.Fatal("there never were two calls that wait")
+		return 0
+	}
+	pid := waiting(0)
+	_ = unix.Kill(pid, unix.SIGKILL)
+	waiting(pid)
+	if out, err := exec.Command(bin, "exec", "-m", r.id, "--", "/bin/sh", "-c", "echo written >/tmp/f").CombinedOutput(); err != nil {
+		t.Fatalf("exec: %v, %s", err, out)
+	}
+	for _, want := range []string{"written", "end"} {
+		if !r.out.Scan() || r.out.Text() != want {
+			t.Errorf("the program says %q, want %q", r.out.Text(), want)
+		}
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -82,7 +82,7 @@ func TestLoad(t *testing.T) {
 				if !strings.Contains(u.line, "fsck ''") || !strings.HasSuffix(u.line, " ok") {
 					t.Fatalf("the undisturbed run says %q", u.line)
 				}
-				u.rounds = 1 + int(time.Duration(kills)*gap/over.Sub(begun))
+				u.rounds = 2 + int(time.Duration(kills)*gap/over.Sub(begun))
 				known[v.dir] = u
 			}
 			want, rounds := u.line, u.rounds

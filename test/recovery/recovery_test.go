@@ -278,6 +278,8 @@ type service struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
 	HostPID int    `json:"host_pid"`
+	// Of its clients, without an answer.
+	Requests int `json:"requests"`
 }
 
 type group struct {
