@@ -88,6 +88,15 @@ func sysFutex(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, abi.ENOSYS
 }
 
+// Cut implements core.Personality: of the calls that the library serves only
+// futex waits, and one with a time limit is not restarted after a handler.
+func (p *Personality) Cut(c *core.Call) abi.Errno {
+	if c.Nr == 202 && c.Regs.R10 != 0 {
+		return abi.ErrRestartNoHnd
+	}
+	return abi.ErrRestart
+}
+
 func sysMmap(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	addr, size, prot, flags, off := c.Args[0], c.Args[1], c.Args[2], c.Args[3], c.Args[5]
 	k := c.K

@@ -321,6 +321,12 @@ func (c *Call) Exec(dirfd int32, path string, flags uint32, argv, envp []string)
 	if e := c.killSiblings(); e != 0 {
 		return fail(e)
 	}
+	if k.leavesLocks(c.Thread()) {
+		c.walkRobust(c.Thread().RobustHead, uint32(c.Thread().Tid))
+		if !c.Flush() || k.threadRT(c.T).gone || c.Proc().Exiting != 0 {
+			return fail(abi.ErrRestart)
+		}
+	}
 	if e := c.becomes(&pr, envp, id); e != 0 {
 		return fail(e)
 	}

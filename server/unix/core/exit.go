@@ -47,6 +47,7 @@ func (c *Call) lastActs() {
 	c.exiting = true
 	if th.RobustHead != 0 {
 		c.walkRobust(th.RobustHead, uint32(th.Tid))
+		c.Flush() // before anybody can hear of the end
 	}
 	if th.ClearTid != 0 && p.Threads > 1 {
 		c.Act(abi.ActStore32, abi.ActIgnore, th.ClearTid, 0)
@@ -97,9 +98,6 @@ func (c *Call) walkRobust(head uint64, tid uint32) {
 		}
 	}
 	for i := 0; next&^1 != head && next != 0 && i < robustLimit; i++ {
-		if c.K.threadRT(c.T).gone {
-			return
-		}
 		entry := next
 		c.InReset()
 		n, e := c.CopyIn64(entry &^ 1)
@@ -132,11 +130,26 @@ func (k *Kernel) exitGroup(p store.Ref[Proc], status uint32) {
 	}
 	if k.Procs.Get(p).Threads == 0 {
 		k.procEnd(p)
+		return
 	}
+	k.killLater(p)
 }
 
-// endThread ends a thread of a process that exits or executes: at once when it
-// runs guest code, else when its call has unwound.
+// killLater ends the task of a process that is to end, if its threads do not
+// leave by themselves.
+func (k *Kernel) killLater(p store.Ref[Proc]) {
+	gen := k.Procs.Gen(p)
+	k.Clock.After(k.Clock.Mono()+killDelay, func() {
+		k.mu.Lock()
+		if r := k.Procs.Get(p); r != nil && k.Procs.Gen(p) == gen && r.State == ProcLive && r.VforkParent == 0 {
+			k.Host.Terminate(r.Task)
+		}
+		k.mu.Unlock()
+	})
+}
+
+// endThread ends a thread of a process that exits or executes: when its call has
+// unwound; at once when it runs guest code, but for what lastActs has to do.
 func (k *Kernel) endThread(t store.Ref[Thread]) {
 	rt := k.threadRT(t)
 	if rt.inServer && !rt.vforkWait {
@@ -146,7 +159,20 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 		}
 		return
 	}
+	th := k.Threads.Get(t)
+	if ts := k.tasks[k.Procs.Get(th.Proc).Task]; k.leavesLocks(th) && th.HostTID != 0 && !rt.vforkWait && ts != nil && !ts.dead {
+		// Only its library can see to the locks that it holds.
+		rt.gone, rt.called = true, true
+		k.poke(t)
+		return
+	}
 	k.threadEnd(t)
+}
+
+// leavesLocks says whether a thread that ends may hold locks that others wait
+// for: the C library tells of each thread's list, which is mostly empty.
+func (k *Kernel) leavesLocks(th *Thread) bool {
+	return th.RobustHead != 0 && th.State == ThreadLive && k.Procs.Get(th.Proc).VforkParent == 0
 }
 
 // threadEnd takes a thread out of its process. The record stays with its slot.
@@ -515,6 +541,17 @@ func (k *Kernel) TaskGone(id TaskID) {
 	for _, p := range hit {
 		if r := k.Procs.Get(p); r != nil && r.State == ProcLive {
 			k.exitGroup(p, SIGKILL)
+		}
+		if r := k.Procs.Get(p); r == nil || r.State != ProcLive {
+			continue
+		}
+		for _, t := range append([]store.Ref[Thread](nil), k.procRT(p).threads...) {
+			if k.threadRT(t).called {
+				k.threadEnd(t) // it does not come any more
+			}
+		}
+		if k.Procs.Get(p).Threads == 0 {
+			k.procEnd(p)
 		}
 	}
 	delete(k.tasks, id)

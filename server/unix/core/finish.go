@@ -75,7 +75,7 @@ func (k *Kernel) pollCall(c *Call) {
 		k.shortCall(c)
 		return
 	case abi.PollCut:
-		c.Err = abi.ErrRestart
+		c.Err = k.Personality(c.Proc().Personality).Cut(c)
 		c.localCut = true
 		return
 	}
@@ -101,6 +101,9 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		}
 		rt := k.threadRT(c.T)
 		if rt.gone || k.Procs.Get(k.Threads.Get(c.T).Proc).Exiting != 0 {
+			if ts := k.tasks[c.Task]; !c.exiting && k.leavesLocks(k.Threads.Get(c.T)) && ts != nil && !ts.dead {
+				c.lastActs()
+			}
 			k.leaveGone(c)
 			continue // for the parent, after a vfork
 		}

@@ -205,6 +205,9 @@ type Personality interface {
 	Deliver(c *Call, sig *SigInfo, act *SigAction, regs *abi.Regs) abi.Errno
 	// Fault turns a host exception (abi.KindFault) into a signal.
 	Fault(c *Call) SigInfo
+	// Cut says how a call is restarted that the library served and a kick cut:
+	// abi.ErrRestart or ErrRestartNoHnd.
+	Cut(c *Call) abi.Errno
 	// CallName is the name of the call with this number, and whether it is
 	// served; abi.CallTableSize stands for all numbers above.
 	CallName(nr uint64) (name string, served bool)

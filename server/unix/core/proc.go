@@ -95,6 +95,9 @@ const (
 type threadRTExtra struct {
 	// waiting: the thread's call can be unwound only by its vfork child.
 	vforkWait bool
+	// called: the thread ran guest code when it was to end, and was kicked to
+	// leave.
+	called bool
 }
 
 // procRT is the derived part of a process.

@@ -30,6 +30,7 @@ func (*testPers) TraceCall(c *Call, r TraceResult) string { return fmt.Sprint(c.
 func (*testPers) TraceStart(*Call) string                 { return "start" }
 func (*testPers) TraceSignal(s *SigInfo) string           { return fmt.Sprint("signal ", s.Sig) }
 func (*testPers) TraceEnd(status uint32) string           { return fmt.Sprint("end ", status) }
+func (*testPers) Cut(*Call) abi.Errno                     { return abi.ErrRestart }
 func (*testPers) Fault(c *Call) SigInfo                   { return SigInfo{Sig: int32(c.Nr), Code: 1, Addr: c.Args[1]} }
 func (p *testPers) Deliver(c *Call, s *SigInfo, a *SigAction, r *abi.Regs) abi.Errno {
 	if p.failFrame {

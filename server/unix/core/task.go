@@ -156,6 +156,10 @@ func (k *Kernel) serveOnce(c *Call) {
 	rt := k.threadRT(c.T)
 	rt.inServer = true
 	rt.kicked = false
+	rt.called = false
+	if rt.gone {
+		return
+	}
 	if n := c.Thread().Crashes; n >= maxCrashes {
 		k.refuse(c, n)
 		return
