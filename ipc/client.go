@@ -363,19 +363,27 @@ func (c *Call) park(sl *abi.Slot) {
 
 // unpark tells those callers of Do whose reply is there. It is called with the
 // role of the Poller.
-func (b *ClientBinding) unpark() (found bool) {
+func (b *ClientBinding) unpark() bool {
+	return b.replied(func(c *Call) bool {
+		if !c.parked.CompareAndSwap(1, 0) {
+			return false
+		}
+		b.parked.Add(-1)
+		c.wake <- struct{}{}
+		return true
+	})
+}
+
+// replied hands f the calls whose Done bit is set and whose reply is there, and
+// says whether one of them was what f waits for.
+func (b *ClientBinding) replied(f func(*Call) bool) (found bool) {
 	for w := range (b.slots + 63) / 64 {
 		if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
 			continue
 		}
 		for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
 			i := w*64 + bits.TrailingZeros64(m)
-			if i >= b.slots || !answered(b.slot(i)) {
-				continue
-			}
-			if c := &b.calls[i]; c.parked.CompareAndSwap(1, 0) {
-				b.parked.Add(-1)
-				c.wake <- struct{}{}
+			if i < b.slots && answered(b.slot(i)) && f(&b.calls[i]) {
 				found = true
 			}
 		}
@@ -441,29 +449,20 @@ func (b *ClientBinding) completions() {
 	}
 }
 
-// look finishes the Start calls whose Done bit is set and whose reply is there.
-func (b *ClientBinding) look() (found bool) {
-	for w := range (b.slots + 63) / 64 {
-		if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
-			continue
+// look finishes the Start calls whose reply is there.
+func (b *ClientBinding) look() bool {
+	return b.replied(func(c *Call) bool {
+		b.mu.Lock()
+		fn := c.fn
+		c.fn = nil
+		b.mu.Unlock()
+		if fn == nil {
+			return false
 		}
-		for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
-			i := w*64 + bits.TrailingZeros64(m)
-			if i >= b.slots || !answered(b.slot(i)) {
-				continue
-			}
-			b.mu.Lock()
-			fn := b.calls[i].fn
-			b.calls[i].fn = nil
-			b.mu.Unlock()
-			if fn != nil {
-				found = true
-				b.async.Add(-1)
-				fn()
-			}
-		}
-	}
-	return found
+		b.async.Add(-1)
+		fn()
+		return true
+	})
 }
 
 // TakeGrant waits for the object that the server granted on this binding under

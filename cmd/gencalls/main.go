@@ -3,34 +3,17 @@
 package main
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
+	"hythe/cmd/internal/document"
 	"hythe/personality/linux"
 )
 
 //go:generate go run . -o ../../docs/linux-calls.md
 
-func main() {
-	out := flag.String("o", "", "write to `FILE` instead of standard output")
-	flag.Parse()
-	var b bytes.Buffer
-	write(&b)
-	var err error
-	if *out == "" {
-		_, err = os.Stdout.Write(b.Bytes())
-	} else {
-		err = os.WriteFile(*out, b.Bytes(), 0o644)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "gencalls:", err)
-		os.Exit(1)
-	}
-}
+func main() { document.Main(write) }
 
 func write(w io.Writer) {
 	rows := linux.Matrix()
