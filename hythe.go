@@ -97,8 +97,12 @@ type Cmd struct {
 	// Args is argv, its first element the program's name; empty: just Path.
 	Args []string
 	// Env is the environment, each "key=value"; the last one of a key counts.
-	// Nil: DefaultEnv.
+	// Nil: DefaultEnv, and Home.
 	Env []string
+	// Home adds HOME to Env where it has none: User's directory by the machine's
+	// /etc/passwd, or "/" if that names none, or one that who runs the machine may
+	// not read.
+	Home bool
 	// Dir is the working directory in the machine; empty: "/".
 	Dir string
 	// User is whom it runs as; the zero value is root in the machine.
@@ -120,7 +124,6 @@ type Cmd struct {
 func DefaultEnv() []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root",
 	}
 }
 
@@ -466,7 +469,7 @@ func (c *Cmd) complete() (*Cmd, error) {
 		cc.Args = []string{cc.Path}
 	}
 	if cc.Env == nil {
-		cc.Env = DefaultEnv()
+		cc.Env, cc.Home = DefaultEnv(), true
 	}
 	if cc.Dir == "" {
 		cc.Dir = "/"

@@ -513,7 +513,7 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 		return nil, w.reason(err)
 	}
 	req := unixctl.Start{
-		Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir,
+		Path: c.Path, Args: c.Args, Env: c.Env, Home: c.Home, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
 		Session: p.session, TTY: c.TTY, Init: first,
 	}

@@ -40,7 +40,7 @@ func (p *program) flags(c *cobra.Command) {
 
 // cmd makes a command of the flags and the arguments.
 func (p *program) cmd(args []string) (*hythe.Cmd, error) {
-	c := &hythe.Cmd{Path: args[0], Args: args, Dir: p.dir, TTY: p.tty, Env: hythe.DefaultEnv()}
+	c := &hythe.Cmd{Path: args[0], Args: args, Dir: p.dir, TTY: p.tty, Env: hythe.DefaultEnv(), Home: !p.envClear}
 	if c.Path == "" {
 		return nil, errors.New("no program given")
 	}

@@ -25,6 +25,7 @@ type Start struct {
 	Path   string
 	Args   []string
 	Env    []string
+	Home   bool // adds the user's HOME where Env has none
 	Dir    string
 	UID    uint32
 	GID    uint32

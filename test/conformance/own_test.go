@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,6 +28,35 @@ func TestOwnStatus(t *testing.T) {
 		r := run(t, append([]string{bin}, c.args...), "/", os.Environ())
 		if r.code != c.code || strings.Count(r.err, "\n") != 1 || !strings.HasPrefix(r.err, "hythe: ") || r.out != "" {
 			t.Errorf("hythe %q: exit %d out %q err %q, want %d and one line", c.args, r.code, r.out, r.err, c.code)
+		}
+	}
+}
+
+// TestHome: HOME is the guest's user's, where it can be read, unless it is given.
+func TestHome(t *testing.T) {
+	bin := subject.Binary(t)
+	root, err := user.LookupId("0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := os.Open(root.HomeDir); err != nil {
+		root.HomeDir = "/"
+	} else {
+		d.Close()
+	}
+	path := "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, path + "HOME=" + root.HomeDir + "\n"},
+		{[]string{"-u", "3999999999"}, path + "HOME=/\n"},
+		{[]string{"-e", "HOME=/x"}, path + "HOME=/x\n"},
+		{[]string{"--env-clear", "-e", "A=b"}, "A=b\n"},
+	} {
+		argv := append(append([]string{bin, "run"}, c.args...), "--", "/usr/bin/env")
+		if r := run(t, argv, "/", os.Environ()); r.out != c.want || r.code != 0 {
+			t.Errorf("%q: %+v, want %q", c.args, r, c.want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"hythe/abi"
@@ -71,11 +73,15 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 			return 0, true, e
 		}
 	}
+	env := r.Env
+	if r.Home && !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
+		env = append(slices.Clip(env), "HOME="+k.homeOf(r.UID))
+	}
 	path, e := k.findProgram(r)
 	if e != 0 {
 		return 0, false, e
 	}
-	b := &BootProgram{Path: path, Argv: r.Args, Env: r.Env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups, Session: r.Session}
+	b := &BootProgram{Path: path, Argv: r.Args, Env: env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups, Session: r.Session}
 	b.Files = func(c *Call) ([]store.Ref[File], abi.Errno) {
 		var files []store.Ref[File]
 		for i := range 3 {
@@ -101,6 +107,58 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 		pid, err = k.Spawn(b, nil)
 	}
 	return pid, false, err
+}
+
+// homeOf is the directory of a user by /etc/passwd: "/" if that has none, or one
+// that the file server may not read (who runs the machine is an ordinary user of the
+// host, and /root is not theirs).
+func (k *Kernel) homeOf(uid uint32) string {
+	c := k.KernelCall()
+	home := "/"
+	text, _ := c.readFile("/etc/passwd", 1<<20)
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(f) == 7 && f[2] == strconv.FormatUint(uint64(uid), 10) {
+			if strings.HasPrefix(f[5], "/") && !strings.Contains(f[5], "\x00") {
+				home = f[5]
+			}
+			break
+		}
+	}
+	if w, e := c.Walk(AtCwd, home, WalkFollow|WalkDir); e == 0 && w.node.m.srv != nil {
+		c.ask(func() { _, e = w.node.m.srv.ReadDir(fs.Req{}, w.node.id, 0, 1) })
+		if e == abi.EACCES {
+			return "/"
+		}
+	}
+	return home
+}
+
+// readFile reads a regular file of a file server, as much as max bytes.
+func (c *Call) readFile(path string, max int) (string, abi.Errno) {
+	w, e := c.Walk(AtCwd, path, WalkFollow)
+	if e != 0 {
+		return "", e
+	}
+	if w.node == nil || w.node.m.srv == nil {
+		return "", abi.EINVAL
+	}
+	if e := c.refresh(w.node, false); e != 0 {
+		return "", e
+	}
+	if !w.node.isRegular() {
+		return "", abi.EINVAL
+	}
+	v, e := c.K.holdNode(w.node)
+	if e != 0 {
+		return "", e
+	}
+	defer c.K.DropVnode(v)
+	if e := c.openVnode(v, false, false); e != 0 {
+		return "", e
+	}
+	b, e := c.ReadVnode(v, 0, int(min(w.node.attr.Size, uint64(max))))
+	return string(b), e
 }
 
 // findProgram looks for the program along PATH, as execvp(3) does.
