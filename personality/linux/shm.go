@@ -112,11 +112,21 @@ func sysShmat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		addr = copyBase + m.MapNext
 		m.MapNext += size + 4096
+	} else if addr >= guestEnd || size > guestEnd-addr {
+		return 0, abi.EINVAL
 	} else if flags&shmRemap != 0 {
 		host = mapShared | mapFixed
-	}
-	if addr >= guestEnd || size > guestEnd-addr {
-		return 0, abi.EINVAL
+	} else {
+		// Seen before anything is changed: an attachment that fails on the host is
+		// counted all the same.
+		taken, e := c.Mapped(addr, addr+size)
+		if e != 0 || taken {
+			return 0, abi.EINVAL
+		}
+		if r = k.ShmFind(int32(c.Args[0])); r == 0 {
+			return 0, abi.EIDRM
+		}
+		s = k.Shms.Get(r)
 	}
 	if e := c.ShmAttach(r, addr); e != 0 {
 		return 0, e

@@ -265,6 +265,32 @@ func (k *Kernel) pidAuxv(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (strin
 	return k.guestRange(c, p, r.AuxvStart, r.AuxvStart+r.AuxvLen)
 }
 
+// mapRange is the range of addresses of a line of the host's map.
+func mapRange(f []string) (from, to uint64, ok bool) {
+	if len(f) < 5 {
+		return 0, 0, false
+	}
+	lo, hi, ok := strings.Cut(f[0], "-")
+	from, e1 := strconv.ParseUint(lo, 16, 64)
+	to, e2 := strconv.ParseUint(hi, 16, 64)
+	return from, to, ok && e1 == nil && e2 == nil
+}
+
+// Mapped says whether the caller has memory between two addresses. It gives up the
+// lock.
+func (c *Call) Mapped(from, to uint64) (bool, abi.Errno) {
+	task := c.Proc().Task
+	var text []byte
+	var e abi.Errno
+	c.Unlocked(func() { text, e = c.K.Host.Maps(task) })
+	for line := range strings.Lines(string(text)) {
+		if lo, hi, ok := mapRange(strings.Fields(line)); ok && lo < to && from < hi {
+			return true, 0
+		}
+	}
+	return false, e
+}
+
 // pidMaps is the host's map of the task without what is the library's, with
 // the names that the guest knows.
 func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
@@ -282,13 +308,8 @@ func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (strin
 	var b strings.Builder
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		lo, hi, ok := strings.Cut(f[0], "-")
-		from, e1 := strconv.ParseUint(lo, 16, 64)
-		to, e2 := strconv.ParseUint(hi, 16, 64)
-		if !ok || e1 != nil || e2 != nil {
+		from, to, ok := mapRange(f)
+		if !ok {
 			continue
 		}
 		name := strings.Join(f[5:], " ")

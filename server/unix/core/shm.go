@@ -132,6 +132,18 @@ func (c *Call) ShmAttach(r store.Ref[ShmSeg], addr uint64) abi.Errno {
 	m.Attached++
 	m.LPid = c.Proc().Pid
 	m.ATime = k.Clock.Real() / 1e9
+	// What a mapping in the same place replaces is given up.
+	var gone []store.Ref[ShmAt]
+	size := m.Size
+	k.ShmAts.Each(func(r store.Ref[ShmAt], a *ShmAt) bool {
+		if r != at && a.Proc == c.ProcRef() && a.Addr >= addr && a.Addr+k.Shms.Get(a.Seg).Size <= addr+size {
+			gone = append(gone, r)
+		}
+		return true
+	})
+	for _, r := range gone {
+		k.shmDrop(r)
+	}
 	return 0
 }
 
