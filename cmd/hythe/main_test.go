@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"hythe"
@@ -103,6 +104,7 @@ func TestParsers(t *testing.T) {
 // fake is a machine that answers the listing commands.
 type fake struct {
 	control.Machine
+	mu     sync.Mutex // guards killed
 	killed []int
 	broken bool
 }
@@ -124,6 +126,8 @@ func (f *fake) Kill(_ context.Context, pid, sig int) error {
 	if pid == 404 {
 		return fmt.Errorf("process 404: %w", hythe.ErrNoProcess)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.killed = append(f.killed, pid, sig)
 	return nil
 }
@@ -191,9 +195,11 @@ func TestOnMachine(t *testing.T) {
 	if _, errs, status := command("kill", "-m", id, "-s", "KILL", "5", "404", "6"); status != 125 || errs != "hythe: process 404: no such process\n" {
 		t.Errorf("kill: %d %q", status, errs)
 	}
+	f.mu.Lock()
 	if fmt.Sprint(f.killed) != "[5 9 6 9]" {
 		t.Errorf("killed: %v", f.killed)
 	}
+	f.mu.Unlock()
 	if _, errs, status := command("restart", "-m", id, "unix"); status != 0 || errs != "" {
 		t.Errorf("restart: %d %q", status, errs)
 	}
