@@ -333,8 +333,8 @@ func (c *Client) RemoveXattr(r Req, node NodeID, name string) abi.Errno {
 
 // Map implements Server; Tag of the answer is this task's own name for the
 // object. See MapFD for a descriptor.
-func (c *Client) Map(r Req, node NodeID, write bool) (MapOut, abi.Errno) {
-	fd, out, err := c.MapFD(r, node, write)
+func (c *Client) Map(r Req, node NodeID, use MapUse) (MapOut, abi.Errno) {
+	fd, out, err := c.MapFD(r, node, use)
 	if err == 0 {
 		ipc.CloseFD(fd)
 	}
@@ -345,8 +345,8 @@ func (c *Client) Map(r Req, node NodeID, write bool) (MapOut, abi.Errno) {
 const grantTime = 10 * time.Second
 
 // MapFD is Map with a descriptor of the object, which becomes the caller's.
-func (c *Client) MapFD(r Req, node NodeID, write bool) (fd int, out MapOut, err abi.Errno) {
-	k, _, err := c.begin(r, uint64(node), flag(write, 1), 0, 0)
+func (c *Client) MapFD(r Req, node NodeID, use MapUse) (fd int, out MapOut, err abi.Errno) {
+	k, _, err := c.begin(r, uint64(node), uint64(use), 0, 0)
 	if err != 0 {
 		return -1, out, err
 	}

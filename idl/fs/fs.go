@@ -149,6 +149,17 @@ type MapOut struct {
 	UntilWrite bool
 }
 
+// MapUse is what the object of a file is wanted for.
+type MapUse uint32
+
+// MapToRead: instead of Read; a server refuses rather than make too many objects
+// for that, each of which costs descriptors for as long as the file lives.
+const (
+	MapToRead  MapUse = iota
+	MapToShow         // to be mapped
+	MapToWrite        // to be mapped for writing
+)
+
 // Server is what a file server implements and a Client offers. Every method
 // may be called from any goroutine unless the implementation says otherwise;
 // errors are neutral errnos, 0 for success.
@@ -199,7 +210,8 @@ type Server interface {
 	// ListXattr answers NUL-terminated names, one behind the other.
 	ListXattr(r Req, node NodeID) ([]byte, abi.Errno)
 	RemoveXattr(r Req, node NodeID, name string) abi.Errno
-	Map(r Req, node NodeID, write bool) (MapOut, abi.Errno)
+	// Map answers an object of a regular file. ENODEV where there is none.
+	Map(r Req, node NodeID, use MapUse) (MapOut, abi.Errno)
 }
 
 // AppendOff as an offset of Write means the end of the file.

@@ -331,7 +331,7 @@ func dispatch(binding uint64, q *ipc.Request, in, out []byte, impl Server, g Gra
 	case opRemoveXattr:
 		return 0, 0, impl.RemoveXattr(r, node, name)
 	case opMap:
-		m, err := impl.Map(r, node, a[1]&1 != 0)
+		m, err := impl.Map(r, node, MapUse(a[1]))
 		if err != 0 {
 			return 0, 0, err
 		}

@@ -224,9 +224,9 @@ func (m *mirror) RemoveXattr(r Req, d NodeID, n string) abi.Errno {
 	m.note("removexattr", r, d, n)
 	return m.failing()
 }
-func (m *mirror) Map(r Req, d NodeID, w bool) (MapOut, abi.Errno) {
-	m.note("map", r, d, w)
-	return MapOut{Tag: m.obj.Load(), Writable: w, Stable: true}, m.failing()
+func (m *mirror) Map(r Req, d NodeID, u MapUse) (MapOut, abi.Errno) {
+	m.note("map", r, d, u)
+	return MapOut{Tag: m.obj.Load(), Writable: u == MapToWrite, Stable: true}, m.failing()
 }
 
 // every calls each method of s once and answers what they answered.
@@ -362,8 +362,9 @@ func TestMap(t *testing.T) {
 	if _, err := unix.Pwrite(fd, []byte("mapped"), 4096); err != nil {
 		t.Fatal(err)
 	}
-	for _, write := range []bool{false, true} {
-		fd, out, err := r.c.MapFD(Req{}, 5, write)
+	for _, use := range []MapUse{MapToRead, MapToShow, MapToWrite} {
+		write := use == MapToWrite
+		fd, out, err := r.c.MapFD(Req{}, 5, use)
 		if err != 0 || out.Writable != write || !out.Stable {
 			t.Fatal(out, err)
 		}
@@ -376,11 +377,11 @@ func TestMap(t *testing.T) {
 		}
 		ipc.CloseFD(fd)
 	}
-	if out, err := r.c.Map(Req{}, 5, false); err != 0 || out.Tag == 0 {
+	if out, err := r.c.Map(Req{}, 5, MapToShow); err != 0 || out.Tag == 0 {
 		t.Fatal(out, err)
 	}
 	r.m.obj.Store(9999)
-	if _, _, err := r.c.MapFD(Req{}, 5, false); err != abi.EINVAL {
+	if _, _, err := r.c.MapFD(Req{}, 5, MapToShow); err != abi.EINVAL {
 		t.Fatal(err)
 	}
 }

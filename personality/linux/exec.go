@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 	"hythe/server/unix/core"
 	"hythe/store"
 )
@@ -383,7 +384,7 @@ func segProt(flags uint32) uint64 {
 // mapELF maps the loadable segments of a file, privately.
 func mapELF(c *core.Call, v store.Ref[core.Vnode], f *elfFile, bias uint64) abi.Errno {
 	k := c.K
-	obj, e := c.MapVnode(v, false)
+	obj, e := c.MapVnode(v, fs.MapToShow)
 	tag := uint64(0)
 	if e == 0 {
 		tag = k.NextGrant()

@@ -4,6 +4,8 @@ import (
 	"os"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/ipc"
@@ -14,23 +16,45 @@ import (
 // granted, for reads that need no request.
 type objects struct {
 	mu    sync.Mutex
-	files map[core.ObjectName]*os.File // guarded by mu
+	files map[core.ObjectName]*heldObject // guarded by mu
+	max   int                             // see Room
+}
+
+// heldObject is an object as often as it was granted: each grant is a reference
+// of its own to the name.
+type heldObject struct {
+	*os.File
+	grants int
+}
+
+// open makes it ready.
+func (o *objects) open() {
+	o.files, o.max = map[core.ObjectName]*heldObject{}, maxReadObjects
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil {
+		o.max = int(min(r.Cur/8, maxReadObjects))
+	}
 }
 
 func (o *objects) put(name core.ObjectName, fd int) {
-	f := os.NewFile(uintptr(fd), "object")
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if old := o.files[name]; old != nil {
-		old.Close()
+	if f := o.files[name]; f != nil {
+		f.grants++
+		ipc.CloseFD(fd)
+		return
 	}
-	o.files[name] = f
+	o.files[name] = &heldObject{os.NewFile(uintptr(fd), "object"), 1}
 }
 
 func (o *objects) drop(name core.ObjectName) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if f := o.files[name]; f != nil {
+	f := o.files[name]
+	if f == nil {
+		return
+	}
+	if f.grants--; f.grants == 0 {
 		f.Close()
 		delete(o.files, name)
 	}
@@ -50,6 +74,7 @@ func (s *server) inheritObjects(in *ipc.Inheritance) {
 		case r.FD < 0:
 		case n > 0:
 			s.objects.put(core.ObjectName(r.Name), r.FD)
+			s.objects.files[core.ObjectName(r.Name)].grants = n
 		default:
 			ipc.CloseFD(r.FD)
 		}
@@ -75,6 +100,18 @@ func (o *objects) Data(name core.ObjectName) core.DataFile {
 	return nil
 }
 
+// maxReadObjects is from how many objects on no more are taken to read files by,
+// where a request does as well: guests may have more files open than this
+// process, and the nucleus twice, may have descriptors.
+const maxReadObjects = 1024
+
+// Room implements core.Objects.
+func (o *objects) Room() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.files) < o.max
+}
+
 // mapper is a file server whose granted objects are kept.
 type mapper struct {
 	*fs.Client
@@ -82,8 +119,8 @@ type mapper struct {
 }
 
 // Map implements fs.Server.
-func (m mapper) Map(r fs.Req, node fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
-	fd, out, e := m.Client.MapFD(r, node, write)
+func (m mapper) Map(r fs.Req, node fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
+	fd, out, e := m.Client.MapFD(r, node, use)
 	if e == 0 {
 		m.o.put(core.ObjectName(out.Tag), fd)
 	}

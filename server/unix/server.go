@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -108,7 +107,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	}
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
 		sessions: map[uint32]*session{}, posts: make(chan func(), 4096)}
-	s.objects.files = map[core.ObjectName]*os.File{}
+	s.objects.open()
 	if err := in.Decode(&s.cfg); err != nil {
 		return err
 	}

@@ -156,3 +156,33 @@ print("ok")
 		}
 	}
 }
+
+// TestManyFiles: files that are read often take no more descriptors of the host
+// than there are, be they open all the time or no more.
+func TestManyFiles(t *testing.T) {
+	bin := subject.Binary(t)
+	const script = `
+import os, resource, subprocess
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+n = 2500
+os.mkdir("/tmp/many-files")
+os.chdir("/tmp/many-files")
+fds = []
+for i in range(n):
+    fd = os.open(str(i), os.O_RDWR | os.O_CREAT)
+    os.write(fd, b"file %d" % i)
+    fds.append(fd)
+for i, fd in enumerate(fds):
+    for j in range(5):
+        assert os.pread(fd, 100, 0) == b"file %d" % i
+print(subprocess.check_output(["echo", "open"]).decode(), end="")
+os.closerange(fds[0], fds[-1] + 1)
+print(subprocess.check_output(["echo", "closed"]).decode(), end="")
+for i in range(n):
+    assert open(str(i), "rb").read() == b"file %d" % i
+`
+	r := run(t, []string{"/bin/sh", "-c", "ulimit -n 4000 && exec \"$@\"", "sh", bin, "run", "--", "/usr/bin/python3", "-c", script}, "/", os.Environ())
+	if r.out != "open\nclosed\n" || r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -85,7 +85,7 @@ func (l *Local) Free(label string) {
 	}
 }
 
-// Len is the number of objects.
+// Len implements Objects.
 func (l *Local) Len() int { return len(l.byLabel) }
 
 // Close ends all objects.

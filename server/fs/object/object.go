@@ -38,6 +38,8 @@ type Objects interface {
 	// Free ends the object with this label, if there is one, so that no later
 	// incarnation finds it. Mappings that clients hold stay.
 	Free(label string)
+	// Len is how many objects there are.
+	Len() int
 	// Import makes an object of a host file; fd stays the caller's. An object
 	// that has the label already is answered as it is.
 	Import(fd int, label string, writable bool) (Object, abi.Errno)

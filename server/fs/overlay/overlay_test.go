@@ -168,7 +168,11 @@ func TestProcesses(t *testing.T) {
 
 func mapped(t *testing.T, c *fs.Client, n fs.NodeID, write bool, size int) []byte {
 	t.Helper()
-	fd, out, err := c.MapFD(fs.Req{}, n, write)
+	use := fs.MapToShow
+	if write {
+		use = fs.MapToWrite
+	}
+	fd, out, err := c.MapFD(fs.Req{}, n, use)
 	if err != 0 || out.Writable != write {
 		t.Fatal(out, err)
 	}

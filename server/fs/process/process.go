@@ -151,6 +151,9 @@ func (o *Objects) Free(label string) {
 	}
 }
 
+// Len implements object.Objects.
+func (o *Objects) Len() int { return len(o.byLabel) }
+
 // Sweep frees the objects that holds does not want: what a transaction made
 // that never ended.
 func (o *Objects) Sweep(holds func(label string) bool) {

@@ -75,6 +75,11 @@ func (t *Tree) object(r Ref) (object.Object, bool) {
 	return o, ok
 }
 
+// maxReadObjects is from how many memory objects on no more are made only because
+// small files are read often: an object is two descriptors of the nucleus for as
+// long as the file lives.
+const maxReadObjects = 1024
+
 // maxOpen bounds the descriptors of memory objects that a tree holds.
 const maxOpen = 2048
 

@@ -412,7 +412,7 @@ func runOracle(t *testing.T, seed int64, steps int) {
 			case 23:
 				if rnd.Intn(4) == 0 {
 					what = "map"
-					_, got = s.Map(fs.Req{}, h.node, true)
+					_, got = s.Map(fs.Req{}, h.node, fs.MapToWrite)
 				}
 				compareData(t, s, h.fd, "open file", h.node)
 			}

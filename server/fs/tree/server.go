@@ -1179,7 +1179,8 @@ func (s *Server) RemoveXattr(r fs.Req, id fs.NodeID, name string) abi.Errno {
 // file's object is given for reading as long as nobody opened the file for
 // writing; who keeps it mapped then goes on to see the lower file, as with the
 // kernel's overlayfs, and so the answer is not Stable, but UntilWrite.
-func (s *Server) Map(r fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
+func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
+	write := use == fs.MapToWrite
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, in, err := s.node(id)
@@ -1193,6 +1194,9 @@ func (s *Server) Map(r fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) 
 		return s.below.Map(n)
 	}
 	if in.Flags&(FlagLowerData|FlagObject) != FlagObject {
+		if use == fs.MapToRead && s.t.objs != nil && s.t.objs.Len() >= maxReadObjects {
+			return fs.MapOut{}, abi.ENODEV // Read does as well
+		}
 		rep := s.tx(fs.Req{}, func(*once.Reply) abi.Errno {
 			if err := s.upData(n, MaxFile); err != 0 {
 				return err

@@ -324,7 +324,10 @@ func (o *vnodeOps) Map(c *Call, f store.Ref[File], write bool) (ObjectName, abi.
 	if n.isDir() {
 		return 0, abi.ENODEV
 	}
-	return c.MapVnode(v, write)
+	if write {
+		return c.MapVnode(v, fs.MapToWrite)
+	}
+	return c.MapVnode(v, fs.MapToShow)
 }
 
 // Truncate implements FileOps.

@@ -418,6 +418,9 @@ type Objects interface {
 	// Data answers a reader of an object that this server holds, nil when it
 	// has no descriptor for it. Called with the lock held.
 	Data(o ObjectName) DataFile
+	// Room says whether one more object may be taken only to read by: each is a
+	// descriptor. Called with the lock held.
+	Room() bool
 }
 
 // SetObjects says how memory objects of file servers are got at; without it
@@ -450,8 +453,9 @@ func (k *Kernel) HeldObjects() map[ObjectName]int {
 // MapVnode answers the memory object that holds a regular file's bytes. The
 // name belongs to the vnode. ENODEV when its server cannot map. It may give up
 // the lock.
-func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) {
+func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errno) {
 	k := c.K
+	write := use == fs.MapToWrite
 	rec := k.Vnodes.Get(v)
 	n := k.nodeOf(v)
 	if n == nil || n.m.srv == nil || k.vfs.objects == nil || !n.isRegular() {
@@ -465,7 +469,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) 
 	var e abi.Errno
 	changes := n.changes
 	c.ask(func() {
-		out, e = n.m.srv.Map(fs.Req{}, n.id, write)
+		out, e = n.m.srv.Map(fs.Req{}, n.id, use)
 		if e == 0 {
 			name, e = k.vfs.objects.Granted(n.m.label, out.Tag)
 		}
@@ -477,8 +481,8 @@ func (c *Call) MapVnode(v store.Ref[Vnode], write bool) (ObjectName, abi.Errno) 
 		return 0, e
 	}
 	w := k.Vnodes.Mut(v)
-	if w.Object != 0 && w.Object != name {
-		k.DropObject(w.Object)
+	if w.Object != 0 {
+		k.DropObject(w.Object) // also where it is name, which this grant names once more
 	}
 	w.Object = name
 	w.ObjFlags = 0
@@ -531,8 +535,8 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	}
 	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
 		rec := k.Vnodes.Get(n.v)
-		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 {
-			if _, e := c.MapVnode(n.v, false); e != 0 && k.Vnodes.Get(n.v) != nil {
+		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 && k.vfs.objects.Room() {
+			if _, e := c.MapVnode(n.v, fs.MapToRead); e != 0 && k.Vnodes.Get(n.v) != nil {
 				k.Vnodes.Mut(n.v).ObjFlags |= 4 // do not try again
 			}
 		}

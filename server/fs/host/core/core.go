@@ -970,7 +970,8 @@ func (f *FS) done(r fs.Req, rep *once.Reply) abi.Errno {
 // Map implements fs.Server: the host file itself as a memory object, which is
 // always what Read shows. Tag is the object's own name, for the serve loop to
 // grant.
-func (f *FS) Map(_ fs.Req, id fs.NodeID, write bool) (fs.MapOut, abi.Errno) {
+func (f *FS) Map(_ fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
+	write := use == fs.MapToWrite
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, rec, err := f.find(id)

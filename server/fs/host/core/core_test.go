@@ -188,7 +188,7 @@ func TestReadWrite(t *testing.T) {
 			if s := r.read(t, r.walk(t, "named")); s != "temp" {
 				t.Fatalf("%q", s)
 			}
-			m, err := r.f.Map(fs.Req{}, tmp.Node, true)
+			m, err := r.f.Map(fs.Req{}, tmp.Node, fs.MapToWrite)
 			if err != 0 || m.Tag == 0 || !m.Writable {
 				t.Fatal(m, err)
 			}
@@ -211,7 +211,7 @@ func TestReadOnly(t *testing.T) {
 		"chmod":  second(f.SetAttr(r.req(), n, &fs.SetAttrIn{Valid: fs.SetMode, Mode: 0o600})),
 		"xattr":  f.SetXattr(r.req(), n, "user.x", nil, 0),
 		"link":   second(f.Link(r.req(), n, d, "g")),
-		"map":    secondMap(f.Map(fs.Req{}, n, true)),
+		"map":    secondMap(f.Map(fs.Req{}, n, fs.MapToWrite)),
 		"temp":   second(f.CreateTemp(r.req(), d, 0o600, cred)),
 	} {
 		if err != abi.EROFS {
@@ -227,7 +227,7 @@ func TestReadOnly(t *testing.T) {
 	if e, _ := f.GetAttr(fs.Req{}, n); e.TTL != 5 {
 		t.Error("ttl", e.TTL)
 	}
-	if m, err := f.Map(fs.Req{}, n, false); err != 0 || m.Writable || !m.Stable {
+	if m, err := f.Map(fs.Req{}, n, fs.MapToShow); err != 0 || m.Writable || !m.Stable {
 		t.Error(m, err)
 	}
 	if l, err := f.ReadDir(fs.Req{}, d, 0, 100); err != 0 || len(l) != 1 || l[0].Name != "f" || l[0].Type != 8 {
@@ -271,7 +271,11 @@ func TestFileRoot(t *testing.T) {
 		if _, _, _, err := f.Write(fs.Req{}, fs.RootID, 0, []byte("D")); (err == abi.EROFS) != ro || err != 0 && !ro {
 			t.Fatal(err)
 		}
-		if m, err := f.Map(fs.Req{}, fs.RootID, !ro); err != 0 || m.Writable == ro {
+		use := fs.MapToWrite
+		if ro {
+			use = fs.MapToShow
+		}
+		if m, err := f.Map(fs.Req{}, fs.RootID, use); err != 0 || m.Writable == ro {
 			t.Fatal(m, err)
 		}
 	}
@@ -358,7 +362,7 @@ func TestSpecialFiles(t *testing.T) {
 	if _, err := r.f.Read(fs.Req{}, n, 0, make([]byte, 1)); err != abi.EINVAL {
 		t.Error(err)
 	}
-	if _, err := r.f.Map(fs.Req{}, n, false); err != abi.ENODEV {
+	if _, err := r.f.Map(fs.Req{}, n, fs.MapToShow); err != abi.ENODEV {
 		t.Error(err)
 	}
 	if err := unix.Mknod(filepath.Join(r.dir, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err == nil {

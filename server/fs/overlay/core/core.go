@@ -451,7 +451,7 @@ func (b *below) Map(r tree.Ref) (fs.MapOut, abi.Errno) {
 	if m, ok := b.maps[r]; ok {
 		return m, 0
 	}
-	m, err := b.low.Map(fs.Req{}, b.lower(r), false)
+	m, err := b.low.Map(fs.Req{}, b.lower(r), fs.MapToShow)
 	if err != 0 {
 		return m, err
 	}

@@ -292,7 +292,7 @@ func do(s fs.Server, q fs.Req, line string) abi.Errno {
 	case "map":
 		n := node()
 		if err == 0 {
-			_, err = s.Map(fs.Req{}, n, true)
+			_, err = s.Map(fs.Req{}, n, fs.MapToWrite)
 		}
 	default:
 		panic(line)
@@ -444,7 +444,7 @@ func TestIdentity(t *testing.T) {
 	if m, _ := walk(r.s, "d/hard"); m != n {
 		t.Fatal("two nodes for one file")
 	}
-	out, err := r.s.Map(fs.Req{}, n, false)
+	out, err := r.s.Map(fs.Req{}, n, fs.MapToShow)
 	if err != 0 || out.Stable || !out.UntilWrite || out.Writable {
 		t.Fatal(out, err)
 	}
@@ -455,7 +455,7 @@ func TestIdentity(t *testing.T) {
 	if err != 0 || after.Attr.Ino != before.Attr.Ino || after.Attr.Nlink != 2 {
 		t.Fatalf("%v: %+v, then %+v", err, before.Attr, after.Attr)
 	}
-	up, err := r.s.Map(fs.Req{}, n, false)
+	up, err := r.s.Map(fs.Req{}, n, fs.MapToShow)
 	if err != 0 || up.Tag == out.Tag || !up.Stable || up.UntilWrite {
 		t.Fatal("the copy shows the lower object", up, err)
 	}
