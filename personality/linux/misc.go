@@ -40,7 +40,7 @@ func miscCalls() []Entry {
 		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup"},
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
-		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces but a user namespace are EPERM; descriptors are unshared by all threads"},
+		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces but those of users and mounts are EPERM; descriptors are unshared by all threads"},
 		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iLrR", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
 		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
 		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
@@ -54,7 +54,7 @@ func miscCalls() []Entry {
 		no(153, "vhangup", abi.EPERM, "no real terminal"),
 		no(155, "pivot_root", abi.EPERM, "mounts are the machine's"),
 		no(163, "acct", abi.EPERM, "no accounting"),
-		no(165, "mount", abi.EPERM, "mounts are the machine's"),
+		{Nr: 165, Name: "mount", Fn: sysMount, Sig: "ssspp", Level: Partial, Note: "only the propagation of mounts is set, of which there is none; else EPERM: mounts are the machine's"},
 		no(166, "umount2", abi.EPERM, "mounts are the machine's"),
 		no(167, "swapon", abi.EPERM, "no swap"),
 		no(168, "swapoff", abi.EPERM, "no swap"),
@@ -697,6 +697,40 @@ func sysArchPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, abi.EINVAL
 }
 
+// Flags of mount (linux/mount.h).
+const (
+	msRemount     = 0x20
+	msBind        = 0x1000
+	msRec         = 0x4000
+	msSilent      = 0x8000
+	msPropagation = 0x1e0000 // unbindable, private, slave, shared
+	msMagic       = 0xc0ed0000
+	msMagicMask   = 0xffff0000
+)
+
+// sysMount sets how mounts propagate, which changes nothing where nobody mounts
+// anything. Whoever gets a mount namespace of their own begins with that.
+func sysMount(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	f := uint32(c.Args[3])
+	if f&msMagicMask == msMagic {
+		f &^= msMagicMask
+	}
+	path, e := c.PathArg(1)
+	if e != 0 {
+		return 0, e
+	}
+	s, e := c.StatAt(core.AtCwd, path, core.WalkFollow)
+	switch {
+	case e != 0:
+		return 0, e
+	case !c.NsCapable(core.CapSysAdmin), f&msPropagation == 0, f&(msRemount|msBind) != 0:
+		return 0, abi.EPERM
+	case f&^(msRec|msSilent|msPropagation) != 0, f&msPropagation&(f&msPropagation-1) != 0, !s.MountRoot:
+		return 0, abi.EINVAL
+	}
+	return 0, 0
+}
+
 func sysUnshare(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	f := c.Args[0]
 	const known = core.CloneThread | core.CloneFS | core.CloneNewNS | core.CloneSighand | core.CloneVM | core.CloneFiles | core.CloneSysvsem |
@@ -707,8 +741,13 @@ func sysUnshare(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if f&(core.CloneThread|core.CloneVM|core.CloneSighand) != 0 && c.Proc().Threads > 1 {
 		return 0, abi.EINVAL
 	}
-	if f&^(core.CloneThread|core.CloneFS|core.CloneSighand|core.CloneVM|core.CloneFiles|core.CloneSysvsem|core.CloneNewUser) != 0 {
+	if f&^(core.CloneThread|core.CloneFS|core.CloneSighand|core.CloneVM|core.CloneFiles|core.CloneSysvsem|core.CloneNewUser|core.CloneNewNS) != 0 ||
+		f&(core.CloneNewNS|core.CloneNewUser) == core.CloneNewNS && !c.NsCapable(core.CapSysAdmin) {
 		return 0, abi.EPERM
+	}
+	if f&core.CloneNewNS != 0 {
+		// Nobody mounts anything: a copy of the mounts is as good as the mounts.
+		f |= core.CloneFS
 	}
 	if f&core.CloneNewUser != 0 {
 		if e := c.UnshareUser(); e != 0 {

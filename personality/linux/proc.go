@@ -22,7 +22,7 @@ func processCalls() []Entry {
 	}
 	return []Entry{
 		word(39, "getpid", abi.TaskPid, sysGetpid),
-		{Nr: 56, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but a user namespace are EPERM"},
+		{Nr: 56, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but those of users and mounts are EPERM"},
 		{Nr: 57, Name: "fork", Fn: sysFork},
 		{Nr: 58, Name: "vfork", Fn: sysVfork},
 		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 0}}},

@@ -7,6 +7,7 @@ package gosuite
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -134,6 +135,9 @@ func skipped(rows map[string]string, pkg, test string) (string, bool) {
 	}
 }
 
+// asMe is who runs the tests, for the guest to be the same.
+func asMe() string { return fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()) }
+
 // goEnv is a variable of the go command.
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
@@ -192,7 +196,7 @@ func TestGoSuite(t *testing.T) {
 			slices.Sort(not)
 			native := run(t, dir, s.limit+10*time.Second, args...)
 			inGuest := func(more ...string) outcome {
-				argv := append([]string{bin, "run", "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)
+				argv := append([]string{bin, "run", "-u", asMe(), "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)
 				return run(t, dir, s.limit+10*time.Second, append(argv, more...)...)
 			}
 			guest := inGuest("-test.skip=" + strings.Join(not, "|"))

@@ -3,7 +3,6 @@ package gosuite
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +52,7 @@ func TestModule(t *testing.T) {
 		vars := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOCACHE=" + cache(dir), "GOPATH=" + filepath.Join(dir, "go"),
 			"GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local", "GOWORK=off", "CGO_ENABLED=0", "LC_ALL=C"}
 		if len(argv) > 0 {
-			argv = append(argv, "-u", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), "-w", module)
+			argv = append(argv, "-u", asMe(), "-w", module)
 			for _, v := range vars {
 				argv = append(argv, "-e", v)
 			}

@@ -33,7 +33,7 @@ const (
 	CloneIntoCgroup   = 0x200000000
 	CloneNewTime      = 0x80
 
-	cloneNamespaces = CloneNewNS | CloneNewCgroup | CloneNewUTS | CloneNewIPC | CloneNewPID | CloneNewNet | CloneNewTime
+	cloneNamespaces = CloneNewCgroup | CloneNewUTS | CloneNewIPC | CloneNewPID | CloneNewNet | CloneNewTime
 )
 
 // CloneArgs says what Clone makes. SP 0 keeps the caller's stack pointer.
@@ -66,7 +66,7 @@ func (c *Call) Clone(a *CloneArgs) (int32, abi.Errno) {
 		return 0, abi.EINVAL
 	case a.ExitSignal < 0 || a.ExitSignal >= NumSignals:
 		return 0, abi.EINVAL
-	case f&cloneNamespaces != 0:
+	case f&cloneNamespaces != 0, f&(CloneNewNS|CloneNewUser) == CloneNewNS && !c.NsCapable(CapSysAdmin):
 		return 0, abi.EPERM
 	}
 	if k.threadRT(c.T).gone {

@@ -295,6 +295,10 @@ func (k *Kernel) userNSOf(p store.Ref[Proc]) store.Ref[UserNS] {
 // parseIDMap reads lines of three numbers. EINVAL.
 func parseIDMap(s string) ([]IDRange, abi.Errno) {
 	var m []IDRange
+	if len(s) >= abi.PageSize {
+		return nil, abi.EINVAL
+	}
+	s, _, _ = strings.Cut(s, "\x00")
 	for line := range strings.Lines(s) {
 		f := strings.Fields(line)
 		var v [3]uint32
@@ -433,6 +437,10 @@ func (k *Kernel) writeSetgroups(opener *Cred, p store.Ref[Proc], s string) abi.E
 	} else {
 		mapped = true
 	}
+	if len(s) >= 8 {
+		return abi.EINVAL
+	}
+	s, _, _ = strings.Cut(s, "\x00")
 	switch strings.TrimRight(s, " \t\n\v\f\r") {
 	case "allow":
 		if no {
