@@ -123,7 +123,7 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 func forkReaper(exe, img, ctl int) (int, error) {
 	uid, gid := os.Getuid(), os.Getgid()
 	cred := &syscall.Credential{Uid: guestID, Gid: guestID, NoSetGroups: true}
-	root := uid == 0
+	root := isRoot()
 	if root {
 		uid, gid = guestID, guestID
 		cred.NoSetGroups = false

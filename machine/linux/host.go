@@ -61,6 +61,9 @@ var raiseOnce sync.Once
 // New makes a machine. It raises the process's limit of descriptors to the hard
 // limit, once.
 func New(opts Options) (*Machine, error) {
+	if rootInside() {
+		return nil, errRootInside
+	}
 	raiseOnce.Do(func() {
 		var r unix.Rlimit
 		if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {

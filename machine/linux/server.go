@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -103,6 +104,44 @@ func ownNetwork() int {
 // Nobody is the user that servers run as when root started the machine.
 const Nobody = 65534
 
+// isRoot says whether root started us: one who can make processes of Nobody's. The
+// root of a user name space that holds nobody else is an ordinary user.
+var isRoot = sync.OnceValue(func() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	_, users := outside("/proc/self/uid_map", Nobody)
+	_, groups := outside("/proc/self/gid_map", Nobody)
+	return users && groups
+})
+
+// errRootInside: guests would be processes of the root outside.
+var errRootInside = errors.New("this user name space holds nobody but the root outside, as whom guests must not run: give it more users, or start as an ordinary user")
+
+// rootInside says whether we are the root outside our user name space and cannot
+// make processes of anybody else's.
+func rootInside() bool {
+	id, ok := outside("/proc/self/uid_map", int64(os.Geteuid()))
+	return ok && id == 0 && !isRoot()
+}
+
+// outside answers what a number of our user name space is outside, by its map of
+// users or groups (user_namespaces(7)); false if it is not in the map. A host
+// without the file has one name space only.
+func outside(file string, id int64) (int64, bool) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return id, true
+	}
+	for l := range strings.Lines(string(b)) {
+		var first, outer, n int64
+		if _, err := fmt.Sscan(l, &first, &outer, &n); err == nil && first <= id && id < first+n {
+			return outer + id - first, true
+		}
+	}
+	return 0, false
+}
+
 // attributes say how a server's process is made; called on a start thread.
 func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -125,10 +164,10 @@ func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 		a.Cloneflags = 0 // without a user namespace the host makes no other for him
 		return a
 	}
-	if uid == 0 {
-		if spec.KeepUser {
-			return a // root's rights on host files end at a user namespace
-		}
+	if uid == 0 && spec.KeepUser {
+		return a // root's rights on host files end at a user namespace
+	}
+	if isRoot() {
 		// Nobody without capabilities has no more power in the host's user name
 		// space than in one of its own; and to make that one, Go copies the whole
 		// process where it otherwise shares the memory until the execve.
@@ -137,8 +176,12 @@ func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 	}
 	if spec.Isolation&machine.IsolateUser != 0 {
 		a.Cloneflags |= unix.CLONE_NEWUSER
-		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		in, inGroup := uid, gid
+		if uid == 0 { // who would have capabilities there
+			in, inGroup = Nobody, Nobody
+		}
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: in, HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: inGroup, HostID: gid, Size: 1}}
 	}
 	return a
 }
