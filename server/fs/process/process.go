@@ -91,20 +91,8 @@ func (o *Objects) Create(label string) (object.Object, abi.Errno) {
 	if _, ok := o.byLabel[label]; ok {
 		return nil, abi.EEXIST
 	}
-	// A file becomes shorter and longer; the nucleus's own objects may not
-	// shrink, which is right for what servers map and wrong for a file that
-	// clients do. So the object is a memfd of ours if we may import one.
-	fd, name, err := -1, abi.Name(0), abi.EPERM
-	if own, e := unix.MemfdCreate("hythe:"+label, unix.MFD_CLOEXEC); e == nil {
-		if name, err = o.conn.ImportObject(own, label); err == 0 {
-			fd = own
-		} else {
-			ipc.CloseFD(own)
-		}
-	}
-	if err == abi.EPERM {
-		name, fd, err = o.conn.CreateObject(1, label)
-	}
+	// The nucleus makes it: the filter lets no server make one.
+	name, fd, err := o.conn.CreateObject(1, label)
 	if err != 0 {
 		return nil, err
 	}
