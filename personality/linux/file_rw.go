@@ -256,6 +256,9 @@ func sysSendfile(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	n, e := c.CopyFile(in, out, off, -1, c.Args[3])
+	if e == abi.EISDIR {
+		e = abi.EINVAL
+	}
 	if e == 0 && off >= 0 {
 		c.CopyOut64(c.Args[2], uint64(off)+n)
 	}

@@ -160,8 +160,11 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 		return
 	}
 	th := k.Threads.Get(t)
-	if ts := k.tasks[k.Procs.Get(th.Proc).Task]; k.leavesLocks(th) && th.HostTID != 0 && !rt.vforkWait && ts != nil && !ts.dead {
-		// Only its library can see to the locks that it holds.
+	p := k.Procs.Get(th.Proc)
+	if ts := k.tasks[p.Task]; !rt.vforkWait && ts != nil && !ts.dead && (p.Exiting == 0 || k.leavesLocks(th) && th.HostTID != 0) {
+		// Only its library can see to the locks that it holds. And while another
+		// thread executes a program, one that is not known any more would come
+		// with a call and be taken for a stranger.
 		rt.gone, rt.called = true, true
 		k.poke(t)
 		return

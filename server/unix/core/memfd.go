@@ -51,11 +51,11 @@ func (c *Call) Memfd(name string, sealing, noexec bool) (store.Ref[File], abi.Er
 func (c *Call) AddSeals(f store.Ref[File], seals uint32) abi.Errno {
 	k := c.K
 	file := k.Files.Get(f)
-	if file.Kind != FileMemfd {
-		return abi.EINVAL
-	}
 	if file.Access&AccessWrite == 0 {
 		return abi.EPERM
+	}
+	if file.Kind != FileMemfd {
+		return abi.EINVAL
 	}
 	if seals&^uint32(0x3f) != 0 {
 		return abi.EINVAL

@@ -66,10 +66,16 @@ func (u unixSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	if len(a.Data) > 108 {
 		return abi.EINVAL
 	}
+	name := string(a.Data)
 	if !k.Socks.Get(r).Addr.Nil() {
+		if name[0] != 0 {
+			// A name that exists is told first.
+			if f, e := c.Walk(AtCwd, cString(a.Data), WalkParent); e == 0 && f.node != nil {
+				return abi.EADDRINUSE
+			}
+		}
 		return abi.EINVAL
 	}
-	name := string(a.Data)
 	if name[0] == 0 {
 		if k.io.abstract[name] != 0 {
 			return abi.EADDRINUSE
@@ -339,10 +345,7 @@ func (u unixSockets) addr(b store.Block) SockAddr {
 func (u unixSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errno {
 	k := u.k
 	s := k.Socks.Mut(r)
-	if s.State == SockIdle && s.Type != SockDgram {
-		return abi.ENOTCONN
-	}
-	s.Shut |= how
+	s.Shut |= how // of one that is not connected, too
 	if p := k.sockPeer(s); p != 0 && s.Type != SockDgram {
 		ps := k.Socks.Mut(p)
 		if how&ShutSend != 0 {
@@ -521,7 +524,7 @@ func (u unixSockets) sendStream(c *Call, f store.Ref[File], r store.Ref[Socket],
 	for {
 		s := k.Socks.Get(r)
 		p := k.sockPeer(s)
-		if s.Shut&ShutSend != 0 || p == 0 && s.State == SockClosed || p != 0 && k.Socks.Get(p).Shut&ShutRecv != 0 {
+		if s.Shut&ShutSend != 0 && s.State != SockIdle || p == 0 && s.State == SockClosed || p != 0 && k.Socks.Get(p).Shut&ShutRecv != 0 {
 			if done > 0 {
 				return done, 0
 			}
@@ -704,8 +707,8 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 	}
 }
 
-// takeStream moves bytes to buf up to the end of a message that carries files,
-// or that another sender's follows when credentials are asked for.
+// takeStream moves bytes to buf up to the end of a message that carries files
+// (what lies before it comes along), or that another sender's follows when credentials are asked for.
 func (u unixSockets) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags uint32, m *SockRecv) int {
 	k := u.k
 	n := 0
@@ -716,7 +719,7 @@ func (u unixSockets) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags 
 	at := k.Socks.Get(r).Queue.Head
 	for at != 0 && n < len(buf) {
 		msg := k.SockMsgs.Get(at)
-		if n > 0 && (msg.NFiles > 0 || pass && msg.Cred != m.Cred) {
+		if n > 0 && pass && msg.Cred != m.Cred {
 			break
 		}
 		next := msg.Link.Next
@@ -806,9 +809,7 @@ func (u unixSockets) takePacket(c *Call, r store.Ref[Socket], buf []byte, flags 
 	if n < m.Full {
 		m.Flags |= MsgTrunc
 	}
-	if k.Socks.Get(r).Type == SockSeqpacket {
-		m.Flags |= MsgEOR
-	} else if !msg.From.Nil() {
+	if k.Socks.Get(r).Type != SockSeqpacket && !msg.From.Nil() {
 		m.From = u.addr(msg.From) // the unnamed have none
 	}
 	m.Cred, m.HasCred = msg.Cred, k.Socks.Get(r).PassCred != 0

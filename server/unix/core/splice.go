@@ -111,6 +111,9 @@ func (c *Call) Splice(in int32, offIn int64, out int32, offOut int64, n uint64, 
 	if !inPipe {
 		m, e := k.ops[k.Files.Get(fi).Kind].Read(c, fi, buf, offIn)
 		if m <= 0 {
+			if e == abi.EISDIR {
+				e = abi.EINVAL
+			}
 			return 0, e
 		}
 		if k.Pipes.Get(pipeOf(k.Files.Get(fo))).Readers == 0 {

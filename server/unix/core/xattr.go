@@ -74,11 +74,20 @@ func (c *Call) xattrNode(t *Target) (*node, abi.Errno) {
 	return n, c.refresh(n, true)
 }
 
+// namelessXattr is the answer for a pipe or its like, where no attribute of
+// users can be (xattr(7)).
+func namelessXattr(e abi.Errno, name string, none abi.Errno) abi.Errno {
+	if e == abi.EOPNOTSUPP && strings.HasPrefix(name, "user.") {
+		return none
+	}
+	return e
+}
+
 // GetXattr answers an attribute's value. ENODATA, EOPNOTSUPP, EACCES.
 func (c *Call) GetXattr(t Target, name string) ([]byte, abi.Errno) {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
-		return nil, e
+		return nil, namelessXattr(e, name, abi.ENODATA)
 	}
 	if e := c.mayXattr(n, name, false); e != 0 {
 		return nil, e
@@ -92,7 +101,7 @@ func (c *Call) GetXattr(t Target, name string) ([]byte, abi.Errno) {
 func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.Errno {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
-		return e
+		return namelessXattr(e, name, abi.EPERM)
 	}
 	if e := c.mayXattr(n, name, true); e != 0 {
 		return e
@@ -111,7 +120,7 @@ func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.E
 func (c *Call) RemoveXattr(t Target, name string) abi.Errno {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
-		return e
+		return namelessXattr(e, name, abi.EPERM)
 	}
 	if e := c.mayXattr(n, name, true); e != 0 {
 		return e
