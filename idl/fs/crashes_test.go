@@ -88,7 +88,7 @@ func TestCrashingRequest(t *testing.T) {
 			t.Fatalf("asked for %q", name)
 		}
 		task.Kill() // its goroutine stays, and has nothing to answer with
-		task, died = start()
+		task, _ = start()
 	}
 	<-impl.asked
 	select {
