@@ -446,8 +446,8 @@ func fdCalls() []Entry {
 		{Nr: 32, Name: "dup", Fn: sysDup, Sig: "f"},
 		{Nr: 33, Name: "dup2", Fn: sysDup2, Sig: "ff"},
 		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffO"},
-		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL"},
-		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx", Note: "on pipes and sockets: EINVAL"},
+		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL; no SIGIO (F_SETOWN and F_SETSIG are kept)"},
+		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx", Level: Partial, Note: "on pipes and sockets: EINVAL"},
 		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fQp"},
 	}
 }

@@ -38,7 +38,7 @@ func processCalls() []Entry {
 		{Nr: 218, Name: "set_tid_address", Fn: sysSetTidAddress, Sig: "p"},
 		{Nr: 231, Name: "exit_group", Fn: sysExitGroup, Sig: "i"},
 		{Nr: 247, Name: "waitid", Fn: sysWaitid, Sig: "IipWp"},
-		{Nr: 273, Name: "set_robust_list", Fn: sysSetRobustList, Sig: "pu"},
+		{Nr: 273, Name: "set_robust_list", Fn: sysSetRobustList, Sig: "pu", Level: Partial, Note: "not walked when a stopped process is killed, and when its server dies meanwhile"},
 		{Nr: 274, Name: "get_robust_list", Fn: sysGetRobustList, Sig: "ipp"},
 		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 1}}},
 		{Nr: 434, Name: "pidfd_open", Fn: sysPidfdOpen, Sig: "ix"},
