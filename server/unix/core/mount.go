@@ -18,6 +18,8 @@ type mount struct {
 	core   CoreFS
 	root   *node
 	point  *node // what it covers, nil for the root mount
+	// changed counts the changes that we have sent or had answered.
+	changed uint32
 }
 
 // AttachFS makes a file server known under a label. At every start, before

@@ -26,6 +26,9 @@ type node struct {
 	attr      fs.Attr
 	attrUntil int64
 	permUntil int64
+	// sized: attr.Size is the file's, as far as we change it. Without that the
+	// server has to be asked, though nothing else may be known to be wrong.
+	sized bool
 	// gen counts changes made by us, so that an older answer that arrives
 	// late is not believed.
 	gen uint32
@@ -102,7 +105,8 @@ func (k *Kernel) fresh(t int64) bool {
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
 	n.attr = e.Attr
-	if n.gen != gen {
+	n.sized = n.gen == gen
+	if !n.sized {
 		t = 0
 	}
 	n.attrUntil, n.permUntil = t, t
@@ -111,7 +115,31 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 // stale forgets the attributes that a change of contents touches.
 func (n *node) stale() {
 	n.gen++
+	n.m.changed++
 	n.attrUntil = 0
+	n.sized = false
+}
+
+// learnChange is learn for the answer to a change that was sent at gen. Others
+// may have been sent since, or answered: servers do not answer in the order in
+// which they did them, so whoever is answered next knows less than he thinks.
+func (k *Kernel) learnChange(n *node, gen uint32, e *fs.Entry) {
+	last := n.gen == gen
+	n.stale()
+	if last {
+		gen = n.gen
+	}
+	k.learn(n, gen, e)
+}
+
+// learnFound is learn for a node that the answer to a question names. changed is
+// its mount's count before the question.
+func (k *Kernel) learnFound(n *node, changed uint32, e *fs.Entry) {
+	gen := n.gen
+	if n.m.changed != changed {
+		gen-- // the answer may be older than a change that we know of
+	}
+	k.learn(n, gen, e)
 }
 
 // setKid notes that name in dir is n (nil: absent).
@@ -270,7 +298,7 @@ func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno
 	k.trim()
 	var e fs.Entry
 	var err abi.Errno
-	gen := dir.gen
+	gen, changed := dir.gen, dir.m.changed
 	c.ask(func() { e, err = dir.m.srv.Lookup(fs.Req{}, dir.id, name) })
 	if err == abi.ENOENT {
 		if dir.gen == gen {
@@ -288,7 +316,7 @@ func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno
 		return nil, err
 	}
 	n := k.node(dir.m, e.Node)
-	k.learn(n, n.gen, &e)
+	k.learnFound(n, changed, &e)
 	if dir.gen == gen {
 		k.setKid(dir, name, n, k.until(e.TTL))
 	} else {

@@ -238,6 +238,7 @@ func (c *Call) createAt(f *Found, access_, flags, mode uint32) (store.Ref[File],
 	var made bool
 	var e abi.Errno
 	excl := flags&OpenExcl != 0
+	changed := dir.m.changed
 	c.ask(func() { ent, made, e = dir.m.srv.Create(r, dir.id, f.name, m&0o7777, excl, o) })
 	dir.gen++
 	if e != 0 {
@@ -246,7 +247,7 @@ func (c *Call) createAt(f *Found, access_, flags, mode uint32) (store.Ref[File],
 		return 0, e
 	}
 	n := k.node(dir.m, ent.Node)
-	k.learn(n, n.gen, &ent)
+	k.learnFound(n, changed, &ent)
 	if dir.gen == gen+1 {
 		k.setKid(dir, f.name, n, k.until(ent.TTL))
 	} else {

@@ -166,7 +166,7 @@ func (c *Call) dropPrivs(n *node) abi.Errno {
 	var err abi.Errno
 	c.ask(func() { e, err = n.m.srv.SetAttr(fs.Req{}, n.id, &in) })
 	if err == 0 {
-		c.K.learn(n, gen, &e)
+		c.K.learnChange(n, gen, &e)
 	}
 	return err
 }
@@ -236,6 +236,7 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 	}
 	r := c.req()
 	n.stale()
+	gen := n.gen
 	var did int
 	var where, size uint64
 	var err abi.Errno
@@ -245,9 +246,12 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 			err = n.m.srv.Fsync(fs.Req{}, n.id, flags&OpenSync == 0)
 		}
 	})
+	last := n.gen == gen // see learnChange
 	n.stale()
 	if err == 0 {
-		n.attr.Size = size
+		if last {
+			n.attr.Size, n.sized = size, true
+		}
 		if own {
 			k.Files.Mut(f).Off = int64(where) + int64(did)
 		}
@@ -394,7 +398,7 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 		c.K.changes(n)
 	}
 	if err == 0 {
-		c.K.learn(n, gen, &e)
+		c.K.learnChange(n, gen, &e)
 	}
 	c.stepDone()
 	return err
@@ -451,7 +455,7 @@ func (o *vnodeOps) Allocate(c *Call, f store.Ref[File], mode uint32, off, length
 	var err abi.Errno
 	c.ask(func() { e, err = n.m.srv.Fallocate(r, n.id, mode, off, length) })
 	if err == 0 {
-		k.learn(n, gen, &e)
+		k.learnChange(n, gen, &e)
 		k.nodeEvent(n, evModify)
 	}
 	c.stepDone()

@@ -689,3 +689,63 @@ func BenchmarkStat(b *testing.B) {
 		}
 	})
 }
+
+// heldFS is a file server whose SetAttr can be held up.
+type heldFS struct {
+	fs.Server
+	before, after func(size uint64)
+}
+
+func (h *heldFS) SetAttr(r fs.Req, n fs.NodeID, in *fs.SetAttrIn) (fs.Entry, abi.Errno) {
+	h.before(in.Size)
+	e, err := h.Server.SetAttr(r, n, in)
+	h.after(in.Size)
+	return e, err
+}
+
+// TestCrossedAnswers: of two changes that are under way at once, the one that was
+// sent last is done first and answered last. Its answer is not the file's size.
+func TestCrossedAnswers(t *testing.T) {
+	tk := newTestKernel(t)
+	a, b := tk.newProc(0), tk.newProc(0)
+	tk.do(tk.init, func(c *Call) {
+		_, e := open(c, "/f", rw, OpenCreate, 0o666)
+		want(t, "create", e, 0)
+	})
+	sent, done, answered := make(chan bool), make(chan bool), make(chan bool)
+	tk.Enter()
+	for _, n := range tk.vfs.nodes {
+		if _, ok := n.m.srv.(*heldFS); n.m.srv != nil && !ok {
+			n.m.srv = &heldFS{n.m.srv, func(size uint64) {
+				if size == 100 {
+					close(sent)
+					<-done
+				}
+			}, func(size uint64) {
+				if size == 7 {
+					close(done)
+					<-answered
+				}
+			}}
+		}
+	}
+	tk.Leave()
+	first, last := make(chan bool), make(chan bool)
+	go func() {
+		defer close(first)
+		tk.do(a, func(c *Call) { want(t, "truncate", c.Truncate("/f", 100), 0) })
+	}()
+	<-sent
+	go func() {
+		defer close(last)
+		tk.do(b, func(c *Call) { want(t, "truncate", c.Truncate("/f", 7), 0) })
+	}()
+	<-first
+	close(answered)
+	<-last
+	tk.do(tk.init, func(c *Call) {
+		if s, e := c.StatAt(AtCwd, "/f", 0); e != 0 || s.Size != 100 {
+			t.Errorf("size %d (%v), want 100", s.Size, e)
+		}
+	})
+}

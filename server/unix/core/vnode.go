@@ -366,7 +366,11 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 		c.stepDone()
 		return err
 	}
-	k.learn(n, gen, &e)
+	if trunc {
+		k.learnChange(n, gen, &e)
+	} else {
+		k.learn(n, gen, &e)
+	}
 	w := k.Vnodes.Mut(v)
 	w.Opens++
 	if write {
@@ -544,7 +548,12 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 			n.data = k.vfs.objects.Data(rec.Object)
 		}
 	}
-	if n.data != nil && n.changing == 0 {
+	if n.data != nil && !n.sized {
+		if e := c.refresh(n, false); e != 0 {
+			return 0, e
+		}
+	}
+	if n.data != nil && n.changing == 0 && n.sized {
 		m, err := n.data.ReadAt(buf, int64(off))
 		if m > 0 && off+uint64(m) > n.attr.Size {
 			// An object does not shrink with its file: the rest is no data,
