@@ -23,7 +23,7 @@ go build -o prog . ; echo build $?
 go list ./...; go vet ./...; echo vet $?
 go test -v ./...; echo test $?
 RELAY_WRONG=1 go test ./...; echo test $?
-go test -run NONE -bench . -benchtime 20x ./relay | sed 's/[0-9.]* ns.op/NS/'
+go test -run NONE -bench . -benchtime 20x ./relay | sed 's/[ \t]*[0-9.]* ns.op/ NS/'
 go run . exit 5; echo run $?
 echo 'func' >>main.go; go build .; echo build $?
 ls

@@ -28,7 +28,7 @@ var workloads = []struct {
 	rounds     int      // for ten kills
 }{
 	{"shell", "work.sh", []string{"/bin/sh"}, 12},
-	{"python", "work.py", []string{"/usr/bin/python3"}, 30},
+	{"python", "work.py", []string{"/usr/bin/python3"}, 100},
 }
 
 // victims are the servers that are killed; several: one of them each time.
