@@ -93,9 +93,9 @@ func (c *Call) walkRobust(head uint64, tid uint32) {
 			return
 		}
 		c.Act(abi.ActStore32, abi.ActIgnore, addr, uint64(v&futexWaiters|futexOwnerDied))
-		if v&futexWaiters != 0 {
-			c.Act(abi.ActFutexWake, abi.ActIgnore, addr, 1)
-		}
+		// Somebody may have said since that he waits, which this store takes
+		// back: he is woken whether or not the word said so before.
+		c.Act(abi.ActFutexWake, abi.ActIgnore, addr, 1)
 	}
 	for i := 0; next&^1 != head && next != 0 && i < robustLimit; i++ {
 		entry := next

@@ -19,11 +19,11 @@ int main(void) {
 	set(f, F_SETLK, F_UNLCK, 0, 0); set(f, F_SETLK, F_WRLCK, 10, 10); set(f, F_SETLK, F_RDLCK, 30, 10); child("probe", probe); set(f, F_SETLK, F_UNLCK, 12, 3); child("split", probe); set(f, F_SETLK, F_RDLCK, 12, 3); set(f, F_SETLK, F_RDLCK, 15, 30); child("merged", probe);
 	lseek(f, 100, SEEK_SET); l = L(F_WRLCK, SEEK_CUR, -10, 5); T(fcntl(f, F_SETLK, &l)); ftruncate(f, 50); l = L(F_WRLCK, SEEK_END, -5, -5); T(fcntl(f, F_SETLK, &l)); child("relative", probe); get(f, F_GETLK, F_WRLCK, 0, 0);
 	close(open("f", O_RDONLY)); child("closed", probe);
-	set(f, F_SETLK, F_WRLCK, 0, 0); pid_t c = fork(); if (!c) { child("waiter", blocked); _exit(0); } msleep(30); set(f, F_SETLK, F_UNLCK, 0, 0); waitpid(c, 0, 0);
+	set(f, F_SETLK, F_WRLCK, 0, 0); pid_t c = fork(); if (!c) { child("waiter", blocked); _exit(0); } msleep(30); l = L(F_UNLCK, SEEK_SET, 0, 0); fcntl(f, F_SETLK, &l); /* who says so first is chance */ waitpid(c, 0, 0);
 	// Deadlock.
-	set(f, F_SETLK, F_WRLCK, 0, 1); int q[2]; pipe(q); c = fork(); if (!c) { set(f, F_SETLK, F_WRLCK, 1, 1); write(q[1], "x", 1); l = L(F_WRLCK, 0, 0, 1); fcntl(f, F_SETLKW, &l); _exit(0); } char ch; read(q[0], &ch, 1); msleep(50); set(f, F_SETLKW, F_WRLCK, 1, 1); set(f, F_SETLK, F_UNLCK, 0, 0); waitpid(c, 0, 0);
+	set(f, F_SETLK, F_WRLCK, 0, 1); int q[2]; pipe(q); c = fork(); if (!c) { set(f, F_SETLK, F_WRLCK, 1, 1); write(q[1], "x", 1); l = L(F_WRLCK, 0, 0, 1); fcntl(f, F_SETLKW, &l); _exit(0); } char ch; read(q[0], &ch, 1); asleep(c); set(f, F_SETLKW, F_WRLCK, 1, 1); set(f, F_SETLK, F_UNLCK, 0, 0); waitpid(c, 0, 0);
 	// Interrupted.
-	c = fork(); if (!c) { set(f, F_SETLK, F_WRLCK, 0, 0); write(q[1], "x", 1); pause(); } read(q[0], &ch, 1); struct sigaction a = {.sa_handler = on}; sigaction(SIGALRM, &a, 0); struct itimerval it = {{0, 0}, {0, 30000}}; setitimer(ITIMER_REAL, &it, 0); set(f, F_SETLKW, F_WRLCK, 0, 0); kill(c, SIGKILL); waitpid(c, 0, 0); set(f, F_SETLK, F_WRLCK, 0, 0);
+	c = fork(); if (!c) { set(f, F_SETLK, F_WRLCK, 0, 0); write(q[1], "x", 1); pause(); } read(q[0], &ch, 1); struct sigaction a = {.sa_handler = on}; sigaction(SIGALRM, &a, 0); struct itimerval it = {{0, 30000}, {0, 30000}}, none = {0}; setitimer(ITIMER_REAL, &it, 0); set(f, F_SETLKW, F_WRLCK, 0, 0); setitimer(ITIMER_REAL, &none, 0); kill(c, SIGKILL); waitpid(c, 0, 0); set(f, F_SETLK, F_WRLCK, 0, 0);
 	set(f, F_SETLK, F_UNLCK, 0, 0);
 	// OFD locks.
 	int h = open("f", O_RDWR); set(f, F_OFD_SETLK, F_WRLCK, 0, 10); set(h, F_OFD_SETLK, F_WRLCK, 5, 1); set(h, F_SETLK, F_WRLCK, 5, 1); get(h, F_OFD_GETLK, F_RDLCK, 0, 0); get(h, F_GETLK, F_RDLCK, 0, 0); l = L(F_WRLCK, 0, 0, 1); l.l_pid = 1; T(fcntl(f, F_OFD_SETLK, &l)); T(fcntl(f, F_OFD_GETLK, &l)); int f2 = dup(f); close(f2); set(h, F_OFD_SETLK, F_WRLCK, 5, 1); set(f, F_OFD_SETLK, F_UNLCK, 0, 0); set(h, F_OFD_SETLK, F_WRLCK, 5, 1); close(h); set(f, F_OFD_SETLK, F_WRLCK, 5, 1); child("ofd", probe); set(f, F_OFD_SETLK, F_UNLCK, 0, 0);

@@ -69,3 +69,16 @@ static void msleep(int ms) {
 	while (nanosleep(&t, &t) < 0 && errno == EINTR)
 		;
 }
+
+// asleep waits until a process sleeps in a call.
+__attribute__((unused)) static void asleep(pid_t p) {
+	char name[40], state = 0;
+	snprintf(name, sizeof name, "/proc/%d/stat", p);
+	while (state != 'S') {
+		FILE *f = fopen(name, "r");
+		if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			return;
+		fclose(f);
+		sched_yield();
+	}
+}
