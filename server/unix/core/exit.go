@@ -208,11 +208,7 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	if m.State == ProcLive && m.Exiting == 0 && m.Threads > 0 {
 		// What this thread was chosen to handle while it was on its way out is
 		// another's now.
-		for sig := int32(1); sig < NumSignals; sig++ {
-			if m.Pending.Has(sig) {
-				k.wakeProc(th.Proc, SigBit(sig))
-			}
-		}
+		k.retarget(th.Proc, m.Pending)
 	}
 	if lent {
 		k.Threads.Free(t) // no slot is bound to it

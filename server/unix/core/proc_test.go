@@ -918,3 +918,29 @@ func TestGroupsAndSessions(t *testing.T) {
 	}
 	g.reopenAll()
 }
+
+// TestRetarget: a signal for which a thread was chosen that ends before it looks
+// is another's.
+func TestRetarget(t *testing.T) {
+	tk := newTestKernel(t)
+	leader := tk.newProc(0)
+	tk.Enter()
+	p := tk.Threads.Get(leader).Proc
+	other, _, e := tk.newThread(p, 4000, leader)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	tk.addThreadIndex(other)
+	tk.bindSlot(tk.Procs.Get(p).Task, 1, other)
+	tk.Threads.Mut(other).HostTID = 77
+	tk.threadRT(leader).inServer = true // on its way out
+	tk.SendSignal(p, &SigInfo{Sig: 15})
+	if tk.threadRT(other).kicked {
+		t.Error("both threads were chosen")
+	}
+	tk.threadEnd(leader)
+	if !tk.threadRT(other).kicked {
+		t.Error("nobody was chosen when the first thread ended")
+	}
+	tk.Leave()
+}

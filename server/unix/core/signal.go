@@ -608,16 +608,16 @@ func (c *Call) SetSigMask(set SigSet) {
 // retarget lets other threads see process-directed signals that the caller
 // just blocked.
 func (c *Call) retarget() {
-	k := c.K
 	p := c.ProcRef()
-	r := k.Procs.Get(p)
-	if r.Threads < 2 {
-		return
+	if r := c.K.Procs.Get(p); r.Threads > 1 {
+		c.K.retarget(p, r.Pending&c.Thread().Mask)
 	}
-	if s := r.Pending & c.Thread().Mask; s != 0 {
-		for ; s != 0; s &= s - 1 {
-			k.wakeProc(p, s&-s)
-		}
+}
+
+// retarget has a thread of a process chosen anew for each of the signals.
+func (k *Kernel) retarget(p store.Ref[Proc], s SigSet) {
+	for ; s != 0; s &= s - 1 {
+		k.wakeProc(p, s&-s)
 	}
 }
 
