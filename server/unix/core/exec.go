@@ -490,7 +490,7 @@ func (c *Call) execCred(pr *program) (Cred, bool) {
 	cr := old
 	if c.Proc().NoNewPrivs == 0 {
 		// Only whom the caller's namespace knows may be become.
-		known := c.K.maps(cr.NS, &pr.attr)
+		known := c.K.maps(cr.NS, pr.attr.UID, pr.attr.GID)
 		if known && pr.attr.Mode&0o4000 != 0 {
 			cr.EUID = pr.attr.UID
 		}

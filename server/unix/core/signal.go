@@ -338,7 +338,7 @@ func (k *Kernel) discardThread(t store.Ref[Thread], set SigSet) {
 func (k *Kernel) dequeue(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
 	info, ok := k.dequeueRaw(t, set)
 	if ok && info.hasUser() {
-		info.UID = k.showUID(k.Creds.Get(k.Threads.Get(t).Cred).NS, info.UID)
+		info.UID = k.showID(k.Creds.Get(k.Threads.Get(t).Cred).NS, info.UID, false)
 	}
 	return info, ok
 }

@@ -42,8 +42,13 @@ const (
 	NoID = ^uint32(0)
 )
 
-func (n *UserNS) uids() []IDRange { return n.UIDs[:n.NUID] }
-func (n *UserNS) gids() []IDRange { return n.GIDs[:n.NGID] }
+// ids is one of the two maps.
+func (n *UserNS) ids(group bool) []IDRange {
+	if group {
+		return n.GIDs[:n.NGID]
+	}
+	return n.UIDs[:n.NUID]
+}
 
 // lower maps an id of a namespace to the machine's.
 func lower(m []IDRange, id uint32) (uint32, bool) {
@@ -65,38 +70,21 @@ func upper(m []IDRange, id uint32) (uint32, bool) {
 	return NoID, false
 }
 
-// mapUID and mapGID answer the machine's id for one that was given in a
-// namespace; false: it has none.
-func (k *Kernel) mapUID(ns store.Ref[UserNS], id uint32) (uint32, bool) {
+// mapID answers the machine's id for one that was given in a namespace; false: it
+// has none.
+func (k *Kernel) mapID(ns store.Ref[UserNS], id uint32, group bool) (uint32, bool) {
 	if ns == 0 {
 		return id, id != NoID
 	}
-	return lower(k.UserNSs.Get(ns).uids(), id)
+	return lower(k.UserNSs.Get(ns).ids(group), id)
 }
 
-func (k *Kernel) mapGID(ns store.Ref[UserNS], id uint32) (uint32, bool) {
-	if ns == 0 {
-		return id, id != NoID
-	}
-	return lower(k.UserNSs.Get(ns).gids(), id)
-}
-
-// showUID and showGID answer what the machine's id is in a namespace.
-func (k *Kernel) showUID(ns store.Ref[UserNS], id uint32) uint32 {
+// showID answers what the machine's id is in a namespace.
+func (k *Kernel) showID(ns store.Ref[UserNS], id uint32, group bool) uint32 {
 	if ns == 0 {
 		return id
 	}
-	if v, ok := upper(k.UserNSs.Get(ns).uids(), id); ok {
-		return v
-	}
-	return OverflowID
-}
-
-func (k *Kernel) showGID(ns store.Ref[UserNS], id uint32) uint32 {
-	if ns == 0 {
-		return id
-	}
-	if v, ok := upper(k.UserNSs.Get(ns).gids(), id); ok {
+	if v, ok := upper(k.UserNSs.Get(ns).ids(group), id); ok {
 		return v
 	}
 	return OverflowID
@@ -112,16 +100,16 @@ func (c *Call) ns() store.Ref[UserNS] {
 
 // MapUID answers the machine's id for a user id that the caller gave; false: its
 // namespace has none for it.
-func (c *Call) MapUID(id uint32) (uint32, bool) { return c.K.mapUID(c.ns(), id) }
+func (c *Call) MapUID(id uint32) (uint32, bool) { return c.K.mapID(c.ns(), id, false) }
 
 // MapGID is MapUID for a group.
-func (c *Call) MapGID(id uint32) (uint32, bool) { return c.K.mapGID(c.ns(), id) }
+func (c *Call) MapGID(id uint32) (uint32, bool) { return c.K.mapID(c.ns(), id, true) }
 
 // ShowUID answers a user id of the machine as the caller sees it.
-func (c *Call) ShowUID(id uint32) uint32 { return c.K.showUID(c.ns(), id) }
+func (c *Call) ShowUID(id uint32) uint32 { return c.K.showID(c.ns(), id, false) }
 
 // ShowGID is ShowUID for a group.
-func (c *Call) ShowGID(id uint32) uint32 { return c.K.showGID(c.ns(), id) }
+func (c *Call) ShowGID(id uint32) uint32 { return c.K.showID(c.ns(), id, true) }
 
 // RootID is the machine's id for user 0 of the caller's namespace, NoID if there is
 // none.
@@ -154,17 +142,17 @@ func (k *Kernel) CapableIn(cr *Cred, ns store.Ref[UserNS], n int) bool {
 // hasFor says whether cr has a capability over a file: its owner and group must
 // have ids in cr's namespace.
 func (k *Kernel) hasFor(cr *Cred, n uint, a *fs.Attr) bool {
-	return cr.CapEff>>n&1 != 0 && k.maps(cr.NS, a)
+	return cr.CapEff>>n&1 != 0 && k.maps(cr.NS, a.UID, a.GID)
 }
 
-// maps says whether a file's owner and group have ids in a namespace.
-func (k *Kernel) maps(ns store.Ref[UserNS], a *fs.Attr) bool {
+// maps says whether a user and a group have ids in a namespace.
+func (k *Kernel) maps(ns store.Ref[UserNS], uid, gid uint32) bool {
 	if ns == 0 {
 		return true
 	}
 	r := k.UserNSs.Get(ns)
-	_, u := upper(r.uids(), a.UID)
-	_, g := upper(r.gids(), a.GID)
+	_, u := upper(r.ids(false), uid)
+	_, g := upper(r.ids(true), gid)
 	return u && g
 }
 
@@ -176,15 +164,9 @@ func (c *Call) newUserNS(cr *Cred) abi.Errno {
 	k := c.K
 	level := uint32(1)
 	if cr.NS != 0 {
-		r := k.UserNSs.Get(cr.NS)
-		level = r.Level + 1
-		_, u := upper(r.uids(), cr.EUID)
-		_, g := upper(r.gids(), cr.EGID)
-		if !u || !g {
-			return abi.EPERM
-		}
+		level = k.UserNSs.Get(cr.NS).Level + 1
 	}
-	if c.rootNode() != k.vfs.root.root {
+	if !k.maps(cr.NS, cr.EUID, cr.EGID) || c.rootNode() != k.vfs.root.root {
 		return abi.EPERM
 	}
 	if level > maxUserNSLevel {
@@ -265,19 +247,11 @@ func (k *Kernel) mapText(p store.Ref[Proc], as store.Ref[UserNS], group bool) st
 	if as == ns {
 		as = r.Parent
 	}
-	m := r.uids()
-	if group {
-		m = r.gids()
-	}
 	var b strings.Builder
-	for _, x := range m {
+	for _, x := range r.ids(group) {
 		low := x.Lower
 		if as != 0 {
-			up := k.UserNSs.Get(as).uids()
-			if group {
-				up = k.UserNSs.Get(as).gids()
-			}
-			low, _ = upper(up, low)
+			low, _ = upper(k.UserNSs.Get(as).ids(group), low)
 		}
 		fmt.Fprintf(&b, "%10d %10d %10d\n", x.First, low, x.Count)
 	}
@@ -337,11 +311,11 @@ func (k *Kernel) writeMap(c *Call, opener *Cred, p store.Ref[Proc], s string, gr
 		return abi.EPERM
 	}
 	r := k.UserNSs.Get(ns)
-	have, capID := r.NUID, CapSetuid
+	capID := CapSetuid
 	if group {
-		have, capID = r.NGID, CapSetgid
+		capID = CapSetgid
 	}
-	if opener.NS != ns && opener.NS != r.Parent || have != 0 || !k.CapableIn(opener, ns, CapSysAdmin) {
+	if opener.NS != ns && opener.NS != r.Parent || len(r.ids(group)) != 0 || !k.CapableIn(opener, ns, CapSysAdmin) {
 		return abi.EPERM
 	}
 	m, e := parseIDMap(s)
@@ -352,13 +326,8 @@ func (k *Kernel) writeMap(c *Call, opener *Cred, p store.Ref[Proc], s string, gr
 	me := c.Cred()
 	self := false
 	if len(m) == 1 && m[0].Count == 1 && r.Owner == me.EUID {
-		if group {
-			id, ok := k.mapGID(r.Parent, m[0].Lower)
-			self = ok && id == me.EGID && r.NoSetgroups != 0
-		} else {
-			id, ok := k.mapUID(r.Parent, m[0].Lower)
-			self = ok && id == me.EUID
-		}
+		id, ok := k.mapID(r.Parent, m[0].Lower, group)
+		self = ok && (id == me.EUID && !group || id == me.EGID && group && r.NoSetgroups != 0)
 	}
 	if !self && !(k.CapableIn(me, r.Parent, capID) && k.CapableIn(opener, r.Parent, capID)) {
 		return abi.EPERM
@@ -374,10 +343,7 @@ func (k *Kernel) writeMap(c *Call, opener *Cred, p store.Ref[Proc], s string, gr
 		if r.Parent == 0 {
 			continue
 		}
-		up := k.UserNSs.Get(r.Parent).uids()
-		if group {
-			up = k.UserNSs.Get(r.Parent).gids()
-		}
+		up := k.UserNSs.Get(r.Parent).ids(group)
 		first, ok := lower(up, x.Lower)
 		last, ok2 := lower(up, x.Lower+x.Count-1)
 		if !ok || !ok2 || last-first != x.Count-1 {
