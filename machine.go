@@ -131,6 +131,9 @@ func (w *wired) assemble() error {
 	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil,
 		CPUInfo: cpuInfo()}
 
+	if os.Geteuid() != 0 && hostIsolation()&machine.IsolateUser != 0 {
+		w.log("the host has no Landlock: files of others than you appear as nobody's")
+	}
 	// The root: the host's directory, under an overlay unless it is read-only.
 	root, err := w.addHost("host", c.Root, true)
 	if err != nil {
@@ -288,7 +291,7 @@ func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
 	}
 	s := w.add(name, machine.ServerSpec{
 		Name: "host", Args: args, Files: []machine.Handle{linux.HandleOf(fd)}, KeepUser: true,
-		Isolation: w.hostIsolation(),
+		Isolation: hostIsolation(),
 	}, nucleus.PowerImport)
 	s.config = fmt.Appendf(nil, `{"root_fd":4,"readonly":%v}`, readonly)
 	if err := serve(s.srv, "fs"); err != nil {
@@ -302,12 +305,9 @@ func (w *wired) addHost(name, dir string, readonly bool) (*service, error) {
 // whose they are: in a user name space of an ordinary user all but his own would
 // be Nobody's, and set-id programs nobody's. So it has none where Landlock and the filter
 // do what the name spaces would (docs/decisions/0004-host-without-namespaces.md).
-func (w *wired) hostIsolation() machine.Isolation {
+func hostIsolation() machine.Isolation {
 	if confine.LandlockVersion() > 0 {
 		return machine.IsolateDefault &^ machine.IsolateUser
-	}
-	if os.Geteuid() != 0 {
-		w.log("the host has no Landlock: files of others than you appear as nobody's")
 	}
 	return machine.IsolateDefault
 }
