@@ -630,7 +630,10 @@ func (c *Call) WithMask(set SigSet) {
 		th.SavedMask = th.Mask
 		th.HasSaved = 1
 	}
-	th.Mask = set &^ setKillStop
+	if set &^= setKillStop; th.Mask != set {
+		th.Mask = set
+		c.retarget()
+	}
 }
 
 // RestoreMask undoes WithMask at once.
