@@ -204,8 +204,9 @@ func doSelect(c *core.Call, d int64) (uint64, abi.Errno) {
 	if n < 0 {
 		return 0, abi.EINVAL
 	}
-	// Numbers above the table are not looked at.
-	n = min(n, max(int32(c.K.FDs.Get(c.Proc().FDs).Cap), 1024))
+	// Numbers above the table are not looked at; an empty one
+	// has 64 on Linux.
+	n = min(n, max(int32(c.K.FDs.Get(c.Proc().FDs).Cap), 64))
 	size := int(n+63) / 64 * 8
 	sets := make([]byte, 3*size)
 	for i := range 3 {

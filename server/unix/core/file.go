@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/store"
@@ -166,6 +168,10 @@ func (k *Kernel) releaseFile(c *Call, f store.Ref[File]) {
 	k.Files.Free(f)
 }
 
+// fdTableMin is the size of the smallest table that has entries (Linux's
+// NR_OPEN_DEFAULT); the others are powers of two.
+const fdTableMin = 64
+
 // NewFDTable makes an empty table with one reference.
 func (k *Kernel) NewFDTable() store.Ref[FDTable] {
 	r, t := k.FDs.New()
@@ -176,7 +182,8 @@ func (k *Kernel) NewFDTable() store.Ref[FDTable] {
 	return r
 }
 
-// CopyFDTable makes a copy, as fork does: the descriptions are shared.
+// CopyFDTable makes a copy, as fork does: the descriptions are shared. It is no
+// larger than what is open asks for; select(2) shows a table's size.
 func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 	src := *k.FDs.Get(from)
 	r, t := k.FDs.New()
@@ -184,12 +191,17 @@ func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 		return 0
 	}
 	t.Refs = 1
-	t.Cap = src.Cap
 	t.Next = src.Next
 	if src.Cap > 0 {
-		t.Block = k.Heap.Alloc(int(src.Cap) * fdEntrySize)
-		dst := fdEntries(k.Heap.Bytes(t.Block))[:src.Cap]
-		copy(dst, fdEntries(k.Heap.Bytes(src.Block))[:src.Cap])
+		all := fdEntries(k.Heap.Bytes(src.Block))[:src.Cap]
+		n := src.Cap
+		for n > fdTableMin && !slices.ContainsFunc(all[n/2:n], func(e FDEntry) bool { return e.File != 0 }) {
+			n /= 2
+		}
+		t.Cap = n
+		t.Block = k.Heap.Alloc(int(n) * fdEntrySize)
+		dst := fdEntries(k.Heap.Bytes(t.Block))[:n]
+		copy(dst, all)
 		for i := range dst {
 			if dst[i].File != 0 {
 				k.HoldFile(dst[i].File)
@@ -225,7 +237,7 @@ func (k *Kernel) fdGrow(t store.Ref[FDTable], fd uint32) abi.Errno {
 	if fd < tab.Cap {
 		return 0
 	}
-	n := max(tab.Cap, 32)
+	n := max(tab.Cap, fdTableMin)
 	for n <= fd {
 		n *= 2
 	}
