@@ -75,6 +75,11 @@ func (s *streams) Read(i int, buf []byte) (int, abi.Errno) {
 	return max(n, 0), errno(err)
 }
 
+func (s *streams) ReadAt(i int, buf []byte, off int64) (int, abi.Errno) {
+	n, err := unix.Pread(s.fds[i], buf, off)
+	return max(n, 0), errno(err)
+}
+
 func (s *streams) Write(i int, data []byte) (int, abi.Errno) {
 	n, err := unix.Write(s.fds[i], data)
 	return max(n, 0), errno(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the number of the state's tables.
-const Version = 1
+const Version = 2
 
 // Host is the host's side of the streams. Wait and Read may block; every
 // method may be called from any goroutine, Read and Write of a stream by one
@@ -22,8 +22,9 @@ type Host interface {
 	// Wait returns when a Read (or Write) of the stream would not wait, or has
 	// failed for good.
 	Wait(stream int, write bool)
-	// Read and Write are one read(2) or write(2).
+	// Read and Write are one read(2) or write(2), ReadAt one pread(2).
 	Read(stream int, buf []byte) (int, abi.Errno)
+	ReadAt(stream int, buf []byte, off int64) (int, abi.Errno)
 	Write(stream int, data []byte) (int, abi.Errno)
 	// Offset is the stream's file offset, or -1 if it has none.
 	Offset(stream int) int64
@@ -58,7 +59,8 @@ type record struct {
 	_   uint32
 	Buf store.Block
 	// A Write under way: its number, what is written for certain, and the
-	// chunk that is at the host (Flight bytes, from file offset Off).
+	// chunk that is at the host (Flight bytes, from file offset Off). A Read of
+	// what has an offset that is under way: its number, and where it began.
 	Cur    uint64
 	Done   uint64
 	Flight uint64
@@ -265,9 +267,16 @@ func (c *Core) input(i int) {
 		if r == nil {
 			continue
 		}
+		from, had := c.reading(i, r)
 		// Not with the lock: somebody else on the host may have taken the input.
 		c.mu.Unlock()
-		n, e := c.host.Read(i, buf[:r.Args[1]])
+		var n int
+		var e abi.Errno
+		if had > 0 {
+			n, e = c.host.ReadAt(i, buf[:min(r.Args[1], had)], from)
+		} else {
+			n, e = c.host.Read(i, buf[:r.Args[1]])
+		}
 		c.mu.Lock()
 		if e == abi.EAGAIN || e == abi.EINTR {
 			continue
@@ -281,6 +290,28 @@ func (c *Core) input(i int) {
 			w.Reply(uint64(n), buf[:n], e)
 		}
 	}
+}
+
+// reading notes that a numbered Read of a stream that has an offset begins. If
+// the last incarnation died while it did the same, and the offset has moved since
+// from on, then had bytes have been taken, and are still in the file. c.mu held.
+func (c *Core) reading(i int, r *Request) (from int64, had uint64) {
+	off := c.host.Offset(i)
+	if r.Seq == 0 || off < 0 {
+		return 0, 0
+	}
+	if _, rec := c.find(r.Binding, i, false); rec != nil && rec.Cur == r.Seq {
+		return rec.Off, uint64(max(off-rec.Off, 0))
+	}
+	c.h.Begin()
+	rec := c.mut(r.Binding, i, false)
+	if rec == nil {
+		c.h.Abort() // took will say so
+		return 0, 0
+	}
+	rec.Cur, rec.Off = r.Seq, off
+	c.h.Commit()
+	return 0, 0
 }
 
 // took records what a numbered Read took from the host. c.mu held.
@@ -300,7 +331,7 @@ func (c *Core) took(i int, r *Request, data []byte, e abi.Errno) abi.Errno {
 	// Of the bytes of the answer before, a rollback restores nothing: their
 	// reader has asked for the next.
 	copy(c.h.Unlogged(rec.Buf, 0, len(data)), data)
-	rec.Seq, rec.N, rec.Err = r.Seq, uint64(len(data)), uint32(e)
+	rec.Seq, rec.N, rec.Err, rec.Cur = r.Seq, uint64(len(data)), uint32(e), 0
 	c.h.Commit()
 	return 0
 }

@@ -26,6 +26,8 @@ type host struct {
 	size    console.Size
 	raw     []bool
 	onWrite func()
+	onRead  func() // the bytes are taken
+	read    string // all that was
 }
 
 func newHost() *host {
@@ -59,8 +61,18 @@ func (h *host) Read(i int, buf []byte) (int, abi.Errno) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := copy(buf, h.left[i])
+	h.read += h.left[i][:n]
 	h.left[i] = h.left[i][n:]
+	if h.onRead != nil {
+		h.onRead()
+	}
 	return n, 0
+}
+
+func (h *host) ReadAt(i int, buf []byte, off int64) (int, abi.Errno) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return copy(buf, h.read[off:]), 0
 }
 
 func (h *host) Write(i int, data []byte) (int, abi.Errno) {
@@ -84,7 +96,7 @@ func (h *host) Offset(i int) int64 {
 	if !h.seek {
 		return -1
 	}
-	return int64(h.out[i].Len())
+	return int64(h.out[i].Len() + len(h.read))
 }
 
 func (h *host) Info(i int) console.Info {
@@ -174,6 +186,36 @@ func TestReadOnce(t *testing.T) {
 	for seq := range uint64(3) {
 		if a := <-ask(c, console.OpRead, 0, 100, 4+seq, ""); a != (answer{0, "", 0}) {
 			t.Errorf("end: %v", a)
+		}
+	}
+}
+
+// TestReadCrash stops a read when the host's file has given the bytes and the
+// record does not have them, and before: a new incarnation answers the same.
+func TestReadCrash(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		c, hs, mem := newCore(t)
+		hs.seek = true
+		hs.in[0] <- "first,second"
+		if a := <-ask(c, console.OpRead, 0, 6, 1, ""); a != (answer{6, "first,", 0}) {
+			t.Fatal(a)
+		}
+		var image []byte
+		hs.onRead = func() { image = slices.Clone(mem) }
+		if a := <-ask(c, console.OpRead, 0, 3, 2, ""); a != (answer{3, "sec", 0}) {
+			t.Fatal(a)
+		}
+		hs2 := newHost()
+		hs2.seek, hs2.read, hs2.left[0] = true, "first,sec", "ond"
+		if !taken {
+			hs2.read, hs2.left[0] = "first,", "second"
+		}
+		c2 := New(heap(t, image), hs2)
+		if a := <-ask(c2, console.OpRead, 0, 3, 2, ""); a != (answer{3, "sec", 0}) {
+			t.Errorf("taken %v: %v", taken, a)
+		}
+		if a := <-ask(c2, console.OpRead, 0, 9, 3, ""); a != (answer{3, "ond", 0}) {
+			t.Errorf("taken %v: after it %v", taken, a)
 		}
 	}
 }
