@@ -22,6 +22,7 @@ const (
 	opRename
 	opCreate
 	opAppend
+	opXattr // of a request whose answer depends on what was there
 )
 
 // intent is what is about to be done to the host, committed before it is.
@@ -166,11 +167,12 @@ func (f *FS) nameless(dir ref, name string, dev, ino uint64) {
 
 // recover looks whether the effect of an intent left over by the previous
 // incarnation took place. If so its answer is recorded, else the repetition of
-// the request will bring it about. An append stays: its repetition writes to
-// the same place.
+// the request will bring it about. Some intents stay for the repetition: an append
+// writes to the same place, and of an attribute it knows that it may have been
+// itself who made or removed it.
 func (f *FS) recover() {
 	in := f.supers.Get(f.super).Intent
-	if in.Op == opNone || in.Op == opAppend {
+	if in.Op == opNone || in.Op == opAppend || in.Op == opXattr {
 		return
 	}
 	if f.tookPlace(&in) {

@@ -927,6 +927,15 @@ func (f *FS) SetXattr(r fs.Req, id fs.NodeID, name string, value []byte, flags u
 		if err != 0 {
 			return err
 		}
+		if flags == unix.XATTR_CREATE {
+			if f.begun(r) {
+				flags = 0
+			} else if _, e := unix.Fgetxattr(fd, name, nil); e == nil {
+				return abi.EEXIST
+			} else {
+				f.begin(r)
+			}
+		}
 		return object.Errno(unix.Fsetxattr(fd, name, value, int(flags)))
 	})
 }
@@ -938,13 +947,35 @@ func (f *FS) RemoveXattr(r fs.Req, id fs.NodeID, name string) abi.Errno {
 		if err != 0 {
 			return err
 		}
-		return object.Errno(unix.Fremovexattr(fd, name))
+		if !f.begun(r) {
+			if _, e := unix.Fgetxattr(fd, name, nil); e != nil {
+				return object.Errno(e)
+			}
+			f.begin(r)
+		}
+		if e := unix.Fremovexattr(fd, name); e != unix.ENODATA {
+			return object.Errno(e)
+		}
+		return 0
 	})
 }
 
-// again runs an effect that a crash may repeat: it leads to the same state.
-// (The answer of a repeated create-only or replace-only xattr call is the one
-// exception; the state is right then too.)
+// begun says whether an earlier incarnation began with a request that changes
+// attributes: what it finds may be its own work.
+func (f *FS) begun(r fs.Req) bool {
+	in := &f.supers.Get(f.super).Intent
+	return in.Op == opXattr && in.Req == r && r != (fs.Req{})
+}
+
+// begin notes that it begins.
+func (f *FS) begin(r fs.Req) {
+	f.h.Begin()
+	f.supers.Mut(f.super).Intent = intent{Op: opXattr, Req: r}
+	f.h.Commit()
+}
+
+// again runs an effect that a crash may repeat: it leads to the same state and
+// the same answer.
 func (f *FS) again(r fs.Req, do func() abi.Errno) abi.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
