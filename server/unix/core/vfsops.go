@@ -530,14 +530,20 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 		}
 		return 0
 	}
+	exchange := flags&fs.RenameExchange != 0
 	switch {
-	case e != 0 || c.again() && (n == nil || n == over):
+	case e != 0 || c.again() && (n == nil || n == over || exchange):
+		// What the names led to may be of before or after it.
 		delete(from.dir.kids, from.name)
 		delete(to.dir.kids, to.name)
+		if e == 0 && exchange { // where the two are now
+			_, _ = c.Walk(oldfd, oldPath, WalkParent)
+			_, _ = c.Walk(newfd, newPath, WalkParent)
+		}
 	case n == nil:
 		delete(from.dir.kids, from.name)
 		delete(to.dir.kids, to.name)
-	case flags&fs.RenameExchange != 0:
+	case exchange:
 		delete(to.dir.kids, to.name)
 		k.setKid(from.dir, from.name, over, until(over))
 		k.setKid(to.dir, to.name, n, until(n))
