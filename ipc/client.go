@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/store/crash"
 )
 
 // ClientBinding is the client's end of a binding of a server (guests have the
@@ -262,7 +263,9 @@ func (c *Call) publish(nr uint64, n int) *abi.Slot {
 	sl := b.slot(c.slot)
 	sl.Seq++
 	sl.Kind, sl.Flags, sl.Nr, sl.Args, sl.HostID, sl.NIn, sl.InLen = abi.KindService, 0, nr, c.Args, 0, 0, uint32(n)
+	crash.Point("request written")
 	atomic.StoreUint32(&sl.State, abi.SlotRequest)
+	crash.Point("request published")
 	atomic.OrUint64(&b.hdr.Pending[c.slot/64], 1<<(c.slot%64))
 	if atomic.LoadUint32(&b.hdr.Armed) != 0 {
 		ring(b.bell)
@@ -306,7 +309,9 @@ func (b *ClientBinding) sweep() {
 // reply. The answer is the server's error; Result and Out hold the rest.
 func (c *Call) Do(nr uint64, n int) abi.Errno {
 	sl := c.publish(nr, n)
+	crash.Point("request sent")
 	c.wait(sl)
+	crash.Point("reply seen")
 	return abi.Errno(sl.Err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/store/crash"
 )
 
 // ControlFD is where a server finds its control channel.
@@ -267,6 +268,7 @@ func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply,
 	id := c.nextID
 	c.calls[id] = w
 	c.mu.Unlock()
+	crash.Point("before a nucleus call")
 	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, inline, fds); err != nil {
 		c.mu.Lock()
 		_, mine := c.calls[id]
@@ -279,7 +281,9 @@ func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply,
 			return Reply{}, abi.EPIPE
 		}
 	}
+	crash.Point("nucleus call sent")
 	<-w.ch
+	crash.Point("nucleus call answered")
 	return w.reply, w.err
 }
 
@@ -297,11 +301,13 @@ func (c *Conn) Post(op uint32, args [6]uint64, refused func(abi.Errno)) {
 	id := c.nextID
 	c.calls[id] = &waiter{fn: refused}
 	c.mu.Unlock()
+	crash.Point("before a posted nucleus call")
 	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, nil, nil); err != nil {
 		c.mu.Lock()
 		delete(c.calls, id)
 		c.mu.Unlock()
 	}
+	crash.Point("nucleus call posted")
 }
 
 // Next waits for the next event; the error says that the channel is gone.

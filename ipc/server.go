@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/store/crash"
 )
 
 // Request is the client's part of a slot, copied out of shared memory by Load
@@ -183,6 +184,7 @@ func (s *ServerBinding) Load(slot int, r *Request) bool {
 			return false
 		}
 	}
+	crash.Point("request taken")
 	return true
 }
 
@@ -220,8 +222,11 @@ func (s *ServerBinding) Ask(slot int) { s.publish(slot, abi.SlotMore) }
 func (s *ServerBinding) publish(slot int, state uint32) {
 	sl := s.slot(slot)
 	s.release(slot) // before the client can set Pending again
+	crash.Point("answer written")
 	atomic.StoreUint32(&sl.State, state)
+	crash.Point("answer published")
 	s.notify(slot, sl)
+	crash.Point("answered")
 }
 
 // notify tells the client that the slot's State has changed.

@@ -23,6 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"hythe/store/crash"
 )
 
 // Layout. All offsets are from the start of the memory.
@@ -286,6 +288,7 @@ func (h *Heap) point(s string) {
 	if h.hook != nil {
 		h.hook(s)
 	}
+	crash.Point(s)
 }
 
 func (h *Heap) must(what string) {

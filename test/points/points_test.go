@@ -1,0 +1,237 @@
+// Package points kills each server of a machine at every numbered point of its
+// work (package store/crash), one by one: a run of a program for each, which must
+// print and leave what an undisturbed one does.
+package points
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe"
+	"hythe/store/crash"
+	"hythe/test/subject"
+)
+
+// TestMain: this program is its machines' servers too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "server" {
+		arm(os.Args[2])
+	}
+	hythe.Main()
+	os.Exit(m.Run())
+}
+
+// arm has a server count its points if it is the one whose turn it is.
+func arm(server string) {
+	p, err := mapPage()
+	if err != nil || server != string(bytes.TrimRight(p.victim[:], "\x00")) {
+		return
+	}
+	_ = unix.Close(pageFD)
+	crash.Hook(func(name string) {
+		p.at(uint8(slices.Index(kinds, name) + 1))
+	})
+}
+
+// kinds are the points' names. One that is missing here is counted as kind 0, and
+// fails the test.
+var kinds = []string{
+	"entry written", "entry published", "before commit", "after commit", "rolled back",
+	"record cleared", "half a record", "record made", "record freed",
+	"chunk taken", "half a block", "block made", "block freed", "large block placed", "large block made",
+	"request taken", "answer written", "answer published", "answered",
+	"request written", "request published", "request sent", "reply seen",
+	"before a nucleus call", "nucleus call sent", "nucleus call answered",
+	"before a posted nucleus call", "nucleus call posted",
+}
+
+// victims are the servers, and where the program works, so that its files are
+// theirs. some is how many points are tried if not all of them are.
+var victims = []struct {
+	name, dir string
+	some      int
+}{
+	{"unix", "/tmp", 50},
+	{"overlay", "/tmp", 30},
+	{"tmpfs", "/dev/shm", 25},
+	{"host", "/mnt", 30},
+	{"console", "/tmp", 20},
+}
+
+// limit of one run: it is for hangs.
+const limit = 20 * time.Second
+
+func TestEachPoint(t *testing.T) {
+	subject.Need(t, "/usr/bin/gcc")
+	prog := filepath.Join(t.TempDir(), "work")
+	if out, err := exec.Command("gcc", "-O1", "-static", "-pthread", "-o", prog, "testdata/work.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p, err := newPage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range victims {
+		t.Run(v.name, func(t *testing.T) {
+			*p = page{}
+			copy(p.victim[:], v.name)
+			want, err := work(t, prog, v.dir)
+			if err != nil || !strings.HasSuffix(want, "the end\n") {
+				t.Fatalf("undisturbed: %v\n%s", err, want)
+			}
+			n := int(atomic.LoadUint64(&p.count))
+			byKind := map[string]int{}
+			for i, k := range p.kinds[1 : min(n, maxPoints-1)+1] {
+				if k == 0 {
+					t.Fatalf("point %d is of a kind that this test does not know", i+1)
+				}
+				byKind[kinds[k-1]]++
+			}
+			t.Logf("%d points: %v", n, byKind)
+			met := 0
+			try := choose(t, p.kinds[:n+1], v.some)
+			for _, at := range try {
+				second := at[1]
+				*p = page{kill: [2]uint64{uint64(at[0]), uint64(second)}}
+				copy(p.victim[:], v.name)
+				got, err := work(t, prog, v.dir)
+				if atomic.LoadUint64(&p.count) >= uint64(at[0]) {
+					met++
+				}
+				if err != nil || got != want {
+					name := "none"
+					if k := p.kinds[at[0]]; k > 0 {
+						name = kinds[k-1]
+					}
+					t.Errorf("HYTHE_POINT=%d,%d (%s): %v\n%s", at[0], second, name, err, difference(got, want))
+				}
+			}
+			if met < len(try)*9/10 {
+				t.Errorf("only %d of %d points were met", met, len(try))
+			}
+		})
+	}
+}
+
+// choose answers the points at which the server is to die, each with a second
+// one (or 0) that falls into what its next life does first: all if it is asked
+// for, else some of each kind, or HYTHE_POINT.
+func choose(t *testing.T, of []uint8, some int) (at [][2]int) {
+	if s := os.Getenv("HYTHE_POINT"); s != "" {
+		a, b, _ := strings.Cut(s, ",")
+		i, err := strconv.Atoi(a)
+		j, err2 := strconv.Atoi(b + "0"[min(len(b), 1):])
+		if err != nil || err2 != nil {
+			t.Fatalf("HYTHE_POINT=%s: want a number, or two", s)
+		}
+		return [][2]int{{i, j}}
+	}
+	// The same ones each time, but for who wants others.
+	seed := uint64(1)
+	if s := os.Getenv("HYTHE_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("HYTHE_SEED: %v", err)
+		}
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	second := func(i int) int {
+		if r.IntN(2) == 0 {
+			return 0
+		}
+		return i + 1 + r.IntN(60)
+	}
+	if subject.Long() {
+		for i := 1; i < len(of); i++ {
+			at = append(at, [2]int{i, second(i)})
+		}
+		return at
+	}
+	by := make([][]int, len(kinds)+1)
+	for i, k := range of[1:] {
+		by[k] = append(by[k], i+1)
+	}
+	by = slices.DeleteFunc(by, func(l []int) bool { return len(l) == 0 })
+	for n := range some {
+		l := by[n%len(by)]
+		i := l[r.IntN(len(l))]
+		at = append(at, [2]int{i, second(i)})
+	}
+	return at
+}
+
+// work runs the program on a machine of its own and answers all that it prints
+// and the tree that it leaves.
+func work(t *testing.T, prog, dir string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tmp, err := os.MkdirTemp("", "points")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	// Files: what the console has written to one it can look up after its death.
+	in, out := filepath.Join(tmp, "in"), filepath.Join(tmp, "out")
+	if err := os.WriteFile(in, []byte("0123456789abc"), 0o600); err != nil {
+		return "", err
+	}
+	stdin, err := os.Open(in)
+	if err != nil {
+		return "", err
+	}
+	defer stdin.Close()
+	stdout, err := os.Create(out)
+	if err != nil {
+		return "", err
+	}
+	defer stdout.Close()
+	var log bytes.Buffer
+	c := hythe.Config{Pids: 100, Log: func(l string) { fmt.Fprintln(&log, l) }}
+	if dir == "/mnt" {
+		c.Mounts = []hythe.Mount{{Source: tmp, Target: "/mnt"}}
+	}
+	m, err := hythe.New(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, log.String())
+	}
+	script := `mkdir $2/w && "$1" $2/w && cd $2/w && ls -lnR . | awk '!/^total/ {print $1, $2, $3, $4, $5, $9, $10, $11}' && cksum out big e && echo the end`
+	err = m.Run(ctx, &hythe.Cmd{
+		Path: "/bin/sh", Args: []string{"sh", "-c", script, "sh", prog, dir}, Env: hythe.DefaultEnv(),
+		Stdin: stdin, Stdout: stdout, Stderr: stdout,
+	})
+	if e := m.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, log.String())
+	}
+	b, e := os.ReadFile(out)
+	if err == nil {
+		err = e
+	}
+	return string(b), err
+}
+
+// difference is the first line that differs.
+func difference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d: got  %q\nline %d: want %q", i+1, g[i], i+1, w[i])
+		}
+	}
+	return fmt.Sprintf("got %d lines, want %d", len(g), len(w))
+}

@@ -1,0 +1,300 @@
+// Calls whose effect shows whether it took place once: made again, each would
+// fail otherwise, or leave another state. Argument: a directory to work in.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+static void say(const char *what, long r) {
+	printf("%s: %ld %s\n", what, r < 0 ? -1 : r, r < 0 ? strerror(errno) : "");
+	fflush(stdout); // each line is a write of its own
+}
+#define T(e) say(#e, (long)(e))
+
+static volatile sig_atomic_t caught;
+static void on(int s) { caught++; }
+
+static void stat_of(const char *name) {
+	struct stat st;
+	if (stat(name, &st) < 0) {
+		say(name, -1);
+		return;
+	}
+	printf("%s: mode %o links %ld size %ld\n", name, st.st_mode, (long)st.st_nlink, (long)st.st_size);
+}
+
+static void files(void) {
+	char b[64] = "";
+	int fd = open("a", O_RDWR | O_CREAT | O_EXCL, 0640);
+	T(fd >= 0);
+	T(write(fd, "hello ", 6));
+	T(write(fd, "world\n", 6));
+	T(pwrite(fd, "W", 1, 6));
+	T(lseek(fd, 2, SEEK_SET));
+	T(read(fd, b, 4));
+	printf("'%.4s'\n", b);
+	T(read(fd, b, 60));
+	T(ftruncate(fd, 5000));
+	int ap = open("a", O_WRONLY | O_APPEND);
+	T(write(ap, "end\n", 4));
+	struct iovec v[2] = {{"one,", 4}, {"two\n", 4}};
+	T(writev(ap, v, 2));
+	T(fallocate(fd, 0, 0, 6000));
+	T(fchmod(fd, 0600));
+	T(fsetxattr(fd, "user.n", "v", 1, XATTR_CREATE));
+	T(fgetxattr(fd, "user.n", b, 60));
+	stat_of("a");
+	T(mkdir("d", 0755));
+	T(rename("a", "d/b"));
+	T(link("d/b", "c"));
+	T(symlink("d/b", "s"));
+	stat_of("s");
+	T(unlink("d/b"));
+	stat_of("c");
+	T(rmdir("d"));
+	struct timespec ts[2] = {{1, 0}, {1000000000, 5}};
+	T(utimensat(AT_FDCWD, "c", ts, 0));
+	T(renameat2(AT_FDCWD, "s", AT_FDCWD, "t", RENAME_NOREPLACE));
+	T(mkfifo("f", 0600));
+	int e = open("e", O_CREAT | O_EXCL | O_WRONLY, 0600);
+	T(renameat2(AT_FDCWD, "c", AT_FDCWD, "e", RENAME_EXCHANGE));
+	stat_of("c");
+	stat_of("e");
+	T(unlink("c")); // open still
+	T(write(e, "lives", 5));
+	close(e);
+	char *m = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memcpy(m + 12, "mapped", 6);
+	T(pread(fd, b, 8, 11));
+	printf("%.7s\n", b + 1);
+	munmap(m, 8192);
+	lseek(fd, 0, SEEK_SET);
+	int out = open("out", O_RDWR | O_CREAT | O_EXCL, 0600);
+	T(sendfile(out, fd, 0, 100));
+	T(copy_file_range(fd, 0, out, 0, 50, 0));
+	T(lseek(out, 0, SEEK_END));
+	T(lseek(fd, 0, SEEK_CUR));
+	close(out);
+	close(ap);
+	close(fd);
+	DIR *dir = opendir(".");
+	int n = 0;
+	while (dir && readdir(dir))
+		n++;
+	closedir(dir);
+	T(n);
+	// Larger than a small file's block, and than a request.
+	static char big[300000];
+	memset(big, 'x', sizeof big);
+	fd = open("big", O_RDWR | O_CREAT | O_APPEND, 0600);
+	T(write(fd, big, sizeof big));
+	T(write(fd, "tail", 4));
+	T(pread(fd, big, sizeof big, 100));
+	T(ftruncate(fd, 100001));
+	T(lseek(fd, 0, SEEK_END));
+	close(fd);
+}
+
+static void descriptors(void) {
+	char b[64];
+	int p[2], s[2];
+	T(pipe2(p, O_CLOEXEC));
+	T(write(p[1], "through", 7));
+	T(read(p[0], b, 3));
+	T(read(p[0], b, 60));
+	T(dup2(p[1], 20));
+	T(fcntl(20, F_DUPFD, 30));
+	T(close(20));
+	T(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	T(send(s[0], "stream", 6, 0));
+	struct iovec v = {"r", 1};
+	char ctl[CMSG_SPACE(sizeof(int))] = "";
+	struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+	c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &p[0], sizeof(int));
+	T(sendmsg(s[0], &h, 0));
+	T(recv(s[1], b, 6, MSG_WAITALL));
+	h.msg_controllen = sizeof ctl;
+	v.iov_base = b;
+	T(recvmsg(s[1], &h, 0));
+	int got;
+	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof got);
+	T(write(p[1], "sent", 4));
+	T(read(got, b, 60));
+	close(got);
+	int l = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct sockaddr_un a = {AF_UNIX, "sock"};
+	T(bind(l, (void *)&a, sizeof a));
+	T(sendto(s[0], "x", 1, 0, 0, 0));
+	int d = socket(AF_UNIX, SOCK_DGRAM, 0);
+	T(sendto(d, "dgram", 5, 0, (void *)&a, sizeof a));
+	T(recv(l, b, 60, 0));
+	T(recv(l, b, 60, MSG_DONTWAIT));
+	int ev = eventfd(3, EFD_NONBLOCK);
+	unsigned long n = 4;
+	T(write(ev, &n, 8));
+	int ep = epoll_create1(0);
+	struct epoll_event ee = {EPOLLIN | EPOLLET, {.fd = ev}};
+	T(epoll_ctl(ep, EPOLL_CTL_ADD, ev, &ee));
+	T(epoll_wait(ep, &ee, 1, 0));
+	T(epoll_wait(ep, &ee, 1, 0));
+	T(read(ev, &n, 8));
+	T(n);
+	T(read(ev, &n, 8));
+	int tf = timerfd_create(CLOCK_MONOTONIC, 0);
+	struct itimerspec it = {{0, 0}, {0, 1000000}};
+	T(timerfd_settime(tf, 0, &it, 0));
+	T(read(tf, &n, 8));
+	T(n);
+	int in = inotify_init1(IN_NONBLOCK);
+	T(inotify_add_watch(in, ".", IN_CREATE));
+	close(open("seen", O_CREAT | O_WRONLY, 0600));
+	T(read(in, b, 64));
+	T(read(in, b, 64));
+	struct flock fl = {F_WRLCK, SEEK_SET, 10, 5};
+	int lk = open("out", O_RDWR), fk = open("out", O_RDWR);
+	T(fcntl(lk, F_SETLK, &fl));
+	T(flock(lk, LOCK_EX));
+	T(flock(fk, LOCK_SH | LOCK_NB));
+	T(flock(lk, LOCK_UN));
+	T(flock(fk, LOCK_SH | LOCK_NB));
+	close(fk), close(lk), close(in), close(tf), close(ep), close(ev), close(d), close(l), close(s[0]), close(s[1]);
+	close(p[0]), close(p[1]), close(30);
+}
+
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static int turn;
+static void *other(void *x) {
+	for (int i = 0; i < 3; i++) {
+		pthread_mutex_lock(&mu);
+		while (turn != 1)
+			pthread_cond_wait(&cond, &mu);
+		turn = 0;
+		pthread_cond_signal(&cond);
+		pthread_mutex_unlock(&mu);
+	}
+	return x;
+}
+
+static void processes(char *self) {
+	int st, p[2];
+	struct sigaction sa = {.sa_handler = on};
+	sigaction(SIGUSR1, &sa, 0);
+	sigaction(SIGALRM, &sa, 0);
+	for (int i = 0; i < 2; i++)
+		kill(getpid(), SIGUSR1);
+	T(caught);
+	sigset_t m, old;
+	sigemptyset(&m);
+	sigaddset(&m, SIGUSR1);
+	sigaddset(&m, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &m, &old);
+	T(sigqueue(getpid(), SIGRTMIN, (union sigval){7}));
+	T(sigqueue(getpid(), SIGRTMIN, (union sigval){8}));
+	siginfo_t si;
+	T(sigwaitinfo(&m, &si) == SIGRTMIN);
+	T(si.si_value.sival_int);
+	T(sigtimedwait(&m, &si, &(struct timespec){1}) == SIGRTMIN);
+	T(sigtimedwait(&m, &si, &(struct timespec){0}));
+	sigprocmask(SIG_SETMASK, &old, 0);
+	caught = 0;
+	struct itimerval it = {{0, 0}, {0, 2000}};
+	setitimer(ITIMER_REAL, &it, 0);
+	pause();
+	T(caught);
+	pipe(p);
+	pid_t c = fork();
+	if (c == 0) {
+		char b[10];
+		int n = read(p[0], b, 10);
+		_exit(n == 2 ? 7 : 9);
+	}
+	T(write(p[1], "go", 2));
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	T(waitpid(c, &st, 0));
+	c = fork();
+	if (c == 0) {
+		execl(self, self, "again", NULL);
+		_exit(127);
+	}
+	T(waitpid(-1, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	c = vfork();
+	if (c == 0)
+		_exit(5);
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	c = fork();
+	if (c == 0)
+		for (;;)
+			pause();
+	T(kill(c, SIGSTOP));
+	T(waitpid(c, &st, WUNTRACED) == c);
+	T(WSTOPSIG(st));
+	T(kill(c, SIGCONT));
+	T(waitpid(c, &st, WCONTINUED) == c);
+	T(kill(c, SIGTERM));
+	T(waitpid(c, &st, 0) == c);
+	T(WTERMSIG(st));
+	pthread_t t;
+	T(pthread_create(&t, 0, other, 0));
+	for (int i = 0; i < 3; i++) {
+		pthread_mutex_lock(&mu);
+		turn = 1;
+		pthread_cond_signal(&cond);
+		while (turn != 0)
+			pthread_cond_wait(&cond, &mu);
+		pthread_mutex_unlock(&mu);
+	}
+	T(pthread_join(t, 0));
+	close(p[0]), close(p[1]);
+	T(prctl(15, "name"));
+	T(umask(077));
+	T(umask(022));
+	T(chdir("/"));
+}
+
+int main(int argc, char **argv) {
+	if (argc > 1 && !strcmp(argv[1], "again"))
+		return write(1, "again\n", 6) == 6 ? 3 : 4;
+	if (argc < 2 || chdir(argv[1]))
+		return 2;
+	char line[64] = "";
+	T(read(0, line, 4));
+	printf("%.4s\n", line);
+	T(read(0, line, 3));
+	printf("%.3s\n", line);
+	files();
+	descriptors();
+	processes(argv[0]);
+	T(read(0, line, 60));
+	T(read(0, line, 60));
+	fprintf(stderr, "the end\n");
+	return 0;
+}
