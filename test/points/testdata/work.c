@@ -223,9 +223,12 @@ static void processes(char *self) {
 	T(sigtimedwait(&m, &si, &(struct timespec){0}));
 	sigprocmask(SIG_SETMASK, &old, 0);
 	caught = 0;
+	sigaddset(&m, SIGALRM);
+	sigprocmask(SIG_BLOCK, &m, 0);
 	struct itimerval it = {{0, 0}, {0, 2000}};
 	setitimer(ITIMER_REAL, &it, 0);
-	pause();
+	sigsuspend(&old);
+	sigprocmask(SIG_SETMASK, &old, 0);
 	T(caught);
 	pipe(p);
 	pid_t c = fork();
