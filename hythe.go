@@ -107,6 +107,11 @@ type Cmd struct {
 	Dir string
 	// User is whom it runs as; the zero value is root in the machine.
 	User User
+	// Init makes it the machine's process 1: it inherits orphans, and with its end
+	// all processes of the machine end and no other program can be started. One
+	// program of a machine may be it. Without one, orphans belong to nobody, and
+	// programs come and go until Close.
+	Init bool
 	// Stdin, Stdout and Stderr are the standard descriptors. Nil is the null
 	// device. An *os.File is served directly; anything else is copied through a
 	// pipe, and Wait waits until the copying has ended. With TTY set, Stdin and
@@ -276,6 +281,9 @@ type process interface {
 	// wait blocks until the program has ended and answers nil or an *ExitError,
 	// or another error if the machine ended first. It is called once.
 	wait() error
+	// end gives back what the program had of the engine, its stdio among it; what
+	// is left of its processes loses that. It is called once, after wait.
+	end()
 }
 
 // resizer is a process with a terminal.
@@ -429,13 +437,22 @@ func (m *Machine) Run(ctx context.Context, c *Cmd) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { p.Signal(9) })
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(killPatience, func() { _ = m.eng.restart(context.Background(), "unix") })
+		_ = p.Signal(9)
+		<-p.done
+		t.Stop()
+	})
 	err = p.Wait()
 	if !stop() && err != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
+
+// killPatience is how long the unix server may take to kill a program before it is
+// taken for one that hangs, and started again: the next one does.
+const killPatience = 3 * time.Second
 
 // Start starts a program. The context bounds the start only. The error is a
 // *StartError if the program could not be found or executed.
@@ -456,7 +473,7 @@ func (m *Machine) Start(ctx context.Context, c *Cmd) (*Process, error) {
 		return nil, err
 	}
 	io3.started()
-	return &Process{p: p, io: io3, done: make(chan struct{})}, nil
+	return &Process{p: p, io: io3, init: cc.Init, done: make(chan struct{})}, nil
 }
 
 // complete checks a command and answers a copy with what was left out.
@@ -511,8 +528,9 @@ func cleanEnv(env []string) ([]string, error) {
 
 // Process is a started program. Its methods may be called from any goroutine.
 type Process struct {
-	p  process
-	io *stdio
+	p    process
+	io   *stdio
+	init bool
 
 	once sync.Once
 	done chan struct{}
@@ -547,6 +565,10 @@ func (p *Process) Resized() {
 func (p *Process) Wait() error {
 	p.once.Do(func() {
 		err := p.p.wait()
+		// What process 1 has ends with the machine, a moment later most often.
+		if !p.init || p.io.pumping() {
+			p.p.end()
+		}
 		if e := p.io.finish(); err == nil {
 			err = e
 		}

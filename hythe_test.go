@@ -37,6 +37,7 @@ func (p *hostProcess) signal(sig int) error {
 }
 func (p *hostProcess) resized()    {}
 func (p *hostProcess) wait() error { return <-p.done }
+func (p *hostProcess) end()        {}
 
 func (e *hostEngine) start(_ context.Context, c *Cmd, stdio [3]*os.File) (process, error) {
 	if e.prog == nil {

@@ -60,8 +60,6 @@ type wired struct {
 
 	reclaiming sync.Mutex // held while a process is killed for its memory, until that is said
 
-	startMu sync.Mutex // held while the machine's first program is started
-	init    uint32     // the session of the machine's first program, 0 before; guarded by startMu
 }
 
 // service is a server as the supervisor keeps it. Guarded by wired.mu.
@@ -77,6 +75,7 @@ type service struct {
 	last     string
 	waiting  bool // for its back-off to end
 	ready    chan struct{}
+	files    []machine.Handle // ours of the process's
 }
 
 // newEngine starts the nucleus, the guests' side of the host, and the servers
@@ -270,7 +269,7 @@ func (w *wired) add(name string, p machine.ServerSpec, powers nucleus.Powers) *s
 		p.Isolation = machine.IsolateDefault
 	}
 	p.Lenient = w.cfg.Insecure
-	s := &service{name: name, ready: make(chan struct{})}
+	s := &service{name: name, ready: make(chan struct{}), files: p.Files}
 	s.srv = w.k.NewServer(nucleus.ServerSpec{Name: name, Process: p, Powers: powers})
 	w.mu.Lock()
 	w.svcs[name] = s
@@ -495,27 +494,19 @@ func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
 }
 
 // start implements engine: a console server for the program's streams, then the
-// program. The machine's first program is its main one.
+// program.
 func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error) {
-	w.startMu.Lock()
-	first := w.init == 0
-	if !first {
-		w.startMu.Unlock()
-	} else {
-		defer w.startMu.Unlock()
-	}
 	p, send, err := w.openSession(stdio, c.TTY)
 	if err != nil {
 		return nil, err
 	}
 	if err := w.begunWell(); err != nil {
-		p.release(p.files) // there is nobody to ask for the session's end
-		return nil, w.reason(err)
+		return nil, w.reason(err) // there is nobody to ask for the session's end
 	}
 	req := unixctl.Start{
 		Path: c.Path, Args: c.Args, Env: c.Env, Home: c.Home, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
-		Session: p.session, TTY: c.TTY, Init: first,
+		Session: p.session, TTY: c.TTY, Init: c.Init,
 	}
 	var rep unixctl.Started
 	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})
@@ -529,9 +520,6 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 		err = &StartError{Path: c.Path, Err: startReason(e)}
 	default:
 		p.id = rep.PID
-		if first {
-			w.init, p.first = p.session, true
-		}
 		return p, nil
 	}
 	p.end()
@@ -563,18 +551,16 @@ func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send 
 	for _, f := range stdio {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			p.release(spec.Files)
+			release(spec.Files)
 			return nil, 0, err
 		}
 		spec.Files = append(spec.Files, linux.HandleOf(fd))
 	}
-	p.files = spec.Files
 	con := w.add(p.name, spec, 0)
 	defer func() {
 		switch {
 		case err == nil:
 		case w.begunWell() != nil: // there is nobody to ask for the session's end
-			p.release(p.files)
 			err = w.beginErr
 		default:
 			p.end()
@@ -620,8 +606,6 @@ type guestProcess struct {
 	id      int
 	session uint32
 	name    string // of its console server
-	files   []machine.Handle
-	first   bool // the machine's main program
 }
 
 func (p *guestProcess) pid() int { return p.id }
@@ -644,7 +628,7 @@ func (p *guestProcess) resized() {
 	}
 }
 
-// end gives the session up.
+// end implements process: it gives the session up.
 func (p *guestProcess) end() {
 	var rep unixctl.Done
 	_ = p.w.ask(unixctl.MsgEnd, &unixctl.End{Session: p.session}, &rep) // without the machine there is no session
@@ -657,23 +641,22 @@ func (p *guestProcess) end() {
 	}
 	closed := w.closed
 	w.mu.Unlock()
-	if con != nil && !closed {
+	if con == nil {
+		return // close has seen to it
+	}
+	if !closed {
 		con.srv.Discard()
 	}
-	p.release(p.files)
-	p.files = nil
+	release(con.files)
 }
 
-func (p *guestProcess) release(files []machine.Handle) {
+func release(files []machine.Handle) {
 	for _, f := range files {
 		f.Release()
 	}
 }
 
 func (p *guestProcess) wait() error {
-	if !p.first {
-		defer p.end() // the main program's session ends with the machine
-	}
 	var rep unixctl.Waited
 	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{Session: p.session}, &rep); err != nil {
 		return err
@@ -836,6 +819,12 @@ func (w *wired) close() error {
 			_ = w.conn.Close()
 		}
 		w.host.Close()
+		w.mu.Lock()
+		for _, s := range w.svcs {
+			release(s.files)
+		}
+		clear(w.svcs)
+		w.mu.Unlock()
 		close(w.ended)
 	})
 	return nil

@@ -139,6 +139,9 @@ func (s *stdio) started() {
 	}
 }
 
+// pumping says whether finish waits for the end of the program's descriptors.
+func (s *stdio) pumping() bool { return len(s.pumps) > 0 }
+
 // finish waits until all output has been written.
 func (s *stdio) finish() error {
 	s.wg.Wait()

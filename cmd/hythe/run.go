@@ -171,6 +171,7 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 			cmd.Dir = "/"
 		}
 	}
+	cmd.Init = true // with its end the machine's comes
 	if r.trace != "" {
 		w, done, err := a.traceTo(r.trace)
 		if err != nil {

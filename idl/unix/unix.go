@@ -35,7 +35,7 @@ type Start struct {
 	// one program only.
 	Session uint32
 	TTY     bool
-	// Init: it is the machine's first process.
+	// Init: it is the machine's process 1.
 	Init bool
 }
 

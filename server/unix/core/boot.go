@@ -24,6 +24,8 @@ type BootProgram struct {
 	Rlimits *[NumRlimits]Rlimit
 	// Session is the console session whose program it is, 0 for none.
 	Session uint32
+	// Init makes it process 1.
+	Init bool
 }
 
 // Format makes the records that every machine has; the first incarnation calls
@@ -48,9 +50,10 @@ func (k *Kernel) Booted() bool {
 	return g != nil && g.Booted != 0
 }
 
-// Boot starts the first process: its end is the machine's. The lock is held;
-// it is given up meanwhile. Errors are exec's.
+// Boot starts process 1: its end is that of all. The lock is held; it is given
+// up meanwhile. Errors are exec's.
 func (k *Kernel) Boot(b *BootProgram) (int32, abi.Errno) {
+	b.Init = true
 	p, e := k.start(b)
 	if e != 0 {
 		return 0, e
@@ -96,12 +99,14 @@ func (k *Kernel) WatchExit(pid int32, done func(status uint32)) {
 }
 
 func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
-	first := k.Globals().Init == 0
 	p, m := k.Procs.New()
 	if p == 0 {
 		return 0, abi.EAGAIN
 	}
-	pid, e := k.newPid()
+	pid, e := int32(1), abi.Errno(0)
+	if !b.Init {
+		pid, e = k.newPid()
+	}
 	if e != 0 {
 		k.Procs.Free(p)
 		return 0, e
@@ -134,7 +139,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 		return 0, e
 	}
 	m.Leader = t
-	if first {
+	if b.Init {
 		k.MutGlobals().Init = p
 	} else {
 		// It has no parent in the machine (as what enters a pid name space from
@@ -154,7 +159,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	c.T = t
 	k.threadRT(t).inServer = true
 	undo := func(e abi.Errno) (store.Ref[Proc], abi.Errno) {
-		if first {
+		if b.Init {
 			k.MutGlobals().Init = 0
 		}
 		k.threadRT(t).inServer = false

@@ -54,7 +54,7 @@ func (k *Kernel) AttachCores() {
 // the console: the machine's first process, or a further one. A repeated request
 // answers the process that the session has, also if that has ended. Errors are
 // those of execve(2), or, with badDir, of the working directory; ESRCH: the
-// machine's first process has ended.
+// machine's process 1 has ended, or there is one and another is wanted.
 func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Errno) {
 	k.Enter()
 	defer k.Leave()
@@ -65,7 +65,7 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 	if s.State != sessionNew {
 		return s.Pid, false, 0
 	}
-	if g := k.Globals(); r.Init != (g.Init == 0) || g.Init != 0 && k.Procs.Get(g.Init).State != ProcLive {
+	if g := k.Globals(); g.Init != 0 && (r.Init || k.Procs.Get(g.Init).State != ProcLive) {
 		return 0, false, abi.ESRCH
 	}
 	if r.Dir != "" {

@@ -424,6 +424,9 @@ func (k *Kernel) heir(p store.Ref[Proc]) store.Ref[Proc] {
 func (k *Kernel) reparent(child, heir, old store.Ref[Proc]) {
 	m := k.Procs.Mut(child)
 	m.Parent = heir
+	if heir == 0 { // a machine without process 1, or whose process 1 ends
+		m.Flags |= ProcAutoReap
+	}
 	if m.ExitSignal != 0 {
 		m.ExitSignal = SIGCHLD
 	}
@@ -431,9 +434,7 @@ func (k *Kernel) reparent(child, heir, old store.Ref[Proc]) {
 		k.addChild(heir, child)
 	}
 	if m.State == ProcZombie {
-		if heir != 0 {
-			k.tellDeath(child)
-		}
+		k.tellDeath(child)
 		return
 	}
 	if s := m.PDeathSig; s != 0 {

@@ -166,7 +166,7 @@ func (k *Kernel) SignalQueue(p store.Ref[Proc]) *WaitQueue { return &k.procRT(p)
 func (k *Kernel) newPid() (int32, abi.Errno) {
 	g := k.MutGlobals()
 	for range maxPid {
-		g.NextPid++
+		g.NextPid = max(g.NextPid, 1) + 1 // 1 is for who asks for it
 		if g.NextPid > maxPid {
 			g.NextPid = 300
 		}
