@@ -118,6 +118,11 @@ const (
 const (
 	// PollKick: a kick came in guest code.
 	PollKick = 0
+	// Args[1] of PollKick and PollCut: which signals of the host's clocks came
+	// with it or instead of it.
+	PollXCPU   = 1 // the limit of processor time; again each second
+	PollVTAlrm = 2 // ActTimer's timer 1
+	PollProf   = 4 // and 2
 	// PollCut: a kick cut a call that the library was serving, number Nr.
 	// The reply is that call's: ActAgain goes on with it.
 	PollCut = 1
@@ -239,6 +244,11 @@ const (
 	// ActThreadWord: store A[1] in field A[0] of this thread's control block
 	// (ThreadField...).
 	ActThreadWord = 22
+	// ActTimer: the host's interval timer A[0] of the task (1 its own processor
+	// time, 2 with the system's): get it to guest address A[1] if A[3] is 1, else
+	// set it from A[1], and the old one to A[2] (0: not wanted). Its signals come
+	// as KindPoll.
+	ActTimer = 23
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -339,18 +349,23 @@ const (
 
 // Words of the task block that ActTask sets and LocalWord reads.
 const (
-	TaskPid       = 0
-	TaskPpid      = 1
-	TaskUid       = 2
-	TaskEuid      = 3
-	TaskGid       = 4
-	TaskEgid      = 5
-	TaskBrkStart  = 6
-	TaskBrk       = 7
-	TaskTable     = 8 // which call table (personality)
-	TaskPgid      = 9
+	TaskPid      = 0
+	TaskPpid     = 1
+	TaskUid      = 2
+	TaskEuid     = 3
+	TaskGid      = 4
+	TaskEgid     = 5
+	TaskBrkStart = 6
+	TaskBrk      = 7
+	TaskTable    = 8 // which call table (personality)
+	TaskPgid     = 9
+	// Limits, 0 for none, that the library has the host keep: bytes of the guest's
+	// address space, bytes of brk(2) (which the library keeps), bytes of private
+	// writable memory, seconds of processor time of this task.
 	TaskASLimit   = 10
-	TaskDataLimit = 11
+	TaskBrkLimit  = 11
+	TaskDataLimit = 12
+	TaskCPULimit  = 13
 	TaskWords     = 16
 )
 

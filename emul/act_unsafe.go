@@ -307,6 +307,7 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 	if op == abi.ActTask {
 		if a.A[0] < abi.TaskWords {
 			atomic.StoreUint64(&t.task().Words[a.A[0]], a.A[1])
+			t.limit(a.A[0], a.A[1])
 			return 0
 		}
 		return errno(eINVAL)
@@ -317,6 +318,9 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 			return 0
 		}
 		return errno(eINVAL)
+	}
+	if op == abi.ActTimer {
+		return t.timer(a)
 	}
 	if op == abi.ActFutexWake {
 		if !t.inGuest(uintptr(a.A[0]), 4) {
@@ -329,6 +333,44 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		return 0
 	}
 	return errno(eNOSYS)
+}
+
+// limit has the host keep a limit that a word of the task block states. What
+// the library has itself does not count. The hard limit stays as it was: it is the
+// server's affair.
+func (t *Thread) limit(word, v uint64) {
+	own, what := uint64(0), uintptr(0)
+	if word == abi.TaskASLimit {
+		own, what = uint64(maxUser-t.Window), rlimitAS
+	} else if word == abi.TaskDataLimit {
+		own, what = abi.MaxSlots*ThreadSize+TaskSize, rlimitData
+	} else if word == abi.TaskCPULimit {
+		what = rlimitCPU
+	} else {
+		return
+	}
+	p := uintptr(unsafe.Pointer(&t.Scratch))
+	t.Scratch[0] = v + own
+	if v == 0 || t.Scratch[0] < own {
+		t.Scratch[0] = ^uint64(0)
+	}
+	t.Scratch[1] = ^uint64(0)
+	t.host(sysSetrlimit, what, p, 0, 0, 0, 0)
+}
+
+// timer carries ActTimer out: the structure is the host's.
+func (t *Thread) timer(a *abi.Action) uintptr {
+	which, p, old := uintptr(a.A[0]), uintptr(a.A[1]), uintptr(a.A[2])
+	if which != 1 && which != 2 {
+		return errno(eINVAL)
+	}
+	if p != 0 && !t.inGuest(p, 32) || old != 0 && !t.inGuest(old, 32) {
+		return errno(eFAULT)
+	}
+	if a.A[3] == 1 {
+		return t.host(sysGetitimer, which, p, 0, 0, 0, 0)
+	}
+	return t.host(sysSetitimer, which, p, old, 0, 0, 0)
 }
 
 // exitThread ends the thread. The task's first host thread only parks: the
@@ -571,6 +613,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Index = uint32(i)
 	n.Depth = 1
 	n.Kicked = 0
+	n.Due = 0
 	n.Leader = 0
 	n.Redo = 0
 	n.Words = t.Words
@@ -662,9 +705,16 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 func (t *Thread) adopt(fds *[3]int32) {
 	t.host(sysDup2, uintptr(fds[0]), ControlFD, 0, 0, 0, 0)
 	area := t.Window + AreaOff
+	limit := t.task().Words[abi.TaskASLimit]
+	if limit != 0 { // its parent may have more than it allows by now
+		t.limit(abi.TaskASLimit, 0)
+	}
 	r := t.host(sysMmap, area, AreaSize, protRead|protWrite, mapShared|mapFixed|mapNoreserve, uintptr(fds[1]), 0)
 	if r != area {
 		t.die(71)
+	}
+	if limit != 0 {
+		t.limit(abi.TaskASLimit, limit)
 	}
 	// A child of this task has its own (HAZARDS A3): never inherit this one.
 	t.host(sysMadvise, area, AreaSize, madvDontfork, 0, 0, 0)

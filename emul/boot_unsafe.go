@@ -284,6 +284,9 @@ func (t *Thread) handlers() {
 	t.check(StepSignals, t.host(sysSigaction, sigILL, p, 0, 8, 0, 0))
 	t.check(StepSignals, t.host(sysSigaction, sigTRAP, p, 0, 8, 0, 0))
 	t.check(StepSignals, t.host(sysSigaction, KickSignal, p, 0, 8, 0, 0))
+	t.check(StepSignals, t.host(sysSigaction, sigXCPU, p, 0, 8, 0, 0))
+	t.check(StepSignals, t.host(sysSigaction, sigVTALRM, p, 0, 8, 0, 0))
+	t.check(StepSignals, t.host(sysSigaction, sigPROF, p, 0, 8, 0, 0))
 	t.Scratch[0] = 0
 	t.check(StepSignals, t.host(sysSigprocmask, 2, p, 0, 8, 0, 0))
 }

@@ -17,6 +17,8 @@ const (
 	sysMincore      = 27
 	sysMadvise      = 28
 	sysDup2         = 33
+	sysGetitimer    = 36
+	sysSetitimer    = 38
 	sysSendto       = 44
 	sysRecvmsg      = 47
 	sysClone        = 56
@@ -51,13 +53,20 @@ const (
 	eNOSYS  = 38
 	eBADMSG = 74
 
-	sigILL  = 4
-	sigTRAP = 5
-	sigBUS  = 7
-	sigFPE  = 8
-	sigSEGV = 11
-	sigCHLD = 17
-	sigSYS  = 31
+	sigILL    = 4
+	sigTRAP   = 5
+	sigBUS    = 7
+	sigFPE    = 8
+	sigSEGV   = 11
+	sigCHLD   = 17
+	sigXCPU   = 24
+	sigVTALRM = 26
+	sigPROF   = 27
+	sigSYS    = 31
+
+	rlimitCPU  = 0
+	rlimitData = 2
+	rlimitAS   = 9
 
 	protRead  = 1
 	protWrite = 2
@@ -102,5 +111,6 @@ const (
 
 	pageMask = 4095
 
-	kickMask = 1 << (KickSignal - 1)
+	// kickMask is what is masked in the library: kicks, and the host's clocks.
+	kickMask = 1<<(KickSignal-1) | 1<<(sigXCPU-1) | 1<<(sigVTALRM-1) | 1<<(sigPROF-1)
 )

@@ -101,8 +101,10 @@ type Thread struct {
 	// Kicked is set by a kick that came inside the library.
 	Kicked uint32
 	Leader uint32 // 1: the task's first host thread, which must not end alone
-	_      uint32
-	Words  [abi.ThreadWords]uint64
+	// Due are the signals of the host's clocks that came (abi.PollXCPU...) and
+	// were not told yet.
+	Due   uint32
+	Words [abi.ThreadWords]uint64
 	// Deadline of a futex wait that goes on after a kick; 0 sec: none.
 	Deadline [2]uint64
 	Redo     uint32 // 1: Deadline holds

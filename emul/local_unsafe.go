@@ -139,7 +139,7 @@ func (t *Thread) brk(end uintptr) uintptr {
 	t.lock()
 	start := uintptr(w[abi.TaskBrkStart])
 	old := uintptr(w[abi.TaskBrk])
-	if end < start || end >= t.Window || w[abi.TaskDataLimit] != 0 && uint64(end-start) > w[abi.TaskDataLimit] {
+	if end < start || end >= t.Window || w[abi.TaskBrkLimit] != 0 && uint64(end-start) > w[abi.TaskBrkLimit] {
 		t.unlock()
 		return old
 	}

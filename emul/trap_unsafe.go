@@ -27,7 +27,8 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 		} else {
 			trap(t, uc)
 		}
-	} else if sig == KickSignal {
+	} else if due := clockSignal(sig); sig == KickSignal || due != 0 {
+		t.Due |= due
 		t.poll(uc, abi.PollKick, 0)
 	} else {
 		fault(t, sig, info, uc)
@@ -45,7 +46,8 @@ func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
 		}
 		return false
 	}
-	if sig == KickSignal {
+	if due := clockSignal(sig); sig == KickSignal || due != 0 {
+		t.Due |= due
 		t.Kicked = 1
 		if ip >= t.PC.Wait && ip <= t.PC.WaitSys {
 			uc.Regs.IP = uint64(t.PC.WaitAbort)
@@ -64,6 +66,20 @@ func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
 		return true
 	}
 	return false
+}
+
+// clockSignal is the bit of a signal of the host's clocks, 0 for all others.
+func clockSignal(sig uintptr) uint32 {
+	if sig == sigXCPU {
+		return abi.PollXCPU
+	}
+	if sig == sigVTALRM {
+		return abi.PollVTAlrm
+	}
+	if sig == sigPROF {
+		return abi.PollProf
+	}
+	return 0
 }
 
 // die ends the task. The nucleus sees its death and the exit status.
@@ -187,6 +203,8 @@ func (t *Thread) poll(uc *Ucontext, why, nr uint64) bool {
 	s.InLen = 0
 	s.Nr = nr
 	s.Args[0] = why
+	s.Args[1] = uint64(t.Due)
+	t.Due = 0
 	return t.exchange(uc, s, abi.KindPoll)
 }
 

@@ -58,6 +58,9 @@ var GuestCalls = []HostCall{
 	{"mincore", 27, nil, "own memory"},
 	{"msync", 26, nil, "own memory; memory objects have no storage behind them"},
 	{"membarrier", 324, []HostArg{{Arg: 0, Values: []uint32{0, 8, 16, 32, 64}}, {Arg: 1, Values: []uint32{0}}}, "barriers among the threads of this task"},
+	{"setrlimit", 160, []HostArg{{Arg: 0, Values: []uint32{0, 2, 9}}}, "bounds this task's own memory and processor time"},
+	{"setitimer", 38, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "a signal to this task after so much of its own processor time"},
+	{"getitimer", 36, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "the same timers"},
 	{"exit", 60, nil, "ends a thread"},
 	{"exit_group", 231, nil, "ends the task"},
 }

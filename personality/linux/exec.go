@@ -265,17 +265,12 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 
 	pr := c.Proc()
 	brk := f.hi + bias + r.pages(32<<20)
-	size := pr.Rlimits[core.RlimitStack].Cur
-	size = min(max(size, 256<<10), maxStack)
-	if size == maxStack {
-		size = 64 << 20 // no limit: as much as programs may expect
-	}
+	size := stackSize(pr)
 	top := stackTop - r.pages(1<<32)
 	prot := uint64(protRead | protWrite)
 	if f.execSt {
 		prot |= protExec
 	}
-	size = (size + 4095) &^ 4095
 	c.Act(abi.ActMapAnon, 0, top-size, size, prot, mapPrivate|mapFixed|mapNoreserve)
 
 	// The strings, from the top down.
@@ -349,14 +344,26 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	c.Act(abi.ActTask, 0, abi.TaskBrkStart, brk)
 	c.Act(abi.ActTask, 0, abi.TaskBrk, brk)
 	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(p.Index()))
-	c.Act(abi.ActTask, 0, abi.TaskASLimit, m.Rlimits[core.RlimitAS].Cur)
-	c.Act(abi.ActTask, 0, abi.TaskDataLimit, m.Rlimits[core.RlimitData].Cur)
+	for _, n := range [...]uint32{core.RlimitAS, core.RlimitData, core.RlimitCPU} {
+		if m.Rlimits[n].Cur != core.RlimInfinity {
+			actLimit(c, n)
+		}
+	}
 	c.TaskWords()
 	c.Act(abi.ActLoadFP, 0, 0)
 	c.Act(abi.ActSetFS, 0, 0)
 	regs := abi.Regs{IP: entry, SP: sp, Flags: 0x202}
 	c.SetRegs(&regs, false)
 	return 0
+}
+
+// stackSize is how much the first thread's stack has, in bytes.
+func stackSize(pr *core.Proc) uint64 {
+	size := min(max(pr.Rlimits[core.RlimitStack].Cur, 256<<10), maxStack)
+	if size == maxStack {
+		size = 64 << 20 // no limit: as much as programs may expect
+	}
+	return (size + 4095) &^ 4095
 }
 
 func countPhdrs(c *core.Call, v store.Ref[core.Vnode]) int {

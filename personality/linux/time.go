@@ -28,9 +28,9 @@ func timeCalls() []Entry {
 	ts := func(arg uint8) []abi.Pre { return []abi.Pre{{Kind: abi.PreFixed, Arg: arg, Size: 16}} }
 	return []Entry{
 		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "tT", Pre: ts(0)},
-		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "Yp", Level: Partial, Note: "virtual and profiling timers run with real time"},
+		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "Yp"},
 		{Nr: 37, Name: "alarm", Fn: sysAlarm, Sig: "u"},
-		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp", Level: Partial, Note: "virtual and profiling timers run with real time",
+		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp", Level: Partial, Note: "virtual and profiling timers end with an execve",
 			Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
 		{Nr: 96, Name: "gettimeofday", Fn: sysGettimeofday, Sig: "pp"},
 		{Nr: 98, Name: "getrusage", Fn: sysGetrusage, Sig: "ip", Level: Partial, Note: "times and resident size only"},
@@ -360,7 +360,14 @@ func sysGetitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[0] > 2 {
 		return 0, abi.EINVAL
 	}
-	left, every := c.SetITimer(int(c.Args[0]), 0, 0, false)
+	if c.Args[0] != 0 { // the host counts the task's processor time
+		if c.Args[1] == 0 {
+			return 0, abi.EFAULT
+		}
+		c.Act(abi.ActTimer, abi.ActResult, c.Args[0], c.Args[1], 0, 1)
+		return 0, 0
+	}
+	left, every := c.SetITimer(0, 0, 0, false)
 	itimerOut(c, c.Args[1], left, every)
 	return 0, 0
 }
@@ -382,7 +389,11 @@ func sysSetitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[0] > 2 {
 		return 0, abi.EINVAL
 	}
-	left, old := c.SetITimer(int(c.Args[0]), first, every, true)
+	if c.Args[0] != 0 {
+		c.Act(abi.ActTimer, abi.ActResult, c.Args[0], c.Args[1], c.Args[2])
+		return 0, 0
+	}
+	left, old := c.SetITimer(0, first, every, true)
 	if c.Args[2] != 0 {
 		itimerOut(c, c.Args[2], left, old)
 	}

@@ -70,6 +70,9 @@ func (c *Call) storeRegs() {
 // pollCall serves KindPoll: the thread was kicked. A local call that was cut
 // is treated as a call that is to be restarted; the state is else kept.
 func (k *Kernel) pollCall(c *Call) {
+	if c.Args[0] == abi.PollKick || c.Args[0] == abi.PollCut {
+		k.hostClocks(c)
+	}
 	switch c.Args[0] {
 	case abi.PollShort:
 		k.shortCall(c)

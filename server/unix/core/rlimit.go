@@ -66,6 +66,38 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 	return 0
 }
 
+// hostClocks sees to the signals of the host's clocks that came to the caller's
+// task (abi.PollXCPU...). A guest may forge them: for itself only.
+func (k *Kernel) hostClocks(c *Call) {
+	p := c.ProcRef()
+	for _, s := range [...]struct {
+		bit uint64
+		sig int32
+	}{{abi.PollVTAlrm, SIGVTALRM}, {abi.PollProf, SIGPROF}} {
+		if c.Args[1]&s.bit != 0 {
+			k.SendSignal(p, &SigInfo{Sig: s.sig, Code: SiKernel})
+		}
+	}
+	if c.Args[1]&abi.PollXCPU == 0 {
+		return
+	}
+	var user, sys uint64
+	var e abi.Errno
+	task := c.Proc().Task
+	c.Unlocked(func() { _, user, sys, e = k.Host.Usage(task) })
+	r := c.Proc()
+	if e != 0 || r.Exiting != 0 {
+		return
+	}
+	used := (uint64(r.UTime+r.STime) + user + sys + 5e7) / 1e9 // the host's figures are of ticks
+	switch l := r.Rlimits[RlimitCPU]; {
+	case used >= l.Max:
+		k.SendSignal(p, &SigInfo{Sig: SIGKILL, Code: SiKernel})
+	case used >= l.Cur:
+		k.SendSignal(p, &SigInfo{Sig: SIGXCPU, Code: SiKernel})
+	}
+}
+
 // userProcs counts the threads of a real user id, and all of them. A zombie is
 // one until it is reaped, as for Linux's RLIMIT_NPROC and pids controller.
 func (k *Kernel) userProcs(uid uint32) (own, all int) {
