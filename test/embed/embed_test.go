@@ -61,7 +61,7 @@ func TestRuns(t *testing.T) {
 	want := ""
 	for range 3 {
 		want += "hello\n"
-		c := sh("echo hello >>/tmp/log; cat /tmp/log; cat; echo oops >&2; exit 3")
+		c := sh("echo hello >>/dev/shm/log; cat /dev/shm/log; cat; echo oops >&2; exit 3")
 		var out, errs bytes.Buffer
 		c.Stdin, c.Stdout, c.Stderr = strings.NewReader("input\n"), &out, &errs
 		err := m.Run(ctx, c)
@@ -79,7 +79,7 @@ func TestRuns(t *testing.T) {
 // and nobody has to bury it.
 func TestNoInit(t *testing.T) {
 	_, m := machine(t)
-	out, err := run(t, m, sh(`mkfifo /tmp/f; (read x </tmp/f; kill -0 1 2>/dev/null || x="$x, alone"; echo "$x" >/tmp/g) >/dev/null 2>&1 </dev/null & echo $$ $!`))
+	out, err := run(t, m, sh(`mkfifo /dev/shm/f; (read x </dev/shm/f; kill -0 1 2>/dev/null || x="$x, alone"; echo "$x" >/dev/shm/g) >/dev/null 2>&1 </dev/null & echo $$ $!`))
 	if err != nil || strings.HasPrefix(out, "1 ") {
 		t.Fatalf("%q, %v", out, err)
 	}
@@ -87,7 +87,7 @@ func TestNoInit(t *testing.T) {
 	if ps, err := m.Processes(t.Context()); err != nil || len(ps) != 1 || ps[0].PPID != 0 {
 		t.Errorf("the orphan: %+v, %v", ps, err)
 	}
-	out, err = run(t, m, sh(`echo word >/tmp/f; while [ -e /proc/`+orphan+` ]; do :; done; cat /tmp/g`))
+	out, err = run(t, m, sh(`echo word >/dev/shm/f; while [ -e /proc/`+orphan+` ]; do :; done; cat /dev/shm/g`))
 	if err != nil || out != "word, alone\n" {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -115,8 +115,8 @@ func TestInit(t *testing.T) {
 		t.Errorf("an orphan's parent: %q, %v", out, err)
 	}
 	beside := make(chan error, 1)
-	go func() { beside <- m.Run(ctx, sh("echo x >/tmp/up; sleep 1000")) }()
-	if _, err := run(t, m, sh("until [ -e /tmp/up ]; do :; done")); err != nil {
+	go func() { beside <- m.Run(ctx, sh("echo x >/dev/shm/up; sleep 1000")) }()
+	if _, err := run(t, m, sh("until [ -e /dev/shm/up ]; do :; done")); err != nil {
 		t.Error(err)
 	}
 	_, _ = feed.Write([]byte("\n"))

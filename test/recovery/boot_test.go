@@ -84,7 +84,7 @@ func childrenNamed(pid int, name string) (pids []int) {
 func TestWaitingRequests(t *testing.T) {
 	bin := subject.Binary(t)
 	// The shell waits for the first, the first for a writer that never comes.
-	r := start(t, bin, []string{"/bin/sh", "-c", "mkfifo /tmp/f; echo up; cat /tmp/f; echo end"}, shortLimit)
+	r := start(t, bin, []string{"/bin/sh", "-c", "mkfifo /dev/shm/f; echo up; cat /dev/shm/f; echo end"}, shortLimit)
 	if !r.out.Scan() || r.out.Text() != "up" {
 		t.Fatalf("the program says %q\n%s", r.out.Text(), r.errs.String())
 	}
@@ -102,7 +102,7 @@ func TestWaitingRequests(t *testing.T) {
 	pid := waiting(0)
 	_ = unix.Kill(pid, unix.SIGKILL)
 	waiting(pid)
-	if out, err := exec.Command(bin, "exec", "-m", r.id, "--", "/bin/sh", "-c", "echo written >/tmp/f").CombinedOutput(); err != nil {
+	if out, err := exec.Command(bin, "exec", "-m", r.id, "--", "/bin/sh", "-c", "echo written >/dev/shm/f").CombinedOutput(); err != nil {
 		t.Fatalf("exec: %v, %s", err, out)
 	}
 	for _, want := range []string{"written", "end"} {
