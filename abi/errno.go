@@ -144,6 +144,7 @@ const (
 // and is run again, or turned into EINTR, as the handler's flags say.
 const (
 	ErrRestart      Errno = 512 // restart if the handler has SA_RESTART
+	ErrRestartNoInt Errno = 513 // restart always
 	ErrRestartNoHnd Errno = 514 // restart only if no handler runs
 )
 
@@ -437,6 +438,8 @@ func errnoName(e Errno) string {
 		return "ERFKILL"
 	case ErrRestart:
 		return "ERESTART"
+	case ErrRestartNoInt:
+		return "ERESTARTNOINTR"
 	case ErrRestartNoHnd:
 		return "ERESTARTNOHAND"
 	}

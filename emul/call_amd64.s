@@ -24,6 +24,8 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_Zero(AX)
 	LEAQ store32<>(SB), CX
 	MOVQ CX, Entry_Store32(AX)
+	LEAQ cas32<>(SB), CX
+	MOVQ CX, Entry_Cas32(AX)
 	LEAQ fixup<>(SB), CX
 	MOVQ CX, Entry_Fixup(AX)
 	LEAQ spin<>(SB), CX
@@ -115,7 +117,15 @@ TEXT store32<>(SB),NOSPLIT|NOFRAME,$0
 	XORL AX, AX
 	RET
 
-// Where the fault handler sends the three above. In: CX. Out: AX.
+// Fault-guarded exchange if equal. In: AX old, BX new, CX 1<<32, DI address.
+// Out: AX what was there, or 1<<32 on a fault.
+TEXT cas32<>(SB),NOSPLIT|NOFRAME,$0
+	LOCK
+	CMPXCHGL BX, (DI)
+	MOVL AX, AX
+	RET
+
+// Where the fault handler sends the four above. In: CX. Out: AX.
 TEXT fixup<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ CX, AX
 	RET

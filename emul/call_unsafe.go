@@ -54,6 +54,12 @@ func (t *Thread) store32(to, v uintptr) uintptr {
 	return (*(*fnCp)(unsafe.Pointer(&p)))(v, 0, 4, to, 0)
 }
 
+// cas32 stores new where old is and answers what was there, or 1<<32 on a fault.
+func (t *Thread) cas32(at, old, new uintptr) uintptr {
+	p := unsafe.Pointer(&t.PC.Cas32)
+	return (*(*fnCp)(unsafe.Pointer(&p)))(old, new, 1<<32, at, 0)
+}
+
 // spin waits while the word at addr is v, at most n turns.
 func (t *Thread) spin(addr, v, n uintptr) {
 	p := unsafe.Pointer(&t.PC.Spin)

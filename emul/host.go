@@ -44,12 +44,14 @@ const (
 	sysCloseRange   = 436
 
 	ePERM   = 1
+	eSRCH   = 3
 	eINTR   = 4
 	eAGAIN  = 11
 	eNOMEM  = 12
 	eFAULT  = 14
 	eEXIST  = 17
 	eINVAL  = 22
+	eDEADLK = 35
 	eNOSYS  = 38
 	eBADMSG = 74
 
@@ -89,15 +91,21 @@ const (
 
 	msAsync = 1
 
-	futexWait       = 0
-	futexWake       = 1
-	futexRequeue    = 3
-	futexCmpRequeue = 4
-	futexWakeOp     = 5
-	futexWaitBitset = 9
-	futexWakeBitset = 10
-	futexPrivate    = 128
-	futexRealtime   = 256
+	futexWait          = 0
+	futexWake          = 1
+	futexRequeue       = 3
+	futexCmpRequeue    = 4
+	futexWakeOp        = 5
+	futexLockPI        = 6
+	futexUnlockPI      = 7
+	futexTrylockPI     = 8
+	futexWaitBitset    = 9
+	futexWakeBitset    = 10
+	futexWaitRequeuePI = 11
+	futexCmpRequeuePI  = 12
+	futexLockPI2       = 13
+	futexPrivate       = 128
+	futexRealtime      = 256
 
 	archSetGS = 0x1001
 	archSetFS = 0x1002

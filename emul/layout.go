@@ -70,7 +70,8 @@ type Entry struct {
 	Copy      uintptr // REP MOVSB
 	Zero      uintptr // REP STOSB
 	Store32   uintptr // MOVL AX, (DI)
-	Fixup     uintptr // where a fault in the three above continues
+	Cas32     uintptr // LOCK CMPXCHGL BX, (DI)
+	Fixup     uintptr // where a fault in the four above continues
 	Spin      uintptr
 	GetFS     uintptr
 	SetFS     uintptr

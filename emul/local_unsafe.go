@@ -219,8 +219,7 @@ func (t *Thread) membarrier(cmd, flags uintptr) (uintptr, bool) {
 	return t.host(sysMembarrier, cmd, 0, 0, 0, 0, 0), true
 }
 
-// futex serves futex(2) natively, priority inheritance apart: the host would
-// compare the words with its own thread ids (HAZARDS D18).
+// futex serves futex(2), all but the operations on words with an owner natively.
 func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 	addr, op, val := uintptr(uc.Regs.DI), uintptr(uc.Regs.SI), uintptr(uc.Regs.DX)
 	timeout, addr2, val3 := uintptr(uc.Regs.R10), uintptr(uc.Regs.R8), uintptr(uc.Regs.R9)
@@ -241,6 +240,9 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 		}
 		return t.host(sysFutex, addr, op, val, timeout, addr2, val3), true
 	}
+	if cmd >= futexLockPI && cmd <= futexTrylockPI || cmd >= futexWaitRequeuePI && cmd <= futexLockPI2 {
+		return t.futexPI(cmd, op, addr, val, timeout, addr2, val3), true
+	}
 	if cmd != futexWait && cmd != futexWaitBitset {
 		return errno(eNOSYS), true
 	}
@@ -248,11 +250,8 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 	if timeout != 0 {
 		limit = t.addr() + unsafe.Offsetof(t.Deadline)
 		if t.Redo == 0 {
-			if !t.inGuest(timeout, 16) || t.copyMem(limit, timeout, 16) != 0 {
-				return errno(eFAULT), true
-			}
-			if t.Deadline[0] >= 1<<63 || t.Deadline[1] >= 1e9 {
-				return errno(eINVAL), true
+			if r := t.deadline(timeout); failed(r) {
+				return r, true
 			}
 			if cmd == futexWait {
 				t.addNow(op)
@@ -272,6 +271,19 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 		t.Redo = 1
 	}
 	return r, true
+}
+
+// deadline copies a time limit into Deadline and answers where that is, or a
+// negative errno.
+func (t *Thread) deadline(timeout uintptr) uintptr {
+	limit := t.addr() + unsafe.Offsetof(t.Deadline)
+	if !t.inGuest(timeout, 16) || t.copyMem(limit, timeout, 16) != 0 {
+		return errno(eFAULT)
+	}
+	if t.Deadline[0] >= 1<<63 || t.Deadline[1] >= 1e9 {
+		return errno(eINVAL)
+	}
+	return limit
 }
 
 // addNow makes the relative Deadline absolute on the clock that op names.

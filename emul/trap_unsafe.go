@@ -40,7 +40,7 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 // means that the guest had jumped there and the fault is the guest's.
 func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
 	if sig == sigSEGV || sig == sigBUS {
-		if ip == t.PC.Copy || ip == t.PC.Zero || ip == t.PC.Store32 {
+		if ip == t.PC.Copy || ip == t.PC.Zero || ip == t.PC.Store32 || ip == t.PC.Cas32 {
 			uc.Regs.IP = uint64(t.PC.Fixup)
 			return true
 		}

@@ -40,7 +40,7 @@ func memCalls() []Entry {
 		{Nr: 150, Name: "munlock", Fn: zero, Sig: "pu", Local: abi.LocalMlock},
 		{Nr: 151, Name: "mlockall", Fn: sysMlockall, Sig: "x", Level: Partial, Note: "nothing is locked"},
 		{Nr: 152, Name: "munlockall", Fn: zero},
-		{Nr: 202, Name: "futex", Fn: sysFutex, Sig: "pxuppu", Local: abi.LocalFutex, Level: Partial, Note: "no priority inheritance: ENOSYS"},
+		{Nr: 202, Name: "futex", Fn: sysFutex, Sig: "pxuppu", Local: abi.LocalFutex, Level: Partial, Note: "an owner does not inherit a waiter's priority; LOCK_PI of a word between processes waits also for an owner that is gone and left no robust list"},
 		{Nr: 324, Name: "membarrier", Sig: "ixi", Local: abi.LocalMembarrier},
 		{Nr: 325, Name: "mlock2", Fn: sysMlock2, Sig: "pux", Level: Partial, Note: "nothing is locked"},
 	}
@@ -80,9 +80,7 @@ func sysMlock2(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // sysFutex gets the operations that the library does not serve.
 func sysFutex(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	switch c.Args[1] & 0x7f {
-	case 6, 7, 8, 11, 12, 13: // PI
-		return 0, abi.ENOSYS
-	case 0, 1, 3, 4, 5, 9, 10:
+	case 0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13:
 		return 0, abi.EINVAL
 	}
 	return 0, abi.ENOSYS
@@ -91,8 +89,14 @@ func sysFutex(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // Cut implements core.Personality: of the calls that the library serves only
 // futex waits, and one with a time limit is not restarted after a handler.
 func (p *Personality) Cut(c *core.Call) abi.Errno {
-	if c.Nr == 202 && c.Regs.R10 != 0 {
-		return abi.ErrRestartNoHnd
+	if c.Nr == 202 {
+		switch c.Regs.SI & 0x7f {
+		case 6, 11, 13: // LOCK_PI, WAIT_REQUEUE_PI, LOCK_PI2
+			return abi.ErrRestartNoInt
+		}
+		if c.Regs.R10 != 0 {
+			return abi.ErrRestartNoHnd
+		}
 	}
 	return abi.ErrRestart
 }

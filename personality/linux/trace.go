@@ -493,6 +493,8 @@ func resultText(name string, r core.TraceResult) string {
 		return "?"
 	case r.Err == abi.ErrRestart:
 		return "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
+	case r.Err == abi.ErrRestartNoInt:
+		return "? ERESTARTNOINTR (To be restarted)"
 	case r.Err == abi.ErrRestartNoHnd:
 		return "? ERESTARTNOHAND (To be restarted if no handler)"
 	case r.Err != 0:

@@ -349,7 +349,7 @@ func TestOutside(t *testing.T) {
 	status := string(procFile(t, task.pid, "status"))
 	for _, want := range []string{
 		"NoNewPrivs:\t1", "Seccomp:\t2", "CapInh:\t0000000000000000", "CapPrm:\t0000000000000000",
-		"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "SigBlk:\t0000000000008000",
+		"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "SigBlk:\t0000000006808000",
 	} {
 		if !bytes.Contains([]byte(status), []byte(want+"\n")) {
 			t.Errorf("status has no line %q", want)

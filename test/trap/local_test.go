@@ -103,7 +103,15 @@ func TestLocal(t *testing.T) {
 		{"futex on the library", 202, [6]uint64{win + 0x40000000, 1, 1}, e(abi.EFAULT)},
 		{"futex requeue", 202, [6]uint64{dataBase, 3, 1, 1, dataBase + 64}, 0},
 		{"futex wake op", 202, [6]uint64{dataBase + 0x40, 5, 1, 1, dataBase + 0x44, 1 << 12}, 0},
-		{"futex PI", 202, [6]uint64{dataBase, 6, 0, 0}, e(abi.ENOSYS)},
+		{"futex PI", 202, [6]uint64{dataBase, 6, 0, 0}, 0},
+		{"futex PI odd address", 202, [6]uint64{dataBase + 1, 6}, e(abi.EINVAL)},
+		{"futex PI bad address", 202, [6]uint64{64, 6}, e(abi.EFAULT)},
+		{"futex PI on the library", 202, [6]uint64{win + 0x40000000, 6}, e(abi.EFAULT)},
+		{"futex PI try on the library", 202, [6]uint64{win + 0x40000000, 8}, e(abi.EFAULT)},
+		{"futex PI unlock on the library", 202, [6]uint64{win + 0x40000000, 7}, e(abi.EFAULT)},
+		{"futex PI requeue to the library", 202, [6]uint64{dataBase, 12, 1, 1, win + 0x40000000, 0}, e(abi.EFAULT)},
+		{"futex PI wait for the library's", 202, [6]uint64{dataBase, 11, 0, 0, win + 0x40000000, 0}, e(abi.EFAULT)},
+		{"futex PI limit in the library", 202, [6]uint64{dataBase, 6, 0, win + 0x40000000}, e(abi.EFAULT)},
 	}
 	code := assemble(t, asmHead+`
 	mov $0x20010000, %rbx

@@ -89,7 +89,7 @@ func (c *Call) walkRobust(head uint64, tid uint32) {
 		addr := (entry &^ 1) + off
 		c.InReset()
 		v, e := c.CopyIn32(addr)
-		if e != 0 || v&futexTidMask != tid || entry&1 != 0 || addr&3 != 0 {
+		if e != 0 || v&futexTidMask != tid || addr&3 != 0 {
 			return
 		}
 		c.Act(abi.ActStore32, abi.ActIgnore, addr, uint64(v&futexWaiters|futexOwnerDied))

@@ -92,7 +92,9 @@ func (c *Call) rewind(r *abi.Regs) {
 	r.AX = c.Nr
 }
 
-func restarts(e abi.Errno) bool { return e == abi.ErrRestart || e == abi.ErrRestartNoHnd }
+func restarts(e abi.Errno) bool {
+	return e == abi.ErrRestart || e == abi.ErrRestartNoInt || e == abi.ErrRestartNoHnd
+}
 
 // finish runs after each call: it handles what is pending for the thread. It
 // answers true when the call is to be run again in place.
@@ -325,7 +327,7 @@ func (k *Kernel) handle(c *Call, s *SigInfo) bool {
 	}
 	if restarts(c.Err) && !c.regsSet {
 		regs := c.Regs
-		if c.Err == abi.ErrRestart && act.Flags&SaRestart != 0 {
+		if c.Err == abi.ErrRestartNoInt || c.Err == abi.ErrRestart && act.Flags&SaRestart != 0 {
 			c.rewind(&regs)
 		} else {
 			c.Err = abi.EINTR

@@ -124,6 +124,7 @@ static void time_limit(void) {
 }
 
 int main(void) {
+	begin();
 	memory();
 	timers();
 	time_limit();
