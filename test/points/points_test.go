@@ -76,10 +76,7 @@ const limit = 20 * time.Second
 
 func TestEachPoint(t *testing.T) {
 	subject.Need(t, "/usr/bin/gcc")
-	prog := filepath.Join(t.TempDir(), "work")
-	if out, err := exec.Command("gcc", "-O1", "-static", "-pthread", "-o", prog, "testdata/work.c").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	prog := compile(t)
 	p, err := newPage()
 	if err != nil {
 		t.Fatal(err)
@@ -237,4 +234,75 @@ func difference(got, want string) string {
 		}
 	}
 	return fmt.Sprintf("got %d lines, want %d", len(g), len(w))
+}
+
+// TestDeathsLeaveNothing has the unix server die at many points of its work on one
+// machine, and demands that its embedder, who keeps the objects and channels for
+// it, has no more of them afterwards than after as much work undisturbed.
+func TestDeathsLeaveNothing(t *testing.T) {
+	subject.Need(t, "/usr/bin/gcc")
+	prog := compile(t)
+	p, err := newPage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	*p = page{}
+	copy(p.victim[:], "unix")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*limit)
+	defer cancel()
+	deaths := atomic.Int32{}
+	m, err := hythe.New(ctx, hythe.Config{Pids: 100, Log: func(string) { deaths.Add(1) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	r := rand.New(rand.NewPCG(1, 1))
+	round := func() {
+		err := m.Run(ctx, &hythe.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c",
+			`rm -rf /dev/shm/w; mkdir /dev/shm/w; "$1" /dev/shm/w; rm -rf /dev/shm/w`, "sh", prog}})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	open := func() int {
+		l, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(l)
+	}
+	for range 3 {
+		round()
+	}
+	before, first := open(), deaths.Load()
+	rounds := 10
+	if subject.Long() {
+		rounds = 200
+	}
+	for range rounds {
+		atomic.StoreUint64(&p.kill[0], atomic.LoadUint64(&p.count)+1+uint64(r.IntN(9000)))
+		round()
+	}
+	if n := deaths.Load() - first; int(n) < rounds/2 {
+		t.Errorf("%d deaths in %d rounds", n, rounds)
+	}
+	p.kill[0] = 0
+	round()
+	for open() > before { // the last program's channel closes when its task is gone
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d descriptors, %d before", open(), before)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// compile makes the program that the servers work for.
+func compile(t *testing.T) string {
+	t.Helper()
+	prog := filepath.Join(t.TempDir(), "work")
+	if out, err := exec.Command("gcc", "-O1", "-static", "-pthread", "-o", prog, "testdata/work.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return prog
 }
