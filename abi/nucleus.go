@@ -66,10 +66,10 @@ const (
 	CallPortLabel      = 5  // A0 receive name, inline = durable label
 	CallPortSetMember  = 6  // A0 receive name, A1 set name or NameNull
 	CallPortLimit      = 7  // A0 receive name, A1 queue limit
-	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs
+	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes
 	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels)
 	CallPortRename     = 10 // A0 old, A1 new
-	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never, ^0 = for ever)
+	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> EventMessage-like reply
 	CallObjectCreate   = 13 // A0 size in bytes, inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
@@ -85,6 +85,7 @@ const (
 	CallReady          = 24 // a server has recovered and serves
 	CallLog            = 25 // inline = one line for the machine's log; A0 level
 	CallSupervise      = 26 // supervisor's own: inline JSON
+	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
 	CallTaskMaps       = 27 // A0 task name -> inline: the host's map of the task (text)
 )
@@ -119,6 +120,18 @@ const (
 // channel instead (not for port-destroyed). A3 is the least make-send count of
 // a no-senders notification.
 const MsgNotify = 64
+
+// PortStatus is what CallPortStatus tells of a receive right in inline bytes.
+type PortStatus struct {
+	Set     Name   // the set that the port is in
+	Sends   uint32 // send rights: one for each task that has any, and those in messages
+	Onces   uint32 // send-once rights
+	Blocked uint32 // messages that wait for room in the queue
+	Asked   uint32 // bits 1<<Notify...: what was asked for and has not come
+}
+
+// PortStatusSize is the wire size of PortStatus.
+const PortStatusSize = 20
 
 // Roles of the receiver of EventBinding.
 const (

@@ -11,10 +11,7 @@ func (c *Conn) Ask(to abi.Name, id uint32, body []byte, rights ...abi.RightDesc)
 		return nil, err
 	}
 	defer c.Call(abi.CallPortModRefs, [6]uint64{uint64(port), abi.RightReceive, ^uint64(0)}, nil, nil)
-	if err := c.Send(to, &Message{ID: id, Body: body, Rights: rights}, port); err != 0 {
-		return nil, err
-	}
-	m, err := c.Receive(port)
+	m, err := c.Exchange(to, &Message{ID: id, Body: body, Rights: rights}, port)
 	if err != 0 {
 		return nil, err
 	}

@@ -82,6 +82,11 @@ func (c *Conn) Receive(port abi.Name) (*Message, abi.Errno) {
 	if err != 0 {
 		return nil, err
 	}
+	return r.message()
+}
+
+// message is the message in the answer to a receive.
+func (r *Reply) message() (*Message, abi.Errno) {
 	m, err := decodeMessage(r.Inline)
 	if err != 0 {
 		closeAll(r.FDs)
@@ -104,6 +109,21 @@ func (c *Conn) Send(to abi.Name, m *Message, reply abi.Name) abi.Errno {
 	}
 	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(m, to, abi.CopySend, reply, disp), nil)
 	return err
+}
+
+// Exchange sends a message as Send does and, in the same call, waits for the next
+// message on reply. EPIPE: the channel is gone, or to is dead, or reply went
+// away meanwhile; other errors are the nucleus's.
+func (c *Conn) Exchange(to abi.Name, m *Message, reply abi.Name) (*Message, abi.Errno) {
+	if len(m.Rights) > abi.MaxRights || len(m.Objects) > abi.MaxObjects {
+		return nil, abi.EMSGSIZE
+	}
+	r, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(reply), abi.Forever},
+		encodeMessage(m, to, abi.CopySend, reply, abi.MakeSendOnce), nil)
+	if err != 0 {
+		return nil, err
+	}
+	return r.message()
 }
 
 // Answer sends body to a received message's reply right, which is used up.

@@ -1,10 +1,12 @@
 package nucleus
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"hythe/abi"
 	"hythe/machine"
+	"hythe/nucleus/message"
 	"hythe/nucleus/port"
 )
 
@@ -29,7 +31,7 @@ type handler struct {
 	inline bool // whether inline bytes are allowed
 }
 
-var calls [abi.CallHello + 1]handler
+var calls [abi.CallMsgCancel + 1]handler
 
 func init() {
 	calls = [...]handler{
@@ -61,6 +63,7 @@ func init() {
 		abi.CallSupervise:      {run: callSupervise, power: PowerSupervise, inline: true},
 		abi.CallTaskMaps:       {run: callTaskMaps},
 		abi.CallHello:          {run: callHello},
+		abi.CallMsgCancel:      {run: callMsgCancel},
 	}
 }
 
@@ -166,7 +169,7 @@ func callPortLimit(k *Kernel, t *task, c *call) abi.Errno {
 	return 0
 }
 
-// callPortStatus: for an object A1 is its size in bytes and A5 the references.
+// callPortStatus: see abi.CallPortStatus. EBADF.
 func callPortStatus(k *Kernel, t *task, c *call) abi.Errno {
 	n, err := name32(c.A[0])
 	if err != 0 {
@@ -180,10 +183,16 @@ func callPortStatus(k *Kernel, t *task, c *call) abi.Errno {
 	switch {
 	case e.Object != nil:
 		c.out[1] = e.Object.Size
+	case e.Set != nil:
+		c.out[1] = uint64(e.Set.Members.Len())
+		for i := range min(e.Set.Members.Len(), abi.MaxInline/4) {
+			c.data = binary.LittleEndian.AppendUint32(c.data, uint32(e.Set.Members.At(i).Name))
+		}
 	case e.Mask&(1<<abi.RightReceive) != 0:
 		p := e.Port
 		c.out[1], c.out[2] = uint64(p.Queue.Len()), uint64(p.Limit)
 		c.out[3], c.out[4] = uint64(p.Seq), uint64(p.MakeSends)
+		c.data = message.PutStatus(p.Status())
 	}
 	return 0
 }

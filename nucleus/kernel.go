@@ -168,7 +168,7 @@ func (k *Kernel) serve(p *port.Port) {
 		}
 		w := tok.(*waiter)
 		k.endWait(w)
-		k.deliver(t, w.id, p)
+		k.deliver(t, w.id, p, w.sent)
 	}
 }
 

@@ -18,18 +18,22 @@ type waiter struct {
 	send  bool
 	timer machine.Timer
 	done  bool
+	// A send that is followed by a receive in the same call, and whether it was
+	// done.
+	next   abi.Name
+	nextNS uint64
+	sent   bool
 }
 
 // wait registers a call that waits; ns is its time.
-func (k *Kernel) wait(t *task, c *call, w *waiter, ns uint64) {
-	w.t, w.id = t, c.ID
+func (k *Kernel) wait(t *task, id uint64, w *waiter, ns uint64) {
+	w.t, w.id = t, id
 	t.waits[w] = true
-	c.wait = true
 	if ns != abi.Forever {
 		w.timer = k.m.After(ns, func() {
 			k.enter()
 			defer k.leave()
-			k.expire(w)
+			k.expire(w, abi.ETIMEDOUT)
 		})
 	}
 }
@@ -49,25 +53,40 @@ func (k *Kernel) finish(w *waiter, err abi.Errno) {
 		return
 	}
 	k.endWait(w)
-	if w.t.ctx != nil {
-		w.t.answer(&call{CallHeader: abi.CallHeader{ID: w.id}}, err)
+	if w.t.ctx == nil {
+		return
 	}
+	if w.send && err == 0 && w.next != abi.NameNull {
+		k.receive(w.t, w.id, w.next, w.nextNS, true)
+		return
+	}
+	k.refuse(w.t, w.id, err, w.sent)
 }
 
-// expire is the end of a waiting call's time. A message that did not get in
-// goes back to its sender with ETIMEDOUT, as in Mach's pseudo-receive: the reply's
+// refuse answers a call that waited, or could not, with an error, or with
+// success and nothing else. sent: the message of a combined call is on its way.
+func (k *Kernel) refuse(t *task, id uint64, err abi.Errno, sent bool) {
+	h := abi.CallHeader{Op: abi.EventReply, ID: id, Err: uint32(err)}
+	if sent {
+		h.A[3] = 1
+	}
+	t.post(&h, nil, nil)
+}
+
+// expire ends a waiting call with ETIMEDOUT or ECANCELED. A message that did not
+// get in goes back to its sender, as in Mach's pseudo-receive: the reply's
 // inline bytes are the message with the names that its rights have now.
-func (k *Kernel) expire(w *waiter) {
+func (k *Kernel) expire(w *waiter, why abi.Errno) {
 	if w.done {
 		return
 	}
 	k.endWait(w)
-	h := abi.CallHeader{Op: abi.EventReply, ID: w.id, Err: uint32(abi.ETIMEDOUT)}
 	if !w.send {
 		k.unread(w)
-		w.t.post(&h, nil, nil)
+		k.refuse(w.t, w.id, why, w.sent)
 		return
 	}
+	h := abi.CallHeader{Op: abi.EventReply, ID: w.id, Err: uint32(why)}
 	m := k.ports.Unblock(w.port, w)
 	if !w.t.space.Room(need(m) + 1) {
 		k.ports.Discard(m)
@@ -155,11 +174,24 @@ func need(m *port.Message) int {
 // taken. EINVAL: the bytes are no message, a disposition does not fit, or a
 // receive right would be sent where nobody could ever receive it; EMSGSIZE;
 // EBADF, EPERM: a name or its right; EPIPE: the port is dead; EAGAIN: the queue
-// is full and the timeout 0, or too many calls wait; ETIMEDOUT: see expire;
-// EBUSY: an object to be frozen is mapped writable.
+// is full and the timeout 0, or too many calls wait; ETIMEDOUT, ECANCELED: see
+// expire; EBUSY: an object to be frozen is mapped writable.
+//
+// With A1 it then receives, by the same reply, as callMsgReceive does. A3 of the
+// reply is 1 when an error is the receive's, which is EBADF also where the
+// message took the receive right away.
 func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	if len(c.inline) > abi.MaxInline {
 		return abi.EMSGSIZE
+	}
+	next := abi.Name(c.A[1])
+	if next != abi.NameNull {
+		if _, err := readable(t, c.A[1]); err != 0 {
+			return err
+		}
+		if c.A[2] != 0 && len(t.waits) >= k.limits.Waiting {
+			return abi.EAGAIN
+		}
 	}
 	m, err := message.Get(c.inline)
 	if err != 0 {
@@ -248,14 +280,46 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	pm.Objects = objects
 	if full {
-		w := &waiter{port: dest, send: true}
+		w := &waiter{port: dest, send: true, next: next, nextNS: c.A[2]}
 		pm.Sender = w
 		dest.Blocked.PushBack(pm)
-		k.wait(t, c, w, c.A[0])
+		c.wait = true
+		k.wait(t, c.ID, w, c.A[0])
 		return 0
 	}
 	k.ports.Enqueue(pm)
+	if next != abi.NameNull {
+		c.wait = true // receive answers
+		k.receive(t, c.ID, next, c.A[2], true)
+	}
 	return 0
+}
+
+// callMsgCancel: see abi.CallMsgCancel. ESRCH: no call with this id waits; its
+// answer is on the channel already.
+func callMsgCancel(k *Kernel, t *task, c *call) abi.Errno {
+	for w := range t.waits {
+		if w.id == c.A[0] {
+			k.expire(w, abi.ECANCELED)
+			return 0
+		}
+	}
+	return abi.ESRCH
+}
+
+// readable finds a name that can be received from.
+func readable(t *task, n uint64) (*port.Entry, abi.Errno) {
+	if n > uint64(abi.NameDead) {
+		return nil, abi.EBADF
+	}
+	e := t.space.Entry(abi.Name(n))
+	switch {
+	case e == nil:
+		return nil, abi.EBADF
+	case e.Mask&(1<<abi.RightReceive|1<<abi.RightSet) == 0:
+		return nil, abi.EPERM
+	}
+	return e, 0
 }
 
 // callMsgReceive: see abi.CallMsgReceive. The reply's A0 is the name of the port
@@ -269,48 +333,51 @@ func callMsgReceive(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] > uint64(abi.NameDead) {
 		return abi.EBADF
 	}
-	e := t.space.Entry(abi.Name(c.A[0]))
-	if e == nil {
-		return abi.EBADF
+	c.wait = true // receive answers
+	k.receive(t, c.ID, abi.Name(c.A[0]), c.A[1], false)
+	return 0
+}
+
+// receive takes a message for the call id from a name, or lets the call wait.
+// sent: the call has sent a message before.
+func (k *Kernel) receive(t *task, id uint64, n abi.Name, ns uint64, sent bool) {
+	e, err := readable(t, uint64(n))
+	if err != 0 {
+		k.refuse(t, id, err, sent)
+		return
 	}
-	w := &waiter{}
+	w := &waiter{sent: sent}
 	var p *port.Port
-	switch {
-	case e.Mask&(1<<abi.RightReceive) != 0:
+	if e.Mask&(1<<abi.RightReceive) != 0 {
 		w.port = e.Port
 		if e.Port.Queue.Len() > 0 {
 			p = e.Port
 		}
-	case e.Mask&(1<<abi.RightSet) != 0:
+	} else {
 		w.set = e.Set
 		p = e.Set.Next()
-	default:
-		return abi.EPERM
 	}
-	if p != nil {
-		c.wait = true // deliver answers
-		k.deliver(t, c.ID, p)
-		return 0
-	}
-	if c.A[1] == 0 || len(t.waits) >= k.limits.Waiting {
-		return abi.EAGAIN
-	}
-	if w.set != nil {
+	switch {
+	case p != nil:
+		k.deliver(t, id, p, sent)
+		return
+	case ns == 0 || len(t.waits) >= k.limits.Waiting:
+		k.refuse(t, id, abi.EAGAIN, sent)
+		return
+	case w.set != nil:
 		w.set.Readers.PushBack(w)
-	} else {
+	default:
 		w.port.Readers.PushBack(w)
 	}
-	k.wait(t, c, w, c.A[1])
-	return 0
+	k.wait(t, id, w, ns)
 }
 
 // deliver hands the first message of p to a call of its holder.
-func (k *Kernel) deliver(t *task, id uint64, p *port.Port) {
+func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 	h := abi.CallHeader{Op: abi.EventReply, ID: id}
 	m := p.Queue.At(0)
 	if m.Delivered == nil && !t.space.Room(need(m)) {
-		h.Err = uint32(abi.ENOSPC)
-		t.post(&h, nil, nil)
+		k.refuse(t, id, abi.ENOSPC, sent)
 		return
 	}
 	k.ports.Pop(p)

@@ -135,7 +135,7 @@ func (c *chaos) step() {
 		return
 	}
 	any := uint8(0xff)
-	switch c.r.IntN(26) {
+	switch c.r.IntN(27) {
 	case 0:
 		p.post(abi.CallPortAllocate, nil, nil, []uint64{abi.RightReceive, abi.RightReceive, abi.RightSet}[c.r.IntN(3)])
 	case 1:
@@ -157,7 +157,11 @@ func (c *chaos) step() {
 	case 7:
 		p.post(abi.CallPortRename, nil, nil, c.name(p, any), uint64(c.r.IntN(0x2000)))
 	case 8, 9, 10, 11, 12, 13:
-		p.post(abi.CallMsgSend, c.message(p), nil, c.timeout())
+		var then uint64
+		if c.r.IntN(3) == 0 {
+			then = c.name(p, recv|1<<abi.RightSet)
+		}
+		p.post(abi.CallMsgSend, c.message(p), nil, c.timeout(), then, c.timeout())
 	case 14, 15, 16, 17:
 		p.post(abi.CallMsgReceive, nil, nil, c.name(p, recv|1<<abi.RightSet), c.timeout())
 	case 18:
@@ -192,6 +196,8 @@ func (c *chaos) step() {
 	case 24:
 		c.m.Advance(uint64(c.r.IntN(200)))
 	case 25:
+		p.post(abi.CallMsgCancel, nil, nil, c.next-uint64(c.r.IntN(12)))
+	case 26:
 		c.m.FailNext([]string{sim.OpObject, sim.OpReadOnly, sim.OpDoorbell, sim.OpFormat, sim.OpSpawn}[c.r.IntN(5)], 1)
 	}
 }

@@ -45,6 +45,15 @@ func GetCall(b []byte) (h abi.CallHeader, inline []byte, ok bool) {
 	return h, inline, true
 }
 
+// PutStatus is the wire form of s.
+func PutStatus(s abi.PortStatus) []byte {
+	b := make([]byte, 0, abi.PortStatusSize)
+	for _, v := range []uint32{uint32(s.Set), s.Sends, s.Onces, s.Blocked, s.Asked} {
+		b = le.AppendUint32(b, v)
+	}
+	return b
+}
+
 // Msg is a message as a task writes it or reads it: names, not rights.
 type Msg struct {
 	abi.MsgHeader

@@ -91,16 +91,16 @@ type Port struct {
 	Readers core.Deque[any]      // tokens of receivers that wait
 	Set     *Set
 
-	noSenders     Right
-	noSendersSync uint32
-	noSendersAt   *Space // the task that wants an event instead of a message
-	destroyed     Right
-	first         *Entry // the names that stand for rights to this port
-	touched       bool
+	noSenders   Right
+	noSendersAt *Space // the task that wants an event instead of a message
+	destroyed   Right
+	first       *Entry // the names that stand for rights to this port
+	touched     bool
 }
 
 // Set is a port set.
 type Set struct {
+	Name    abi.Name
 	Members core.Deque[*Port]
 	Readers core.Deque[any]
 }
@@ -217,9 +217,6 @@ func (s *System) checkSenders(p *Port) {
 		s.Gone = append(s.Gone, p.Kernel)
 		return
 	}
-	if p.MakeSends < p.noSendersSync {
-		return
-	}
 	if sp := p.noSendersAt; sp != nil {
 		p.noSendersAt = nil
 		s.Events = append(s.Events, Event{sp, p.Name, abi.NotifyNoSenders, uint64(p.MakeSends)})
@@ -256,6 +253,21 @@ func (s *System) Enqueue(m *Message) {
 	m.PortSeq = p.Seq
 	p.Queue.PushBack(m)
 	s.touch(p)
+}
+
+// Status is what CallPortStatus tells besides numbers.
+func (p *Port) Status() abi.PortStatus {
+	s := abi.PortStatus{Sends: uint32(p.Sends), Onces: uint32(p.Onces), Blocked: uint32(p.Blocked.Len())}
+	if p.Set != nil {
+		s.Set = p.Set.Name
+	}
+	if p.noSenders.Port != nil || p.noSendersAt != nil {
+		s.Asked |= 1 << abi.NotifyNoSenders
+	}
+	if p.destroyed.Port != nil {
+		s.Asked |= 1 << abi.NotifyPortDestroyed
+	}
+	return s
 }
 
 // Full says that a message for a send right has to wait.

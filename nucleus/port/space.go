@@ -208,7 +208,9 @@ func (sp *Space) Allocate(s *System) *Entry {
 
 // AllocateSet makes an empty port set.
 func (sp *Space) AllocateSet() *Entry {
-	return sp.add(&Entry{Mask: maskSet, Set: &Set{}})
+	e := sp.add(&Entry{Mask: maskSet, Set: &Set{}})
+	e.Set.Name = e.Name
+	return e
 }
 
 // Claim is one use of a name in a message.
@@ -304,6 +306,7 @@ func (sp *Space) takeReceive(s *System, e *Entry) {
 		s.Failed = append(s.Failed, t)
 	}
 	p.noSendersAt = nil
+	p.MakeSends = 0 // who receives next counts from there
 	e.Mask &^= maskReceive
 	if e.Mask == 0 {
 		sp.remove(s, e)
@@ -540,6 +543,9 @@ func (sp *Space) Rename(old, name abi.Name) abi.Errno {
 	if e.Mask&maskReceive != 0 {
 		e.Port.Name = name
 	}
+	if e.Set != nil {
+		e.Set.Name = name
+	}
 	return 0
 }
 
@@ -572,12 +578,16 @@ func (sp *Space) Notify(s *System, n abi.Name, kind uint8, once Right, event boo
 			return Right{}, abi.EPERM
 		}
 		p := e.Port
-		old, p.noSenders, p.noSendersSync = p.noSenders, once, sync
+		old, p.noSenders = p.noSenders, once
 		p.noSendersAt = nil
 		if event {
 			p.noSendersAt = sp
 		}
-		s.checkSenders(p)
+		// Too late to wait, unless send rights are known to be on their way that
+		// the task has not made yet.
+		if p.MakeSends >= sync {
+			s.checkSenders(p)
+		}
 	case abi.NotifyPortDestroyed:
 		if e.Mask&maskReceive == 0 {
 			return Right{}, abi.EPERM

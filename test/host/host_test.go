@@ -226,10 +226,7 @@ func request(c *ipc.Conn, to abi.Name, id uint32, body string) (string, abi.Errn
 		return "", err
 	}
 	defer c.Call(abi.CallPortModRefs, [6]uint64{uint64(port), abi.RightReceive, ^uint64(0)}, nil, nil)
-	if err := c.Send(to, &ipc.Message{ID: id, Body: []byte(body)}, port); err != 0 {
-		return "", err
-	}
-	m, err := c.Receive(port)
+	m, err := c.Exchange(to, &ipc.Message{ID: id, Body: []byte(body)}, port)
 	if err != 0 {
 		return "", err
 	}
