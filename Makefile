@@ -88,10 +88,22 @@ bench: build ## print the table of docs/performance.md (WRITE=1 puts it there), 
 	$(GO) run ./bench $(if $(WRITE),-write docs/performance.md)
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./store ./ipc ./confine))
 
-check-long: build ## the long tests: random kills, soak, foreign suites
+check-long: build ## the long tests: random kills, schedules, soak, foreign suites, fuzzing
 	HYTHE_LONG=1 $(GO) test -count=1 -timeout 6h ./...
+	@$(MAKE) --no-print-directory fuzz
+
+# How long each fuzz target runs. Without the bound on minimizing, an input whose
+# coverage differs from run to run (goroutines) is tried for a minute.
+FUZZTIME ?= 10m
+
+fuzz: ## look for inputs that break a decoder or a ring, FUZZTIME for each target
+	@for f in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
+	    echo "$$(dirname $$f) $$t"; \
+	    $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./$$(dirname $$f) || exit 1; \
+	  done; done
 
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help build deps test race check fmt vet staticcheck policy freestanding generate fresh clean-tree bench check-long clean
+.PHONY: help build deps test race check fmt vet staticcheck policy freestanding fuzz generate fresh clean-tree bench check-long clean

@@ -8,7 +8,7 @@ import (
 )
 
 // Check verifies the nucleus's invariants: no right comes from nothing, every
-// count adds up, every receive right is in exactly one place, nothing that died
+// count adds up, no message is lost or there twice, every receive right is in exactly one place, nothing that died
 // is still referred to, and no object outlives its last right. It is for tests
 // and costs as much as there is.
 func (k *Kernel) Check() error {
@@ -16,6 +16,7 @@ func (k *Kernel) Check() error {
 	defer k.mu.Unlock()
 	refs := map[*vm.Object]int{}
 	var spaces []*port.Space
+	var taken []*port.Message
 	held := map[*port.Port]bool{}
 	for _, t := range k.tasks {
 		if t.gone {
@@ -23,6 +24,7 @@ func (k *Kernel) Check() error {
 		}
 		spaces = append(spaces, t.space)
 		held[t.self] = true
+		taken = append(taken, t.taken...)
 		for _, m := range t.taken {
 			if m.Taken == nil || m.Taken.Taken != m {
 				return fmt.Errorf("task %d: a taken request has no reply right", t.id)
@@ -56,7 +58,7 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("binding %d of a dead task", id)
 		}
 	}
-	if err := k.ports.Check(spaces, held, refs); err != nil {
+	if err := k.ports.Check(spaces, held, refs, taken); err != nil {
 		return err
 	}
 	var err error

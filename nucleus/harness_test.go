@@ -19,10 +19,14 @@ type world struct {
 	log  []string // what the hooks were told
 	next uint64
 	last *sim.Channel // the server process made last
+	// run hands over what happened; heard is told each datagram that a task reads.
+	run   func()
+	heard func(p *proc, e *event)
 }
 
 func newWorld(t testing.TB, l nucleus.Limits) *world {
 	w := &world{t: t, m: sim.New()}
+	w.run = w.m.Run
 	w.m.OnServer = func(c *sim.Channel, _ machine.ServerSpec) { w.last = c }
 	w.k = nucleus.New(w.m, l, nucleus.Hooks{
 		Dead:   func(s *nucleus.Server, _ machine.Exit) { w.log = append(w.log, "dead "+s.Name()) },
@@ -109,7 +113,7 @@ func (p *proc) start() []event {
 func (p *proc) die() {
 	p.w.t.Helper()
 	p.c.Die(machine.Exit{Signal: 9})
-	p.w.m.Run()
+	p.w.run()
 	p.w.check()
 }
 
@@ -129,6 +133,9 @@ func (p *proc) pull() {
 			e.kind = append(e.kind, x.(*sim.Handle))
 			x.Release()
 		}
+		if p.w.heard != nil {
+			p.w.heard(p, &e)
+		}
 		if h.Op == abi.EventReply {
 			p.answer[h.ID] = e
 		} else {
@@ -144,7 +151,7 @@ func (p *proc) post(op uint32, data []byte, fds []machine.Handle, a ...uint64) u
 	h := abi.CallHeader{Op: op, ID: p.w.next, NFds: uint32(len(fds)), Len: uint32(len(data))}
 	copy(h.A[:], a)
 	p.c.Send(append(message.PutCall(nil, &h), data...), fds...)
-	p.w.m.Run()
+	p.w.run()
 	p.w.check()
 	p.pull()
 	return h.ID

@@ -99,7 +99,7 @@ func (k *Kernel) expire(w *waiter, why abi.Errno) {
 	b, fds, _ := k.hand(w.t, m, remote)
 	b[8] = giveBack(kind)
 	w.t.post(&h, b, fds)
-	m.Forget()
+	k.ports.Done(m)
 }
 
 func giveBack(kind uint8) uint8 {
@@ -261,7 +261,8 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	}
 
 	// Point of no return.
-	pm := &port.Message{ID: m.ID, Seq: m.Seq, Trace: m.Trace, Body: slices.Clone(m.Body)}
+	pm := k.ports.NewMessage()
+	pm.ID, pm.Seq, pm.Trace, pm.Body = m.ID, m.Seq, m.Trace, slices.Clone(m.Body)
 	pm.Dest = t.space.Copyin(k.ports, claims[0])
 	claims = claims[1:]
 	if len(claims) > len(m.Rights) {
@@ -412,7 +413,7 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 		k.ports.Requeue(p, m)
 		return
 	}
-	m.Forget()
+	k.ports.Done(m)
 }
 
 // hand gives the rights and objects of a message to a task and returns the wire

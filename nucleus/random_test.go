@@ -1,8 +1,12 @@
 package nucleus_test
 
 import (
+	"flag"
 	"fmt"
+	"hash"
+	"hash/fnv"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"hythe/abi"
@@ -12,19 +16,42 @@ import (
 	"hythe/nucleus/message"
 )
 
-// TestRandom runs random schedules of calls, deaths, restarts, faults and time;
-// the invariants are checked after every step, and nothing may be left at the
-// end. A failure names its seed.
+var oneSeed = flag.Int64("seed", -1, "run this schedule of TestRandom only")
+
+// TestRandom runs random schedules of calls, deaths, restarts, faults and time, in
+// which what the host answers comes late and in any order; the invariants are
+// checked after every step, and nothing may be left at the end. A failure names
+// its seed, and -seed runs it again.
 func TestRandom(t *testing.T) {
-	seeds := 2000
-	if testing.Short() {
+	from, seeds := 0, 2000
+	switch {
+	case *oneSeed >= 0:
+		from, seeds = int(*oneSeed), 1
+	case testing.Short():
 		seeds = 200
+	case os.Getenv("HYTHE_LONG") != "":
+		seeds = 100_000
 	}
-	for seed := range seeds {
+	for seed := from; seed < from+seeds; seed++ {
 		randomRun(t, uint64(seed))
 		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+			t.Fatalf("seed %d: go test ./nucleus -run TestRandom -seed %d", seed, seed)
 		}
+	}
+}
+
+// A schedule that is run again is the same to the byte that each task reads.
+func TestRandomAgain(t *testing.T) {
+	different := map[uint64]bool{}
+	for seed := range uint64(100) {
+		a := randomRun(t, seed)
+		if b := randomRun(t, seed); a != b {
+			t.Errorf("seed %d: %#x, then %#x", seed, a, b)
+		}
+		different[a] = true
+	}
+	if len(different) < 100 {
+		t.Errorf("100 seeds make %d schedules", len(different))
 	}
 }
 
@@ -34,9 +61,62 @@ type chaos struct {
 	procs  []*proc
 	guests []*sim.Channel
 	nextID uint32
+	hash   hash.Hash64 // of all that tasks read
+	sent   map[uint32]*letter
+	calls  map[uint64]*letter // by the call that sends it
+	spent  map[string]bool    // what the host has none of
 }
 
-func randomRun(t *testing.T, seed uint64) {
+// letter is what the test knows of a message.
+type letter struct {
+	body  string
+	reply bool
+	back  bool         // it came back to its sender, or was refused
+	by    *sim.Channel // by which process it was read last
+}
+
+// firstID is above what notifications have.
+const firstID = 1000
+
+// heard looks at each datagram that a task reads: no message from nowhere, none
+// that its sender has back, none twice but after a death, none changed.
+func (c *chaos) heard(p *proc, e *event) {
+	fmt.Fprintf(c.hash, "%s %+v %x\n", p.s.Name(), e.CallHeader, e.data)
+	if e.Op != abi.EventReply {
+		return
+	}
+	l := c.calls[e.ID]
+	delete(c.calls, e.ID)
+	back := l != nil && e.Err != 0 && e.A[3] == 0
+	if back {
+		if l.by != nil {
+			c.t.Errorf("a message was read and came back: %v", abi.Errno(e.Err))
+		}
+		l.back = true
+	}
+	if len(e.data) < abi.MsgHeaderSize || back {
+		return
+	}
+	m, err := message.Get(e.data)
+	if err != 0 || m.ID > abi.MsgNotify && m.ID < firstID {
+		return // a notification, or no message
+	}
+	got := c.sent[m.ID]
+	switch {
+	case got == nil:
+		c.t.Errorf("message %d is nobody's", m.ID)
+	case got.back:
+		c.t.Errorf("message %d was refused and arrived", m.ID)
+	case got.body != string(m.Body):
+		c.t.Errorf("message %d holds %q, want %q", m.ID, m.Body, got.body)
+	case got.by != nil && (!got.reply || !got.by.Ended()):
+		c.t.Errorf("message %d arrived twice", m.ID)
+	default:
+		got.by = p.c
+	}
+}
+
+func randomRun(t *testing.T, seed uint64) uint64 {
 	defer func() {
 		if r := recover(); r != nil {
 			t.Errorf("seed %d: panic: %v", seed, r)
@@ -44,7 +124,15 @@ func randomRun(t *testing.T, seed uint64) {
 		}
 	}()
 	w := newWorld(t, nucleus.Limits{Names: 40, Waiting: 6, Bindings: 8, Tasks: 4})
-	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1))}
+	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), nextID: firstID, hash: fnv.New64a(),
+		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{}}
+	w.heard = c.heard
+	w.m.Pick = c.r.IntN
+	w.run = func() {
+		for range c.r.IntN(4) {
+			w.m.Step()
+		}
+	}
 	w.m.OnSpawn = func(ch *sim.Channel, _, _ *sim.Handle) { c.guests = append(c.guests, ch) }
 	for i := range 3 {
 		s := w.k.NewServer(nucleus.ServerSpec{Name: fmt.Sprint(i), Powers: ^nucleus.Powers(0)})
@@ -63,10 +151,11 @@ func randomRun(t *testing.T, seed uint64) {
 	}
 	for range 60 {
 		c.step()
-		w.m.Run()
+		w.run()
 		w.check()
 	}
 	w.end()
+	return c.hash.Sum64()
 }
 
 // name is a name that the process has, or another number.
@@ -92,7 +181,7 @@ func (c *chaos) timeout() uint64 {
 	return []uint64{0, 100, abi.Forever}[c.r.IntN(3)]
 }
 
-func (c *chaos) message(p *proc) []byte {
+func (c *chaos) message(p *proc) ([]byte, *letter) {
 	disp := []uint8{abi.CopySend, abi.MoveSend, abi.MakeSend, abi.MoveSendOnce, abi.MakeSendOnce, abi.MoveReceive}
 	kinds := map[uint8]uint8{abi.CopySend: send | dead, abi.MoveSend: send | dead, abi.MakeSend: recv,
 		abi.MoveSendOnce: once | dead, abi.MakeSendOnce: recv, abi.MoveReceive: recv}
@@ -110,15 +199,18 @@ func (c *chaos) message(p *proc) []byte {
 		rights = append(rights, pick(6))
 	}
 	c.nextID++
+	l := &letter{body: fmt.Sprint("letter ", c.nextID), reply: reply.disp != 0}
+	c.sent[c.nextID] = l
 	m := msg(to.name, to.disp, reply, c.nextID, rights...)
 	for range c.r.IntN(2) {
 		m.Objects = append(m.Objects, abi.ObjectDesc{Name: abi.Name(c.name(p, 1<<abi.RightObject)), Flags: uint32(c.r.IntN(3)), Len: 100})
 	}
+	m.Body = []byte(l.body)
 	b := message.Put(nil, m)
 	if c.r.IntN(20) == 0 {
 		b = b[:c.r.IntN(len(b))]
 	}
-	return b
+	return b, l
 }
 
 func (c *chaos) step() {
@@ -130,12 +222,14 @@ func (c *chaos) step() {
 			_ = p.s.Start(nil)
 			c.m.FailNext(sim.OpServer, 0)
 		default:
-			p.start()
+			if !c.spent[sim.OpChannel] && !c.spent[sim.OpServer] {
+				p.start()
+			}
 		}
 		return
 	}
 	any := uint8(0xff)
-	switch c.r.IntN(27) {
+	switch c.r.IntN(30) {
 	case 0:
 		p.post(abi.CallPortAllocate, nil, nil, []uint64{abi.RightReceive, abi.RightReceive, abi.RightSet}[c.r.IntN(3)])
 	case 1:
@@ -161,7 +255,9 @@ func (c *chaos) step() {
 		if c.r.IntN(3) == 0 {
 			then = c.name(p, recv|1<<abi.RightSet)
 		}
-		p.post(abi.CallMsgSend, c.message(p), nil, c.timeout(), then, c.timeout())
+		b, l := c.message(p)
+		c.calls[c.next+1] = l
+		p.post(abi.CallMsgSend, b, nil, c.timeout(), then, c.timeout())
 	case 14, 15, 16, 17:
 		p.post(abi.CallMsgReceive, nil, nil, c.name(p, recv|1<<abi.RightSet), c.timeout())
 	case 18:
@@ -193,6 +289,14 @@ func (c *chaos) step() {
 		}
 	case 23:
 		p.die()
+	case 27: // the host has no more of something, or again
+		op := []string{sim.OpObject, sim.OpReadOnly, sim.OpDoorbell, sim.OpChannel, sim.OpServer, sim.OpSpawn}[c.r.IntN(6)]
+		c.spent[op] = !c.spent[op]
+		c.m.Exhaust(op, c.spent[op])
+	case 28: // it does not read its channel for a while
+		p.c.Capacity = c.r.IntN(3) * 4
+	case 29:
+		p.post([]uint32{abi.CallSupervise, abi.CallTaskInfo, abi.CallTaskMaps, abi.CallReady}[c.r.IntN(4)], nil, nil, c.name(p, send))
 	case 24:
 		c.m.Advance(uint64(c.r.IntN(200)))
 	case 25:

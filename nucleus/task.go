@@ -1,6 +1,7 @@
 package nucleus
 
 import (
+	"cmp"
 	"slices"
 
 	"hythe/abi"
@@ -52,7 +53,7 @@ func (k *Kernel) newTask(name string, guest bool) *task {
 			return // it is back in the queue, and keeps its objects
 		}
 		t.taken = slices.Delete(t.taken, i, i+1)
-		m.Forget()
+		k.ports.Done(m)
 	}
 	t.self = k.ports.NewPort()
 	t.self.Kernel = t
@@ -128,12 +129,18 @@ func (k *Kernel) remove(t *task) {
 			}
 		}
 	}
+	var made []*task
 	for _, u := range k.tasks {
 		if u.owner == t {
-			u.owner = nil
-			if u.ctx != nil {
-				u.ctx.Kill("its server is gone for good")
-			}
+			made = append(made, u)
+		}
+	}
+	// In order, so that a schedule of the simulated machine can be run again.
+	slices.SortFunc(made, func(a, b *task) int { return cmp.Compare(a.id, b.id) })
+	for _, u := range made {
+		u.owner = nil
+		if u.ctx != nil {
+			u.ctx.Kill("its server is gone for good")
 		}
 	}
 	t.space.Destroy(k.ports)

@@ -86,8 +86,12 @@ type Machine struct {
 	events  []func()
 	live    int
 	fail    map[string]int
+	none    map[string]bool
 	// Channels are all that were made, in order.
 	Channels []*Channel
+	// Pick chooses which of n things that happened is handed over next (0 is the
+	// first); nil hands them over in order.
+	Pick func(n int) int
 	// OnSpawn is told of a fresh guest task: its channel, and the area and
 	// doorbell, which it may retain.
 	OnSpawn func(c *Channel, area, doorbell *Handle)
@@ -96,12 +100,19 @@ type Machine struct {
 }
 
 // New makes a machine at time 0.
-func New() *Machine { return &Machine{fail: map[string]int{}} }
+func New() *Machine { return &Machine{fail: map[string]int{}, none: map[string]bool{}} }
 
 // FailNext makes the n-th next use of an operation fail (1 is the next).
 func (m *Machine) FailNext(op string, n int) { m.fail[op] = n }
 
+// Exhaust makes every use of an operation fail, until it is told otherwise: the
+// host has no memory, no descriptors, no processes left.
+func (m *Machine) Exhaust(op string, on bool) { m.none[op] = on }
+
 func (m *Machine) fails(op string) bool {
+	if m.none[op] {
+		return true
+	}
 	if m.fail[op] == 0 {
 		return false
 	}
@@ -381,11 +392,24 @@ func (m *Machine) Go(f func()) { m.events = append(m.events, f) }
 
 // Run hands over everything that happened, in order, and what comes of it.
 func (m *Machine) Run() {
-	for len(m.events) > 0 {
-		f := m.events[0]
-		m.events = m.events[1:]
-		f()
+	for m.Step() {
 	}
+}
+
+// Step hands over one thing that happened; false if there is none.
+func (m *Machine) Step() bool {
+	n := len(m.events)
+	if n == 0 {
+		return false
+	}
+	i := 0
+	if m.Pick != nil {
+		i = m.Pick(n)
+	}
+	f := m.events[i]
+	m.events = slices.Delete(m.events, i, i+1)
+	f()
+	return true
 }
 
 // Advance moves the clock by ns and runs the timers that fall due, in order.

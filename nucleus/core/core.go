@@ -43,6 +43,15 @@ func (d *Deque[T]) PushFront(v T) {
 	d.n++
 }
 
+// PushFrontOrdered puts v before all others but those at the front that are less.
+func (d *Deque[T]) PushFrontOrdered(v T, less func(a, b T) bool) {
+	d.PushFront(v)
+	for i := 1; i < d.n && less(d.At(i), v); i++ {
+		j, k := (d.head+i-1)%len(d.buf), (d.head+i)%len(d.buf)
+		d.buf[j], d.buf[k] = d.buf[k], d.buf[j]
+	}
+}
+
 // PopFront removes the first element; false when there is none.
 func (d *Deque[T]) PopFront() (v T, ok bool) {
 	if d.n == 0 {

@@ -10,8 +10,9 @@ import (
 
 // Check verifies the counts of all ports against what spaces, queues and the
 // nucleus hold, and adds the references to objects that it finds to refs. held
-// are the ports whose receive right is the nucleus's.
-func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int) error {
+// are the ports whose receive right is the nucleus's, taken the messages that
+// were received and can come again.
+func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message) error {
 	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+len(s.Touched) > 0 {
 		return fmt.Errorf("work is left undone")
 	}
@@ -49,7 +50,25 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 			return err
 		}
 	}
+	messages := map[*Message]bool{}
+	once := func(m *Message, where string) error {
+		if messages[m] {
+			return fmt.Errorf("message %d is there twice, once %s", m.ID, where)
+		}
+		messages[m] = true
+		return nil
+	}
+	for _, m := range taken {
+		if err := once(m, "taken"); err != nil {
+			return err
+		}
+	}
 	for _, p := range s.live {
+		for i := range p.Queue.Len() - 1 {
+			if a, b := p.Queue.At(i), p.Queue.At(i+1); !before(a, b) {
+				return fmt.Errorf("port %d: message %d is before message %d", p.ID, a.PortSeq, b.PortSeq)
+			}
+		}
 		if err := add(p.noSenders, "no-senders"); err != nil {
 			return err
 		}
@@ -59,6 +78,9 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 		for _, q := range []*core.Deque[*Message]{&p.Queue, &p.Blocked} {
 			for i := range q.Len() {
 				m := q.At(i)
+				if err := once(m, fmt.Sprintf("at port %d", p.ID)); err != nil {
+					return err
+				}
 				for _, r := range append([]Right{m.Dest, m.Reply}, m.Rights...) {
 					if err := add(r, "message"); err != nil {
 						return err
@@ -72,6 +94,9 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 				}
 			}
 		}
+	}
+	if n := uint64(len(messages)); s.made-s.done != n {
+		return fmt.Errorf("of %d messages %d are done and %d are found", s.made, s.done, n)
 	}
 	for p, c := range seen {
 		if held[p] {

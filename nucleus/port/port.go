@@ -123,6 +123,9 @@ type System struct {
 	Events  []Event
 	Failed  []any // tokens of waiters whose port died, of senders and receivers
 	Gone    []any // kernel objects whose last send right was dropped
+	// Messages made and done with: what lies between them waits in a queue, for
+	// room in one, or is taken (Check).
+	made, done uint64
 }
 
 // NewSystem makes an empty one.
@@ -137,6 +140,18 @@ func (s *System) NewPort() *Port {
 	p := &Port{ID: s.next, Limit: DefaultLimit}
 	s.live[p.ID] = p
 	return p
+}
+
+// NewMessage makes an empty message. Each ends in Done.
+func (s *System) NewMessage() *Message {
+	s.made++
+	return &Message{}
+}
+
+// Done ends a message: it was received for good, given back, or destroyed.
+func (s *System) Done(m *Message) {
+	s.done++
+	m.forget()
 }
 
 func (s *System) touch(p *Port) {
@@ -232,7 +247,8 @@ func (s *System) checkSenders(p *Port) {
 // carries the receive right. It never waits for room: a send-once right is a
 // place in the queue that was reserved.
 func (s *System) notify(to Right, kind uint8, value uint64, carry Right) {
-	m := &Message{Dest: to, ID: abi.MsgNotify + uint32(kind)}
+	m := s.NewMessage()
+	m.Dest, m.ID = to, abi.MsgNotify+uint32(kind)
 	m.Body = binary.LittleEndian.AppendUint64(nil, value)
 	if carry.Port != nil {
 		m.Rights = []Right{carry}
@@ -310,15 +326,19 @@ func (s *System) Unblock(p *Port, sender any) *Message {
 	return found
 }
 
-// Requeue puts a message back in front of its port's queue.
+// Requeue puts a message back where its number says: in front of its port's queue,
+// unless somebody who had the receive right before put an earlier one back.
 func (s *System) Requeue(p *Port, m *Message) {
 	if p.Dead {
 		s.trash = append(s.trash, m)
 		return
 	}
-	p.Queue.PushFront(m)
+	p.Queue.PushFrontOrdered(m, func(a, b *Message) bool { return before(a, b) })
 	s.touch(p)
 }
+
+// before says that a came to its port before b. The numbers go round.
+func before(a, b *Message) bool { return int32(a.PortSeq-b.PortSeq) < 0 }
 
 // Touch asks the nucleus to look at p again.
 func (s *System) Touch(p *Port) { s.touch(p) }
@@ -363,11 +383,11 @@ func (s *System) destroyMessage(m *Message) {
 			o.Object.Release()
 		}
 	}
-	m.Forget()
+	s.Done(m)
 }
 
-// Forget drops the objects that were kept for a redelivery.
-func (m *Message) Forget() {
+// forget drops the objects that were kept for a redelivery.
+func (m *Message) forget() {
 	for _, o := range m.Again {
 		o.Object.Release()
 	}
