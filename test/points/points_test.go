@@ -248,10 +248,14 @@ func TestDeathsLeaveNothing(t *testing.T) {
 	}
 	*p = page{}
 	copy(p.victim[:], "unix")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*limit)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*limit)
 	defer cancel()
 	deaths := atomic.Int32{}
-	m, err := hythe.New(ctx, hythe.Config{Pids: 100, Log: func(string) { deaths.Add(1) }})
+	m, err := hythe.New(ctx, hythe.Config{Pids: 100, Log: func(l string) {
+		if strings.Contains(l, "it is started again") {
+			deaths.Add(1)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +281,7 @@ func TestDeathsLeaveNothing(t *testing.T) {
 	before, first := open(), deaths.Load()
 	rounds := 10
 	if subject.Long() {
-		rounds = 200
+		rounds = 30 // a server that dies so often is started again later and later
 	}
 	for range rounds {
 		atomic.StoreUint64(&p.kill[0], atomic.LoadUint64(&p.count)+1+uint64(r.IntN(9000)))

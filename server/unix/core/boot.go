@@ -317,8 +317,12 @@ func (k *Kernel) Recover(live []TaskID) {
 				k.MutGlobals().Init = 0
 			}
 			k.Procs.Mut(p).Flags &^= ProcAutoReap
+			ts := append([]store.Ref[Thread](nil), k.procRT(p).threads...)
 			k.exitGroup(p, SIGKILL)
 			k.reapIfZombie(p)
+			for _, t := range ts {
+				k.Threads.Free(t) // no slot has them
+			}
 			continue
 		}
 		if r.Exiting == 0 {
