@@ -51,7 +51,15 @@ func (b *binding) drop() {
 	}
 }
 
+// cost is what a binding costs its client's budget: the pages that are there
+// from the beginning or with the first use of each slot.
+func (b *binding) cost() int { return int(1+b.slots) * abi.PageSize }
+
 func (k *Kernel) addBinding(b *binding) {
+	if b.guest == nil {
+		b.client.used += b.cost()
+		b.client.clients++
+	}
 	k.nextBind++
 	b.id = k.nextBind
 	k.bindings[b.id] = b
@@ -90,6 +98,10 @@ func (k *Kernel) unbind(b *binding, by *task) {
 		return
 	}
 	delete(k.bindings, b.id)
+	if b.guest == nil {
+		b.client.used -= b.cost()
+		b.client.clients--
+	}
 	for _, t := range []*task{b.client, b.server} {
 		if i := slices.Index(t.bindings, b); i >= 0 {
 			t.bindings = slices.Delete(t.bindings, i, i+1)
@@ -123,7 +135,9 @@ func callBind(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.EAGAIN
 	}
 	s := p.Holder.Task.(*task)
-	if len(t.bindings) >= k.limits.Bindings || len(s.bindings) >= k.limits.Bindings {
+	// A client uses up its own budget long before the server's room.
+	if t.clients >= k.limits.Sessions || len(s.bindings) >= k.limits.Bindings ||
+		!k.affords(t, (&binding{slots: uint32(c.A[1])}).cost()) {
 		return abi.EAGAIN
 	}
 	b, err := k.newBinding(uint32(c.A[1]), true)

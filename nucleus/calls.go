@@ -75,7 +75,8 @@ func name32(v uint64) (abi.Name, abi.Errno) {
 	return abi.Name(v), 0
 }
 
-// callPortAllocate: EINVAL: kind; ENOSPC: the task's names are used up.
+// callPortAllocate: EINVAL: kind; ENOSPC: the task's names are used up; EAGAIN: its
+// budget is.
 func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] != abi.RightReceive && c.A[0] != abi.RightSet {
 		return abi.EINVAL
@@ -85,6 +86,8 @@ func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	if c.A[0] == abi.RightSet {
 		c.out[0] = uint64(t.space.AllocateSet().Name)
+	} else if !k.affords(t, port.PortCost) {
+		return abi.EAGAIN
 	} else {
 		c.out[0] = uint64(t.space.Allocate(k.ports).Name)
 	}

@@ -17,6 +17,7 @@ func (k *Kernel) Check() error {
 	refs := map[*vm.Object]int{}
 	var spaces []*port.Space
 	var taken []*port.Message
+	paid := map[any]int{}
 	held := map[*port.Port]bool{}
 	for _, t := range k.tasks {
 		if t.gone {
@@ -58,8 +59,18 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("binding %d of a dead task", id)
 		}
 	}
-	if err := k.ports.Check(spaces, held, refs, taken); err != nil {
+	if err := k.ports.Check(spaces, held, refs, taken, paid); err != nil {
 		return err
+	}
+	for _, b := range k.bindings {
+		if b.guest == nil {
+			paid[b.client] += b.cost()
+		}
+	}
+	for _, t := range k.tasks {
+		if t.used != paid[t] {
+			return fmt.Errorf("task %d: its budget says %d bytes, found %d", t.id, t.used, paid[t])
+		}
 	}
 	var err error
 	k.objects.Each(func(o *vm.Object) {

@@ -20,9 +20,11 @@ import (
 // Limits bound what one task may hold; 0 takes the default.
 type Limits struct {
 	Names    int // rights and objects (65536)
-	Bindings int // as a client and as a server (8192)
+	Bindings int // as a server (8192)
+	Sessions int // bindings as a client (1024)
 	Waiting  int // calls that wait: receives and blocked sends (1024)
 	Tasks    int // guest tasks that one server made (4096)
+	Memory   int // bytes of the nucleus's that it pays for: Server.Budget (256 MiB)
 }
 
 // Hooks are the supervisor's. They are called one at a time, in order, on a
@@ -69,12 +71,19 @@ func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
 	}
 	def(&limits.Names, 65536)
 	def(&limits.Bindings, 8192)
+	def(&limits.Sessions, 1024)
 	def(&limits.Waiting, 1024)
 	def(&limits.Tasks, 4096)
-	return &Kernel{m: m, hooks: hooks, limits: limits,
+	def(&limits.Memory, 256<<20)
+	k := &Kernel{m: m, hooks: hooks, limits: limits,
 		ports: port.NewSystem(), objects: vm.NewTable(m),
 		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}
+	k.ports.Charge = func(payer any, n int) { payer.(*task).used += n }
+	return k
 }
+
+// affords says whether a task's budget has room for n bytes more.
+func (k *Kernel) affords(t *task, n int) bool { return t.used+n <= k.limits.Memory }
 
 func (k *Kernel) enter() { k.mu.Lock() }
 

@@ -174,7 +174,8 @@ func need(m *port.Message) int {
 // taken. EINVAL: the bytes are no message, a disposition does not fit, or a
 // receive right would be sent where nobody could ever receive it; EMSGSIZE;
 // EBADF, EPERM: a name or its right; EPIPE: the port is dead; EAGAIN: the queue
-// is full and the timeout 0, or too many calls wait; ETIMEDOUT, ECANCELED: see
+// is full and the timeout 0, or too many calls wait, or the sender's budget does not
+// hold the message (an answer is in the budget of who asked); ETIMEDOUT, ECANCELED: see
 // expire; EBUSY: an object to be frozen is mapped writable.
 //
 // With A1 it then receives, by the same reply, as callMsgReceive does. A3 of the
@@ -254,6 +255,9 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	if full && (c.A[0] == 0 || len(t.waits) >= k.limits.Waiting) {
 		return abi.EAGAIN
 	}
+	if !once && !k.affords(t, port.Cost(len(m.Body), len(m.Rights)+len(m.Objects))) {
+		return abi.EAGAIN
+	}
 	for _, o := range objects {
 		if o.Flags&2 != 0 && o.Object.Freeze() != nil {
 			return abi.EBUSY
@@ -280,6 +284,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		o.Object.Retain()
 	}
 	pm.Objects = objects
+	k.ports.Pay(pm, t)
 	if full {
 		w := &waiter{port: dest, send: true, next: next, nextNS: c.A[2]}
 		pm.Sender = w

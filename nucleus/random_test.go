@@ -123,7 +123,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 			panic(r)
 		}
 	}()
-	w := newWorld(t, nucleus.Limits{Names: 40, Waiting: 6, Bindings: 8, Tasks: 4})
+	w := newWorld(t, nucleus.Limits{Names: 40, Waiting: 6, Bindings: 8, Sessions: 4, Tasks: 4, Memory: 48 << 10})
 	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), nextID: firstID, hash: fnv.New64a(),
 		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{}}
 	w.heard = c.heard

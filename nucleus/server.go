@@ -324,6 +324,15 @@ func (s *Server) Discard() {
 	}
 }
 
+// Budget is how many bytes of the nucleus's the server pays for, and how many it
+// may: ports that it made, messages that it sent and that nobody is done with,
+// answers that it asked for, sessions (bindings) that it opened.
+func (s *Server) Budget() (used, limit int) {
+	s.k.enter()
+	defer s.k.leave()
+	return s.t.used, s.k.limits.Memory
+}
+
 // PortInfo describes a name of a server, for tools.
 type PortInfo struct {
 	Name   abi.Name

@@ -32,6 +32,9 @@ type task struct {
 	taken    []*port.Message  // received requests whose reply right is unused, in order
 	waits    map[*waiter]bool // calls that wait
 
+	used    int // bytes that it pays for
+	clients int // bindings of which it is the client
+
 	// Guests: who made it, and whom EventTaskDead goes to.
 	owner    *task
 	children int

@@ -11,8 +11,8 @@ import (
 // Check verifies the counts of all ports against what spaces, queues and the
 // nucleus hold, and adds the references to objects that it finds to refs. held
 // are the ports whose receive right is the nucleus's, taken the messages that
-// were received and can come again.
-func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message) error {
+// were received and can come again. What each task pays for is added to paid.
+func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message, paid map[any]int) error {
 	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+len(s.Touched) > 0 {
 		return fmt.Errorf("work is left undone")
 	}
@@ -23,6 +23,9 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 			return fmt.Errorf("port %d is dead and listed", p.ID)
 		}
 		seen[p] = &count{}
+		if p.Payer != nil {
+			paid[p.Payer] += PortCost
+		}
 	}
 	add := func(r Right, what string) error {
 		if r.Port == nil || r.Port.Dead {
@@ -56,6 +59,9 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 			return fmt.Errorf("message %d is there twice, once %s", m.ID, where)
 		}
 		messages[m] = true
+		if m.Payer != nil {
+			paid[m.Payer] += m.cost
+		}
 		return nil
 	}
 	for _, m := range taken {

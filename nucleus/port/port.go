@@ -66,7 +66,20 @@ type Message struct {
 	Times uint64
 	// From is the port that it was received on.
 	From *Port
+	// Payer is the task whose budget holds the message until it is done: who sent
+	// it, or, where it uses up a send-once right, who receives there: an answer
+	// is paid by who asked for it, and costs the server nothing if nobody reads it.
+	Payer any
+	cost  int
 }
+
+// What a port, a message and a right or object in it cost a budget, in bytes:
+// about what the nucleus keeps for them.
+const (
+	PortCost    = 512
+	MessageCost = 384
+	carryCost   = 48
+)
 
 // Port is a port.
 type Port struct {
@@ -85,6 +98,8 @@ type Port struct {
 	Transit *Port
 	// Kernel is what a port of the nucleus stands for; nobody receives on it.
 	Kernel any
+	// Payer is the task that made it, in whose budget it is until it dies.
+	Payer any
 
 	Queue   core.Deque[*Message]
 	Blocked core.Deque[*Message] // senders that wait for room
@@ -123,13 +138,17 @@ type System struct {
 	Events  []Event
 	Failed  []any // tokens of waiters whose port died, of senders and receivers
 	Gone    []any // kernel objects whose last send right was dropped
+	// Charge is told of bytes that a task pays for, negative when it has them back.
+	Charge func(payer any, bytes int)
 	// Messages made and done with: what lies between them waits in a queue, for
 	// room in one, or is taken (Check).
 	made, done uint64
 }
 
 // NewSystem makes an empty one.
-func NewSystem() *System { return &System{live: map[uint64]*Port{}} }
+func NewSystem() *System {
+	return &System{live: map[uint64]*Port{}, Charge: func(any, int) {}}
+}
 
 // Len is the number of live ports.
 func (s *System) Len() int { return len(s.live) }
@@ -148,9 +167,28 @@ func (s *System) NewMessage() *Message {
 	return &Message{}
 }
 
+// Pay charges a message that is complete but for its bytes' names.
+func (s *System) Pay(m *Message, payer any) {
+	if m.Dest.Kind == abi.RightSendOnce && m.Dest.Port.Holder != nil {
+		payer = m.Dest.Port.Holder.Task
+	}
+	if payer == nil {
+		return
+	}
+	m.Payer, m.cost = payer, Cost(len(m.Body), len(m.Rights)+len(m.Objects))
+	s.Charge(payer, m.cost)
+}
+
+// Cost is what a message of so many bytes, rights and objects costs.
+func Cost(body, carried int) int { return MessageCost + body + carryCost*carried }
+
 // Done ends a message: it was received for good, given back, or destroyed.
 func (s *System) Done(m *Message) {
 	s.done++
+	if m.Payer != nil {
+		s.Charge(m.Payer, -m.cost)
+		m.Payer = nil
+	}
 	m.forget()
 }
 
@@ -253,6 +291,9 @@ func (s *System) notify(to Right, kind uint8, value uint64, carry Right) {
 	if carry.Port != nil {
 		m.Rights = []Right{carry}
 		carry.Port.Transit = to.Port
+	}
+	if to.Port != nil && !to.Port.Dead {
+		s.Pay(m, nil)
 	}
 	s.Enqueue(m)
 }
@@ -406,6 +447,10 @@ func (s *System) destroyPort(p *Port) {
 	}
 	p.Dead = true
 	delete(s.live, p.ID)
+	if p.Payer != nil {
+		s.Charge(p.Payer, -PortCost)
+		p.Payer = nil
+	}
 	p.Holder, p.Transit = nil, nil
 	if p.Set != nil {
 		p.Set.remove(p)

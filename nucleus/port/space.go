@@ -201,6 +201,8 @@ func (sp *Space) died(s *System, e *Entry) {
 // Allocate makes a port with its receive right here.
 func (sp *Space) Allocate(s *System) *Entry {
 	p := s.NewPort()
+	p.Payer = sp.Task
+	s.Charge(sp.Task, PortCost)
 	e := sp.add(&Entry{Mask: maskReceive, Port: p})
 	p.Holder, p.Name = sp, e.Name
 	return e
