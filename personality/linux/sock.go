@@ -419,14 +419,22 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 	if flags&msgOOB != 0 {
 		return 0, abi.EOPNOTSUPP
 	}
-	m := core.SockRecv{Flags: flags}
+	// Files go into memory that is known to be there, so that what is taken and
+	// what becomes of it are one step.
+	m := core.SockRecv{Flags: flags, Ask: h.control != 0 && h.controlLen > 16}
 	n, e := c.RecvV(fd, h.iov, &m)
+	sure := false
+	if e == core.ErrControl {
+		sure = writable(c, h.control, min(h.controlLen, 16+12+8+16+4*253))
+		m = core.SockRecv{Flags: flags}
+		n, e = c.RecvV(fd, h.iov, &m)
+	}
 	if e != 0 {
 		c.K.DropRights(c, m.Files)
 		return 0, e
 	}
 	out := m.Flags & (core.MsgTrunc | core.MsgEOR)
-	used, trunc := recvControl(c, &h, &m, flags)
+	used, trunc := recvControl(c, &h, &m, flags, sure)
 	if trunc {
 		out |= core.MsgCTrunc
 	}
@@ -443,9 +451,20 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 	return n, 0
 }
 
+// writable says whether n bytes of the guest's memory can be written: it does so,
+// with what they hold.
+func writable(c *core.Call, addr, n uint64) bool {
+	b, e := c.CopyIn(addr, int(n))
+	if e != 0 {
+		return false
+	}
+	c.CopyOut(addr, b)
+	return c.Arrived()
+}
+
 // recvControl writes the ancillary data and answers its length and whether
-// something did not fit.
-func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32) (used uint64, trunc bool) {
+// something did not fit. sure: the memory for it can be written.
+func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32, sure bool) (used uint64, trunc bool) {
 	room := h.controlLen
 	if h.control == 0 {
 		room = 0
@@ -502,7 +521,7 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32) (used 
 			}
 			before := used
 			put(scmRights, b)
-			if !c.Arrived() {
+			if !sure && !c.Arrived() {
 				for _, fd := range fds {
 					c.CloseFD(fd)
 				}

@@ -123,14 +123,20 @@ type SockSend struct {
 // SockRecv is one message received.
 type SockRecv struct {
 	Flags uint32 // asked, then those that hold
-	Full  int    // length of the datagram before it was cut
-	From  SockAddr
+	// Ask: nothing is taken that files come along with; ErrControl says that there
+	// is something.
+	Ask  bool
+	Full int // length of the datagram before it was cut
+	From SockAddr
 	// Files are the files that came along; each holds a reference that the
 	// caller must drop (DropRights).
 	Files   []store.Ref[File]
 	HasCred bool
 	Cred    SockCred
 }
+
+// ErrControl is Recv's answer to SockRecv.Ask. The guest never sees it.
+const ErrControl abi.Errno = 1000
 
 // SockFamily is what a family of sockets does. All methods are called with the
 // lock held; those that get a Call may sleep.

@@ -687,9 +687,17 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 				want = min(len(buf), sockBuf/2)
 			}
 			if end || int(s.Bytes) >= want || flags&MsgPeek != 0 || flags&MsgDontWait != 0 || k.nonblock(f) {
+				if m.Ask && u.filesAhead(s, len(buf)) {
+					m.Flags = flags
+					return 0, ErrControl
+				}
 				return u.takeStream(c, r, buf, flags, m), 0
 			}
 		case s.Type != SockStream && s.Queue.N > 0:
+			if m.Ask && u.filesAhead(s, 1) {
+				m.Flags = flags
+				return 0, ErrControl
+			}
 			return u.takePacket(c, r, buf, flags, m), 0
 		case s.Type == SockStream && len(buf) == 0:
 			return 0, 0
@@ -699,12 +707,29 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 			return 0, 0
 		}
 		if e := u.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
-			if s := k.Socks.Get(r); s != nil && s.Type == SockStream && s.Bytes > 0 {
+			if s := k.Socks.Get(r); s != nil && s.Type == SockStream && s.Bytes > 0 && !(m.Ask && u.filesAhead(s, len(buf))) {
 				return u.takeStream(c, r, buf, flags, m), 0
 			}
 			return 0, e
 		}
 	}
+}
+
+// filesAhead says whether files come with what is read of a socket next: n bytes,
+// or one packet.
+func (u unixSockets) filesAhead(s *Socket, n int) bool {
+	for at := s.Queue.Head; at != 0 && n > 0; {
+		msg := u.k.SockMsgs.Get(at)
+		if msg.NFiles > 0 {
+			return true
+		}
+		if s.Type != SockStream {
+			return false
+		}
+		n -= int(msg.Data.Len - msg.Off)
+		at = msg.Link.Next
+	}
+	return false
 }
 
 // takeStream moves bytes to buf up to the end of a message that carries files

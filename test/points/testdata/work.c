@@ -158,7 +158,7 @@ static void descriptors(void) {
 	unsigned long n = 4;
 	T(write(ev, &n, 8));
 	int ep = epoll_create1(0);
-	struct epoll_event ee = {EPOLLIN | EPOLLET, {.fd = ev}};
+	struct epoll_event ee = {EPOLLIN | EPOLLONESHOT, {.fd = ev}};
 	T(epoll_ctl(ep, EPOLL_CTL_ADD, ev, &ee));
 	T(epoll_wait(ep, &ee, 1, 0));
 	T(epoll_wait(ep, &ee, 1, 0));
