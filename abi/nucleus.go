@@ -69,7 +69,7 @@ const (
 	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes
 	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels)
 	CallPortRename     = 10 // A0 old, A1 new
-	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout -> as CallMsgReceive; A3 1 when an error is the receive's
+	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0 -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> EventMessage-like reply
 	CallObjectCreate   = 13 // A0 size in bytes, inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
@@ -138,6 +138,12 @@ const (
 	RoleServer = 1
 	RoleClient = 2
 )
+
+// SendAlone says in A3 of CallMsgSend that the task will take no message and no
+// request until it has the answer that the call waits for (its one thread makes
+// the call). Then the nucleus refuses one that could never be answered, because
+// those who have to answer wait in such calls for each other: EDEADLK.
+const SendAlone = 1
 
 // Forever is the timeout that never ends.
 const Forever = ^uint64(0)

@@ -115,15 +115,26 @@ func (c *Conn) Send(to abi.Name, m *Message, reply abi.Name) abi.Errno {
 // message on reply. EPIPE: the channel is gone, or to is dead, or reply went
 // away meanwhile; other errors are the nucleus's.
 func (c *Conn) Exchange(to abi.Name, m *Message, reply abi.Name) (*Message, abi.Errno) {
+	return c.exchange(to, m, reply, 0)
+}
+
+func (c *Conn) exchange(to abi.Name, m *Message, reply abi.Name, flags uint64) (*Message, abi.Errno) {
 	if len(m.Rights) > abi.MaxRights || len(m.Objects) > abi.MaxObjects {
 		return nil, abi.EMSGSIZE
 	}
-	r, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(reply), abi.Forever},
+	r, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(reply), abi.Forever, flags},
 		encodeMessage(m, to, abi.CopySend, reply, abi.MakeSendOnce), nil)
 	if err != 0 {
 		return nil, err
 	}
 	return r.message()
+}
+
+// ExchangeAlone is Exchange for a task of one flow, which takes no message until it
+// has the answer: EDEADLK when the answer could never come, because who has to
+// give it waits in such a call for this task.
+func (c *Conn) ExchangeAlone(to abi.Name, m *Message, reply abi.Name) (*Message, abi.Errno) {
+	return c.exchange(to, m, reply, abi.SendAlone)
 }
 
 // Answer sends body to a received message's reply right, which is used up.

@@ -23,6 +23,11 @@ type waiter struct {
 	next   abi.Name
 	nextNS uint64
 	sent   bool
+	// A call for whose answer its task takes nothing else: where the request went,
+	// and where the answer comes.
+	alone  bool
+	dest   *port.Port
+	answer *port.Port
 }
 
 // wait registers a call that waits; ns is its time.
@@ -42,6 +47,9 @@ func (k *Kernel) wait(t *task, id uint64, w *waiter, ns uint64) {
 func (k *Kernel) endWait(w *waiter) {
 	w.done = true
 	delete(w.t.waits, w)
+	if w.t.alone == w {
+		w.t.alone = nil
+	}
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -58,6 +66,9 @@ func (k *Kernel) finish(w *waiter, err abi.Errno) {
 	}
 	if w.send && err == 0 && w.next != abi.NameNull {
 		k.receive(w.t, w.id, w.next, w.nextNS, true)
+		if w.alone {
+			k.alone(w.t, w.id, w.port, w.answer)
+		}
 		return
 	}
 	k.refuse(w.t, w.id, err, w.sent)
@@ -178,7 +189,8 @@ func need(m *port.Message) int {
 // hold the message (an answer is in the budget of who asked); ETIMEDOUT, ECANCELED: see
 // expire; EBUSY: an object to be frozen is mapped writable.
 //
-// With A1 it then receives, by the same reply, as callMsgReceive does. A3 of the
+// With A1 it then receives, by the same reply, as callMsgReceive does. With A3 (see
+// abi.SendAlone) EDEADLK: the call would wait for itself. A3 of the
 // reply is 1 when an error is the receive's, which is EBADF also where the
 // message took the receive right away.
 func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
@@ -193,6 +205,10 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		if c.A[2] != 0 && len(t.waits) >= k.limits.Waiting {
 			return abi.EAGAIN
 		}
+	}
+	alone := c.A[3]&abi.SendAlone != 0
+	if c.A[3]&^abi.SendAlone != 0 || alone && next == abi.NameNull {
+		return abi.EINVAL
 	}
 	m, err := message.Get(c.inline)
 	if err != 0 {
@@ -258,6 +274,9 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	if !once && !k.affords(t, port.Cost(len(m.Body), len(m.Rights)+len(m.Objects))) {
 		return abi.EAGAIN
 	}
+	if alone && k.deadlock(t, dest) {
+		return abi.EDEADLK
+	}
 	for _, o := range objects {
 		if o.Flags&2 != 0 && o.Object.Freeze() != nil {
 			return abi.EBUSY
@@ -286,7 +305,10 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	pm.Objects = objects
 	k.ports.Pay(pm, t)
 	if full {
-		w := &waiter{port: dest, send: true, next: next, nextNS: c.A[2]}
+		w := &waiter{port: dest, send: true, next: next, nextNS: c.A[2], alone: alone, dest: dest, answer: pm.Reply.Port}
+		if alone {
+			t.alone = w
+		}
 		pm.Sender = w
 		dest.Blocked.PushBack(pm)
 		c.wait = true
@@ -294,9 +316,13 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		return 0
 	}
 	k.ports.Enqueue(pm)
+	answer := pm.Reply.Port
 	if next != abi.NameNull {
 		c.wait = true // receive answers
 		k.receive(t, c.ID, next, c.A[2], true)
+		if alone {
+			k.alone(t, c.ID, dest, answer)
+		}
 	}
 	return 0
 }

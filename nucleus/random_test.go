@@ -251,13 +251,14 @@ func (c *chaos) step() {
 	case 7:
 		p.post(abi.CallPortRename, nil, nil, c.name(p, any), uint64(c.r.IntN(0x2000)))
 	case 8, 9, 10, 11, 12, 13:
-		var then uint64
+		var then, alone uint64
 		if c.r.IntN(3) == 0 {
 			then = c.name(p, recv|1<<abi.RightSet)
+			alone = uint64(c.r.IntN(2))
 		}
 		b, l := c.message(p)
 		c.calls[c.next+1] = l
-		p.post(abi.CallMsgSend, b, nil, c.timeout(), then, c.timeout())
+		p.post(abi.CallMsgSend, b, nil, c.timeout(), then, c.timeout(), alone)
 	case 14, 15, 16, 17:
 		p.post(abi.CallMsgReceive, nil, nil, c.name(p, recv|1<<abi.RightSet), c.timeout())
 	case 18:

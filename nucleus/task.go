@@ -31,6 +31,7 @@ type task struct {
 	bindings []*binding       // as a server and as a client, in order of ids
 	taken    []*port.Message  // received requests whose reply right is unused, in order
 	waits    map[*waiter]bool // calls that wait
+	alone    *waiter          // the one for whose answer the task takes nothing else
 
 	used    int // bytes that it pays for
 	clients int // bindings of which it is the client

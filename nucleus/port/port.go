@@ -327,6 +327,20 @@ func (p *Port) Status() abi.PortStatus {
 	return s
 }
 
+// Answerer is the task that alone can send to p, by one send-once right: nil if
+// none can, or more than one, or the right is in a message.
+func (p *Port) Answerer() any {
+	if p.Dead || p.Onces != 1 || p.Sends != 0 {
+		return nil
+	}
+	for e := p.first; e != nil; e = e.next {
+		if e.Mask&maskOnce != 0 {
+			return e.space.Task
+		}
+	}
+	return nil
+}
+
 // Full says that a message for a send right has to wait.
 func (p *Port) Full() bool { return p.Queue.Len() >= p.Limit }
 

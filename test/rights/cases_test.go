@@ -118,8 +118,8 @@ func result(e event) string {
 
 // message builds a message of words: the destination and its disposition,
 // "reply NAME DISPOSITION", "with NAME DISPOSITION", "object NAME OFF LEN FLAGS",
-// "id N", "seq N", "body N". "then NAME" and "wait MS" are the call's.
-func (t *task) message(f []string) (b []byte, wait, then uint64) {
+// "id N", "seq N", "body N". "then NAME", "wait MS" and "alone" are the call's.
+func (t *task) message(f []string) (b []byte, wait, then, alone uint64) {
 	m := &message.Msg{}
 	disp := func(s string) uint8 {
 		d, ok := dispositions[s]
@@ -164,6 +164,9 @@ func (t *task) message(f []string) (b []byte, wait, then uint64) {
 				wait *= 1e6
 			}
 			f = f[2:]
+		case "alone":
+			alone = abi.SendAlone
+			f = f[1:]
 		case "then":
 			then = t.name(f[1])
 			f = f[2:]
@@ -171,7 +174,7 @@ func (t *task) message(f []string) (b []byte, wait, then uint64) {
 			t.w.t.Fatalf("word %q", f[0])
 		}
 	}
-	return message.Put(nil, m), wait, then
+	return message.Put(nil, m), wait, then, alone
 }
 
 // got tells a received message; its rights get the words in as.
@@ -344,15 +347,15 @@ func (w *world) step(line string) string {
 		t.names[f[3]] = uint64(m.Rights[0].Name)
 		return "ok"
 	case "send":
-		b, wait, then := t.message(f[2:])
+		b, wait, then, alone := t.message(f[2:])
 		// The receive of a combined call waits as long as its send.
-		return t.got(t.call(abi.CallMsgSend, b, wait, then, wait), nil)
+		return t.got(t.call(abi.CallMsgSend, b, wait, then, wait, alone), nil)
 	case "start": // WORD send ...|recv NAME MS: a call that may wait
 		var id uint64
 		switch f[3] {
 		case "send":
-			b, wait, then := t.message(f[4:])
-			id = t.post(abi.CallMsgSend, b, wait, then, wait)
+			b, wait, then, alone := t.message(f[4:])
+			id = t.post(abi.CallMsgSend, b, wait, then, wait, alone)
 		case "recv":
 			ns := uint64(abi.Forever)
 			if f[5] != "ever" {
@@ -454,6 +457,8 @@ func (s *script) run(t *testing.T, h host) []string {
 			l.Names = n
 		case "waiting":
 			l.Waiting = n
+		case "memory":
+			l.Memory = n
 		default:
 			t.Fatalf("case %s: %q", s.name, f)
 		}
