@@ -39,7 +39,8 @@ type Exit struct {
 
 // Sink receives what happens on one channel.
 type Sink interface {
-	// Datagram hands over one datagram; the sink owns its bytes and handles.
+	// Datagram hands over one datagram; the sink owns its handles, and has its
+	// bytes until it returns.
 	Datagram(d Datagram)
 	// Exited is the last call: the other end is gone. All datagrams that it
 	// had sent have been handed over.
@@ -61,7 +62,8 @@ type Context interface {
 	// Post sends a datagram. It never blocks: what the host does not take is
 	// queued. A full queue returns false and sends nothing; the nucleus then
 	// refuses the call (guest) or ends the server (its estate keeps all).
-	// The context retains the handles as long as it needs them.
+	// The context retains the handles as long as it needs them, and copies the
+	// bytes that it keeps.
 	Post(d Datagram) bool
 	// Kill ends the process; Sink.Exited follows. Killing twice is harmless.
 	Kill(reason string)

@@ -59,7 +59,13 @@ type Kernel struct {
 	nextBind uint64
 	later    []func() // hooks to call, in order
 	hooking  bool     // somebody calls them
-	stopped  bool
+	// Room that one call after the other uses.
+	out     []byte
+	in, has message.Msg
+	claims  []port.Claim
+	calls   []*call
+	waiters []*waiter
+	stopped bool
 }
 
 // New makes a nucleus over m.
@@ -177,7 +183,9 @@ func (k *Kernel) serve(p *port.Port) {
 		}
 		w := tok.(*waiter)
 		k.endWait(w)
-		k.deliver(t, w.id, p, w.sent)
+		id, sent := w.id, w.sent
+		k.freeWaiter(w)
+		k.deliver(t, id, p, sent)
 	}
 }
 
@@ -248,34 +256,58 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 	if t.link != l || t.ctx == nil {
 		return
 	}
-	c := &call{handles: d.Handles}
+	c := k.newCall()
+	c.handles = d.Handles
 	h, inline, ok := message.GetCall(d.Bytes)
 	c.CallHeader, c.inline = h, inline
 	if t.guest {
 		// A guest holds nothing but its binding: it may introduce itself, and
 		// the machine looked at that already. There is no answer.
+		k.freeCall(c)
 		return
 	}
 	err := abi.EINVAL
 	if ok && int(h.NFds) == len(d.Handles) {
 		err = k.dispatch(t, c)
 	}
-	if c.wait {
-		return
-	}
 	if err == 0 && c.slow != nil {
-		ctx := t.ctx
-		k.m.Go(func() {
-			err := c.slow(c)
-			k.enter()
-			defer k.leave()
-			if t.link == l && t.ctx == ctx {
-				t.answer(c, err)
-			}
-		})
+		k.askHost(l, c)
 		return
 	}
-	t.answer(c, err)
+	if !c.wait {
+		t.answer(c, err)
+	}
+	k.freeCall(c)
+}
+
+// askHost runs the slow part of a call and answers it then.
+func (k *Kernel) askHost(l *link, c *call) {
+	t, ctx := l.t, l.t.ctx
+	k.m.Go(func() {
+		err := c.slow(c)
+		k.enter()
+		defer k.leave()
+		if t.link == l && t.ctx == ctx {
+			t.answer(c, err)
+		}
+	})
+}
+
+func (k *Kernel) newCall() *call {
+	n := len(k.calls)
+	if n == 0 {
+		return &call{}
+	}
+	c := k.calls[n-1]
+	k.calls = k.calls[:n-1]
+	return c
+}
+
+// freeCall keeps a call that nobody refers to any more; one at a time is under
+// way but for those that ask the host.
+func (k *Kernel) freeCall(c *call) {
+	*c = call{}
+	k.calls = append(k.calls, c)
 }
 
 func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
@@ -296,8 +328,9 @@ func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
 // channel is ended: its estate keeps everything, so nothing is lost.
 func (t *task) post(h *abi.CallHeader, inline []byte, fds []machine.Handle) bool {
 	h.NFds, h.Len = uint32(len(fds)), uint32(len(inline))
-	b := message.PutCall(make([]byte, 0, abi.CallHeaderSize+len(inline)), h)
-	if t.ctx.Post(machine.Datagram{Bytes: append(b, inline...), Handles: fds}) {
+	b := append(message.PutCall(t.k.out[:0], h), inline...)
+	t.k.out = b
+	if t.ctx.Post(machine.Datagram{Bytes: b, Handles: fds}) {
 		return true
 	}
 	if !t.guest {

@@ -1,8 +1,6 @@
 package nucleus
 
 import (
-	"slices"
-
 	"hythe/abi"
 	"hythe/machine"
 	"hythe/nucleus/message"
@@ -55,12 +53,32 @@ func (k *Kernel) endWait(w *waiter) {
 	}
 }
 
+func (k *Kernel) newWaiter() *waiter {
+	n := len(k.waiters)
+	if n == 0 {
+		return &waiter{}
+	}
+	w := k.waiters[n-1]
+	k.waiters = k.waiters[:n-1]
+	return w
+}
+
+// freeWaiter keeps a waiter whose wait ended. One with a time may still be known
+// to a timer that is just going off.
+func (k *Kernel) freeWaiter(w *waiter) {
+	if w.timer == nil && len(k.waiters) < 64 {
+		*w = waiter{}
+		k.waiters = append(k.waiters, w)
+	}
+}
+
 // finish answers a waiting call with an error, or a send with success.
 func (k *Kernel) finish(w *waiter, err abi.Errno) {
 	if w.done {
 		return
 	}
 	k.endWait(w)
+	defer k.freeWaiter(w)
 	if w.t.ctx == nil {
 		return
 	}
@@ -210,8 +228,8 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[3]&^abi.SendAlone != 0 || alone && next == abi.NameNull {
 		return abi.EINVAL
 	}
-	m, err := message.Get(c.inline)
-	if err != 0 {
+	m := &k.in
+	if err := m.Decode(c.inline); err != 0 {
 		return err
 	}
 	switch m.RemoteDisp {
@@ -219,7 +237,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	default:
 		return abi.EINVAL
 	}
-	claims := []port.Claim{{Name: m.Remote, Disp: m.RemoteDisp}}
+	claims := append(k.claims[:0], port.Claim{Name: m.Remote, Disp: m.RemoteDisp})
 	if m.Local != abi.NameNull || m.LocalDisp != 0 {
 		switch m.LocalDisp {
 		case abi.MoveSend, abi.CopySend, abi.MakeSend, abi.MoveSendOnce, abi.MakeSendOnce:
@@ -235,6 +253,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	for _, r := range m.Rights {
 		claims = append(claims, port.Claim{Name: r.Name, Disp: r.Disp})
 	}
+	k.claims = claims
 	if err := t.space.Check(claims); err != 0 {
 		return err
 	}
@@ -285,7 +304,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 
 	// Point of no return.
 	pm := k.ports.NewMessage()
-	pm.ID, pm.Seq, pm.Trace, pm.Body = m.ID, m.Seq, m.Trace, slices.Clone(m.Body)
+	pm.ID, pm.Seq, pm.Trace, pm.Body = m.ID, m.Seq, m.Trace, append(pm.Body, m.Body...)
 	pm.Dest = t.space.Copyin(k.ports, claims[0])
 	claims = claims[1:]
 	if len(claims) > len(m.Rights) {
@@ -305,7 +324,8 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	pm.Objects = objects
 	k.ports.Pay(pm, t)
 	if full {
-		w := &waiter{port: dest, send: true, next: next, nextNS: c.A[2], alone: alone, dest: dest, answer: pm.Reply.Port}
+		w := k.newWaiter()
+		*w = waiter{port: dest, send: true, next: next, nextNS: c.A[2], alone: alone, dest: dest, answer: pm.Reply.Port}
 		if alone {
 			t.alone = w
 		}
@@ -378,7 +398,8 @@ func (k *Kernel) receive(t *task, id uint64, n abi.Name, ns uint64, sent bool) {
 		k.refuse(t, id, err, sent)
 		return
 	}
-	w := &waiter{sent: sent}
+	w := k.newWaiter()
+	w.sent = sent
 	var p *port.Port
 	if e.Mask&(1<<abi.RightReceive) != 0 {
 		w.port = e.Port
@@ -391,9 +412,11 @@ func (k *Kernel) receive(t *task, id uint64, n abi.Name, ns uint64, sent bool) {
 	}
 	switch {
 	case p != nil:
+		k.freeWaiter(w)
 		k.deliver(t, id, p, sent)
 		return
 	case ns == 0 || len(t.waits) >= k.limits.Waiting:
+		k.freeWaiter(w)
 		k.refuse(t, id, abi.EAGAIN, sent)
 		return
 	case w.set != nil:
@@ -451,7 +474,8 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 // form with the task's names, the handles, and the name of the reply right. The
 // objects are kept in m.Again.
 func (k *Kernel) hand(t *task, m *port.Message, remote abi.Name) ([]byte, []machine.Handle, abi.Name) {
-	var w message.Msg
+	w := &k.has
+	w.MsgHeader, w.Rights, w.Objects = abi.MsgHeader{}, w.Rights[:0], w.Objects[:0]
 	w.Remote, w.ID, w.Seq, w.PortSeq, w.Trace, w.Body = remote, m.ID, m.Seq, m.PortSeq, m.Trace, m.Body
 	var kind uint8
 	w.Local, kind = t.space.Copyout(k.ports, m.Reply)
@@ -473,6 +497,7 @@ func (k *Kernel) hand(t *task, m *port.Message, remote abi.Name) ([]byte, []mach
 		}
 		w.Objects = append(w.Objects, d)
 	}
-	m.Reply, m.Rights, m.Objects = port.Right{}, nil, nil
-	return message.Put(nil, &w), fds, w.Local
+	m.Reply, m.Rights, m.Objects = port.Right{}, m.Rights[:0], nil
+	m.Wire = message.Put(m.Wire[:0], w)
+	return m.Wire, fds, w.Local
 }

@@ -27,7 +27,7 @@ func TestRandom(t *testing.T) {
 	switch {
 	case *oneSeed >= 0:
 		from, seeds = int(*oneSeed), 1
-	case testing.Short():
+	case testing.Short(), raceEnabled: // the plain run has them all
 		seeds = 200
 	case os.Getenv("HYTHE_LONG") != "":
 		seeds = 100_000

@@ -98,6 +98,7 @@ func (c *channel) Post(d machine.Datagram) bool {
 	if len(c.queue) >= limit || c.bytes+len(d.Bytes) > maxQueueBytes {
 		return false
 	}
+	d.Bytes = append([]byte(nil), d.Bytes...)
 	d.Handles = append([]machine.Handle(nil), d.Handles...)
 	for _, h := range d.Handles {
 		h.Retain()
@@ -247,7 +248,7 @@ func (c *channel) receive() (more, eof bool) {
 	if n == 0 {
 		return false, true
 	}
-	d := machine.Datagram{Bytes: append([]byte(nil), buf[:n]...)}
+	d := machine.Datagram{Bytes: buf[:n]}
 	pid, pidfd := c.control(oob[:oobn], &d)
 	if n >= 4 && binary.LittleEndian.Uint32(buf) == abi.CallHello {
 		c.hello(pid, pidfd)

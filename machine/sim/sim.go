@@ -198,6 +198,9 @@ type Channel struct {
 	Kicked []uint64
 	// Capacity is how many datagrams may wait unread; 0 is no bound.
 	Capacity int
+	// Hear, if it is set, takes what is posted in place of Next. It has the bytes
+	// until it returns.
+	Hear func(d machine.Datagram)
 	// Threads are the ids that can be kicked.
 	Threads []uint64
 	// Memory is what ReadMemory reads, from address MemoryAt.
@@ -257,7 +260,11 @@ func (c *Channel) Post(d machine.Datagram) bool {
 	if c.Capacity > 0 && len(c.inbox) >= c.Capacity {
 		return false
 	}
-	d.Handles = slices.Clone(d.Handles)
+	if c.Hear != nil {
+		c.Hear(d)
+		return true
+	}
+	d.Bytes, d.Handles = slices.Clone(d.Bytes), slices.Clone(d.Handles)
 	for _, h := range d.Handles {
 		h.Retain()
 	}

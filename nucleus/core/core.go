@@ -11,6 +11,10 @@ type Deque[T any] struct {
 	n    int
 }
 
+// keepLen is how many places an empty queue keeps: one that is filled and emptied
+// all the time need not be made anew each time.
+const keepLen = 16
+
 // Len is the number of elements.
 func (d *Deque[T]) Len() int { return d.n }
 
@@ -62,7 +66,7 @@ func (d *Deque[T]) PopFront() (v T, ok bool) {
 	d.buf[d.head] = zero // so that nothing is kept alive by a free place
 	d.head = (d.head + 1) % len(d.buf)
 	d.n--
-	if d.n == 0 {
+	if d.n == 0 && len(d.buf) > keepLen {
 		d.buf, d.head = nil, 0
 	}
 	return v, true

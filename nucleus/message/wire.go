@@ -70,10 +70,20 @@ const (
 // Get decodes a message. EINVAL: the lengths do not agree with the bytes.
 // EMSGSIZE: more rights, objects or bytes than a message may hold.
 func Get(b []byte) (*Msg, abi.Errno) {
-	if len(b) < abi.MsgHeaderSize {
-		return nil, abi.EINVAL
-	}
 	m := &Msg{}
+	if err := m.Decode(b); err != 0 {
+		return nil, err
+	}
+	return m, 0
+}
+
+// Decode is Get into a Msg that was used before, whose room it uses again. The
+// body is a part of b.
+func (m *Msg) Decode(b []byte) abi.Errno {
+	m.Rights, m.Objects, m.Body = m.Rights[:0], m.Objects[:0], nil
+	if len(b) < abi.MsgHeaderSize {
+		return abi.EINVAL
+	}
 	m.Remote = abi.Name(le.Uint32(b))
 	m.Local = abi.Name(le.Uint32(b[4:]))
 	m.RemoteDisp, m.LocalDisp, m.NRights, m.NObjects = b[8], b[9], b[10], b[11]
@@ -83,11 +93,11 @@ func Get(b []byte) (*Msg, abi.Errno) {
 	m.Len = le.Uint32(b[28:])
 	copy(m.Trace[:], b[32:56])
 	if m.NRights > abi.MaxRights || m.NObjects > abi.MaxObjects || m.Len > abi.MaxInline {
-		return nil, abi.EMSGSIZE
+		return abi.EMSGSIZE
 	}
 	b = b[abi.MsgHeaderSize:]
 	if len(b) != int(m.NRights)*rightSize+int(m.NObjects)*objectSize+int(m.Len) {
-		return nil, abi.EINVAL
+		return abi.EINVAL
 	}
 	for range m.NRights {
 		m.Rights = append(m.Rights, abi.RightDesc{Name: abi.Name(le.Uint32(b)), Disp: b[4], Kind: b[5]})
@@ -101,7 +111,7 @@ func Get(b []byte) (*Msg, abi.Errno) {
 		b = b[objectSize:]
 	}
 	m.Body = b
-	return m, 0
+	return 0
 }
 
 // Put appends the wire form of m; the counts come from its slices.

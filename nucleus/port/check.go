@@ -13,7 +13,7 @@ import (
 // are the ports whose receive right is the nucleus's, taken the messages that
 // were received and can come again. What each task pays for is added to paid.
 func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message, paid map[any]int) error {
-	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+len(s.Touched) > 0 {
+	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+s.Touched.Len() > 0 {
 		return fmt.Errorf("work is left undone")
 	}
 	type count struct{ send, once, recv int }

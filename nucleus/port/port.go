@@ -60,6 +60,8 @@ type Message struct {
 	// then Reply, Rights and Objects are empty. Taken is where it is noted.
 	Delivered []byte
 	Taken     *Entry
+	// Wire is room for Delivered.
+	Wire []byte
 	// Again keeps the objects of a delivered message, to hand them over again.
 	Again []Range
 	// Times is how often it was handed over before.
@@ -132,9 +134,9 @@ type Event struct {
 type System struct {
 	next    uint64
 	live    map[uint64]*Port
-	doomed  []*Port    // receive right gone, not yet dead
-	trash   []*Message // messages to destroy
-	Touched []*Port    // queues with news: a message, or room
+	doomed  []*Port           // receive right gone, not yet dead
+	trash   []*Message        // messages to destroy
+	Touched core.Deque[*Port] // queues with news: a message, or room
 	Events  []Event
 	Failed  []any // tokens of waiters whose port died, of senders and receivers
 	Gone    []any // kernel objects whose last send right was dropped
@@ -143,7 +145,17 @@ type System struct {
 	// Messages made and done with: what lies between them waits in a queue, for
 	// room in one, or is taken (Check).
 	made, done uint64
+	// What was used and can be used again: no message costs an allocation when as
+	// many were under way before.
+	messages []*Message
+	entries  []*Entry
 }
+
+// How many of each are kept, and how much room a message keeps.
+const (
+	keepFree = 256
+	keepRoom = 4096
+)
 
 // NewSystem makes an empty one.
 func NewSystem() *System {
@@ -161,9 +173,14 @@ func (s *System) NewPort() *Port {
 	return p
 }
 
-// NewMessage makes an empty message. Each ends in Done.
+// NewMessage makes an empty message. Each ends in Done, and is nobody's then.
 func (s *System) NewMessage() *Message {
 	s.made++
+	if n := len(s.messages); n > 0 {
+		m := s.messages[n-1]
+		s.messages = s.messages[:n-1]
+		return m
+	}
 	return &Message{}
 }
 
@@ -190,24 +207,26 @@ func (s *System) Done(m *Message) {
 		m.Payer = nil
 	}
 	m.forget()
+	if len(s.messages) < keepFree && cap(m.Body) <= keepRoom && cap(m.Wire) <= keepRoom {
+		*m = Message{Body: m.Body[:0], Rights: m.Rights[:0], Wire: m.Wire[:0]}
+		s.messages = append(s.messages, m)
+	}
 }
 
 func (s *System) touch(p *Port) {
 	if !p.touched {
 		p.touched = true
-		s.Touched = append(s.Touched, p)
+		s.Touched.PushBack(p)
 	}
 }
 
 // NextTouched takes one port from the list.
 func (s *System) NextTouched() (*Port, bool) {
-	if len(s.Touched) == 0 {
-		return nil, false
+	p, ok := s.Touched.PopFront()
+	if ok {
+		p.touched = false
 	}
-	p := s.Touched[0]
-	s.Touched = s.Touched[1:]
-	p.touched = false
-	return p, true
+	return p, ok
 }
 
 // MakeSend makes a send right out of a receive right (the caller checked it).
@@ -287,9 +306,9 @@ func (s *System) checkSenders(p *Port) {
 func (s *System) notify(to Right, kind uint8, value uint64, carry Right) {
 	m := s.NewMessage()
 	m.Dest, m.ID = to, abi.MsgNotify+uint32(kind)
-	m.Body = binary.LittleEndian.AppendUint64(nil, value)
+	m.Body = binary.LittleEndian.AppendUint64(m.Body, value)
 	if carry.Port != nil {
-		m.Rights = []Right{carry}
+		m.Rights = append(m.Rights, carry)
 		carry.Port.Transit = to.Port
 	}
 	if to.Port != nil && !to.Port.Dead {

@@ -151,9 +151,29 @@ func (sp *Space) remove(s *System, e *Entry) {
 		}
 	}
 	e.answer(sp)
+	s.drop(e)
+}
+
+// drop ends an entry that nothing refers to any more.
+func (s *System) drop(e *Entry) {
 	r := e.onDead
-	e.onDead = Right{}
+	*e = Entry{}
+	if len(s.entries) < keepFree {
+		s.entries = append(s.entries, e)
+	}
 	s.Drop(r)
+}
+
+// entry makes one.
+func (s *System) entry(mask uint8, p *Port) *Entry {
+	n := len(s.entries)
+	if n == 0 {
+		return &Entry{Mask: mask, Port: p}
+	}
+	e := s.entries[n-1]
+	s.entries = s.entries[:n-1]
+	e.Mask, e.Port = mask, p
+	return e
 }
 
 // answer ends the bookkeeping of the request that this reply right belongs to.
@@ -179,9 +199,7 @@ func (sp *Space) died(s *System, e *Entry) {
 	if refs == 0 { // only the receive right was here
 		delete(sp.entries, e.Name)
 		sp.names.Put(e.Name)
-		r := e.onDead
-		e.onDead = Right{}
-		s.Drop(r)
+		s.drop(e)
 		return
 	}
 	e.Mask, e.Urefs, e.Port = maskDead, refs, nil
@@ -221,10 +239,12 @@ type Claim struct {
 	Disp uint8
 }
 
-// Check says whether all claims can be met together, taking nothing. The null
+// Check says whether all claims (those of one message at most) can be met together, taking nothing. The null
 // and the dead name may always be carried.
 func (sp *Space) Check(claims []Claim) abi.Errno {
-	var seen map[abi.Name]*core.Holding
+	var names [abi.MaxRights + 2]abi.Name
+	var left [abi.MaxRights + 2]core.Holding
+	n := 0
 	for _, c := range claims {
 		if c.Name == abi.NameNull || c.Name == abi.NameDead {
 			if core.Result(c.Disp) == 0 && c.Disp != 0 {
@@ -232,19 +252,17 @@ func (sp *Space) Check(claims []Claim) abi.Errno {
 			}
 			continue
 		}
-		h := seen[c.Name]
-		if h == nil {
+		i := slices.Index(names[:n], c.Name)
+		if i < 0 {
 			e := sp.entries[c.Name]
 			if e == nil {
 				return abi.EBADF
 			}
-			h = &core.Holding{Mask: e.Mask, Urefs: e.Urefs}
-			if seen == nil {
-				seen = make(map[abi.Name]*core.Holding, len(claims))
-			}
-			seen[c.Name] = h
+			i = n
+			names[i], left[i] = c.Name, core.Holding{Mask: e.Mask, Urefs: e.Urefs}
+			n++
 		}
-		if err := h.Take(c.Disp); err != 0 {
+		if err := left[i].Take(c.Disp); err != 0 {
 			return err
 		}
 	}
@@ -369,11 +387,11 @@ func (sp *Space) Copyout(s *System, r Right) (abi.Name, uint8) {
 		return abi.NameDead, abi.RightDead
 	}
 	if r.Kind == abi.RightSendOnce {
-		return sp.add(&Entry{Mask: maskOnce, Port: p}).Name, r.Kind
+		return sp.add(s.entry(maskOnce, p)).Name, r.Kind
 	}
 	e := sp.byPort[p]
 	if e == nil {
-		e = sp.add(&Entry{Mask: core.MaskOf(r.Kind), Port: p})
+		e = sp.add(s.entry(core.MaskOf(r.Kind), p))
 	} else if r.Kind == abi.RightSend && e.Mask&maskSend != 0 {
 		p.Sends-- // a space counts once
 	}
