@@ -234,7 +234,9 @@ func (c *channel) receive() (more, eof bool) {
 	for {
 		var err error
 		n, oobn, _, _, err = unix.Recvmsg(fd, buf, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
+		// A peer that died before it had read all that it was sent shows so
+		// first, once, and only then what it said before.
+		if err == unix.EINTR || err == unix.ECONNRESET {
 			continue
 		}
 		if err == unix.EAGAIN {

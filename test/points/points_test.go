@@ -212,6 +212,14 @@ func work(t *testing.T, prog, dir string) (string, error) {
 		Path: "/bin/sh", Args: []string{"sh", "-c", script, "sh", prog, dir}, Env: hythe.DefaultEnv(), Init: true,
 		Stdin: stdin, Stdout: stdout, Stderr: stdout,
 	})
+	if ctx.Err() != nil { // who hangs?
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		ps, e := m.Processes(ctx)
+		fmt.Fprintf(&log, "processes: %+v, %v\n", ps, e)
+		svs, e := m.Services(ctx)
+		fmt.Fprintf(&log, "services: %+v, %v\n", svs, e)
+	}
 	if e := m.Close(); err == nil {
 		err = e
 	}
