@@ -240,6 +240,11 @@ type PortInfo struct {
 	Queued   int    `json:"queued"`
 	Limit    int    `json:"limit"`
 	Senders  int    `json:"senders"` // send rights that exist
+	// Blocked messages wait for room in the queue; Messages came so far.
+	Blocked  int    `json:"blocked"`
+	Messages uint32 `json:"messages"`
+	// Holders are the tasks that can send to it.
+	Holders []string `json:"holders"`
 }
 
 // CallInfo counts a system call of a personality, as `hythe trace` shows it.

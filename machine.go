@@ -734,7 +734,8 @@ func (w *wired) ports(context.Context) ([]PortInfo, error) {
 	for _, n := range w.order {
 		for _, p := range w.svcs[n].srv.Ports() {
 			if p.Kinds&(1<<abi.RightReceive) != 0 {
-				out = append(out, PortInfo{Receiver: n, Name: uint32(p.Name), Label: p.Label, Queued: p.Queued, Senders: p.Sends})
+				out = append(out, PortInfo{Receiver: n, Name: uint32(p.Name), Label: p.Label,
+					Queued: p.Queued, Limit: p.Limit, Senders: p.Sends, Blocked: p.Blocked, Messages: p.Messages, Holders: p.Holders})
 			}
 		}
 	}

@@ -336,6 +336,31 @@ func TestQueueLimit(t *testing.T) {
 	w.end()
 }
 
+// What tools are told of a port.
+func TestPortsList(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	a, b, c := w.server("a", 0), w.server("b", 0), w.server("c", 0)
+	p := a.port()
+	a.callData(abi.CallPortLabel, []byte("svc"), p)
+	a.ok(abi.CallPortLimit, p, 2)
+	n := a.give(b, right{p, abi.MakeSend})
+	a.give(c, right{p, abi.MakeSendOnce})
+	for i := range uint32(3) {
+		b.post(abi.CallMsgSend, message.Put(nil, msg(n, abi.CopySend, right{}, i)), nil, abi.Forever)
+	}
+	for _, i := range a.s.Ports() {
+		if i.Label != "svc" {
+			continue
+		}
+		if i.Queued != 2 || i.Limit != 2 || i.Blocked != 1 || i.Messages != 2 || i.Sends != 4 || fmt.Sprint(i.Holders) != "[b c]" {
+			t.Errorf("%+v", i)
+		}
+		w.end()
+		return
+	}
+	t.Error("the port is not there")
+}
+
 func TestPortSet(t *testing.T) {
 	w := newWorld(t, nucleus.Limits{})
 	a := w.server("a", 0)

@@ -2,6 +2,7 @@ package nucleus
 
 import (
 	"errors"
+	"slices"
 
 	"hythe/abi"
 	"hythe/machine"
@@ -342,6 +343,11 @@ type PortInfo struct {
 	Queued int
 	Sends  int
 	Size   uint64
+	// Of a receive right.
+	Limit    int
+	Blocked  int      // messages that wait for room
+	Messages uint32   // how many came so far
+	Holders  []string // tasks with a send or send-once right, by name
 }
 
 // Ports lists the server's names in their order.
@@ -357,7 +363,10 @@ func (s *Server) Ports() []PortInfo {
 		if e.Port != nil {
 			i.Queued, i.Sends = e.Port.Queue.Len(), e.Port.Sends
 			if e.Mask&(1<<abi.RightReceive) != 0 {
-				i.Label = string(e.Port.Label)
+				i.Label, i.Limit, i.Blocked, i.Messages = string(e.Port.Label), e.Port.Limit, e.Port.Blocked.Len(), e.Port.Seq
+				e.Port.EachHolder(func(t any) { i.Holders = append(i.Holders, t.(*task).name) })
+				slices.Sort(i.Holders)
+				i.Holders = slices.Compact(i.Holders)
 			}
 		}
 		out = append(out, i)

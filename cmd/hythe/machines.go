@@ -231,7 +231,10 @@ func (a *app) portsCommand() *cobra.Command {
 				{"LABEL", func(v *hythe.PortInfo) string { return v.Label }},
 				{"QUEUED", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Queued) }},
 				{"LIMIT", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Limit) }},
+				{"BLOCKED", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Blocked) }},
+				{"MESSAGES", func(v *hythe.PortInfo) string { return strconv.FormatUint(uint64(v.Messages), 10) }},
 				{"SENDERS", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Senders) }},
+				{"HELD BY", func(v *hythe.PortInfo) string { return strings.Join(v.Holders, " ") }},
 			}, (*control.Client).Ports)
 		},
 	}

@@ -360,6 +360,15 @@ func (p *Port) Answerer() any {
 	return nil
 }
 
+// EachHolder calls f with the task of each name for a send or send-once right.
+func (p *Port) EachHolder(f func(task any)) {
+	for e := p.first; e != nil; e = e.next {
+		if e.Mask&(maskSend|maskOnce) != 0 {
+			f(e.space.Task)
+		}
+	}
+}
+
 // Full says that a message for a send right has to wait.
 func (p *Port) Full() bool { return p.Queue.Len() >= p.Limit }
 
