@@ -87,7 +87,7 @@ const (
 	CallSupervise      = 26 // supervisor's own: inline JSON
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
-	CallTaskMaps       = 27 // A0 task name -> inline: the host's map of the task (text)
+	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from A1 on as far as it fits
 )
 
 // Events: datagrams that the nucleus sends unasked (ID is 0).

@@ -1,6 +1,8 @@
 package ipc
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
@@ -154,10 +156,35 @@ func (c *Conn) TaskInfo(task abi.Name) (TaskInfo, abi.Errno) {
 	return TaskInfo{r.A[0], r.A[1], r.A[2], r.A[3], string(r.Inline)}, err
 }
 
-// TaskMaps gives the host's map of a task's address space, as text.
-func (c *Conn) TaskMaps(task abi.Name) (string, abi.Errno) {
-	r, err := c.Call(abi.CallTaskMaps, [6]uint64{uint64(task)}, nil, nil)
-	return string(r.Inline), err
+// TaskMaps gives the host's map of a task's address space, as text; with detail
+// also what each line of it takes. A text that changes while its parts come is
+// asked for again, a few times: a task that never rests gets what there is.
+func (c *Conn) TaskMaps(task abi.Name, detail bool) (string, abi.Errno) {
+	var b strings.Builder
+	var d uint64
+	if detail {
+		d = 1
+	}
+	for try := 0; ; try++ {
+		b.Reset()
+		var size uint64
+		for {
+			at := uint64(b.Len())
+			r, err := c.Call(abi.CallTaskMaps, [6]uint64{uint64(task), at, d}, nil, nil)
+			if err != 0 {
+				return "", err
+			}
+			changed := at > 0 && r.A[0] != size
+			size = r.A[0]
+			if changed && try < 3 {
+				break
+			}
+			b.Write(r.Inline)
+			if len(r.Inline) == 0 || uint64(b.Len()) >= size {
+				return b.String(), 0
+			}
+		}
+	}
 }
 
 // TaskMemory reads n bytes of a task's memory at addr (debuggers, core dumps).

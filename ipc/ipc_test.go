@@ -504,6 +504,35 @@ func TestPollerDescriptors(t *testing.T) {
 	_ = unix.Close(fd)
 }
 
+// TestPollerClose: a Close ends the Wait that sleeps, or is on its way there, and
+// all later ones; it may come twice, and a Wake after it touches nothing.
+func TestPollerClose(t *testing.T) {
+	for i := range 200 {
+		raw := ipctest.NewRaw(t, 1)
+		p, err := ipc.NewPoller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Add(raw.Server())
+		done := make(chan ipc.Ready)
+		go func() { done <- p.Wait(-1) }()
+		for range i * 20 {
+			runtime.Gosched()
+		}
+		p.Close()
+		if r := <-done; r.Kind != ipc.ReadyClosed {
+			t.Fatalf("round %d: %+v", i, r)
+		}
+		p.Close()
+		p.Wake()
+		for _, d := range []time.Duration{-1, 0, time.Hour} {
+			if r := p.Wait(d); r.Kind != ipc.ReadyClosed {
+				t.Fatalf("round %d, later: %+v", i, r)
+			}
+		}
+	}
+}
+
 // TestHandover passes the role of the waiter between goroutines at each request.
 func TestHandover(t *testing.T) {
 	raw := ipctest.NewRaw(t, 4)

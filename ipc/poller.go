@@ -18,6 +18,7 @@ const (
 	ReadySlot           // Binding and Slot: a request
 	ReadyFD             // Token and Events: a descriptor of AddFD
 	ReadyWake           // somebody called Wake
+	ReadyClosed         // somebody called Close: nothing comes any more
 )
 
 // Ready is one thing to do.
@@ -52,11 +53,13 @@ type Poller struct {
 	file     *os.File // ep, for the runtime
 	raw      syscall.RawConn
 	ask      func(uintptr) bool // asks the host for events, once
+	once     func(uintptr)      // the same, for who does not sleep
 
 	mu    sync.Mutex
+	over  bool             // closed: wake is another's number
 	inbox []*ServerBinding // added, not yet adopted
 	newcl []*ClientBinding // the same
-	flag  atomic.Uint32    // 1 = inbox, 2 = wake asked for
+	flag  atomic.Uint32    // 1 = inbox, 2 = wake asked for, 4 = closed, for good
 	sleep atomic.Uint32    // 1 = Wait sleeps or is about to
 
 	entries []pollEntry
@@ -102,8 +105,9 @@ func NewPoller() (*Poller, error) {
 		p.Close()
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
+	p.once = func(uintptr) { p.take() }
 	p.ask = func(uintptr) bool {
-		p.poll()
+		p.take()
 		return p.nev > 0
 	}
 	if err := p.register(pollEntry{fd: wake}, unix.EPOLLIN|unix.EPOLLET); err != nil {
@@ -113,9 +117,17 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Close gives the Poller's descriptors back; bindings stay open.
+// Close gives the Poller's descriptors back; bindings stay open. A Wait that
+// runs meanwhile, and each later one, answers ReadyClosed.
 func (p *Poller) Close() {
-	_ = p.file.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.over = true
+	p.flag.Or(4)
+	_ = p.file.Close() // wakes who sleeps in it
 	_ = unix.Close(p.wake)
 }
 
@@ -191,7 +203,11 @@ func (p *Poller) Wake() { p.prod(2) }
 func (p *Poller) prod(bit uint32) {
 	p.flag.Or(bit)
 	if p.sleep.Load() != 0 {
-		ring(p.wake)
+		p.mu.Lock()
+		if !p.over {
+			ring(p.wake)
+		}
+		p.mu.Unlock()
 	}
 }
 
@@ -311,8 +327,15 @@ func (p *Poller) look() (found bool) {
 	return found
 }
 
-// poll asks the host for rung doorbells and ready descriptors.
+// poll asks the host for rung doorbells and ready descriptors. It holds the
+// descriptor meanwhile, so that after Close it does not ask another's.
 func (p *Poller) poll() {
+	p.nev, p.at = 0, 0
+	p.served = 0
+	_ = p.raw.Control(p.once) // closed: the caller sees the flag
+}
+
+func (p *Poller) take() {
 	n, err := epollLook(p.ep, p.ev[:])
 	if err != nil {
 		n = 0 // EINTR; the caller looks again
@@ -329,7 +352,7 @@ func (p *Poller) doze(end time.Time) {
 		defer p.file.SetReadDeadline(time.Time{})
 	}
 	p.nev, p.at = 0, 0
-	_ = p.raw.Read(p.ask) // the deadline: the caller knows
+	_ = p.raw.Read(p.ask) // the deadline, or Close: the caller knows
 }
 
 // Wait answers the next request, ready descriptor or wake-up, or ReadyTimeout
@@ -340,6 +363,9 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 	var start time.Time // when the present idle time began
 	for {
 		if f := p.flag.Load(); f != 0 {
+			if f&4 != 0 {
+				return Ready{Kind: ReadyClosed}
+			}
 			p.flag.And(^f)
 			if f&1 != 0 {
 				p.adopt()

@@ -73,7 +73,10 @@ type Context interface {
 	// Info, Maps and ReadMemory are slow (they ask the host); false or an
 	// empty answer when the process is gone.
 	Info() (Info, bool)
-	Maps() []byte
+	// Maps is the host's map of the process, as text, without what belongs to
+	// the emulation library; with detail each line is followed by the memory
+	// that it takes.
+	Maps(detail bool) []byte
 	// ReadMemory copies len(p) bytes at addr and returns how many it could.
 	ReadMemory(addr uint64, p []byte) int
 	// Close is told when the nucleus has seen Exited or gives the channel up.

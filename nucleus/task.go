@@ -289,11 +289,14 @@ func callTaskMaps(k *Kernel, t *task, c *call) abi.Errno {
 	if err != 0 {
 		return err
 	}
+	if c.A[2] > 1 {
+		return abi.EINVAL
+	}
 	ctx := g.ctx
 	c.slow = func(c *call) abi.Errno {
-		c.data = ctx.Maps()
-		// A3 of the reply says that the text is longer than one answer holds;
-		// A1 of the call is where in it to go on.
+		c.data = ctx.Maps(c.A[2] == 1)
+		// A0 of the reply is the whole text's length, which may be more than one
+		// answer holds; A1 of the call is where in it to go on.
 		c.out[0] = uint64(len(c.data))
 		from := min(c.A[1], uint64(len(c.data)))
 		c.data = c.data[from:min(from+abi.MaxInline, uint64(len(c.data)))]

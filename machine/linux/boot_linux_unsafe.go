@@ -131,13 +131,17 @@ func relocate(e emul.Entry, delta uintptr) emul.Entry {
 	return e
 }
 
-// randomWindow picks a window: 0x7eNN_0000_0000 with NN below 0x80, so that
-// everything that the host places by itself at the start of a program (within
-// 1 TiB of the end of user addresses, by mmap_rnd_bits) is above it.
+// randomWindow picks a window: 0x7eNN_0000_0000 with NN from 0xb0 to 0xef.
+// Everything that the host places by itself at the start of a program is above
+// it: within 1 TiB (mmap_rnd_bits) and the stack's 16 GiB of the end of user
+// addresses, which is 0x7efb or more. And below it there is room enough above
+// 0x7e80_0000_0000, where ThreadSanitizer (and with it Go's race detector)
+// expects libraries and stacks (kHiAppMemBeg of its tsan_platform.h); for
+// AddressSanitizer and MemorySanitizer all of 0x70... up is the program's.
 func randomWindow() uintptr {
 	var b [1]byte
 	rand.Read(b[:])
-	return 0x7e00_0000_0000 + uintptr(b[0]&0x7f)<<32
+	return 0x7eb0_0000_0000 + uintptr(b[0]&0x3f)<<32
 }
 
 // bootImage makes the boot image for one machine, ready to be executed.

@@ -279,6 +279,16 @@ func (m *Machine) Requests(h machine.Handle, slots uint32) int {
 	return n
 }
 
+// window is where the emulation library begins in each task, 0 if there are none.
+func (m *Machine) window() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w, ok := m.spawner.(interface{ Window() uintptr }); ok {
+		return uint64(w.Window())
+	}
+	return 0
+}
+
 // Spawn implements machine.Machine.
 func (m *Machine) Spawn(far, area, doorbell machine.Handle) error {
 	m.mu.Lock()

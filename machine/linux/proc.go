@@ -1,8 +1,10 @@
 package linux
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -135,17 +137,74 @@ func (c *channel) Info() (machine.Info, bool) {
 	return i, true
 }
 
+// maxMaps bounds the text of Maps: a guest may have 65,530 mappings, and each
+// part of a long text costs the host the whole of it.
+const maxMaps = 1 << 20
+
 // Maps implements machine.Context.
-func (c *channel) Maps() []byte {
+func (c *channel) Maps(detail bool) []byte {
 	pid, ok := c.alive()
 	if !ok {
 		return nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	name := fmt.Sprintf("/proc/%d/maps", pid)
+	if detail {
+		name = fmt.Sprintf("/proc/%d/smaps", pid)
+	}
+	var b []byte
+	f, err := os.Open(name)
+	if err == nil {
+		defer f.Close()
+		b, err = ownMaps(f, c.m.window())
+	}
 	if err != nil {
 		c.m.log("map of pid %d: %v", pid, err)
 	}
 	return b
+}
+
+// ownMaps takes from a text in the format of /proc/PID/maps or smaps (proc(5))
+// what lies below the window, and the vDSO, which guests see above it.
+func ownMaps(r io.Reader, window uint64) ([]byte, error) {
+	var b []byte
+	in := bufio.NewScanner(r)
+	keep := false
+	for in.Scan() {
+		line := in.Bytes()
+		if from, to, rest, ok := mapLine(line); ok {
+			name := bytes.TrimLeft(rest, " ")
+			vdso := bytes.HasSuffix(name, []byte("[vdso]")) || bytes.HasSuffix(name, []byte("[vvar]"))
+			keep = window == 0 || from < window || vdso
+			if keep && from < window && to > window {
+				// The host joined the guest's last mapping with the window's first.
+				b = fmt.Appendf(b, "%08x-%08x%s\n", from, window, rest)
+				continue
+			}
+		}
+		if !keep {
+			continue
+		}
+		if len(b) > maxMaps {
+			break
+		}
+		b = append(append(b, line...), '\n')
+	}
+	return b, in.Err()
+}
+
+// mapLine parses the addresses of a line that begins a mapping.
+func mapLine(line []byte) (from, to uint64, rest []byte, ok bool) {
+	addr, _, ok := bytes.Cut(line, []byte(" "))
+	if !ok {
+		return 0, 0, nil, false
+	}
+	lo, hi, ok := bytes.Cut(addr, []byte("-"))
+	if !ok {
+		return 0, 0, nil, false
+	}
+	from, e1 := strconv.ParseUint(string(lo), 16, 64)
+	to, e2 := strconv.ParseUint(string(hi), 16, 64)
+	return from, to, line[len(addr):], e1 == nil && e2 == nil
 }
 
 // ReadMemory implements machine.Context.

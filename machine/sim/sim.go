@@ -339,7 +339,7 @@ func (c *Channel) Info() (machine.Info, bool) {
 }
 
 // Maps implements machine.Context.
-func (c *Channel) Maps() []byte { return []byte("sim\n") }
+func (c *Channel) Maps(bool) []byte { return []byte("sim\n") }
 
 // ReadMemory implements machine.Context.
 func (c *Channel) ReadMemory(addr uint64, p []byte) int {

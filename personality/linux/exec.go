@@ -51,14 +51,17 @@ const (
 	atMinsigstksz = 51
 )
 
-// Places of a program. The library's window lies at 0x7eNN_0000_0000 and what
-// the library maps by itself grows down from there, so everything that the
-// server places is below 0x7dff_0000_0000.
+// Places of a program. The library's window lies at 0x7eb0_0000_0000 or above,
+// and what the host places for the guest grows down from there, so everything
+// that the server places is below that. Program, stack and interpreter are where
+// the sanitizers' fixed lay-outs expect them (ThreadSanitizer's "mid" and "high"
+// program memory).
 const (
-	stackTop   = 0x7dfe_0000_0000
-	interpBase = 0x7df8_0000_0000
+	stackTop   = 0x7eae_0000_0000
+	interpBase = 0x7ea8_0000_0000
 	pieBase    = 0x5555_5555_4000
-	guestEnd   = 0x7dff_0000_0000
+	guestEnd   = 0x7eaf_0000_0000
+	userEnd    = 0x7fff_ffff_f000 // of all addresses
 	maxStack   = 1 << 30
 	maxImage   = 1 << 44 // of a program that can lie anywhere
 	minAddr    = 0x10000

@@ -83,7 +83,7 @@ func sysClone(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func doClone(c *core.Call, a *core.CloneArgs) (uint64, abi.Errno) {
-	if a.Flags&core.CloneSetTLS != 0 && a.TLS >= guestEnd+(2<<40) {
+	if a.Flags&core.CloneSetTLS != 0 && a.TLS >= userEnd {
 		return 0, abi.EPERM
 	}
 	if a.Flags&core.CloneThread != 0 && a.SP == 0 {

@@ -121,7 +121,7 @@ func (p *Personality) Deliver(c *core.Call, s *core.SigInfo, act *core.SigAction
 	if (alt || on) && th.AltFlags&core.SsAutodisarm == 0 && (frame <= th.AltSP || frame > th.AltSP+th.AltSize) {
 		return abi.EFAULT
 	}
-	if frame > guestEnd+(1<<40) || frame < 4096 {
+	if frame > userEnd || frame < 4096 {
 		return abi.EFAULT
 	}
 	var b [frSize]byte

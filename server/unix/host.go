@@ -82,12 +82,12 @@ func (s *server) NewObject(size uint64, label string) (core.ObjectName, abi.Errn
 }
 
 // Maps implements core.Host.
-func (s *server) Maps(id core.TaskID) ([]byte, abi.Errno) {
+func (s *server) Maps(id core.TaskID, detail bool) ([]byte, abi.Errno) {
 	t := s.task(id)
 	if t == nil {
 		return nil, abi.ESRCH
 	}
-	m, e := s.conn.TaskMaps(t.name)
+	m, e := s.conn.TaskMaps(t.name, detail)
 	return []byte(m), e
 }
 

@@ -203,7 +203,7 @@ func TestGuests(t *testing.T) {
 			t.Errorf("info of %#x: %v %+v", n, e, r)
 		}
 		pids[r.A[0]] = true
-		maps, e := u.conn.TaskMaps(n)
+		maps, e := u.conn.TaskMaps(n, false)
 		if e != 0 || !strings.Contains(maps, "10000000-10001000 rwxp") {
 			t.Errorf("maps of %#x: %v\n%s", n, e, maps)
 		}

@@ -342,7 +342,7 @@ func (ioHost) Kick(TaskID, uint64)                                 {}
 func (ioHost) Grant(TaskID, ObjectName, bool, uint64)              {}
 func (ioHost) DropObject(ObjectName)                               {}
 func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno)    { return 0, abi.ENOMEM }
-func (ioHost) Maps(TaskID) ([]byte, abi.Errno)                     { return nil, 0 }
+func (ioHost) Maps(TaskID, bool) ([]byte, abi.Errno)               { return nil, 0 }
 func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }
 func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }
 func (h ioHost) Log(line string)                                   { h.t.Log(line) }

@@ -58,7 +58,7 @@ type Host interface {
 	NewObject(size uint64, label string) (ObjectName, abi.Errno)
 	// Maps answers the host's map of the task's address space
 	// (/proc/PID/maps text). Called WITHOUT the lock.
-	Maps(t TaskID) ([]byte, abi.Errno)
+	Maps(t TaskID, detail bool) ([]byte, abi.Errno)
 	// Memory reads a task's memory. Called WITHOUT the lock.
 	Memory(t TaskID, addr uint64, n int) ([]byte, abi.Errno)
 	// Usage answers resident bytes, user and system time in ns. WITHOUT the lock.

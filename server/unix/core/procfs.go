@@ -241,7 +241,7 @@ func makeProcFiles() {
 			return 0
 		}},
 		{name: "maps", gen: (*Kernel).pidMaps, owner: true, task: true},
-		{name: "smaps", gen: (*Kernel).pidMaps, owner: true, task: true},
+		{name: "smaps", gen: (*Kernel).pidSmaps, owner: true, task: true},
 		{name: "mounts", gen: (*Kernel).pidMounts, task: true},
 		{name: "mountinfo", gen: (*Kernel).pidMountinfo, task: true},
 		{name: "limits", gen: (*Kernel).pidLimits, task: true},
@@ -283,6 +283,7 @@ func makeProcFiles() {
 		{name: "schedstat", gen: none("0 0 0\n"), task: true},
 		{name: "timerslack_ns", gen: none("50000\n"), mode: 0o666, write: accept},
 		{name: "coredump_filter", gen: none("00000033\n"), mode: 0o644, write: accept},
+		{name: "smaps_rollup", gen: (*Kernel).pidSmapsRollup, owner: true, task: true},
 	}
 }
 

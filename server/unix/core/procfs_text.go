@@ -282,7 +282,7 @@ func (c *Call) Mapped(from, to uint64) (bool, abi.Errno) {
 	task := c.Proc().Task
 	var text []byte
 	var e abi.Errno
-	c.Unlocked(func() { text, e = c.K.Host.Maps(task) })
+	c.Unlocked(func() { text, e = c.K.Host.Maps(task, false) })
 	for line := range strings.Lines(string(text)) {
 		if lo, hi, ok := mapRange(strings.Fields(line)); ok && lo < to && from < hi {
 			return true, 0
@@ -291,9 +291,76 @@ func (c *Call) Mapped(from, to uint64) (bool, abi.Errno) {
 	return false, e
 }
 
-// pidMaps is the host's map of the task without what is the library's, with
-// the names that the guest knows.
+// pidMaps is the host's map of the task with the names that the guest knows.
 func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	return k.mapsText(c, p, false)
+}
+
+// pidSmaps is pidMaps with the host's figures of each mapping.
+func (k *Kernel) pidSmaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	return k.mapsText(c, p, true)
+}
+
+// pidSmapsRollup is the sums of pidSmaps, in its order and the format of proc(5).
+func (k *Kernel) pidSmapsRollup(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	text, e := k.mapsText(c, p, true)
+	if e != 0 || text == "" {
+		return "", e
+	}
+	return rollup(text), 0
+}
+
+// rollupFields are the lines of smaps_rollup, in the host's order. Pss_Anon,
+// Pss_File and Pss_Shmem are not in smaps: they are Pss by the kind of mapping.
+var rollupFields = []string{
+	"Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
+	"Private_Clean", "Private_Dirty", "Referenced", "Anonymous", "KSM", "LazyFree", "AnonHugePages",
+	"ShmemPmdMapped", "FilePmdMapped", "Shared_Hugetlb", "Private_Hugetlb", "Swap", "SwapPss", "Locked",
+}
+
+func rollup(smaps string) string {
+	sum := map[string]uint64{}
+	var first, last, pss uint64
+	file := false
+	for line := range strings.Lines(smaps) {
+		f := strings.Fields(line)
+		if from, to, ok := mapRange(f); ok {
+			if last == 0 {
+				first = from
+			}
+			last = to
+			file = f[4] != "0"
+			continue
+		}
+		if len(f) != 3 || f[2] != "kB" {
+			continue
+		}
+		name := strings.TrimSuffix(f[0], ":")
+		n, _ := strconv.ParseUint(f[1], 10, 64)
+		sum[name] += n
+		switch name {
+		case "Pss":
+			pss = n
+		case "Anonymous":
+			// Of a mapping of a file the copied pages are anonymous and mostly
+			// its task's own.
+			anon := pss
+			if file {
+				anon = min(n, pss)
+			}
+			sum["Pss_Anon"] += anon
+			sum["Pss_File"] += pss - anon
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-72s [rollup]\n", fmt.Sprintf("%08x-%08x ---p 00000000 00:00 0", first, last))
+	for _, name := range rollupFields {
+		fmt.Fprintf(&b, "%-16s%8d kB\n", name+":", sum[name])
+	}
+	return b.String()
+}
+
+func (k *Kernel) mapsText(c *Call, p store.Ref[Proc], detail bool) (string, abi.Errno) {
 	r := k.Procs.Get(p)
 	if r.State != ProcLive || r.Task == 0 {
 		return "", 0
@@ -301,7 +368,7 @@ func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (strin
 	task, stack, brk := r.Task, r.StackTop, r.BrkStart
 	var text []byte
 	var e abi.Errno
-	c.Unlocked(func() { text, e = k.Host.Maps(task) })
+	c.Unlocked(func() { text, e = k.Host.Maps(task, detail) })
 	if e != 0 {
 		return "", e
 	}
@@ -310,12 +377,12 @@ func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (strin
 		f := strings.Fields(line)
 		from, to, ok := mapRange(f)
 		if !ok {
+			if detail {
+				b.WriteString(line)
+			}
 			continue
 		}
 		name := strings.Join(f[5:], " ")
-		if from >= guestTop && name != "[vdso]" && name != "[vvar]" {
-			continue
-		}
 		switch {
 		case stack > from && stack <= to:
 			name = "[stack]"
@@ -331,9 +398,6 @@ func (k *Kernel) pidMaps(c *Call, p store.Ref[Proc], _ store.Ref[Thread]) (strin
 	}
 	return b.String(), 0
 }
-
-// guestTop is where a guest's addresses end: the library's window is above.
-const guestTop = 0x7e00_0000_0000
 
 func (k *Kernel) pidMounts(*Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) {
 	var b strings.Builder

@@ -54,7 +54,7 @@ func (h *testHost) Terminate(t TaskID)                             { h.ended = a
 func (h *testHost) Kick(TaskID, uint64)                            { h.kicks++ }
 func (h *testHost) Grant(TaskID, ObjectName, bool, uint64)         {}
 func (h *testHost) DropObject(o ObjectName)                        { h.drops = append(h.drops, o) }
-func (h *testHost) Maps(TaskID) ([]byte, abi.Errno)                { return nil, abi.ENOSYS }
+func (h *testHost) Maps(TaskID, bool) ([]byte, abi.Errno)          { return nil, abi.ENOSYS }
 func (h *testHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno) { return nil, abi.EIO }
 func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 	return 4096, 1000, 1000, 0
