@@ -213,6 +213,15 @@ type procFile struct {
 	writeAs func(k *Kernel, c *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno
 	owner   bool // only for whom might trace the process
 	task    bool // in task/TID too
+	threads bool // only there
+}
+
+// in says whether the file is in a process's own directory (tid 0) or a thread's.
+func (f *procFile) in(tid uint32) bool {
+	if tid == 0 {
+		return !f.threads
+	}
+	return f.task
 }
 
 var procFiles []procFile
@@ -245,7 +254,7 @@ func makeProcFiles() {
 		{name: "mounts", gen: (*Kernel).pidMounts, task: true},
 		{name: "mountinfo", gen: (*Kernel).pidMountinfo, task: true},
 		{name: "limits", gen: (*Kernel).pidLimits, task: true},
-		{name: "io", gen: none("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"), mode: 0o400, owner: true},
+		{name: "io", gen: none("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"), mode: 0o400, owner: true, task: true},
 		{name: "cgroup", gen: none("0::/\n"), task: true},
 		{name: "wchan", gen: none("0"), task: true},
 		{name: "loginuid", gen: none("4294967295"), mode: 0o644, write: accept, task: true},
@@ -284,6 +293,8 @@ func makeProcFiles() {
 		{name: "timerslack_ns", gen: none("50000\n"), mode: 0o666, write: accept},
 		{name: "coredump_filter", gen: none("00000033\n"), mode: 0o644, write: accept},
 		{name: "smaps_rollup", gen: (*Kernel).pidSmapsRollup, owner: true, task: true},
+		{name: "children", gen: (*Kernel).tidChildren, task: true, threads: true},
+		{name: "cpuset", gen: none("/\n"), task: true}, // all are in the one control group
 	}
 }
 
@@ -371,7 +382,7 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 			low = a.low
 		}
 		for i := range procFiles {
-			if procFiles[i].name == name && (low == 0 || procFiles[i].task) {
+			if procFiles[i].name == name && procFiles[i].in(low) {
 				return procNode(a.pid, partFile+i, low), 0
 			}
 		}
@@ -480,7 +491,7 @@ func (f *ProcFS) Attr(c *Call, n fs.NodeID) (fs.Attr, abi.Errno) {
 		at.UID, at.GID = cr.EUID, cr.EGID
 	}
 	switch {
-	case a.part == partFdDir || a.part == partFdInfoDir:
+	case a.part == partFdDir:
 		at.Mode = fs.TypeDir | 0o500
 	case a.part < partFd:
 		at.Mode = fs.TypeDir | 0o555
@@ -587,7 +598,7 @@ func (f *ProcFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.D
 			i++
 		}
 		for j := range procFiles {
-			if low == 0 || procFiles[j].task {
+			if procFiles[j].in(low) {
 				if !add(i, procNode(a.pid, partFile+j, low), fs.TypeReg, procFiles[j].name) {
 					return out, 0
 				}

@@ -399,6 +399,27 @@ func (k *Kernel) mapsText(c *Call, p store.Ref[Proc], detail bool) (string, abi.
 	return b.String(), 0
 }
 
+// tidChildren is the children that a thread made and nobody has waited for. A
+// process knows its parent, but not which thread of it: all are its leader's.
+func (k *Kernel) tidChildren(_ *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
+	if k.Procs.Get(p).Leader != t {
+		return "", 0
+	}
+	var pids []int32
+	k.EachProc(func(_ store.Ref[Proc], r *Proc) bool {
+		if r.Parent == p {
+			pids = append(pids, r.Pid)
+		}
+		return true
+	})
+	sortPids(pids)
+	var b strings.Builder
+	for _, pid := range pids {
+		fmt.Fprintf(&b, "%d ", pid)
+	}
+	return b.String(), 0
+}
+
 func (k *Kernel) pidMounts(*Call, store.Ref[Proc], store.Ref[Thread]) (string, abi.Errno) {
 	var b strings.Builder
 	for _, m := range k.MountList() {
