@@ -58,6 +58,9 @@ type Config struct {
 	// Pids limits the number of guest processes and threads; 0: no limit but the
 	// one that keeps the host able to fork, a quarter of its process numbers.
 	Pids int
+	// NoPatch leaves the text of guests alone, so that each of their system calls
+	// is a trap: slower, and for a program that checks the text of its libraries.
+	NoPatch bool
 	// Trace, when set, receives one line for each system call of a guest that
 	// reaches the unix server, for each signal that a guest handles and for each
 	// end of a thread, much as strace(1) writes them. It is

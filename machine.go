@@ -232,7 +232,7 @@ func (w *wired) assemble() error {
 // startGuests starts the host side of guests: reaper and zygote.
 func (w *wired) startGuests() error {
 	table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors(w.cfg.Trace != nil)))
-	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids)})
+	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})
 	if err == nil {
 		w.host.SetSpawner(z)
 	}

@@ -9,6 +9,14 @@ package abi
 // PageSize is the page size of the only machine that Hythe runs on (amd64).
 const PageSize = 4096
 
+// SitesBase is where the guest's part of the address space holds the words through
+// which patched call sites jump (docs/patching.md), once there is one. The third byte
+// of their addresses, which lies where a site's SYSCALL began, must be no instruction.
+const (
+	SitesBase = 0x60000
+	SitesSize = 8192
+)
+
 // A binding is one memory object shared by a client and a server. It starts
 // with a BindHeader page; NumSlots slots of SlotSize bytes follow. A slot
 // belongs to one flow of control of the client at a time (a guest thread, or a
@@ -174,6 +182,9 @@ const (
 	// ActCount: of ActCopyOut, whose bytes the result counts. Its failure is not
 	// the call's result; it is told to the server by a KindPoll (PollShort).
 	ActCount = 4
+	// ActPatch: of ActMapObject. The text that is mapped may be patched where it
+	// makes system calls (docs/patching.md).
+	ActPatch = 8
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno

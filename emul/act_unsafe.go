@@ -243,6 +243,7 @@ func (r *reply) stepMap(a *abi.Action) uintptr {
 	if !t.inGuest(addr, n) {
 		return errno(eNOMEM)
 	}
+	t.dropText(addr, n)
 	if op == abi.ActMapAnon {
 		return t.host(sysMmap, addr, n, uintptr(a.A[2]), uintptr(a.A[3])|mapAnon, ^uintptr(0), 0)
 	}
@@ -343,7 +344,7 @@ func (t *Thread) limit(word, v uint64) {
 	if word == abi.TaskASLimit {
 		own, what = uint64(maxUser-t.Window), rlimitAS
 	} else if word == abi.TaskDataLimit {
-		own, what = abi.MaxSlots*ThreadSize+TaskSize, rlimitData
+		own, what = abi.MaxSlots*ThreadSize+TaskSize+SitesSize, rlimitData
 	} else if word == abi.TaskCPULimit {
 		what = rlimitCPU
 	} else {
@@ -526,11 +527,17 @@ func (t *Thread) mapObject(a *abi.Action) uintptr {
 	if !t.inGuest(addr, n) {
 		return errno(eNOMEM)
 	}
+	if a.A[3]&(mapFixed|mapNoreplace) != 0 {
+		t.dropText(addr, n)
+	}
 	t.lock()
 	v := errno(eNOMEM)
 	g := t.takeGrant(abi.EventGrant, uint64(a.Flags>>8))
 	if g != nil {
 		v = t.host(sysMmap, addr, n, uintptr(a.A[2]), uintptr(a.A[3]), uintptr(g.FDs[0]), uintptr(a.A[4]))
+		if !failed(v) && a.Flags&abi.ActPatch != 0 && a.A[2] == protRead|protExec && a.A[3]&mapType == mapPrivate {
+			t.addText(v, n)
+		}
 	}
 	t.unlock()
 	return v
@@ -569,6 +576,10 @@ func (r *reply) thread(a *abi.Action) uintptr {
 	n.Token = a.A[1]
 	n.FS = a.A[3]
 	n.SetFS = a.A[4]
+	n.GuestGS = 1
+	if t.task().Patch != 0 && t.getGS() == t.addr() {
+		n.GuestGS = 0
+	}
 	// Copy the frame: the ucontext up to its siginfo, and the vector state,
 	// which must lie on 64 bytes.
 	size := uintptr(t.task().FPSize)
@@ -617,6 +628,8 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Leader = 0
 	n.Redo = 0
 	n.Words = t.Words
+	n.Neg = uint64(-base)
+	n.LastIP = 0
 }
 
 // altStack makes the thread's block its signal stack.
@@ -634,6 +647,9 @@ func ThreadStart(t *Thread) uintptr {
 	t.HostID = uint64(t.host(sysGettid, 0, 0, 0, 0, 0, 0))
 	if t.SetFS == 1 {
 		t.setFS(uintptr(t.FS))
+	}
+	if t.GuestGS == 0 {
+		t.setGS(t.addr())
 	}
 	uc := (*Ucontext)(at(t.Frame))
 	s := t.slot()
@@ -683,6 +699,8 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 		t.block(i).HostTid = 0
 	}
 	task.Lock = 0
+	t.Kicked = 0
+	t.Due = 0
 	t.Leader = 1
 	t.HostTid = 1
 	t.hello()

@@ -40,6 +40,20 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_Start(AX)
 	LEAQ bootEntry<>(SB), CX
 	MOVQ CX, Entry_Boot(AX)
+	LEAQ getGS<>(SB), CX
+	MOVQ CX, Entry_GetGS(AX)
+	LEAQ setGS<>(SB), CX
+	MOVQ CX, Entry_SetGS(AX)
+	LEAQ siteStubs<>(SB), CX
+	MOVQ CX, Entry_SiteStubs(AX)
+	LEAQ siteLoad<>(SB), CX
+	MOVQ CX, Entry_SiteLoad(AX)
+	LEAQ siteSlow<>(SB), CX
+	MOVQ CX, Entry_SiteSlow(AX)
+	LEAQ siteExit<>(SB), CX
+	MOVQ CX, Entry_SiteExit(AX)
+	LEAQ sitePromote<>(SB), CX
+	MOVQ CX, Entry_SitePromote(AX)
 	RET
 
 // Signal entry. In: DI signal, SI siginfo, DX ucontext, SP the frame.
@@ -197,4 +211,180 @@ TEXT bootEntry<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ (Thread_PC+Entry_BootGo)(AX), DX
 	SUBQ $128, SP
 	CALL DX
+	UD2
+
+// Out: AX the GS base. Only where the host allows FSGSBASE.
+TEXT getGS<>(SB),NOSPLIT|NOFRAME,$0
+	RDGSBASEQ AX
+	RET
+
+// In: AX a canonical address, the new GS base.
+TEXT setGS<>(SB),NOSPLIT|NOFRAME,$0
+	WRGSBASEQ AX
+	XORL AX, AX
+	RET
+
+// Patched call sites (docs/patching.md). A site jumps to its own stub, which
+// says which site it was: everything is the guest's but CX and R11, which SYSCALL
+// would spoil. No flag may change before siteLoad has saved them.
+#define SITE(i) BYTE $0x41; BYTE $0xbb; LONG $(i); JMP siteEntry<>(SB);
+#define SITE4(i) SITE(i) SITE(i+1) SITE(i+2) SITE(i+3)
+#define SITE16(i) SITE4(i) SITE4(i+4) SITE4(i+8) SITE4(i+12)
+#define SITE64(i) SITE16(i) SITE16(i+16) SITE16(i+32) SITE16(i+48)
+#define SITE256(i) SITE64(i) SITE64(i+64) SITE64(i+128) SITE64(i+192)
+
+// Sites stubs of 11 bytes: MOVL $i, R11; JMP siteEntry.
+TEXT siteStubs<>(SB),NOSPLIT|NOFRAME,$0
+	SITE256(0)
+	SITE256(256)
+	SITE256(512)
+	SITE256(768)
+	UD2
+
+// In: R11 site. Packs the number of the call, EAX, into the upper half of R11, its
+// bytes in reverse, so that AX is free.
+TEXT siteEntry<>(SB),NOSPLIT|NOFRAME,$0
+	MOVL AX, AX
+	BSWAPQ AX
+	LEAQ (R11)(AX*1), R11
+	RDGSBASEQ AX
+	JMP siteLoad<>(SB)
+
+#define REGS (Thread_Site+Ucontext_Regs)
+
+// In: AX the GS base, R11. Checks that it is a thread block's: such a one holds
+// its negative address. The first instruction faults where the guest has a GS of its
+// own. Then saves the guest's state and runs SiteGo(t) on the signal stack.
+TEXT siteLoad<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ Thread_Neg(AX), CX
+	LEAQ (CX)(AX*1), CX
+	JCXZQ own
+	JMP siteSlow<>(SB)
+own:
+	MOVQ R8, (REGS+0)(AX)
+	MOVQ R9, (REGS+8)(AX)
+	MOVQ R10, (REGS+16)(AX)
+	MOVQ R12, (REGS+32)(AX)
+	MOVQ R13, (REGS+40)(AX)
+	MOVQ R14, (REGS+48)(AX)
+	MOVQ R15, (REGS+56)(AX)
+	MOVQ DI, (REGS+64)(AX)
+	MOVQ SI, (REGS+72)(AX)
+	MOVQ BP, (REGS+80)(AX)
+	MOVQ BX, (REGS+88)(AX)
+	MOVQ DX, (REGS+96)(AX)
+	MOVQ SP, (REGS+120)(AX)
+	LEAQ const_ThreadSize(AX), SP
+	PUSHFQ
+	MOVQ (SP), CX
+	MOVQ CX, (REGS+136)(AX)
+	ANDQ $~0x40500, CX // AC, DF, TF
+	CMPQ CX, (SP)
+	JEQ clean
+	MOVQ CX, (SP)
+	POPFQ
+	PUSHFQ
+clean:
+	MOVQ R11, Thread_SiteNr(AX)
+	MOVUPS X0, (Thread_SiteX+0)(AX)
+	MOVUPS X1, (Thread_SiteX+16)(AX)
+	MOVUPS X2, (Thread_SiteX+32)(AX)
+	MOVUPS X3, (Thread_SiteX+48)(AX)
+	MOVUPS X4, (Thread_SiteX+64)(AX)
+	MOVUPS X5, (Thread_SiteX+80)(AX)
+	MOVUPS X6, (Thread_SiteX+96)(AX)
+	MOVUPS X7, (Thread_SiteX+112)(AX)
+	MOVUPS X8, (Thread_SiteX+128)(AX)
+	MOVUPS X9, (Thread_SiteX+144)(AX)
+	MOVUPS X10, (Thread_SiteX+160)(AX)
+	MOVUPS X11, (Thread_SiteX+176)(AX)
+	MOVUPS X12, (Thread_SiteX+192)(AX)
+	MOVUPS X13, (Thread_SiteX+208)(AX)
+	MOVUPS X14, (Thread_SiteX+224)(AX)
+	MOVUPS X15, (Thread_SiteX+240)(AX)
+	MOVL $1, Thread_Depth(AX)
+	LEAQ Thread_G(AX), R14
+	XORPS X15, X15
+	MOVQ (Thread_PC+Entry_SiteGo)(AX), DX
+	SUBQ $64, SP
+	CALL DX
+	LEAQ -1(SP), CX
+	ANDQ $~(const_ThreadSize-1), CX
+	TESTQ AX, AX
+	JEQ over
+	JMP sitePromote<>(SB)
+over:
+	JMP siteExit<>(SB)
+
+// A patched site with a GS of the guest's. In: R11. The handler goes on.
+TEXT siteSlow<>(SB),NOSPLIT|NOFRAME,$0
+	BYTE $0xcc // INT3
+	UD2
+
+// In: CX thread. Loads the guest's state. A kick that comes here begins it anew, so
+// everything must still be in the block, and nothing on the stack matters.
+TEXT siteExit<>(SB),NOSPLIT|NOFRAME,$0
+	LEAQ const_ThreadSize(CX), SP
+	CMPL Thread_Kicked(CX), $0
+	JEQ quiet
+	JMP sitePromote<>(SB)
+quiet:
+	MOVL $0, Thread_Depth(CX)
+	MOVUPS (Thread_SiteX+0)(CX), X0
+	MOVUPS (Thread_SiteX+16)(CX), X1
+	MOVUPS (Thread_SiteX+32)(CX), X2
+	MOVUPS (Thread_SiteX+48)(CX), X3
+	MOVUPS (Thread_SiteX+64)(CX), X4
+	MOVUPS (Thread_SiteX+80)(CX), X5
+	MOVUPS (Thread_SiteX+96)(CX), X6
+	MOVUPS (Thread_SiteX+112)(CX), X7
+	MOVUPS (Thread_SiteX+128)(CX), X8
+	MOVUPS (Thread_SiteX+144)(CX), X9
+	MOVUPS (Thread_SiteX+160)(CX), X10
+	MOVUPS (Thread_SiteX+176)(CX), X11
+	MOVUPS (Thread_SiteX+192)(CX), X12
+	MOVUPS (Thread_SiteX+208)(CX), X13
+	MOVUPS (Thread_SiteX+224)(CX), X14
+	MOVUPS (Thread_SiteX+240)(CX), X15
+	MOVQ (REGS+0)(CX), R8
+	MOVQ (REGS+8)(CX), R9
+	MOVQ (REGS+16)(CX), R10
+	MOVQ (REGS+136)(CX), R11
+	MOVQ (REGS+32)(CX), R12
+	MOVQ (REGS+40)(CX), R13
+	MOVQ (REGS+48)(CX), R14
+	MOVQ (REGS+56)(CX), R15
+	MOVQ (REGS+64)(CX), DI
+	MOVQ (REGS+72)(CX), SI
+	MOVQ (REGS+80)(CX), BP
+	MOVQ (REGS+88)(CX), BX
+	MOVQ (REGS+96)(CX), DX
+	MOVQ (REGS+104)(CX), AX
+	PUSHQ R11
+	POPFQ
+	MOVQ (REGS+120)(CX), SP
+	MOVQ (REGS+128)(CX), CX
+	BYTE $0xff; BYTE $0xe1 // JMP CX, as the host returns: CX is where to
+	UD2
+
+// In: CX thread. Raises the signal whose frame the call needs, with the guest's
+// vector state in it.
+TEXT sitePromote<>(SB),NOSPLIT|NOFRAME,$0
+	MOVUPS (Thread_SiteX+0)(CX), X0
+	MOVUPS (Thread_SiteX+16)(CX), X1
+	MOVUPS (Thread_SiteX+32)(CX), X2
+	MOVUPS (Thread_SiteX+48)(CX), X3
+	MOVUPS (Thread_SiteX+64)(CX), X4
+	MOVUPS (Thread_SiteX+80)(CX), X5
+	MOVUPS (Thread_SiteX+96)(CX), X6
+	MOVUPS (Thread_SiteX+112)(CX), X7
+	MOVUPS (Thread_SiteX+128)(CX), X8
+	MOVUPS (Thread_SiteX+144)(CX), X9
+	MOVUPS (Thread_SiteX+160)(CX), X10
+	MOVUPS (Thread_SiteX+176)(CX), X11
+	MOVUPS (Thread_SiteX+192)(CX), X12
+	MOVUPS (Thread_SiteX+208)(CX), X13
+	MOVUPS (Thread_SiteX+224)(CX), X14
+	MOVUPS (Thread_SiteX+240)(CX), X15
+	BYTE $0xcc // INT3
 	UD2

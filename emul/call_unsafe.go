@@ -88,6 +88,16 @@ func (t *Thread) setFS(v uintptr) uintptr {
 	return (*(*fn1)(unsafe.Pointer(&p)))(v)
 }
 
+func (t *Thread) getGS() uintptr {
+	p := unsafe.Pointer(&t.PC.GetGS)
+	return (*(*fn1)(unsafe.Pointer(&p)))(0)
+}
+
+func (t *Thread) setGS(v uintptr) {
+	p := unsafe.Pointer(&t.PC.SetGS)
+	(*(*fn1)(unsafe.Pointer(&p)))(v)
+}
+
 // startTrap raises the signal in which a task starts; it does not return.
 func (t *Thread) startTrap() {
 	p := unsafe.Pointer(&t.PC.Start)
@@ -102,6 +112,8 @@ func at(a uintptr) unsafe.Pointer {
 func (t *Thread) addr() uintptr { return uintptr(unsafe.Pointer(t)) }
 
 func (t *Thread) task() *Task { return (*Task)(at(t.Window + TaskOff)) }
+
+func (t *Thread) sites() *Sites { return (*Sites)(at(t.Window + SitesOff)) }
 
 func (t *Thread) block(i uintptr) *Thread {
 	return (*Thread)(at(t.Window + ThreadsOff + i*ThreadSize))

@@ -72,6 +72,7 @@ const (
 
 	protRead  = 1
 	protWrite = 2
+	protExec  = 4
 
 	mapShared    = 0x01
 	mapPrivate   = 0x02

@@ -13,6 +13,9 @@ const (
 	// TaskOff is the task block, private to the task.
 	TaskOff  = 0x6000_0000
 	TaskSize = 64 << 10
+	// SitesOff is what the task knows of patched call sites, private to it.
+	SitesOff  = 0x6010_0000
+	SitesSize = 64 << 10
 	// TablesOff is where the call tables are, read-only, TableSize bytes each.
 	TablesOff = 0x6100_0000
 	TableSize = abi.CallTableSize * 16
@@ -78,7 +81,20 @@ type Entry struct {
 	Clone     uintptr // clone of a thread
 	Start     uintptr // INT3: builds the first signal frame of a task
 	Boot      uintptr // first instruction in the image of a new machine
+	// Of patched call sites: the stubs, the load that faults and the INT3 where
+	// the guest has a GS of its own, the way back to the guest up to SiteOver, and
+	// (with an INT3 at SiteRaise) into a signal frame.
+	SiteStubs   uintptr
+	SiteLoad    uintptr
+	SiteSlow    uintptr
+	SiteExit    uintptr
+	SiteOver    uintptr
+	SitePromote uintptr
+	SiteRaise   uintptr
+	GetGS       uintptr
+	SetGS       uintptr
 	// ABIInternal entries of Go functions.
+	SiteGo   uintptr
 	HandleGo uintptr
 	ThreadGo uintptr
 	BootGo   uintptr
@@ -119,6 +135,16 @@ type Thread struct {
 	Ctl      [8]uint64
 	Hdr      [10]uint64
 	Scratch  [64]uint64
+	// Neg is the block's negative address: what a patched call site knows it by.
+	Neg uint64
+	// SiteNr is the site (lower half) and EAX (upper, its bytes in reverse).
+	SiteNr uint64
+	// SiteWhy says what a signal frame is made for: site....
+	SiteWhy uint32
+	GuestGS uint32   // new thread: 1 if its creator has a GS of its own
+	LastIP  uint64   // of the last fault of an instruction fetch
+	Site    Ucontext // the state of the guest: Regs only
+	SiteX   [32]uint64
 }
 
 // StackOff is where the signal stack starts in a thread block, StackGuard the
@@ -157,8 +183,39 @@ type Task struct {
 	ReapProg  [2]uint64 // sock_fprog of the reaper's
 	Processes uint64    // limit of host threads of the machine, 0: none
 	NGrants   uint32
-	_         uint32
+	Patch     uint32 // 1: call sites are patched
 	Grants    [MaxGrants]Grant
+}
+
+// Limits of patching: sites of a task, ranges of text in which they may be, and
+// after how many traps a site is worth it.
+const (
+	MaxSites  = abi.SitesSize / 8
+	MaxTexts  = 128
+	SiteHot   = 12
+	StubBytes = 11
+	siteBytes = 7
+)
+
+// Site is a patched call site.
+type Site struct {
+	Ret  uint64   // where the guest goes on
+	Kind uint32   // siteNumber or siteStack
+	Nr   uint32   // siteNumber: the number
+	Old  [8]uint8 // what was there, 7 bytes
+}
+
+// Text is a range of the guest's text in which sites may be patched.
+type Text struct{ Lo, Hi uintptr }
+
+// Sites is the block at SitesOff. Task.Lock guards it, but for Heat, and for reading a
+// site that is patched, which never changes.
+type Sites struct {
+	Sites  [MaxSites]Site
+	N      uint32
+	Mapped uint32 // 1: the words at SlotsBase are there
+	Texts  [MaxTexts]Text
+	Heat   [1024]uint64 // by hash: where a trap returns to, and from bit 48 on how many came
 }
 
 // Ucontext is the part of the host's signal frame that is used

@@ -68,6 +68,7 @@ func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, b
 		if a&pageMask != 0 || b == 0 || !t.inGuest(a, b) {
 			return errno(eINVAL), true
 		}
+		t.dropText(a, b)
 		return t.host(sysMunmap, a, b, 0, 0, 0, 0), true
 	}
 	// The others check a range that must be mapped: Linux answers ENOMEM for
@@ -79,6 +80,7 @@ func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, b
 		return errno(eNOMEM), true
 	}
 	if k == abi.LocalMprotect {
+		t.dropText(a, b)
 		return t.host(sysMprotect, a, b, c, 0, 0, 0), true
 	}
 	if k == abi.LocalMadvise {
@@ -129,6 +131,9 @@ func (t *Thread) mmap(addr, n, prot, flags uintptr) (uintptr, bool) {
 		}
 		addr = 0
 	}
+	if flags&(mapFixed|mapNoreplace) != 0 {
+		t.dropText(addr, n)
+	}
 	return t.host(sysMmap, addr, n, prot, flags, ^uintptr(0), 0), true
 }
 
@@ -172,8 +177,11 @@ func (t *Thread) mremap(old, oldLen, n, flags, to uintptr) uintptr {
 	if flags&mremapMaymove == 0 && !t.inGuest(old, n) {
 		return errno(eNOMEM)
 	}
+	t.dropText(old, max(oldLen, n))
 	if flags&mremapFixed == 0 {
 		to = 0
+	} else {
+		t.dropText(to, n)
 	}
 	return t.host(sysMremap, old, oldLen, n, flags, to, 0)
 }
@@ -187,11 +195,20 @@ func (t *Thread) archPrctl(code, a uintptr) (uintptr, bool) {
 		if a >= maxUser {
 			return errno(ePERM), true
 		}
+		if a == 0 && t.task().Patch != 0 {
+			a = t.addr() // what patched call sites need; nothing is at 0 either
+		}
 		return t.host(sysArchPrctl, code, a, 0, 0, 0, 0), true
 	}
 	if code == archGetFS || code == archGetGS {
 		if !t.inGuest(a, 8) {
 			return errno(eFAULT), true
+		}
+		if code == archGetGS && t.task().Patch != 0 && t.getGS() == t.addr() {
+			if t.zeroMem(a, 8) != 0 {
+				return errno(eFAULT), true
+			}
+			return 0, true
 		}
 		return t.host(sysArchPrctl, code, a, 0, 0, 0, 0), true
 	}
@@ -263,7 +280,6 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 		op = futexWaitBitset | op&(futexPrivate|futexRealtime)
 		val3 = 0xffffffff
 	}
-	t.Kicked = 0
 	t.kicks(0)
 	r := t.hostWait(sysFutex, addr, op, val, limit, 0, val3)
 	t.kicks(1)

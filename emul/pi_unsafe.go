@@ -86,7 +86,6 @@ func (t *Thread) futexPI(cmd, op, addr, val, timeout, addr2, val3 uintptr) uintp
 
 // waitPI waits while the word is val. op has the flags.
 func (t *Thread) waitPI(addr, op, val, limit uintptr) uintptr {
-	t.Kicked = 0
 	t.kicks(0)
 	r := t.hostWait(sysFutex, addr, futexWaitBitset|op, val, limit, 0, 0xffffffff)
 	t.kicks(1)

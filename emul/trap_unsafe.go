@@ -25,8 +25,13 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 			// int 0x80 carries 32-bit numbers: no personality has them.
 			uc.Regs.AX = uint64(errno(eNOSYS))
 		} else {
+			t.heat(uc)
 			trap(t, uc)
 		}
+	} else if sig == sigILL && t.oldSite(uc) {
+		trap(t, uc)
+	} else if sig == sigSEGV && t.refetch(uc) {
+		// The page was being patched.
 	} else if due := clockSignal(sig); sig == KickSignal || due != 0 {
 		t.Due |= due
 		t.poll(uc, abi.PollKick, 0)
@@ -39,6 +44,9 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 // insideSignal handles a signal whose instruction is in the window; false
 // means that the guest had jumped there and the fault is the guest's.
 func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
+	if sig != sigSYS && ip >= t.PC.SiteStubs && t.siteSignal(sig, ip, uc) {
+		return true
+	}
 	if sig == sigSEGV || sig == sigBUS {
 		if ip == t.PC.Copy || ip == t.PC.Zero || ip == t.PC.Store32 || ip == t.PC.Cas32 {
 			uc.Regs.IP = uint64(t.PC.Fixup)
@@ -51,6 +59,12 @@ func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
 		t.Kicked = 1
 		if ip >= t.PC.Wait && ip <= t.PC.WaitSys {
 			uc.Regs.IP = uint64(t.PC.WaitAbort)
+		}
+		if ip >= t.PC.SiteExit && ip < t.PC.SiteOver {
+			// The way back to the guest looks at Kicked first.
+			uc.Regs.IP = uint64(t.PC.SiteExit)
+			uc.Regs.CX = uint64(t.addr())
+			uc.Regs.SP = uint64(t.addr() + ThreadSize)
 		}
 		return true
 	}
@@ -147,24 +161,29 @@ func trap(t *Thread, uc *Ucontext) {
 	}
 	for {
 		s := t.slot()
-		s.NIn = 0
-		s.InLen = 0
-		if d != nil {
-			prefetch(t, uc, s, d)
-		}
-		s.Nr = nr
-		s.Args[0] = uc.Regs.DI
-		s.Args[1] = uc.Regs.SI
-		s.Args[2] = uc.Regs.DX
-		s.Args[3] = uc.Regs.R10
-		s.Args[4] = uc.Regs.R8
-		s.Args[5] = uc.Regs.R9
-		s.Args[6] = raw
-		s.Args[7] = 0
+		t.request(uc, s, d, nr, raw)
 		if !t.exchange(uc, s, abi.KindTrap) {
 			return
 		}
 	}
+}
+
+// request stores call nr in the slot.
+func (t *Thread) request(uc *Ucontext, s *abi.Slot, d *abi.CallDesc, nr, raw uint64) {
+	s.NIn = 0
+	s.InLen = 0
+	if d != nil {
+		prefetch(t, uc, s, d)
+	}
+	s.Nr = nr
+	s.Args[0] = uc.Regs.DI
+	s.Args[1] = uc.Regs.SI
+	s.Args[2] = uc.Regs.DX
+	s.Args[3] = uc.Regs.R10
+	s.Args[4] = uc.Regs.R8
+	s.Args[5] = uc.Regs.R9
+	s.Args[6] = raw
+	s.Args[7] = 0
 }
 
 // setResult stores the result of a call served in the task: a value or a
@@ -234,22 +253,52 @@ func start(t *Thread, uc *Ucontext) {
 	s.Args[5] = task.FPSize
 	s.Args[6] = 0
 	s.Args[7] = 0
+	if task.Hwcap2&hwcap2FSGSBASE == 0 {
+		task.Patch = 0
+	}
+	if task.Patch != 0 {
+		t.setGS(t.addr())
+	}
 	t.exchange(uc, s, abi.KindStart)
 }
 
 // exchange sends the request that is in the slot, waits for the reply and
 // carries it out on uc. True: the server wants the call to be run again.
 func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
+	for {
+		t.post(uc, s, kind)
+		how := t.settle(uc, s, kind)
+		if how != settleAsk {
+			return how == settleAgain
+		}
+		kind = abi.KindPoll
+	}
+}
+
+// post sends the request that is in the slot.
+func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 	s.Seq++
 	s.Kind = kind
 	s.Flags = 0
 	s.HostID = t.HostID
 	s.Regs = uc.Regs
 	s.Regs.FSBase = uint64(t.getFS())
+	atomic.StoreUint32(&s.State, abi.SlotRequest)
+	t.ring()
+}
+
+// What settle answers: the call is over, is to be run again, or the slot holds a
+// KindPoll that is to be sent.
+const (
+	settleOver  = 0
+	settleAgain = 1
+	settleAsk   = 2
+)
+
+// settle waits for the reply to what was sent and carries it out on uc.
+func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 	state := uint32(abi.SlotRequest)
 	for {
-		atomic.StoreUint32(&s.State, state)
-		t.ring()
 		t.wait(s, state)
 		if s.State != abi.SlotMore {
 			break
@@ -258,16 +307,18 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		r.t, r.uc, r.s, r.more = t, uc, s, true
 		r.run()
 		if r.over {
-			return false
+			return settleOver
 		}
 		s.Flags = uint32(-r.err)
 		state = abi.SlotResumed
+		atomic.StoreUint32(&s.State, state)
+		t.ring()
 	}
 	var r reply
 	r.t, r.uc, r.s = t, uc, s
 	r.run()
 	if r.over {
-		return false
+		return settleOver
 	}
 	flags := s.RFlags
 	if r.short && kind == abi.KindTrap {
@@ -276,7 +327,7 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		s.Args[0] = abi.PollShort
 		s.Args[1] = r.lost()
 		s.Args[2] = s.Result
-		return t.exchange(uc, s, abi.KindPoll)
+		return settleAsk
 	}
 	isCall := kind == abi.KindTrap || (kind == abi.KindPoll && (s.Args[0] == abi.PollCut || s.Args[0] == abi.PollShort))
 	if r.err != 0 && (!isCall || flags&abi.ReplyMust != 0) {
@@ -286,7 +337,7 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		s.Nr = uint64(kind)
 		s.Args[0] = abi.PollFailed
 		s.Args[1] = uint64(-r.err)
-		return t.exchange(uc, s, abi.KindPoll)
+		return settleAsk
 	}
 	if isCall {
 		if flags&abi.ReplyKeepRegs == 0 && !r.regs && !r.again {
@@ -294,7 +345,10 @@ func (t *Thread) exchange(uc *Ucontext, s *abi.Slot, kind uint32) bool {
 		}
 	}
 	atomic.StoreUint32(&s.State, abi.SlotIdle)
-	return r.again
+	if r.again {
+		return settleAgain
+	}
+	return settleOver
 }
 
 // storeResult gives the guest the outcome of a call.

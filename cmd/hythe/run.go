@@ -87,6 +87,7 @@ type runFlags struct {
 	pids     int
 	trace    string
 	network  string
+	noPatch  bool
 	insecure bool
 }
 
@@ -116,6 +117,7 @@ func (r *runFlags) config() (hythe.Config, error) {
 	if r.pids < -1 {
 		return c, fmt.Errorf("--pids-limit %d: negative", r.pids)
 	}
+	c.NoPatch = r.noPatch
 	c.Pids = max(r.pids, 0) // -1 is docker's word for no limit
 	if r.network != "none" {
 		return c, fmt.Errorf("--network %s: the only network of this version is none", r.network)
@@ -152,6 +154,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")
+	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 	return c
 }

@@ -110,6 +110,7 @@ var entries = sync.OnceValues(func() (emul.Entry, error) {
 	e.HandleGo = reflect.ValueOf(emul.Handle).Pointer()
 	e.ThreadGo = reflect.ValueOf(emul.ThreadStart).Pointer()
 	e.BootGo = reflect.ValueOf(emul.Boot).Pointer()
+	e.SiteGo = reflect.ValueOf(emul.SiteCall).Pointer()
 	// The SYSCALL of waitCall and what follows its RET.
 	code := memory(pointer(e.Wait), 64)
 	i := bytes.Index(code, []byte{0x0f, 0x05, 0xc3})
@@ -119,6 +120,15 @@ var entries = sync.OnceValues(func() (emul.Entry, error) {
 	}
 	e.WaitSys = e.Wait + uintptr(i)
 	e.WaitAbort = e.WaitSys + 3
+	// The jump back to the guest, the INT3 of a promotion, and the last stub.
+	out := bytes.Index(memory(pointer(e.SiteExit), 1024), []byte{0xff, 0xe1, 0x0f, 0x0b})
+	raise := bytes.Index(memory(pointer(e.SitePromote), 512), []byte{0xcc, 0x0f, 0x0b})
+	stub := memory(pointer(e.SiteStubs+(emul.MaxSites-1)*emul.StubBytes), emul.StubBytes)
+	if out < 0 || raise < 0 || !bytes.HasPrefix(stub, []byte{0x41, 0xbb, 0xff, 0x03, 0, 0, 0xe9}) {
+		return e, errors.New("the emulation library's call sites are not built as expected")
+	}
+	e.SiteOver = e.SiteExit + uintptr(out) + 2
+	e.SiteRaise = e.SitePromote + uintptr(raise)
 	return e, nil
 })
 
@@ -180,6 +190,9 @@ func bootImage(cfg *GuestConfig, segs []imageSegment, w uintptr) (fd int, err er
 		task.Spin = 0 // whoever could answer waits for this processor
 	}
 	task.Processes = cfg.Processes
+	if !cfg.NoPatch {
+		task.Patch = 1
+	}
 	task.NTables = uint32(len(cfg.Tables))
 	task.GuestProg = [2]uint64{uint64(guest.len()), uint64(w + emul.ConfigOff)}
 	task.ReapProg = [2]uint64{uint64(reaper.len()), uint64(w + emul.ConfigOff + abi.PageSize)}
@@ -190,6 +203,7 @@ func bootImage(cfg *GuestConfig, segs []imageSegment, w uintptr) (fd int, err er
 	th.G = [16]uintptr{base + emul.StackOff, base + emul.ThreadSize, base + emul.StackGuard, base + emul.StackGuard}
 	th.PC = e
 	th.Window = w
+	th.Neg = -uint64(base)
 	copy(img[imgThread:imgThread+abi.PageSize], memory(unsafe.Pointer(&th), unsafe.Sizeof(th)))
 
 	maps := bootMaps(segs, uint64(w), uint64(emul.TableSize*len(cfg.Tables)))
@@ -238,6 +252,7 @@ func bootMaps(segs []imageSegment, w, tables uint64) [][6]uint64 {
 		[6]uint64{w + emul.ThreadsOff, page, rw, file, bootImgFD, imgThread},
 		[6]uint64{w + emul.TaskOff, emul.TaskSize, rw, anon, none, 0},
 		[6]uint64{w + emul.TaskOff, page, rw, file, bootImgFD, imgTask},
+		[6]uint64{w + emul.SitesOff, emul.SitesSize, rw, anon, none, 0},
 		[6]uint64{w + emul.ConfigOff, 2 * page, unix.PROT_READ, file, bootImgFD, imgConfig})
 	if tables != 0 {
 		m = append(m, [6]uint64{w + emul.TablesOff, up(tables), unix.PROT_READ, file, bootImgFD, imgTables})

@@ -33,6 +33,9 @@ type GuestConfig struct {
 	// zygote included; 0 leaves the invoking user's limit. It holds whatever a
 	// guest does. A hostile guest may fork without asking its server.
 	Processes uint64
+	// NoPatch leaves the guests' text alone: every call is a trap
+	// (docs/patching.md).
+	NoPatch bool
 }
 
 // SpinDefault is the Spin that suits a machine with two or more processors:

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hythe/abi"
 	"hythe/machine"
 )
 
@@ -164,7 +165,8 @@ func (c *channel) Maps(detail bool) []byte {
 }
 
 // ownMaps takes from a text in the format of /proc/PID/maps or smaps (proc(5))
-// what lies below the window, and the vDSO, which guests see above it.
+// what lies below the window, but for the words of patched call sites, and the vDSO,
+// which guests see above it.
 func ownMaps(r io.Reader, window uint64) ([]byte, error) {
 	var b []byte
 	in := bufio.NewScanner(r)
@@ -174,7 +176,8 @@ func ownMaps(r io.Reader, window uint64) ([]byte, error) {
 		if from, to, rest, ok := mapLine(line); ok {
 			name := bytes.TrimLeft(rest, " ")
 			vdso := bytes.HasSuffix(name, []byte("[vdso]")) || bytes.HasSuffix(name, []byte("[vvar]"))
-			keep = window == 0 || from < window || vdso
+			sites := from == abi.SitesBase && to == abi.SitesBase+abi.SitesSize && bytes.HasPrefix(rest, []byte(" r--p"))
+			keep = window == 0 || from < window && !sites || vdso
 			if keep && from < window && to > window {
 				// The host joined the guest's last mapping with the window's first.
 				b = fmt.Appendf(b, "%08x-%08x%s\n", from, window, rest)

@@ -243,7 +243,7 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	if f.dyn {
 		bias = pieBase + r.pages(1<<40) - f.lo
 	}
-	if e := mapELF(c, exe, f, bias); e != 0 {
+	if e := mapELF(c, exe, f, bias, 0); e != 0 {
 		return e
 	}
 	entry, base := f.entry+bias, uint64(0)
@@ -260,7 +260,7 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 		if g.dyn {
 			base = interpBase + r.pages(1<<32) - g.lo
 		}
-		if e := mapELF(c, iv, g, base); e != 0 {
+		if e := mapELF(c, iv, g, base, abi.ActPatch); e != 0 {
 			return e
 		}
 		entry = g.entry + base
@@ -391,8 +391,9 @@ func segProt(flags uint32) uint64 {
 	return p
 }
 
-// mapELF maps the loadable segments of a file, privately.
-func mapELF(c *core.Call, v store.Ref[core.Vnode], f *elfFile, bias uint64) abi.Errno {
+// mapELF maps the loadable segments of a file, privately. patch is abi.ActPatch for an
+// interpreter; a program itself may look at its own text.
+func mapELF(c *core.Call, v store.Ref[core.Vnode], f *elfFile, bias uint64, patch uint32) abi.Errno {
 	k := c.K
 	obj, e := c.MapVnode(v, fs.MapToShow)
 	tag := uint64(0)
@@ -417,7 +418,7 @@ func mapELF(c *core.Call, v store.Ref[core.Vnode], f *elfFile, bias uint64) abi.
 		if mapEnd > start {
 			off := s.off &^ 4095
 			if tag != 0 {
-				c.Act(abi.ActMapObject, uint32(tag)<<8, start, mapEnd-start, prot, mapPrivate|mapFixed, off)
+				c.Act(abi.ActMapObject, uint32(tag)<<8|patch, start, mapEnd-start, prot, mapPrivate|mapFixed, off)
 				if s.memsz > s.filesz && prot&protWrite != 0 && mapEnd > fileEnd {
 					c.Act(abi.ActZero, 0, fileEnd, mapEnd-fileEnd)
 				}

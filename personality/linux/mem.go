@@ -194,7 +194,11 @@ func sysMmap(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	tag := k.NextGrant()
 	k.Host.Grant(c.Task, obj, !write, tag)
-	c.Act(abi.ActMapObject, uint32(tag)<<8|abi.ActResult, addr, size, prot, host, off)
+	flag := uint32(abi.ActResult)
+	if !shared {
+		flag |= abi.ActPatch // a library: the program does not look at it
+	}
+	c.Act(abi.ActMapObject, uint32(tag)<<8|flag, addr, size, prot, host, off)
 	c.Act(abi.ActDropGrant, abi.ActIgnore, tag)
 	return 0, 0
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +81,9 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = environ
+	if v := os.Getenv("HYTHE_NO_PATCH"); v != "" { // the tests pass both ways
+		cmd.Env = append(slices.Clone(environ), "HYTHE_NO_PATCH="+v)
+	}
 	// The guest's program leads a session of its own. So must the native one:
 	// what it would inherit depends on who runs the tests (a session whose
 	// leader is outside the process's namespace reads as 0).
