@@ -578,7 +578,10 @@ func sysRecvmmsg(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	d := deadline(c, ns)
 	n := min(uint64(uint32(c.Args[2])), 1024)
 	flags := uint32(c.Args[3])
-	var i uint64
+	i := c.Thread().Aux // messages that are complete, for a repetition
+	if i > 0 && flags&0x10000 != 0 {
+		flags |= core.MsgDontWait
+	}
 	for i < n {
 		a := c.Args[1] + i*mmsghdrSize
 		m, e := recvMsg(c, fdArg(c, 0), a, flags&^0x10000)
@@ -590,6 +593,7 @@ func sysRecvmmsg(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		c.CopyOut32(a+56, uint32(m))
 		i++
+		c.MutThread().Aux = i
 		if flags&0x10000 != 0 { // MSG_WAITFORONE
 			flags |= core.MsgDontWait
 		}

@@ -1,5 +1,6 @@
 // Calls whose effect shows whether it took place once: made again, each would
-// fail otherwise, or leave another state. Argument: a directory to work in.
+// fail otherwise, or leave another state. Arguments: a directory to work in, and
+// which half of the work to do.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -14,9 +15,11 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -283,11 +286,236 @@ static void processes(char *self) {
 	T(chdir("/"));
 }
 
+
+static void pieces(void) {
+	char b[400];
+	struct iovec v[50];
+	int p[2], s[2];
+	pipe(p);
+	for (int i = 0; i < 50; i++)
+		v[i] = (struct iovec){b + 8 * i, 1 + i % 3};
+	memset(b, 'w', sizeof b);
+	T(writev(p[1], v, 50));
+	T(write(p[1], "tail", 4));
+	T(readv(p[0], v, 50));
+	T(read(p[0], b, 100));
+	printf("%.4s\n", b);
+	socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s);
+	struct msghdr h = {.msg_iov = v, .msg_iovlen = 50};
+	T(sendmsg(s[0], &h, 0));
+	T(send(s[0], "next", 4, 0));
+	T(recvmsg(s[1], &h, 0));
+	T(recv(s[1], b, 100, 0));
+	T(send(s[0], "a", 1, 0));
+	T(send(s[0], "bb", 2, 0));
+	struct mmsghdr mm[3] = {{{.msg_iov = v, .msg_iovlen = 1}}, {{.msg_iov = v + 1, .msg_iovlen = 1}}, {{.msg_iov = v + 2, .msg_iovlen = 1}}};
+	T(recvmmsg(s[1], mm, 3, MSG_DONTWAIT, 0));
+	printf("%d %d\n", mm[0].msg_len, mm[1].msg_len);
+	T(sendmmsg(s[0], mm, 3, 0));
+	for (int i = 0; i < 3; i++)
+		T(recv(s[1], b, 100, MSG_DONTWAIT));
+	// Much, in both directions at once.
+	static char big[200000];
+	pid_t c = fork();
+	if (c == 0) {
+		long n = 0, r;
+		close(p[1]);
+		while ((r = read(p[0], big, sizeof big)) > 0)
+			n += r;
+		_exit(n == 3 * sizeof big);
+	}
+	for (int i = 0; i < 3; i++)
+		T(write(p[1], big, sizeof big));
+	close(p[1]);
+	int st;
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	int q[2];
+	pipe(p), pipe(q);
+	T(write(p[1], "splice me", 9));
+	T(tee(p[0], q[1], 6, 0));
+	T(splice(p[0], 0, q[1], 0, 7, 0));
+	T(read(q[0], b, 100));
+	printf("%.13s\n", b);
+	T(vmsplice(q[1], &(struct iovec){"vm", 2}, 1, 0));
+	T(read(q[0], b, 100));
+	T(read(p[0], b, 100));
+}
+
+static void names(void) {
+	char b[300], b2[100];
+	struct sockaddr_un a = {AF_UNIX, "listen"};
+	int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+	T(bind(l, (void *)&a, sizeof a));
+	T(listen(l, 5));
+	T(connect(c, (void *)&a, sizeof a));
+	int s = accept4(l, 0, 0, SOCK_CLOEXEC);
+	T(s >= 0);
+	T(fcntl(l, F_SETFL, O_NONBLOCK));
+	T(accept(l, 0, 0));
+	T(write(c, "hi", 2));
+	T(read(s, b, 10));
+	T(shutdown(c, SHUT_WR));
+	T(read(s, b, 10));
+	close(c), close(s), close(l);
+	T(unlink("listen"));
+	for (int i = 0; i < 40; i++) {
+		snprintf(b, sizeof b, "many/file-with-a-name-%d", i);
+		if (i == 0)
+			T(mkdir("many", 0700));
+		close(open(b, O_CREAT | O_EXCL | O_WRONLY, 0600));
+	}
+	DIR *d = opendir("many");
+	int n = 0;
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	T(n);
+	T(chdir("many"));
+	T(getcwd(b, sizeof b) != 0);
+	T(chdir(".."));
+	T(rename("many", "more"));
+	T(open("more/file-with-a-name-7", O_CREAT | O_EXCL, 0600));
+	int t = open(".", O_TMPFILE | O_RDWR, 0600);
+	T(write(t, "temp", 4));
+	snprintf(b, sizeof b, "/proc/self/fd/%d", t);
+	T(linkat(AT_FDCWD, b, AT_FDCWD, "linked", AT_SYMLINK_FOLLOW));
+	stat_of("linked");
+	T(truncate("linked", 2));
+	T(access("linked", X_OK));
+	T(chmod("linked", 04711));
+	T(chown("linked", 7, 8));
+	stat_of("linked");
+	T(setxattr("linked", "user.a", "1", 1, XATTR_CREATE));
+	T(setxattr("linked", "user.a", "22", 2, XATTR_REPLACE));
+	T(listxattr("linked", b, sizeof b));
+	T(removexattr("linked", "user.a"));
+	T(removexattr("linked", "user.a"));
+	T(mknod("node", S_IFSOCK | 0600, 0));
+	T(symlink("more/../linked", "far"));
+	T(readlink("far", b2, sizeof b2));
+	int fd = open("far", O_RDWR | O_TRUNC);
+	T(fd >= 0);
+	T(pwritev(fd, (struct iovec[]){{"xy", 2}, {"z", 1}}, 2, 3));
+	T(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4));
+	T(lseek(fd, 0, SEEK_END));
+	T(fsync(fd));
+	close(fd), close(t);
+	// The offset is of the description: both ends move it.
+	fd = open("more/file-with-a-name-1", O_RDWR);
+	int e = dup(fd);
+	if (fork() == 0) {
+		write(e, "child", 5);
+		_exit(0);
+	}
+	wait(0);
+	T(lseek(fd, 0, SEEK_CUR));
+	T(write(fd, "parent", 6));
+	T(lseek(e, 0, SEEK_CUR));
+	close(fd), close(e);
+}
+
+// until reads a terminal's output up to a letter: how it comes in pieces is chance.
+static void until(int m, char end) {
+	char c = 0;
+	while (c != end && read(m, &c, 1) == 1)
+		putchar(c);
+	putchar('\n');
+}
+
+static void terminal(void) {
+	char b[100];
+	int m = posix_openpt(O_RDWR | O_NOCTTY);
+	T(grantpt(m));
+	T(unlockpt(m));
+	int s = open(ptsname(m), O_RDWR | O_NOCTTY);
+	T(s >= 0);
+	T(write(m, "line\n", 5));
+	T(read(s, b, 100));
+	T(write(s, "out\n", 4));
+	until(m, 't');
+	T(ioctl(m, TIOCSWINSZ, &(struct winsize){24, 80}));
+	int st;
+	pid_t c = fork();
+	if (c == 0) {
+		setsid();
+		ioctl(s, TIOCSCTTY, 0);
+		signal(SIGINT, SIG_DFL);
+		write(s, "x", 1);
+		pause();
+	}
+	until(m, 'x');
+	T(write(m, "\3", 1));
+	T(waitpid(c, &st, 0) == c);
+	T(WTERMSIG(st));
+	close(s), close(m);
+}
+
+static void more_signals(void) {
+	sigset_t m;
+	sigemptyset(&m);
+	sigaddset(&m, SIGUSR2);
+	sigaddset(&m, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &m, 0);
+	int fd = signalfd(-1, &m, 0);
+	struct signalfd_siginfo si;
+	T(kill(getpid(), SIGUSR2));
+	T(read(fd, &si, sizeof si));
+	T(si.ssi_signo);
+	pid_t c = fork();
+	if (c == 0)
+		_exit(9);
+	T(read(fd, &si, sizeof si));
+	T(si.ssi_status);
+	siginfo_t w;
+	T(waitid(P_ALL, 0, &w, WEXITED | WNOWAIT));
+	T(waitid(P_ALL, 0, &w, WEXITED));
+	T(w.si_status);
+	T(waitid(P_ALL, 0, &w, WEXITED));
+	close(fd);
+	timer_t t;
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value = {5}};
+	T(timer_create(CLOCK_MONOTONIC, &ev, &t));
+	T(timer_settime(t, 0, &(struct itimerspec){{0, 0}, {0, 1000000}}, 0));
+	T(sigwaitinfo(&m, &w) == SIGUSR2);
+	T(w.si_value.sival_int);
+	T(timer_delete(t));
+	T(timer_delete(t) == -1);
+	T(poll(0, 0, 2));
+	T(nanosleep(&(struct timespec){0, 2000000}, 0));
+	// A lock that another gives up.
+	int l = open("lock", O_CREAT | O_RDWR, 0600), p[2];
+	pipe(p);
+	struct flock fl = {F_WRLCK};
+	T(fcntl(l, F_SETLK, &fl));
+	if ((c = fork()) == 0) {
+		write(p[1], "x", 1);
+		_exit(fcntl(l, F_SETLKW, &fl) == 0 ? 6 : 7);
+	}
+	char b;
+	T(read(p[0], &b, 1));
+	fl.l_type = F_UNLCK;
+	T(fcntl(l, F_SETLK, &fl));
+	int st;
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	sigprocmask(SIG_UNBLOCK, &m, 0);
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1 && !strcmp(argv[1], "again"))
 		return write(1, "again\n", 6) == 6 ? 3 : 4;
-	if (argc < 2 || chdir(argv[1]))
+	if (argc < 3 || chdir(argv[1]))
 		return 2;
+	if (*argv[2] == '2') {
+		pieces();
+		names();
+		terminal();
+		more_signals();
+		T(read(0, argv[2], 1));
+		fprintf(stderr, "the end\n");
+		return 0;
+	}
 	char line[64] = "";
 	T(read(0, line, 4));
 	printf("%.4s\n", line);
