@@ -65,11 +65,11 @@ var victims = []struct {
 	name, dir string
 	some      int
 }{
-	{"unix", "/tmp", 30},
-	{"overlay", "/tmp", 20},
-	{"tmpfs", "/dev/shm", 15},
-	{"host", "/mnt", 20},
-	{"console", "/tmp", 12},
+	{"unix", "/tmp", 24},
+	{"overlay", "/tmp", 12},
+	{"tmpfs", "/dev/shm", 10},
+	{"host", "/mnt", 14},
+	{"console", "/tmp", 8},
 }
 
 // limit of one run: it is for hangs.
