@@ -15,7 +15,9 @@ const memfdLabel = "memfd"
 func (c *Call) Memfd(name string, sealing, noexec bool) (store.Ref[File], abi.Errno) {
 	k := c.K
 	if k.vfs.memfd == nil {
-		if e := k.MountFS("", memfdLabel, "tmpfs", "memfd", MountNosuid); e != 0 {
+		// With a mode, which nobody sees: the server must not be asked by any but
+		// this call, which has the role of polling and gives it to another when it waits.
+		if e := k.mountFS("", memfdLabel, "tmpfs", "memfd", MountNosuid, 0o700); e != 0 {
 			return 0, e
 		}
 		k.Mounts.Each(func(r store.Ref[Mount], _ *Mount) bool {
