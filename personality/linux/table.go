@@ -72,7 +72,7 @@ var table = sync.OnceValue(buildTable)
 
 func buildTable() *[abi.CallTableSize]*Entry {
 	var t [abi.CallTableSize]*Entry
-	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls(), unserved()} {
+	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls(), sysvCalls(), unserved()} {
 		for i := range part {
 			e := &part[i]
 			if t[e.Nr] != nil {

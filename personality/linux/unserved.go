@@ -7,13 +7,6 @@ package linux
 func unserved() []Entry {
 	none := func(nr uint16, name, note string) Entry { return Entry{Nr: nr, Name: name, Level: None, Note: note} }
 	return []Entry{
-		none(64, "semget", "no System V semaphores"),
-		none(65, "semop", "no System V semaphores"),
-		none(66, "semctl", "no System V semaphores"),
-		none(68, "msgget", "no System V message queues"),
-		none(69, "msgsnd", "no System V message queues"),
-		none(70, "msgrcv", "no System V message queues"),
-		none(71, "msgctl", "no System V message queues"),
 		none(134, "uselib", "Linux has none either"),
 		none(154, "modify_ldt", "no segments"),
 		none(156, "_sysctl", "Linux has none either"),
@@ -38,7 +31,6 @@ func unserved() []Entry {
 		none(215, "epoll_wait_old", "Linux has none either"),
 		none(216, "remap_file_pages", "C libraries do without"),
 		none(219, "restart_syscall", "nothing of the machine restarts by it"),
-		none(220, "semtimedop", "no System V semaphores"),
 		none(236, "vserver", "Linux has none either"),
 		none(237, "mbind", "no memory nodes"),
 		none(238, "set_mempolicy", "no memory nodes"),

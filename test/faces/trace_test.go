@@ -39,8 +39,8 @@ func TestUnservedCalls(t *testing.T) {
 	subject.Need(t, "/usr/bin/perl")
 	id, m := machine(t)
 	prog := []string{"exec", "-m", id, "--", "/usr/bin/perl", "-MPOSIX", "-e",
-		"for (64, 64, 500, 5000) { print syscall($_, 1, 2, 3), $! == ENOSYS ? q( ENOSYS) : $!, qq(\\n) }"}
-	want := map[string]int{"semget": 2, "syscall_500": 1, "others": 1}
+		"for (248, 248, 500, 5000) { print syscall($_, 1, 2, 3), $! == ENOSYS ? q( ENOSYS) : $!, qq(\\n) }"}
+	want := map[string]int{"add_key": 2, "syscall_500": 1, "others": 1}
 	for round := 1; round <= 2; round++ {
 		if r := hythe(t, "", prog...); r.out != "-1 ENOSYS\n-1 ENOSYS\n-1 ENOSYS\n-1 ENOSYS\n" || r.status != 0 {
 			t.Fatalf("%+v", r)
@@ -67,7 +67,7 @@ func TestUnservedCalls(t *testing.T) {
 func TestTrace(t *testing.T) {
 	subject.Need(t, "/usr/bin/perl")
 	file := filepath.Join(t.TempDir(), "trace")
-	prog := `$SIG{USR1} = sub {}; $| = 1; pipe R, W; syscall 64; getppid; open F, ">", "/tmp/a\"b"; syswrite F, "line\n\1" . "2" x 99;
+	prog := `$SIG{USR1} = sub {}; $| = 1; pipe R, W; syscall 248; getppid; open F, ">", "/tmp/a\"b"; syswrite F, "line\n\1" . "2" x 99;
 		kill "USR1", $$; unless (fork) { exit 3 } wait; unless (fork) { kill "TERM", $$; sleep 9 } wait; exec "/bin/sh", "-c", "exit 4"`
 	if r := hythe(t, "", "run", "--trace="+file, "--", "/usr/bin/perl", "-e", prog); r.status != 4 || r.errs != "" {
 		t.Fatalf("%+v", r)
@@ -86,7 +86,7 @@ func TestTrace(t *testing.T) {
 		`1] close\(3\) = 0`,
 		`1] rt_sigaction\(SIGUSR1, {sa_handler=0x[0-9a-f]+, sa_mask=\[\], sa_flags=SA_RESTORER, sa_restorer=0x[0-9a-f]+}, {sa_handler=SIG_DFL, .*}, 8\) = 0`,
 		`1] pipe2\(\[3, 4\], O_CLOEXEC\) = 0`,
-		`1] semget\(\) = -1 ENOSYS`,
+		`1] add_key\(\) = -1 ENOSYS`,
 		`1] getppid\(\) = 0`,
 		`1] openat\(AT_FDCWD, "/tmp/a\\"b", O_WRONLY\|O_CREAT\|O_TRUNC\|O_CLOEXEC, 0666\) = 5`,
 		`1] write\(5, "line\\n\\0012{26}"\.\.\., 105\) = 105`,

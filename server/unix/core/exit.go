@@ -282,6 +282,7 @@ func (k *Kernel) procEnd(p store.Ref[Proc]) {
 	k.discard(p, ^SigSet(0))
 	k.dropTimers(p, true)
 	k.shmLeave(p)
+	k.semLeave(p)
 	if fds := r.FDs; fds != 0 {
 		k.Procs.Mut(p).FDs = 0
 		k.DropFDTable(nil, fds, p)

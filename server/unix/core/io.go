@@ -48,6 +48,8 @@ func newIOTables(h *store.Heap) ioTables {
 // ioState is derived: wait queues, indexes, the backend of the console.
 type ioState struct {
 	pipes   rtOf[Pipe, pipeRT]
+	sems    rtOf[SemSet, semRT]
+	msgs    rtOf[MsgQ, msgRT]
 	fifos   map[NodeKey]store.Ref[Pipe]
 	console consoleState
 	sockState

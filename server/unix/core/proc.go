@@ -24,18 +24,26 @@ type procState struct {
 }
 
 type procTables struct {
-	SigEnts *store.Table[SigEnt]     // 80
-	PTimers *store.Table[PosixTimer] // 81
-	Shms    *store.Table[ShmSeg]     // 82
-	ShmAts  *store.Table[ShmAt]      // 83
+	SigEnts  *store.Table[SigEnt]     // 80
+	PTimers  *store.Table[PosixTimer] // 81
+	Shms     *store.Table[ShmSeg]     // 82
+	ShmAts   *store.Table[ShmAt]      // 83
+	SemSets  *store.Table[SemSet]     // 84
+	SemUndos *store.Table[SemUndo]    // 85
+	MsgQs    *store.Table[MsgQ]       // 86
+	Msgs     *store.Table[Msg]        // 87
 }
 
 func newProcTables(h *store.Heap) procTables {
 	return procTables{
-		SigEnts: store.NewTable[SigEnt](h, 80, 1<<17),
-		PTimers: store.NewTable[PosixTimer](h, 81, 1<<15),
-		Shms:    store.NewTable[ShmSeg](h, 82, ShmMax),
-		ShmAts:  store.NewTable[ShmAt](h, 83, 1<<16),
+		SigEnts:  store.NewTable[SigEnt](h, 80, 1<<17),
+		PTimers:  store.NewTable[PosixTimer](h, 81, 1<<15),
+		Shms:     store.NewTable[ShmSeg](h, 82, ShmMax),
+		ShmAts:   store.NewTable[ShmAt](h, 83, 1<<16),
+		SemSets:  store.NewTable[SemSet](h, 84, IPCMax),
+		SemUndos: store.NewTable[SemUndo](h, 85, 1<<16),
+		MsgQs:    store.NewTable[MsgQ](h, 86, IPCMax),
+		Msgs:     store.NewTable[Msg](h, 87, 1<<17),
 	}
 }
 

@@ -519,3 +519,37 @@ func cpuText(m []uint64, n int) (mask, list string) {
 	}
 	return mask, list
 }
+
+// procShm, procSem and procMsg are /proc/sysvipc. What is not the caller's to read
+// is shown all the same, as the ids of the machine.
+func (k *Kernel) procShm() string {
+	var b strings.Builder
+	b.WriteString("       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n")
+	k.Shms.Each(func(_ store.Ref[ShmSeg], s *ShmSeg) bool {
+		fmt.Fprintf(&b, "%10d %10d  %4o %21d %5d %5d  %5d %5d %5d %5d %5d %10d %10d %10d %21d %21d\n", s.Key, s.ID, s.Mode|s.Removed<<9, s.Size, s.CPid, s.LPid,
+			s.Attached, s.UID, s.GID, s.CUID, s.CGID, s.ATime, s.DTime, s.CTime, 0, 0)
+		return true
+	})
+	return b.String()
+}
+
+func (k *Kernel) procSem() string {
+	var b strings.Builder
+	b.WriteString("       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n")
+	k.SemSets.Each(func(_ store.Ref[SemSet], s *SemSet) bool {
+		fmt.Fprintf(&b, "%10d %10d  %4o %10d %5d %5d %5d %5d %10d %10d\n", s.Key, s.ID, s.Mode, s.N, s.UID, s.GID, s.CUID, s.CGID, s.OTime, s.CTime)
+		return true
+	})
+	return b.String()
+}
+
+func (k *Kernel) procMsg() string {
+	var b strings.Builder
+	b.WriteString("       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n")
+	k.MsgQs.Each(func(_ store.Ref[MsgQ], q *MsgQ) bool {
+		fmt.Fprintf(&b, "%10d %10d  %4o  %10d %10d %5d %5d %5d %5d %5d %5d %10d %10d %10d\n", q.Key, q.ID, q.Mode, q.Bytes, q.Num, q.SPid, q.RPid,
+			q.UID, q.GID, q.CUID, q.CGID, q.STime, q.RTime, q.CTime)
+		return true
+	})
+	return b.String()
+}
