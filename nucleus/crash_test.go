@@ -157,3 +157,38 @@ func FuzzHandle(f *testing.F) {
 		w.end()
 	})
 }
+
+// A message whose receiver cannot be told of it, because it does not read its
+// channel, is not lost: the server is ended, and its next incarnation gets it.
+func TestUnreadMessage(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		w := newWorld(t, nucleus.Limits{})
+		a, b := w.server("a", 0), w.server("b", 0)
+		box, back := b.port(), a.port()
+		n := b.give(a, right{box, abi.MakeSend})
+		var reply right
+		if answered {
+			reply = right{back, abi.MakeSendOnce}
+		}
+		for i := range uint32(2) {
+			if err := a.send(msg(n, abi.CopySend, reply, i+1)); err != 0 {
+				t.Fatal(err)
+			}
+		}
+		b.c.Capacity = 1
+		b.c.Send(datagram(abi.CallReady, nil))
+		b.c.Send(datagram(abi.CallMsgReceive, nil, box))
+		w.m.Run()
+		w.check()
+		if !b.c.Killed {
+			t.Fatal("it lives")
+		}
+		b.start()
+		for i := range uint32(2) {
+			if m := b.must(box); m.ID != i+1 {
+				t.Errorf("message %d in place of %d", m.ID, i+1)
+			}
+		}
+		w.end()
+	}
+}
