@@ -143,7 +143,8 @@ int main(int argc, char **argv) {
 	sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, 0);
 	struct sigaction sa = {.sa_handler = fault, .sa_flags = SA_ONSTACK | SA_NODEFER};
 	sigaction(SIGSEGV, &sa, 0), sigaction(SIGBUS, &sa, 0);
-	for (u64 n = 0; n < 256 && !window; n++)
+	// The stack of a guest lies lower (0x7ead).
+	for (u64 n = 0xb0; n < 0xf0 && !window; n++)
 		if (look((0x7e00 + n) << 32 | 0x400000) >= 0) window = (0x7e00 + n) << 32;
 	for (u64 a = window + 0x400000; window && !gate && look(a) >= 0; a += 4096)
 		for (u64 i = 0; i < 4094 && !gate; i++)
