@@ -47,7 +47,7 @@ const (
 // BindHeader is the first page of a binding.
 //
 // Each word has one writer: the nucleus (Magic, NumSlots), the server (Armed,
-// Epoch), or the client (Pending, which the server only clears bits of).
+// Epoch, Told), or the client (Pending, which the server only clears bits of).
 type BindHeader struct {
 	Magic    uint64
 	NumSlots uint32
@@ -58,7 +58,11 @@ type BindHeader struct {
 	Armed uint32
 	// Epoch counts the server's incarnations.
 	Epoch uint32
-	_     [56]byte
+	// Told are facts that the server lets the client know without a call (Told...),
+	// each one more than its value; 0: to be asked for. Server-written, never read
+	// by it: a client that forges one deceives itself.
+	Told [4]uint64
+	_    [24]byte
 	// ClientArmed is 1 while a client that is itself a server wants its own
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
@@ -356,6 +360,13 @@ const (
 	LocalMincore    = 15
 	LocalMsync      = 16
 	LocalMlock      = 17 // checks the range, locks nothing
+	LocalTold       = 18 // answers BindHeader.Told[Pre[0].Arg] when it is known
+)
+
+// Words of BindHeader.Told.
+const (
+	ToldPpid = 0
+	ToldPgid = 1
 )
 
 // Words of the task block that ActTask sets and LocalWord reads.

@@ -86,6 +86,9 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		s.valid[i/64] |= 1 << (i % 64)
 	}
 	atomic.StoreUint32(&s.hdr.Armed, 1)
+	for i := range s.hdr.Told {
+		s.Tell(i, 0) // what the last incarnation said may not be so any more
+	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
 	return s, nil
@@ -118,6 +121,9 @@ func (s *ServerBinding) Close() {
 
 // Slots is the number of slots.
 func (s *ServerBinding) Slots() int { return s.slots }
+
+// Tell stores word i of what the client knows without a call (abi.BindHeader.Told).
+func (s *ServerBinding) Tell(i int, v uint64) { atomic.StoreUint64(&s.hdr.Told[i], v) }
 
 // grab moves Pending bits to taken and says whether there are any. Bits of
 // slots that are being served are forged, or left by a client that died: they

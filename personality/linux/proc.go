@@ -29,8 +29,8 @@ func processCalls() []Entry {
 		{Nr: 60, Name: "exit", Fn: sysExit, Sig: "i"},
 		{Nr: 61, Name: "wait4", Fn: sysWait4, Sig: "iwWp"},
 		{Nr: 109, Name: "setpgid", Fn: sysSetpgid, Sig: "ii"},
-		{Nr: 110, Name: "getppid", Fn: sysGetppid},
-		{Nr: 111, Name: "getpgrp", Fn: sysGetpgrp},
+		{Nr: 110, Name: "getppid", Fn: sysGetppid, Local: abi.LocalTold, LocalArg: abi.ToldPpid},
+		{Nr: 111, Name: "getpgrp", Fn: sysGetpgrp, Local: abi.LocalTold, LocalArg: abi.ToldPgid},
 		{Nr: 112, Name: "setsid", Fn: sysSetsid},
 		{Nr: 121, Name: "getpgid", Fn: sysGetpgid, Sig: "i"},
 		{Nr: 124, Name: "getsid", Fn: sysGetsid, Sig: "i"},
@@ -50,15 +50,17 @@ func processCalls() []Entry {
 func sysGetpid(p *Personality, c *core.Call) (uint64, abi.Errno) { return uint64(c.Proc().Pid), 0 }
 func sysGettid(p *Personality, c *core.Call) (uint64, abi.Errno) { return uint64(c.Thread().Tid), 0 }
 func sysGetpgrp(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	c.Tell(abi.ToldPgid, c.Proc().Pgid)
 	return uint64(c.Proc().Pgid), 0
 }
 
 func sysGetppid(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	par := c.K.Procs.Get(c.Proc().Parent)
-	if par == nil {
-		return 0, 0
+	pid := int32(0)
+	if par := c.K.Procs.Get(c.Proc().Parent); par != nil {
+		pid = par.Pid
 	}
-	return uint64(par.Pid), 0
+	c.Tell(abi.ToldPpid, pid)
+	return uint64(pid), 0
 }
 
 func cloned(pid int32, e abi.Errno) (uint64, abi.Errno) { return uint64(uint32(pid)), e }

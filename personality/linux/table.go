@@ -58,7 +58,7 @@ type Entry struct {
 	// Local is what the library serves itself (abi.Local...); Fn then serves
 	// what it could not.
 	Local uint8
-	// LocalArg is the task word of abi.LocalWord.
+	// LocalArg is the task word of abi.LocalWord, the word of abi.LocalTold.
 	LocalArg uint8
 	// Sig is how the tracer prints the arguments, a letter each: see trace.go.
 	Sig  string
@@ -106,12 +106,12 @@ func (p *Personality) Descriptors(traced bool) []abi.CallDesc {
 		if e == nil {
 			continue
 		}
-		if traced && (e.Local == abi.LocalWord || e.Local == abi.LocalTid) {
+		if traced && (e.Local == abi.LocalWord || e.Local == abi.LocalTid || e.Local == abi.LocalTold) {
 			continue // the server can say it too, and then sees it
 		}
 		d[nr].Local = e.Local
 		copy(d[nr].Pre[:], e.Pre)
-		if e.Local == abi.LocalWord {
+		if e.Local == abi.LocalWord || e.Local == abi.LocalTold {
 			d[nr].Pre[0].Arg = e.LocalArg
 		}
 	}

@@ -53,6 +53,17 @@ func (s *server) Kick(id core.TaskID, hostTID uint64) {
 	}
 }
 
+// Tell implements core.Host.
+func (s *server) Tell(id core.TaskID, word int, v uint64) {
+	if t := s.task(id); t != nil {
+		t.mu.Lock()
+		if !t.removed {
+			t.b.Tell(word, v)
+		}
+		t.mu.Unlock()
+	}
+}
+
 // Grant implements core.Host. It is said to the nucleus at once, not by the
 // goroutine of posts: the library waits for the object for ever once it has the
 // answer, and a next incarnation does not run the call again.

@@ -425,6 +425,7 @@ func (k *Kernel) heir(p store.Ref[Proc]) store.Ref[Proc] {
 func (k *Kernel) reparent(child, heir, old store.Ref[Proc]) {
 	m := k.Procs.Mut(child)
 	m.Parent = heir
+	k.Host.Tell(m.Task, abi.ToldPpid, 0)
 	if heir == 0 { // a machine without process 1, or whose process 1 ends
 		m.Flags |= ProcAutoReap
 	}

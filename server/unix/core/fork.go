@@ -376,6 +376,8 @@ func (c *Call) vfork(a *CloneArgs) (int32, abi.Errno) {
 	} else {
 		c.parentSide(a, p, -1)
 	}
+	k.Host.Tell(task, abi.ToldPpid, 0)
+	k.Host.Tell(task, abi.ToldPgid, 0)
 	m := k.Procs.Mut(p)
 	m.Flags |= ProcVfork
 	m.VforkParent = parent
@@ -443,6 +445,15 @@ func (k *Kernel) vforkReturn(c *Call, parent store.Ref[Thread]) {
 	rt.inServer = true
 	c.SetRegs(&regs, fs != 0)
 	c.TaskWords()
+}
+
+// Tell lets the caller's library answer from word v from now on, until the value
+// changes and whoever changes it says so (Host.Tell). Not while the task may belong to
+// two processes: a vfork child, and a thread beside the one that made it.
+func (c *Call) Tell(word int, v int32) {
+	if p := c.Proc(); p.Threads == 1 && p.Flags&ProcVfork == 0 {
+		c.K.Host.Tell(c.Task, word, uint64(uint32(v))+1)
+	}
 }
 
 // TaskWords stores the caller's ids where the library answers from.

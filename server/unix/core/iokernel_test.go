@@ -339,6 +339,7 @@ type ioHost struct{ t *testing.T }
 func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno)          { return 0, abi.EAGAIN }
 func (ioHost) Terminate(TaskID)                                    {}
 func (ioHost) Kick(TaskID, uint64)                                 {}
+func (ioHost) Tell(TaskID, int, uint64)                            {}
 func (ioHost) Grant(TaskID, ObjectName, bool, uint64)              {}
 func (ioHost) DropObject(ObjectName)                               {}
 func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno)    { return 0, abi.ENOMEM }

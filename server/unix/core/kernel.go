@@ -48,6 +48,9 @@ type Host interface {
 	// Kick makes the thread with this host id, when it runs guest code or
 	// waits in a local call, send abi.KindPoll. Not waited for.
 	Kick(t TaskID, hostTID uint64)
+	// Tell stores a word that the task's library answers calls from
+	// (abi.BindHeader.Told), 0 to have them asked here again.
+	Tell(t TaskID, word int, v uint64)
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)

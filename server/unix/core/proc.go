@@ -204,7 +204,9 @@ func (k *Kernel) sessionUsed(n int32) bool {
 // setPgid puts a process into a group (derived index and record).
 func (k *Kernel) setPgid(p store.Ref[Proc], pgid int32) {
 	k.leavePgrp(p)
-	k.Procs.Mut(p).Pgid = pgid
+	m := k.Procs.Mut(p)
+	m.Pgid = pgid
+	k.Host.Tell(m.Task, abi.ToldPgid, 0)
 	k.joinPgrp(p)
 }
 

@@ -62,7 +62,9 @@ func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 func (h *testHost) NewObject(uint64, string) (ObjectName, abi.Errno) {
 	return 0, abi.ENOSYS
 }
-func (h *testHost) Log(line string)    { h.lines = append(h.lines, line) }
+func (h *testHost) Log(line string)          { h.lines = append(h.lines, line) }
+func (h *testHost) Tell(TaskID, int, uint64) {}
+
 func (h *testHost) Halt(status uint32) { h.halts = append(h.halts, status) }
 
 // testClock is a clock that moves when Advance is called.
