@@ -156,13 +156,13 @@ func TestMessageBudget(t *testing.T) {
 	if err := a.send(msg(n, abi.CopySend, right{back, abi.MakeSendOnce}, 1)); err != 0 {
 		t.Fatal(err)
 	}
-	q := srv.must(svc)
+	srv.must(svc)
 	if used(a.s) == before {
 		t.Error("a taken request costs nothing")
 	}
 	srv.die()
 	srv.start()
-	q = srv.must(svc)
+	q := srv.must(svc)
 	srv.send(msg(uint64(q.Local), abi.MoveSendOnce, right{}, 1))
 	a.must(back)
 	if u := used(a.s); u != before {
