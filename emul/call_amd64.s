@@ -321,6 +321,25 @@ TEXT siteSlow<>(SB),NOSPLIT|NOFRAME,$0
 	BYTE $0xcc // INT3
 	UD2
 
+// The guest's vectors, as siteLoad saved them. In: CX thread.
+#define LOADX \
+	MOVUPS (Thread_SiteX+0)(CX), X0; \
+	MOVUPS (Thread_SiteX+16)(CX), X1; \
+	MOVUPS (Thread_SiteX+32)(CX), X2; \
+	MOVUPS (Thread_SiteX+48)(CX), X3; \
+	MOVUPS (Thread_SiteX+64)(CX), X4; \
+	MOVUPS (Thread_SiteX+80)(CX), X5; \
+	MOVUPS (Thread_SiteX+96)(CX), X6; \
+	MOVUPS (Thread_SiteX+112)(CX), X7; \
+	MOVUPS (Thread_SiteX+128)(CX), X8; \
+	MOVUPS (Thread_SiteX+144)(CX), X9; \
+	MOVUPS (Thread_SiteX+160)(CX), X10; \
+	MOVUPS (Thread_SiteX+176)(CX), X11; \
+	MOVUPS (Thread_SiteX+192)(CX), X12; \
+	MOVUPS (Thread_SiteX+208)(CX), X13; \
+	MOVUPS (Thread_SiteX+224)(CX), X14; \
+	MOVUPS (Thread_SiteX+240)(CX), X15
+
 // In: CX thread. Loads the guest's state. A kick that comes here begins it anew, so
 // everything must still be in the block, and nothing on the stack matters.
 TEXT siteExit<>(SB),NOSPLIT|NOFRAME,$0
@@ -330,22 +349,7 @@ TEXT siteExit<>(SB),NOSPLIT|NOFRAME,$0
 	JMP sitePromote<>(SB)
 quiet:
 	MOVL $0, Thread_Depth(CX)
-	MOVUPS (Thread_SiteX+0)(CX), X0
-	MOVUPS (Thread_SiteX+16)(CX), X1
-	MOVUPS (Thread_SiteX+32)(CX), X2
-	MOVUPS (Thread_SiteX+48)(CX), X3
-	MOVUPS (Thread_SiteX+64)(CX), X4
-	MOVUPS (Thread_SiteX+80)(CX), X5
-	MOVUPS (Thread_SiteX+96)(CX), X6
-	MOVUPS (Thread_SiteX+112)(CX), X7
-	MOVUPS (Thread_SiteX+128)(CX), X8
-	MOVUPS (Thread_SiteX+144)(CX), X9
-	MOVUPS (Thread_SiteX+160)(CX), X10
-	MOVUPS (Thread_SiteX+176)(CX), X11
-	MOVUPS (Thread_SiteX+192)(CX), X12
-	MOVUPS (Thread_SiteX+208)(CX), X13
-	MOVUPS (Thread_SiteX+224)(CX), X14
-	MOVUPS (Thread_SiteX+240)(CX), X15
+	LOADX
 	MOVQ (REGS+0)(CX), R8
 	MOVQ (REGS+8)(CX), R9
 	MOVQ (REGS+16)(CX), R10
@@ -370,21 +374,6 @@ quiet:
 // In: CX thread. Raises the signal whose frame the call needs, with the guest's
 // vector state in it.
 TEXT sitePromote<>(SB),NOSPLIT|NOFRAME,$0
-	MOVUPS (Thread_SiteX+0)(CX), X0
-	MOVUPS (Thread_SiteX+16)(CX), X1
-	MOVUPS (Thread_SiteX+32)(CX), X2
-	MOVUPS (Thread_SiteX+48)(CX), X3
-	MOVUPS (Thread_SiteX+64)(CX), X4
-	MOVUPS (Thread_SiteX+80)(CX), X5
-	MOVUPS (Thread_SiteX+96)(CX), X6
-	MOVUPS (Thread_SiteX+112)(CX), X7
-	MOVUPS (Thread_SiteX+128)(CX), X8
-	MOVUPS (Thread_SiteX+144)(CX), X9
-	MOVUPS (Thread_SiteX+160)(CX), X10
-	MOVUPS (Thread_SiteX+176)(CX), X11
-	MOVUPS (Thread_SiteX+192)(CX), X12
-	MOVUPS (Thread_SiteX+208)(CX), X13
-	MOVUPS (Thread_SiteX+224)(CX), X14
-	MOVUPS (Thread_SiteX+240)(CX), X15
+	LOADX
 	BYTE $0xcc // INT3
 	UD2
