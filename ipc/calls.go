@@ -146,14 +146,18 @@ func (c *Conn) Kick(task abi.Name, hostID uint64) abi.Errno {
 type TaskInfo struct {
 	HostPID          uint64
 	Resident         uint64 // bytes
-	UserNs, SystemNs uint64
+	UserNs, SystemNs uint64 // in coarse steps
+	CPUNs            uint64 // both, as exactly as the host can say
 	Command          string
 }
 
 // TaskInfo asks the host about a task.
-func (c *Conn) TaskInfo(task abi.Name) (TaskInfo, abi.Errno) {
-	r, err := c.Call(abi.CallTaskInfo, [6]uint64{uint64(task)}, nil, nil)
-	return TaskInfo{r.A[0], r.A[1], r.A[2], r.A[3], string(r.Inline)}, err
+func (c *Conn) TaskInfo(task abi.Name) (TaskInfo, abi.Errno) { return c.ThreadInfo(task, 0) }
+
+// ThreadInfo is TaskInfo with the CPUNs of one of its threads (hostID as for Kick).
+func (c *Conn) ThreadInfo(task abi.Name, hostID uint64) (TaskInfo, abi.Errno) {
+	r, err := c.Call(abi.CallTaskInfo, [6]uint64{uint64(task), hostID}, nil, nil)
+	return TaskInfo{r.A[0], r.A[1], r.A[2], r.A[3], r.A[4], string(r.Inline)}, err
 }
 
 // TaskMaps gives the host's map of a task's address space, as text; with detail

@@ -70,9 +70,12 @@ type Context interface {
 	// Kick interrupts one flow of control of the process, by the id that it
 	// has inside its machine. False: there is none with this id.
 	Kick(thread uint64) bool
-	// Info, Maps and ReadMemory are slow (they ask the host); false or an
+	// Info, CPU, Maps and ReadMemory are slow (they ask the host); false or an
 	// empty answer when the process is gone.
 	Info() (Info, bool)
+	// CPU is the processor time, in ns, that the process has used, or one flow
+	// of control of it (0: all). Of one that runs it may be some ms behind.
+	CPU(thread uint64) (ns uint64, ok bool)
 	// Maps is the host's map of the process, as text, without what belongs to
 	// the emulation library; with detail each line is followed by the memory
 	// that it takes.

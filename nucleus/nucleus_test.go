@@ -724,6 +724,10 @@ func TestTasks(t *testing.T) {
 	if e := u.call(abi.CallTaskInfo, task); string(e.data) != "sim" {
 		t.Errorf("info %+v", e)
 	}
+	if e := u.call(abi.CallTaskInfo, task, 3); e.A[4] != 1003 {
+		t.Errorf("info of a thread %+v", e)
+	}
+	u.want(abi.ESRCH, abi.CallTaskInfo, task, 4)
 	fresh.Memory, fresh.MemoryAt = []byte("abc"), 0x1000
 	if e := u.call(abi.CallTaskMemory, task, 0x1001, 8); string(e.data) != "bc" {
 		t.Errorf("memory %+v", e)

@@ -277,7 +277,11 @@ func callTaskInfo(k *Kernel, t *task, c *call) abi.Errno {
 		if !ok {
 			return abi.ESRCH
 		}
-		c.out = [6]uint64{i.Pid, i.Resident, i.UserNS, i.SystemNS}
+		cpu, ok := ctx.CPU(c.A[1])
+		if !ok {
+			return abi.ESRCH
+		}
+		c.out = [6]uint64{i.Pid, i.Resident, i.UserNS, i.SystemNS, cpu}
 		c.data = []byte(i.Command)
 		return 0
 	}

@@ -39,16 +39,47 @@ func (c *channel) Kick(thread uint64) bool {
 	if !ok {
 		return false
 	}
+	host := c.hostThread(pid, thread)
+	return host != 0 && unix.Tgkill(pid, host, unix.Signal(KickSignal)) == nil
+}
+
+// hostThread is the host's id of a thread, 0 if there is none.
+func (c *channel) hostThread(pid int, thread uint64) int {
 	c.mu.Lock()
 	host := c.threads[thread]
 	c.mu.Unlock()
 	if host == 0 || nsTid(pid, host) != thread {
 		host = c.findThread(pid, thread)
 	}
-	if host == 0 {
-		return false
+	return host
+}
+
+// CPU implements machine.Context: the clock of a process can be read by its number
+// (clock_getcpuclockid(3)), that of another process's thread cannot; schedstat
+// (proc(5)) has what it had used at the last tick.
+func (c *channel) CPU(thread uint64) (uint64, bool) {
+	pid, ok := c.alive()
+	if !ok {
+		return 0, false
 	}
-	return unix.Tgkill(pid, host, unix.Signal(KickSignal)) == nil
+	if thread == 0 {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|2), &ts); err != nil {
+			return 0, false
+		}
+		return uint64(ts.Nano()), true
+	}
+	host := c.hostThread(pid, thread)
+	if host == 0 {
+		return 0, false
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, host))
+	if err != nil {
+		return 0, false
+	}
+	first, _, _ := bytes.Cut(b, []byte(" "))
+	ns, err := strconv.ParseUint(string(first), 10, 64)
+	return ns, err == nil
 }
 
 // findThread looks at the threads whose inner ids are not known yet.

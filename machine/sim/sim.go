@@ -338,6 +338,11 @@ func (c *Channel) Info() (machine.Info, bool) {
 	return machine.Info{Pid: uint64(1 + slices.Index(c.m.Channels, c)), Command: "sim"}, !c.ended
 }
 
+// CPU implements machine.Context.
+func (c *Channel) CPU(thread uint64) (uint64, bool) {
+	return 1000 + thread, !c.ended && (thread == 0 || slices.Contains(c.Threads, thread))
+}
+
 // Maps implements machine.Context.
 func (c *Channel) Maps(bool) []byte { return []byte("sim\n") }
 

@@ -121,6 +121,16 @@ func (s *server) Usage(id core.TaskID) (rss, user, sys uint64, err abi.Errno) {
 	return i.Resident, i.UserNs, i.SystemNs, e
 }
 
+// CPU implements core.Host.
+func (s *server) CPU(id core.TaskID, hostTID uint64) (uint64, abi.Errno) {
+	t := s.task(id)
+	if t == nil {
+		return 0, abi.ESRCH
+	}
+	i, e := s.conn.ThreadInfo(t.name, hostTID)
+	return i.CPUNs, e
+}
+
 // Log implements core.Host.
 func (s *server) Log(line string) {
 	select {

@@ -291,7 +291,7 @@ func (k *Kernel) Recover(live []TaskID) {
 		return true
 	})
 	k.PTimers.Each(func(r store.Ref[PosixTimer], t *PosixTimer) bool {
-		k.armPosix(r)
+		k.armPosix(r, 0)
 		return true
 	})
 	k.recoverIO()

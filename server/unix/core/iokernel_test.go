@@ -346,6 +346,7 @@ func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno)    { return 0, a
 func (ioHost) Maps(TaskID, bool) ([]byte, abi.Errno)               { return nil, 0 }
 func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }
 func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }
+func (ioHost) CPU(TaskID, uint64) (uint64, abi.Errno)              { return 0, 0 }
 func (h ioHost) Log(line string)                                   { h.t.Log(line) }
 func (ioHost) Halt(uint32)                                         {}
 

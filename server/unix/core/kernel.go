@@ -66,6 +66,9 @@ type Host interface {
 	Memory(t TaskID, addr uint64, n int) ([]byte, abi.Errno)
 	// Usage answers resident bytes, user and system time in ns. WITHOUT the lock.
 	Usage(t TaskID) (rss, user, sys uint64, err abi.Errno)
+	// CPU answers the processor time, in ns, of a task, or of the thread with
+	// this host id (0: of all). WITHOUT the lock.
+	CPU(t TaskID, hostTID uint64) (ns uint64, err abi.Errno)
 	// Log writes one line to the machine's log.
 	Log(line string)
 	// Halt ends the machine: the first process is gone. status is its wait status.

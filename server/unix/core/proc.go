@@ -119,7 +119,7 @@ type procRT struct {
 	cont   WaitQueue
 	sigQ   WaitQueue
 	cancel [3]func()
-	timers map[store.Ref[PosixTimer]]func()
+	timers map[store.Ref[PosixTimer]]*timerArm
 }
 
 func (k *Kernel) initProc() {

@@ -871,7 +871,8 @@ func TestTimers(t *testing.T) {
 		var e abi.Errno
 		id, e = c.NewTimer(&PosixTimer{Sig: SIGRTMIN + 1, Value: 99})
 		r := c.TimerByID(id)
-		c.SetTimer(r, c.K.Clock.Mono()+1e9, 1e9)
+		now := c.TimerNow(r)
+		c.SetTimer(r, now, now+1e9, 1e9)
 		ret(0, e)(c)
 	})
 	g.clock.Advance(1e9)

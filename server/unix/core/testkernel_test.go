@@ -59,6 +59,7 @@ func (h *testHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno) { return nil,
 func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 	return 4096, 1000, 1000, 0
 }
+func (h *testHost) CPU(TaskID, uint64) (uint64, abi.Errno) { return 2000, 0 }
 func (h *testHost) NewObject(uint64, string) (ObjectName, abi.Errno) {
 	return 0, abi.ENOSYS
 }

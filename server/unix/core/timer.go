@@ -17,8 +17,9 @@ type PosixTimer struct {
 	Overrun  int32 // of the last signal that was taken
 	Missed   int32 // expirations since its signal was queued
 	Value    uint64
-	Next     int64 // monotonic ns, 0 not set
+	Next     int64 // ns of the monotonic clock, or of CPU; 0 not set
 	Interval int64
+	CPU      CPUClock
 	RealBase uint32 // 1: absolute on the real-time clock
 	_        uint32
 }
@@ -114,7 +115,7 @@ func (c *Call) NewTimer(t *PosixTimer) (int32, abi.Errno) {
 	pm.TimerNext++
 	rt := k.procRT(p)
 	if rt.timers == nil {
-		rt.timers = map[store.Ref[PosixTimer]]func(){}
+		rt.timers = map[store.Ref[PosixTimer]]*timerArm{}
 	}
 	rt.timers[r] = nil
 	return m.ID, 0
@@ -130,24 +131,38 @@ func (c *Call) TimerByID(id int32) store.Ref[PosixTimer] {
 	return 0
 }
 
-// SetTimer sets a timer to expire at next (monotonic ns, 0 never) and then
-// every interval ns; it answers what was left and the old interval.
-func (c *Call) SetTimer(r store.Ref[PosixTimer], next, interval int64) (left, every int64) {
+// SetTimer sets a timer to expire at next (in ns of its clock, which shows now: 0
+// never) and then every interval ns; it answers what was left and the old interval.
+func (c *Call) SetTimer(r store.Ref[PosixTimer], now, next, interval int64) (left, every int64) {
 	k := c.K
-	left, every = c.TimerLeft(r)
+	left, every = c.TimerLeft(r, now)
 	m := k.PTimers.Mut(r)
 	m.Next, m.Interval = next, interval
 	m.Overrun, m.Missed = 0, 0
-	k.armPosix(r)
+	if m.CPU.Proc != 0 && next != 0 && next <= now {
+		k.timerFired(r, now)
+	} else {
+		k.armPosix(r, now)
+	}
 	return left, every
 }
 
-// TimerLeft answers the ns until a timer's next expiration (0: not set) and
-// its interval.
-func (c *Call) TimerLeft(r store.Ref[PosixTimer]) (left, every int64) {
+// TimerNow answers what a timer's clock shows: processor time, or the monotonic
+// clock. It may give up the lock.
+func (c *Call) TimerNow(r store.Ref[PosixTimer]) int64 {
+	if t := c.K.PTimers.Get(r); t.CPU.Proc != 0 {
+		now, _ := c.CPUTime(t.CPU)
+		return now
+	}
+	return c.K.Clock.Mono()
+}
+
+// TimerLeft answers the ns until a timer's next expiration (0: not set), of its clock
+// that shows now, and its interval.
+func (c *Call) TimerLeft(r store.Ref[PosixTimer], now int64) (left, every int64) {
 	t := c.K.PTimers.Get(r)
 	if t.Next != 0 {
-		left = max(t.Next-c.K.Clock.Mono(), 1)
+		left = max(t.Next-now, 1)
 	}
 	return left, t.Interval
 }
@@ -159,9 +174,7 @@ func (c *Call) DropTimer(r store.Ref[PosixTimer]) {
 
 func (k *Kernel) freeTimer(p store.Ref[Proc], r store.Ref[PosixTimer]) {
 	rt := k.procRT(p)
-	if cancel := rt.timers[r]; cancel != nil {
-		cancel()
-	}
+	rt.timers[r].stop()
 	delete(rt.timers, r)
 	if k.PTimers.Get(r).Queued != 0 {
 		k.forgetTimerSignal(p, r)
@@ -203,31 +216,35 @@ func (k *Kernel) dropTimers(p store.Ref[Proc], all bool) {
 	k.Procs.Mut(p).ITimers = [3]ITimer{}
 }
 
-func (k *Kernel) armPosix(r store.Ref[PosixTimer]) {
+// armPosix makes the derived part of a timer follow its record; its clock shows now.
+func (k *Kernel) armPosix(r store.Ref[PosixTimer], now int64) {
 	t := k.PTimers.Get(r)
 	rt := k.procRT(t.Proc)
 	if rt.timers == nil {
-		rt.timers = map[store.Ref[PosixTimer]]func(){}
+		rt.timers = map[store.Ref[PosixTimer]]*timerArm{}
 	}
-	if cancel := rt.timers[r]; cancel != nil {
-		cancel()
-	}
+	rt.timers[r].stop()
 	rt.timers[r] = nil
 	if t.Next == 0 {
 		return
 	}
-	gen := k.PTimers.Gen(r)
-	rt.timers[r] = k.Clock.After(t.Next, func() {
+	a := &timerArm{}
+	rt.timers[r] = a
+	if t.CPU.Proc != 0 {
+		k.watchCPU(r, a, now, -1, 0)
+		return
+	}
+	a.cancel = k.Clock.After(t.Next, func() {
 		k.Enter()
-		if k.PTimers.Get(r) != nil && k.PTimers.Gen(r) == gen {
-			k.timerFired(r)
+		if !a.off {
+			k.timerFired(r, k.Clock.Mono())
 		}
 		k.Leave()
 	})
 }
 
-func (k *Kernel) timerFired(r store.Ref[PosixTimer]) {
-	now := k.Clock.Mono()
+// timerFired sees to a timer whose clock shows now.
+func (k *Kernel) timerFired(r store.Ref[PosixTimer], now int64) {
 	if n := k.PTimers.Get(r).Next; n == 0 || now < n {
 		return
 	}
@@ -239,7 +256,7 @@ func (k *Kernel) timerFired(r store.Ref[PosixTimer]) {
 	} else {
 		m.Next = 0
 	}
-	k.armPosix(r)
+	k.armPosix(r, now)
 	if m.Notify == SigevNone {
 		return
 	}
