@@ -89,7 +89,9 @@ type BindHeader struct {
 // and to come back. A new incarnation of the server treats Request and Resumed
 // alike: the call starts again from its first request, whose header and In area
 // the client keeps unchanged until Reply (More may ask for data in, which goes
-// to the In area behind what is there).
+// to the In area behind what is there). Which part of the reply it was that the
+// client has carried out, Part and Back say: what a server has committed and not
+// published is published by its next incarnation, and nothing twice.
 const (
 	SlotIdle    = 0
 	SlotRequest = 1
@@ -281,7 +283,9 @@ type Slot struct {
 	InLen  uint32 // bytes used in the In area
 	In     [6]Extent
 	Regs   Regs
-	_      [64]byte
+	Back   uint32 // with Resumed: the Part that was carried out
+	_      uint32
+	_      [56]byte
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success
@@ -289,6 +293,8 @@ type Slot struct {
 	OutLen  uint32
 	RFlags  uint32
 	DoneSeq uint64 // Seq that this reply answers
+	Part    uint32 // with More: counts the call's, upwards, not always by one
+	_       uint32
 	Acts    [MaxActions]Action
 }
 

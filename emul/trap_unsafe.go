@@ -310,6 +310,7 @@ func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 			return settleOver
 		}
 		s.Flags = uint32(-r.err)
+		s.Back = s.Part
 		state = abi.SlotResumed
 		atomic.StoreUint32(&s.State, state)
 		t.ring()

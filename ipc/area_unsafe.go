@@ -20,10 +20,11 @@ import (
 const requestSize = unsafe.Sizeof(Request{})
 
 var (
-	_ [requestSize]byte                                    = [unsafe.Offsetof(abi.Slot{}.Regs) + unsafe.Sizeof(abi.Regs{})]byte{}
+	_ [requestSize]byte                                    = [unsafe.Offsetof(abi.Slot{}.Back) + 8]byte{}
 	_ [unsafe.Offsetof(Request{}.Nr)]byte                  = [unsafe.Offsetof(abi.Slot{}.Nr)]byte{}
 	_ [unsafe.Offsetof(Request{}.In)]byte                  = [unsafe.Offsetof(abi.Slot{}.In)]byte{}
 	_ [unsafe.Offsetof(Request{}.Regs)]byte                = [unsafe.Offsetof(abi.Slot{}.Regs)]byte{}
+	_ [unsafe.Offsetof(Request{}.Back)]byte                = [unsafe.Offsetof(abi.Slot{}.Back)]byte{}
 	_ [abi.SlotHeaderSize - unsafe.Sizeof(abi.Slot{})]byte // a slot's header fits
 	_ [abi.BindHeaderSize - unsafe.Sizeof(abi.BindHeader{})]byte
 )

@@ -27,6 +27,8 @@ type Request struct {
 	InLen  uint32
 	In     [6]abi.Extent
 	Regs   abi.Regs
+	Back   uint32
+	_      uint32
 }
 
 const bindWords = abi.MaxSlots / 64

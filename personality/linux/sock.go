@@ -583,6 +583,9 @@ func sysRecvmmsg(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		flags |= core.MsgDontWait
 	}
 	for i < n {
+		if !c.Checkpoint() {
+			return i, 0
+		}
 		a := c.Args[1] + i*mmsghdrSize
 		m, e := recvMsg(c, fdArg(c, 0), a, flags&^0x10000)
 		if e != 0 {
@@ -593,7 +596,8 @@ func sysRecvmmsg(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		c.CopyOut32(a+56, uint32(m))
 		i++
-		c.MutThread().Aux = i
+		t := c.MutThread()
+		t.Aux, t.Progress = i, 0
 		if flags&0x10000 != 0 { // MSG_WAITFORONE
 			flags |= core.MsgDontWait
 		}

@@ -95,6 +95,9 @@ type slot struct {
 	call core.Call
 	// more is where a call waits for the library; guarded by t.mu.
 	more chan bool
+	// back is the part of the reply that the library had carried out when the call
+	// came to this incarnation, last the last one that has a number.
+	back, last uint32
 }
 
 // Main is the server's process: conn is its control channel. personalities
@@ -358,18 +361,26 @@ func (s *server) serve(t *task, n int) bool {
 		s.Terminate(c.Task)
 		return c.Leader
 	}
-	if k.Threads.Get(c.T).DoneSeq == c.Seq {
+	sl.back = 0
+	if req.State == abi.SlotResumed {
+		sl.back = req.Back
+	}
+	th := k.Threads.Get(c.T)
+	sl.last = max(sl.back, th.PartNo)
+	if th.DoneSeq != c.Seq {
+		k.Serve(c)
+		if c.NoReply {
+			k.Leave()
+			return c.Leader
+		}
+	} else if th.Parts.Nil() {
 		// The last incarnation died between its commit and the answer.
 		k.Leave()
 		leader := c.Leader
 		t.b.Complete(n)
 		return leader
 	}
-	k.Serve(c)
-	if c.NoReply {
-		k.Leave()
-		return c.Leader
-	}
+	k.Parts(c)
 	sh := t.b.Slot(n)
 	sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
 	sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
@@ -442,9 +453,36 @@ func (sl *slot) Extent(arg int) (off, n uint32, fault, ok bool) {
 
 // More implements core.Chan.
 func (sl *slot) More(acts []abi.Action) bool {
-	t := sl.t
-	sh := t.b.Slot(sl.n)
+	sh := sl.t.b.Slot(sl.n)
+	sl.Stage(acts)
+	sl.last++
+	if !sl.ask() {
+		return false
+	}
+	for i := range acts {
+		acts[i].A[3], acts[i].A[4] = sh.Acts[i].A[3], sh.Acts[i].A[4]
+	}
+	return true
+}
+
+// Stage implements core.Chan.
+func (sl *slot) Stage(acts []abi.Action) uint32 {
+	sh := sl.t.b.Slot(sl.n)
 	sh.NAct = uint32(copy(sh.Acts[:], acts))
+	sh.Part = sl.last + 1
+	return sl.last + 1
+}
+
+// Back implements core.Chan.
+func (sl *slot) Back() uint32 { return sl.back }
+
+// Repeat implements core.Chan.
+func (sl *slot) Repeat() bool { return sl.ask() }
+
+// ask publishes the actions in the slot and waits until the library comes back;
+// false when the task died.
+func (sl *slot) ask() bool {
+	t := sl.t
 	ch := make(chan bool, 1)
 	t.mu.Lock()
 	if t.dead {
@@ -454,13 +492,7 @@ func (sl *slot) More(acts []abi.Action) bool {
 	sl.more = ch
 	t.mu.Unlock()
 	t.b.Ask(sl.n)
-	if !<-ch {
-		return false
-	}
-	for i := range acts {
-		acts[i].A[3], acts[i].A[4] = sh.Acts[i].A[3], sh.Acts[i].A[4]
-	}
-	return true
+	return <-ch
 }
 
 // post makes the nucleus calls that nobody waits for.

@@ -239,6 +239,9 @@ func (noChan) Out() []byte                            { return nil }
 func (noChan) Extent(int) (off, n uint32, f, ok bool) { return 0, 0, false, false }
 func (noChan) InUsed() uint32                         { return 0 }
 func (noChan) More([]abi.Action) bool                 { return false }
+func (noChan) Stage([]abi.Action) uint32              { return 0 }
+func (noChan) Back() uint32                           { return 0 }
+func (noChan) Repeat() bool                           { return false }
 
 // Recover rebuilds everything derived from the state of record after the
 // server's death. live are the tasks that the nucleus still has: processes

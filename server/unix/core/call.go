@@ -21,6 +21,15 @@ type Chan interface {
 	// out; false when the task died. A[3] and A[4] of the actions are read
 	// back. Called without the lock.
 	More(acts []abi.Action) bool
+	// Stage stores the actions that the next More will publish, and answers the
+	// number that it will have: a call's rise, over all incarnations.
+	Stage(acts []abi.Action) uint32
+	// Back answers the number of the last More that the library had carried out
+	// when this incarnation got the call, 0 for none.
+	Back() uint32
+	// Repeat publishes what a dead incarnation has staged, under its number, as
+	// More does.
+	Repeat() bool
 }
 
 // Call is one request of a guest thread while it is served.
@@ -50,6 +59,10 @@ type Call struct {
 	outFault bool
 	// outLost is how many bytes of abi.ActCount the last flush did not bring.
 	outLost uint64
+	// taking: what the call has done cannot be done again (Taken). spilled are the
+	// parts of its reply that did not fit into the slot since then (parts.go).
+	taking  bool
+	spilled []part
 	// took is what the call's read took last.
 	took    taken
 	inUsed  uint32
@@ -117,10 +130,15 @@ func (c *Call) Ret(v uint64) { c.Result, c.Err = v, 0 }
 func (c *Call) Fail(e abi.Errno) { c.Result, c.Err = 0, e }
 
 // Act adds an action to the reply. The list is bounded (abi.MaxActions): when it is full,
-// what there is is carried out first (gives up the lock).
+// what there is is carried out first (gives up the lock), or becomes a part of the
+// reply (Taken).
 func (c *Call) Act(op uint32, flags uint32, a ...uint64) {
 	if len(c.Acts) == abi.MaxActions {
-		c.Flush()
+		if c.taking {
+			c.spill()
+		} else {
+			c.Flush()
+		}
 	}
 	var x abi.Action
 	x.Op, x.Flags = op, flags
@@ -129,12 +147,23 @@ func (c *Call) Act(op uint32, flags uint32, a ...uint64) {
 }
 
 // Flush has the library carry out the actions so far (gives up the lock) and
-// empties the Out area. False: the task died.
+// empties the Out area. False: the task died. After Taken nothing is carried out
+// yet: the actions become a part of the reply.
 func (c *Call) Flush() bool {
 	if len(c.Acts) == 0 {
 		c.outUsed = 0
 		return true
 	}
+	if c.taking {
+		c.spill()
+		c.outUsed = 0
+		return true
+	}
+	return c.flush()
+}
+
+// flush carries the actions out now.
+func (c *Call) flush() bool {
 	ok := true
 	c.Unlocked(func() { ok = c.Chan.More(c.Acts) })
 	c.outLost = 0

@@ -43,7 +43,7 @@ func (c *Call) lastActs() {
 	if p.VforkParent != 0 {
 		return // the memory is the parent's
 	}
-	c.Acts = c.actsBuf[:0]
+	c.dropReply()
 	c.exiting = true
 	if th.RobustHead != 0 {
 		c.walkRobust(th.RobustHead, uint32(th.Tid))
@@ -188,6 +188,7 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	}
 	k.dropThreadIndex(t)
 	k.discardThread(t, ^SigSet(0))
+	k.dropParts(t)
 	th := k.Threads.Mut(t)
 	th.State = ThreadDead
 	k.DropCred(th.Cred)
@@ -241,7 +242,7 @@ func (k *Kernel) leaveGone(c *Call) {
 	vfork := r.Flags&ProcVfork != 0
 	parent := r.VforkParent
 	if !c.exiting {
-		c.Acts = c.actsBuf[:0]
+		c.dropReply()
 	}
 	c.ended = true
 	c.regsSet = false

@@ -450,30 +450,20 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		}
 		at = p
 	}
-	var moved int64
+	var moved uint64
 	for left > 0 {
 		if moved > 0 {
-			// The offset moves only when the guest has the bytes: a server
-			// that dies during the copy reads them again.
-			if off < 0 {
-				k.Files.Mut(f).Off -= moved
-			}
-			if !c.Flush() {
+			c.MutThread().Progress = total
+			if !c.Checkpoint() {
 				return total, 0
 			}
 			if c.outFault { // the offset stays in front of what did not arrive
 				c.outFault = false
-				lost := min(c.outLost, uint64(moved))
-				if off < 0 {
-					k.Files.Mut(f).Off += moved - int64(lost)
-				}
+				lost := min(c.outLost, moved)
+				k.untake(&k.threadRT(c.T).short, lost)
 				total -= lost
 				return total, errIfNone(int(total), abi.EFAULT)
 			}
-			if off < 0 {
-				k.Files.Mut(f).Off += moved
-			}
-			c.MutThread().Progress = total
 			moved = 0
 		}
 		want := int(min(left, uint64(c.OutRoom()), maxChunk))
@@ -485,6 +475,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			}
 			return 0, e
 		}
+		c.Taken()
 		// Scatter: the bytes lie in one run in Out.
 		base := (c.outUsed + 7) &^ 7
 		c.outUsed = base + uint32(n)
@@ -493,19 +484,6 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 				i, at = i+1, 0
 			}
 			m := min(rest, iov[i].Len-at)
-			if len(c.Acts) == abi.MaxActions {
-				if !c.flushKeep() {
-					return total, 0
-				}
-				if c.outFault {
-					c.outFault = false
-					lost := min(c.outLost+rest, uint64(n))
-					c.noteRead(f, off, uint64(n))
-					k.untake(&k.threadRT(c.T).short, lost)
-					total += uint64(n) - lost
-					return total, errIfNone(int(total), abi.EFAULT)
-				}
-			}
 			c.Act(abi.ActCopyOut, counts, iov[i].Base+at, uint64(base)+abi.SlotOutOff, m)
 			base += uint32(m)
 			at += m
@@ -513,7 +491,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		}
 		total += uint64(n)
 		left -= uint64(n)
-		moved = int64(n)
+		moved = uint64(n)
 		c.noteRead(f, off, uint64(n))
 		if off >= 0 {
 			off += int64(n)
@@ -523,14 +501,6 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		}
 	}
 	return total, 0
-}
-
-// flushKeep has the actions carried out but keeps the Out area as it is.
-func (c *Call) flushKeep() bool {
-	used := c.outUsed
-	ok := c.Flush()
-	c.outUsed = used
-	return ok
 }
 
 // WriteFD writes n bytes of guest memory at addr to fd; off -1 uses the

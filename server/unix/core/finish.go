@@ -179,8 +179,11 @@ func (c *Call) resultOpen() bool {
 }
 
 // mayBeShort says whether the result is a count of bytes of which not all may
-// arrive.
+// arrive, or in parts, which the library carries out before the signal's frame.
 func (c *Call) mayBeShort() bool {
+	if len(c.spilled) > 0 {
+		return true
+	}
 	for i := range c.Acts {
 		if c.Acts[i].Flags&abi.ActCount != 0 {
 			return true

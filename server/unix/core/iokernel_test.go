@@ -140,6 +140,8 @@ type ioThread struct {
 	seq uint64
 	mem []byte // guest memory, from address ioBase
 	ch  *ioChan
+	// result is that of the last call that left one in its Call.
+	result uint64
 }
 
 const ioBase = 0x10000
@@ -184,13 +186,15 @@ func (tk *ioKernel) proc(parent *ioThread) *ioThread {
 }
 
 // do runs fn as a call of the thread and carries out its actions.
-func (th *ioThread) do(fn func(c *Call)) {
+func (th *ioThread) do(fn func(c *Call)) (died bool) {
 	th.seq++
-	th.again(fn)
+	th.ch.carried = 0
+	return th.again(fn)
 }
 
-// again runs fn as the same call as before (after a crash).
-func (th *ioThread) again(fn func(c *Call)) {
+// again runs fn as the same call as before (after a crash), with what its reply
+// lacks. It answers whether the server has died of ioChan.die.
+func (th *ioThread) again(fn func(c *Call)) (died bool) {
 	k := th.tk.Kernel
 	c := &Call{K: k, Leader: true}
 	c.Reset()
@@ -198,14 +202,27 @@ func (th *ioThread) again(fn func(c *Call)) {
 	k.Enter()
 	if th := k.Threads.Get(c.T); th.CurSeq != c.Seq {
 		m := k.Threads.Mut(c.T)
-		m.CurSeq = c.Seq
-		m.Progress, m.Deadline, m.Aux, m.FSSent = 0, 0, 0, 0
+		m.begin(c.Seq)
 	}
+	defer func() {
+		if th.ch.dead {
+			died = recover() != nil
+			th.ch.dead = false
+		}
+	}()
+	th.ch.back = th.ch.carried
+	th.ch.last = max(th.ch.back, k.Threads.Get(c.T).PartNo)
 	k.threadRT(th.t).inServer = true
-	fn(c)
+	if k.Threads.Get(c.T).DoneSeq != c.Seq {
+		k.resumeParts(c)
+		fn(c)
+	}
+	k.Parts(c)
 	acts := c.Acts
 	k.Leave()
-	th.ch.More(acts)
+	th.ch.carry(acts)
+	th.result = c.Result
+	return false
 }
 
 // start runs fn as a call and returns when the call has given up the lock; the
@@ -295,6 +312,13 @@ func (th *ioThread) nonblock(fd int32, on bool) {
 type ioChan struct {
 	mem  []byte
 	slot []byte
+	acts []abi.Action // staged
+	// The numbers of parts: carried out, when this incarnation came, the last.
+	carried, back, last uint32
+	// The server dies at this moment from now on, if it is not 0: each More has one
+	// before and one behind it.
+	die  int
+	dead bool
 }
 
 func (s *ioChan) In() []byte                                 { return s.slot[abi.SlotInOff:abi.SlotOutOff] }
@@ -310,12 +334,47 @@ func (s *ioChan) guest(addr, n uint64) []byte {
 	return b[:min(n, uint64(len(b)))]
 }
 
+func (s *ioChan) Stage(acts []abi.Action) uint32 {
+	s.acts = append(s.acts[:0], acts...)
+	return s.last + 1
+}
+
+func (s *ioChan) Back() uint32 { return s.back }
+
 func (s *ioChan) More(acts []abi.Action) bool {
+	s.Stage(acts)
+	s.last++
+	s.ask()
+	copy(acts, s.acts)
+	return true
+}
+
+func (s *ioChan) Repeat() bool {
+	s.ask()
+	return true
+}
+
+func (s *ioChan) ask() {
+	s.moment()
+	s.carry(s.acts)
+	s.carried = s.last
+	s.moment()
+}
+
+func (s *ioChan) moment() {
+	if s.die--; s.die == 0 {
+		s.dead = true
+		panic("dead")
+	}
+}
+
+// carry carries actions out.
+func (s *ioChan) carry(acts []abi.Action) {
 	for i := range acts {
 		a := &acts[i]
 		switch a.Op {
 		case abi.ActCopyOut:
-			copy(s.guest(a.A[0], a.A[2]), s.slot[a.A[1]:])
+			a.A[3] = uint64(copy(s.guest(a.A[0], a.A[2]), s.slot[a.A[1]:]))
 		case abi.ActCopyIn:
 			a.A[3] = uint64(copy(s.slot[a.A[1]:a.A[1]+a.A[2]], s.guest(a.A[0], a.A[2])))
 		case abi.ActCopyStr:
@@ -331,7 +390,6 @@ func (s *ioChan) More(acts []abi.Action) bool {
 			}
 		}
 	}
-	return true
 }
 
 type ioHost struct{ t *testing.T }

@@ -161,6 +161,12 @@ type Thread struct {
 	Progress uint64
 	Deadline int64
 	Aux      uint64
+	// PartNo is the number of the part of the reply to CurSeq that was committed
+	// last, and may lack its publication (0: none); Parts are those behind it, from
+	// byte PartsAt on (parts.go).
+	PartNo  uint32
+	PartsAt uint32
+	Parts   store.Block
 	// FSSeq counts the requests to file servers made for this thread; a
 	// repeated call starts again at FSBase, so that it repeats the numbers.
 	FSSeq, FSBase uint64

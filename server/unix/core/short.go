@@ -92,7 +92,7 @@ func (c *Call) OrUndo(undo func(c *Call)) {
 func (c *Call) Arrived() bool {
 	was := c.outFault
 	c.outFault, c.outLost = false, 0
-	c.Flush()
+	c.Checkpoint()
 	bad := c.outFault
 	c.outFault = was || bad && c.outLost > 0
 	return !bad

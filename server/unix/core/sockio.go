@@ -126,6 +126,9 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 	flags := m.Flags
 	stream := k.Socks.Get(r).Type == SockStream
 	var done uint64
+	if stream {
+		done = min(c.Thread().Progress, total) // a repetition: these are there
+	}
 	for {
 		want := int(min(total-done, maxChunk/2))
 		var buf []byte
@@ -144,6 +147,7 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		if e != 0 {
 			return done, errIfNone(int(done), e)
 		}
+		c.Taken()
 		if long {
 			c.scatter(iov, 0, buf[:n])
 		} else {
@@ -154,8 +158,16 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		if !stream || flags&(MsgWaitAll|MsgPeek) != MsgWaitAll || n < want || done == total || len(m.Files) > 0 {
 			return done, 0
 		}
-		if k.Socks.Get(r) == nil {
+		c.MutThread().Progress = done
+		if !c.Checkpoint() || k.Socks.Get(r) == nil {
 			return done, 0
+		}
+		if c.outFault {
+			c.outFault = false
+			lost := min(c.outLost, uint64(n))
+			k.untake(&k.threadRT(c.T).short, lost)
+			done -= lost
+			return done, errIfNone(int(done), abi.EFAULT)
 		}
 	}
 }
@@ -187,9 +199,6 @@ func (c *Call) scatterOut(iov []IOVec, skip uint64, n int, flags uint32) {
 		m := min(v.Len-skip, rest)
 		if m == 0 {
 			break
-		}
-		if len(c.Acts) == abi.MaxActions && !c.flushKeep() {
-			return
 		}
 		c.Act(abi.ActCopyOut, flags, v.Base+skip, uint64(base)+abi.SlotOutOff, m)
 		base += uint32(m)

@@ -109,6 +109,7 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 		k.Threads.Mut(t).HostTID = hostTID
 	}
 	if th.CurSeq != c.Seq {
+		k.dropParts(t)
 		k.Threads.Mut(t).begin(c.Seq)
 	} else {
 		// The same call again, after a crash: the same numbers to file servers.
@@ -130,6 +131,7 @@ func (k *Kernel) Serve(c *Call) {
 			panic(r)
 		}
 	}()
+	k.resumeParts(c)
 	for {
 		k.serveOnce(c)
 		if k.tracing() && c.Kind == abi.KindTrap {
@@ -143,6 +145,7 @@ func (k *Kernel) Serve(c *Call) {
 		c.Err, c.Result = 0, 0
 		c.Acts = c.actsBuf[:0]
 		c.outUsed = 0
+		c.taking, c.spilled = false, nil
 		c.InReset()
 		th := c.MutThread()
 		th.FSSeq = th.FSBase
@@ -238,7 +241,7 @@ func (k *Kernel) crashed(c *Call, first store.Ref[Thread]) {
 // begin notes that the thread's call seq has begun.
 func (th *Thread) begin(seq uint64) {
 	th.CurSeq = seq
-	th.Progress, th.Deadline, th.Aux, th.FSSent, th.Crashes = 0, 0, 0, 0, 0
+	th.Progress, th.Deadline, th.Aux, th.FSSent, th.Crashes, th.PartNo = 0, 0, 0, 0, 0, 0
 	th.FSBase = th.FSSeq
 }
 

@@ -174,7 +174,10 @@ func (x *testChan) run(acts []abi.Action) abi.Errno {
 	return 0
 }
 
-func (x *testChan) More(acts []abi.Action) bool { x.asked++; x.run(acts); return true }
+func (x *testChan) More(acts []abi.Action) bool    { x.asked++; x.run(acts); return true }
+func (x *testChan) Stage(acts []abi.Action) uint32 { return uint32(x.asked) + 1 }
+func (x *testChan) Back() uint32                   { return uint32(x.asked) }
+func (x *testChan) Repeat() bool                   { return true }
 
 // newTestKernel makes a kernel with one process (root, pid 1), which has one
 // thread on slot 0 of task 1.

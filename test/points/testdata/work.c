@@ -342,6 +342,77 @@ static void pieces(void) {
 	T(read(p[0], b, 100));
 }
 
+// right says whether memory holds what the bytes from number n on of much are.
+static unsigned char much[400000];
+static int right(const struct iovec *v, int count, int n) {
+	for (int i = 0; i < count; i++)
+		for (size_t j = 0; j < v[i].iov_len; j++)
+			if (((unsigned char *)v[i].iov_base)[j] != much[n++])
+				return 0;
+	return 1;
+}
+
+// What is read at once is more than one answer holds.
+static void parts(void) {
+	static char b[400000];
+	struct iovec v[100];
+	struct mmsghdr mm[3];
+	int p[2], s[2], n = 0;
+	for (int i = 0; i < sizeof much; i++)
+		much[i] = i % 251;
+	for (int i = 0; i < 100; i++)
+		v[i] = (struct iovec){b + 600 * i, 500 + i % 3};
+	pipe(p);
+	T(write(p[1], much, 65536));
+	T(n = readv(p[0], v, 100));
+	T(right(v, 100, 0));
+	struct iovec rest = {b, sizeof b};
+	T(rest.iov_len = read(p[0], b, sizeof b));
+	T(right(&rest, 1, n));
+	close(p[0]), close(p[1]);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
+	memset(b, 0, sizeof b);
+	T(write(s[0], much, 150000));
+	rest.iov_len = 140000;
+	T(recv(s[1], b, 140000, MSG_WAITALL));
+	T(right(&rest, 1, 0));
+	T(rest.iov_len = read(s[1], b, sizeof b));
+	T(right(&rest, 1, 140000));
+	close(s[0]), close(s[1]);
+	socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s);
+	memset(b, 0, sizeof b);
+	for (int i = 0; i < 45; i++)
+		v[i] = (struct iovec){b + 4000 * i, 3500};
+	T(send(s[0], much, 45 * 3500, 0));
+	struct msghdr h = {.msg_iov = v, .msg_iovlen = 45};
+	T(recvmsg(s[1], &h, 0));
+	T(right(v, 45, 0));
+	close(s[0]), close(s[1]);
+	socketpair(AF_UNIX, SOCK_DGRAM, 0, s);
+	memset(b, 0, sizeof b);
+	for (int i = 0; i < 3; i++) {
+		T(send(s[0], much + i, 60000, 0));
+		v[i] = (struct iovec){b + 60000 * i, 60000};
+		mm[i] = (struct mmsghdr){{.msg_iov = v + i, .msg_iovlen = 1}};
+	}
+	T(recvmmsg(s[1], mm, 3, MSG_DONTWAIT, 0));
+	for (int i = 0; i < 3; i++) {
+		T(mm[i].msg_len);
+		T(right(v + i, 1, i));
+	}
+	close(s[0]), close(s[1]);
+	int fd = open("parts", O_RDWR | O_CREAT, 0600);
+	T(write(fd, much, sizeof much));
+	T(lseek(fd, 0, SEEK_SET));
+	memset(b, 0, sizeof b);
+	for (int i = 0; i < 90; i++)
+		v[i] = (struct iovec){b + 4000 * i, 3000};
+	T(readv(fd, v, 90));
+	T(right(v, 90, 0));
+	T(lseek(fd, 0, SEEK_CUR));
+	close(fd);
+}
+
 static void names(void) {
 	char b[300], b2[100];
 	struct sockaddr_un a = {AF_UNIX, "listen"};
@@ -509,6 +580,7 @@ int main(int argc, char **argv) {
 		return 2;
 	if (*argv[2] == '2') {
 		pieces();
+		parts();
 		names();
 		terminal();
 		more_signals();

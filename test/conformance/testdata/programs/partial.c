@@ -291,6 +291,58 @@ static void others(void) {
 
 }
 
+// many reads into many pieces, of which one from the middle on is not there.
+static void many(void) {
+	static char whole[4096];
+	char what[100];
+	for (int k = 0; k < 15; k++) {
+		if (k > 4 && k != 14) continue;
+		for (int bad = 5; bad < 90; bad += 21)
+			for (int how = 0; how < 3; how++) {
+				struct iovec v[90];
+				for (int i = 0; i < 90; i++) v[i] = (struct iovec){mem + 30 * i, 30};
+				v[bad].iov_base = edge(11);
+				int fd = fill(k);
+				struct msghdr h = {.msg_iov = v, .msg_iovlen = 90};
+				fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+				if (how > 0 && (k < 2 || k > 4)) { close(fd); continue; }
+				memset(mem, 0, GOOD);
+				sprintf(what, "%s %d of many %d", kinds[k], bad, how);
+				long r = how == 0 ? readv(fd, v, 90) : recvmsg(fd, &h, how == 2 ? MSG_WAITALL : 0);
+				memcpy(whole, mem, 30 * bad), memcpy(whole + 30 * bad, edge(11), 11);
+				if (k == 1 || k == 2) { kept(what, fd, whole, r, k == 1 ? 50000 : 12500, 0); close(fd); continue; }
+				say(what, r);
+				printf("%08x ", r > 0 ? sum(whole, r) : 0);
+				left(what, fd);
+				close(fd);
+			}
+	}
+	// All of a stream, more than comes at once.
+	for (long n = 1000; n < 150000; n += 37000) {
+		int s[2];
+		struct iovec v[2] = {{edge(n), n}, {mem + GOOD, 1000}};
+		struct msghdr h = {.msg_iov = v, .msg_iovlen = 2};
+		socketpair(AF_UNIX, SOCK_STREAM, 0, s);
+		write(s[0], data, 150000);
+		long r = recvmsg(s[1], &h, MSG_WAITALL);
+		sprintf(what, "all of a stream, %ld there", n);
+		kept(what, s[1], edge(n), r, 150000, 0);
+		close(s[0]), close(s[1]);
+	}
+	// A long message.
+	int s[2];
+	struct iovec v[2] = {{mem, 150000}, {mem + GOOD, 50000}};
+	struct msghdr h = {.msg_iov = v, .msg_iovlen = 2};
+	socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s);
+	for (int i = 0; i < 2; i++) {
+		write(s[0], data, 160000 - 20000 * i), write(s[0], "next", 4);
+		say("a long message", recvmsg(s[1], &h, 0));
+		printf("%08x ", sum(mem, 150000));
+		left("after it", s[1]);
+	}
+	close(s[0]), close(s[1]);
+}
+
 int main(void) {
 	for (int i = 0; i < sizeof data; i++) data[i] = 'a' + (i * 7 + i / 256) % 26;
 	mem = mmap(0, GOOD + 32 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -299,5 +351,6 @@ int main(void) {
 	reads();
 	writes();
 	others();
+	many();
 	return 0;
 }
