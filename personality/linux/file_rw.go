@@ -5,6 +5,7 @@ import (
 
 	"hythe/abi"
 	"hythe/server/unix/core"
+	"hythe/store"
 )
 
 // Reading, writing and descriptors.
@@ -446,7 +447,7 @@ func fdCalls() []Entry {
 		{Nr: 32, Name: "dup", Fn: sysDup, Sig: "f"},
 		{Nr: 33, Name: "dup2", Fn: sysDup2, Sig: "ff"},
 		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffO"},
-		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL; no SIGIO (F_SETOWN and F_SETSIG are kept)"},
+		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL; no SIGURG"},
 		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx", Level: Partial, Note: "on pipes and sockets: EINVAL"},
 		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fQp"},
 	}
@@ -534,15 +535,15 @@ func sysFcntl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	switch cmd {
 	case fSetfl:
 		_, flags := openFlags(arg)
-		return 0, c.SetFlags(f, flags)
+		return 0, c.SetFlags(f, fd, flags)
 	case fGetlk, fSetlk, fSetlkw, fOfdGetlk, fOfdSetlk, fOfdSetlkw:
 		return lockRange(c, fd, cmd, arg)
 	case fSetown:
-		return 0, c.SetOwner(f, int32(arg))
+		return 0, setOwner(c, f, int32(arg))
 	case fGetown:
-		return uint64(int64(file.Owner)), 0
+		return uint64(int64(getOwner(c, f))), 0
 	case fSetsig:
-		if arg > 64 {
+		if arg > 64 { // an unsigned long
 			return 0, abi.EINVAL
 		}
 		c.K.Files.Mut(f).OwnSig = int32(arg)
@@ -555,20 +556,13 @@ func sysFcntl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			return 0, e
 		}
 		typ, pid := binary.LittleEndian.Uint32(b), int32(binary.LittleEndian.Uint32(b[4:]))
-		switch typ {
-		case 0, 1:
-		case 2:
-			pid = -pid
-		default:
+		if typ > core.OwnerGroup {
 			return 0, abi.EINVAL
 		}
-		return 0, c.SetOwner(f, pid)
+		return 0, c.SetOwner(f, pid, typ)
 	case fGetownEx:
-		typ, pid := uint64(1), file.Owner
-		if pid < 0 {
-			typ, pid = 2, -pid
-		}
-		c.CopyOut64(arg, typ|uint64(uint32(pid))<<32)
+		id, kind := c.K.Owner(f)
+		c.CopyOut64(arg, uint64(kind)|uint64(uint32(id))<<32)
 		return 0, 0
 	case fGetlease:
 		return 2, 0 // F_UNLCK
@@ -585,6 +579,25 @@ func sysFcntl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return uint64(s), e
 	}
 	return 0, abi.EINVAL
+}
+
+// setOwner is F_SETOWN: a process, a process group when negative.
+func setOwner(c *core.Call, f store.Ref[core.File], id int32) abi.Errno {
+	if id == -1<<31 {
+		return abi.EINVAL
+	}
+	if id < 0 {
+		return c.SetOwner(f, -id, core.OwnerGroup)
+	}
+	return c.SetOwner(f, id, core.OwnerProc)
+}
+
+func getOwner(c *core.Call, f store.Ref[core.File]) int32 {
+	id, kind := c.K.Owner(f)
+	if kind == core.OwnerGroup {
+		return -id
+	}
+	return id
 }
 
 // lockRange serves the record locks: struct flock {s16 type, whence; s64 start,
@@ -716,8 +729,11 @@ const (
 	fioclex  = 0x5451
 	fionbio  = 0x5421
 	fioasync = 0x5452
-	ficlone  = 0x40049409
-	ficloneR = 0x4020940d
+	// Of sockets (asm-generic/sockios.h).
+	fiosetown, siocspgrp = 0x8901, 0x8902
+	fiogetown, siocgpgrp = 0x8903, 0x8904
+	ficlone              = 0x40049409
+	ficloneR             = 0x4020940d
 )
 
 func sysIoctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -742,15 +758,32 @@ func sysIoctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		if f, file, e = c.File(fd); e != 0 {
 			return 0, e
 		}
-		bit := uint32(core.OpenNonblock)
 		if req == fioasync {
-			bit = core.OpenAsync
+			return 0, c.SetAsync(f, fd, on != 0)
 		}
-		flags := file.Flags &^ bit
+		flags := file.Flags &^ core.OpenNonblock
 		if on != 0 {
-			flags |= bit
+			flags |= core.OpenNonblock
 		}
-		return 0, c.SetFlags(f, flags)
+		return 0, c.SetFlags(f, fd, flags)
+	case fiosetown, siocspgrp:
+		if file.Kind != core.FileSocket {
+			break
+		}
+		id, e := c.CopyIn32(arg)
+		if e != 0 {
+			return 0, e
+		}
+		if f, _, e = c.File(fd); e != 0 {
+			return 0, e
+		}
+		return 0, setOwner(c, f, int32(id))
+	case fiogetown, siocgpgrp:
+		if file.Kind != core.FileSocket {
+			break
+		}
+		c.CopyOut32(arg, uint32(getOwner(c, f)))
+		return 0, 0
 	case ficlone, ficloneR:
 		return 0, abi.EOPNOTSUPP
 	}

@@ -39,9 +39,6 @@ func encodeSiginfo(b []byte, s *core.SigInfo) {
 		le.PutUint32(b[16:], uint32(s.Timer))
 		le.PutUint32(b[20:], uint32(s.Overrun))
 		le.PutUint64(b[24:], s.Value)
-	case s.Code == core.SiSigio, s.Code > 0 && s.Code < core.SiKernel && s.Sig == core.SIGIO:
-		le.PutUint64(b[16:], uint64(s.Band))
-		le.PutUint32(b[24:], uint32(s.Fd))
 	case s.Code > 0 && s.Sig == core.SIGCHLD:
 		le.PutUint32(b[16:], uint32(s.Pid))
 		le.PutUint32(b[20:], s.UID)
@@ -54,6 +51,9 @@ func encodeSiginfo(b []byte, s *core.SigInfo) {
 		le.PutUint32(b[28:], 0xc000003e)
 	case s.Code > 0 && (s.Sig == core.SIGSEGV || s.Sig == core.SIGBUS || s.Sig == core.SIGILL || s.Sig == core.SIGFPE || s.Sig == core.SIGTRAP):
 		le.PutUint64(b[16:], s.Addr)
+	case s.Code == core.SiSigio, s.Code > 0 && s.Code <= 6: // POLL_IN to POLL_HUP
+		le.PutUint64(b[16:], uint64(s.Band))
+		le.PutUint32(b[24:], uint32(s.Fd))
 	default:
 		le.PutUint32(b[16:], uint32(s.Pid))
 		le.PutUint32(b[20:], s.UID)

@@ -495,6 +495,7 @@ func (k *Kernel) consoleWatch(r store.Ref[ConsoleStream]) {
 			st.readable = true
 		}
 		st.q.Wake(PollIn | PollRdNorm)
+		k.tell(&st.q, ioIn)
 	})
 }
 

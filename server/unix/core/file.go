@@ -160,6 +160,7 @@ func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
 // releaseFile ends a description without references.
 func (k *Kernel) releaseFile(c *Call, f store.Ref[File]) {
 	k.epollForget(f)
+	k.dropAsync(f)
 	k.ops[k.Files.Get(f).Kind].Release(c, f)
 	delete(k.files, f)
 	if cr := k.Files.Get(f).Cred; cr != 0 {

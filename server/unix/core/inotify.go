@@ -146,6 +146,7 @@ func (k *Kernel) inotifyQueue(in store.Ref[Inotify], wd int32, mask, cookie uint
 	k.inoEvents().PushBack(&i.Events, r)
 	i.Bytes += uint32(inotifyLen(int(e.Name.Len)))
 	q.Wake(PollIn | PollRdNorm)
+	k.tell(q, ioIn)
 }
 
 // inotifyDrop ends a watch and says so.

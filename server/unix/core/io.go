@@ -107,6 +107,7 @@ func (k *Kernel) recoverIO() {
 	k.recoverInotify()
 	k.recoverConsole()
 	k.recoverTTY()
+	k.recoverAsync()
 }
 
 // Ring is a queue of bytes in a block; a field of a record. Head and Tail count

@@ -319,6 +319,7 @@ func (k *Kernel) ttyFlushOut(r store.Ref[TTY]) {
 		return
 	}
 	k.tty.rt.at(r).mq.Wake(PollIn | PollRdNorm)
+	k.tell(&k.tty.rt.at(r).mq, ioIn)
 }
 
 // ttyOutput puts data through the output processing until there is no room, and
@@ -477,7 +478,11 @@ func (k *Kernel) ttyInput(r store.Ref[TTY], data []byte) {
 		k.ttyFlushOut(r)
 	}
 	if m.Canon != woke || m.Tail != tail {
-		k.tty.rt.at(r).rq.Wake(PollIn | PollRdNorm)
+		q := &k.tty.rt.at(r).rq
+		q.Wake(PollIn | PollRdNorm)
+		if m.Canon != woke || m.T.Lflag&icanon == 0 {
+			k.tell(q, ioIn)
+		}
 	}
 }
 

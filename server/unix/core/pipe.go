@@ -140,12 +140,14 @@ func (k *Kernel) pipePut(r store.Ref[Pipe], data []byte, packet bool) bool {
 	k.ringPut(&p.Data, data)
 	rt := k.io.pipes.at(r)
 	rt.rq.Wake(PollIn | PollRdNorm)
+	k.tell(&rt.rq, ioIn)
 	return true
 }
 
 func (k *Kernel) pipeWakeWriters(r store.Ref[Pipe]) {
 	rt := k.io.pipes.at(r)
 	rt.wq.Wake(PollOut | PollWrNorm)
+	k.tell(&rt.wq, ioOut)
 	if !rt.rq.Empty() && k.Pipes.Get(r).Node != (NodeKey{}) {
 		rt.rq.Wake(PollOut | PollWrNorm) // a FIFO open for both polls there
 	}
@@ -168,9 +170,11 @@ func (o pipeOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, a
 			return n, 0
 		}
 		if p.Writers == 0 {
+			k.tell(&k.io.pipes.at(r).wq, ioOut) // as each read does
 			return 0, 0
 		}
 		if k.nonblock(f) {
+			k.tell(&k.io.pipes.at(r).wq, ioOut)
 			return 0, abi.EAGAIN
 		}
 		if e := c.Sleep(NoDeadline, &k.io.pipes.at(r).rq); e != 0 {
@@ -195,6 +199,9 @@ func (o pipeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (int,
 	for {
 		p := k.Pipes.Get(r)
 		if p.Readers == 0 {
+			if done == 0 {
+				k.tell(&k.io.pipes.at(r).rq, ioIn) // as each write does
+			}
 			c.sigPipe()
 			return done, errIfNone(done, abi.EPIPE)
 		}
@@ -214,6 +221,9 @@ func (o pipeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (int,
 			continue
 		}
 		if k.nonblock(f) {
+			if done == 0 {
+				k.tell(&k.io.pipes.at(r).rq, ioIn)
+			}
 			return done, errIfNone(done, abi.EAGAIN)
 		}
 		if done > 0 {
@@ -312,6 +322,10 @@ func (o pipeOps) Release(c *Call, f store.Ref[File]) {
 	rt := k.io.pipes.at(r)
 	rt.rq.Wake(PollHup | PollIn)
 	rt.wq.Wake(PollErr | PollOut)
+	if (p.Readers == 0) != (p.Writers == 0) {
+		k.tell(&rt.rq, ioIn)
+		k.tell(&rt.wq, ioOut)
+	}
 	if p.Readers == 0 && p.Writers == 0 {
 		if p.Node != (NodeKey{}) {
 			delete(k.io.fifos, p.Node)

@@ -246,9 +246,12 @@ type File struct {
 	Obj    uint32           // the kind's own record
 	Aux    uint32
 	Aux2   uint64
-	Owner  int32 // F_SETOWN
-	OwnSig int32
-	Cred   store.Ref[Cred]
+	// Owner is who is told of it (F_SETOWN_EX), OwnKind what that number is of
+	// (Owner...), with the user ids of who said so; OwnSig by which signal (F_SETSIG).
+	Owner, OwnSig            int32
+	OwnKind, OwnUID, OwnEUID uint32
+	AsyncFD                  int32 // one more than the descriptor that is told of, 0: none
+	Cred                     store.Ref[Cred]
 	// Epolls counts registrations in epoll sets.
 	Epolls uint32
 	Seals  uint32

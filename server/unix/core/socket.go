@@ -426,6 +426,12 @@ func (k *Kernel) setPeer(r, peer store.Ref[Socket]) {
 func (k *Kernel) wakeSock(r store.Ref[Socket], ev uint32) {
 	if q := k.io.socks.m[r]; q != nil {
 		q.Wake(ev)
+		switch ev {
+		case PollIn | PollRdNorm:
+			k.tell(q, ioIn)
+		case PollOut | PollWrNorm:
+			k.tellRoom(q)
+		}
 	}
 }
 

@@ -355,6 +355,11 @@ func (u unixSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errn
 			ps.Shut |= ShutSend
 		}
 		k.wakeSock(p, ^uint32(0))
+		if how == ShutRecv|ShutSend {
+			k.tell(k.io.socks.at(p), ioHup)
+		} else if how == ShutSend {
+			k.tell(k.io.socks.at(p), ioIn)
+		}
 	}
 	k.wakeSock(r, ^uint32(0))
 	return 0
@@ -557,6 +562,7 @@ func (u unixSockets) sendStream(c *Call, f store.Ref[File], r store.Ref[Socket],
 		if done > 0 && m.Flags&MsgDontWait == 0 && !k.nonblock(f) {
 			c.MutThread().Progress = base + uint64(done)
 		}
+		k.noRoom(f)
 		if e := u.wait(c, f, m.Flags, s.SndTimeo, r); e != 0 {
 			return done, errIfNone(done, e)
 		}
@@ -655,6 +661,7 @@ func (u unixSockets) sendPacket(c *Call, f store.Ref[File], r store.Ref[Socket],
 			return len(data), 0
 		}
 		// Receivers wake their own queue too when they have made room.
+		k.noRoom(f)
 		if e := u.wait(c, f, m.Flags, s.SndTimeo, p); e != 0 {
 			return 0, e
 		}
@@ -887,6 +894,9 @@ func (u unixSockets) Release(c *Call, r store.Ref[Socket]) {
 			}
 		}
 		k.wakeSock(p, ^uint32(0))
+		if ps.Type != SockDgram {
+			k.tell(k.io.socks.at(p), ioHup)
+		}
 	}
 	k.wakeSock(r, ^uint32(0))
 	for {

@@ -1175,8 +1175,9 @@ func (c *Call) Seekable(f store.Ref[File]) bool {
 	return false
 }
 
-// SetFlags is F_SETFL: it changes the settable flags of a description.
-func (c *Call) SetFlags(f store.Ref[File], flags uint32) abi.Errno {
+// SetFlags is F_SETFL: it changes the settable flags of a description, whose
+// descriptor the caller names as fd.
+func (c *Call) SetFlags(f store.Ref[File], fd int32, flags uint32) abi.Errno {
 	k := c.K
 	file := k.Files.Get(f)
 	old := file.Flags
@@ -1186,9 +1187,25 @@ func (c *Call) SetFlags(f store.Ref[File], flags uint32) abi.Errno {
 			return abi.EPERM
 		}
 	}
+	if (now^old)&OpenAsync != 0 {
+		c.setAsync(f, fd, now&OpenAsync != 0)
+		old = file.Flags
+		now = now&^OpenAsync | old&OpenAsync
+	}
 	if now != old {
 		k.Files.Mut(f).Flags = now
 		k.Ops(f).FlagsChanged(f, old)
+	}
+	return 0
+}
+
+// SetAsync is FIOASYNC. ENOTTY: the file tells of nothing.
+func (c *Call) SetAsync(f store.Ref[File], fd int32, on bool) abi.Errno {
+	if on == (c.K.Files.Get(f).Flags&OpenAsync != 0) {
+		return 0
+	}
+	if !c.setAsync(f, fd, on) {
+		return abi.ENOTTY
 	}
 	return 0
 }
@@ -1197,28 +1214,4 @@ func (c *Call) SetFlags(f store.Ref[File], flags uint32) abi.Errno {
 func (c *Call) FileSize(f store.Ref[File]) (uint64, abi.Errno) {
 	a, e := c.K.Ops(f).Stat(c, f)
 	return a.Size, e
-}
-
-// SetOwner is F_SETOWN: who is told of SIGIO and SIGURG; a process, or a
-// process group when negative, 0 for nobody. ESRCH.
-func (c *Call) SetOwner(f store.Ref[File], pid int32) abi.Errno {
-	k := c.K
-	if pid == -1<<31 {
-		return abi.EINVAL
-	}
-	if pid > 0 && k.ProcByPid(pid) == 0 {
-		return abi.ESRCH
-	}
-	if pid < 0 {
-		found := false
-		k.Procs.Each(func(_ store.Ref[Proc], p *Proc) bool {
-			found = p.Pgid == -pid
-			return !found
-		})
-		if !found {
-			return abi.ESRCH
-		}
-	}
-	k.Files.Mut(f).Owner = pid
-	return 0
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"hythe/abi"
+	"hythe/store"
 )
 
 // WaitQueue is where goroutines and watchers wait for something to change. It
@@ -9,6 +10,7 @@ import (
 // its queue anew. The zero value is ready. Guarded by Kernel.mu.
 type WaitQueue struct {
 	head, tail *waitEntry
+	async      []store.Ref[File] // whose owners are told (async.go)
 }
 
 // waitEntry is a place in one queue. fn runs with the lock held when the queue
