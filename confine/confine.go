@@ -40,7 +40,7 @@ func (r Report) Missing() string {
 }
 
 // ErrC: the program holds C code, whose threads the profiles do not know.
-var ErrC = errors.New("the program holds C code")
+var ErrC = errors.New("the program holds C code: build it with CGO_ENABLED=0")
 
 // limits of every server. Cores would hold guests' data; a pipe in the host's
 // core pattern would get them even with 0, but not with 1 (core(5)).

@@ -10,7 +10,7 @@ import (
 // asm-generic/socket.h).
 
 func sockCalls() []Entry {
-	const noNet = "local sockets; other families are EAFNOSUPPORT"
+	const noNet = "AF_UNIX; AF_INET and AF_INET6 between programs of the machine; other families are EAFNOSUPPORT"
 	return []Entry{
 		{Nr: 41, Name: "socket", Fn: sysSocket, Sig: "Dyi", Level: Partial, Note: noNet},
 		{Nr: 42, Name: "connect", Fn: sysConnect, Sig: "fai"},
@@ -25,8 +25,8 @@ func sockCalls() []Entry {
 		{Nr: 51, Name: "getsockname", Fn: sysGetsockname, Sig: "fpp"},
 		{Nr: 52, Name: "getpeername", Fn: sysGetpeername, Sig: "fpp"},
 		{Nr: 53, Name: "socketpair", Fn: sysSocketpair, Sig: "Dyi2", Level: Partial, Note: noNet},
-		{Nr: 54, Name: "setsockopt", Fn: sysSetsockopt, Sig: "fddpu", Level: Partial, Note: "options of the socket level"},
-		{Nr: 55, Name: "getsockopt", Fn: sysGetsockopt, Sig: "fddpp", Level: Partial, Note: "options of the socket level"},
+		{Nr: 54, Name: "setsockopt", Fn: sysSetsockopt, Sig: "fddpu", Level: Partial, Note: "what docs/network.md lists"},
+		{Nr: 55, Name: "getsockopt", Fn: sysGetsockopt, Sig: "fddpp", Level: Partial, Note: "what docs/network.md lists"},
 		{Nr: 288, Name: "accept4", Fn: sysAccept4, Sig: "fppy"},
 		{Nr: 299, Name: "recvmmsg", Fn: sysRecvmmsg, Sig: "fpuxp"},
 		{Nr: 307, Name: "sendmmsg", Fn: sysSendmmsg, Sig: "fpux"},
@@ -188,7 +188,7 @@ func accept(c *core.Call, flags uint64) (uint64, abi.Errno) {
 			return 0, e
 		}
 		_, _, fam, _ := c.Sock(fd)
-		a, _ := fam.Name(r, true)
+		a, _ := fam.Name(r, core.NameAccepted)
 		b := rawAddr(a)
 		c.CopyOut(c.Args[1], b[:min(len(b), int(v))])
 		c.CopyOut32(c.Args[2], uint32(len(b)))
@@ -210,15 +210,20 @@ func sysShutdown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, fam.Shutdown(c, r, how+1) // SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2
 }
 
-func sysGetsockname(_ *Personality, c *core.Call) (uint64, abi.Errno) { return sockName(c, false) }
-func sysGetpeername(_ *Personality, c *core.Call) (uint64, abi.Errno) { return sockName(c, true) }
+func sysGetsockname(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return sockName(c, core.NameOwn)
+}
 
-func sockName(c *core.Call, peer bool) (uint64, abi.Errno) {
+func sysGetpeername(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return sockName(c, core.NamePeer)
+}
+
+func sockName(c *core.Call, which core.SockName) (uint64, abi.Errno) {
 	_, r, fam, e := c.Sock(fdArg(c, 0))
 	if e != 0 {
 		return 0, e
 	}
-	a, e := fam.Name(r, peer)
+	a, e := fam.Name(r, which)
 	if e != 0 {
 		return 0, e
 	}
@@ -658,7 +663,7 @@ func sysSetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	if level != solSocket {
-		return 0, abi.EOPNOTSUPP // local sockets have no other level
+		return 0, setOption(c, level, opt, n)
 	}
 	var buf [16]byte
 	if n < 4 {
@@ -754,7 +759,7 @@ func sysGetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	level, opt := int32(uint32(c.Args[1])), uint32(c.Args[2])
 	if level != solSocket {
-		return 0, abi.EOPNOTSUPP
+		return 0, getOption(c, level, opt)
 	}
 	room, e := c.CopyIn32(c.Args[4])
 	if e != 0 {

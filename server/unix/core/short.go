@@ -136,7 +136,7 @@ func (k *Kernel) untake(s *shortRead, n uint64) {
 		}
 	case FileSocket:
 		if d := s.what.data; uint64(len(d)) >= n {
-			unixSockets{k}.untakeStream(sockOf(f), d[uint64(len(d))-n:], s.what.cred)
+			sockQueues{k}.untakeStream(sockOf(f), d[uint64(len(d))-n:], s.what.cred)
 		}
 	}
 }

@@ -233,7 +233,7 @@ func TestListenAcceptConnect(t *testing.T) {
 		if s.Their.Pid != tk.Procs.Get(cli.p).Pid {
 			t.Error(s.Their)
 		}
-		if a, e := fam.Name(r, false); string(a.Data) != "\x00x" || e != 0 {
+		if a, e := fam.Name(r, NameOwn); string(a.Data) != "\x00x" || e != 0 {
 			t.Errorf("%q %v", a.Data, e)
 		}
 	})

@@ -11,6 +11,8 @@ import (
 // Families and types of sockets; the numbers are Linux's (linux/socket.h).
 const (
 	FamilyUnix    = 1
+	FamilyInet    = 2
+	FamilyInet6   = 10
 	SockStream    = 1
 	SockDgram     = 2
 	SockSeqpacket = 5
@@ -30,10 +32,11 @@ const (
 
 // States of a socket.
 const (
-	SockIdle      = 0
-	SockListening = 1
-	SockConnected = 2
-	SockClosed    = 3 // was connected, the peer is gone
+	SockIdle       = 0
+	SockListening  = 1
+	SockConnected  = 2
+	SockClosed     = 3 // was connected, the peer is gone
+	SockConnecting = 4 // waits for room at a listener (IP)
 )
 
 // Directions that are shut (Socket.Shut).
@@ -92,6 +95,7 @@ type Socket struct {
 	Ino              uint64
 	Time             int64
 	UID, GID         uint32
+	Inet             InetSocket // of an IP socket
 }
 
 // SockMsg is a message (or a run of a stream's bytes) in a receiver's queue.
@@ -104,6 +108,7 @@ type SockMsg struct {
 	From   store.Block // the sender's name
 	Cred   SockCred
 	_      uint32
+	Time   int64 // of a datagram: when it came, ns
 }
 
 // SockAddr is a socket's name: the family and what follows it in a sockaddr.
@@ -127,13 +132,25 @@ type SockRecv struct {
 	// is something.
 	Ask  bool
 	Full int // length of the datagram before it was cut
+	// Drop: what was taken is not to be stored (MSG_TRUNC of a stream).
+	Drop bool
 	From SockAddr
 	// Files are the files that came along; each holds a reference that the
 	// caller must drop (DropRights).
 	Files   []store.Ref[File]
 	HasCred bool
 	Cred    SockCred
+	Time    int64 // when it came, ns; 0: not known
 }
+
+// SockName says which name of a socket is asked for.
+type SockName int
+
+const (
+	NameOwn      SockName = iota
+	NamePeer              // ENOTCONN if there is none any more
+	NameAccepted          // the peer's, of a connection that was just accepted
+)
 
 // ErrControl is Recv's answer to SockRecv.Ask. The guest never sees it.
 const ErrControl abi.Errno = 1000
@@ -149,7 +166,7 @@ type SockFamily interface {
 	Listen(c *Call, s store.Ref[Socket], backlog int32) abi.Errno
 	// Accept answers a socket without an open file.
 	Accept(c *Call, f store.Ref[File]) (store.Ref[Socket], abi.Errno)
-	Name(s store.Ref[Socket], peer bool) (SockAddr, abi.Errno)
+	Name(s store.Ref[Socket], which SockName) (SockAddr, abi.Errno)
 	Send(c *Call, f store.Ref[File], data []byte, m *SockSend) (int, abi.Errno)
 	Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno)
 	Shutdown(c *Call, s store.Ref[Socket], how uint32) abi.Errno
@@ -168,13 +185,20 @@ type sockState struct {
 	rights   int
 	inGC     bool
 	nextAuto uint32
+	inet     inetState
 }
 
 func (k *Kernel) initSockets() {
 	k.io.abstract = map[string]store.Ref[Socket]{}
 	k.io.nodes = map[NodeKey]store.Ref[Socket]{}
 	k.io.inflight = map[store.Ref[File]]uint32{}
-	k.io.families = map[uint32]SockFamily{FamilyUnix: unixSockets{k}}
+	q := sockQueues{k}
+	k.io.inet.ports = map[portKey]map[store.Ref[Socket]]struct{}{}
+	k.io.families = map[uint32]SockFamily{
+		FamilyUnix:  unixSockets{q},
+		FamilyInet:  inetSockets{q},
+		FamilyInet6: inetSockets{q},
+	}
 }
 
 // AddSockFamily makes a family of sockets known; before Boot or Recover.
@@ -182,8 +206,14 @@ func (k *Kernel) AddSockFamily(family uint32, s SockFamily) { k.io.families[fami
 
 func (k *Kernel) recoverSockets() {
 	k.Socks.Each(func(r store.Ref[Socket], s *Socket) bool {
-		if s.Family == FamilyUnix && s.Named != 0 {
+		switch {
+		case s.Family == FamilyUnix && s.Named != 0:
 			k.nameSocket(r, s)
+		case s.Inet.Local.Port != 0:
+			k.addPort(r, s)
+		}
+		if s.State == SockConnecting {
+			k.io.inet.connecting = append(k.io.inet.connecting, r)
 		}
 		return true
 	})
@@ -384,7 +414,8 @@ func (o sockOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint
 		return 0, 0
 	case ioTIOCOUTQ:
 		var n uint32
-		if p := k.sockPeer(s); p != 0 && s.Type != SockDgram {
+		// What an IP socket sends is acknowledged at once.
+		if p := k.sockPeer(s); p != 0 && s.Type != SockDgram && s.Family == FamilyUnix {
 			n = k.Socks.Get(p).Bytes
 		}
 		c.CopyOut32(arg, n)

@@ -148,6 +148,10 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 			return done, errIfNone(int(done), e)
 		}
 		c.Taken()
+		if m.Drop {
+			done += uint64(n)
+			return done, 0
+		}
 		if long {
 			c.scatter(iov, 0, buf[:n])
 		} else {

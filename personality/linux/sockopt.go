@@ -1,0 +1,337 @@
+package linux
+
+import (
+	"hythe/abi"
+	"hythe/server/unix/core"
+	"hythe/store"
+)
+
+// Options of IP sockets beyond SOL_SOCKET: include/uapi/linux/{in,in6,tcp,udp}.h;
+// bounds and defaults as net/ipv4/{ip_sockglue,tcp}.c and net/ipv6/ipv6_sockglue.c
+// have them.
+
+// Levels.
+const (
+	levelIP   = 0
+	levelTCP  = 6
+	levelUDP  = 17
+	levelIPv6 = 41
+)
+
+// Options that are more than a number.
+const (
+	ipAddMembership  = 35
+	ipDropMembership = 36
+	ipMulticastIf    = 32
+	ipMTU            = 14
+	ipPktinfo        = 8
+	ipRecvTTL        = 12
+	tcpMaxseg        = 2
+	tcpInfo          = 11
+	tcpCongestion    = 13
+	v6Join           = 20
+	v6Leave          = 21
+	v6MTU            = 24
+	v6Only           = 26
+	v6RecvPktinfo    = 49
+	v6RecvHoplimit   = 51
+)
+
+// loMTU is the loopback interface's.
+const loMTU = 65536
+
+// inetOption is an option that is a number.
+type inetOption struct {
+	def, min, max int32
+	// flag: what is not 0 is 1; once: no value but what it has may be set.
+	flag bool
+	// typ is the type of socket that has it, 0: all.
+	typ uint32
+	// byte: a value of one byte will do, and is answered if that is asked for.
+	byte bool
+}
+
+var inetOptions = map[int32]map[uint32]inetOption{
+	levelTCP: {
+		1:  {flag: true},                             // TCP_NODELAY
+		3:  {flag: true},                             // TCP_CORK
+		4:  {def: 7200, min: 1, max: 32767},          // TCP_KEEPIDLE
+		5:  {def: 75, min: 1, max: 32767},            // TCP_KEEPINTVL
+		6:  {def: 9, min: 1, max: 127},               // TCP_KEEPCNT
+		7:  {def: 6, min: 1, max: 127},               // TCP_SYNCNT
+		8:  {def: 60, min: -1 << 31, max: 1<<31 - 1}, // TCP_LINGER2
+		9:  {max: 1<<31 - 1},                         // TCP_DEFER_ACCEPT
+		10: {max: 1<<31 - 1},                         // TCP_WINDOW_CLAMP
+		12: {def: 1, flag: true},                     // TCP_QUICKACK
+		18: {max: 1<<31 - 1},                         // TCP_USER_TIMEOUT
+		23: {max: 4096},                              // TCP_FASTOPEN
+		24: {min: -1 << 31, max: 1<<31 - 1},          // TCP_TIMESTAMP
+		25: {def: -1, min: -1 << 31, max: 1<<31 - 1}, // TCP_NOTSENT_LOWAT
+		30: {flag: true},                             // TCP_FASTOPEN_CONNECT
+	},
+	levelUDP: {
+		1: {flag: true}, // UDP_CORK
+	},
+	levelIP: {
+		1:         {max: 255, byte: true},                   // IP_TOS
+		2:         {def: 64, min: -1, max: 255, byte: true}, // IP_TTL
+		6:         {flag: true, byte: true},                 // IP_RECVOPTS
+		7:         {flag: true, byte: true},                 // IP_RETOPTS
+		ipPktinfo: {flag: true, byte: true},
+		10:        {def: 1, max: 5, byte: true}, // IP_MTU_DISCOVER
+		11:        {flag: true, byte: true},     // IP_RECVERR
+		ipRecvTTL: {flag: true, byte: true},
+		13:        {flag: true, byte: true},                // IP_RECVTOS
+		15:        {flag: true, byte: true},                // IP_FREEBIND
+		20:        {flag: true, byte: true},                // IP_RECVORIGDSTADDR
+		24:        {flag: true, byte: true},                // IP_BIND_ADDRESS_NO_PORT
+		33:        {def: 1, min: -1, max: 255, byte: true}, // IP_MULTICAST_TTL
+		34:        {def: 1, flag: true, byte: true},        // IP_MULTICAST_LOOP
+		49:        {def: 1, flag: true, byte: true},        // IP_MULTICAST_ALL
+		50:        {min: 0, max: 1 << 24},                  // IP_UNICAST_IF
+	},
+	levelIPv6: {
+		16:             {def: 64, min: -1, max: 255}, // IPV6_UNICAST_HOPS
+		17:             {max: 1},                     // IPV6_MULTICAST_IF: an interface's index
+		18:             {def: 1, min: -1, max: 255},  // IPV6_MULTICAST_HOPS
+		19:             {def: 1, flag: true},         // IPV6_MULTICAST_LOOP
+		23:             {def: 1, max: 5},             // IPV6_MTU_DISCOVER
+		25:             {flag: true},                 // IPV6_RECVERR
+		29:             {def: 1, flag: true},         // IPV6_MULTICAST_ALL
+		v6RecvPktinfo:  {flag: true},
+		v6RecvHoplimit: {flag: true},
+		62:             {flag: true},           // IPV6_DONTFRAG
+		66:             {flag: true},           // IPV6_RECVTCLASS
+		67:             {min: -1, max: 255},    // IPV6_TCLASS
+		70:             {def: 1, flag: true},   // IPV6_AUTOFLOWLABEL
+		72:             {def: 2, max: 1 << 11}, // IPV6_ADDR_PREFERENCES
+		78:             {flag: true},           // IPV6_FREEBIND
+	},
+}
+
+func optionKey(level int32, opt uint32) uint32 { return uint32(level)<<16 | opt&0xffff }
+
+// option answers an option's value: what was set, or what it is before.
+func option(k *core.Kernel, r store.Ref[core.Socket], level int32, opt uint32) int32 {
+	if v, ok := k.SockOption(r, optionKey(level, opt)); ok {
+		return v
+	}
+	return inetOptions[level][opt].def
+}
+
+// optionLevel says whether sockets like s have options of the level: 0, or what a
+// call for one is answered.
+func optionLevel(s *core.Socket, level int32) abi.Errno {
+	switch {
+	case s.Family != core.FamilyInet && s.Family != core.FamilyInet6:
+		return abi.EOPNOTSUPP
+	case level == levelIP,
+		level == levelTCP && s.Type == core.SockStream,
+		level == levelUDP && s.Type == core.SockDgram,
+		level == levelIPv6 && s.Family == core.FamilyInet6:
+		return 0
+	}
+	return abi.ENOPROTOOPT
+}
+
+// setOption is setsockopt of a level that is not SOL_SOCKET; n is the length.
+func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
+	_, r, _, _ := c.Sock(fdArg(c, 0))
+	if e := optionLevel(c.K.Socks.Get(r), level); e != 0 {
+		return e
+	}
+	b, e := c.CopyIn(c.Args[3], int(min(n, 64)))
+	if e != 0 {
+		return e
+	}
+	var buf [64]byte
+	copy(buf[:], b)
+	_, r, _, e = c.Sock(fdArg(c, 0))
+	if e != 0 {
+		return e
+	}
+	v := int32(le.Uint32(buf[:]))
+	switch {
+	case level == levelTCP && opt == tcpCongestion:
+		name := cstring(buf[:min(n, 16)])
+		if name != "cubic" && name != "reno" {
+			return abi.ENOENT
+		}
+		return keep(c, r, optionKey(level, opt), int32(len(name)))
+	case level == levelTCP && opt == tcpMaxseg:
+		if n < 4 || v != 0 && (v < 88 || v > 32767) {
+			return abi.EINVAL
+		}
+		return keep(c, r, optionKey(level, opt), v)
+	case level == levelIPv6 && opt == v6Only:
+		if n < 4 {
+			return abi.EINVAL
+		}
+		if !c.K.SetV6Only(r, v != 0) {
+			return abi.EINVAL
+		}
+		return 0
+	}
+	o, ok := inetOptions[level][opt]
+	if !ok {
+		return abi.ENOPROTOOPT
+	}
+	if n < 4 {
+		if !o.byte || n < 1 {
+			return abi.EINVAL
+		}
+		v = int32(buf[0])
+	}
+	if o.flag {
+		if v != 0 {
+			v = 1
+		}
+	} else if v < o.min || v > o.max {
+		return abi.EINVAL
+	}
+	return keep(c, r, optionKey(level, opt), v)
+}
+
+func keep(c *core.Call, r store.Ref[core.Socket], key uint32, v int32) abi.Errno {
+	if !c.K.SetSockOption(r, key, v) {
+		return abi.ENOBUFS
+	}
+	return 0
+}
+
+func cstring(b []byte) string {
+	for i, x := range b {
+		if x == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+// getOption is getsockopt of a level that is not SOL_SOCKET.
+func getOption(c *core.Call, level int32, opt uint32) abi.Errno {
+	room, e := c.CopyIn32(c.Args[4])
+	if e != 0 {
+		return e
+	}
+	if int32(room) < 0 {
+		return abi.EINVAL
+	}
+	_, r, _, e := c.Sock(fdArg(c, 0))
+	if e != 0 {
+		return e
+	}
+	s := c.K.Socks.Get(r)
+	if e := optionLevel(s, level); e != 0 {
+		return e
+	}
+	var b []byte
+	val := func(v int32) { b = le.AppendUint32(nil, uint32(v)) }
+	switch {
+	case level == levelTCP && opt == tcpCongestion:
+		name := "cubic"
+		if v, ok := c.K.SockOption(r, optionKey(level, opt)); ok && v == 4 {
+			name = "reno"
+		}
+		b = append([]byte(name), make([]byte, 16-len(name))...)
+	case level == levelTCP && opt == tcpInfo:
+		b = tcpInfoOf(c.K, r)
+	case level == levelTCP && opt == tcpMaxseg:
+		v, _ := c.K.SockOption(r, optionKey(level, opt))
+		switch {
+		case s.State == core.SockConnected:
+			v = loMTU - 53 // the headers and a time stamp
+		case v == 0:
+			v = 536
+		}
+		val(v)
+	case level == levelIP && opt == ipMTU, level == levelIPv6 && opt == v6MTU:
+		if s.State != core.SockConnected {
+			return abi.ENOTCONN
+		}
+		val(loMTU - 1)
+		if level == levelIPv6 {
+			val(loMTU)
+		}
+	case level == levelIP && opt == ipMulticastIf:
+		v, _ := c.K.SockOption(r, optionKey(level, opt))
+		val(v)
+	case level == levelIPv6 && opt == v6Only:
+		val(int32(s.Inet.V6Only))
+	default:
+		o, ok := inetOptions[level][opt]
+		if !ok {
+			return abi.ENOPROTOOPT
+		}
+		v := option(c.K, r, level, opt)
+		if v == -1 && o.min == -1 && o.max == 255 {
+			v = o.def // -1 asks for what it is by itself
+		}
+		val(v)
+		if o.byte && room < 4 && room > 0 && v >= 0 && v <= 255 {
+			b = b[:1]
+		}
+	}
+	b = b[:min(len(b), int(room))]
+	c.CopyOut(c.Args[3], b)
+	c.CopyOut32(c.Args[4], uint32(len(b)))
+	return 0
+}
+
+// States of a TCP connection (include/net/tcp_states.h).
+const (
+	tcpEstablished = 1
+	tcpSynSent     = 2
+	tcpFinWait2    = 5
+	tcpClose       = 7
+	tcpCloseWait   = 8
+	tcpListen      = 10
+)
+
+// tcpState is the state that TCP would be in.
+func tcpState(s *core.Socket) byte {
+	switch s.State {
+	case core.SockListening:
+		return tcpListen
+	case core.SockConnecting:
+		return tcpSynSent
+	case core.SockConnected:
+		switch {
+		case s.Inet.Fin&core.FinRecv != 0:
+			return tcpCloseWait
+		case s.Inet.Fin&core.FinSent != 0:
+			return tcpFinWait2
+		}
+		return tcpEstablished
+	}
+	return tcpClose
+}
+
+// tcpInfoOf is struct tcp_info (include/uapi/linux/tcp.h) of a connection that
+// loses nothing and whose bytes arrive at once.
+func tcpInfoOf(k *core.Kernel, r store.Ref[core.Socket]) []byte {
+	s := k.Socks.Get(r)
+	b := make([]byte, 248)
+	put := func(off int, v uint32) { le.PutUint32(b[off:], v) }
+	b[0] = tcpState(s)
+	b[5] = 7       // options: time stamps, SACK, window scaling
+	b[6] = 0x77    // scaled by 7 both ways
+	put(8, 204000) // rto, us
+	put(12, 40000) // ato
+	put(16, loMTU-53)
+	put(20, loMTU-53)
+	if s.State == core.SockListening {
+		put(24, s.Pending.N) // unacked: connections that wait
+		put(28, s.Backlog)   // sacked: how many may
+	}
+	put(60, loMTU)   // pmtu
+	put(64, 65483)   // rcv_ssthresh
+	put(68, 20)      // rtt, us
+	put(72, 10)      // rttvar
+	put(76, 1<<31-1) // snd_ssthresh
+	put(80, 10)      // snd_cwnd
+	put(84, loMTU-53)
+	put(88, 3)
+	put(96, s.RcvBuf/2)
+	return b
+}

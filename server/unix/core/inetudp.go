@@ -1,0 +1,181 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Datagrams between IP sockets of the machine (udp(7)).
+
+// dgramCost is what a datagram counts against the receiver's buffer beside its
+// bytes (sk_buff and its header: skb->truesize).
+const dgramCost = 704
+
+// UDP's longest payloads: 65535 without the headers.
+const (
+	maxDgram4 = 65507
+	maxDgram6 = 65527
+)
+
+func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
+	k := x.k
+	if a.Family == 0 && len(a.Data) > 0 { // AF_UNSPEC: no peer any more
+		x.reset(r)
+		return 0
+	}
+	far, src, e := x.aim(k.Socks.Get(r), a)
+	if e != 0 {
+		return e
+	}
+	if k.Socks.Get(r).Inet.Local.Port == 0 {
+		if e := x.autoPort(r, nil); e != 0 {
+			return abi.EAGAIN
+		}
+	}
+	m := k.Socks.Mut(r)
+	m.Inet.Far = far
+	if isAny(m.Inet.Local.IP) {
+		m.Inet.Local.IP = src
+	}
+	m.State = SockConnected
+	k.wakeSock(r, PollOut)
+	return 0
+}
+
+// aim decodes an address to send to and says where it is and whence to send.
+func (x inetSockets) aim(s *Socket, a SockAddr) (far InetAddr, src [16]byte, e abi.Errno) {
+	far, e = inetAddr(s, a, s.Inet.V6Only == 0)
+	if e != 0 {
+		return far, src, e
+	}
+	if isBroadcast(far.IP) && s.Opts&optBroadcast == 0 && far.IP[12] == 127 {
+		return far, src, abi.EACCES
+	}
+	src, far.IP, e = x.route(s, far.IP)
+	return far, src, e
+}
+
+// receiver answers the socket that a datagram is for: one that is connected to
+// its sender before others, one bound to the address before the wildcard.
+func (x inetSockets) receiver(to, from InetAddr) store.Ref[Socket] {
+	k := x.k
+	var best store.Ref[Socket]
+	score, n := 0, uint32(0)
+	for o := range k.io.inet.ports[portKey{SockDgram, to.Port}] {
+		s := k.Socks.Get(o)
+		v := x.match(s, to.IP)
+		if v == 0 {
+			continue
+		}
+		if s.State == SockConnected {
+			if s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port {
+				continue
+			}
+			v += 8
+		}
+		if v < score {
+			continue
+		}
+		if v > score {
+			best, score, n = o, v, 1
+			continue
+		}
+		// SO_REUSEPORT shares; with SO_REUSEADDR the last one has it.
+		n++
+		if s.Opts&optReusePort == 0 {
+			if s.Ino > k.Socks.Get(best).Ino {
+				best = o
+			}
+		} else if h := uint32(from.Port)*2654435761>>8 + uint32(o)*40503; h%n == 0 {
+			best = o
+		}
+	}
+	return best
+}
+
+func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *SockSend) (int, abi.Errno) {
+	k := x.k
+	s := k.Socks.Get(r)
+	if s.Shut&ShutSend != 0 {
+		if m.Flags&MsgNoSignal == 0 {
+			c.sigPipe()
+		}
+		return 0, abi.EPIPE
+	}
+	if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
+		return 0, abi.EMSGSIZE
+	}
+	far, src := s.Inet.Far, s.Inet.Local.IP
+	if m.To != nil {
+		var e abi.Errno
+		if far, src, e = x.aim(s, *m.To); e != 0 {
+			return 0, e
+		}
+		if far.Port == 0 {
+			return 0, abi.EINVAL
+		}
+	} else if s.State != SockConnected {
+		return 0, abi.EDESTADDRREQ
+	}
+	if s.Err != 0 {
+		return 0, k.takeSockErr(r)
+	}
+	if s.Inet.Local.Port == 0 {
+		if e := x.autoPort(r, nil); e != 0 {
+			return 0, abi.EAGAIN
+		}
+	}
+	from := InetAddr{IP: src, Port: k.Socks.Get(r).Inet.Local.Port}
+	p := x.receiver(far, from)
+	if p == 0 {
+		if k.Socks.Get(r).State == SockConnected {
+			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
+			k.wakeSock(r, PollErr)
+		}
+		return len(data), 0
+	}
+	ps := k.Socks.Get(p)
+	if ps.Shut&ShutRecv == 0 && ps.Bytes+ps.Queue.N*dgramCost < ps.RcvBuf { // else it is lost
+		b := k.Heap.Alloc(18)
+		if b.Nil() {
+			return 0, abi.ENOBUFS
+		}
+		w := k.Heap.Bytes(b)
+		copy(w, from.IP[:])
+		w[16], w[17] = byte(from.Port), byte(from.Port>>8)
+		e := x.newMsg(p, data, 0, b, SockCred{}, nil)
+		k.Heap.FreeBlock(b)
+		if e != 0 {
+			return 0, e
+		}
+		k.SockMsgs.Mut(k.Socks.Get(p).Queue.Tail).Time = k.Clock.Real()
+		k.wakeSock(p, PollIn|PollRdNorm)
+	}
+	return len(data), 0
+}
+
+func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
+	k := x.k
+	r := sockOf(k.Files.Get(f))
+	flags := m.Flags
+	m.Flags = 0
+	for {
+		s := k.Socks.Get(r)
+		switch {
+		case s.Err != 0:
+			return 0, k.takeSockErr(r)
+		case s.Queue.N > 0:
+			msg := k.SockMsgs.Get(s.Queue.Head)
+			b := k.Heap.Bytes(msg.From)
+			from := InetAddr{IP: [16]byte(b[:16]), Port: uint16(b[16]) | uint16(b[17])<<8}
+			m.From = from.sockAddr(s.Family)
+			m.Time = msg.Time
+			return x.takePacket(c, r, buf, flags, m), 0
+		case s.Shut&ShutRecv != 0:
+			return 0, 0
+		}
+		if e := x.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
+			return 0, e
+		}
+	}
+}

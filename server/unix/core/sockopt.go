@@ -1,0 +1,55 @@
+package core
+
+import (
+	"encoding/binary"
+
+	"hythe/store"
+)
+
+// SockOption answers the value that option key of an IP socket was set to, and
+// whether it was. What keys mean is the personality's.
+func (k *Kernel) SockOption(r store.Ref[Socket], key uint32) (int32, bool) {
+	b := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
+	for ; len(b) >= 8; b = b[8:] {
+		if le32(b) == key {
+			return int32(le32(b[4:])), true
+		}
+	}
+	return 0, false
+}
+
+// SetSockOption keeps a value for option key; false: there is no memory for it.
+func (k *Kernel) SetSockOption(r store.Ref[Socket], key uint32, v int32) bool {
+	old := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
+	b := append([]byte(nil), old...)
+	at := 0
+	for at < len(b) && le32(b[at:]) != key {
+		at += 8
+	}
+	if at == len(b) {
+		b = binary.LittleEndian.AppendUint32(b, key)
+		b = append(b, 0, 0, 0, 0)
+	}
+	putLE32(b[at+4:], uint32(v))
+	n := store.PutString(k.Heap, string(b))
+	if n.Nil() {
+		return false
+	}
+	s := k.Socks.Mut(r)
+	k.Heap.FreeBlock(s.Inet.Kept)
+	s.Inet.Kept = n
+	return true
+}
+
+// SetV6Only has an IPv6 socket without a port keep to IPv6; false: it has one.
+func (k *Kernel) SetV6Only(r store.Ref[Socket], on bool) bool {
+	s := k.Socks.Mut(r)
+	if s.Inet.Local.Port != 0 {
+		return false
+	}
+	s.Inet.V6Only = 0
+	if on {
+		s.Inet.V6Only = 1
+	}
+	return true
+}
