@@ -439,7 +439,7 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		return 0, e
 	}
 	out := m.Flags & (core.MsgTrunc | core.MsgEOR)
-	used, trunc := recvControl(c, &h, &m, flags, sure)
+	used, trunc := recvControl(c, fd, &h, &m, flags, sure)
 	if trunc {
 		out |= core.MsgCTrunc
 	}
@@ -469,12 +469,12 @@ func writable(c *core.Call, addr, n uint64) bool {
 
 // recvControl writes the ancillary data and answers its length and whether
 // something did not fit. sure: the memory for it can be written.
-func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32, sure bool) (used uint64, trunc bool) {
+func recvControl(c *core.Call, fd int32, h *msghdr, m *core.SockRecv, flags uint32, sure bool) (used uint64, trunc bool) {
 	room := h.controlLen
 	if h.control == 0 {
 		room = 0
 	}
-	put := func(typ uint32, data []byte) {
+	put := func(level, typ uint32, data []byte) {
 		n := uint64(16 + len(data))
 		if room-used < 16 {
 			trunc = true
@@ -482,7 +482,7 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32, sure b
 		}
 		b := make([]byte, n)
 		le.PutUint64(b, n)
-		le.PutUint32(b[8:], solSocket)
+		le.PutUint32(b[8:], level)
 		le.PutUint32(b[12:], typ)
 		copy(b[16:], data)
 		if n > room-used {
@@ -493,12 +493,17 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32, sure b
 		c.CopyOut(h.control+used, b[:n])
 		used = min(used+(n+7)&^7, room)
 	}
+	if m.Time != 0 {
+		if _, r, _, e := c.Sock(fd); e == 0 {
+			inetControl(c.K, r, m, put)
+		}
+	}
 	if m.HasCred {
 		var b [12]byte
 		le.PutUint32(b[:], uint32(m.Cred.Pid))
 		le.PutUint32(b[4:], c.ShowUID(m.Cred.UID))
 		le.PutUint32(b[8:], c.ShowGID(m.Cred.GID))
-		put(scmCred, b[:])
+		put(solSocket, scmCred, b[:])
 	}
 	if len(m.Files) > 0 {
 		fit := 0
@@ -525,7 +530,7 @@ func recvControl(c *core.Call, h *msghdr, m *core.SockRecv, flags uint32, sure b
 				le.PutUint32(b[4*i:], uint32(fd))
 			}
 			before := used
-			put(scmRights, b)
+			put(solSocket, scmRights, b)
 			if !sure && !c.Arrived() {
 				for _, fd := range fds {
 					c.CloseFD(fd)

@@ -27,6 +27,7 @@ const (
 	ipPktinfo        = 8
 	ipRecvTTL        = 12
 	tcpMaxseg        = 2
+	tcpDeferAccept   = 9
 	tcpInfo          = 11
 	tcpCongestion    = 13
 	v6Join           = 20
@@ -43,10 +44,14 @@ const loMTU = 65536
 // inetOption is an option that is a number.
 type inetOption struct {
 	def, min, max int32
-	// flag: what is not 0 is 1; once: no value but what it has may be set.
+	// flag: what is not 0 is 1.
 	flag bool
-	// typ is the type of socket that has it, 0: all.
+	// typ is the type of socket that may set it, 0: all.
 	typ uint32
+	// strict: a flag that takes 0 and 1 only.
+	strict bool
+	// mask is what of a value is kept, for streams without the two bits of ECN.
+	mask int32
 	// byte: a value of one byte will do, and is answered if that is asked for.
 	byte bool
 }
@@ -60,7 +65,7 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		6:  {def: 9, min: 1, max: 127},               // TCP_KEEPCNT
 		7:  {def: 6, min: 1, max: 127},               // TCP_SYNCNT
 		8:  {def: 60, min: -1 << 31, max: 1<<31 - 1}, // TCP_LINGER2
-		9:  {max: 1<<31 - 1},                         // TCP_DEFER_ACCEPT
+		9:  {min: -1 << 31, max: 1<<31 - 1},          // TCP_DEFER_ACCEPT
 		10: {max: 1<<31 - 1},                         // TCP_WINDOW_CLAMP
 		12: {def: 1, flag: true},                     // TCP_QUICKACK
 		18: {max: 1<<31 - 1},                         // TCP_USER_TIMEOUT
@@ -73,10 +78,10 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		1: {flag: true}, // UDP_CORK
 	},
 	levelIP: {
-		1:         {max: 255, byte: true},                   // IP_TOS
-		2:         {def: 64, min: -1, max: 255, byte: true}, // IP_TTL
-		6:         {flag: true, byte: true},                 // IP_RECVOPTS
-		7:         {flag: true, byte: true},                 // IP_RETOPTS
+		1:         {min: -1 << 31, max: 1<<31 - 1, mask: 255, byte: true}, // IP_TOS
+		2:         {def: 64, min: -1, max: 255, byte: true},               // IP_TTL
+		6:         {flag: true, byte: true},                               // IP_RECVOPTS
+		7:         {flag: true, byte: true},                               // IP_RETOPTS
 		ipPktinfo: {flag: true, byte: true},
 		10:        {def: 1, max: 5, byte: true}, // IP_MTU_DISCOVER
 		11:        {flag: true, byte: true},     // IP_RECVERR
@@ -91,21 +96,21 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		50:        {min: 0, max: 1 << 24},                  // IP_UNICAST_IF
 	},
 	levelIPv6: {
-		16:             {def: 64, min: -1, max: 255}, // IPV6_UNICAST_HOPS
-		17:             {max: 1},                     // IPV6_MULTICAST_IF: an interface's index
-		18:             {def: 1, min: -1, max: 255},  // IPV6_MULTICAST_HOPS
-		19:             {def: 1, flag: true},         // IPV6_MULTICAST_LOOP
-		23:             {def: 1, max: 5},             // IPV6_MTU_DISCOVER
-		25:             {flag: true},                 // IPV6_RECVERR
-		29:             {def: 1, flag: true},         // IPV6_MULTICAST_ALL
+		16:             {def: 64, min: -1, max: 255},                     // IPV6_UNICAST_HOPS
+		17:             {max: 1},                                         // IPV6_MULTICAST_IF: an interface's index
+		18:             {def: 1, min: -1, max: 255, typ: core.SockDgram}, // IPV6_MULTICAST_HOPS
+		19:             {def: 1, flag: true, strict: true},               // IPV6_MULTICAST_LOOP
+		23:             {def: 1, max: 5},                                 // IPV6_MTU_DISCOVER
+		25:             {flag: true},                                     // IPV6_RECVERR
+		29:             {def: 1, flag: true},                             // IPV6_MULTICAST_ALL
 		v6RecvPktinfo:  {flag: true},
 		v6RecvHoplimit: {flag: true},
-		62:             {flag: true},           // IPV6_DONTFRAG
-		66:             {flag: true},           // IPV6_RECVTCLASS
-		67:             {min: -1, max: 255},    // IPV6_TCLASS
-		70:             {def: 1, flag: true},   // IPV6_AUTOFLOWLABEL
-		72:             {def: 2, max: 1 << 11}, // IPV6_ADDR_PREFERENCES
-		78:             {flag: true},           // IPV6_FREEBIND
+		62:             {flag: true},                   // IPV6_DONTFRAG
+		66:             {flag: true},                   // IPV6_RECVTCLASS
+		67:             {min: -1, max: 255, mask: 255}, // IPV6_TCLASS
+		70:             {def: 1, flag: true},           // IPV6_AUTOFLOWLABEL
+		72:             {def: 2, max: 1 << 11},         // IPV6_ADDR_PREFERENCES
+		78:             {flag: true},                   // IPV6_FREEBIND
 	},
 }
 
@@ -182,6 +187,13 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 		}
 		v = int32(buf[0])
 	}
+	typ := c.K.Socks.Get(r).Type
+	if o.typ != 0 && o.typ != typ {
+		return abi.ENOPROTOOPT
+	}
+	if o.strict && v != 0 && v != 1 {
+		return abi.EINVAL
+	}
 	if o.flag {
 		if v != 0 {
 			v = 1
@@ -189,7 +201,25 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 	} else if v < o.min || v > o.max {
 		return abi.EINVAL
 	}
+	if o.mask != 0 && v != -1 {
+		v &= o.mask
+		if typ == core.SockStream {
+			v &^= 3
+		}
+	}
+	if level == levelTCP && opt == tcpDeferAccept {
+		v = retransTime(v)
+	}
 	return keep(c, r, optionKey(level, opt), v)
+}
+
+// retransTime rounds seconds up to when TCP sends again: 1, 3, 7...
+func retransTime(v int32) int32 {
+	t := int32(0)
+	for t < v && t < 1<<16-1 {
+		t = t*2 + 1
+	}
+	return t
 }
 
 func keep(c *core.Call, r store.Ref[core.Socket], key uint32, v int32) abi.Errno {
@@ -223,6 +253,9 @@ func getOption(c *core.Call, level int32, opt uint32) abi.Errno {
 	}
 	s := c.K.Socks.Get(r)
 	if e := optionLevel(s, level); e != 0 {
+		if s.Family == core.FamilyInet {
+			e = abi.EOPNOTSUPP // as Linux answers here, and not when one is set
+		}
 		return e
 	}
 	var b []byte
@@ -335,3 +368,38 @@ func tcpInfoOf(k *core.Kernel, r store.Ref[core.Socket]) []byte {
 	put(96, s.RcvBuf/2)
 	return b
 }
+
+// inetControl answers what the receiver of a datagram asked to have beside it:
+// level, type and data of each.
+func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put func(level, typ uint32, data []byte)) {
+	s := k.Socks.Get(r)
+	if s == nil || m.Time == 0 {
+		return
+	}
+	if s.Opts>>soTimestamp&1 != 0 {
+		us := m.Time / 1e3
+		put(solSocket, soTimestamp, le.AppendUint64(le.AppendUint64(nil, uint64(us/1e6)), uint64(us%1e6)))
+	}
+	v4 := [12]byte(m.To[:12]) == [12]byte{10: 0xff, 11: 0xff}
+	life := le.AppendUint32(nil, uint32(m.Life))
+	if v4 {
+		if option(k, r, levelIP, ipPktinfo) != 0 {
+			b := le.AppendUint32(nil, loIndex)
+			put(levelIP, ipPktinfo, append(append(b, m.To[12:]...), m.To[12:]...))
+		}
+		if option(k, r, levelIP, ipRecvTTL) != 0 {
+			put(levelIP, 2, life) // IP_TTL
+		}
+	}
+	if s.Family == core.FamilyInet6 {
+		if option(k, r, levelIPv6, v6RecvPktinfo) != 0 {
+			put(levelIPv6, 50, le.AppendUint32(m.To[:len(m.To):len(m.To)], loIndex)) // IPV6_PKTINFO
+		}
+		if option(k, r, levelIPv6, v6RecvHoplimit) != 0 && !v4 {
+			put(levelIPv6, 52, life) // IPV6_HOPLIMIT
+		}
+	}
+}
+
+// loIndex is the loopback interface's number, the only one there is.
+const loIndex = 1

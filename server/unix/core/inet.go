@@ -16,6 +16,8 @@ type inetSockets struct{ sockQueues }
 const (
 	ProtoTCP = 6
 	ProtoUDP = 17
+
+	maxProto = 262 // IPPROTO_MPTCP
 )
 
 // Bits of Socket.Opts that decide something: 1 << SO_..., asm-generic/socket.h.
@@ -149,6 +151,9 @@ func (x InetAddr) sockAddr(family uint32) SockAddr {
 }
 
 func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
+	if s.Proto < 0 || s.Proto > maxProto {
+		return abi.EINVAL
+	}
 	switch s.Type {
 	case SockStream:
 		if s.Proto != 0 && s.Proto != ProtoTCP {
@@ -637,7 +642,7 @@ func (x inetSockets) reset(r store.Ref[Socket]) {
 	if in.Bound&boundIP == 0 {
 		in.Local.IP, in.Local.Scope = anyOf(s), 0
 	}
-	if in.Bound&boundPort == 0 {
+	if in.Bound&boundPort == 0 && s.Type == SockDgram {
 		x.setPort(r, 0)
 	}
 }

@@ -11,6 +11,10 @@ import (
 // bytes (sk_buff and its header: skb->truesize).
 const dgramCost = 704
 
+// dgramFrom is the length of SockMsg.From of a datagram: the sender's address and
+// port, the address that it was sent to, its time to live, nothing.
+const dgramFrom = 36
+
 // UDP's longest payloads: 65535 without the headers.
 const (
 	maxDgram4 = 65507
@@ -105,6 +109,12 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
 		return 0, abi.EMSGSIZE
 	}
+	if s.Inet.Local.Port == 0 {
+		if e := x.autoPort(r, nil); e != 0 {
+			return 0, abi.EAGAIN
+		}
+		s = k.Socks.Get(r)
+	}
 	far, src := s.Inet.Far, s.Inet.Local.IP
 	if m.To != nil {
 		var e abi.Errno
@@ -120,12 +130,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	if s.Err != 0 {
 		return 0, k.takeSockErr(r)
 	}
-	if s.Inet.Local.Port == 0 {
-		if e := x.autoPort(r, nil); e != 0 {
-			return 0, abi.EAGAIN
-		}
-	}
-	from := InetAddr{IP: src, Port: k.Socks.Get(r).Inet.Local.Port}
+	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	p := x.receiver(far, from)
 	if p == 0 {
 		if k.Socks.Get(r).State == SockConnected {
@@ -136,13 +141,15 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	ps := k.Socks.Get(p)
 	if ps.Shut&ShutRecv == 0 && ps.Bytes+ps.Queue.N*dgramCost < ps.RcvBuf { // else it is lost
-		b := k.Heap.Alloc(18)
+		b := k.Heap.Alloc(dgramFrom)
 		if b.Nil() {
 			return 0, abi.ENOBUFS
 		}
 		w := k.Heap.Bytes(b)
 		copy(w, from.IP[:])
 		w[16], w[17] = byte(from.Port), byte(from.Port>>8)
+		copy(w[18:], far.IP[:])
+		w[34], w[35] = x.life(r, far.IP), 0
 		e := x.newMsg(p, data, 0, b, SockCred{}, nil)
 		k.Heap.FreeBlock(b)
 		if e != 0 {
@@ -152,6 +159,18 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		k.wakeSock(p, PollIn|PollRdNorm)
 	}
 	return len(data), 0
+}
+
+// life is the time to live of what a socket sends.
+func (x inetSockets) life(r store.Ref[Socket], ip [16]byte) byte {
+	key := SockLife6
+	if isV4(ip) {
+		key = SockLife4
+	}
+	if v, ok := x.k.SockOption(r, key); ok && v >= 0 {
+		return byte(v)
+	}
+	return 64
 }
 
 func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
@@ -170,6 +189,8 @@ func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRe
 			from := InetAddr{IP: [16]byte(b[:16]), Port: uint16(b[16]) | uint16(b[17])<<8}
 			m.From = from.sockAddr(s.Family)
 			m.Time = msg.Time
+			m.To = [16]byte(b[18:34])
+			m.Life = b[34]
 			return x.takePacket(c, r, buf, flags, m), 0
 		case s.Shut&ShutRecv != 0:
 			return 0, 0

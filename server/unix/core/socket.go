@@ -141,6 +141,9 @@ type SockRecv struct {
 	HasCred bool
 	Cred    SockCred
 	Time    int64 // when it came, ns; 0: not known
+	// Of an IP datagram: where it was sent to, and its time to live.
+	To   [16]byte
+	Life byte
 }
 
 // SockName says which name of a socket is asked for.

@@ -6,6 +6,12 @@ import (
 	"hythe/store"
 )
 
+// Keys of options that the kernel looks at: level and option of Linux.
+const (
+	SockLife4 = uint32(0<<16 | 2)   // IP_TTL
+	SockLife6 = uint32(41<<16 | 16) // IPV6_UNICAST_HOPS
+)
+
 // SockOption answers the value that option key of an IP socket was set to, and
 // whether it was. What keys mean is the personality's.
 func (k *Kernel) SockOption(r store.Ref[Socket], key uint32) (int32, bool) {
