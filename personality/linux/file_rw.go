@@ -787,5 +787,8 @@ func sysIoctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	case ficlone, ficloneR:
 		return 0, abi.EOPNOTSUPP
 	}
+	if file.Kind == core.FileSocket && req&^0xff == 0x8900 {
+		return netIoctl(c, fd, req, arg)
+	}
 	return c.K.Ops(f).Ioctl(c, f, req, arg)
 }

@@ -311,42 +311,13 @@ func getOption(c *core.Call, level int32, opt uint32) abi.Errno {
 	return 0
 }
 
-// States of a TCP connection (include/net/tcp_states.h).
-const (
-	tcpEstablished = 1
-	tcpSynSent     = 2
-	tcpFinWait2    = 5
-	tcpClose       = 7
-	tcpCloseWait   = 8
-	tcpListen      = 10
-)
-
-// tcpState is the state that TCP would be in.
-func tcpState(s *core.Socket) byte {
-	switch s.State {
-	case core.SockListening:
-		return tcpListen
-	case core.SockConnecting:
-		return tcpSynSent
-	case core.SockConnected:
-		switch {
-		case s.Inet.Fin&core.FinRecv != 0:
-			return tcpCloseWait
-		case s.Inet.Fin&core.FinSent != 0:
-			return tcpFinWait2
-		}
-		return tcpEstablished
-	}
-	return tcpClose
-}
-
 // tcpInfoOf is struct tcp_info (include/uapi/linux/tcp.h) of a connection that
 // loses nothing and whose bytes arrive at once.
 func tcpInfoOf(k *core.Kernel, r store.Ref[core.Socket]) []byte {
 	s := k.Socks.Get(r)
 	b := make([]byte, 248)
 	put := func(off int, v uint32) { le.PutUint32(b[off:], v) }
-	b[0] = tcpState(s)
+	b[0] = s.TCPState()
 	b[5] = 7       // options: time stamps, SACK, window scaling
 	b[6] = 0x77    // scaled by 7 both ways
 	put(8, 204000) // rto, us

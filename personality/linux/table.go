@@ -91,7 +91,12 @@ type Personality struct {
 }
 
 // New makes the personality of k.
-func New(k *core.Kernel) *Personality { return &Personality{K: k, table: table()} }
+func New(k *core.Kernel) *Personality {
+	if k != nil { // nil: only the table is wanted
+		k.OnNetlink(netlinkAnswer)
+	}
+	return &Personality{K: k, table: table()}
+}
 
 // Name implements core.Personality.
 func (p *Personality) Name() string { return "linux" }

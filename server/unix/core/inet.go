@@ -683,13 +683,6 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 	x.drain(c, r)
 }
 
-// drain drops what is in a socket's queue.
-func (x inetSockets) drain(c *Call, r store.Ref[Socket]) {
-	for h := x.k.Socks.Get(r).Queue.Head; h != 0; h = x.k.Socks.Get(r).Queue.Head {
-		x.freeMsg(c, r, h, false)
-	}
-}
-
 // abort tells an end of a stream that the other has reset the connection.
 func (x inetSockets) abort(r store.Ref[Socket]) {
 	s := x.k.Socks.Mut(r)

@@ -71,8 +71,13 @@ func makeProcTree() {
 		return &procTree[len(procTree)-1]
 	}
 	text := func(s string) func(*Kernel) string { return func(*Kernel) string { return s } }
-	link := func(name string, to func(c *Call) string) {
-		procTree = append(procTree, procFixed{name: name, link: to})
+	link := func(path string, to func(c *Call) string) {
+		up, name := "", path
+		if j := strings.LastIndexByte(path, '/'); j >= 0 {
+			up, name = path[:j], path[j+1:]
+		}
+		p := dir(up)
+		procTree = append(procTree, procFixed{parent: p, name: name, link: to})
 	}
 	link("self", func(c *Call) string { return strconv.Itoa(int(c.Proc().Pid)) })
 	link("thread-self", func(c *Call) string {
@@ -148,9 +153,16 @@ func makeProcTree() {
 		{"sys/fs/inotify/max_user_instances", "128"}, {"sys/fs/inotify/max_user_watches", "65536"}, {"sys/fs/inotify/max_queued_events", "16384"},
 		{"sys/fs/epoll/max_user_watches", "1048576"}, {"sys/net/core/somaxconn", "4096"}, {"sys/net/core/rmem_max", "212992"},
 		{"sys/net/core/wmem_max", "212992"}, {"sys/net/unix/max_dgram_qlen", "512"}, {"sys/net/ipv4/ip_local_port_range", "32768\t60999"},
+		{"sys/net/ipv4/ip_unprivileged_port_start", "1024"}, {"sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456"}, {"sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304"},
+		{"sys/net/ipv4/tcp_congestion_control", "cubic"}, {"sys/net/ipv4/tcp_available_congestion_control", "reno cubic"}, {"sys/net/ipv4/tcp_fin_timeout", "60"},
+		{"sys/net/ipv4/tcp_keepalive_time", "7200"}, {"sys/net/ipv4/tcp_keepalive_intvl", "75"}, {"sys/net/ipv4/tcp_keepalive_probes", "9"},
+		{"sys/net/ipv4/tcp_max_syn_backlog", "4096"}, {"sys/net/ipv4/tcp_fastopen", "0"}, {"sys/net/ipv4/ip_forward", "0"}, {"sys/net/ipv4/ip_default_ttl", "64"},
+		{"sys/net/ipv6/bindv6only", "0"}, {"sys/net/ipv6/conf/all/disable_ipv6", "0"}, {"sys/net/ipv6/conf/default/disable_ipv6", "0"}, {"sys/net/ipv6/conf/lo/disable_ipv6", "0"},
 	} {
 		file(v[0], text(v[1]+"\n"))
 	}
+	file("sys/net/core/rmem_default", text("212992\n"))
+	file("sys/net/core/wmem_default", text("212992\n"))
 	file("sys/fs/file-nr", func(k *Kernel) string { return fmt.Sprintf("%d\t0\t9223372036854775807\n", k.Files.Len()) })
 	file("sys/kernel/random/uuid", func(k *Kernel) string {
 		var b [16]byte
@@ -173,6 +185,7 @@ func makeProcTree() {
 	for _, s := range sysFiles {
 		file(s.path, s.gen).size = 4096
 	}
+	link("class/net/lo", func(*Call) string { return "../../devices/virtual/net/lo" })
 }
 
 // KernelRelease and KernelVersion are what uname and /proc show: the system
@@ -201,6 +214,7 @@ const (
 	partNetDir
 	partFd     // low: descriptor
 	partFdInfo // low: descriptor
+	partNet    // low: index in netFiles
 	partCwd    // low: tid for task/TID/...
 	partRoot   // low: likewise
 	partExe
@@ -306,6 +320,7 @@ func NewProcFS(k *Kernel) *ProcFS {
 	procOnce.Do(func() {
 		makeProcTree()
 		makeProcFiles()
+		makeNetFiles()
 	})
 	k.SetOps(FileProc, &procFileOps{BaseOps{k}})
 	return &ProcFS{k}
@@ -414,6 +429,12 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 				return procNode(a.pid, partTidDir, uint32(tid)), 0
 			}
 		}
+	case partNetDir:
+		for i := range netFiles {
+			if netFiles[i].name == name {
+				return procNode(a.pid, partNet, uint32(i)), 0
+			}
+		}
 	case partFdDir, partFdInfoDir:
 		if e := f.mayTrace(c, a.p); e != 0 {
 			return 0, e
@@ -514,7 +535,7 @@ func (f *ProcFS) Attr(c *Call, n fs.NodeID) (fs.Attr, abi.Errno) {
 			return at, abi.ENOENT
 		}
 		at.Size = 64
-	case a.part == partFdInfo:
+	case a.part == partFdInfo, a.part == partNet && int(a.low) < len(netFiles):
 		at.Mode = fs.TypeReg | 0o444
 	case a.part < partFile:
 		at.Mode = fs.TypeLink | 0o777
@@ -633,6 +654,11 @@ func (f *ProcFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.D
 			})
 		}
 	case partNetDir:
+		for i := range netFiles {
+			if !add(uint64(i)+1, procNode(a.pid, partNet, uint32(i)), fs.TypeReg, netFiles[i].name) {
+				break
+			}
+		}
 	default:
 		return nil, abi.ENOTDIR
 	}
@@ -756,9 +782,12 @@ func (k *Kernel) procGenerate(c *Call, r store.Ref[procText]) abi.Errno {
 		if a, e = f.at(n); e != 0 {
 			return abi.ESRCH
 		}
-		if a.part == partFdInfo {
+		switch {
+		case a.part == partFdInfo:
 			s, e = k.procFdinfo(a)
-		} else {
+		case a.part == partNet:
+			s = netFiles[a.low].gen(k)
+		default:
 			s, e = procFiles[a.part-partFile].gen(k, c, a.p, a.t)
 		}
 		if e != 0 {

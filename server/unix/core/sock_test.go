@@ -406,7 +406,7 @@ func TestSocketErrors(t *testing.T) {
 			family, typ uint32
 			proto       int32
 			want        abi.Errno
-		}{{2, SockStream, 0, abi.EAFNOSUPPORT}, {10, SockDgram, 0, abi.EAFNOSUPPORT}, {16, 3, 0, abi.EAFNOSUPPORT},
+		}{{3, SockStream, 0, abi.EAFNOSUPPORT}, {17, SockDgram, 0, abi.EAFNOSUPPORT}, {16, 3, 0, abi.EPROTONOSUPPORT}, {FamilyInet, SockStream, ProtoUDP, abi.EPROTONOSUPPORT}, {FamilyInet6, SockSeqpacket, 0, abi.ESOCKTNOSUPPORT},
 			{FamilyUnix, 7, 0, abi.ESOCKTNOSUPPORT}, {FamilyUnix, SockStream, 6, abi.EPROTONOSUPPORT}} {
 			if _, e := c.NewSocket(x.family, x.typ, x.proto, 0); e != x.want {
 				t.Error(x, e)

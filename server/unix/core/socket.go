@@ -189,6 +189,7 @@ type sockState struct {
 	inGC     bool
 	nextAuto uint32
 	inet     inetState
+	netlink  func(c *Call, req []byte, port uint32) [][]byte
 }
 
 func (k *Kernel) initSockets() {
@@ -198,9 +199,10 @@ func (k *Kernel) initSockets() {
 	q := sockQueues{k}
 	k.io.inet.ports = map[portKey]map[store.Ref[Socket]]struct{}{}
 	k.io.families = map[uint32]SockFamily{
-		FamilyUnix:  unixSockets{q},
-		FamilyInet:  inetSockets{q},
-		FamilyInet6: inetSockets{q},
+		FamilyUnix:    unixSockets{q},
+		FamilyInet:    inetSockets{q},
+		FamilyInet6:   inetSockets{q},
+		FamilyNetlink: netlinkSockets{q},
 	}
 }
 

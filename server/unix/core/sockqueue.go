@@ -353,3 +353,10 @@ func (u sockQueues) send(c *Call, f store.Ref[File], r store.Ref[Socket], data [
 		}
 	}
 }
+
+// drain drops what is in a socket's queue.
+func (x sockQueues) drain(c *Call, r store.Ref[Socket]) {
+	for h := x.k.Socks.Get(r).Queue.Head; h != 0; h = x.k.Socks.Get(r).Queue.Head {
+		x.freeMsg(c, r, h, false)
+	}
+}

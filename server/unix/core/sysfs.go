@@ -36,11 +36,24 @@ var sysFiles = []struct {
 	{"devices/system/cpu/present", sysRange},
 	{"devices/system/cpu/offline", func(*Kernel) string { return "\n" }},
 	{"devices/system/cpu/kernel_max", func(*Kernel) string { return "8191\n" }},
+	{"devices/virtual/net/lo/address", func(*Kernel) string { return "00:00:00:00:00:00\n" }},
+	{"devices/virtual/net/lo/addr_len", func(*Kernel) string { return "6\n" }},
+	{"devices/virtual/net/lo/broadcast", func(*Kernel) string { return "00:00:00:00:00:00\n" }},
+	{"devices/virtual/net/lo/carrier", func(*Kernel) string { return "1\n" }},
+	{"devices/virtual/net/lo/dev_id", func(*Kernel) string { return "0x0\n" }},
+	{"devices/virtual/net/lo/flags", func(*Kernel) string { return "0x9\n" }},
+	{"devices/virtual/net/lo/ifindex", func(*Kernel) string { return "1\n" }},
+	{"devices/virtual/net/lo/iflink", func(*Kernel) string { return "1\n" }},
+	{"devices/virtual/net/lo/mtu", func(*Kernel) string { return "65536\n" }},
+	{"devices/virtual/net/lo/operstate", func(*Kernel) string { return "unknown\n" }},
+	{"devices/virtual/net/lo/tx_queue_len", func(*Kernel) string { return "1000\n" }},
+	{"devices/virtual/net/lo/type", func(*Kernel) string { return "772\n" }},
+	{"devices/virtual/net/lo/uevent", func(*Kernel) string { return "INTERFACE=lo\nIFINDEX=1\n" }},
 	{"kernel/mm/transparent_hugepage/hpage_pmd_size", func(*Kernel) string { return "2097152\n" }},
 }
 
 // sysDirs are directories of /sys that are empty.
-var sysDirs = []string{"block", "bus", "class", "dev", "firmware", "fs/cgroup", "module", "power"}
+var sysDirs = []string{"block", "bus", "class", "class/net", "dev", "firmware", "fs/cgroup", "module", "power"}
 
 func (f sysFS) node(n fs.NodeID) fs.NodeID {
 	if n == fs.RootID {

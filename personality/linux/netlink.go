@@ -1,0 +1,281 @@
+package linux
+
+import (
+	"hythe/abi"
+	"hythe/server/unix/core"
+)
+
+// rtnetlink(7) as far as programs ask what interfaces, addresses and routes there
+// are: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h. There is one
+// interface, lo, and nothing of it can be changed.
+
+// Types and flags of messages.
+const (
+	nlError    = 2
+	nlDone     = 3
+	nlNewLink  = 16
+	nlGetLink  = 18
+	nlNewAddr  = 20
+	nlGetAddr  = 22
+	nlNewRoute = 24
+	nlGetRoute = 26
+	nlGetNeigh = 30
+	nlGetRule  = 34
+	nlMax      = 200 // types above are not known
+
+	nlRequest = 0x1
+	nlMulti   = 0x2
+	nlAck     = 0x4
+	nlDump    = 0x300
+)
+
+// loFlags are IFF_UP, LOOPBACK, RUNNING and LOWER_UP.
+const loFlags = 0x10049
+
+// nlMsg is a message that is being made: its header of 16 bytes, then the rest.
+type nlMsg []byte
+
+func newNlMsg(typ, flags uint16, seq, port uint32) nlMsg {
+	b := make(nlMsg, 16)
+	le.PutUint16(b[4:], typ)
+	le.PutUint16(b[6:], flags)
+	le.PutUint32(b[8:], seq)
+	le.PutUint32(b[12:], port)
+	return b
+}
+
+func (m nlMsg) attr(typ uint16, data ...byte) nlMsg {
+	m = le.AppendUint16(m, uint16(4+len(data)))
+	m = le.AppendUint16(m, typ)
+	m = append(m, data...)
+	for len(m)%4 != 0 {
+		m = append(m, 0)
+	}
+	return m
+}
+
+func (m nlMsg) u32(typ uint16, v uint32) nlMsg { return m.attr(typ, le.AppendUint32(nil, v)...) }
+
+// end sets the length.
+func (m nlMsg) end() []byte {
+	le.PutUint32(m, uint32(len(m)))
+	return m
+}
+
+// netlinkAnswer answers the requests of one datagram.
+func netlinkAnswer(c *core.Call, req []byte, port uint32) [][]byte {
+	var out [][]byte
+	for len(req) >= 16 {
+		n := le.Uint32(req)
+		if n < 16 || uint64(n) > uint64(len(req)) {
+			break
+		}
+		m := req[:n]
+		req = req[min(len(req), int(n+3)&^3):]
+		typ, flags, seq := le.Uint16(m[4:]), le.Uint16(m[6:]), le.Uint32(m[8:])
+		if flags&nlRequest == 0 || typ < 16 {
+			continue
+		}
+		parts, e := netlinkOne(typ, flags, seq, port, m[16:])
+		out = append(out, parts...)
+		if e != 0 || flags&nlAck != 0 && flags&nlDump != nlDump {
+			r := newNlMsg(nlError, 0, seq, port)
+			r = le.AppendUint32(r, -uint32(e))
+			if e == 0 {
+				r = append(r, m[:16]...)
+			} else {
+				r = append(r, m...)
+			}
+			out = append(out, r.end())
+		}
+	}
+	return out
+}
+
+func netlinkOne(typ, flags uint16, seq, port uint32, body []byte) ([][]byte, abi.Errno) {
+	dump := flags&nlDump == nlDump
+	family := byte(0)
+	if len(body) > 0 {
+		family = body[0]
+	}
+	var parts [][]byte
+	multi := uint16(0)
+	if dump {
+		multi = nlMulti
+	}
+	add := func(m nlMsg) { parts = append(parts, m.end()) }
+	switch {
+	case typ > nlMax:
+		return nil, abi.EOPNOTSUPP
+	case typ == nlGetLink:
+		if !dump && !isLo(body) {
+			return nil, abi.ENODEV
+		}
+		add(loLink(newNlMsg(nlNewLink, multi, seq, port)))
+	case typ == nlGetAddr && dump:
+		if family != core.FamilyInet6 {
+			add(loAddr4(newNlMsg(nlNewAddr, multi, seq, port)))
+		}
+		if family != core.FamilyInet {
+			add(loAddr6(newNlMsg(nlNewAddr, multi, seq, port)))
+		}
+	case typ == nlGetRoute && dump:
+		for _, r := range loRoutes {
+			if family == 0 || family == r.family {
+				add(r.message(newNlMsg(nlNewRoute, multi, seq, port)))
+			}
+		}
+	case typ == nlGetRoute:
+		m, e := routeTo(family, body, newNlMsg(nlNewRoute, 0, seq, port))
+		if e != 0 {
+			return nil, e
+		}
+		add(m)
+	case (typ == nlGetNeigh || typ == nlGetRule) && dump: // there are none
+	case typ&3 == 2: // RTM_GET... of other things
+		return nil, abi.EOPNOTSUPP
+	default:
+		return nil, abi.EPERM
+	}
+	if !dump {
+		return parts, 0
+	}
+	// As many as fit lie in one datagram; the end comes by itself.
+	var all []byte
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	var out [][]byte
+	if len(all) > 0 {
+		out = append(out, all)
+	}
+	done := nlMsg(le.AppendUint32(newNlMsg(nlDone, nlMulti, seq, port), 0))
+	return append(out, done.end()), 0
+}
+
+// isLo says whether an ifinfomsg with its attributes names the interface.
+func isLo(body []byte) bool {
+	if len(body) < 16 {
+		return false
+	}
+	if i := le.Uint32(body[4:]); i != 0 {
+		return i == loIndex
+	}
+	name := ""
+	eachAttr(body[16:], func(typ uint16, b []byte) {
+		if typ == 3 { // IFLA_IFNAME
+			name = cstring(b)
+		}
+	})
+	return name == "lo"
+}
+
+// eachAttr calls f for each attribute.
+func eachAttr(b []byte, f func(typ uint16, data []byte)) {
+	for len(b) >= 4 {
+		n := int(le.Uint16(b))
+		if n < 4 || n > len(b) {
+			return
+		}
+		f(le.Uint16(b[2:])&0x3fff, b[4:n])
+		b = b[min(len(b), (n+3)&^3):]
+	}
+}
+
+func loLink(m nlMsg) nlMsg {
+	m = append(m, 0, 0)
+	m = le.AppendUint16(m, 772) // ARPHRD_LOOPBACK
+	m = le.AppendUint32(m, loIndex)
+	m = le.AppendUint32(m, loFlags)
+	m = le.AppendUint32(m, 0)
+	m = m.attr(3, 'l', 'o', 0)              // IFLA_IFNAME
+	m = m.u32(13, 1000)                     // IFLA_TXQLEN
+	m = m.attr(16, 0).attr(17, 0)           // IFLA_OPERSTATE, LINKMODE
+	m = m.u32(4, loMTU)                     // IFLA_MTU
+	m = m.u32(50, 0).u32(51, 0)             // IFLA_MIN_MTU, MAX_MTU
+	m = m.u32(27, 0).u32(30, 0)             // IFLA_GROUP, PROMISCUITY
+	m = m.u32(31, 1).u32(32, 1)             // IFLA_NUM_TX_QUEUES, NUM_RX_QUEUES
+	m = m.attr(33, 1)                       // IFLA_CARRIER
+	m = m.attr(6, []byte("noqueue\x00")...) // IFLA_QDISC
+	m = m.attr(1, make([]byte, 6)...)       // IFLA_ADDRESS
+	m = m.attr(2, make([]byte, 6)...)       // IFLA_BROADCAST
+	m = m.attr(23, make([]byte, 200)...)    // IFLA_STATS64
+	return m.attr(7, make([]byte, 96)...)   // IFLA_STATS
+}
+
+func loAddr(m nlMsg, family, prefix byte) nlMsg {
+	m = append(m, family, prefix, 0x80, 254) // IFA_F_PERMANENT, RT_SCOPE_HOST
+	return le.AppendUint32(m, loIndex)
+}
+
+var forever = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
+
+func loAddr4(m nlMsg) nlMsg {
+	m = loAddr(m, core.FamilyInet, 8)
+	m = m.attr(1, 127, 0, 0, 1).attr(2, 127, 0, 0, 1) // IFA_ADDRESS, LOCAL
+	m = m.attr(3, 'l', 'o', 0)                        // IFA_LABEL
+	return m.u32(8, 0x80).attr(6, forever...)         // IFA_FLAGS, CACHEINFO
+}
+
+func loAddr6(m nlMsg) nlMsg {
+	m = loAddr(m, core.FamilyInet6, 128)
+	m = m.attr(1, append(make([]byte, 15), 1)...)
+	return m.attr(6, forever...).u32(8, 0x80)
+}
+
+// loRoute is a route of the local table; all lead to the interface.
+type loRoute struct {
+	family, bits, typ byte
+	dst               []byte
+}
+
+var loRoutes = []loRoute{
+	{core.FamilyInet, 8, 2, []byte{127, 0, 0, 0}}, // RTN_LOCAL
+	{core.FamilyInet, 32, 2, []byte{127, 0, 0, 1}},
+	{core.FamilyInet, 32, 3, []byte{127, 255, 255, 255}}, // RTN_BROADCAST
+	{core.FamilyInet6, 128, 2, append(make([]byte, 15), 1)},
+}
+
+func (r loRoute) message(m nlMsg) nlMsg {
+	scope := byte(254) // RT_SCOPE_HOST
+	if r.typ == 3 {
+		scope = 253 // RT_SCOPE_LINK
+	}
+	if r.family == core.FamilyInet6 {
+		scope = 0
+	}
+	m = append(m, r.family, r.bits, 0, 0, 255, 2, scope, r.typ) // RT_TABLE_LOCAL, RTPROT_KERNEL
+	m = le.AppendUint32(m, 0)
+	m = m.u32(15, 255).attr(1, r.dst...) // RTA_TABLE, DST
+	if r.family == core.FamilyInet {
+		m = m.attr(7, 127, 0, 0, 1) // RTA_PREFSRC
+	} else {
+		m = m.u32(6, 0) // RTA_PRIORITY
+	}
+	return m.u32(4, loIndex) // RTA_OIF
+}
+
+// routeTo answers the route to the address that a request names.
+func routeTo(family byte, body []byte, m nlMsg) (nlMsg, abi.Errno) {
+	if len(body) < 12 {
+		return nil, abi.EINVAL
+	}
+	var dst []byte
+	eachAttr(body[12:], func(typ uint16, b []byte) {
+		if typ == 1 { // RTA_DST
+			dst = b
+		}
+	})
+	src := []byte{127, 0, 0, 1}
+	switch {
+	case family == core.FamilyInet && len(dst) == 4 && dst[0] == 127:
+	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
+		src = dst
+	default:
+		return nil, abi.ENETUNREACH
+	}
+	m = append(m, family, byte(8*len(dst)), 0, 0, 255, 0, 0, 2)
+	m = le.AppendUint32(m, 0x80000200) // RTCF_LOCAL, RTM_F_CLONED
+	m = m.u32(15, 255).attr(1, dst...).u32(4, loIndex)
+	return m.attr(7, src...), 0
+}

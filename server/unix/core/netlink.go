@@ -1,0 +1,211 @@
+package core
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// netlinkSockets is the family of sockets whose other end is the kernel
+// (netlink(7)): what a program sends is a request, the answers lie in its own
+// queue when the send returns. A socket's number is Inet.Local.Scope.
+type netlinkSockets struct{ sockQueues }
+
+// FamilyNetlink is AF_NETLINK; NetlinkRoute and NetlinkUevent are its protocols
+// that exist here, the second without events.
+const (
+	FamilyNetlink = 16
+	NetlinkRoute  = 0
+	NetlinkUevent = 15
+)
+
+// OnNetlink has answer called for each datagram that is sent to a routing socket
+// with the number port; it answers the datagrams that come back. The personality
+// sets it before Boot or Recover.
+func (k *Kernel) OnNetlink(answer func(c *Call, req []byte, port uint32) [][]byte) {
+	k.io.netlink = answer
+}
+
+func (n netlinkSockets) Create(c *Call, s *Socket) abi.Errno {
+	if s.Type != SockDgram && s.Type != 3 {
+		return abi.ESOCKTNOSUPPORT
+	}
+	if s.Proto < 0 || s.Proto >= 32 {
+		return abi.EPROTONOSUPPORT
+	}
+	if s.Proto != NetlinkUevent && (s.Proto != NetlinkRoute || n.k.io.netlink == nil) {
+		return abi.EPROTONOSUPPORT
+	}
+	return 0
+}
+
+func (n netlinkSockets) Pair(*Call, store.Ref[Socket], store.Ref[Socket]) abi.Errno {
+	return abi.EOPNOTSUPP
+}
+
+// port decodes a sockaddr_nl.
+func (n netlinkSockets) port(a SockAddr) (port, groups uint32, e abi.Errno) {
+	if a.Family != FamilyNetlink || len(a.Data) < 10 {
+		return 0, 0, abi.EINVAL
+	}
+	return le32(a.Data[2:]), le32(a.Data[6:]), 0
+}
+
+func (n netlinkSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
+	port, _, e := n.port(a)
+	if e != 0 {
+		return e
+	}
+	s := n.k.Socks.Get(r)
+	if s.Inet.Local.Scope != 0 {
+		if port != s.Inet.Local.Scope {
+			return abi.EINVAL
+		}
+		return 0
+	}
+	return n.number(c, r, port)
+}
+
+// number gives a socket its number: the process's if nothing else is asked for
+// and nobody has it.
+func (n netlinkSockets) number(c *Call, r store.Ref[Socket], port uint32) abi.Errno {
+	k := n.k
+	taken := func(v uint32) bool {
+		found := false
+		k.Socks.Each(func(_ store.Ref[Socket], s *Socket) bool {
+			found = found || s.Family == FamilyNetlink && s.Proto == k.Socks.Get(r).Proto && s.Inet.Local.Scope == v
+			return !found
+		})
+		return found
+	}
+	if port != 0 && taken(port) {
+		return abi.EADDRINUSE
+	}
+	if port == 0 {
+		for port = uint32(c.Proc().Pid); taken(port); {
+			port = port - 4097 | 1<<31
+		}
+	}
+	k.Socks.Mut(r).Inet.Local.Scope = port
+	return 0
+}
+
+func (n netlinkSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {
+	r := sockOf(n.k.Files.Get(f))
+	if a.Family == 0 && len(a.Data) > 0 {
+		n.k.Socks.Mut(r).Inet.Far.Scope = 0
+		return 0
+	}
+	port, _, e := n.port(a)
+	if e != 0 {
+		return e
+	}
+	if n.k.Socks.Get(r).Inet.Local.Scope == 0 {
+		if e := n.number(c, r, 0); e != 0 {
+			return e
+		}
+	}
+	n.k.Socks.Mut(r).Inet.Far.Scope = port
+	return 0
+}
+
+func (n netlinkSockets) Listen(*Call, store.Ref[Socket], int32) abi.Errno { return abi.EOPNOTSUPP }
+
+func (n netlinkSockets) Accept(*Call, store.Ref[File]) (store.Ref[Socket], abi.Errno) {
+	return 0, abi.EOPNOTSUPP
+}
+
+func netlinkAddr(port uint32) SockAddr {
+	b := binary.LittleEndian.AppendUint32([]byte{0, 0}, port)
+	return SockAddr{Family: FamilyNetlink, Data: append(b, 0, 0, 0, 0)}
+}
+
+func (n netlinkSockets) Name(r store.Ref[Socket], which SockName) (SockAddr, abi.Errno) {
+	s := n.k.Socks.Get(r)
+	if which == NameOwn {
+		return netlinkAddr(s.Inet.Local.Scope), 0
+	}
+	return netlinkAddr(s.Inet.Far.Scope), 0
+}
+
+func (n netlinkSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) (int, abi.Errno) {
+	k := n.k
+	r := sockOf(k.Files.Get(f))
+	s := k.Socks.Get(r)
+	to := s.Inet.Far.Scope
+	if m.To != nil {
+		var e abi.Errno
+		if to, _, e = n.port(*m.To); e != 0 {
+			return 0, e
+		}
+	}
+	if s.Inet.Local.Scope == 0 {
+		if e := n.number(c, r, 0); e != 0 {
+			return 0, e
+		}
+		s = k.Socks.Get(r)
+	}
+	if len(data) > int(s.SndBuf)-32 {
+		return 0, abi.EMSGSIZE
+	}
+	if to != 0 {
+		return 0, abi.ECONNREFUSED // nobody but the kernel is spoken to
+	}
+	if s.Proto != NetlinkRoute {
+		return len(data), 0
+	}
+	for _, d := range k.io.netlink(c, data, s.Inet.Local.Scope) {
+		if s := k.Socks.Get(r); s.Bytes+s.Queue.N*dgramCost > s.RcvBuf {
+			k.Socks.Mut(r).Err = uint32(abi.ENOBUFS)
+			break
+		}
+		if e := n.newMsg(r, d, 0, store.Block{}, SockCred{}, nil); e != 0 {
+			return 0, e
+		}
+	}
+	k.wakeSock(r, PollIn|PollRdNorm)
+	return len(data), 0
+}
+
+func (n netlinkSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
+	k := n.k
+	r := sockOf(k.Files.Get(f))
+	flags := m.Flags
+	m.Flags = 0
+	for {
+		s := k.Socks.Get(r)
+		switch {
+		case s.Err != 0:
+			return 0, k.takeSockErr(r)
+		case s.Queue.N > 0:
+			m.From = netlinkAddr(0)
+			return n.takePacket(c, r, buf, flags, m), 0
+		}
+		if e := n.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
+			return 0, e
+		}
+	}
+}
+
+func (n netlinkSockets) Shutdown(*Call, store.Ref[Socket], uint32) abi.Errno {
+	return abi.EOPNOTSUPP
+}
+
+func (n netlinkSockets) Poll(r store.Ref[Socket]) uint32 {
+	s := n.k.Socks.Get(r)
+	m := uint32(PollOut | PollWrNorm)
+	if s.Err != 0 {
+		m |= PollErr
+	}
+	if s.Queue.N > 0 {
+		m |= PollIn | PollRdNorm
+	}
+	return m
+}
+
+func (n netlinkSockets) Release(c *Call, r store.Ref[Socket]) {
+	n.drain(c, r)
+	n.k.io.socks.drop(r)
+	n.k.Socks.Free(r)
+}

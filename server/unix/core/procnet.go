@@ -1,0 +1,180 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+	"strings"
+
+	"hythe/store"
+)
+
+// /proc/PID/net: the formats are those of net/ipv4/{tcp_ipv4,udp}.c,
+// net/ipv6/{tcp_ipv6,udp}.c, net/unix/af_unix.c and proc(5).
+
+// netFile is a file of /proc/PID/net.
+type netFile struct {
+	name string
+	gen  func(k *Kernel) string
+}
+
+var netFiles []netFile
+
+func makeNetFiles() {
+	text := func(s string) func(*Kernel) string { return func(*Kernel) string { return s } }
+	inet := func(family, typ uint32) func(*Kernel) string {
+		return func(k *Kernel) string { return k.procInet(family, typ) }
+	}
+	netFiles = []netFile{
+		{"arp", text("IP address       HW type     Flags       HW address            Mask     Device\n")},
+		{"dev", text(procNetDev)},
+		{"dev_mcast", text("")},
+		{"if_inet6", text("00000000000000000000000000000001 01 80 10 80       lo\n")},
+		{"igmp", text("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n")},
+		{"ipv6_route", text("00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n")},
+		{"netlink", (*Kernel).procNetlink},
+		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
+		{"raw", text(procInetHead(FamilyInet, 3))},
+		{"raw6", text(procInetHead(FamilyInet6, 3))},
+		{"route", text("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n")},
+		{"sockstat", (*Kernel).procSockstat},
+		{"sockstat6", func(k *Kernel) string {
+			t, u := k.countInet(FamilyInet6, SockStream), k.countInet(FamilyInet6, SockDgram)
+			return fmt.Sprintf("TCP6: inuse %d\nUDP6: inuse %d\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", t, u)
+		}},
+		{"tcp", inet(FamilyInet, SockStream)},
+		{"tcp6", inet(FamilyInet6, SockStream)},
+		{"udp", inet(FamilyInet, SockDgram)},
+		{"udp6", inet(FamilyInet6, SockDgram)},
+		{"unix", (*Kernel).procUnix},
+	}
+}
+
+const procNetDev = "Inter-|   Receive                                                |  Transmit\n" +
+	" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n" +
+	"    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"
+
+// sortedSocks answers the sockets that ok says, in the order of their making.
+func (k *Kernel) sortedSocks(ok func(s *Socket) bool) []store.Ref[Socket] {
+	var l []store.Ref[Socket]
+	k.Socks.Each(func(r store.Ref[Socket], s *Socket) bool {
+		if ok(s) {
+			l = append(l, r)
+		}
+		return true
+	})
+	sort.Slice(l, func(i, j int) bool { return k.Socks.Get(l[i]).Ino < k.Socks.Get(l[j]).Ino })
+	return l
+}
+
+func (k *Kernel) countInet(family, typ uint32) int {
+	return len(k.sortedSocks(func(s *Socket) bool { return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 }))
+}
+
+func (k *Kernel) procSockstat() string {
+	return fmt.Sprintf("sockets: used %d\nTCP: inuse %d orphan 0 tw 0 alloc %d mem 0\nUDP: inuse %d mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+		k.Socks.Len(), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockDgram))
+}
+
+// TCPState is the state that TCP would be in (include/net/tcp_states.h).
+func (s *Socket) TCPState() byte {
+	const established, synSent, finWait2, closed, closeWait, listen = 1, 2, 5, 7, 8, 10
+	switch {
+	case s.State == SockListening:
+		return listen
+	case s.State == SockConnecting:
+		return synSent
+	case s.State != SockConnected:
+		return closed
+	case s.Inet.Fin&FinRecv != 0:
+		return closeWait
+	case s.Inet.Fin&FinSent != 0:
+		return finWait2
+	}
+	return established
+}
+
+func procInetHead(family, typ uint32) string {
+	switch {
+	case family == FamilyInet && typ == SockStream:
+		return fmt.Sprintf("%-149s\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
+	case family == FamilyInet:
+		return fmt.Sprintf("%-127s\n", "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops")
+	case typ == SockStream:
+		return "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	}
+	return "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+}
+
+// procInet is tcp, udp, tcp6 and udp6.
+func (k *Kernel) procInet(family, typ uint32) string {
+	var b strings.Builder
+	b.WriteString(procInetHead(family, typ))
+	addr := func(a InetAddr) string {
+		var s string
+		for i := range 4 {
+			if family == FamilyInet6 || i == 3 {
+				s += fmt.Sprintf("%08X", binary.LittleEndian.Uint32(a.IP[4*i:]))
+			}
+		}
+		return fmt.Sprintf("%s:%04X", s, a.Port)
+	}
+	for i, r := range k.sortedSocks(func(s *Socket) bool { return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 }) {
+		s := k.Socks.Get(r)
+		st, rx := s.TCPState(), s.Bytes
+		if s.State == SockListening {
+			rx = s.Pending.N
+		}
+		l := fmt.Sprintf("%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016d", i, addr(s.Inet.Local), addr(s.Inet.Far), st, 0, rx, 0, 0, 0, s.UID, 0, s.Ino, 1, 0)
+		switch {
+		case typ != SockStream:
+			l += " 0"
+			if family == FamilyInet {
+				l = fmt.Sprintf("%-127s", " "+l)
+			}
+		case st == 1 || st == 8 || st == 5:
+			l += " 20 4 30 10 -1"
+		default:
+			l += " 100 0 0 10 0"
+		}
+		if family == FamilyInet && typ == SockStream {
+			l = fmt.Sprintf("%-149s", l)
+		}
+		b.WriteString(l + "\n")
+	}
+	return b.String()
+}
+
+func (k *Kernel) procUnix() string {
+	var b strings.Builder
+	b.WriteString("Num       RefCount Protocol Flags    Type St Inode Path\n")
+	for _, r := range k.sortedSocks(func(s *Socket) bool { return s.Family == FamilyUnix }) {
+		s := k.Socks.Get(r)
+		flags, st := 0, 1
+		switch s.State {
+		case SockListening:
+			flags = 1 << 16
+		case SockConnected:
+			st = 3
+		}
+		name := store.String(k.Heap, s.Addr)
+		if name != "" {
+			if name[0] == 0 {
+				name = "@" + strings.ReplaceAll(name[1:], "\x00", "@")
+			}
+			name = " " + name
+		}
+		fmt.Fprintf(&b, "%016d: %08X %08X %08X %04X %02X %5d%s\n", 0, 2, 0, flags, s.Type, st, s.Ino, name)
+	}
+	return b.String()
+}
+
+func (k *Kernel) procNetlink() string {
+	var b strings.Builder
+	b.WriteString("sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n")
+	for _, r := range k.sortedSocks(func(s *Socket) bool { return s.Family == FamilyNetlink }) {
+		s := k.Socks.Get(r)
+		fmt.Fprintf(&b, "%016d %-3d %-10d %08x %-8d %-8d %-5d %-8d %-8d %-8d\n", 0, s.Proto, s.Inet.Local.Scope, 0, s.Bytes, 0, 0, 2, 0, s.Ino)
+	}
+	return b.String()
+}
