@@ -917,6 +917,6 @@ func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	k.io.socks.drop(r)
 	k.Socks.Free(r)
 	if k.io.rights > 0 {
-		unixSockets{x.sockQueues}.collect(c)
+		unixSockets(x).collect(c)
 	}
 }
