@@ -696,6 +696,7 @@ func (x inetSockets) abort(r store.Ref[Socket]) {
 	s.State = SockClosed
 	s.Shut = ShutRecv | ShutSend
 	x.k.wakeSock(r, ^uint32(0))
+	x.k.tell(x.k.io.socks.at(r), ioHup)
 }
 
 // end tells an end of a stream that the other sends no more.
@@ -705,6 +706,7 @@ func (x inetSockets) end(r store.Ref[Socket]) {
 	s.Shut |= ShutRecv
 	x.over(r)
 	x.k.wakeSock(r, ^uint32(0))
+	x.k.tell(x.k.io.socks.at(r), ioIn)
 }
 
 // over notes that both directions of a stream have ended.
