@@ -381,22 +381,24 @@ func (s *server) serve(t *task, n int) bool {
 		return leader
 	}
 	k.Parts(c)
-	sh := t.b.Slot(n)
-	sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
-	sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
-	sh.DoneSeq = c.Seq
-	k.Finished(c)
-	k.Heap.Commit()
-	k.Heap.Begin()
-	ok := k.HoldReply(c)
+	hold := core.AnswerOther
+	for hold == core.AnswerOther {
+		sh := t.b.Slot(n)
+		sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
+		sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
+		sh.DoneSeq = c.Seq
+		k.Finished(c)
+		k.Heap.Commit()
+		k.Heap.Begin()
+		hold = k.HoldReply(c)
+	}
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may
 	// come at once.
 	leader := c.Leader
-	if !ok {
-		return leader
+	if hold == core.AnswerNow {
+		t.b.Complete(n)
 	}
-	t.b.Complete(n)
 	return leader
 }
 

@@ -231,21 +231,32 @@ func (c *Call) waitCont() {
 	e.Unwatch()
 }
 
+// Hold says what becomes of a reply that HoldReply was asked for.
+type Hold int
+
+const (
+	AnswerNow Hold = iota
+	// AnswerNobody: the thread is gone.
+	AnswerNobody
+	// AnswerOther: the call has another reply now, to be stored and committed first.
+	AnswerOther
+)
+
 // HoldReply is called by the serve loop, with the lock held, when the reply
 // and DoneSeq are committed and before the slot's state says so: while the
-// process is stopped the answer is held back. False: the thread is gone,
-// answer nobody. (After a crash the next incarnation asks again.)
-func (k *Kernel) HoldReply(c *Call) bool {
+// process is stopped the answer is held back. (After a crash the next incarnation
+// answers, and kicks.)
+func (k *Kernel) HoldReply(c *Call) Hold {
 	if c.T == 0 {
-		return true
+		return AnswerNow
 	}
 	th := k.Threads.Get(c.T)
 	if th == nil || th.State != ThreadLive {
-		return true // the answer ends the thread or the task
+		return AnswerNow // it ends the thread or the task
 	}
 	p := th.Proc
 	if k.Procs.Get(p).Stopped == 0 {
-		return true
+		return AnswerNow
 	}
 	rt := k.threadRT(c.T)
 	rt.inServer = true
@@ -253,7 +264,11 @@ func (k *Kernel) HoldReply(c *Call) bool {
 		r := k.Procs.Get(p)
 		if rt.gone || r.Exiting != 0 {
 			k.leaveGone(c)
-			return false
+			if c.T == 0 || c.ended {
+				return AnswerNobody
+			}
+			k.finish(c) // its parent, after a vfork
+			return AnswerOther
 		}
 		if r.Stopped != 0 {
 			c.waitCont()
@@ -270,7 +285,7 @@ func (k *Kernel) HoldReply(c *Call) bool {
 	if k.signalPending(c.T) {
 		k.poke(c.T)
 	}
-	return true
+	return AnswerNow
 }
 
 // fatalPending answers a signal that waits for a thread and whose default action

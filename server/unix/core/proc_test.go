@@ -98,9 +98,11 @@ func (g *guest) send(kind uint32, nr uint64, args ...uint64) *Call {
 	k.Serve(c)
 	if !c.NoReply {
 		k.Finished(c)
-		if !k.HoldReply(c) {
-			c.NoReply = true
+		hold := k.HoldReply(c)
+		for ; hold == AnswerOther; hold = k.HoldReply(c) {
+			k.Finished(c)
 		}
+		c.NoReply = hold == AnswerNobody
 	}
 	k.Leave()
 	return c
