@@ -447,8 +447,8 @@ func fdCalls() []Entry {
 		{Nr: 32, Name: "dup", Fn: sysDup, Sig: "f"},
 		{Nr: 33, Name: "dup2", Fn: sysDup2, Sig: "ff"},
 		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffO"},
-		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; locks on pipes and sockets are EINVAL; no SIGURG"},
-		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx", Level: Partial, Note: "on pipes and sockets: EINVAL"},
+		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; no SIGURG"},
+		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx"},
 		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fQp"},
 	}
 }
@@ -663,10 +663,7 @@ func lockRange(c *core.Call, fd int32, cmd uint32, addr uint64) (uint64, abi.Err
 	if !get && (typ == rdlck && file.Access&core.AccessRead == 0 || typ == wrlck && file.Access&core.AccessWrite == 0) {
 		return 0, abi.EBADF
 	}
-	if file.Vnode == 0 {
-		return 0, abi.EINVAL
-	}
-	l := core.FileLock{Vnode: file.Vnode, Kind: core.LockPosix, Pid: c.Proc().Pid,
+	l := core.FileLock{LockPlace: c.K.LockPlace(f), Kind: core.LockPosix, Pid: c.Proc().Pid,
 		Start: uint64(start), End: uint64(end), Proc: c.ProcRef(), File: f}
 	if ofd {
 		l.Kind, l.Pid = core.LockOFD, -1
@@ -713,10 +710,7 @@ func sysFlock(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if file.Kind == core.FilePath {
 		return 0, abi.EBADF
 	}
-	if file.Vnode == 0 {
-		return 0, abi.EINVAL
-	}
-	l := core.FileLock{Vnode: file.Vnode, Kind: core.LockFlock, Pid: c.Proc().Pid, End: 1<<63 - 1, Proc: c.ProcRef(), File: f}
+	l := core.FileLock{LockPlace: c.K.LockPlace(f), Kind: core.LockFlock, Pid: c.Proc().Pid, End: 1<<63 - 1, Proc: c.ProcRef(), File: f}
 	if op&ex != 0 {
 		l.Write = 1
 	}

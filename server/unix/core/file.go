@@ -41,7 +41,7 @@ type FileOps interface {
 	ReadDir(c *Call, f store.Ref[File], max int) ([]fs.DirEntry, abi.Errno)
 	// FlagsChanged is told of F_SETFL and FIOASYNC.
 	FlagsChanged(f store.Ref[File], old uint32)
-	// Flush runs when one descriptor of it is closed (locks); Release when
+	// Flush runs when one descriptor of it is closed; Release when
 	// the last reference goes. c is nil while a dead process is cleared away:
 	// then it must not sleep.
 	Flush(c *Call, f store.Ref[File], proc store.Ref[Proc])
@@ -161,6 +161,7 @@ func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
 func (k *Kernel) releaseFile(c *Call, f store.Ref[File]) {
 	k.epollForget(f)
 	k.dropAsync(f)
+	k.dropFileLocks(f)
 	k.ops[k.Files.Get(f).Kind].Release(c, f)
 	delete(k.files, f)
 	if cr := k.Files.Get(f).Cred; cr != 0 {
@@ -325,6 +326,7 @@ func (k *Kernel) SetFDFlags(t store.Ref[FDTable], fd int32, flags uint32) abi.Er
 }
 
 func (k *Kernel) flushDrop(c *Call, f store.Ref[File], p store.Ref[Proc]) {
+	k.dropPosixLocks(f, p) // closing any descriptor of a file ends them (POSIX fcntl)
 	k.Ops(f).Flush(c, f, p)
 	k.DropFile(c, f)
 }

@@ -12,9 +12,18 @@ const (
 	LockFlock = 3 // of an open file description, whole file
 )
 
+// LockPlace is what is locked: a file with a name, or the thing of which Thing is
+// the kind of open file and Obj the record. Things whose inode is Linux's one
+// anonymous inode are one: Thing is FileNone.
+type LockPlace struct {
+	Vnode store.Ref[Vnode]
+	Thing uint32
+	Obj   uint32
+}
+
 // FileLock is a lock that is held.
 type FileLock struct {
-	Vnode store.Ref[Vnode]
+	LockPlace
 	Kind  uint32
 	Write uint32 // 1: exclusive
 	Pid   int32  // who took it, for F_GETLK
@@ -50,13 +59,53 @@ func conflicts(held, want *FileLock) bool {
 	return held.Start <= want.End && want.Start <= held.End
 }
 
+// LockPlace answers what a lock on an open file locks.
+func (k *Kernel) LockPlace(f store.Ref[File]) LockPlace {
+	file := k.Files.Get(f)
+	switch {
+	case file.Vnode != 0:
+		return LockPlace{Vnode: file.Vnode}
+	case file.Kind == FilePipe || file.Kind == FileSocket || file.Kind == FileConsole || file.Kind == FileTTY || file.Kind == FilePty:
+		return LockPlace{Thing: file.Kind, Obj: file.Obj}
+	}
+	return LockPlace{}
+}
+
+// locksAt is the first of the locks in the list in which those of a place are: of
+// its vnode, or of all things without one.
+func (k *Kernel) locksAt(p LockPlace) store.Ref[FileLock] {
+	if p.Vnode != 0 {
+		return k.Vnodes.Get(p.Vnode).Locks
+	}
+	return k.Globals().Locks
+}
+
+func (k *Kernel) setLocksAt(p LockPlace, r store.Ref[FileLock]) {
+	if p.Vnode != 0 {
+		k.Vnodes.Mut(p.Vnode).Locks = r
+	} else {
+		k.MutGlobals().Locks = r
+	}
+}
+
+// lockQueue is woken when locks of a place go.
+func (k *Kernel) lockQueue(p LockPlace) *WaitQueue {
+	if p.Vnode == 0 {
+		return &k.vfs.locks
+	}
+	if n := k.nodeOf(p.Vnode); n != nil {
+		return &n.locks
+	}
+	return nil
+}
+
 // findConflict answers the lock on the vnode that is in the way of want, of
 // several the one that begins first.
 func (k *Kernel) findConflict(want *FileLock) *FileLock {
 	var first *FileLock
-	for r := k.Vnodes.Get(want.Vnode).Locks; r != 0; {
+	for r := k.locksAt(want.LockPlace); r != 0; {
 		l := k.Locks.Get(r)
-		if conflicts(l, want) && (first == nil || l.Start < first.Start) {
+		if l.LockPlace == want.LockPlace && conflicts(l, want) && (first == nil || l.Start < first.Start) {
 			first = l
 		}
 		r = l.Next
@@ -86,12 +135,12 @@ func (k *Kernel) setRange(want *FileLock, unlock bool) abi.Errno {
 	var pid int32
 	prev := store.Ref[FileLock](0)
 	changed := false
-	for r := k.Vnodes.Get(want.Vnode).Locks; r != 0; {
+	for r := k.locksAt(want.LockPlace); r != 0; {
 		l := *k.Locks.Get(r)
 		touch := l.Start <= want.End && want.Start <= l.End
 		adjoin := !unlock && l.Write == want.Write &&
 			(l.Start <= merged.End+1 || merged.End == ^uint64(0)) && (merged.Start <= l.End+1 || l.End == ^uint64(0))
-		if l.owner() != o || l.Kind != want.Kind || !touch && !adjoin {
+		if l.LockPlace != want.LockPlace || l.owner() != o || l.Kind != want.Kind || !touch && !adjoin {
 			prev = r
 			r = l.Next
 			continue
@@ -109,7 +158,7 @@ func (k *Kernel) setRange(want *FileLock, unlock bool) abi.Errno {
 			}
 		}
 		if prev == 0 {
-			k.Vnodes.Mut(want.Vnode).Locks = l.Next
+			k.setLocksAt(want.LockPlace, l.Next)
 		} else {
 			k.Locks.Mut(prev).Next = l.Next
 		}
@@ -123,8 +172,8 @@ func (k *Kernel) setRange(want *FileLock, unlock bool) abi.Errno {
 			return abi.ENOLCK
 		}
 		*rec = l
-		rec.Next = k.Vnodes.Get(want.Vnode).Locks
-		k.Vnodes.Mut(want.Vnode).Locks = r
+		rec.Next = k.locksAt(want.LockPlace)
+		k.setLocksAt(want.LockPlace, r)
 		return 0
 	}
 	for _, p := range keep {
@@ -140,14 +189,14 @@ func (k *Kernel) setRange(want *FileLock, unlock bool) abi.Errno {
 		}
 	}
 	if changed {
-		k.wakeLocks(want.Vnode)
+		k.wakeLocks(want.LockPlace)
 	}
 	return 0
 }
 
-func (k *Kernel) wakeLocks(v store.Ref[Vnode]) {
-	if n := k.nodeOf(v); n != nil {
-		n.locks.Wake(^uint32(0))
+func (k *Kernel) wakeLocks(p LockPlace) {
+	if q := k.lockQueue(p); q != nil {
+		q.Wake(^uint32(0))
 	}
 }
 
@@ -188,8 +237,7 @@ func (c *Call) SetLock(want FileLock, unlock, wait bool) abi.Errno {
 			}
 			k.vfs.lockWaits[me] = holder
 		}
-		n := k.nodeOf(want.Vnode)
-		e := c.Sleep(NoDeadline, &n.locks)
+		e := c.Sleep(NoDeadline, k.lockQueue(want.LockPlace))
 		delete(k.vfs.lockWaits, me)
 		if e != 0 {
 			return e
@@ -200,23 +248,22 @@ func (c *Call) SetLock(want FileLock, unlock, wait bool) abi.Errno {
 	}
 }
 
-// dropLocks frees the locks on v that which picks.
-func (k *Kernel) dropLocks(v store.Ref[Vnode], which func(l *FileLock) bool) {
-	rec := k.Vnodes.Get(v)
-	if rec == nil || rec.Locks == 0 {
+// dropLocks frees the locks of a place that which picks.
+func (k *Kernel) dropLocks(p LockPlace, which func(l *FileLock) bool) {
+	if p.Vnode != 0 && k.Vnodes.Get(p.Vnode) == nil {
 		return
 	}
 	prev := store.Ref[FileLock](0)
 	changed := false
-	for r := rec.Locks; r != 0; {
+	for r := k.locksAt(p); r != 0; {
 		l := *k.Locks.Get(r)
-		if !which(&l) {
+		if l.LockPlace != p || !which(&l) {
 			prev = r
 			r = l.Next
 			continue
 		}
 		if prev == 0 {
-			k.Vnodes.Mut(v).Locks = l.Next
+			k.setLocksAt(p, l.Next)
 		} else {
 			k.Locks.Mut(prev).Next = l.Next
 		}
@@ -225,16 +272,18 @@ func (k *Kernel) dropLocks(v store.Ref[Vnode], which func(l *FileLock) bool) {
 		r = l.Next
 	}
 	if changed {
-		k.wakeLocks(v)
+		k.wakeLocks(p)
 	}
 }
 
-func (k *Kernel) dropPosixLocks(v store.Ref[Vnode], p store.Ref[Proc]) {
+// dropPosixLocks frees what a process holds of the file that it closes a descriptor of.
+func (k *Kernel) dropPosixLocks(f store.Ref[File], p store.Ref[Proc]) {
 	if p != 0 {
-		k.dropLocks(v, func(l *FileLock) bool { return l.Kind == LockPosix && l.Proc == p })
+		k.dropLocks(k.LockPlace(f), func(l *FileLock) bool { return l.Kind == LockPosix && l.Proc == p })
 	}
 }
 
-func (k *Kernel) dropFileLocks(v store.Ref[Vnode], f store.Ref[File]) {
-	k.dropLocks(v, func(l *FileLock) bool { return l.Kind != LockPosix && l.File == f })
+// dropFileLocks frees what an open file that goes holds.
+func (k *Kernel) dropFileLocks(f store.Ref[File]) {
+	k.dropLocks(k.LockPlace(f), func(l *FileLock) bool { return l.Kind != LockPosix && l.File == f })
 }

@@ -67,6 +67,9 @@ type Globals struct {
 	_         [6]byte
 	Forks     uint64 // since boot
 	NextIno   uint64 // of pipes, sockets and other nameless things
+	// Locks is the first of the locks on things that have no vnode.
+	Locks store.Ref[FileLock]
+	_     uint32
 }
 
 // Process states.

@@ -545,12 +545,6 @@ func (o *vnodeOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (ui
 	return 0, abi.ENOTTY
 }
 
-// Flush implements FileOps: closing any descriptor of a file ends the
-// process's record locks on it (POSIX fcntl).
-func (o *vnodeOps) Flush(c *Call, f store.Ref[File], proc store.Ref[Proc]) {
-	o.K.dropPosixLocks(o.K.Files.Get(f).Vnode, proc)
-}
-
 // Release implements FileOps.
 func (o *vnodeOps) Release(c *Call, f store.Ref[File]) {
 	k := o.K
@@ -559,7 +553,6 @@ func (o *vnodeOps) Release(c *Call, f store.Ref[File]) {
 	if v == 0 {
 		return
 	}
-	k.dropFileLocks(v, f)
 	delete(k.vfs.files, f)
 	if file.Access&AccessWrite != 0 {
 		if rec := k.Vnodes.Get(v); rec.Writes > 0 {

@@ -47,6 +47,7 @@ type vfsState struct {
 	// releaser counts the running releaser, for whoever ends the kernel.
 	releaser  sync.WaitGroup
 	lockWaits map[lockOwner]lockOwner
+	locks     WaitQueue // of things that have no vnode
 	memfd     *mount
 	// files holds who waits for a description's offset.
 	files map[store.Ref[File]]*posLock

@@ -487,7 +487,7 @@ func TestLocks(t *testing.T) {
 		if e != 0 {
 			return e
 		}
-		return c.SetLock(FileLock{Vnode: file.Vnode, Kind: kind, Write: write, Pid: c.Proc().Pid, Start: start, End: end,
+		return c.SetLock(FileLock{LockPlace: LockPlace{Vnode: file.Vnode}, Kind: kind, Write: write, Pid: c.Proc().Pid, Start: start, End: end,
 			Proc: c.ProcRef(), File: f}, write == 2, wait)
 	}
 	var a, b int32
