@@ -142,11 +142,13 @@ func choose(t *testing.T, of []uint8, some int) (at [][2]int) {
 		}
 		return [][2]int{{i, j}}
 	}
-	from := 1
-	if s := os.Getenv("HYTHE_FROM"); s != "" {
-		var err error
-		if from, err = strconv.Atoi(s); err != nil || from < 1 {
-			t.Fatalf("HYTHE_FROM=%s: want a number", s)
+	from, step := 1, 1
+	for name, n := range map[string]*int{"HYTHE_FROM": &from, "HYTHE_STEP": &step} {
+		if s := os.Getenv(name); s != "" {
+			var err error
+			if *n, err = strconv.Atoi(s); err != nil || *n < 1 {
+				t.Fatalf("%s=%s: want a number", name, s)
+			}
 		}
 	}
 	// The same ones each time, but for who wants others.
@@ -165,7 +167,7 @@ func choose(t *testing.T, of []uint8, some int) (at [][2]int) {
 		return i + 1 + r.IntN(60)
 	}
 	if subject.Long() {
-		for i := from; i < len(of); i++ {
+		for i := from; i < len(of); i += step {
 			at = append(at, [2]int{i, second(i)})
 		}
 		return at
