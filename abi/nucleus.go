@@ -56,6 +56,14 @@ const (
 	MakeSendOnce = 6
 )
 
+// How a memory object is made.
+const (
+	// ObjectShrinks: its holders can make it shorter, so that an access behind
+	// its end is a fault wherever it is mapped. For files of guests; no server
+	// maps one.
+	ObjectShrinks = 1
+)
+
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
 const (
@@ -71,7 +79,7 @@ const (
 	CallPortRename     = 10 // A0 old, A1 new
 	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0 -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> EventMessage-like reply
-	CallObjectCreate   = 13 // A0 size in bytes, inline = durable label -> A0 name, 1 fd
+	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
 	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant

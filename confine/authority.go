@@ -84,7 +84,7 @@ func serverFDs(more ...FD) []FD {
 }
 
 const (
-	serverMemory = "areas of its bindings, of which it copies a request once and then checks the copy; memory objects, sealed against shrinking"
+	serverMemory = "areas of its bindings, of which it copies a request once and then checks the copy; memory objects, of which it maps only those that are sealed against shrinking: not files of guests, which it reads and writes by their descriptors"
 	objectFiles  = "files of the host that it was granted as memory objects, to read"
 )
 

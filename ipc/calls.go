@@ -19,9 +19,20 @@ func (r *Reply) fds(n int) ([]int, abi.Errno) {
 }
 
 // CreateObject makes a memory object of size bytes with a durable label ("" for
-// none); the caller owns the descriptor. ENOMEM, EINVAL, EMFILE.
+// none); the caller owns the descriptor. It does not shrink, so that it can be
+// mapped. ENOMEM, EINVAL, EMFILE.
 func (c *Conn) CreateObject(size uint64, label string) (abi.Name, int, abi.Errno) {
-	r, err := c.Call(abi.CallObjectCreate, [6]uint64{size}, []byte(label), nil)
+	return c.createObject(size, 0, label)
+}
+
+// CreateFile is CreateObject of one that can be made shorter: it is for others to
+// map, and its maker reads and writes it by its descriptor.
+func (c *Conn) CreateFile(size uint64, label string) (abi.Name, int, abi.Errno) {
+	return c.createObject(size, abi.ObjectShrinks, label)
+}
+
+func (c *Conn) createObject(size, flags uint64, label string) (abi.Name, int, abi.Errno) {
+	r, err := c.Call(abi.CallObjectCreate, [6]uint64{size, flags}, []byte(label), nil)
 	if err != 0 {
 		return 0, -1, err
 	}

@@ -132,8 +132,10 @@ type Timer interface {
 // Machine is the host.
 type Machine interface {
 	// NewObject makes zero-filled storage of size bytes (sparse: it costs what
-	// is touched). The name is for people.
-	NewObject(size uint64, name string) (Handle, error)
+	// is touched). The name is for people. Unless it shrinks, nobody can take
+	// from it what another has mapped; if it does, an access behind its end is
+	// a fault in every mapping, so nobody of ours maps it.
+	NewObject(size uint64, name string, shrinks bool) (Handle, error)
 	// ObjectSize is the size in bytes of storage; false if h is none.
 	ObjectSize(h Handle) (uint64, bool)
 	// ReadOnly makes another handle to the same storage that can never be

@@ -27,7 +27,7 @@ type binding struct {
 func (k *Kernel) newBinding(slots uint32, both bool) (*binding, abi.Errno) {
 	b := &binding{slots: slots}
 	var err error
-	if b.area, err = k.m.NewObject(abi.BindHeaderSize+uint64(slots)*abi.SlotSize, "binding"); err != nil {
+	if b.area, err = k.m.NewObject(abi.BindHeaderSize+uint64(slots)*abi.SlotSize, "binding", false); err != nil {
 		return nil, abi.ENOMEM
 	}
 	if err = k.m.FormatBinding(b.area, slots); err == nil {

@@ -243,9 +243,9 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 // MaxObjectSize bounds a memory object: 1 TiB of address range (it is sparse).
 const MaxObjectSize = 1 << 40
 
-// callObjectCreate: EINVAL: size; EMSGSIZE: label; ENOSPC: names; ENOMEM.
+// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; ENOMEM.
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
-	if c.A[0] == 0 || c.A[0] > MaxObjectSize {
+	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^abi.ObjectShrinks != 0 {
 		return abi.EINVAL
 	}
 	if len(c.inline) > abi.MaxLabel {
@@ -254,7 +254,7 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if !t.space.Room(1) {
 		return abi.ENOSPC
 	}
-	h, err := k.m.NewObject(c.A[0], t.name)
+	h, err := k.m.NewObject(c.A[0], t.name, c.A[1]&abi.ObjectShrinks != 0)
 	if err != nil {
 		return abi.ENOMEM
 	}

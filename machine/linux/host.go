@@ -178,9 +178,10 @@ var memfdNoexec atomic.Int32
 
 func init() { memfdNoexec.Store(unix.MFD_NOEXEC_SEAL) }
 
-// NewObject implements machine.Machine. The memfd can grow but not shrink: a
-// server that maps it must not get SIGBUS from another holder.
-func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
+// NewObject implements machine.Machine. The memfd can grow, but is sealed against
+// shrinking if it is not to: a server that maps it must not get SIGBUS from
+// another holder.
+func (m *Machine) NewObject(size uint64, name string, shrinks bool) (machine.Handle, error) {
 	if len(name) > 64 {
 		name = name[:64]
 	}
@@ -197,9 +198,11 @@ func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("memory object: %w", err)
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("memory object: %w", err)
+	if !shrinks {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
+			_ = unix.Close(fd)
+			return nil, fmt.Errorf("memory object: %w", err)
+		}
 	}
 	f := newFile(fd)
 	f.m = m
@@ -228,9 +231,9 @@ func (m *Machine) ReadOnly(h machine.Handle) (machine.Handle, error) {
 	return newFile(fd), nil
 }
 
-// Freeze implements machine.Machine.
+// Freeze implements machine.Machine. What is frozen does not shrink either.
 func (m *Machine) Freeze(h machine.Handle) error {
-	_, err := unix.FcntlInt(uintptr(FD(h)), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW)
+	_, err := unix.FcntlInt(uintptr(FD(h)), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK)
 	return err
 }
 

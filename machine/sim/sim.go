@@ -47,11 +47,12 @@ type Handle struct {
 
 // Storage is the storage of a memory object. It has no bytes.
 type Storage struct {
-	Size   uint64
-	Name   string
-	Frozen bool
-	Mapped int // writable mappings that a test says exist
-	Slots  uint32
+	Size    uint64
+	Name    string
+	Shrinks bool
+	Frozen  bool
+	Mapped  int // writable mappings that a test says exist
+	Slots   uint32
 	// Requests is how many slots hold a request, as a test says.
 	Requests int
 }
@@ -129,12 +130,12 @@ func (m *Machine) handle(kind int) *Handle {
 }
 
 // NewObject implements machine.Machine.
-func (m *Machine) NewObject(size uint64, name string) (machine.Handle, error) {
+func (m *Machine) NewObject(size uint64, name string, shrinks bool) (machine.Handle, error) {
 	if m.fails(OpObject) {
 		return nil, ErrInjected
 	}
 	h := m.handle(KindObject)
-	h.Storage = &Storage{Size: size, Name: name}
+	h.Storage = &Storage{Size: size, Name: name, Shrinks: shrinks}
 	return h, nil
 }
 

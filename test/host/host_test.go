@@ -271,7 +271,7 @@ func TestTwoServers(t *testing.T) {
 // Descriptors, arguments, the user's rights, standard error, the exit code.
 func TestSpec(t *testing.T) {
 	w := newWorld(t)
-	h, err := w.m.NewObject(4096, "file")
+	h, err := w.m.NewObject(4096, "file", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +288,20 @@ func TestSpec(t *testing.T) {
 	if err := unix.Ftruncate(linux.FD(h), 0); err == nil {
 		t.Error("an object shrinks")
 	}
+	f, err := w.m.NewObject(4096, "file", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Ftruncate(linux.FD(f), 0); err != nil {
+		t.Error("an object that is to shrink does not:", err)
+	}
+	if err := w.m.Freeze(f); err != nil {
+		t.Error(err)
+	}
+	if s, err := unix.FcntlInt(uintptr(linux.FD(f)), unix.F_GET_SEALS, 0); err != nil || s&unix.F_SEAL_SHRINK == 0 {
+		t.Errorf("frozen, it has the seals %#x, %v", s, err)
+	}
+	f.Release()
 	s := w.k.NewServer(nucleus.ServerSpec{Name: "a", Process: machine.ServerSpec{Name: "a", Args: []string{"x", "y z"},
 		Files: []machine.Handle{ro}, Isolation: machine.IsolateDefault, KeepUser: true, Lenient: true}})
 	if _, err := s.MakePort("svc"); err != nil {
@@ -496,6 +510,7 @@ func TestBadInput(t *testing.T) {
 		{op: abi.CallPortAllocate, a: [6]uint64{abi.RightReceive}, fds: []int{null}, want: abi.EINVAL},
 		{op: abi.CallObjectCreate, want: abi.EINVAL},
 		{op: abi.CallObjectCreate, a: [6]uint64{^uint64(0)}, want: abi.EINVAL},
+		{op: abi.CallObjectCreate, a: [6]uint64{4096, 2}, want: abi.EINVAL},
 		{op: abi.CallObjectImport, fds: []int{null}, want: abi.EPERM}, // no power
 		{op: abi.CallTaskCreate, a: [6]uint64{0, 1}, want: abi.EPERM},
 		{op: abi.CallSupervise, data: []byte("{}"), want: abi.EPERM},

@@ -76,19 +76,9 @@ func (f *File) WriteAt(p []byte, off int64) (int, abi.Errno) {
 	return total, 0
 }
 
-// Truncate implements Object. An object that may not shrink (the nucleus seals
-// those that it makes) keeps its length and loses the bytes and the memory.
+// Truncate implements Object.
 func (f *File) Truncate(size int64) abi.Errno {
-	err := retry(func() error { return unix.Ftruncate(f.fd, size) })
-	if err != unix.EPERM {
-		return Errno(err)
-	}
-	var st unix.Stat_t
-	if e := unix.Fstat(f.fd, &st); e != nil || size >= st.Size {
-		return Errno(err)
-	}
-	// To the largest offset, for what was allocated behind the end goes too.
-	return f.Allocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, size, 1<<62-size)
+	return Errno(retry(func() error { return unix.Ftruncate(f.fd, size) }))
 }
 
 // Allocate implements Object.

@@ -9,9 +9,6 @@ import (
 // Local makes objects in this process alone, without a nucleus: for tests, and
 // for a server that runs inside another process. Objects last as long as Local.
 type Local struct {
-	// Sealed objects do not shrink, as those that the nucleus makes.
-	Sealed bool
-
 	byLabel map[string]*kept
 	next    uint64
 }
@@ -29,15 +26,9 @@ func (l *Local) Create(label string) (Object, abi.Errno) {
 	if l.byLabel[label] != nil {
 		return nil, abi.EEXIST
 	}
-	fd, err := unix.MemfdCreate("hythe", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	fd, err := unix.MemfdCreate("hythe", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, Errno(err)
-	}
-	if l.Sealed {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
-			unix.Close(fd)
-			return nil, Errno(err)
-		}
 	}
 	return l.keep(fd, label)
 }

@@ -13,8 +13,8 @@ type Object interface {
 	ReadAt(p []byte, off int64) (int, abi.Errno)
 	// WriteAt stores p at off and makes the object longer when needed.
 	WriteAt(p []byte, off int64) (int, abi.Errno)
-	// Truncate makes the object end at size, or at least read as zero from
-	// there on; the file's size is kept by its server.
+	// Truncate makes the object end at size: what was behind it is given back,
+	// and an access there is a fault in every mapping.
 	Truncate(size int64) abi.Errno
 	// Allocate is fallocate(2) on the object, its modes unchanged.
 	Allocate(mode uint32, off, n int64) abi.Errno

@@ -92,7 +92,7 @@ func (o *Objects) Create(label string) (object.Object, abi.Errno) {
 		return nil, abi.EEXIST
 	}
 	// The nucleus makes it: the filter lets no server make one.
-	name, fd, err := o.conn.CreateObject(1, label)
+	name, fd, err := o.conn.CreateFile(1, label)
 	if err != 0 {
 		return nil, err
 	}

@@ -72,6 +72,13 @@ func TestCrash(t *testing.T) {
 		"truncate": func(s fs.Server, q fs.Req) string {
 			return fmt.Sprint(s.SetAttr(q, ids(s, "g"), &fs.SetAttrIn{Valid: fs.SetSize | fs.SetMode, Size: 1, Mode: 0o600}))
 		},
+		"end sooner": func(s fs.Server, q fs.Req) string {
+			return fmt.Sprint(s.SetAttr(q, ids(s, "o"), &fs.SetAttrIn{Valid: fs.SetSize, Size: 5000}))
+		},
+		"empty": func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Open(q, ids(s, "o"), true, true)) },
+		"end later": func(s fs.Server, q fs.Req) string {
+			return fmt.Sprint(s.Write(q, ids(s, "o"), 300<<10, []byte("far")))
+		},
 		"punch": func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Fallocate(q, ids(s, "g"), 3, 1, 5000)) },
 		"xattr": func(s fs.Server, q fs.Req) string {
 			return fmt.Sprint(s.SetXattr(q, ids(s, "g"), "user.a", []byte("b"), 1))
@@ -95,9 +102,12 @@ func TestCrash(t *testing.T) {
 				s := r.s
 				s.MkDir(fs.Req{}, fs.RootID, "d", 0o755, cred)
 				s.MkDir(fs.Req{}, fs.RootID, "e", 0o755, cred)
-				for _, f := range []string{"f", "g"} {
+				for _, f := range []string{"f", "g", "o"} {
 					e, _, _ := s.Create(fs.Req{}, fs.RootID, f, 0o644, true, cred)
 					s.Write(fs.Req{}, e.Node, 0, bytes.Repeat([]byte("0123456789"), 700))
+					if f == "o" {
+						s.Map(fs.Req{}, e.Node, fs.MapToWrite) // it is an object from now on
+					}
 					s.Release(fs.Req{}, e.Node)
 				}
 				// Its own time makes the change show.

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 
 	"hythe/abi"
@@ -60,8 +61,14 @@ func (t *Tree) object(r Ref) (object.Object, bool) {
 	if t.objs == nil {
 		return nil, false
 	}
-	o, ok := t.objs.Open(label(t.inodes.Get(r).Ino))
+	in := t.inodes.Get(r)
+	o, ok := t.objs.Open(label(in.Ino))
 	if ok {
+		// What an incarnation wrote behind the end without living to say so is no
+		// part of the file, and not to be seen in a mapping either.
+		if size, _, err := o.Stat(); err == 0 && uint64(size) > in.Size {
+			o.Truncate(int64(in.Size))
+		}
 		// Descriptors are fewer than files may be; the objects stay.
 		for old, oo := range t.open {
 			if len(t.open) < maxOpen || len(t.fresh) > 0 {
@@ -343,6 +350,10 @@ func (t *Tree) writeObject(r Ref, in *Inode, off uint64, data []byte) (int, abi.
 }
 
 // Truncate sets a file's size. Times are the caller's. EFBIG, ENOSPC, EIO.
+//
+// An object that ends sooner has lost its bytes before the transaction can be
+// committed, so that is committed first as an intent, which is why a Truncate to
+// less must be the first thing that a transaction does.
 func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
 	in := t.inodes.Mut(r)
 	if size > MaxFile {
@@ -353,9 +364,19 @@ func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
 		if !ok {
 			return abi.EIO
 		}
+		if size < in.Size && !slices.Contains(t.fresh, r) {
+			// Nothing else of this transaction has happened yet.
+			sb := t.supers.Mut(t.super)
+			sb.Cut, sb.CutSize, sb.CutTime = r, size, t.now()
+			t.h.Commit()
+			t.h.Begin()
+			in = t.inodes.Mut(r)
+		}
 		if err := o.Truncate(int64(size)); err != 0 {
 			return err
 		}
+		t.cut = true
+		t.supers.Mut(t.super).Cut = 0
 		in.Size = size
 		return t.reaccount(r, o)
 	}
@@ -375,6 +396,28 @@ func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
 		in.Data.Off, in.Data.Cap, in.Data.Len = 0, 0, 0
 	}
 	return 0
+}
+
+// endCut carries out or forgets, outside a transaction, the intent that a
+// transaction left which was not committed.
+func (t *Tree) endCut() {
+	sb := t.supers.Get(t.super)
+	r, size, at := sb.Cut, sb.CutSize, sb.CutTime
+	did := t.cut
+	t.cut = false
+	if r == 0 {
+		return
+	}
+	t.h.Begin()
+	t.supers.Mut(t.super).Cut = 0
+	if in := t.inodes.Get(r); did && in != nil && in.Flags&FlagObject != 0 {
+		if o, ok := t.object(r); ok && o.Truncate(int64(size)) == 0 {
+			in := t.inodes.Mut(r)
+			in.Size, in.Mtime, in.Ctime = size, at, at
+			t.reaccount(r, o)
+		}
+	}
+	t.h.Commit()
 }
 
 // Fallocate as fallocate(2) on Linux's tmpfs, with ZERO_RANGE on top.

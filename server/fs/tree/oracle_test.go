@@ -244,7 +244,6 @@ func TestOracle(t *testing.T) {
 func runOracle(t *testing.T, seed int64, steps int) {
 	host := oracleDir(t)
 	r := newRig(t, Limits{})
-	r.objs.Sealed = seed == 5
 	if seed == 1 {
 		r.h.SetCheck(true)
 		steps /= 20

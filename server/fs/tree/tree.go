@@ -131,11 +131,13 @@ type xattr struct {
 
 // super is the record of the file system itself.
 type super struct {
-	Gen    uint32
-	_      uint32
-	Ino    uint64
-	Pages  uint64 // pages in use
-	Inodes uint64
+	Gen     uint32
+	Cut     Ref // an intent: its object is about to end at CutSize
+	Ino     uint64
+	Pages   uint64 // pages in use
+	Inodes  uint64
+	CutSize uint64
+	CutTime fs.Time
 }
 
 // Limits bound a tree. Zero means a generous default.
@@ -167,6 +169,7 @@ type Tree struct {
 	later map[Ref][]store.Ref[Dirent] // entries of directories that are not in dirs yet
 	open  map[Ref]object.Object       // derived: objects in use
 	fresh []Ref                       // nodes whose object is new in this transaction
+	cut   bool                        // the object that super.Cut names ends where it should
 	undo  []undoName                  // of dirs, in this transaction
 	done  []func()                    // run after the commit
 }
@@ -215,6 +218,8 @@ func New(h *store.Heap, first int, lim Limits, objs object.Objects, now func() f
 	t.supers.Each(func(r store.Ref[super], _ *super) bool { t.super = r; return false })
 	if t.super != 0 {
 		t.rebuild()
+		t.cut = true // it may be
+		t.endCut()
 		return t, 0
 	}
 	h.Begin()
@@ -312,6 +317,7 @@ func (t *Tree) aborted() {
 		}
 	}
 	t.fresh = t.fresh[:0]
+	t.endCut()
 }
 
 // committed finishes what may only happen once the effect is durable.
@@ -322,6 +328,7 @@ func (t *Tree) committed() {
 	}
 	t.done = t.done[:0]
 	t.fresh = t.fresh[:0]
+	t.cut = false
 }
 
 func (t *Tree) index(dir Ref) *dirIndex {

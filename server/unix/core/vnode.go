@@ -556,8 +556,8 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	if n.data != nil && n.changing == 0 && n.sized {
 		m, err := n.data.ReadAt(buf, int64(off))
 		if m > 0 && off+uint64(m) > n.attr.Size {
-			// An object does not shrink with its file: the rest is no data,
-			// unless others than we let the file grow.
+			// What lies behind the end that we know is no data, unless others
+			// than we let the file grow.
 			n.stale()
 			if e := c.refresh(n, false); e != 0 {
 				return 0, e

@@ -44,7 +44,7 @@ import (
 )
 
 // Version is the layout number of the state of record.
-const Version = 1
+const Version = 2
 
 const (
 	// magic is what statfs shows (include/uapi/linux/magic.h, OVERLAYFS_SUPER_MAGIC).

@@ -12,7 +12,7 @@ import (
 )
 
 // Version is the layout number of the state of record.
-const Version = 1
+const Version = 2
 
 // magic is what statfs shows (include/uapi/linux/magic.h, TMPFS_MAGIC).
 const magic = 0x01021994
