@@ -86,6 +86,9 @@ const (
 	SetAtimeNow = 1 << 7
 	SetMtimeNow = 1 << 8
 	SetCtime    = 1 << 10
+	// SetSealed, which FUSE does not have: the file is written no more, by anybody.
+	// EBUSY while one has it mapped for writing.
+	SetSealed = 1 << 16
 )
 
 // SetAttrIn says what SetAttr changes.

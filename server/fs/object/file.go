@@ -81,6 +81,14 @@ func (f *File) Truncate(size int64) abi.Errno {
 	return Errno(retry(func() error { return unix.Ftruncate(f.fd, size) }))
 }
 
+// Seal implements Object.
+func (f *File) Seal() abi.Errno {
+	return Errno(retry(func() error {
+		_, err := unix.FcntlInt(uintptr(f.fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE)
+		return err
+	}))
+}
+
 // Allocate implements Object.
 func (f *File) Allocate(mode uint32, off, n int64) abi.Errno {
 	return Errno(retry(func() error { return unix.Fallocate(f.fd, mode, off, n) }))

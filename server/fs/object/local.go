@@ -26,7 +26,7 @@ func (l *Local) Create(label string) (Object, abi.Errno) {
 	if l.byLabel[label] != nil {
 		return nil, abi.EEXIST
 	}
-	fd, err := unix.MemfdCreate("hythe", unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate("hythe", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, Errno(err)
 	}

@@ -16,6 +16,9 @@ type Object interface {
 	// Truncate makes the object end at size: what was behind it is given back,
 	// and an access there is a fault in every mapping.
 	Truncate(size int64) abi.Errno
+	// Seal forbids writing for good. EBUSY while somebody has the object mapped
+	// to write.
+	Seal() abi.Errno
 	// Allocate is fallocate(2) on the object, its modes unchanged.
 	Allocate(mode uint32, off, n int64) abi.Errno
 	// Find looks for data (whence 3) or a hole (4) at or behind off.

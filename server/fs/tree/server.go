@@ -361,7 +361,12 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 			}
 			s.t.Modified(n) // also when the size is what it was
 		}
-		if a.Valid&^fs.SetSize == 0 {
+		if a.Valid&fs.SetSealed != 0 {
+			if err := s.seal(id); err != 0 {
+				return 0, err
+			}
+		}
+		if a.Valid&^(fs.SetSize|fs.SetSealed) == 0 {
 			return n, 0
 		}
 		if err := s.up(n); err != 0 {
@@ -393,6 +398,26 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 		}
 		return n, 0
 	})
+}
+
+// seal has the host forbid writing to a file's object: it alone knows who has it
+// mapped. That a repetition does so again changes nothing.
+func (s *Server) seal(id fs.NodeID) abi.Errno {
+	n, _, err := s.file(id)
+	if err != 0 {
+		return err
+	}
+	if err := s.upData(n, MaxFile); err != 0 {
+		return err
+	}
+	if err := s.t.Objectify(n); err != 0 {
+		return err
+	}
+	o, ok := s.t.object(n)
+	if !ok {
+		return abi.EIO
+	}
+	return o.Seal()
 }
 
 // ReadLink implements fs.Server.

@@ -48,8 +48,8 @@ func (c *Call) Memfd(name string, sealing, noexec bool) (store.Ref[File], abi.Er
 }
 
 // AddSeals adds to a memfd's seals. EINVAL (no memfd, unknown seals), EPERM
-// (sealed, or not open for writing), EBUSY is not known: shared writable
-// mappings are not counted.
+// (sealed, or not open for writing), EBUSY (to be written no more, and mapped
+// shared by a descriptor that may write).
 func (c *Call) AddSeals(f store.Ref[File], seals uint32) abi.Errno {
 	k := c.K
 	file := k.Files.Get(f)
@@ -62,11 +62,19 @@ func (c *Call) AddSeals(f store.Ref[File], seals uint32) abi.Errno {
 	if seals&^uint32(0x3f) != 0 {
 		return abi.EINVAL
 	}
-	v := k.Vnodes.Mut(file.Vnode)
-	if v.Seals&SealSeal != 0 {
+	v := file.Vnode
+	if k.sealsOf(v)&SealSeal != 0 {
 		return abi.EPERM
 	}
-	v.Seals |= seals
+	if seals&^k.sealsOf(v)&SealWrite != 0 {
+		if e := c.setAttr(k.nodeOf(v), &fs.SetAttrIn{Valid: fs.SetSealed}); e != 0 {
+			return e
+		}
+		if k.sealsOf(v)&SealSeal != 0 {
+			return abi.EPERM // another's, meanwhile
+		}
+	}
+	k.Vnodes.Mut(v).Seals |= seals
 	return 0
 }
 

@@ -749,6 +749,9 @@ func (f *FS) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi.Err
 		if a.Valid&fs.SetSize != 0 && rec.Type == fs.TypeDir {
 			return failed(abi.EISDIR)
 		}
+		if a.Valid&fs.SetSealed != 0 {
+			return failed(abi.EINVAL)
+		}
 		if f.cfg.ReadOnly {
 			return failed(abi.EROFS)
 		}

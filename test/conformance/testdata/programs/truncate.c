@@ -321,6 +321,52 @@ static void seals(void) {
 	T(ftruncate(f, 0));
 	printf("%s\n", look(p, 0));
 	close(f);
+	// To be written no more.
+	for (int way = 0; way < 7; way++) {
+		int pi[2];
+		f = fresh();
+		if (way == 6)
+			ftruncate(f, 10);
+		p = way == 0 ? 0 : map(f, 4, way == 2 ? 1 : 3, way == 3 ? MAP_PRIVATE : MAP_SHARED);
+		printf("way %d\n", way);
+		pipe(pi);
+		pid_t c = way != 5 ? 0 : fork();
+		if (way == 4)
+			munmap(p, 3 * P);
+		else if (way == 5 && c == 0) {
+			char b;
+			close(pi[1]), read(pi[0], &b, 1);
+			_exit(0);
+		} else if (way == 5)
+			munmap(p, 4 * P);
+		T(fcntl(f, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+		if (p && way < 3)
+			printf("%s\n", look(p, way != 2));
+		T(fcntl(f, F_ADD_SEALS, F_SEAL_WRITE));
+		printf("%x\n", fcntl(f, F_GET_SEALS));
+		if (way == 5) {
+			T(kill(c, 0));
+			kill(c, SIGKILL);
+			waitpid(c, 0, 0);
+		} else if (p && way != 3) {
+			munmap(p, 4 * P);
+			T(fcntl(f, F_ADD_SEALS, F_SEAL_WRITE));
+			T(fcntl(f, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK));
+			printf("%x\n", fcntl(f, F_GET_SEALS));
+		}
+		T(pwrite(f, "no", 2, 0));
+		T(fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, P));
+		OK(mmap(0, P, 3, MAP_SHARED, f, 0));
+		OK(p = mmap(0, P, 1, MAP_SHARED, f, 0));
+		T(mprotect(p, P, 3));
+		OK(p = mmap(0, P, 3, MAP_PRIVATE, f, 0));
+		printf("%s\n", look(p, 1));
+		T(ftruncate(f, P));
+		char b[3] = "";
+		T(pread(f, b, 2, 0));
+		puts(b);
+		close(pi[0]), close(pi[1]), close(f);
+	}
 	// Memory is given back, with the mapping still there.
 	f = memfd_create("big", 0);
 	ftruncate(f, 64 << 20);
