@@ -12,9 +12,12 @@ const PageSize = 4096
 // SitesBase is where the guest's part of the address space holds the words through
 // which patched call sites jump (docs/patching.md), once there is one. The third byte
 // of their addresses, which lies where a site's SYSCALL began, must be no instruction.
+// Sites that reach 2 GiB only have such a place SitesBase above a multiple of
+// SitesChunk.
 const (
-	SitesBase = 0x60000
-	SitesSize = 8192
+	SitesBase  = 0x60000
+	SitesSize  = 0x10000
+	SitesChunk = 1 << 31
 )
 
 // A binding is one memory object shared by a client and a server. It starts

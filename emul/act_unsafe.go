@@ -344,7 +344,7 @@ func (t *Thread) limit(word, v uint64) {
 	if word == abi.TaskASLimit {
 		own, what = uint64(maxUser-t.Window), rlimitAS
 	} else if word == abi.TaskDataLimit {
-		own, what = abi.MaxSlots*ThreadSize+TaskSize+SitesSize, rlimitData
+		own, what = abi.MaxSlots*ThreadSize+TaskSize+SitesSize+(1+MaxAreas)*abi.SitesSize, rlimitData
 	} else if word == abi.TaskCPULimit {
 		what = rlimitCPU
 	} else {
@@ -629,6 +629,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Redo = 0
 	n.Words = t.Words
 	n.Neg = uint64(-base)
+	n.Self = base
 	n.LastIP = 0
 }
 
@@ -658,6 +659,7 @@ func ThreadStart(t *Thread) uintptr {
 	s.Nr = 0
 	s.Args[0] = t.Token
 	t.exchange(uc, s, abi.KindThread)
+	t.pastAny(uc)
 	t.Depth = 0
 	return t.Frame
 }

@@ -46,6 +46,8 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_SetGS(AX)
 	LEAQ siteStubs<>(SB), CX
 	MOVQ CX, Entry_SiteStubs(AX)
+	LEAQ siteSelf<>(SB), CX
+	MOVQ CX, Entry_SiteSelf(AX)
 	LEAQ siteLoad<>(SB), CX
 	MOVQ CX, Entry_SiteLoad(AX)
 	LEAQ siteSlow<>(SB), CX
@@ -247,14 +249,19 @@ TEXT siteEntry<>(SB),NOSPLIT|NOFRAME,$0
 	MOVL AX, AX
 	BSWAPQ AX
 	LEAQ (R11)(AX*1), R11
-	RDGSBASEQ AX
+	JMP siteSelf<>(SB)
+
+// Loads the block's address from the block at GS. It faults where GS is the guest's and
+// leads nowhere.
+TEXT siteSelf<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ Thread_Self(GS), AX
 	JMP siteLoad<>(SB)
 
 #define REGS (Thread_Site+Ucontext_Regs)
 
-// In: AX the GS base, R11. Checks that it is a thread block's: such a one holds
-// its negative address. The first instruction faults where the guest has a GS of its
-// own. Then saves the guest's state and runs SiteGo(t) on the signal stack.
+// In: AX what siteSelf found, R11. Checks that it is a thread block's address: such a
+// one holds its negative address. The first instruction faults where the guest has a GS
+// of its own. Then saves the guest's state and runs SiteGo(t) on the signal stack.
 TEXT siteLoad<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ Thread_Neg(AX), CX
 	LEAQ (CX)(AX*1), CX
@@ -353,7 +360,6 @@ quiet:
 	MOVQ (REGS+0)(CX), R8
 	MOVQ (REGS+8)(CX), R9
 	MOVQ (REGS+16)(CX), R10
-	MOVQ (REGS+136)(CX), R11
 	MOVQ (REGS+32)(CX), R12
 	MOVQ (REGS+40)(CX), R13
 	MOVQ (REGS+48)(CX), R14
@@ -364,8 +370,9 @@ quiet:
 	MOVQ (REGS+88)(CX), BX
 	MOVQ (REGS+96)(CX), DX
 	MOVQ (REGS+104)(CX), AX
-	PUSHQ R11
+	PUSHQ (REGS+136)(CX)
 	POPFQ
+	MOVQ (REGS+24)(CX), R11
 	MOVQ (REGS+120)(CX), SP
 	MOVQ (REGS+128)(CX), CX
 	BYTE $0xff; BYTE $0xe1 // JMP CX, as the host returns: CX is where to

@@ -89,11 +89,20 @@ func (t *Thread) setFS(v uintptr) uintptr {
 }
 
 func (t *Thread) getGS() uintptr {
+	if t.task().Hwcap2&hwcap2FSGSBASE == 0 {
+		t.Scratch[0] = 0
+		t.host(sysArchPrctl, archGetGS, t.addr()+unsafe.Offsetof(t.Scratch), 0, 0, 0, 0)
+		return uintptr(t.Scratch[0])
+	}
 	p := unsafe.Pointer(&t.PC.GetGS)
 	return (*(*fn1)(unsafe.Pointer(&p)))(0)
 }
 
 func (t *Thread) setGS(v uintptr) {
+	if t.task().Hwcap2&hwcap2FSGSBASE == 0 {
+		t.host(sysArchPrctl, archSetGS, v, 0, 0, 0, 0)
+		return
+	}
 	p := unsafe.Pointer(&t.PC.SetGS)
 	(*(*fn1)(unsafe.Pointer(&p)))(v)
 }

@@ -16,6 +16,9 @@ const (
 	// SitesOff is what the task knows of patched call sites, private to it.
 	SitesOff  = 0x6010_0000
 	SitesSize = 64 << 10
+	// NearOff is where the words are through which patched sites of libraries jump
+	// that lie just below the window: read-only but while one is made.
+	NearOff = 0x0010_0000
 	// TablesOff is where the call tables are, read-only, TableSize bytes each.
 	TablesOff = 0x6100_0000
 	TableSize = abi.CallTableSize * 16
@@ -81,10 +84,11 @@ type Entry struct {
 	Clone     uintptr // clone of a thread
 	Start     uintptr // INT3: builds the first signal frame of a task
 	Boot      uintptr // first instruction in the image of a new machine
-	// Of patched call sites: the stubs, the load that faults and the INT3 where
+	// Of patched call sites: the stubs, the loads that fault and the INT3 where
 	// the guest has a GS of its own, the way back to the guest up to SiteOver, and
 	// (with an INT3 at SiteRaise) into a signal frame.
 	SiteStubs   uintptr
+	SiteSelf    uintptr
 	SiteLoad    uintptr
 	SiteSlow    uintptr
 	SiteExit    uintptr
@@ -137,6 +141,8 @@ type Thread struct {
 	Scratch  [64]uint64
 	// Neg is the block's negative address: what a patched call site knows it by.
 	Neg uint64
+	// Self is its address, which a site finds at GS.
+	Self uintptr
 	// SiteNr is the site (lower half) and EAX (upper, its bytes in reverse).
 	SiteNr uint64
 	// SiteWhy says what a signal frame is made for: site....
@@ -190,19 +196,23 @@ type Task struct {
 // Limits of patching: sites of a task, ranges of text in which they may be, and
 // after how many traps a site is worth it.
 const (
-	MaxSites  = abi.SitesSize / 8
+	MaxSites  = 1024
+	MaxAreas  = 8
 	MaxTexts  = 128
 	SiteHot   = 12
 	StubBytes = 11
-	siteBytes = 7
 )
 
 // Site is a patched call site.
 type Site struct {
-	Ret  uint64   // where the guest goes on
-	Kind uint32   // siteNumber or siteStack
-	Nr   uint32   // siteNumber: the number
-	Old  [8]uint8 // what was there, 7 bytes
+	Ret  uint64   // behind the SYSCALL
+	Slot uint64   // the address of the word through which it jumps
+	Kind uint8    // siteNumber...
+	Len  uint8    // of the jump
+	Back uint8    // from the jump to Ret
+	Skip uint8    // siteCompare...: bytes of the instruction at Ret
+	Nr   uint32   // siteNumber: the number; siteCompare...: with what is compared
+	Old  [8]uint8 // what was there
 }
 
 // Text is a range of the guest's text in which sites may be patched.
@@ -213,7 +223,8 @@ type Text struct{ Lo, Hi uintptr }
 type Sites struct {
 	Sites  [MaxSites]Site
 	N      uint32
-	Mapped uint32 // 1: the words at SlotsBase are there
+	Undone uint32            // counts what was put back
+	Areas  [MaxAreas]uintptr // where in the guest's part there are words: 0 is none
 	Texts  [MaxTexts]Text
 	Heat   [1024]uint64 // by hash: where a trap returns to, and from bit 48 on how many came
 }

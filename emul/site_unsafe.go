@@ -7,12 +7,19 @@ import (
 	"hythe/abi"
 )
 
-// Kinds of call site (docs/patching.md). Both have five bytes before the SYSCALL, so
-// that a jump of seven bytes takes the place of both.
+// Kinds of call site (docs/patching.md). The first two have five bytes before the
+// SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
+// and an instruction that compares its result, together six bytes or more: a jump of six
+// bytes takes their place, and the library makes the comparison.
 const (
-	siteNumber = 1 // MOVL $number, EAX
-	siteStack  = 2 // MOVQ 8(SP), R9: the last argument of a function that takes the number
+	siteNumber    = 1 // MOVL $number, EAX
+	siteStack     = 2 // MOVQ 8(SP), R9: the last argument of a function that takes the number
+	siteCompare   = 3 // CMPQ RAX, $x
+	siteCompare32 = 4 // CMPL EAX, $x
 )
+
+// invalid is a byte that begins no instruction.
+const invalid = 0x06
 
 // Why a patched call site raised the signal that gives it a frame (Thread.SiteWhy).
 const (
@@ -36,20 +43,39 @@ func textAt(x *Sites, i uintptr) *Text {
 	return (*Text)(unsafe.Add(unsafe.Pointer(&x.Texts), i*unsafe.Sizeof(Text{})))
 }
 
-// jumpOf stores the jump that takes the place of site i.
-func jumpOf(p *[8]uint8, i uintptr) {
-	slot := abi.SitesBase + 8*i
+// start answers where the jump of a site is.
+func (s *Site) start() uintptr { return uintptr(s.Ret) - uintptr(s.Back) }
+
+// jumpOf stores the jump that takes the place of a site.
+func jumpOf(p *[8]uint8, s *Site) {
+	a := s.Slot
+	i := uintptr(3)
 	p[0], p[1], p[2] = 0xff, 0x24, 0x25 // JMP *slot
-	p[3], p[4], p[5], p[6] = uint8(slot), uint8(slot>>8), uint8(slot>>16), uint8(slot>>24)
+	if s.Skip != 0 {
+		p[1] = 0x25 // JMP *slot, its distance
+		a -= s.Ret - uint64(s.Back) + uint64(s.Len)
+		i = 2
+	}
+	for ; i < uintptr(s.Len); i++ {
+		*byteAt(p, i) = uint8(a)
+		a >>= 8
+	}
 }
 
-// holds says whether the seven bytes at the guest's address a are those at p.
-func (t *Thread) holds(a uintptr, p *[8]uint8) bool {
+// isPatched says whether the jump of a site is in its place.
+func (t *Thread) isPatched(s *Site) bool {
+	var jump [8]uint8
+	jumpOf(&jump, s)
+	return t.holds(s.start(), &jump, uintptr(s.Len))
+}
+
+// holds says whether n bytes at the guest's address a are those at p.
+func (t *Thread) holds(a uintptr, p *[8]uint8, n uintptr) bool {
 	b := (*[8]uint8)(unsafe.Pointer(&t.Scratch))
-	if t.copyIn(uintptr(unsafe.Pointer(b)), a, siteBytes) != 0 {
+	if t.copyIn(uintptr(unsafe.Pointer(b)), a, n) != 0 {
 		return false
 	}
-	for i := uintptr(0); i < siteBytes; i++ {
+	for i := uintptr(0); i < n; i++ {
 		if *byteAt(b, i) != *byteAt(p, i) {
 			return false
 		}
@@ -79,108 +105,228 @@ func (t *Thread) heat(uc *Ucontext) {
 	atomic.StoreUint64(p, v)
 	if v>>48 == SiteHot && uintptr(ret) < t.Window && t.conv() == ConvLinux {
 		t.lock()
-		t.patch(uintptr(ret))
+		t.patch(uintptr(ret), uc.Regs.AX)
 		t.unlock()
 	}
 }
 
 // patch replaces the call site before ret by a jump, if it is in a range that may be
-// patched, and of a known kind. Callers hold the lock.
-func (t *Thread) patch(ret uintptr) {
+// patched, and of a known kind. nr is RAX at the trap. Callers hold the lock.
+func (t *Thread) patch(ret uintptr, nr uint64) {
 	x := t.sites()
-	at7 := ret - siteBytes
-	ok := false
+	if t.getGS() != t.addr() {
+		return
+	}
 	for i := uintptr(0); i < MaxTexts; i++ {
-		if r := textAt(x, i); at7 >= r.Lo && ret <= r.Hi {
-			ok = true
+		r := textAt(x, i)
+		if ret-2 < r.Lo || ret > r.Hi {
+			continue
 		}
-	}
-	if !ok || t.getGS() != t.addr() {
-		return
-	}
-	var old, jump [8]uint8
-	if t.copyMem(uintptr(unsafe.Pointer(&old)), at7, siteBytes) != 0 || old[5] != 0x0f || old[6] != 0x05 {
-		return
-	}
-	kind := uint32(0)
-	if old[0] == 0xb8 {
-		kind = siteNumber
-	} else if old[0] == 0x4c && old[1] == 0x8b && old[2] == 0x4c && old[3] == 0x24 && old[4] == 0x08 {
-		kind = siteStack
-	} else {
-		return
-	}
-	// One that was patched, unmapped and mapped again keeps its place if it is the
-	// same; else the place stays with threads that may still be on their way.
-	n := uintptr(x.N)
-	i := n
-	for j := uintptr(0); j < n; j++ {
-		s := siteAt(x, j)
-		if uintptr(s.Ret) == ret {
-			same := true
-			for k := uintptr(0); k < siteBytes; k++ {
-				same = same && *byteAt(&s.Old, k) == *byteAt(&old, k)
-			}
-			if !same {
-				return
-			}
-			i = j
-		}
-	}
-	if i >= MaxSites {
-		return
-	}
-	if i == n {
-		if !t.newSlot(i) {
+		var s Site
+		s.Ret = uint64(ret)
+		if !t.compares(&s, r) && !t.precedes(&s, r, nr) {
 			return
 		}
-		s := siteAt(x, i)
-		s.Ret = uint64(ret)
-		s.Kind = kind
-		s.Nr = uint32(old[1]) | uint32(old[2])<<8 | uint32(old[3])<<16 | uint32(old[4])<<24
-		s.Old = old
-		atomic.StoreUint32(&x.N, uint32(n)+1)
+		i := t.place(&s)
+		if i >= MaxSites {
+			return
+		}
+		var jump [8]uint8
+		jumpOf(&jump, siteAt(x, i))
+		t.rewrite(s.start(), &jump, uintptr(s.Len))
+		return
 	}
-	jumpOf(&jump, i)
-	t.rewrite(at7, &jump)
 }
 
-// newSlot makes the word through which site i jumps.
-func (t *Thread) newSlot(i uintptr) bool {
-	const size = abi.SitesSize
-	x := t.sites()
-	if x.Mapped == 0 {
-		r := t.host(sysMmap, abi.SitesBase, size, protRead|protWrite, mapPrivate|mapAnon|mapNoreplace, ^uintptr(0), 0)
-		if r != abi.SitesBase {
-			// The guest has something there.
-			if !failed(r) {
-				t.host(sysMunmap, r, size, 0, 0, 0, 0)
-			}
-			t.task().Patch = 0
-			return false
-		}
-		x.Mapped = 1
-	} else if failed(t.host(sysMprotect, abi.SitesBase, size, protRead|protWrite, 0, 0, 0)) {
+// compares says whether the instruction behind the SYSCALL is one that only compares
+// its result, and makes s one of its kind. Nothing is guessed: the SYSCALL was executed, so
+// it is an instruction, and so is what is behind it.
+func (t *Thread) compares(s *Site, r *Text) bool {
+	const most = 6
+	at := uintptr(s.Ret)
+	b := &s.Old
+	if at-2 < r.Lo || r.Hi-at < most || t.copyMem(uintptr(unsafe.Pointer(b)), at-2, 2+most) != 0 || b[0] != 0x0f || b[1] != 0x05 {
 		return false
 	}
-	*(*uint64)(at(abi.SitesBase + 8*i)) = uint64(t.PC.SiteStubs + StubBytes*i)
-	return !failed(t.host(sysMprotect, abi.SitesBase, size, protRead, 0, 0, 0))
+	s.Kind = siteCompare
+	s.Nr = uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24
+	if b[2] == 0x48 && b[3] == 0x3d {
+		s.Skip = 6
+	} else if b[2] == 0x48 && b[3] == 0x83 && b[4] == 0xf8 {
+		s.Skip = 4
+		s.Nr = uint32(int32(int8(b[5])))
+	} else if b[2] == 0x3d {
+		s.Skip = 5
+		s.Kind = siteCompare32
+		s.Nr = s.Nr<<8 | uint32(b[3])
+	} else {
+		return false
+	}
+	s.Back = 2
+	s.Len = 6
+	return true
 }
 
-// rewrite stores seven bytes of text at a. While the text can be written it cannot be
+// precedes says whether the five bytes before the SYSCALL are an instruction that the
+// library can stand in for, and makes s one of its kind.
+func (t *Thread) precedes(s *Site, r *Text, nr uint64) bool {
+	const before, n = 4, 7
+	at := uintptr(s.Ret) - n
+	var lead [8]uint8
+	b := &s.Old
+	if at-before < r.Lo || t.copyMem(uintptr(unsafe.Pointer(&lead)), at-before, before) != 0 ||
+		t.copyMem(uintptr(unsafe.Pointer(b)), at, n) != 0 || b[5] != 0x0f || b[6] != 0x05 {
+		return false
+	}
+	b[7] = 0
+	s.Nr = uint32(b[1]) | uint32(b[2])<<8 | uint32(b[3])<<16 | uint32(b[4])<<24
+	s.Skip = 0
+	s.Back = n
+	s.Len = n
+	if b[0] == 0x4c && b[1] == 0x8b && b[2] == 0x4c && b[3] == 0x24 && b[4] == 0x08 {
+		s.Kind = siteStack
+		return true
+	}
+	s.Kind = siteNumber
+	if b[0] != 0xb8 || nr != uint64(s.Nr) {
+		return false
+	}
+	// The byte could be the middle of an instruction with a displacement, relative to
+	// RAX or R8. RAX holds the number and would lead nowhere; for R8 there is a prefix.
+	rex := lead[2]&0xf1 == 0x41 && lead[3]&0xf0 != 0x50 // PUSH and POP take no such byte
+	return nr < abi.CallTableSize && !rex && lead[2] != 0x0f && lead[1] != 0xc5 && lead[0] != 0xc4
+}
+
+// place answers the index of a site like s, a new one if there is none yet; its slot is
+// made. One that was patched, unmapped and mapped again keeps its place if it is the
+// same; else the place stays with threads that may still be on their way.
+func (t *Thread) place(s *Site) uintptr {
+	x := t.sites()
+	n := uintptr(x.N)
+	for i := uintptr(0); i < n; i++ {
+		o := siteAt(x, i)
+		if o.Ret != s.Ret {
+			continue
+		}
+		if o.Kind != s.Kind || *(*uint64)(unsafe.Pointer(&o.Old)) != *(*uint64)(unsafe.Pointer(&s.Old)) {
+			return MaxSites
+		}
+		return i
+	}
+	if n >= MaxSites || !t.newSlot(n, s) {
+		return MaxSites
+	}
+	*siteAt(x, n) = *s
+	atomic.StoreUint32(&x.N, uint32(n)+1)
+	return n
+}
+
+// newSlot makes the word through which s, site i, jumps.
+func (t *Thread) newSlot(i uintptr, s *Site) bool {
+	const size = abi.SitesSize
+	base := uintptr(abi.SitesBase)
+	slot := base + 8*i
+	if s.Skip != 0 {
+		base, slot = t.nearSlot(s)
+		if slot == 0 {
+			return false
+		}
+	}
+	if base < t.Window && !t.mapArea(base) {
+		return false
+	}
+	if failed(t.host(sysMprotect, base, size, protRead|protWrite, 0, 0, 0)) {
+		return false
+	}
+	*(*uint64)(at(slot)) = uint64(t.PC.SiteStubs + StubBytes*i)
+	s.Slot = uint64(slot)
+	if failed(t.host(sysMprotect, base, size, protRead, 0, 0, 0)) {
+		t.die(72)
+	}
+	return true
+}
+
+// nearSlot finds a word for a jump by its distance, of which the lowest byte must be
+// invalid: it lies where the instruction behind the SYSCALL began. It answers the area in which
+// the word lies, and the word, 0 if there is none.
+func (t *Thread) nearSlot(s *Site) (uintptr, uintptr) {
+	const far = abi.SitesChunk - abi.SitesSize
+	x := t.sites()
+	from := s.start() + uintptr(s.Len)
+	base := t.Window + NearOff
+	lo := base
+	if base-from > far {
+		base = from&^(abi.SitesChunk-1) + abi.SitesBase
+		lo = base + 8*MaxSites // behind those of the other kinds
+	}
+	for a := lo + (from+invalid-lo)&0xff; a+8 <= base+abi.SitesSize; a += 256 {
+		free := true
+		for i := uintptr(0); i < uintptr(x.N); i++ {
+			if d := a - uintptr(siteAt(x, i).Slot) + 7; d < 15 {
+				free = false
+			}
+		}
+		if free {
+			return base, a
+		}
+	}
+	return 0, 0
+}
+
+// mapArea maps words at base in the guest's part if there are none yet.
+func (t *Thread) mapArea(base uintptr) bool {
+	x := t.sites()
+	for i := uintptr(0); i < MaxAreas; i++ {
+		p := areaAt(x, i)
+		if *p == base {
+			return true
+		}
+		if *p != 0 {
+			continue
+		}
+		r := t.host(sysMmap, base, abi.SitesSize, protRead, mapPrivate|mapAnon|mapNoreplace, ^uintptr(0), 0)
+		if r != base {
+			// The guest has something there.
+			if !failed(r) {
+				t.host(sysMunmap, r, abi.SitesSize, 0, 0, 0, 0)
+			}
+			return false
+		}
+		*p = base
+		return true
+	}
+	return false
+}
+
+func areaAt(x *Sites, i uintptr) *uintptr {
+	return (*uintptr)(unsafe.Add(unsafe.Pointer(&x.Areas), i*8))
+}
+
+// hitsArea says whether words of call sites are between a and end.
+func (t *Thread) hitsArea(a, end uintptr) bool {
+	x := t.sites()
+	for i := uintptr(0); i < MaxAreas; i++ {
+		if b := *areaAt(x, i); b != 0 && a < b+abi.SitesSize && end > b {
+			return true
+		}
+	}
+	return false
+}
+
+// rewrite stores n bytes of text at a. While the text can be written it cannot be
 // executed: a thread that is there faults and finds the lock held (refetch). No
 // thread can be in the middle of it then: the host interrupts each processor that
 // runs one when it takes the right to execute away.
-func (t *Thread) rewrite(a uintptr, p *[8]uint8) {
+func (t *Thread) rewrite(a uintptr, p *[8]uint8, n uintptr) {
 	lo := a &^ pageMask
-	n := (a+siteBytes+pageMask)&^pageMask - lo
-	if failed(t.host(sysMprotect, lo, n, protRead|protWrite, 0, 0, 0)) {
+	size := (a+n+pageMask)&^pageMask - lo
+	if failed(t.host(sysMprotect, lo, size, protRead|protWrite, 0, 0, 0)) {
 		// Perhaps only its first page: put it back.
-		t.host(sysMprotect, lo, n, protRead|protExec, 0, 0, 0)
+		t.host(sysMprotect, lo, size, protRead|protExec, 0, 0, 0)
 		return
 	}
-	t.copyMem(a, uintptr(unsafe.Pointer(p)), siteBytes)
-	if failed(t.host(sysMprotect, lo, n, protRead|protExec, 0, 0, 0)) {
+	t.copyMem(a, uintptr(unsafe.Pointer(p)), n)
+	if failed(t.host(sysMprotect, lo, size, protRead|protExec, 0, 0, 0)) {
 		t.die(72)
 	}
 }
@@ -206,7 +352,8 @@ func (t *Thread) dropText(a, n uintptr) {
 	}
 	x := t.sites()
 	end := a + (n+pageMask)&^pageMask
-	hit := a < abi.SitesBase+abi.SitesSize && end > abi.SitesBase && x.Mapped != 0
+	area := t.hitsArea(a, end)
+	hit := area
 	for i := uintptr(0); i < MaxTexts; i++ {
 		if r := textAt(x, i); a < r.Hi && end > r.Lo {
 			hit = true
@@ -216,12 +363,16 @@ func (t *Thread) dropText(a, n uintptr) {
 		return
 	}
 	t.lock()
-	if a < abi.SitesBase+abi.SitesSize && end > abi.SitesBase && x.Mapped != 0 {
+	if area {
 		// The guest has a use for the place: all text as it was.
 		t.task().Patch = 0
 		t.restore(0, t.Window)
-		t.host(sysMunmap, abi.SitesBase, abi.SitesSize, 0, 0, 0, 0)
-		x.Mapped = 0
+		for i := uintptr(0); i < MaxAreas; i++ {
+			if p := areaAt(x, i); *p != 0 {
+				t.host(sysMunmap, *p, abi.SitesSize, 0, 0, 0, 0)
+				*p = 0
+			}
+		}
 	}
 	t.restore(a, end)
 	for i := uintptr(0); i < MaxTexts; i++ {
@@ -238,46 +389,129 @@ func (t *Thread) restore(lo, hi uintptr) {
 	x := t.sites()
 	for i := uintptr(0); i < uintptr(x.N); i++ {
 		s := siteAt(x, i)
-		a := uintptr(s.Ret) - siteBytes
-		if a >= hi || a+siteBytes <= lo {
+		a := s.start()
+		end := a + uintptr(s.Len)
+		if a >= hi || end <= lo {
 			continue
 		}
 		in := false
 		for j := uintptr(0); j < MaxTexts; j++ {
-			if r := textAt(x, j); a >= r.Lo && uintptr(s.Ret) <= r.Hi {
+			if r := textAt(x, j); a >= r.Lo && end <= r.Hi {
 				in = true
 			}
 		}
-		var jump [8]uint8
-		jumpOf(&jump, i)
-		if in && t.holds(a, &jump) {
-			t.rewrite(a, &s.Old)
+		if in && t.isPatched(s) {
+			atomic.StoreUint32(&x.Undone, x.Undone+1)
+			t.rewrite(a, &s.Old, uintptr(s.Len))
 		}
 	}
 }
 
-// oldSite says whether the guest stands where the SYSCALL of a patched site was: by a
-// jump, or because it was between the two instructions. uc is then as at the trap.
-func (t *Thread) oldSite(uc *Ucontext) bool {
+// siteILL is oldSite for an invalid instruction.
+func (t *Thread) siteILL(sig uintptr, uc *Ucontext) uint32 {
+	if sig != sigILL {
+		return oldNone
+	}
+	return t.oldSite(uc)
+}
+
+// What oldSite answers: the fault is not a site's, the call is to be made, the guest
+// goes on.
+const (
+	oldNone  = 0
+	oldCall  = 1
+	oldGoOn  = 2
+	flagTrap = 0x100
+)
+
+// oldSite says whether the guest stands at an instruction that the jump of a site took
+// the place of: by a jump, or because it was between two instructions, or because a call
+// ended there. For oldCall uc is then as at the trap.
+func (t *Thread) oldSite(uc *Ucontext) uint32 {
 	x := t.sites()
 	n := uintptr(atomic.LoadUint32(&x.N))
 	for i := uintptr(0); i < n && i < MaxSites; i++ {
 		s := siteAt(x, i)
-		if s.Ret != uc.Regs.IP+2 {
+		if s.Skip == 0 && s.Ret == uc.Regs.IP+2 {
+			if t.isPatched(s) {
+				uc.Regs.IP = s.Ret
+				uc.Regs.CX = s.Ret
+				uc.Regs.R11 = uc.Regs.Flags
+				return oldCall
+			}
+		} else if s.Skip != 0 && s.Ret == uc.Regs.IP {
+			if uc.Regs.Flags&flagTrap != 0 {
+				// Step by step: the guest is to stop behind this one.
+				t.lock()
+				t.restore(uintptr(s.Ret), uintptr(s.Ret)+1)
+				t.unlock()
+				return oldGoOn
+			}
+			if t.isPatched(s) {
+				s.compare(&uc.Regs)
+				return oldGoOn
+			}
+		} else {
 			continue
 		}
-		var jump [8]uint8
-		jumpOf(&jump, i)
-		if !t.holds(uintptr(s.Ret)-siteBytes, &jump) {
+		if t.holds(s.start(), &s.Old, uintptr(s.Len)) {
 			// Restored meanwhile: run what is there.
-			return false
+			return oldGoOn
 		}
-		uc.Regs.IP = s.Ret
-		uc.Regs.CX = s.Ret
-		uc.Regs.R11 = uc.Regs.Flags
-		return true
+		return oldNone
 	}
-	return false
+	return oldNone
+}
+
+// compare does what the instruction at Ret did.
+func (s *Site) compare(r *abi.Regs) {
+	a, b, sign := r.AX, uint64(int64(int32(s.Nr))), uint64(1)<<63
+	if s.Kind == siteCompare32 {
+		a, b, sign = a&0xffffffff, b&0xffffffff, 1<<31
+	}
+	d := a - b
+	d &= sign<<1 - 1
+	f := r.Flags &^ 0x8d5
+	if a < b {
+		f |= 0x001 // CF
+	}
+	p := d ^ d>>4
+	p ^= p >> 2
+	p ^= p >> 1
+	f |= (^p & 1) << 2      // PF
+	f |= (a ^ b ^ d) & 0x10 // AF
+	if d == 0 {
+		f |= 0x040 // ZF
+	}
+	if d&sign != 0 {
+		f |= 0x080 // SF
+	}
+	if (a^b)&(a^d)&sign != 0 {
+		f |= 0x800 // OF
+	}
+	r.Flags = f
+	r.IP = s.Ret + uint64(s.Skip)
+}
+
+// past moves the guest on if it is at the instruction behind the SYSCALL of site s, which
+// the jump took the place of. (It would fault there, and oldSite do the same.)
+func (t *Thread) past(uc *Ucontext, s *Site) {
+	if s.Skip != 0 && uc.Regs.IP == s.Ret && uc.Regs.Flags&flagTrap == 0 && t.isPatched(s) {
+		s.compare(&uc.Regs)
+	}
+}
+
+// pastAny is past for a guest that came from elsewhere: to a new thread, out of a
+// signal handler.
+func (t *Thread) pastAny(uc *Ucontext) {
+	x := t.sites()
+	n := uintptr(atomic.LoadUint32(&x.N))
+	for i := uintptr(0); i < n && i < MaxSites; i++ {
+		if s := siteAt(x, i); s.Ret == uc.Regs.IP {
+			t.past(uc, s)
+			return
+		}
+	}
 }
 
 // refetch says whether a fault is that of an instruction whose page is being patched
@@ -305,11 +539,25 @@ func (t *Thread) refetch(uc *Ucontext) bool {
 // set t.Kicked, which is looked at on the way back to the guest.
 func SiteCall(t *Thread) uintptr {
 	uc := &t.Site
+	x := t.sites()
+	s := siteAt(x, uintptr(uint32(t.SiteNr)))
+	undone := atomic.LoadUint32(&x.Undone)
 	t.SiteWhy = siteKick
-	if !t.siteRegs(uc) {
+	if !t.siteRegs(uc, s) {
 		t.SiteWhy = siteFault
 		return 1
 	}
+	if !t.siteServe(uc) {
+		return 1
+	}
+	if s.Skip != 0 && (undone == atomic.LoadUint32(&x.Undone) || t.isPatched(s)) {
+		s.compare(&uc.Regs)
+	}
+	return 0
+}
+
+// siteServe serves the call: false if it needs a signal frame.
+func (t *Thread) siteServe(uc *Ucontext) bool {
 	conv := t.conv()
 	raw := uc.Regs.AX
 	nr := uint64(int64(int32(uint32(raw))))
@@ -317,11 +565,11 @@ func SiteCall(t *Thread) uintptr {
 	if d != nil && d.Local != abi.LocalNone {
 		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) {
 			t.SiteWhy = siteTrap
-			return 1
+			return false
 		}
 		if r, done := local(t, uc, d); done {
 			setResult(uc, conv, r)
-			return 0
+			return true
 		}
 	}
 	s := t.slot()
@@ -330,18 +578,17 @@ func SiteCall(t *Thread) uintptr {
 	t.wait(s, abi.SlotRequest)
 	if !plain(s) {
 		t.SiteWhy = siteReply
-		return 1
+		return false
 	}
 	if t.settle(uc, s, abi.KindTrap) == settleAsk {
 		t.SiteWhy = siteAsk
-		return 1
+		return false
 	}
-	return 0
+	return true
 }
 
 // siteRegs completes the guest's state: as SYSCALL would leave it.
-func (t *Thread) siteRegs(uc *Ucontext) bool {
-	s := siteAt(t.sites(), uintptr(uint32(t.SiteNr)))
+func (t *Thread) siteRegs(uc *Ucontext, s *Site) bool {
 	uc.Regs.IP = s.Ret
 	uc.Regs.CX = s.Ret
 	uc.Regs.R11 = uc.Regs.Flags
@@ -352,6 +599,9 @@ func (t *Thread) siteRegs(uc *Ucontext) bool {
 	}
 	v := t.SiteNr >> 32
 	uc.Regs.AX = v>>24 | v>>8&0xff00 | v<<8&0xff0000 | v<<24&0xff000000
+	if s.Kind != siteStack {
+		return true
+	}
 	p := t.addr() + unsafe.Offsetof(t.Scratch)
 	if t.copyIn(p, uintptr(uc.Regs.SP)+8, 8) != 0 {
 		return false
@@ -387,7 +637,7 @@ func (t *Thread) siteSignal(sig, ip uintptr, uc *Ucontext) bool {
 		t.promoted(uc)
 		return true
 	}
-	if sig == sigTRAP && ip == t.PC.SiteSlow+1 || (sig == sigSEGV || sig == sigBUS) && ip == t.PC.SiteLoad {
+	if sig == sigTRAP && ip == t.PC.SiteSlow+1 || (sig == sigSEGV || sig == sigBUS) && (ip == t.PC.SiteLoad || ip == t.PC.SiteSelf) {
 		t.SiteNr = uc.Regs.R11
 	} else if sig == sigTRAP && uc.Regs.TrapNo == 1 && ip < t.PC.SiteStubs+StubBytes*MaxSites && (ip-t.PC.SiteStubs)%StubBytes == 0 {
 		// The guest goes step by step.
@@ -399,24 +649,26 @@ func (t *Thread) siteSignal(sig, ip uintptr, uc *Ucontext) bool {
 	}
 	t.Depth = 1
 	seg := uc.Regs.CsGsFs
-	if t.siteRegs(uc) {
-		uc.Regs.CsGsFs = seg
+	s := siteAt(t.sites(), uintptr(uint32(t.SiteNr)))
+	ok := t.siteRegs(uc, s)
+	uc.Regs.CsGsFs = seg
+	if ok {
 		trap(t, uc)
+		t.past(uc, s)
 	} else {
-		uc.Regs.CsGsFs = seg
-		t.siteFault(uc)
+		t.siteFault(uc, s)
 	}
 	t.Depth = 0
 	return true
 }
 
 // siteFault tells the server that a site's argument on the stack cannot be read.
-func (t *Thread) siteFault(uc *Ucontext) {
+func (t *Thread) siteFault(uc *Ucontext, s *Site) {
 	var info Siginfo
 	info.Signo = sigSEGV
 	info.Code = 1 // SEGV_MAPERR
 	info.Addr = uc.Regs.SP + 8
-	uc.Regs.IP -= siteBytes
+	uc.Regs.IP = uint64(s.start())
 	uc.Regs.TrapNo = 14
 	uc.Regs.Err = 4 // a read by the user
 	uc.Regs.CR2 = info.Addr
@@ -431,6 +683,7 @@ func (t *Thread) promoted(uc *Ucontext) {
 	uc.Regs.CsGsFs, uc.Regs.FSBase, uc.Regs.OldMask = seg, fp, mask
 	t.Depth = 1
 	why := t.SiteWhy
+	where := siteAt(t.sites(), uintptr(uint32(t.SiteNr)))
 	s := t.slot()
 	if why == siteTrap {
 		trap(t, uc)
@@ -448,8 +701,9 @@ func (t *Thread) promoted(uc *Ucontext) {
 			trap(t, uc)
 		}
 	} else if why == siteFault {
-		t.siteFault(uc)
+		t.siteFault(uc, where)
 	}
+	t.past(uc, where)
 	if t.Kicked != 0 {
 		t.Kicked = 0
 		t.poll(uc, abi.PollKick, 0)

@@ -28,8 +28,10 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 			t.heat(uc)
 			trap(t, uc)
 		}
-	} else if sig == sigILL && t.oldSite(uc) {
-		trap(t, uc)
+	} else if old := t.siteILL(sig, uc); old != oldNone {
+		if old == oldCall {
+			trap(t, uc)
+		}
 	} else if sig == sigSEGV && t.refetch(uc) {
 		// The page was being patched.
 	} else if due := clockSignal(sig); sig == KickSignal || due != 0 {
@@ -253,9 +255,6 @@ func start(t *Thread, uc *Ucontext) {
 	s.Args[5] = task.FPSize
 	s.Args[6] = 0
 	s.Args[7] = 0
-	if task.Hwcap2&hwcap2FSGSBASE == 0 {
-		task.Patch = 0
-	}
 	if task.Patch != 0 {
 		t.setGS(t.addr())
 	}
@@ -344,6 +343,9 @@ func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 		if flags&abi.ReplyKeepRegs == 0 && !r.regs && !r.again {
 			storeResult(uc, s, &r, flags)
 		}
+	}
+	if r.regs {
+		t.pastAny(uc)
 	}
 	atomic.StoreUint32(&s.State, abi.SlotIdle)
 	if r.again {

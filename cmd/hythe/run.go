@@ -154,7 +154,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")
-	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
+	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 	return c
 }

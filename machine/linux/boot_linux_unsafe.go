@@ -204,6 +204,7 @@ func bootImage(cfg *GuestConfig, segs []imageSegment, w uintptr) (fd int, err er
 	th.PC = e
 	th.Window = w
 	th.Neg = -uint64(base)
+	th.Self = base
 	copy(img[imgThread:imgThread+abi.PageSize], memory(unsafe.Pointer(&th), unsafe.Sizeof(th)))
 
 	maps := bootMaps(segs, uint64(w), uint64(emul.TableSize*len(cfg.Tables)))
@@ -253,6 +254,7 @@ func bootMaps(segs []imageSegment, w, tables uint64) [][6]uint64 {
 		[6]uint64{w + emul.TaskOff, emul.TaskSize, rw, anon, none, 0},
 		[6]uint64{w + emul.TaskOff, page, rw, file, bootImgFD, imgTask},
 		[6]uint64{w + emul.SitesOff, emul.SitesSize, rw, anon, none, 0},
+		[6]uint64{w + emul.NearOff, abi.SitesSize, unix.PROT_READ, anon, none, 0},
 		[6]uint64{w + emul.ConfigOff, 2 * page, unix.PROT_READ, file, bootImgFD, imgConfig})
 	if tables != 0 {
 		m = append(m, [6]uint64{w + emul.TablesOff, up(tables), unix.PROT_READ, file, bootImgFD, imgTables})

@@ -8,9 +8,11 @@ import (
 // TestOwnMaps: what a guest is shown of its map ends where the library begins,
 // also when the host made one mapping of both sides, and the vDSO is shown.
 func TestOwnMaps(t *testing.T) {
-	const in = `00060000-00062000 r--p 00000000 00:00 0 
+	const in = `00060000-00070000 r--p 00000000 00:00 0 
 Rss:                   4 kB
 00400000-00401000 r-xp 00000000 fe:00 12                                 /bin/a
+Rss:                   4 kB
+7ea880060000-7ea880070000 r--p 00000000 00:00 0 
 Rss:                   4 kB
 7eaffffff000-7eb000400000 ---p 00000000 00:00 0 
 Rss:                   0 kB

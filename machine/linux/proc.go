@@ -207,7 +207,7 @@ func ownMaps(r io.Reader, window uint64) ([]byte, error) {
 		if from, to, rest, ok := mapLine(line); ok {
 			name := bytes.TrimLeft(rest, " ")
 			vdso := bytes.HasSuffix(name, []byte("[vdso]")) || bytes.HasSuffix(name, []byte("[vvar]"))
-			sites := from == abi.SitesBase && to == abi.SitesBase+abi.SitesSize && bytes.HasPrefix(rest, []byte(" r--p"))
+			sites := from%abi.SitesChunk == abi.SitesBase && to == from+abi.SitesSize && bytes.HasPrefix(rest, []byte(" r--p"))
 			keep = window == 0 || from < window && !sites || vdso
 			if keep && from < window && to > window {
 				// The host joined the guest's last mapping with the window's first.

@@ -243,7 +243,11 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	if f.dyn {
 		bias = pieBase + r.pages(1<<40) - f.lo
 	}
-	if e := mapELF(c, exe, f, bias, 0); e != 0 {
+	patch := uint32(0)
+	if f.interp == "" {
+		patch = abi.ActPatch // its library is in it
+	}
+	if e := mapELF(c, exe, f, bias, patch); e != 0 {
 		return e
 	}
 	entry, base := f.entry+bias, uint64(0)
@@ -392,7 +396,8 @@ func segProt(flags uint32) uint64 {
 }
 
 // mapELF maps the loadable segments of a file, privately. patch is abi.ActPatch for an
-// interpreter; a program itself may look at its own text.
+// interpreter and for a program without one; one that has libraries makes few calls by
+// itself, and may look at its own text.
 func mapELF(c *core.Call, v store.Ref[core.Vnode], f *elfFile, bias uint64, patch uint32) abi.Errno {
 	k := c.K
 	obj, e := c.MapVnode(v, fs.MapToShow)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"hythe/test/subject"
@@ -16,9 +17,20 @@ import (
 func TestPatching(t *testing.T) {
 	bin := subject.Binary(t)
 	subject.Need(t, "/usr/bin/gcc")
-	for _, name := range []string{"text", "parents"} {
-		prog := filepath.Join(t.TempDir(), name)
-		if out, err := exec.Command("gcc", "-O1", "-w", "-pthread", "-o", prog, "testdata/patching/"+name+".c").CombinedOutput(); err != nil {
+	gcc := []string{"gcc", "-O1", "-w", "-pthread"}
+	for _, p := range []struct {
+		name, source string
+		build        []string
+	}{
+		{"text", "text.c", gcc},
+		{"static", "text.c", append(gcc, "-static", "-DSTATIC=1")},
+		{"static-pie", "text.c", append(gcc, "-static-pie", "-DSTATIC=1")},
+		{"parents", "parents.c", gcc},
+		{"goroutines", "goroutines/main.go", []string{"go", "build"}},
+	} {
+		prog := filepath.Join(t.TempDir(), p.name)
+		build := append(slices.Clone(p.build), "-o", prog, "testdata/patching/"+p.source)
+		if out, err := exec.Command(build[0], build[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		dir := t.TempDir()
@@ -27,7 +39,7 @@ func TestPatching(t *testing.T) {
 			t.Fatalf("native: nothing printed, exit %d, %s", native.code, native.err)
 		}
 		for _, how := range []string{"--no-patch=false", "--no-patch"} {
-			t.Run(name+how, func(t *testing.T) {
+			t.Run(p.name+how, func(t *testing.T) {
 				t.Parallel()
 				gd := t.TempDir()
 				guest := run(t, []string{bin, "run", how, "-u", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), "-w", gd, "--", prog}, dir, env(dir))
