@@ -46,6 +46,10 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_SetGS(AX)
 	LEAQ siteStubs<>(SB), CX
 	MOVQ CX, Entry_SiteStubs(AX)
+	LEAQ storeStubs<>(SB), CX
+	MOVQ CX, Entry_StoreStubs(AX)
+	LEAQ siteStore<>(SB), CX
+	MOVQ CX, Entry_SiteStore(AX)
 	LEAQ siteSelf<>(SB), CX
 	MOVQ CX, Entry_SiteSelf(AX)
 	LEAQ siteLoad<>(SB), CX
@@ -242,6 +246,23 @@ TEXT siteStubs<>(SB),NOSPLIT|NOFRAME,$0
 	SITE256(512)
 	SITE256(768)
 	UD2
+
+// Sites whose jump takes the place of a store of R11 (musl's cancellation points): the
+// number comes in CX. Stubs of 10 bytes: MOVL $i, CX; JMP siteStore.
+#undef SITE
+#define SITE(i) BYTE $0xb9; LONG $(i); JMP siteStore<>(SB);
+TEXT storeStubs<>(SB),NOSPLIT|NOFRAME,$0
+	SITE256(0)
+	SITE256(256)
+	SITE256(512)
+	SITE256(768)
+	UD2
+
+// In: CX site. The first instruction faults if the guest's stack cannot be written.
+TEXT siteStore<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ R11, 8(SP)
+	MOVQ CX, R11
+	JMP siteEntry<>(SB)
 
 // In: R11 site. Packs the number of the call, EAX, into the upper half of R11, its
 // bytes in reverse, so that AX is free.

@@ -88,6 +88,8 @@ type Entry struct {
 	// the guest has a GS of its own, the way back to the guest up to SiteOver, and
 	// (with an INT3 at SiteRaise) into a signal frame.
 	SiteStubs   uintptr
+	StoreStubs  uintptr
+	SiteStore   uintptr
 	SiteSelf    uintptr
 	SiteLoad    uintptr
 	SiteSlow    uintptr
@@ -196,11 +198,12 @@ type Task struct {
 // Limits of patching: sites of a task, ranges of text in which they may be, and
 // after how many traps a site is worth it.
 const (
-	MaxSites  = 1024
-	MaxAreas  = 8
-	MaxTexts  = 128
-	SiteHot   = 12
-	StubBytes = 11
+	MaxSites   = 1024
+	MaxAreas   = 8
+	MaxTexts   = 128
+	SiteHot    = 12
+	StubBytes  = 11
+	StoreBytes = 10 // of a stub of the other kind
 )
 
 // Site is a patched call site.

@@ -7,15 +7,17 @@ import (
 	"hythe/abi"
 )
 
-// Kinds of call site (docs/patching.md). The first two have five bytes before the
-// SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
+// Kinds of call site (docs/patching.md). The first four have an instruction of five bytes
+// before the SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
 // and an instruction that compares its result, together six bytes or more: a jump of six
 // bytes takes their place, and the library makes the comparison.
 const (
 	siteNumber    = 1 // MOVL $number, EAX
 	siteStack     = 2 // MOVQ 8(SP), R9: the last argument of a function that takes the number
-	siteCompare   = 3 // CMPQ RAX, $x
-	siteCompare32 = 4 // CMPL EAX, $x
+	siteLoadNr    = 3 // MOVQ 8(SP), RAX: the number, of Go's functions that look at no error
+	siteStoreR11  = 4 // MOVQ R11, 8(SP): musl's cancellation points
+	siteCompare   = 5 // CMPQ RAX, $x
+	siteCompare32 = 6 // CMPL EAX, $x
 )
 
 // invalid is a byte that begins no instruction.
@@ -183,9 +185,19 @@ func (t *Thread) precedes(s *Site, r *Text, nr uint64) bool {
 	s.Skip = 0
 	s.Back = n
 	s.Len = n
-	if b[0] == 0x4c && b[1] == 0x8b && b[2] == 0x4c && b[3] == 0x24 && b[4] == 0x08 {
-		s.Kind = siteStack
-		return true
+	if b[3] == 0x24 && b[4] == 0x08 {
+		if b[0] == 0x4c && b[1] == 0x8b && b[2] == 0x4c {
+			s.Kind = siteStack
+			return true
+		}
+		if b[0] == 0x48 && b[1] == 0x8b && b[2] == 0x44 {
+			s.Kind = siteLoadNr
+			return true
+		}
+		if b[0] == 0x4c && b[1] == 0x89 && b[2] == 0x5c {
+			s.Kind = siteStoreR11
+			return true
+		}
 	}
 	s.Kind = siteNumber
 	if b[0] != 0xb8 || nr != uint64(s.Nr) {
@@ -238,7 +250,11 @@ func (t *Thread) newSlot(i uintptr, s *Site) bool {
 	if failed(t.host(sysMprotect, base, size, protRead|protWrite, 0, 0, 0)) {
 		return false
 	}
-	*(*uint64)(at(slot)) = uint64(t.PC.SiteStubs + StubBytes*i)
+	stub := t.PC.SiteStubs + StubBytes*i
+	if s.Kind == siteStoreR11 {
+		stub = t.PC.StoreStubs + StoreBytes*i
+	}
+	*(*uint64)(at(slot)) = uint64(stub)
 	s.Slot = uint64(slot)
 	if failed(t.host(sysMprotect, base, size, protRead, 0, 0, 0)) {
 		t.die(72)
@@ -599,14 +615,18 @@ func (t *Thread) siteRegs(uc *Ucontext, s *Site) bool {
 	}
 	v := t.SiteNr >> 32
 	uc.Regs.AX = v>>24 | v>>8&0xff00 | v<<8&0xff0000 | v<<24&0xff000000
-	if s.Kind != siteStack {
+	if s.Kind != siteStack && s.Kind != siteLoadNr {
 		return true
 	}
 	p := t.addr() + unsafe.Offsetof(t.Scratch)
 	if t.copyIn(p, uintptr(uc.Regs.SP)+8, 8) != 0 {
 		return false
 	}
-	uc.Regs.R9 = t.Scratch[0]
+	if s.Kind == siteLoadNr {
+		uc.Regs.AX = t.Scratch[0]
+	} else {
+		uc.Regs.R9 = t.Scratch[0]
+	}
 	return true
 }
 
@@ -637,13 +657,23 @@ func (t *Thread) siteSignal(sig, ip uintptr, uc *Ucontext) bool {
 		t.promoted(uc)
 		return true
 	}
+	if (sig == sigSEGV || sig == sigBUS) && ip == t.PC.SiteStore {
+		t.storeFault(uc)
+		return true
+	}
 	if sig == sigTRAP && ip == t.PC.SiteSlow+1 || (sig == sigSEGV || sig == sigBUS) && (ip == t.PC.SiteLoad || ip == t.PC.SiteSelf) {
 		t.SiteNr = uc.Regs.R11
 	} else if sig == sigTRAP && uc.Regs.TrapNo == 1 && ip < t.PC.SiteStubs+StubBytes*MaxSites && (ip-t.PC.SiteStubs)%StubBytes == 0 {
 		// The guest goes step by step.
-		n := uint64(uint32(uc.Regs.AX))
-		n = n>>24 | n>>8&0xff00 | n<<8&0xff0000 | n<<24&0xff000000
-		t.SiteNr = n<<32 | uint64((ip-t.PC.SiteStubs)/StubBytes)
+		t.SiteNr = packed(uc, (ip-t.PC.SiteStubs)/StubBytes)
+	} else if i := (ip - t.PC.StoreStubs) / StoreBytes; sig == sigTRAP && uc.Regs.TrapNo == 1 && i < MaxSites && ip == t.PC.StoreStubs+StoreBytes*i {
+		t.SiteNr = packed(uc, i)
+		t.Scratch[0] = uc.Regs.R11
+		if t.copyOut(uintptr(uc.Regs.SP)+8, t.addr()+unsafe.Offsetof(t.Scratch), 8) != 0 {
+			uc.Regs.CX = uint64(i)
+			t.storeFault(uc)
+			return true
+		}
 	} else {
 		return false
 	}
@@ -662,7 +692,21 @@ func (t *Thread) siteSignal(sig, ip uintptr, uc *Ucontext) bool {
 	return true
 }
 
-// siteFault tells the server that a site's argument on the stack cannot be read.
+// packed is what siteEntry makes of EAX and a site.
+func packed(uc *Ucontext, i uintptr) uint64 {
+	n := uint64(uint32(uc.Regs.AX))
+	n = n>>24 | n>>8&0xff00 | n<<8&0xff0000 | n<<24&0xff000000
+	return n<<32 | uint64(i)
+}
+
+// storeFault tells the server that what a site stores cannot be stored.
+func (t *Thread) storeFault(uc *Ucontext) {
+	t.Depth = 1
+	t.siteFault(uc, siteAt(t.sites(), uintptr(uc.Regs.CX)))
+	t.Depth = 0
+}
+
+// siteFault tells the server that a site's word on the stack cannot be used.
 func (t *Thread) siteFault(uc *Ucontext, s *Site) {
 	var info Siginfo
 	info.Signo = sigSEGV
@@ -671,6 +715,9 @@ func (t *Thread) siteFault(uc *Ucontext, s *Site) {
 	uc.Regs.IP = uint64(s.start())
 	uc.Regs.TrapNo = 14
 	uc.Regs.Err = 4 // a read by the user
+	if s.Kind == siteStoreR11 {
+		uc.Regs.Err = 6 // a write
+	}
 	uc.Regs.CR2 = info.Addr
 	fault(t, sigSEGV, &info, uc)
 }

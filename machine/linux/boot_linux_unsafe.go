@@ -124,7 +124,8 @@ var entries = sync.OnceValues(func() (emul.Entry, error) {
 	out := bytes.Index(memory(pointer(e.SiteExit), 1024), []byte{0xff, 0xe1, 0x0f, 0x0b})
 	raise := bytes.Index(memory(pointer(e.SitePromote), 512), []byte{0xcc, 0x0f, 0x0b})
 	stub := memory(pointer(e.SiteStubs+(emul.MaxSites-1)*emul.StubBytes), emul.StubBytes)
-	if out < 0 || raise < 0 || !bytes.HasPrefix(stub, []byte{0x41, 0xbb, 0xff, 0x03, 0, 0, 0xe9}) {
+	store := memory(pointer(e.StoreStubs+(emul.MaxSites-1)*emul.StoreBytes), emul.StoreBytes)
+	if !bytes.HasPrefix(store, []byte{0xb9, 0xff, 0x03, 0, 0, 0xe9}) || out < 0 || raise < 0 || !bytes.HasPrefix(stub, []byte{0x41, 0xbb, 0xff, 0x03, 0, 0, 0xe9}) {
 		return e, errors.New("the emulation library's call sites are not built as expected")
 	}
 	e.SiteOver = e.SiteExit + uintptr(out) + 2

@@ -16,8 +16,9 @@ import (
 // left alone.
 func TestPatching(t *testing.T) {
 	bin := subject.Binary(t)
-	subject.Need(t, "/usr/bin/gcc")
+	subject.Need(t, "/usr/bin/gcc", "/usr/bin/musl-gcc")
 	gcc := []string{"gcc", "-O1", "-w", "-pthread"}
+	musl := []string{"musl-gcc", "-O1", "-w", "-pthread"}
 	for _, p := range []struct {
 		name, source string
 		build        []string
@@ -25,6 +26,8 @@ func TestPatching(t *testing.T) {
 		{"text", "text.c", gcc},
 		{"static", "text.c", append(gcc, "-static", "-DSTATIC=1")},
 		{"static-pie", "text.c", append(gcc, "-static-pie", "-DSTATIC=1")},
+		{"musl", "text.c", musl},
+		{"musl-static", "text.c", append(musl, "-static", "-DSTATIC=1")},
 		{"parents", "parents.c", gcc},
 		{"goroutines", "goroutines/main.go", []string{"go", "build"}},
 	} {

@@ -21,7 +21,7 @@ var hostSide = regexp.MustCompile(`^hythe/emul\.Entries(\.abi0)?$`)
 
 // routines are the library's assembly, whose names are local to the file.
 var routines = []string{"sigEntry", "restorer", "hostCall", "waitCall", "copyBytes", "zeroBytes", "store32", "fixup", "spin", "getFS", "setFS", "cloneThread", "startTrap", "bootEntry",
-	"getGS", "setGS", "siteStubs", "siteEntry", "siteSelf", "siteLoad", "siteSlow", "siteExit", "sitePromote"}
+	"getGS", "setGS", "siteStubs", "storeStubs", "siteStore", "siteEntry", "siteSelf", "siteLoad", "siteSlow", "siteExit", "sitePromote"}
 
 // TestFreestanding disassembles the emulation library as the ordinary build
 // makes it and fails on everything that cannot work in a guest's address
@@ -84,7 +84,7 @@ func forbidden(name, ins, hex string) string {
 			return "call that leaves the library"
 		}
 	case op == "JMP":
-		if site := regexp.MustCompile(`^site(Entry|Self|Load|Slow|Exit|Promote)\(SB\)$`); site.MatchString(args) {
+		if site := regexp.MustCompile(`^site(Entry|Store|Self|Load|Slow|Exit|Promote)\(SB\)$`); site.MatchString(args) {
 			return ""
 		}
 		if name == "siteExit" && args == "CX" { // back to the guest
