@@ -340,10 +340,14 @@ const (
 // data that the personality supplies; the library knows no personality.
 type CallDesc struct {
 	Local uint8 // Local...: served in the task when it can be
-	Flags uint8
+	Flags uint8 // Call...
 	_     uint16
 	Pre   [3]Pre
 }
+
+// CallFS, of CallDesc.Flags: the server must know the thread pointer (Regs.FSBase). Without
+// it that is 0 for calls where reading it would take a host call.
+const CallFS = 1
 
 // CallTableSize is the number of descriptors of one personality.
 const CallTableSize = 512

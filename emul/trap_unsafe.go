@@ -281,9 +281,18 @@ func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 	s.Flags = 0
 	s.HostID = t.HostID
 	s.Regs = uc.Regs
-	s.Regs.FSBase = uint64(t.getFS())
+	s.Regs.FSBase = 0
+	if kind != abi.KindTrap || t.task().Hwcap2&hwcap2FSGSBASE != 0 || t.needsFS(s.Nr) {
+		s.Regs.FSBase = uint64(t.getFS())
+	}
 	atomic.StoreUint32(&s.State, abi.SlotRequest)
 	t.ring()
+}
+
+// needsFS says whether the server must know the thread pointer to serve call nr.
+func (t *Thread) needsFS(nr uint64) bool {
+	d := t.desc(nr)
+	return d == nil || d.Flags&abi.CallFS != 0
 }
 
 // What settle answers: the call is over, is to be run again, or the slot holds a

@@ -32,7 +32,7 @@ func miscCalls() []Entry {
 		{Nr: 147, Name: "sched_get_priority_min", Fn: sysSchedMin, Sig: "i"},
 		{Nr: 148, Name: "sched_rr_get_interval", Fn: sysSchedRR, Sig: "ip"},
 		{Nr: 157, Name: "prctl", Fn: sysPrctl, Sig: "ixxxx", Level: Partial, Note: "the options that need no tracing or filter"},
-		{Nr: 158, Name: "arch_prctl", Fn: sysArchPrctl, Sig: "xp", Local: abi.LocalArchPrctl},
+		{Nr: 158, FS: true, Name: "arch_prctl", Fn: sysArchPrctl, Sig: "xp", Local: abi.LocalArchPrctl},
 		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "Lr", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; AS, DATA and CPU of another process from its next execve on (a program bent on it can lift these three for itself: --memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
 		{Nr: 170, Name: "sethostname", Fn: sysSethostname, Sig: "pu"},
 		{Nr: 171, Name: "setdomainname", Fn: sysSetdomainname, Sig: "pu"},

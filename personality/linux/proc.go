@@ -22,9 +22,9 @@ func processCalls() []Entry {
 	}
 	return []Entry{
 		word(39, "getpid", abi.TaskPid, sysGetpid),
-		{Nr: 56, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but those of users and mounts are EPERM"},
-		{Nr: 57, Name: "fork", Fn: sysFork},
-		{Nr: 58, Name: "vfork", Fn: sysVfork},
+		{Nr: 56, FS: true, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but those of users and mounts are EPERM"},
+		{Nr: 57, FS: true, Name: "fork", Fn: sysFork},
+		{Nr: 58, FS: true, Name: "vfork", Fn: sysVfork},
 		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 0}}},
 		{Nr: 60, Name: "exit", Fn: sysExit, Sig: "i"},
 		{Nr: 61, Name: "wait4", Fn: sysWait4, Sig: "iwWp"},
@@ -42,7 +42,7 @@ func processCalls() []Entry {
 		{Nr: 274, Name: "get_robust_list", Fn: sysGetRobustList, Sig: "ipp"},
 		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 1}}},
 		{Nr: 434, Name: "pidfd_open", Fn: sysPidfdOpen, Sig: "ix"},
-		{Nr: 435, Name: "clone3", Fn: sysClone3, Sig: "pu", Level: Partial, Note: "as clone; set_tid is EPERM, cgroups are refused"},
+		{Nr: 435, FS: true, Name: "clone3", Fn: sysClone3, Sig: "pu", Level: Partial, Note: "as clone; set_tid is EPERM, cgroups are refused"},
 		{Nr: 438, Name: "pidfd_getfd", Fn: sysPidfdGetfd, Sig: "ffx"},
 	}
 }

@@ -60,6 +60,8 @@ type Entry struct {
 	Local uint8
 	// LocalArg is the task word of abi.LocalWord, the word of abi.LocalTold.
 	LocalArg uint8
+	// FS: the thread pointer is needed.
+	FS bool
 	// Sig is how the tracer prints the arguments, a letter each: see trace.go.
 	Sig  string
 	Note string
@@ -115,6 +117,9 @@ func (p *Personality) Descriptors(traced bool) []abi.CallDesc {
 			continue // the server can say it too, and then sees it
 		}
 		d[nr].Local = e.Local
+		if e.FS {
+			d[nr].Flags = abi.CallFS
+		}
 		copy(d[nr].Pre[:], e.Pre)
 		if e.Local == abi.LocalWord || e.Local == abi.LocalTold {
 			d[nr].Pre[0].Arg = e.LocalArg
