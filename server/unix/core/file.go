@@ -185,7 +185,7 @@ func (k *Kernel) NewFDTable() store.Ref[FDTable] {
 }
 
 // CopyFDTable makes a copy, as fork does: the descriptions are shared. It is no
-// larger than what is open asks for; select(2) shows a table's size.
+// larger than what is open asks for; select(2) shows a table's size. 0: no memory.
 func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 	src := *k.FDs.Get(from)
 	r, t := k.FDs.New()
@@ -201,7 +201,10 @@ func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 			n /= 2
 		}
 		t.Cap = n
-		t.Block = k.Heap.Alloc(int(n) * fdEntrySize)
+		if t.Block = k.Heap.Alloc(int(n) * fdEntrySize); t.Block.Nil() {
+			k.FDs.Free(r)
+			return 0
+		}
 		dst := fdEntries(k.Heap.Bytes(t.Block))[:n]
 		copy(dst, all)
 		for i := range dst {

@@ -265,7 +265,7 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	}
 	if m.FDs == 0 || m.Fs == 0 || m.Hand == 0 {
 		undo()
-		return 0, 0, abi.EAGAIN
+		return 0, 0, abi.ENOMEM
 	}
 	t, th, e := k.newThread(p, pid, c.T)
 	if e != 0 {
@@ -538,14 +538,14 @@ func (k *Kernel) dropFs(f store.Ref[FsCtx]) {
 
 // Unshare gives the calling thread a file-system context of its own, and its
 // process a descriptor table of its own (unshare(2)). The table is the
-// process's: its other threads come along. EMFILE, ENFILE.
+// process's: its other threads come along. ENOMEM.
 func (c *Call) Unshare(files, fs bool) abi.Errno {
 	k := c.K
 	p := c.ProcRef()
 	if r := c.Proc(); files && k.FDs.Get(r.FDs).Refs > 1 {
 		n := k.CopyFDTable(r.FDs)
 		if n == 0 {
-			return abi.ENFILE
+			return abi.ENOMEM
 		}
 		k.DropFDTable(nil, r.FDs, p)
 		k.Procs.Mut(p).FDs = n
@@ -557,7 +557,7 @@ func (c *Call) Unshare(files, fs bool) abi.Errno {
 	}
 	n := k.copyFs(old)
 	if n == 0 {
-		return abi.ENFILE
+		return abi.ENOMEM
 	}
 	switch {
 	case !all:

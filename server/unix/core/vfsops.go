@@ -1128,7 +1128,7 @@ func (c *Call) CloseRange(first, last uint32, cloexec, unshare bool) abi.Errno {
 }
 
 // UnshareFDs gives the process a descriptor table that no other process uses.
-// EMFILE.
+// ENOMEM.
 func (c *Call) UnshareFDs() abi.Errno {
 	k := c.K
 	old := c.Proc().FDs
@@ -1137,7 +1137,7 @@ func (c *Call) UnshareFDs() abi.Errno {
 	}
 	t := k.CopyFDTable(old)
 	if t == 0 {
-		return abi.EMFILE
+		return abi.ENOMEM
 	}
 	c.MutProc().FDs = t
 	k.DropFDTable(c, old, c.ProcRef())
