@@ -50,6 +50,7 @@ type ioState struct {
 	pipes   rtOf[Pipe, pipeRT]
 	sems    rtOf[SemSet, semRT]
 	msgs    rtOf[MsgQ, msgRT]
+	mqs     rtOf[MQueue, mqRT]
 	fifos   map[NodeKey]store.Ref[Pipe]
 	console consoleState
 	sockState
@@ -90,6 +91,7 @@ func (k *Kernel) initIO() {
 	k.SetOps(FileTimer, timerOps{stillOps{b}})
 	k.SetOps(FileSignal, signalfdOps{stillOps{b}})
 	k.SetOps(FileInotify, inotifyOps{stillOps{b}})
+	k.SetOps(FileMqueue, mqOps{stillOps{b}})
 }
 
 // recoverIO rebuilds the derived state of pipes, sockets and event files.

@@ -32,6 +32,8 @@ type procTables struct {
 	SemUndos *store.Table[SemUndo]    // 85
 	MsgQs    *store.Table[MsgQ]       // 86
 	Msgs     *store.Table[Msg]        // 87
+	MQueues  *store.Table[MQueue]     // 88
+	MQMsgs   *store.Table[MQMsg]      // 89
 }
 
 func newProcTables(h *store.Heap) procTables {
@@ -44,6 +46,8 @@ func newProcTables(h *store.Heap) procTables {
 		SemUndos: store.NewTable[SemUndo](h, 85, 1<<16),
 		MsgQs:    store.NewTable[MsgQ](h, 86, IPCMax),
 		Msgs:     store.NewTable[Msg](h, 87, 1<<17),
+		MQueues:  store.NewTable[MQueue](h, 88, mqQueuesHard),
+		MQMsgs:   store.NewTable[MQMsg](h, 89, 1<<17),
 	}
 }
 

@@ -141,6 +141,8 @@ func makeProcTree() {
 		{"sys/kernel/cap_last_cap", "40"}, {"sys/kernel/overflowuid", "65534"}, {"sys/kernel/overflowgid", "65534"},
 		{"sys/kernel/randomize_va_space", "2"}, {"sys/kernel/shmmax", "18446744073692774399"}, {"sys/kernel/shmall", "18446744073692774399"},
 		{"sys/kernel/shmmni", "4096"}, {"sys/kernel/msgmax", "8192"}, {"sys/kernel/msgmnb", "16384"}, {"sys/kernel/msgmni", "32000"},
+		{"sys/fs/mqueue/msg_default", "10"}, {"sys/fs/mqueue/msg_max", "10"}, {"sys/fs/mqueue/msgsize_default", "8192"}, {"sys/fs/mqueue/msgsize_max", "8192"},
+		{"sys/fs/mqueue/queues_max", "256"},
 		{"sys/kernel/sem", "32000\t1024000000\t500\t32000"}, {"sys/kernel/core_pattern", "core"}, {"sys/kernel/core_uses_pid", "0"},
 		{"sys/kernel/yama/ptrace_scope", "1"}, {"sys/kernel/sched_rt_runtime_us", "950000"}, {"sys/kernel/kptr_restrict", "1"},
 		{"sys/kernel/perf_event_paranoid", "3"}, {"sys/kernel/dmesg_restrict", "1"}, {"sys/kernel/random/entropy_avail", "256"},

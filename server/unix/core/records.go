@@ -235,6 +235,7 @@ const (
 	FileConsole // a host stream that is no terminal
 	FilePath    // O_PATH
 	FileMemfd   // unnamed file of a tmpfs; reads and writes as FileVnode
+	FileMqueue  // POSIX message queue
 	NumFileKinds
 )
 

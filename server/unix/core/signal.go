@@ -345,7 +345,7 @@ func (k *Kernel) dequeue(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
 
 // hasUser says whether a siginfo tells a user id, its sender's (si_uid).
 func (s *SigInfo) hasUser() bool {
-	return s.Code == SiUser || s.Code == SiTkill || s.Code == SiQueue || s.Code > 0 && s.Sig == SIGCHLD
+	return s.Code == SiUser || s.Code == SiTkill || s.Code == SiMesgq || s.Code == SiQueue || s.Code > 0 && s.Sig == SIGCHLD
 }
 
 func (k *Kernel) dequeueRaw(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
