@@ -68,7 +68,7 @@ func sysShmget(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		switch {
 		case flags&(ipcCreat|ipcExcl) == ipcCreat|ipcExcl:
 			return 0, abi.EEXIST
-		case !c.ShmPerm(s, (flags>>6|flags>>3|flags)&7):
+		case !c.IPCMay(&s.IPCPerm, ipcAccess(flags)):
 			return 0, abi.EACCES
 		case size > s.Size:
 			return 0, abi.EINVAL
@@ -91,15 +91,15 @@ func sysShmat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	s := k.Shms.Get(r)
-	want, prot := uint32(core.ShmRead|core.ShmWrite), uint64(protRead|protWrite)
+	want, prot := uint32(core.IPCRead|core.IPCWrite), uint64(protRead|protWrite)
 	if flags&shmRdonly != 0 {
-		want, prot = core.ShmRead, protRead
+		want, prot = core.IPCRead, protRead
 	}
 	if flags&shmExec != 0 {
 		want |= 1
 		prot |= protExec
 	}
-	if !c.ShmPerm(s, want) {
+	if !c.IPCMay(&s.IPCPerm, want) {
 		return 0, abi.EACCES
 	}
 	size := (s.Size + abi.PageSize - 1) &^ (abi.PageSize - 1)
@@ -193,7 +193,7 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	s := k.Shms.Get(r)
 	switch cmd {
 	case ipcStat, shmStat, shmStatAny:
-		if cmd != shmStatAny && !c.ShmPerm(s, core.ShmRead) {
+		if cmd != shmStatAny && !c.IPCMay(&s.IPCPerm, core.IPCRead) {
 			return 0, abi.EACCES
 		}
 		b := make([]byte, shmidSize) // struct shmid64_ds
@@ -222,7 +222,7 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if r = k.ShmFind(id); r == 0 {
 			return 0, abi.EIDRM
 		}
-		if !c.ShmOwner(k.Shms.Get(r)) {
+		if !c.IPCOwner(&k.Shms.Get(r).IPCPerm) {
 			return 0, abi.EPERM
 		}
 		u, ok := c.MapUID(le.Uint32(b[4:]))
@@ -236,13 +236,13 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		m.CTime = k.Clock.Real() / 1e9
 		return 0, 0
 	case ipcRmid:
-		if !c.ShmOwner(s) {
+		if !c.IPCOwner(&s.IPCPerm) {
 			return 0, abi.EPERM
 		}
 		k.ShmRemove(r)
 		return 0, 0
 	case shmLock, shmUnlock:
-		if !c.ShmOwner(s) && !c.Capable(core.CapIpcLock) {
+		if !c.IPCOwner(&s.IPCPerm) && !c.Capable(core.CapIpcLock) {
 			return 0, abi.EPERM
 		}
 		return 0, 0

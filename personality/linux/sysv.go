@@ -207,7 +207,7 @@ func sysSemctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	may := func(want uint32) bool { return c.IPCMay(&k.SemSets.Get(r).IPCPerm, want) }
 	switch cmd {
 	case ipcStat, semStat, semStatAny:
-		if cmd != semStatAny && !may(core.ShmRead) {
+		if cmd != semStatAny && !may(core.IPCRead) {
 			return 0, abi.EACCES
 		}
 		b := make([]byte, semidSize) // struct semid64_ds
@@ -242,7 +242,7 @@ func sysSemctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		k.SemRemove(r)
 		return 0, 0
 	case semGetall:
-		if !may(core.ShmRead) {
+		if !may(core.IPCRead) {
 			return 0, abi.EACCES
 		}
 		b := make([]byte, 2*s.N)
@@ -253,7 +253,7 @@ func sysSemctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		c.CopyOut(arg, b)
 		return 0, 0
 	case semSetall:
-		if !may(core.ShmWrite) {
+		if !may(core.IPCWrite) {
 			return 0, abi.EACCES
 		}
 		b, e := c.CopyIn(arg, int(2*s.N))
@@ -276,7 +276,7 @@ func sysSemctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if write && uint32(num) >= s.N { // looked at in this order
 		return 0, abi.EINVAL
 	}
-	if want := uint32(core.ShmRead); !write && !may(want) || write && !may(core.ShmWrite) {
+	if want := uint32(core.IPCRead); !write && !may(want) || write && !may(core.IPCWrite) {
 		return 0, abi.EACCES
 	}
 	if uint32(num) >= s.N {
@@ -429,7 +429,7 @@ func sysMsgctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		k.MsgRemove(r)
 		return 0, 0
 	}
-	if cmd != msgStatAny && !c.IPCMay(&q.IPCPerm, core.ShmRead) {
+	if cmd != msgStatAny && !c.IPCMay(&q.IPCPerm, core.IPCRead) {
 		return 0, abi.EACCES
 	}
 	b := make([]byte, msqidSize) // struct msqid64_ds

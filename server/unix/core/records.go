@@ -68,8 +68,9 @@ type Globals struct {
 	Forks     uint64 // since boot
 	NextIno   uint64 // of pipes, sockets and other nameless things
 	// Locks is the first of the locks on things that have no vnode.
-	Locks store.Ref[FileLock]
-	_     uint32
+	Locks    store.Ref[FileLock]
+	_        uint32
+	IPCBytes uint64 // what System V's semaphores and messages take (sysv.go)
 }
 
 // Process states.

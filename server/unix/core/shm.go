@@ -13,16 +13,13 @@ import (
 
 // ShmSeg is a segment.
 type ShmSeg struct {
-	ID                   int32
-	Key                  int32 // 0 (IPC_PRIVATE): found by no key
-	Mode                 uint32
-	UID, GID, CUID, CGID uint32
-	Removed              uint32 // shmctl(IPC_RMID) was called: it goes with its last attachment
-	Attached             uint32
-	CPid, LPid           int32
-	Size                 uint64 // as asked for, in bytes
-	ATime, DTime, CTime  int64  // seconds
-	Object               ObjectName
+	IPCPerm
+	Removed             uint32 // shmctl(IPC_RMID) was called: it goes with its last attachment
+	Attached            uint32
+	CPid, LPid          int32
+	Size                uint64 // as asked for, in bytes
+	ATime, DTime, CTime int64  // seconds
+	Object              ObjectName
 }
 
 // ShmAt is an attachment: a segment in the memory of a process.
@@ -33,55 +30,16 @@ type ShmAt struct {
 }
 
 // ShmMax is how many segments a machine has (SHMMNI).
-const ShmMax = 4096
+const ShmMax = 1 << shmShift
 
-// Permission bits that ShmPerm asks about.
-const (
-	ShmRead  = 4
-	ShmWrite = 2
-)
-
-// ShmPerm says whether the caller may have the access want to a segment
-// (ipcperms).
-func (c *Call) ShmPerm(s *ShmSeg, want uint32) bool {
-	cr := c.Cred()
-	shift := 0
-	switch {
-	case cr.EUID == s.UID || cr.EUID == s.CUID:
-		shift = 6
-	case cr.EGID == s.GID || cr.EGID == s.CGID || cr.inGroup(s.GID) || cr.inGroup(s.CGID):
-		shift = 3
-	}
-	return s.Mode>>shift&want == want || c.Capable(CapIpcOwner)
-}
-
-// ShmOwner says whether the caller may change or remove a segment.
-func (c *Call) ShmOwner(s *ShmSeg) bool {
-	u := c.Cred().EUID
-	return u == s.UID || u == s.CUID || c.Capable(CapSysAdmin)
-}
+const shmShift = 12
 
 // ShmFind finds a segment by its id; 0 if there is none.
-func (k *Kernel) ShmFind(id int32) store.Ref[ShmSeg] {
-	r := store.Ref[ShmSeg](id&(ShmMax-1)) + 1
-	if s := k.Shms.Get(r); s == nil || s.ID != id {
-		return 0
-	}
-	return r
-}
+func (k *Kernel) ShmFind(id int32) store.Ref[ShmSeg] { return ipcFind(k.Shms, id, shmShift) }
 
 // ShmKey finds a segment by its key, 0 if there is none. Removed ones have lost
 // theirs.
-func (k *Kernel) ShmKey(key int32) store.Ref[ShmSeg] {
-	var found store.Ref[ShmSeg]
-	k.Shms.Each(func(r store.Ref[ShmSeg], s *ShmSeg) bool {
-		if s.Key == key {
-			found = r
-		}
-		return found == 0
-	})
-	return found
-}
+func (k *Kernel) ShmKey(key int32) store.Ref[ShmSeg] { return ipcKey(k.Shms, key) }
 
 // ShmNew makes a segment of size bytes. It gives up the lock. ENOSPC: too
 // many; ENOMEM: the machine has not so much; EEXIST: somebody else made one of
@@ -108,14 +66,7 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 	if r == 0 {
 		return drop(abi.ENOSPC)
 	}
-	g := k.MutGlobals()
-	g.NextToken++
-	cr := c.Cred()
-	*s = ShmSeg{
-		ID:  int32(g.NextToken&0x7ffff)*ShmMax | int32(r-1),
-		Key: key, Mode: mode, UID: cr.EUID, GID: cr.EGID, CUID: cr.EUID, CGID: cr.EGID,
-		CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj,
-	}
+	*s = ShmSeg{IPCPerm: c.ipcNew(key, mode, uint32(r-1), shmShift), CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj}
 	return r, 0
 }
 

@@ -23,25 +23,93 @@ type IPCPerm struct {
 	UID, GID, CUID, CGID uint32
 }
 
+func (p *IPCPerm) perm() *IPCPerm { return p }
+
+// ipcRecord is a pointer to the record of something of System V's: it embeds IPCPerm.
+type ipcRecord[T any] interface {
+	*T
+	perm() *IPCPerm
+}
+
+// ipcKey finds what has a key, 0 if there is nothing.
+func ipcKey[T any, P ipcRecord[T]](t *store.Table[T], key int32) store.Ref[T] {
+	var found store.Ref[T]
+	t.Each(func(r store.Ref[T], x *T) bool {
+		if P(x).perm().Key == key {
+			found = r
+		}
+		return found == 0
+	})
+	return found
+}
+
+// ipcFind finds what has an id, the low bits of which are its place in the table; 0 if
+// there is nothing.
+func ipcFind[T any, P ipcRecord[T]](t *store.Table[T], id int32, bits uint) store.Ref[T] {
+	r := store.Ref[T](id&(1<<bits-1)) + 1
+	if x := t.Get(r); id < 0 || x == nil || P(x).perm().ID != id {
+		return 0
+	}
+	return r
+}
+
 // ipcNew fills in what a new one has, in place index of its table.
-func (c *Call) ipcNew(key int32, mode, index uint32) IPCPerm {
+func (c *Call) ipcNew(key int32, mode, index uint32, bits uint) IPCPerm {
 	g := c.K.MutGlobals()
 	g.NextToken++
 	cr := c.Cred()
 	return IPCPerm{
-		ID:  int32(g.NextToken&0xffff)<<ipcShift | int32(index),
+		ID:  int32(g.NextToken&(1<<(31-bits)-1))<<bits | int32(index),
 		Key: key, Mode: mode, UID: cr.EUID, GID: cr.EGID, CUID: cr.EUID, CGID: cr.EGID,
 	}
 }
 
-// IPCMay says whether the caller may have the access want (ShmRead, ShmWrite).
+// Accesses that IPCMay asks about.
+const (
+	IPCRead  = 4
+	IPCWrite = 2
+)
+
+// IPCMay says whether the caller may have the access want (ipcperms).
 func (c *Call) IPCMay(p *IPCPerm, want uint32) bool {
-	return c.ShmPerm(&ShmSeg{Mode: p.Mode, UID: p.UID, GID: p.GID, CUID: p.CUID, CGID: p.CGID}, want)
+	cr := c.Cred()
+	shift := 0
+	switch {
+	case cr.EUID == p.UID || cr.EUID == p.CUID:
+		shift = 6
+	case cr.EGID == p.GID || cr.EGID == p.CGID || cr.inGroup(p.GID) || cr.inGroup(p.CGID):
+		shift = 3
+	}
+	return p.Mode>>shift&want == want || c.Capable(CapIpcOwner)
 }
 
 // IPCOwner says whether the caller may change or remove it.
 func (c *Call) IPCOwner(p *IPCPerm) bool {
-	return c.ShmOwner(&ShmSeg{UID: p.UID, CUID: p.CUID})
+	u := c.Cred().EUID
+	return u == p.UID || u == p.CUID || c.Capable(CapSysAdmin)
+}
+
+// ipcMemory bounds what semaphores, what processes would undo of them, and messages
+// take together, in bytes: the heap is everybody's.
+const ipcMemory = 64 << 20
+
+// ipcAlloc makes a block for such; nil: there is no memory, or no more for them.
+func (k *Kernel) ipcAlloc(n int) store.Block {
+	if k.Globals().IPCBytes+uint64(n) > ipcMemory {
+		return store.Block{}
+	}
+	b := k.Heap.Alloc(n)
+	if !b.Nil() {
+		k.MutGlobals().IPCBytes += uint64(b.Len)
+	}
+	return b
+}
+
+func (k *Kernel) ipcFree(b store.Block) {
+	if !b.Nil() {
+		k.MutGlobals().IPCBytes -= uint64(b.Len)
+		k.Heap.FreeBlock(b)
+	}
 }
 
 // Limits of semaphores (ipc_namespace's defaults).
@@ -88,39 +156,24 @@ type semWait struct {
 type semRT struct{ waits []*semWait }
 
 // SemFind finds a set by its id; 0 if there is none.
-func (k *Kernel) SemFind(id int32) store.Ref[SemSet] {
-	r := store.Ref[SemSet](id&(1<<ipcShift-1)) + 1
-	if s := k.SemSets.Get(r); id < 0 || s == nil || s.ID != id {
-		return 0
-	}
-	return r
-}
+func (k *Kernel) SemFind(id int32) store.Ref[SemSet] { return ipcFind(k.SemSets, id, ipcShift) }
 
 // SemKey finds a set by its key, 0 if there is none.
-func (k *Kernel) SemKey(key int32) store.Ref[SemSet] {
-	var found store.Ref[SemSet]
-	k.SemSets.Each(func(r store.Ref[SemSet], s *SemSet) bool {
-		if s.Key == key {
-			found = r
-		}
-		return found == 0
-	})
-	return found
-}
+func (k *Kernel) SemKey(key int32) store.Ref[SemSet] { return ipcKey(k.SemSets, key) }
 
-// SemNew makes a set of n semaphores. ENOSPC: too many; ENOMEM.
+// SemNew makes a set of n semaphores. ENOSPC: too many.
 func (c *Call) SemNew(key int32, n, mode uint32) (store.Ref[SemSet], abi.Errno) {
 	k := c.K
 	r, s := k.SemSets.New()
 	if r == 0 {
 		return 0, abi.ENOSPC
 	}
-	b := k.Heap.Alloc(int(n) * 8)
+	b := k.ipcAlloc(int(n) * 8)
 	if b.Nil() {
 		k.SemSets.Free(r)
-		return 0, abi.ENOMEM
+		return 0, abi.ENOSPC
 	}
-	*s = SemSet{IPCPerm: c.ipcNew(key, mode, uint32(r-1)), N: n, Sems: b, CTime: k.Clock.Real() / 1e9}
+	*s = SemSet{IPCPerm: c.ipcNew(key, mode, uint32(r-1), ipcShift), N: n, Sems: b, CTime: k.Clock.Real() / 1e9}
 	return r, 0
 }
 
@@ -175,10 +228,10 @@ func (k *Kernel) semTry(p store.Ref[Proc], r store.Ref[SemSet], ops []SemOp) (bl
 	var adj []byte
 	if slices.ContainsFunc(ops, func(o SemOp) bool { return o.Undo }) {
 		if undo = k.semUndo(p, r); undo == 0 {
-			b := k.Heap.Alloc(int(k.SemSets.Get(r).N) * 4)
+			b := k.ipcAlloc(int(k.SemSets.Get(r).N) * 4)
 			u, m := k.SemUndos.New()
 			if b.Nil() || u == 0 {
-				k.Heap.FreeBlock(b)
+				k.ipcFree(b)
 				if u != 0 {
 					k.SemUndos.Free(u)
 				}
@@ -263,13 +316,13 @@ func (c *Call) SemOperate(id int32, ops []SemOp, deadline int64) abi.Errno {
 	if r == 0 {
 		return abi.EINVAL
 	}
-	want := uint32(ShmRead)
+	want := uint32(IPCRead)
 	for _, o := range ops {
 		if uint32(o.Num) >= k.SemSets.Get(r).N {
 			return abi.EFBIG
 		}
 		if o.Op != 0 {
-			want = ShmWrite
+			want = IPCWrite
 		}
 	}
 	if !c.IPCMay(&k.SemSets.Get(r).IPCPerm, want) {
@@ -278,7 +331,7 @@ func (c *Call) SemOperate(id int32, ops []SemOp, deadline int64) abi.Errno {
 	for {
 		blocked, e := k.semTry(c.ProcRef(), r, ops)
 		if e == 0 {
-			if want == ShmWrite {
+			if want == IPCWrite {
 				k.semChanged(r)
 			}
 			return 0
@@ -328,7 +381,7 @@ func (c *Call) SemStore(r store.Ref[SemSet], first uint32, values []int32) {
 func (k *Kernel) SemRemove(r store.Ref[SemSet]) {
 	k.SemUndos.Each(func(u store.Ref[SemUndo], a *SemUndo) bool {
 		if a.Set == r {
-			k.Heap.FreeBlock(a.Adj)
+			k.ipcFree(a.Adj)
 			k.SemUndos.Free(u)
 		}
 		return true
@@ -337,7 +390,7 @@ func (k *Kernel) SemRemove(r store.Ref[SemSet]) {
 		w.q.Wake(^uint32(0))
 	}
 	k.io.sems.drop(r)
-	k.Heap.FreeBlock(k.SemSets.Get(r).Sems)
+	k.ipcFree(k.SemSets.Get(r).Sems)
 	k.SemSets.Free(r)
 }
 
@@ -364,7 +417,7 @@ func (k *Kernel) semLeave(p store.Ref[Proc]) {
 			}
 		}
 		k.SemSets.Mut(a.Set).OTime = k.Clock.Real() / 1e9
-		k.Heap.FreeBlock(a.Adj)
+		k.ipcFree(a.Adj)
 		k.SemUndos.Free(u)
 		k.semChanged(a.Set)
 	}
@@ -395,25 +448,10 @@ type Msg struct {
 type msgRT struct{ rq, wq WaitQueue }
 
 // MsgFind finds a queue by its id; 0 if there is none.
-func (k *Kernel) MsgFind(id int32) store.Ref[MsgQ] {
-	r := store.Ref[MsgQ](id&(1<<ipcShift-1)) + 1
-	if q := k.MsgQs.Get(r); id < 0 || q == nil || q.ID != id {
-		return 0
-	}
-	return r
-}
+func (k *Kernel) MsgFind(id int32) store.Ref[MsgQ] { return ipcFind(k.MsgQs, id, ipcShift) }
 
 // MsgKey finds a queue by its key, 0 if there is none.
-func (k *Kernel) MsgKey(key int32) store.Ref[MsgQ] {
-	var found store.Ref[MsgQ]
-	k.MsgQs.Each(func(r store.Ref[MsgQ], q *MsgQ) bool {
-		if q.Key == key {
-			found = r
-		}
-		return found == 0
-	})
-	return found
-}
+func (k *Kernel) MsgKey(key int32) store.Ref[MsgQ] { return ipcKey(k.MsgQs, key) }
 
 // MsgNew makes a queue. ENOSPC: too many.
 func (c *Call) MsgNew(key int32, mode uint32) (store.Ref[MsgQ], abi.Errno) {
@@ -421,7 +459,7 @@ func (c *Call) MsgNew(key int32, mode uint32) (store.Ref[MsgQ], abi.Errno) {
 	if r == 0 {
 		return 0, abi.ENOSPC
 	}
-	*q = MsgQ{IPCPerm: c.ipcNew(key, mode, uint32(r-1)), Room: MsgQueue, CTime: c.K.Clock.Real() / 1e9}
+	*q = MsgQ{IPCPerm: c.ipcNew(key, mode, uint32(r-1), ipcShift), Room: MsgQueue, CTime: c.K.Clock.Real() / 1e9}
 	return r, 0
 }
 
@@ -435,7 +473,7 @@ func (c *Call) MsgSend(id int32, typ int64, text []byte, nowait bool) abi.Errno 
 	n := uint64(len(text))
 	for {
 		q := k.MsgQs.Get(r)
-		if !c.IPCMay(&q.IPCPerm, ShmWrite) {
+		if !c.IPCMay(&q.IPCPerm, IPCWrite) {
 			return abi.EACCES
 		}
 		if q.Bytes+n <= q.Room && q.Num+1 <= q.Room {
@@ -452,14 +490,20 @@ func (c *Call) MsgSend(id int32, typ int64, text []byte, nowait bool) abi.Errno 
 			return abi.ErrRestartNoHnd
 		}
 	}
-	b := store.PutString(k.Heap, string(text))
+	var b store.Block
+	if n > 0 {
+		b = k.ipcAlloc(int(n))
+	}
 	m, rec := k.Msgs.New()
 	if m == 0 || n > 0 && b.Nil() {
 		if m != 0 {
 			k.Msgs.Free(m)
 		}
-		k.Heap.FreeBlock(b)
+		k.ipcFree(b)
 		return abi.ENOMEM
+	}
+	if n > 0 {
+		copy(k.Heap.Bytes(b), text)
 	}
 	*rec = Msg{Type: typ, Text: b}
 	q := k.MsgQs.Mut(r)
@@ -518,7 +562,7 @@ func (c *Call) MsgReceive(id int32, w MsgWant) (typ int64, text []byte, e abi.Er
 		return 0, nil, abi.EINVAL
 	}
 	for {
-		if !c.IPCMay(&k.MsgQs.Get(r).IPCPerm, ShmRead) {
+		if !c.IPCMay(&k.MsgQs.Get(r).IPCPerm, IPCRead) {
 			return 0, nil, abi.EACCES
 		}
 		m, before := k.msgPick(r, &w)
@@ -564,7 +608,7 @@ func (k *Kernel) msgTake(r store.Ref[MsgQ], m, before store.Ref[Msg]) {
 	}
 	q.Num--
 	q.Bytes -= uint64(rec.Text.Len)
-	k.Heap.FreeBlock(rec.Text)
+	k.ipcFree(rec.Text)
 	k.Msgs.Free(m)
 }
 
