@@ -78,7 +78,7 @@ func epollWait(c *core.Call, ns int64) (uint64, abi.Errno) {
 	var buf [32]core.EpollEvent
 	ev := buf[:]
 	if n > 32 {
-		ev = make([]core.EpollEvent, min(n, 4096))
+		ev = make([]core.EpollEvent, max(32, min(int(n), c.EpollItems(fdArg(c, 0)))))
 	}
 	got, e := c.EpollWait(fdArg(c, 0), ev[:min(int(n), len(ev))], deadline(c, ns))
 	if e != 0 {

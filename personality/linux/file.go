@@ -769,9 +769,15 @@ func getdents(c *core.Call, wide bool) (uint64, abi.Errno) {
 	n := 0
 	small := false
 	le := binary.LittleEndian
+	fd := int32(c.Args[0])
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	from := file.Off
 	// A server gives entries for about that many bytes of names: what does not
 	// fit would be asked for again.
-	e := c.ReadDirFD(int32(c.Args[0]), max(size/2, 32), func(d *fs.DirEntry) bool {
+	e = c.ReadDirFD(fd, max(size/2, 32), func(d *fs.DirEntry) bool {
 		head := 18
 		tail := 2
 		if wide {
@@ -803,7 +809,15 @@ func getdents(c *core.Call, wide bool) (uint64, abi.Errno) {
 	if small {
 		return 0, abi.EINVAL
 	}
+	if n == 0 {
+		return 0, 0
+	}
 	c.CopyOutBuf(c.Args[1], n)
+	c.OrUndo(func(c *core.Call) {
+		if g, _, e := c.File(fd); e == 0 && g == f {
+			c.K.Files.Mut(f).Off = from
+		}
+	})
 	return uint64(n), 0
 }
 

@@ -207,6 +207,16 @@ func (c *Call) epollFile(fd int32) (store.Ref[File], store.Ref[EpollSet], abi.Er
 	return f, store.Ref[EpollSet](file.Obj), 0
 }
 
+// EpollItems answers how many registrations the set of descriptor fd has: no more
+// events come at once.
+func (c *Call) EpollItems(fd int32) int {
+	_, s, e := c.epollFile(fd)
+	if e != 0 {
+		return 0
+	}
+	return int(c.K.Epolls.Get(s).Items.N)
+}
+
 // Operations of EpollCtl.
 const (
 	EpollAdd = 1

@@ -282,6 +282,11 @@ func (o inotifyOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int
 	r := o.ref(f)
 	for {
 		n := 0
+		type event struct {
+			InotifyEvent
+			name string
+		}
+		var all []event
 		for {
 			h := k.Inotifys.Get(r).Events.Head
 			if h == 0 {
@@ -303,9 +308,29 @@ func (o inotifyOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int
 			putLE32(b[12:], uint32(size-16))
 			copy(b[16:], k.Heap.Bytes(e.Name))
 			n += size
+			all = append(all, event{*e, store.String(k.Heap, e.Name)})
 			k.inotifyPop(r)
 		}
 		if n > 0 {
+			// All of them, or none: as on Linux, where they are lost then.
+			gen := k.Files.Gen(f)
+			c.took = taken{sizes: []int{n}, again: func(c *Call, _ int) {
+				if x := k.Files.Get(f); x == nil || k.Files.Gen(f) != gen || x.Kind != FileInotify {
+					return
+				}
+				for i := len(all) - 1; i >= 0; i-- {
+					h, e := k.InoEvs.New()
+					if h == 0 {
+						return
+					}
+					e.Wd, e.Mask, e.Cookie = all[i].Wd, all[i].Mask, all[i].Cookie
+					e.Name = store.PutString(k.Heap, all[i].name)
+					in := k.Inotifys.Mut(o.ref(f))
+					k.inoEvents().PushFront(&in.Events, h)
+					in.Bytes += uint32(inotifyLen(int(e.Name.Len)))
+				}
+				k.io.inotify.q.at(o.ref(f)).Wake(PollIn | PollRdNorm)
+			}}
 			return n, 0
 		}
 		if k.nonblock(f) {

@@ -214,13 +214,16 @@ const (
 	partTaskDir
 	partTidDir // low: tid
 	partNetDir
+	partNsDir
 	partFd     // low: descriptor
 	partFdInfo // low: descriptor
 	partNet    // low: index in netFiles
 	partCwd    // low: tid for task/TID/...
 	partRoot   // low: likewise
 	partExe
-	partFile // + index in procFiles; low: tid for task/TID/...
+	partNs     // low: index in procNs
+	partNsFile // likewise: what the link names
+	partFile   // + index in procFiles; low: tid for task/TID/...
 )
 
 type procFile struct {
@@ -230,6 +233,8 @@ type procFile struct {
 	write func(k *Kernel, c *Call, p store.Ref[Proc], t store.Ref[Thread], s string) abi.Errno
 	// writeAs is write for who must know whom the file was opened by.
 	writeAs func(k *Kernel, c *Call, opener *Cred, p store.Ref[Proc], s string) abi.Errno
+	// read is for files without a text: it reads at an offset. It may give up the lock.
+	read    func(k *Kernel, c *Call, p store.Ref[Proc], t store.Ref[Thread], at int64, buf []byte) (int, abi.Errno)
 	owner   bool // only for whom might trace the process
 	task    bool // in task/TID too
 	threads bool // only there
@@ -308,7 +313,11 @@ func makeProcFiles() {
 			return k.writeSetgroups(opener, p, s)
 		}},
 		{name: "personality", gen: none("00000000\n"), mode: 0o400, owner: true, task: true},
-		{name: "schedstat", gen: none("0 0 0\n"), task: true},
+		{name: "schedstat", gen: (*Kernel).pidSchedstat, task: true},
+		{name: "sched", gen: (*Kernel).pidSched, mode: 0o644, task: true, write: accept},
+		{name: "syscall", read: (*Kernel).pidSyscall, mode: 0o400, owner: true, task: true},
+		{name: "stack", gen: none(""), mode: 0o400, owner: true, task: true},
+		{name: "mem", read: (*Kernel).pidMem, mode: 0o600, owner: true, task: true},
 		{name: "timerslack_ns", gen: none("50000\n"), mode: 0o666, write: accept},
 		{name: "coredump_filter", gen: none("00000033\n"), mode: 0o644, write: accept},
 		{name: "smaps_rollup", gen: (*Kernel).pidSmapsRollup, owner: true, task: true},
@@ -419,6 +428,8 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 			return procNode(a.pid, partExe, 0), 0
 		case "net":
 			return procNode(a.pid, partNetDir, 0), 0
+		case "ns":
+			return procNode(a.pid, partNsDir, 0), 0
 		case "task":
 			if low == 0 {
 				return procNode(a.pid, partTaskDir, 0), 0
@@ -435,6 +446,15 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 		for i := range netFiles {
 			if netFiles[i].name == name {
 				return procNode(a.pid, partNet, uint32(i)), 0
+			}
+		}
+	case partNsDir:
+		for i := range procNs {
+			if procNs[i].name == name {
+				return procNode(a.pid, partNs, uint32(i)), 0
+			}
+			if f.nsText(a.p, i) == name { // where the link leads; not listed
+				return procNode(a.pid, partNsFile, uint32(i)), 0
 			}
 		}
 	case partFdDir, partFdInfoDir:
@@ -519,6 +539,12 @@ func (f *ProcFS) Attr(c *Call, n fs.NodeID) (fs.Attr, abi.Errno) {
 	switch {
 	case a.part == partFdDir:
 		at.Mode = fs.TypeDir | 0o500
+	case a.part == partNsDir:
+		at.Mode = fs.TypeDir | 0o511
+		at.Nlink = 2
+	case a.part == partNsFile && int(a.low) < len(procNs):
+		at.Mode, at.Ino = fs.TypeReg|0o444, f.nsIno(a.p, int(a.low))
+		at.UID, at.GID = 0, 0
 	case a.part < partFd:
 		at.Mode = fs.TypeDir | 0o555
 		at.Nlink = 2
@@ -612,7 +638,7 @@ func (f *ProcFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.D
 			t    uint32
 			name string
 		}
-		subs := []sub{{partFdDir, fs.TypeDir, "fd"}, {partFdInfoDir, fs.TypeDir, "fdinfo"}, {partNetDir, fs.TypeDir, "net"},
+		subs := []sub{{partFdDir, fs.TypeDir, "fd"}, {partFdInfoDir, fs.TypeDir, "fdinfo"}, {partNetDir, fs.TypeDir, "net"}, {partNsDir, fs.TypeDir, "ns"},
 			{partCwd, fs.TypeLink, "cwd"}, {partRoot, fs.TypeLink, "root"}, {partExe, fs.TypeLink, "exe"}}
 		if low == 0 {
 			subs = append(subs, sub{partTaskDir, fs.TypeDir, "task"})
@@ -654,6 +680,12 @@ func (f *ProcFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.D
 			k.EachFD(t, func(fd int32, _ store.Ref[File], _ uint32) bool {
 				return add(uint64(fd)+1, procNode(a.pid, part, uint32(fd)), typ, strconv.Itoa(int(fd)))
 			})
+		}
+	case partNsDir:
+		for i := range procNs {
+			if !add(uint64(i)+1, procNode(a.pid, partNs, uint32(i)), fs.TypeLink, procNs[i].name) {
+				break
+			}
 		}
 	case partNetDir:
 		for i := range netFiles {
@@ -717,6 +749,11 @@ func (f *ProcFS) ReadLink(c *Call, n fs.NodeID) (CoreLink, abi.Errno) {
 		}
 	case partExe:
 		v = r.Exe
+	case partNs:
+		if int(a.low) >= len(procNs) {
+			return CoreLink{}, abi.ENOENT
+		}
+		return CoreLink{Text: f.nsText(a.p, int(a.low))}, 0
 	default:
 		return CoreLink{}, abi.EINVAL
 	}
@@ -789,6 +826,7 @@ func (k *Kernel) procGenerate(c *Call, r store.Ref[procText]) abi.Errno {
 			s, e = k.procFdinfo(a)
 		case a.part == partNet:
 			s = netFiles[a.low].gen(k)
+		case a.part < partFile, procFiles[a.part-partFile].gen == nil:
 		default:
 			s, e = procFiles[a.part-partFile].gen(k, c, a.p, a.t)
 		}
@@ -864,6 +902,24 @@ func (o *procFileOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (i
 	at := off
 	if off < 0 {
 		at = file.Off
+	}
+	if n := fs.NodeID(k.ProcTexts.Get(r).Node); n >= procFixedMax {
+		p := ProcFS{k}
+		a, e := p.at(n)
+		if e == 0 && a.part == partNsFile {
+			return 0, abi.EINVAL
+		}
+		if e == 0 && a.part >= partFile && procFiles[a.part-partFile].read != nil {
+			// Its program may be another one than when the file was opened.
+			if e := p.mayTrace(c, a.p); e != 0 {
+				return 0, e
+			}
+			n, e := procFiles[a.part-partFile].read(k, c, a.p, a.t, at, buf)
+			if e == 0 && off < 0 {
+				k.Files.Mut(f).Off = at + int64(n)
+			}
+			return n, e
+		}
 	}
 	if at == 0 && file.Aux != 0 {
 		if e := k.procGenerate(c, r); e != 0 {

@@ -33,13 +33,17 @@ type taken struct {
 	buf  store.Block // of a ring
 	data []byte      // of a stream socket
 	cred SockCred    // and who sent it
+	// sizes are those of the events that were read, which arrive as a whole or are put
+	// back by again, from the i-th on.
+	sizes []int
+	again func(c *Call, i int)
 }
 
 // countFlag is abi.ActCount for files of which a read may end in the middle of
-// what it took. Datagrams and events come as a whole.
+// what it took, or behind an event. Datagrams come as a whole.
 func (k *Kernel) countFlag(f *File) uint32 {
 	switch f.Kind {
-	case FileVnode, FileMemfd, FileDev, FileProc, FilePipe, FilePty, FileTTY, FileConsole, FileTimer:
+	case FileVnode, FileMemfd, FileDev, FileProc, FilePipe, FilePty, FileTTY, FileConsole, FileTimer, FileSignal, FileInotify:
 		return abi.ActCount
 	case FileSocket:
 		if k.Socks.Get(sockOf(f)).Type == SockStream {
@@ -67,7 +71,9 @@ func (k *Kernel) shortCall(c *Call) {
 	}
 	n := c.Args[2]
 	lost := min(c.Args[1], n) // the guest's word for what happened to its own bytes
-	if s.seq+1 == c.Seq {
+	if s.seq+1 == c.Seq && s.what.sizes != nil {
+		n, lost = s.whole(c, n-lost), 0
+	} else if s.seq+1 == c.Seq {
 		k.untake(&s, min(lost, s.n))
 	}
 	if n -= lost; n == 0 {
@@ -75,6 +81,20 @@ func (k *Kernel) shortCall(c *Call) {
 		return
 	}
 	c.Ret(n)
+}
+
+// whole answers how many of n bytes that arrived are of whole events, and puts the
+// others back.
+func (s *shortRead) whole(c *Call, n uint64) uint64 {
+	i, at := 0, uint64(0)
+	for i < len(s.what.sizes) && at+uint64(s.what.sizes[i]) <= n {
+		at += uint64(s.what.sizes[i])
+		i++
+	}
+	if i < len(s.what.sizes) {
+		s.what.again(c, i)
+	}
+	return at
 }
 
 // OrUndo has undo called if what the last CopyOut stored does not arrive: the

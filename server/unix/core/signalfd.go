@@ -71,15 +71,30 @@ func (o signalfdOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (in
 	}
 	for {
 		n := 0
+		var all []SigInfo
+		var own []bool // they were the thread's, not the process's
+		var sizes []int
 		for len(buf)-n >= signalInfoSize {
-			info, ok := c.TakeSignal(SigSet(k.Files.Get(f).Aux2))
+			set := SigSet(k.Files.Get(f).Aux2)
+			mine := c.Thread().Pending&set&^setKillStop != 0
+			info, ok := c.TakeSignal(set)
 			if !ok {
 				break
 			}
 			putSignalInfo(buf[n:], &info)
 			n += signalInfoSize
+			all, own, sizes = append(all, info), append(own, mine), append(sizes, signalInfoSize)
 		}
 		if n > 0 {
+			c.took = taken{sizes: sizes, again: func(c *Call, i int) {
+				for ; i < len(all); i++ {
+					t := c.T
+					if !own[i] {
+						t = 0
+					}
+					c.K.send(c.ProcRef(), t, &all[i], 0)
+				}
+			}}
 			return n, 0
 		}
 		if k.nonblock(f) {

@@ -11,6 +11,8 @@ import (
 type threadRT struct {
 	// sleeping is the call of this thread that sleeps, nil if none.
 	sleeping *sleeper
+	// call is the call in which it sleeps, nil if none.
+	call *Call
 	// gone: the thread is to end (its process exits or its task died): calls
 	// unwind, nobody is answered.
 	gone bool

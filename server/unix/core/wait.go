@@ -135,7 +135,7 @@ func (c *Call) Sleep(deadline int64, queues ...*WaitQueue) abi.Errno {
 		entries = append(entries, q.Watch(func(uint32) { s.wake(wokeQueue) }))
 	}
 	rt := k.threadRT(c.T)
-	rt.sleeping = s
+	rt.sleeping, rt.call = s, c
 	var cancel func()
 	if deadline != NoDeadline {
 		cancel = k.Clock.After(deadline, func() {
@@ -149,7 +149,7 @@ func (c *Call) Sleep(deadline int64, queues ...*WaitQueue) abi.Errno {
 	c.release()
 	<-s.ch
 	c.reacquire()
-	rt.sleeping = nil
+	rt.sleeping, rt.call = nil, nil
 	for _, e := range entries {
 		e.Unwatch()
 	}
