@@ -365,6 +365,8 @@ func sendControl(c *core.Call, h *msghdr, m *core.SockSend) abi.Errno {
 			default:
 				return abi.EINVAL
 			}
+		} else if e := inetSendControl(level, typ, data, m); e != 0 {
+			return e
 		}
 		b = b[min(uint64(len(b)), (n+7)&^7):]
 	}

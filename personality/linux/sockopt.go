@@ -16,6 +16,7 @@ const (
 	levelTCP  = 6
 	levelUDP  = 17
 	levelIPv6 = 41
+	levelLite = 136
 )
 
 // Options that are more than a number.
@@ -26,6 +27,7 @@ const (
 	ipMTU            = 14
 	ipPktinfo        = 8
 	ipRecvTTL        = 12
+	ipRecvTOS        = 13
 	tcpMaxseg        = 2
 	tcpDeferAccept   = 9
 	tcpInfo          = 11
@@ -36,6 +38,7 @@ const (
 	v6Only           = 26
 	v6RecvPktinfo    = 49
 	v6RecvHoplimit   = 51
+	v6RecvTclass     = 66
 )
 
 // loMTU is the loopback interface's.
@@ -77,6 +80,10 @@ var inetOptions = map[int32]map[uint32]inetOption{
 	levelUDP: {
 		1: {flag: true}, // UDP_CORK
 	},
+	levelLite: {
+		10: {max: 65535}, // UDPLITE_SEND_CSCOV
+		11: {max: 65535}, // UDPLITE_RECV_CSCOV
+	},
 	levelIP: {
 		1:         {min: -1 << 31, max: 1<<31 - 1, mask: 255, byte: true}, // IP_TOS
 		2:         {def: 64, min: -1, max: 255, byte: true},               // IP_TTL
@@ -86,7 +93,7 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		10:        {def: 1, max: 5, byte: true}, // IP_MTU_DISCOVER
 		11:        {flag: true, byte: true},     // IP_RECVERR
 		ipRecvTTL: {flag: true, byte: true},
-		13:        {flag: true, byte: true},                // IP_RECVTOS
+		ipRecvTOS: {flag: true, byte: true},                // IP_RECVTOS
 		15:        {flag: true, byte: true},                // IP_FREEBIND
 		20:        {flag: true, byte: true},                // IP_RECVORIGDSTADDR
 		24:        {flag: true, byte: true},                // IP_BIND_ADDRESS_NO_PORT
@@ -133,6 +140,7 @@ func optionLevel(s *core.Socket, level int32) abi.Errno {
 	case level == levelIP,
 		level == levelTCP && s.Type == core.SockStream,
 		level == levelUDP && s.Type == core.SockDgram,
+		level == levelLite && s.Proto == core.ProtoUDPLite,
 		level == levelIPv6 && s.Family == core.FamilyInet6:
 		return 0
 	}
@@ -361,6 +369,9 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		if option(k, r, levelIP, ipRecvTTL) != 0 {
 			put(levelIP, 2, life) // IP_TTL
 		}
+		if option(k, r, levelIP, ipRecvTOS) != 0 {
+			put(levelIP, 1, []byte{m.Class}) // IP_TOS
+		}
 	}
 	if s.Family == core.FamilyInet6 {
 		if option(k, r, levelIPv6, v6RecvPktinfo) != 0 {
@@ -369,8 +380,47 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		if option(k, r, levelIPv6, v6RecvHoplimit) != 0 && !v4 {
 			put(levelIPv6, 52, life) // IPV6_HOPLIMIT
 		}
+		if option(k, r, levelIPv6, v6RecvTclass) != 0 && !v4 {
+			put(levelIPv6, 67, le.AppendUint32(nil, uint32(m.Class))) // IPV6_TCLASS
+		}
 	}
 }
 
 // loIndex is the loopback interface's number, the only one there is.
 const loIndex = 1
+
+// inetSendControl takes what stands beside a datagram to send: its time to live
+// and its class. EINVAL for values that do not fit.
+func inetSendControl(level, typ uint32, data []byte, m *core.SockSend) abi.Errno {
+	var v int32
+	switch {
+	case level == levelIP && typ == 1 && len(data) == 1:
+		v = int32(data[0])
+	case level == levelIP && (typ == 1 || typ == 2), level == levelIPv6 && (typ == 52 || typ == 67):
+		if len(data) != 4 {
+			return abi.EINVAL
+		}
+		v = int32(le.Uint32(data))
+	default:
+		return 0 // IP_PKTINFO names an interface and an address: there is one
+	}
+	least := int32(0)
+	if level == levelIPv6 {
+		least = -1 // what the socket's option says
+	} else if typ == 2 {
+		least = 1
+	}
+	if v < least || v > 255 {
+		return abi.EINVAL
+	}
+	if v < 0 {
+		return 0
+	}
+	b := uint8(v)
+	if typ == 2 || typ == 52 {
+		m.Life = &b
+	} else {
+		m.Class = &b
+	}
+	return 0
+}

@@ -16,6 +16,9 @@ type inetSockets struct{ sockQueues }
 const (
 	ProtoTCP = 6
 	ProtoUDP = 17
+	// ProtoUDPLite is UDP with checksums of less than the whole: the same here,
+	// where nothing is damaged, but for its ports.
+	ProtoUDPLite = 136
 
 	maxProto = 262 // IPPROTO_MPTCP
 )
@@ -77,8 +80,9 @@ type inetState struct {
 }
 
 type portKey struct {
-	typ  uint32
-	port uint16
+	typ   uint32
+	proto int32
+	port  uint16
 }
 
 var (
@@ -162,10 +166,13 @@ func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
 		s.Proto = ProtoTCP
 		s.SndBuf, s.RcvBuf = 16384, 131072 // net.ipv4.tcp_wmem, tcp_rmem
 	case SockDgram:
-		if s.Proto != 0 && s.Proto != ProtoUDP {
+		switch s.Proto {
+		case 0:
+			s.Proto = ProtoUDP
+		case ProtoUDP, ProtoUDPLite:
+		default:
 			return abi.EPROTONOSUPPORT
 		}
-		s.Proto = ProtoUDP
 	case 3: // SOCK_RAW
 		if s.Proto == 0 {
 			return abi.EPROTONOSUPPORT
@@ -184,7 +191,7 @@ func (x inetSockets) Pair(*Call, store.Ref[Socket], store.Ref[Socket]) abi.Errno
 
 // addPort enters a socket that has a port.
 func (k *Kernel) addPort(r store.Ref[Socket], s *Socket) {
-	key := portKey{s.Type, s.Inet.Local.Port}
+	key := portKey{s.Type, s.Proto, s.Inet.Local.Port}
 	m := k.io.inet.ports[key]
 	if m == nil {
 		m = map[store.Ref[Socket]]struct{}{}
@@ -198,7 +205,7 @@ func (x inetSockets) setPort(r store.Ref[Socket], port uint16) {
 	k := x.k
 	s := k.Socks.Mut(r)
 	if s.Inet.Local.Port != 0 {
-		key := portKey{s.Type, s.Inet.Local.Port}
+		key := portKey{s.Type, s.Proto, s.Inet.Local.Port}
 		delete(k.io.inet.ports[key], r)
 		if len(k.io.inet.ports[key]) == 0 {
 			delete(k.io.inet.ports, key)
@@ -231,7 +238,7 @@ func overlap(a, b *Socket) bool {
 func (x inetSockets) taken(r store.Ref[Socket], port uint16) bool {
 	k := x.k
 	s := k.Socks.Get(r)
-	for o := range k.io.inet.ports[portKey{s.Type, port}] {
+	for o := range k.io.inet.ports[portKey{s.Type, s.Proto, port}] {
 		os := k.Socks.Get(o)
 		if o == r || !overlap(s, os) {
 			continue
@@ -258,11 +265,11 @@ func (x inetSockets) autoPort(r store.Ref[Socket], far *InetAddr) abi.Errno {
 		k.Random(b[:])
 		st.next = le32(b[:]) | 1
 	}
-	typ := k.Socks.Get(r).Type
+	typ, proto := k.Socks.Get(r).Type, k.Socks.Get(r).Proto
 	const n = lastAuto - firstAuto + 1
 	for i := range uint32(n) {
 		p := uint16(firstAuto + (st.next+i)%n)
-		if len(st.ports[portKey{typ, p}]) == 0 {
+		if len(st.ports[portKey{typ, proto, p}]) == 0 {
 			st.next += i + 1
 			x.setPort(r, p)
 			return 0
@@ -274,7 +281,7 @@ func (x inetSockets) autoPort(r store.Ref[Socket], far *InetAddr) abi.Errno {
 	for i := range uint32(n) {
 		p := uint16(firstAuto + (st.next+i)%n)
 		free := true
-		for o := range st.ports[portKey{typ, p}] {
+		for o := range st.ports[portKey{typ, proto, p}] {
 			os := k.Socks.Get(o)
 			if os.Inet.Bound != 0 || os.State == SockListening || os.Inet.Far == *far {
 				free = false
@@ -371,7 +378,7 @@ func (x inetSockets) listener(to InetAddr, from InetAddr) store.Ref[Socket] {
 	k := x.k
 	var best store.Ref[Socket]
 	score, n := 0, uint32(0)
-	for o := range k.io.inet.ports[portKey{SockStream, to.Port}] {
+	for o := range k.io.inet.ports[portKey{SockStream, ProtoTCP, to.Port}] {
 		s := k.Socks.Get(o)
 		if s.State != SockListening {
 			continue
@@ -534,7 +541,7 @@ func (x inetSockets) begin(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 // pairTaken says whether a connection between the addresses exists.
 func (x inetSockets) pairTaken(r store.Ref[Socket], src [16]byte, far InetAddr) bool {
 	k := x.k
-	for o := range k.io.inet.ports[portKey{SockStream, k.Socks.Get(r).Inet.Local.Port}] {
+	for o := range k.io.inet.ports[portKey{SockStream, ProtoTCP, k.Socks.Get(r).Inet.Local.Port}] {
 		os := k.Socks.Get(o)
 		if o != r && (os.State == SockConnected || os.State == SockConnecting) && os.Inet.Local.IP == src && os.Inet.Far == far {
 			return true

@@ -12,7 +12,7 @@ import (
 const dgramCost = 704
 
 // dgramFrom is the length of SockMsg.From of a datagram: the sender's address and
-// port, the address that it was sent to, its time to live, nothing.
+// port, the address that it was sent to, its time to live, its class.
 const dgramFrom = 36
 
 // UDP's longest payloads: 65535 without the headers.
@@ -61,11 +61,11 @@ func (x inetSockets) aim(s *Socket, a SockAddr) (far InetAddr, src [16]byte, e a
 
 // receiver answers the socket that a datagram is for: one that is connected to
 // its sender before others, one bound to the address before the wildcard.
-func (x inetSockets) receiver(to, from InetAddr) store.Ref[Socket] {
+func (x inetSockets) receiver(proto int32, to, from InetAddr) store.Ref[Socket] {
 	k := x.k
 	var best store.Ref[Socket]
 	score, n := 0, uint32(0)
-	for o := range k.io.inet.ports[portKey{SockDgram, to.Port}] {
+	for o := range k.io.inet.ports[portKey{SockDgram, proto, to.Port}] {
 		s := k.Socks.Get(o)
 		v := x.match(s, to.IP)
 		if v == 0 {
@@ -131,7 +131,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		return 0, k.takeSockErr(r)
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
-	p := x.receiver(far, from)
+	p := x.receiver(s.Proto, far, from)
 	if p == 0 {
 		if k.Socks.Get(r).State == SockConnected {
 			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
@@ -149,7 +149,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		copy(w, from.IP[:])
 		w[16], w[17] = byte(from.Port), byte(from.Port>>8)
 		copy(w[18:], far.IP[:])
-		w[34], w[35] = x.life(r, far.IP), 0
+		w[34], w[35] = x.header(r, far.IP, m)
 		e := x.newMsg(p, data, 0, b, SockCred{}, nil)
 		k.Heap.FreeBlock(b)
 		if e != 0 {
@@ -161,16 +161,26 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	return len(data), 0
 }
 
-// life is the time to live of what a socket sends.
-func (x inetSockets) life(r store.Ref[Socket], ip [16]byte) byte {
-	key := SockLife6
+// header answers the time to live and the class of what a socket sends to ip.
+func (x inetSockets) header(r store.Ref[Socket], ip [16]byte, m *SockSend) (life, class byte) {
+	kl, kc := SockLife6, SockClass6
 	if isV4(ip) {
-		key = SockLife4
+		kl, kc = SockLife4, SockClass4
 	}
-	if v, ok := x.k.SockOption(r, key); ok && v >= 0 {
-		return byte(v)
+	life = 64
+	if v, ok := x.k.SockOption(r, kl); ok && v >= 0 {
+		life = byte(v)
 	}
-	return 64
+	if v, ok := x.k.SockOption(r, kc); ok && v >= 0 {
+		class = byte(v)
+	}
+	if m.Life != nil {
+		life = *m.Life
+	}
+	if m.Class != nil {
+		class = *m.Class
+	}
+	return life, class
 }
 
 func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
@@ -190,7 +200,7 @@ func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRe
 			m.From = from.sockAddr(s.Family)
 			m.Time = msg.Time
 			m.To = [16]byte(b[18:34])
-			m.Life = b[34]
+			m.Life, m.Class = b[34], b[35]
 			return x.takePacket(c, r, buf, flags, m), 0
 		case s.Shut&ShutRecv != 0:
 			return 0, 0

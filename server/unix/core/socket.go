@@ -123,6 +123,9 @@ type SockSend struct {
 	To    *SockAddr // nil: the peer
 	Files []store.Ref[File]
 	Cred  *SockCred // SCM_CREDENTIALS, already checked; nil: the caller's own
+	// Life and Class are what an IP datagram has instead of what the socket's
+	// options say; nil: what they say.
+	Life, Class *uint8
 }
 
 // SockRecv is one message received.
@@ -141,9 +144,9 @@ type SockRecv struct {
 	HasCred bool
 	Cred    SockCred
 	Time    int64 // when it came, ns; 0: not known
-	// Of an IP datagram: where it was sent to, and its time to live.
-	To   [16]byte
-	Life byte
+	// Of an IP datagram: where it was sent to, its time to live, its class (TOS).
+	To          [16]byte
+	Life, Class byte
 }
 
 // SockName says which name of a socket is asked for.

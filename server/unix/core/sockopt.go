@@ -8,8 +8,10 @@ import (
 
 // Keys of options that the kernel looks at: level and option of Linux.
 const (
-	SockLife4 = uint32(0<<16 | 2)   // IP_TTL
-	SockLife6 = uint32(41<<16 | 16) // IPV6_UNICAST_HOPS
+	SockLife4  = uint32(0<<16 | 2)   // IP_TTL
+	SockLife6  = uint32(41<<16 | 16) // IPV6_UNICAST_HOPS
+	SockClass4 = uint32(0<<16 | 1)   // IP_TOS
+	SockClass6 = uint32(41<<16 | 67) // IPV6_TCLASS
 )
 
 // SockOption answers the value that option key of an IP socket was set to, and

@@ -744,6 +744,33 @@ static void beside(void) {
 	T(on(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1));
 	sendto(t, "x", 1, 0, (void *)&a6, sizeof a6);
 	control("six", s);
+	T(on(s, IPPROTO_IPV6, IPV6_RECVTCLASS, 1));
+	char c[CMSG_SPACE(4)];
+	struct iovec v = {"y", 1};
+	struct msghdr h = {&a6, sizeof a6, &v, 1, c, sizeof c};
+	struct cmsghdr *m = CMSG_FIRSTHDR(&h);
+	*m = (struct cmsghdr){CMSG_LEN(4), IPPROTO_IPV6, IPV6_HOPLIMIT};
+	int x = 3;
+	memcpy(CMSG_DATA(m), &x, 4);
+	T(sendmsg(t, &h, 0));
+	control("hops", s);
+	m->cmsg_type = IPV6_TCLASS;
+	T(sendmsg(t, &h, 0));
+	control("class", s);
+	x = 300;
+	memcpy(CMSG_DATA(m), &x, 4);
+	T(sendmsg(t, &h, 0));
+	// UDP-Lite has ports of its own.
+	s = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE), t = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE);
+	if (s >= 0) {
+		a = A4("127.0.0.1", 0);
+		B(s, a);
+		a = A4("127.0.0.1", port(s));
+		T(B(sock(AF_INET, SOCK_DGRAM), a));
+		T(sendto(t, "lite", 4, 0, (void *)&a, sizeof a));
+		T(recv(s, b, 10, 0));
+		opt("protocol", s, SOL_SOCKET, SO_PROTOCOL);
+	}
 }
 
 static void options(void) {
