@@ -33,7 +33,12 @@ const (
 func netIoctl(c *core.Call, fd int32, req uint32, arg uint64) (uint64, abi.Errno) {
 	switch req {
 	case siocatmark:
-		c.CopyOut32(arg, 0) // urgent data is not served
+		_, r, _, _ := c.Sock(fd)
+		at := uint32(0)
+		if c.K.AtMark(r) {
+			at = 1
+		}
+		c.CopyOut32(arg, at)
 		return 0, 0
 	case siocgifconf:
 		return 0, ifConf(c, arg)

@@ -235,7 +235,7 @@ func sysSendto(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	m := core.SockSend{Flags: uint32(c.Args[3])}
-	if m.Flags&msgOOB != 0 {
+	if m.Flags&msgOOB != 0 && !inetFD(c, fdArg(c, 0)) {
 		return 0, abi.EOPNOTSUPP
 	}
 	if c.Args[4] != 0 {
@@ -255,7 +255,7 @@ func sysRecvfrom(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	flags := uint32(c.Args[3])
-	if flags&msgOOB != 0 {
+	if flags&msgOOB != 0 && !inetFD(c, fdArg(c, 0)) {
 		return 0, abi.EOPNOTSUPP
 	}
 	var room uint32
@@ -284,6 +284,16 @@ func sysRecvfrom(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		n = uint64(m.Full)
 	}
 	return n, 0
+}
+
+// inetFD says whether a descriptor is an IP socket.
+func inetFD(c *core.Call, fd int32) bool {
+	_, r, _, e := c.Sock(fd)
+	if e != 0 {
+		return false
+	}
+	f := c.K.Socks.Get(r).Family
+	return f == core.FamilyInet || f == core.FamilyInet6
 }
 
 // msghdr is struct msghdr (include/linux/socket.h, user_msghdr), 56 bytes.
@@ -393,7 +403,7 @@ func sendMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		return 0, e
 	}
 	m := core.SockSend{Flags: flags}
-	if flags&msgOOB != 0 {
+	if flags&msgOOB != 0 && !inetFD(c, fd) {
 		return 0, abi.EOPNOTSUPP
 	}
 	if h.name != 0 && h.nameLen > 0 {
@@ -423,7 +433,7 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 	if e != 0 {
 		return 0, e
 	}
-	if flags&msgOOB != 0 {
+	if flags&msgOOB != 0 && !inetFD(c, fd) {
 		return 0, abi.EOPNOTSUPP
 	}
 	// Files go into memory that is known to be there, so that what is taken and
@@ -440,7 +450,7 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		c.K.DropRights(c, m.Files)
 		return 0, e
 	}
-	out := m.Flags & (core.MsgTrunc | core.MsgEOR)
+	out := m.Flags & (core.MsgTrunc | core.MsgEOR | core.MsgOOB)
 	used, trunc := recvControl(c, fd, &h, &m, flags, sure)
 	if trunc {
 		out |= core.MsgCTrunc

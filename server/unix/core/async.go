@@ -13,11 +13,12 @@ import (
 const (
 	ioIn  = 1
 	ioOut = 2
+	ioPri = 5
 	ioHup = 6
 )
 
 // ioBands are the poll bits that go with it (si_band).
-var ioBands = [...]int64{ioIn: 0x41, ioOut: 0x304, 3: 0x441, 4: 0x8, 5: 0x82, ioHup: 0x18}
+var ioBands = [...]int64{ioIn: 0x41, ioOut: 0x304, 3: 0x441, 4: 0x8, ioPri: 0x82, ioHup: 0x18}
 
 // Kinds of a file's owner (F_SETOWN_EX).
 const (
@@ -138,15 +139,7 @@ const sigCodes = SigSet(1<<(SIGILL-1) | 1<<(SIGFPE-1) | 1<<(SIGSEGV-1) | 1<<(SIG
 
 func (k *Kernel) tellOwner(f store.Ref[File], what int32) {
 	file := *k.Files.Get(f)
-	one := func(p store.Ref[Proc], t store.Ref[Thread]) {
-		cr := k.Creds.Get(k.Procs.Get(p).Cred)
-		if t != 0 {
-			cr = k.Creds.Get(k.Threads.Get(t).Cred)
-		}
-		if cr == nil || file.OwnEUID != 0 && file.OwnEUID != cr.SUID && file.OwnEUID != cr.UID &&
-			file.OwnUID != cr.SUID && file.OwnUID != cr.UID {
-			return
-		}
+	k.eachOwner(&file, func(p store.Ref[Proc], t store.Ref[Thread]) {
 		if file.OwnSig != 0 {
 			s := SigInfo{Sig: file.OwnSig, Code: what, Band: ioBands[what], Fd: file.AsyncFD - 1}
 			if s.Sig != SIGIO && sigCodes.Has(s.Sig) {
@@ -157,19 +150,51 @@ func (k *Kernel) tellOwner(f store.Ref[File], what int32) {
 			}
 		}
 		k.send(p, t, &SigInfo{Sig: SIGIO, Code: SiKernel}, 0)
+	})
+}
+
+// tellUrgent tells a socket's owner, asynchronous or not, of urgent data.
+func (k *Kernel) tellUrgent(r store.Ref[Socket]) {
+	k.Files.Each(func(f store.Ref[File], file *File) bool {
+		if file.Kind != FileSocket || sockOf(file) != r {
+			return true
+		}
+		k.eachOwner(file, func(p store.Ref[Proc], t store.Ref[Thread]) {
+			k.send(p, t, &SigInfo{Sig: SIGURG, Code: SiKernel}, 0)
+		})
+		if file.AsyncFD != 0 {
+			k.tellOwner(f, ioPri)
+		}
+		return false
+	})
+}
+
+// eachOwner calls one for each process or thread that is to be told of a file and
+// whom the one who named it may send signals.
+func (k *Kernel) eachOwner(file *File, one func(p store.Ref[Proc], t store.Ref[Thread])) {
+	ask := func(p store.Ref[Proc], t store.Ref[Thread]) {
+		cr := k.Creds.Get(k.Procs.Get(p).Cred)
+		if t != 0 {
+			cr = k.Creds.Get(k.Threads.Get(t).Cred)
+		}
+		if cr == nil || file.OwnEUID != 0 && file.OwnEUID != cr.SUID && file.OwnEUID != cr.UID &&
+			file.OwnUID != cr.SUID && file.OwnUID != cr.UID {
+			return
+		}
+		one(p, t)
 	}
 	switch file.OwnKind {
 	case OwnerGroup:
 		for p := range k.proc.pgrps[file.Owner] {
-			one(p, 0)
+			ask(p, 0)
 		}
 	case OwnerThread:
 		if t := k.byTid[file.Owner]; t != 0 {
-			one(k.Threads.Get(t).Proc, t)
+			ask(k.Threads.Get(t).Proc, t)
 		}
 	default:
 		if p := k.ProcByPid(file.Owner); p != 0 {
-			one(p, 0)
+			ask(p, 0)
 		}
 	}
 }

@@ -48,6 +48,9 @@ type InetSocket struct {
 	// Bound: the program chose (bound...).
 	Bound  uint32
 	V6Only uint32
+	// Mark is the message with the mark of urgent data, of that generation.
+	Mark    store.Ref[SockMsg]
+	MarkGen uint32
 	// Kept are the values of options: key and value, 8 bytes each (SockOption).
 	Kept store.Block
 }
@@ -813,6 +816,9 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 	if s.State == SockConnecting {
 		return m
 	}
+	if at := x.mark(s); at != 0 && k.SockMsgs.Get(at).Urgent&urgRead == 0 {
+		m |= PollPri
+	}
 	if s.Type == SockDgram {
 		if s.Queue.N > 0 {
 			m |= PollIn | PollRdNorm
@@ -837,6 +843,20 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 	}
 	own := *m
 	own.Files = nil // files pass local sockets only
+	if m.Flags&MsgOOB != 0 && len(data) > 0 {
+		// The last byte is urgent; one at a time goes with what is before it.
+		own.Flags &^= MsgOOB
+		if n := len(data) - 1; n > 0 {
+			if done, e := x.Send(c, f, data[:n], &own); done < n || e != 0 {
+				return done, e
+			}
+		}
+		e := x.urgent(c, f, r, data[len(data)-1], &own)
+		if e != 0 {
+			return len(data) - 1, errIfNone(len(data)-1, e)
+		}
+		return len(data), 0
+	}
 	for k.Socks.Get(r).State == SockConnecting {
 		if e := x.wait(c, f, m.Flags, k.Socks.Get(r).SndTimeo, r); e != 0 {
 			return 0, e
@@ -876,6 +896,9 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 	}
 	flags := m.Flags
 	m.Flags = 0
+	if flags&MsgOOB != 0 {
+		return x.takeUrgent(r, buf, flags, m)
+	}
 	m.Drop = flags&MsgTrunc != 0
 	for {
 		s := k.Socks.Get(r)

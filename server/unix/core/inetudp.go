@@ -100,6 +100,9 @@ func (x inetSockets) receiver(proto int32, to, from InetAddr) store.Ref[Socket] 
 func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *SockSend) (int, abi.Errno) {
 	k := x.k
 	s := k.Socks.Get(r)
+	if m.Flags&MsgOOB != 0 {
+		return 0, abi.EOPNOTSUPP
+	}
 	if s.Shut&ShutSend != 0 {
 		if m.Flags&MsgNoSignal == 0 {
 			c.sigPipe()

@@ -20,6 +20,7 @@ const (
 
 // Flags of sending and receiving (linux/socket.h, MSG_).
 const (
+	MsgOOB       = 0x1
 	MsgPeek      = 0x2
 	MsgCTrunc    = 0x8
 	MsgTrunc     = 0x20
@@ -107,8 +108,8 @@ type SockMsg struct {
 	Files  store.Block // NFiles open files, 4 bytes each
 	From   store.Block // the sender's name
 	Cred   SockCred
-	_      uint32
-	Time   int64 // of a datagram: when it came, ns
+	Urgent uint32 // urg...: a mark in a stream, and its byte
+	Time   int64  // of a datagram: when it came, ns
 }
 
 // SockAddr is a socket's name: the family and what follows it in a sockaddr.

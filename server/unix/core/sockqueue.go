@@ -140,7 +140,7 @@ func (u sockQueues) append(p store.Ref[Socket], data []byte, cr SockCred, files 
 	if t := ps.Queue.Tail; t != 0 && len(files) == 0 {
 		m := k.SockMsgs.Get(t)
 		empty := m.Off == m.Data.Len
-		if m.NFiles == 0 && (m.Cred == cr || empty) && int(m.Data.Cap-m.Data.Len) >= len(data) {
+		if m.NFiles == 0 && m.Urgent == 0 && (m.Cred == cr || empty) && int(m.Data.Cap-m.Data.Len) >= len(data) {
 			w := k.SockMsgs.Mut(t)
 			w.Cred = cr
 			copy(k.Heap.Unlogged(w.Data, int(w.Data.Len), len(data)), data)
@@ -148,7 +148,7 @@ func (u sockQueues) append(p store.Ref[Socket], data []byte, cr SockCred, files 
 			k.Socks.Mut(p).Bytes += uint32(len(data))
 			return 0
 		}
-		if empty {
+		if empty && m.Urgent == 0 {
 			u.freeMsg(nil, p, t, false)
 		}
 	}
@@ -184,10 +184,17 @@ func (u sockQueues) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags u
 	at := k.Socks.Get(r).Queue.Head
 	for at != 0 && n < len(buf) {
 		msg := k.SockMsgs.Get(at)
-		if n > 0 && pass && msg.Cred != m.Cred {
+		if n > 0 && (pass && msg.Cred != m.Cred || msg.Urgent != 0) {
 			break
 		}
 		next := msg.Link.Next
+		if msg.Urgent != 0 && msg.Data.Len == 0 { // the byte is not in the stream
+			if !peek {
+				u.freeMsg(c, r, at, false)
+			}
+			at = next
+			continue
+		}
 		if n == 0 {
 			m.Cred, m.HasCred = msg.Cred, pass
 		}
@@ -205,7 +212,7 @@ func (u sockQueues) takeStream(c *Call, r store.Ref[Socket], buf []byte, flags u
 			w.Off += uint32(t)
 			k.Socks.Mut(r).Bytes -= uint32(t)
 			if w.Off == w.Data.Len {
-				if next == 0 && w.NFiles == 0 && w.Data.Cap <= 8192 {
+				if next == 0 && w.NFiles == 0 && w.Urgent == 0 && w.Data.Cap <= 8192 {
 					w.Off, w.Data.Len = 0, 0
 				} else {
 					u.freeMsg(c, r, at, false)

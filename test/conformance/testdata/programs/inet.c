@@ -528,6 +528,51 @@ static void streams(void) {
 	close(p[0]), close(p[1]);
 }
 
+static volatile int urged;
+static void onurg(int x) { urged++; }
+
+static void urgent(void) {
+	int p[2], at;
+	pair(p);
+	signal(SIGURG, onurg);
+	T(fcntl(p[1], F_SETOWN, getpid()));
+	T(recv(p[1], b, 1, MSG_OOB));
+	T(send(p[0], "ab!", 3, MSG_OOB));
+	ready("urgent", p[1]);
+	T(urged);
+	T(ioctl(p[1], SIOCATMARK, &at));
+	printf("at %d\n", at);
+	T(recv(p[1], b, 1, MSG_OOB | MSG_PEEK));
+	T(recv(p[1], b, 1, MSG_OOB));
+	printf("%c\n", b[0]);
+	T(recv(p[1], b, 1, MSG_OOB));
+	ready("taken", p[1]);
+	send(p[0], "cd", 2, 0);
+	T(recv(p[1], b, 100, 0)); // up to the mark
+	T(ioctl(p[1], SIOCATMARK, &at));
+	printf("at %d\n", at);
+	T(recv(p[1], b, 100, 0));
+	printf("%.2s\n", b);
+	T(ioctl(p[1], SIOCATMARK, &at));
+	printf("at %d\n", at);
+	// In the stream.
+	T(on(p[1], SOL_SOCKET, SO_OOBINLINE, 1));
+	send(p[0], "ef", 2, 0);
+	send(p[0], "?", 1, MSG_OOB);
+	send(p[0], "gh", 2, 0);
+	T(recv(p[1], b, 1, MSG_OOB));
+	T(recv(p[1], b, 100, 0));
+	T(ioctl(p[1], SIOCATMARK, &at));
+	printf("at %d\n", at);
+	T(recv(p[1], b, 100, 0));
+	printf("%.3s\n", b);
+	T(urged);
+	struct pollfd f = {p[1], POLLPRI};
+	T(poll(&f, 1, 0));
+	close(p[0]), close(p[1]);
+	T(send(sock(AF_INET, SOCK_DGRAM), "x", 1, MSG_OOB));
+}
+
 static void piped(void) {
 	int p[2];
 	pair(p);
@@ -874,6 +919,7 @@ int main(void) {
 	puts("== connects"), connects();
 	puts("== backlog"), backlog();
 	puts("== streams"), streams();
+	puts("== urgent"), urgent();
 	child("piped", piped);
 	puts("== epoll"), epolls();
 	puts("== datagrams"), datagrams();
