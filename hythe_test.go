@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"hythe/confine"
 )
 
 // hostEngine stands for a machine: its programs are functions of this test.
@@ -244,11 +246,12 @@ func TestRunServer(t *testing.T) {
 	mains := []serverMain{
 		{"good", func() error { return nil }},
 		{"bad", func() error { return errors.New("failed on purpose") }},
+		{"cgo", func() error { return fmt.Errorf("landlock: %w", confine.ErrC) }},
 	}
 	for _, c := range []struct {
 		args []string
 		want int
-	}{{[]string{"good"}, 0}, {[]string{"bad"}, 1}, {[]string{"none"}, 2}, {nil, 2}, {[]string{"good", "x"}, 0}, {[]string{""}, 2}} {
+	}{{[]string{"good"}, 0}, {[]string{"bad"}, 1}, {[]string{"cgo"}, 3}, {[]string{"none"}, 2}, {nil, 2}, {[]string{"good", "x"}, 0}, {[]string{""}, 2}} {
 		if got := runServer(c.args, mains); got != c.want {
 			t.Errorf("runServer(%q) = %d, want %d", c.args, got, c.want)
 		}

@@ -383,6 +383,13 @@ func (e *ServerError) Error() string {
 func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
+	if x.Signal == 0 && x.Reason == "" && x.Code == exitHoldsC && !w.closed {
+		if w.failure == nil {
+			w.failure = confine.ErrC
+			go w.close() // it waits for the hooks, of which this is one
+		}
+		s = nil
+	}
 	w.mu.Unlock()
 	if s != nil {
 		// What we do ourselves has a reason.

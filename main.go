@@ -1,11 +1,14 @@
 package hythe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"hythe/confine"
 )
 
 // serverMain is what a server process runs: descriptor 3 is its control channel
@@ -20,8 +23,11 @@ type serverMain struct {
 // A program that embeds a machine calls it first thing in main: flags that it
 // parses and connections that it opens before are time that each server pays.
 //
+// The program must be built without cgo (CGO_ENABLED=0): servers confine all their
+// threads, and those that C code may have made cannot be known. New fails else.
+//
 // Exit status of a server: 0 when it was told to stop, 1 when it failed, 2 when
-// there is no server of that name.
+// there is no server of that name, 3 when this program cannot be confined.
 func Main() {
 	if len(os.Args) < 2 || os.Args[1] != "server" {
 		return
@@ -31,6 +37,10 @@ func Main() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	os.Exit(runServer(os.Args[2:], serverMains()))
 }
+
+// exitHoldsC is the exit status of a server that confine.ErrC ended: the next one
+// would end as it did.
+const exitHoldsC = 3
 
 func runServer(args []string, mains []serverMain) int {
 	if len(args) == 0 {
@@ -42,7 +52,11 @@ func runServer(args []string, mains []serverMain) int {
 		fmt.Fprintf(os.Stderr, "hythe: server %q: there is none of that name\n", args[0])
 		return 2
 	}
-	if err := mains[i].main(); err != nil {
+	err := mains[i].main()
+	if errors.Is(err, confine.ErrC) {
+		return exitHoldsC // the supervisor says it, once for all servers
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "hythe: server %s: %v\n", args[0], err)
 		return 1
 	}

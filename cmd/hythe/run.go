@@ -153,7 +153,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
-	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none")
+	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none (the machine's own loopback interface, and no way out)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 	return c
