@@ -326,7 +326,7 @@ func msghdrArg(c *core.Call, addr uint64) (msghdr, abi.Errno) {
 
 // sendControl decodes the ancillary data of a message to send. The files are
 // held only by the caller's descriptors.
-func sendControl(c *core.Call, h *msghdr, m *core.SockSend) abi.Errno {
+func sendControl(c *core.Call, fd int32, h *msghdr, m *core.SockSend) abi.Errno {
 	if h.control == 0 || h.controlLen == 0 {
 		return 0
 	}
@@ -375,8 +375,10 @@ func sendControl(c *core.Call, h *msghdr, m *core.SockSend) abi.Errno {
 			default:
 				return abi.EINVAL
 			}
-		} else if e := inetSendControl(level, typ, data, m); e != 0 {
-			return e
+		} else if inetFD(c, fd) {
+			if e := inetSendControl(level, typ, data, m); e != 0 {
+				return e
+			}
 		}
 		b = b[min(uint64(len(b)), (n+7)&^7):]
 	}
@@ -413,7 +415,7 @@ func sendMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		}
 		m.To = &a
 	}
-	if e := sendControl(c, &h, &m); e != 0 {
+	if e := sendControl(c, fd, &h, &m); e != 0 {
 		return 0, e
 	}
 	// Gathering gives up the lock: hold what is to be sent.
