@@ -470,21 +470,11 @@ func (o mqOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, abi
 }
 
 // Seek moves the offset in that text.
-func (o mqOps) Seek(c *Call, f store.Ref[File], off int64, whence int) (int64, abi.Errno) {
-	switch whence {
-	case 0:
-	case 1:
-		off += o.K.Files.Get(f).Off
-	case 2:
-		off += mqStatSize
-	default:
-		return 0, abi.EINVAL
+func (o mqOps) Seek(_ *Call, f store.Ref[File], off int64, whence int) (int64, abi.Errno) {
+	if whence == 2 {
+		off, whence = off+mqStatSize, 0
 	}
-	if off < 0 {
-		return 0, abi.EINVAL
-	}
-	o.K.Files.Mut(f).Off = off
-	return off, 0
+	return o.K.seekText(f, off, whence)
 }
 
 func (o mqOps) Poll(f store.Ref[File]) uint32 {

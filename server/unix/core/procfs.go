@@ -976,18 +976,23 @@ func (o *procFileOps) Write(c *Call, f store.Ref[File], data []byte, off int64) 
 }
 
 func (o *procFileOps) Seek(_ *Call, f store.Ref[File], off int64, whence int) (int64, abi.Errno) {
-	file := o.K.Files.Get(f)
+	return o.K.seekText(f, off, whence)
+}
+
+// seekText moves the offset of a file whose length nobody knows: from the start, or
+// from where it is. EINVAL.
+func (k *Kernel) seekText(f store.Ref[File], off int64, whence int) (int64, abi.Errno) {
 	switch whence {
 	case 0:
 	case 1:
-		off += file.Off
+		off += k.Files.Get(f).Off
 	default:
 		return 0, abi.EINVAL
 	}
 	if off < 0 {
 		return 0, abi.EINVAL
 	}
-	o.K.Files.Mut(f).Off = off
+	k.Files.Mut(f).Off = off
 	return off, 0
 }
 
