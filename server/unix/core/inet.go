@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"hythe/abi"
 	"hythe/store"
@@ -75,9 +76,11 @@ const (
 	firstFree = 1024
 )
 
-// inetState is derived: who has which port, which connects wait for room.
+// inetState is derived: who has which port, which of TCP's listen there (many
+// connections may have a listener's port), which connects wait for room.
 type inetState struct {
 	ports      map[portKey]map[store.Ref[Socket]]struct{}
+	listening  map[uint16][]store.Ref[Socket]
 	connecting []store.Ref[Socket]
 	next       uint32
 }
@@ -167,7 +170,7 @@ func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
 			return abi.EPROTONOSUPPORT
 		}
 		s.Proto = ProtoTCP
-		s.SndBuf, s.RcvBuf = 16384, 131072 // net.ipv4.tcp_wmem, tcp_rmem
+		s.SndBuf, s.RcvBuf = tcpSndBuf, tcpRcvBuf
 	case SockDgram:
 		switch s.Proto {
 		case 0:
@@ -236,8 +239,8 @@ func overlap(a, b *Socket) bool {
 	return p == q || covers(a, q) || covers(b, p)
 }
 
-// taken says whether another socket forbids s, with the address that it has, the
-// port. listen: s is to listen.
+// taken says whether another socket forbids r, with the address that it has, the
+// port.
 func (x inetSockets) taken(r store.Ref[Socket], port uint16) bool {
 	k := x.k
 	s := k.Socks.Get(r)
@@ -344,7 +347,6 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	if !isAny(l.IP) {
 		m.Inet.Bound |= boundIP
 	}
-	m.Named = 1 // its port is not given back when a connect fails
 	return 0
 }
 
@@ -381,12 +383,8 @@ func (x inetSockets) listener(to InetAddr, from InetAddr) store.Ref[Socket] {
 	k := x.k
 	var best store.Ref[Socket]
 	score, n := 0, uint32(0)
-	for o := range k.io.inet.ports[portKey{SockStream, ProtoTCP, to.Port}] {
-		s := k.Socks.Get(o)
-		if s.State != SockListening {
-			continue
-		}
-		v := x.match(s, to.IP)
+	for _, o := range k.io.inet.listening[to.Port] {
+		v := x.match(k.Socks.Get(o), to.IP)
 		if v == 0 || v < score {
 			continue
 		}
@@ -416,6 +414,23 @@ func (x inetSockets) match(s *Socket, ip [16]byte) int {
 	return 0
 }
 
+// addListener enters a socket that listens.
+func (k *Kernel) addListener(r store.Ref[Socket], s *Socket) {
+	l := k.io.inet.listening
+	l[s.Inet.Local.Port] = append(l[s.Inet.Local.Port], r)
+}
+
+// dropListener takes out a socket that listens no more, before its port goes.
+func (k *Kernel) dropListener(r store.Ref[Socket]) {
+	l, port := k.io.inet.listening, k.Socks.Get(r).Inet.Local.Port
+	if i := slices.Index(l[port], r); i >= 0 {
+		l[port] = slices.Delete(l[port], i, i+1)
+	}
+	if len(l[port]) == 0 {
+		delete(l, port)
+	}
+}
+
 func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Errno {
 	k := x.k
 	s := k.Socks.Get(r)
@@ -435,7 +450,10 @@ func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Err
 		}
 	}
 	m := k.Socks.Mut(r)
-	m.State = SockListening
+	if m.State != SockListening {
+		m.State = SockListening
+		k.addListener(r, m)
+	}
 	m.Shut = 0
 	m.Backlog = uint32(backlog)
 	if backlog < 0 || backlog > 4096 {
@@ -461,7 +479,7 @@ func (x inetSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {
 		if s.State != SockIdle {
 			return abi.EISCONN
 		}
-		if e := x.begin(c, r, a); e != 0 {
+		if e := x.begin(r, a); e != 0 {
 			return e
 		}
 		if k.nonblock(f) {
@@ -504,7 +522,7 @@ func (x inetSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {
 
 // begin starts a connect: afterwards the socket is connected, waits for a
 // listener to have room, or has the error that Connect tells.
-func (x inetSockets) begin(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
+func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	k := x.k
 	s := k.Socks.Get(r)
 	far, e := inetAddr(s, a, false)
@@ -532,13 +550,25 @@ func (x inetSockets) begin(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	m.Inet.Asked = 1
 	m.Shut, m.Err = 0, 0
 	m.State = SockConnecting
-	if m.SndBuf == 16384 {
-		m.SndBuf = 2626560 // what Linux grows it to on loopback at once
-	}
-	if !x.try(c, r) {
+	m.growBuf()
+	if !x.try(r) {
 		k.io.inet.connecting = append(k.io.inet.connecting, r)
 	}
 	return 0
+}
+
+// What TCP's buffers are before anybody changed them (net.ipv4.tcp_wmem, tcp_rmem),
+// and what Linux grows that for sending to on loopback when it is connected.
+const (
+	tcpSndBuf   = 16384
+	tcpSndGrown = 2626560
+	tcpRcvBuf   = 131072
+)
+
+func (s *Socket) growBuf() {
+	if s.SndBuf == tcpSndBuf {
+		s.SndBuf = tcpSndGrown
+	}
 }
 
 // pairTaken says whether a connection between the addresses exists.
@@ -554,7 +584,7 @@ func (x inetSockets) pairTaken(r store.Ref[Socket], src [16]byte, far InetAddr) 
 }
 
 // try ends a connect that waits, if it can be told how.
-func (x inetSockets) try(c *Call, r store.Ref[Socket]) bool {
+func (x inetSockets) try(r store.Ref[Socket]) bool {
 	k := x.k
 	s := k.Socks.Get(r)
 	l := x.listener(s.Inet.Far, s.Inet.Local)
@@ -597,9 +627,7 @@ func (x inetSockets) child(r, l store.Ref[Socket]) (store.Ref[Socket], abi.Errno
 	ns.Family, ns.Type, ns.Proto = ls.Family, ls.Type, ls.Proto
 	ns.State = SockConnected
 	ns.SndBuf, ns.RcvBuf, ns.RcvLowat = ls.SndBuf, ls.RcvBuf, ls.RcvLowat
-	if ns.SndBuf == 16384 {
-		ns.SndBuf = 2626560
-	}
+	ns.growBuf()
 	ns.RcvTimeo, ns.SndTimeo = ls.RcvTimeo, ls.SndTimeo
 	ns.Opts, ns.Linger, ns.Priority, ns.Marked = ls.Opts, ls.Linger, ls.Priority, ls.Marked
 	ns.Ino = k.nextIno()
@@ -623,17 +651,23 @@ func (x inetSockets) retry() {
 	was := st.connecting
 	st.connecting = nil
 	for _, r := range was {
-		if s := x.k.Socks.Get(r); s == nil || s.State != SockConnecting {
-			continue
-		}
-		if !x.try(nil, r) {
+		if !x.try(r) {
 			st.connecting = append(st.connecting, r)
 		}
 	}
 }
 
+// stopConnecting: nobody looks any more for room for r.
+func (x inetSockets) stopConnecting(r store.Ref[Socket]) {
+	st := &x.k.io.inet
+	if i := slices.Index(st.connecting, r); i >= 0 {
+		st.connecting = slices.Delete(st.connecting, i, i+1)
+	}
+}
+
 // fail ends a connect with an error, to be told by connect or SO_ERROR.
 func (x inetSockets) fail(r store.Ref[Socket], e abi.Errno) {
+	x.stopConnecting(r)
 	s := x.k.Socks.Mut(r)
 	s.State = SockIdle
 	s.Err = uint32(e)
@@ -672,12 +706,14 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 	switch s.State {
 	case SockListening:
 		k.Socks.Mut(r).State = SockIdle
+		k.dropListener(r)
 		for k.Socks.Get(r).Pending.N > 0 {
 			x.Release(c, x.pending().PopFront(&k.Socks.Mut(r).Pending))
 		}
 		x.retry()
 	case SockConnecting:
 		k.Socks.Mut(r).State = SockIdle
+		x.stopConnecting(r)
 	case SockConnected:
 		if p := k.sockPeer(s); p != 0 && p != r {
 			if hard || s.Bytes > 0 {

@@ -187,29 +187,12 @@ func (x inetSockets) header(r store.Ref[Socket], ip [16]byte, m *SockSend) (life
 }
 
 func (x inetSockets) recvDgram(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
-	k := x.k
-	r := sockOf(k.Files.Get(f))
-	flags := m.Flags
-	m.Flags = 0
-	for {
-		s := k.Socks.Get(r)
-		switch {
-		case s.Err != 0:
-			return 0, k.takeSockErr(r)
-		case s.Queue.N > 0:
-			msg := k.SockMsgs.Get(s.Queue.Head)
-			b := k.Heap.Bytes(msg.From)
-			from := InetAddr{IP: [16]byte(b[:16]), Port: uint16(b[16]) | uint16(b[17])<<8}
-			m.From = from.sockAddr(s.Family)
-			m.Time = msg.Time
-			m.To = [16]byte(b[18:34])
-			m.Life, m.Class = b[34], b[35]
-			return x.takePacket(c, r, buf, flags, m), 0
-		case s.Shut&ShutRecv != 0:
-			return 0, 0
-		}
-		if e := x.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
-			return 0, e
-		}
-	}
+	return x.recvPacket(c, f, buf, m, func(s *Socket, msg *SockMsg) {
+		b := x.k.Heap.Bytes(msg.From)
+		from := InetAddr{IP: [16]byte(b[:16]), Port: uint16(b[16]) | uint16(b[17])<<8}
+		m.From = from.sockAddr(s.Family)
+		m.Time = msg.Time
+		m.To = [16]byte(b[18:34])
+		m.Life, m.Class = b[34], b[35]
+	})
 }

@@ -56,6 +56,7 @@ func (tk *ioKernel) make(h *store.Heap) {
 	tk.Kernel = NewKernel(h, ioHost{tk.t}, tk.clock, Config{CPUs: 1})
 	h.SetCheck(true)
 	tk.HandOver = func() { tk.slept <- struct{}{} }
+	tk.Random = func(b []byte) { clear(b) }
 	if tk.setup != nil {
 		tk.setup(tk.Kernel)
 	}

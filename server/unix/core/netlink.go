@@ -67,27 +67,28 @@ func (n netlinkSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno
 	return n.number(c, r, port)
 }
 
+// netlinkKey is a protocol and a number in it.
+type netlinkKey struct {
+	proto int32
+	port  uint32
+}
+
 // number gives a socket its number: the process's if nothing else is asked for
-// and nobody has it.
+// and nobody has it; then one that is no process's.
 func (n netlinkSockets) number(c *Call, r store.Ref[Socket], port uint32) abi.Errno {
 	k := n.k
-	taken := func(v uint32) bool {
-		found := false
-		k.Socks.Each(func(_ store.Ref[Socket], s *Socket) bool {
-			found = found || s.Family == FamilyNetlink && s.Proto == k.Socks.Get(r).Proto && s.Inet.Local.Scope == v
-			return !found
-		})
-		return found
-	}
-	if port != 0 && taken(port) {
-		return abi.EADDRINUSE
-	}
+	key := netlinkKey{k.Socks.Get(r).Proto, port}
 	if port == 0 {
-		for port = uint32(c.Proc().Pid); taken(port); {
-			port = port - 4097 | 1<<31
+		key.port = uint32(c.Proc().Pid)
+		if k.io.netlinks[key] != 0 {
+			key.port = 1<<31 | uint32(r) // records are fewer, and nobody else is made such
 		}
 	}
-	k.Socks.Mut(r).Inet.Local.Scope = port
+	if k.io.netlinks[key] != 0 {
+		return abi.EADDRINUSE
+	}
+	k.io.netlinks[key] = r
+	k.Socks.Mut(r).Inet.Local.Scope = key.port
 	return 0
 }
 
@@ -169,23 +170,7 @@ func (n netlinkSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSen
 }
 
 func (n netlinkSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
-	k := n.k
-	r := sockOf(k.Files.Get(f))
-	flags := m.Flags
-	m.Flags = 0
-	for {
-		s := k.Socks.Get(r)
-		switch {
-		case s.Err != 0:
-			return 0, k.takeSockErr(r)
-		case s.Queue.N > 0:
-			m.From = netlinkAddr(0)
-			return n.takePacket(c, r, buf, flags, m), 0
-		}
-		if e := n.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
-			return 0, e
-		}
-	}
+	return n.recvPacket(c, f, buf, m, func(*Socket, *SockMsg) { m.From = netlinkAddr(0) })
 }
 
 func (n netlinkSockets) Shutdown(*Call, store.Ref[Socket], uint32) abi.Errno {
@@ -206,6 +191,9 @@ func (n netlinkSockets) Poll(r store.Ref[Socket]) uint32 {
 
 func (n netlinkSockets) Release(c *Call, r store.Ref[Socket]) {
 	n.drain(c, r)
+	if s := n.k.Socks.Get(r); s.Inet.Local.Scope != 0 {
+		delete(n.k.io.netlinks, netlinkKey{s.Proto, s.Inet.Local.Scope})
+	}
 	n.k.io.socks.drop(r)
 	n.k.Socks.Free(r)
 }

@@ -193,6 +193,7 @@ type sockState struct {
 	inGC     bool
 	nextAuto uint32
 	inet     inetState
+	netlinks map[netlinkKey]store.Ref[Socket]
 	netlink  func(c *Call, req []byte, port uint32) [][]byte
 }
 
@@ -202,6 +203,8 @@ func (k *Kernel) initSockets() {
 	k.io.inflight = map[store.Ref[File]]uint32{}
 	q := sockQueues{k}
 	k.io.inet.ports = map[portKey]map[store.Ref[Socket]]struct{}{}
+	k.io.inet.listening = map[uint16][]store.Ref[Socket]{}
+	k.io.netlinks = map[netlinkKey]store.Ref[Socket]{}
 	k.io.families = map[uint32]SockFamily{
 		FamilyUnix:    unixSockets{q},
 		FamilyInet:    inetSockets{q},
@@ -218,8 +221,13 @@ func (k *Kernel) recoverSockets() {
 		switch {
 		case s.Family == FamilyUnix && s.Named != 0:
 			k.nameSocket(r, s)
+		case s.Family == FamilyNetlink && s.Inet.Local.Scope != 0:
+			k.io.netlinks[netlinkKey{s.Proto, s.Inet.Local.Scope}] = r
 		case s.Inet.Local.Port != 0:
 			k.addPort(r, s)
+			if s.State == SockListening {
+				k.addListener(r, s)
+			}
 		}
 		if s.State == SockConnecting {
 			k.io.inet.connecting = append(k.io.inet.connecting, r)

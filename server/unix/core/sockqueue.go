@@ -367,3 +367,27 @@ func (x sockQueues) drain(c *Call, r store.Ref[Socket]) {
 		x.freeMsg(c, r, h, false)
 	}
 }
+
+// recvPacket receives the next message of a socket that is not connected to one
+// peer, or waits for it; from fills in where it comes from.
+func (u sockQueues) recvPacket(c *Call, f store.Ref[File], buf []byte, m *SockRecv, from func(s *Socket, msg *SockMsg)) (int, abi.Errno) {
+	k := u.k
+	r := sockOf(k.Files.Get(f))
+	flags := m.Flags
+	m.Flags = 0
+	for {
+		s := k.Socks.Get(r)
+		switch {
+		case s.Err != 0:
+			return 0, k.takeSockErr(r)
+		case s.Queue.N > 0:
+			from(s, k.SockMsgs.Get(s.Queue.Head))
+			return u.takePacket(c, r, buf, flags, m), 0
+		case s.Shut&ShutRecv != 0:
+			return 0, 0
+		}
+		if e := u.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
+			return 0, e
+		}
+	}
+}

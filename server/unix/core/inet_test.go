@@ -1,0 +1,105 @@
+package core
+
+import (
+	"testing"
+
+	"hythe/abi"
+)
+
+// loop4 is an address of the loopback interface; the port is in host order.
+func loop4(port uint16) SockAddr {
+	return SockAddr{FamilyInet, []byte{byte(port >> 8), byte(port), 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}}
+}
+
+func (th *ioThread) inet(flags uint32) (fd int32) {
+	th.tk.t.Helper()
+	var e abi.Errno
+	th.do(func(c *Call) { fd, e = c.NewSocket(FamilyInet, SockStream, 0, flags) })
+	if e != 0 {
+		th.tk.t.Fatal(e)
+	}
+	return fd
+}
+
+// TestInetIndexes: what is derived from IP sockets goes with them, also from
+// connects that never came to an end, and is there again after a death.
+func TestInetIndexes(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	l := p.inet(0)
+	if e := p.bind(l, loop4(4000)); e != 0 {
+		t.Fatal(e)
+	}
+	if e := p.listen(l, 0); e != 0 {
+		t.Fatal(e)
+	}
+	first := p.inet(0)
+	if e := p.connect(first, loop4(4000)); e != 0 {
+		t.Fatal(e)
+	}
+	for range 50 {
+		s := p.inet(OpenNonblock)
+		if e := p.connect(s, loop4(4000)); e != abi.EINPROGRESS {
+			t.Fatal(e)
+		}
+		p.do(func(c *Call) { c.CloseFD(s) })
+	}
+	if n := len(tk.io.inet.connecting); n != 0 {
+		t.Fatalf("%d connects of sockets that are gone", n)
+	}
+	waits := p.inet(OpenNonblock)
+	p.connect(waits, loop4(4000))
+	tk.restart()
+	if len(tk.io.inet.listening[4000]) != 1 || len(tk.io.inet.connecting) != 1 {
+		t.Fatal(tk.io.inet)
+	}
+	a, e := p.accept(l)
+	if e != 0 || p.poll(waits)&PollOut == 0 {
+		t.Fatal(e, p.poll(waits))
+	}
+	p.do(func(c *Call) {
+		for _, fd := range []int32{a, first, waits, l} {
+			c.CloseFD(fd)
+		}
+	})
+	if st := tk.io.inet; len(st.ports)+len(st.listening)+len(st.connecting) != 0 || tk.Socks.Len() != 0 {
+		t.Fatal(st, tk.Socks.Len())
+	}
+}
+
+// TestNetlinkNumbers: the first socket of a process has its number, others another.
+func TestNetlinkNumbers(t *testing.T) {
+	tk := newIOKernel(t)
+	tk.OnNetlink(func(*Call, []byte, uint32) [][]byte { return nil })
+	p := tk.proc(nil)
+	any := SockAddr{FamilyNetlink, make([]byte, 10)}
+	var fds []int32
+	for range 3 {
+		p.do(func(c *Call) {
+			fd, e := c.NewSocket(FamilyNetlink, SockDgram, NetlinkRoute, 0)
+			_, r, fam, _ := c.Sock(fd)
+			if e == 0 {
+				e = fam.Bind(c, r, any)
+			}
+			if e != 0 {
+				t.Error(e)
+			}
+			fds = append(fds, fd)
+		})
+	}
+	if len(tk.io.netlinks) != 3 {
+		t.Fatal(tk.io.netlinks)
+	}
+	tk.restart()
+	if len(tk.io.netlinks) != 3 || tk.io.netlinks[netlinkKey{0, uint32(tk.Procs.Get(p.p).Pid)}] == 0 {
+		t.Fatal(tk.io.netlinks)
+	}
+	p.do(func(c *Call) {
+		for _, fd := range fds {
+			c.CloseFD(fd)
+		}
+	})
+	if len(tk.io.netlinks) != 0 {
+		t.Fatal(tk.io.netlinks)
+	}
+}
