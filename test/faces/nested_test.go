@@ -14,7 +14,7 @@ import (
 // and root's, whose guests would be root outside, is refused in a line.
 func TestNestedUser(t *testing.T) {
 	bin := subject.Binary(t)
-	cmd := exec.Command(bin, "run", "-w", "/", "--", "/bin/sh", "-c", "echo x >/tmp/x && cat /tmp/x")
+	cmd := exec.Command(bin, "run", "-w", "/", "--", "/bin/sh", "-c", "echo x >/dev/shm/x && cat /dev/shm/x")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

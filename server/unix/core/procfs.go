@@ -316,7 +316,7 @@ func makeProcFiles() {
 		{name: "schedstat", gen: (*Kernel).pidSchedstat, task: true},
 		{name: "sched", gen: (*Kernel).pidSched, mode: 0o644, task: true, write: accept},
 		{name: "syscall", read: (*Kernel).pidSyscall, mode: 0o400, owner: true, task: true},
-		{name: "stack", gen: none(""), mode: 0o400, owner: true, task: true},
+		{name: "stack", gen: (*Kernel).pidStack, mode: 0o400, owner: true, task: true},
 		{name: "mem", read: (*Kernel).pidMem, mode: 0o600, owner: true, task: true},
 		{name: "timerslack_ns", gen: none("50000\n"), mode: 0o666, write: accept},
 		{name: "coredump_filter", gen: none("00000033\n"), mode: 0o644, write: accept},

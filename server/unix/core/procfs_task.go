@@ -66,6 +66,15 @@ func (k *Kernel) pidSched(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (stri
 	return s, 0
 }
 
+// pidStack is the kernel's stack of a thread, of which nothing is told; as on Linux
+// only a privileged reader gets as far as that. EACCES.
+func (k *Kernel) pidStack(c *Call, _ store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	if c == nil || c.T == 0 || !c.Capable(21) { // CAP_SYS_ADMIN
+		return "", abi.EACCES
+	}
+	return "", 0
+}
+
 // pidSyscall tells of the call in which a thread is: in which it sleeps, or with which
 // it reads this. The text is of the moment of the read.
 func (k *Kernel) pidSyscall(c *Call, p store.Ref[Proc], t store.Ref[Thread], at int64, buf []byte) (int, abi.Errno) {
