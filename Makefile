@@ -20,12 +20,7 @@ TIMEOUT ?= 8m
 # Packages that also run under the race detector: those whose tests neither
 # carry the freestanding library (instrumented code cannot run in a guest) nor
 # start a machine.
-RACE = $(addsuffix /...,$(wildcard ./nucleus ./machine/sim ./ipc ./idl ./server/fs ./server/console ./personality ./cmd)) ./server/unix
-
-# Here each test gets a process of its own, in which it is clean. Together the
-# detector ends some of them with "failed to restore address": it cannot report on
-# memory objects, and those of a test may lie where an earlier test's lay.
-RACE_ALONE = ./server/unix/core
+RACE = $(addsuffix /...,$(wildcard ./nucleus ./machine/sim ./ipc ./idl ./server/fs ./server/console ./personality ./cmd ./server/unix))
 
 # Every Go file that gofmt is asked about.
 GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')
@@ -46,12 +41,6 @@ test: deps build ## run all tests, then those that can under the race detector
 race: ## run the tests of the packages that can under the race detector
 	@if command -v "$${CC:-gcc}" >/dev/null; then \
 	  CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) $(RACE); \
-	  for p in $(RACE_ALONE); do \
-	    mkdir -p out; CGO_ENABLED=1 $(GO) test -race -c -o out/race.test $$p; n=0; \
-	    for t in $$(out/race.test -test.list .); do \
-	      (cd $$p && GORACE=atexit_sleep_ms=0 $(CURDIR)/out/race.test -test.timeout $(TIMEOUT) -test.run "^$$t\$$" >$(CURDIR)/out/race.log 2>&1) || { cat out/race.log; exit 1; }; n=$$((n+1)); \
-	    done; echo "ok  	$$p	$$n tests, each by itself"; \
-	  done; \
 	else echo "race: skipped: no C compiler, which the race detector needs"; fi
 
 check: fmt vet staticcheck policy freestanding fresh clean-tree ## all of CI but the tests

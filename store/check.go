@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 )
 
 // checker compares the heap with a copy of itself around each transaction.
@@ -28,8 +29,12 @@ func (h *Heap) SetCheck(on bool) {
 		h.check = nil
 		return
 	}
-	h.check = &checker{mem: make([]byte, len(h.mem)), got: make([]byte, len(h.mem))}
-	h.check.end(h)
+	// Not on the Go heap: the copies are as large as the memory may become, and
+	// the race detector bears no heap above 128 GiB of addresses.
+	c := &checker{mem: reserve(len(h.mem)), got: reserve(len(h.mem))}
+	runtime.AddCleanup(c, func(m [2][]byte) { _, _ = Unmap(m[0]), Unmap(m[1]) }, [2][]byte{c.mem, c.got})
+	h.check = c
+	c.end(h)
 }
 
 // ranges calls f for each part of the memory that rollback must restore, as it

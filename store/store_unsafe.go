@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,17 @@ func Map(fd int, size int) ([]byte, error) {
 
 // Unmap undoes Map; no Heap in mem may be used afterwards.
 func Unmap(mem []byte) error { return unix.Munmap(mem) }
+
+// reserve gives size bytes of zeros that take memory only where they are written,
+// outside the Go heap; Unmap frees them. It panics if the host has no addresses
+// left: only tests come here.
+func reserve(size int) []byte {
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		panic(fmt.Sprintf("store: %d bytes of address space: %v", size, err))
+	}
+	return mem
+}
 
 // punch gives the whole pages in mem back to the host; they read as zero
 // afterwards. It fails unless mem is part of a shared, writable mapping.
