@@ -143,9 +143,9 @@ const (
 	// PollCut: a kick cut a call that the library was serving, number Nr.
 	// The reply is that call's: ActAgain goes on with it.
 	PollCut = 1
-	// PollFailed: an action of the last reply failed, Args[1] is its errno, Nr
-	// the Kind of the message. The actions before it took effect. Sent for
-	// ReplyMust, and for messages that are no calls.
+	// PollFailed: an action of the last reply failed, Args[1] is its errno, Args[2]
+	// its place in the list, Nr the Kind of the message. The actions before it took
+	// effect. Sent for ReplyMust (Args[3] is not 0), and for messages that are no calls.
 	PollFailed = 2
 	// PollShort: an ActCount of the last reply failed: of all of these together
 	// Args[1] bytes did not arrive. Args[2] is the reply's result, Nr the call's

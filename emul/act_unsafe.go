@@ -113,6 +113,7 @@ type reply struct {
 	uc        *Ucontext
 	s         *abi.Slot
 	err       uintptr // negative errno of the step that failed
+	at        uintptr // and which it was
 	result    uintptr
 	hasResult bool
 	more      bool
@@ -139,6 +140,7 @@ func (r *reply) run() {
 				continue
 			}
 			r.err = v
+			r.at = i
 			r.short = a.Flags&abi.ActCount != 0
 			return
 		}

@@ -346,6 +346,8 @@ func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 		s.Nr = uint64(kind)
 		s.Args[0] = abi.PollFailed
 		s.Args[1] = uint64(-r.err)
+		s.Args[2] = uint64(r.at)
+		s.Args[3] = uint64(flags & abi.ReplyMust)
 		return settleAsk
 	}
 	if isCall {

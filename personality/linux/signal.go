@@ -140,13 +140,7 @@ func (p *Personality) Deliver(c *core.Call, s *core.SigInfo, act *core.SigAction
 	le.PutUint64(b[frFpstate:], fp)
 	le.PutUint64(b[frSigmask:], uint64(mask))
 	encodeSiginfo(b[frInfo:], s)
-	if c.Kind == abi.KindFault && !alt {
-		// The stack may be what is wrong: look before the state is given up.
-		if _, e := c.CopyIn(frame, 8); e != 0 {
-			return e
-		}
-	}
-	if th = c.Thread(); th.AltFlags&core.SsAutodisarm != 0 && th.AltSize != 0 {
+	if th.AltFlags&core.SsAutodisarm != 0 && th.AltSize != 0 {
 		m := c.MutThread()
 		m.AltSP, m.AltSize, m.AltFlags = 0, 0, core.SsDisable
 	}

@@ -77,6 +77,9 @@ func (k *Kernel) pollCall(c *Call) {
 	case abi.PollShort:
 		k.shortCall(c)
 		return
+	case abi.PollFailed:
+		k.frameFailed(c)
+		return
 	case abi.PollCut:
 		c.Err = k.Personality(c.Proc().Personality).Cut(c)
 		c.localCut = true
@@ -128,10 +131,10 @@ func (k *Kernel) finish(c *Call) (again bool) {
 				later = true
 				break
 			}
-			info, ok := k.dequeue(c.T, set)
-			if ok {
+			if raw, ok := k.dequeueRaw(c.T, set); ok {
+				info := k.shown(c.T, raw)
 				k.traceSignal(c, &info)
-				delivered = k.handle(c, &info) || delivered
+				delivered = k.handle(c, &info, &raw) || delivered
 			}
 			continue
 		}
@@ -315,8 +318,8 @@ func (k *Kernel) Finished(c *Call) {
 }
 
 // handle does what the process's action for one signal says; true: a handler
-// was entered.
-func (k *Kernel) handle(c *Call, s *SigInfo) bool {
+// was entered. raw is the signal as it was queued.
+func (k *Kernel) handle(c *Call, s, raw *SigInfo) bool {
 	sig := s.Sig
 	p := c.ProcRef()
 	h := k.Procs.Get(p).Hand
@@ -343,6 +346,7 @@ func (k *Kernel) handle(c *Call, s *SigInfo) bool {
 		k.exitGroup(p, status)
 		return false
 	}
+	note := c.noteFrame(raw, &act)
 	if restarts(c.Err) && !c.regsSet {
 		regs := c.Regs
 		if c.Err == abi.ErrRestartNoInt || c.Err == abi.ErrRestart && act.Flags&SaRestart != 0 {
@@ -356,18 +360,14 @@ func (k *Kernel) handle(c *Call, s *SigInfo) bool {
 		c.SetRegs(&regs, false)
 	}
 	regs := c.UserRegs()
-	if e := k.Personality(k.Procs.Get(p).Personality).Deliver(c, s, &act, &regs); e != 0 {
-		// The frame does not fit: as Linux, SIGSEGV, which kills when it is
-		// SIGSEGV itself that could not be delivered.
-		if sig == SIGSEGV {
-			k.Hands.Mut(h).Act[SIGSEGV].Handler = SigDfl
-		}
-		k.forceSignal(c.T, &SigInfo{Sig: SIGSEGV, Code: SiKernel})
-		return false
-	}
 	if act.Flags&SaResetHand != 0 {
 		k.Hands.Mut(h).Act[sig].Handler = SigDfl
 	}
+	if e := k.Personality(k.Procs.Get(p).Personality).Deliver(c, s, &act, &regs); e != 0 {
+		k.noFrame(c, sig)
+		return false
+	}
+	c.keepFrame(note, &regs)
 	th := c.MutThread()
 	mask := th.Mask | act.Mask
 	if act.Flags&SaNoDefer == 0 {

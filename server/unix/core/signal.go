@@ -337,10 +337,15 @@ func (k *Kernel) discardThread(t store.Ref[Thread], set SigSet) {
 // before the process's, synchronous ones first, then by number.
 func (k *Kernel) dequeue(t store.Ref[Thread], set SigSet) (SigInfo, bool) {
 	info, ok := k.dequeueRaw(t, set)
-	if ok && info.hasUser() {
+	return k.shown(t, info), ok
+}
+
+// shown is a siginfo as a thread sees it.
+func (k *Kernel) shown(t store.Ref[Thread], info SigInfo) SigInfo {
+	if info.hasUser() {
 		info.UID = k.showID(k.Creds.Get(k.Threads.Get(t).Cred).NS, info.UID, false)
 	}
-	return info, ok
+	return info
 }
 
 // hasUser says whether a siginfo tells a user id, its sender's (si_uid).

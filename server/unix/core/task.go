@@ -25,6 +25,8 @@ type threadRT struct {
 	kicked bool
 	// short is the thread's last read.
 	short shortRead
+	// frames are the signal frames of the thread's last reply.
+	frames []frameNote
 	threadRTExtra
 }
 
