@@ -30,9 +30,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"hythe/ipc"
 )
 
 // Config says what a machine is made of. The zero value is a machine that sees
@@ -51,6 +54,9 @@ type Config struct {
 	// Mounts are host directories or files that guests see below the root, in
 	// the order in which they are mounted.
 	Mounts []Mount
+	// Servers are servers of the embedding program that the machine has beside its
+	// own; each starts when it is asked for the first time. Main has to know them.
+	Servers []Server
 	// Hostname is what uname shows; empty: the machine's ID.
 	Hostname string
 	// Memory limits the bytes of memory that guests may use together; 0: no limit.
@@ -81,6 +87,22 @@ type Mount struct {
 	Source   string // absolute path on the host
 	Target   string // absolute path in the machine; made if it is missing
 	ReadOnly bool
+}
+
+// Server is a server that the embedding program brings: a task of the machine in a
+// host process of its own, which is confined (docs/security.md, "own") before Main
+// is called and holds no authority but the rights that it is given. When it dies it
+// is started again and finds all its rights, queues and memory objects as they were.
+type Server struct {
+	// Name is what the machine and other servers call it: 1 to 64 letters, digits,
+	// dots, hyphens and underscores, and no name of a server of the machine.
+	Name string
+	// Main serves until it was told to stop (ipc.Serve does both). It has the
+	// receive right of the server's port under ipc.RequestLabel.
+	Main func(*ipc.Conn, *ipc.Inheritance) error
+	// Uses are servers of Config.Servers to whose ports it gets send rights, labelled
+	// with their names.
+	Uses []string
 }
 
 // User is whom a program runs as. The numbers are the machine's own: no
@@ -207,6 +229,34 @@ func ExitCode(err error) int {
 	return ExitHythe
 }
 
+// reserved are the names of the machine's own servers; those of mounts and sessions
+// have a number behind them.
+var reserved = []string{"supervisor", "unix", "host", "overlay", "tmpfs", "console", "names", embedder}
+
+func checkServers(l []Server) error {
+	seen := map[string]bool{}
+	for _, s := range l {
+		kind, _, _ := strings.Cut(s.Name, "-")
+		switch {
+		case !validID(s.Name):
+			return fmt.Errorf("server %q: want 1 to 64 letters, digits, dots, hyphens or underscores", s.Name)
+		case slices.Contains(reserved, kind):
+			return fmt.Errorf("server %q: the machine has its own", s.Name)
+		case seen[s.Name]:
+			return fmt.Errorf("server %q: there are two", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	for _, s := range l {
+		for _, u := range s.Uses {
+			if !seen[u] {
+				return fmt.Errorf("server %q uses %q: %w", s.Name, u, ErrNoService)
+			}
+		}
+	}
+	return nil
+}
+
 // ProcessInfo is a guest process as `hythe ps` shows it.
 type ProcessInfo struct {
 	PID         int           `json:"pid"`
@@ -278,6 +328,8 @@ type engine interface {
 	// restart kills the server; its next incarnation takes over. It returns
 	// when that one serves. An error wraps ErrNoService if there is none.
 	restart(ctx context.Context, name string) error
+	// connect makes a task in this process with send rights to servers of Config.
+	connect(servers []string) (*ipc.Conn, *ipc.Inheritance, error)
 	// close ends all guests and servers and returns when nothing is left.
 	close() error
 }
@@ -365,6 +417,9 @@ func (c *Config) complete() error {
 			return fmt.Errorf("mount: %w", err)
 		}
 	}
+	if err := checkServers(c.Servers); err != nil {
+		return err
+	}
 	if c.Hostname == "" {
 		c.Hostname = c.ID
 	}
@@ -429,6 +484,14 @@ const maxSignal = 64
 // notice a delay and nothing else.
 func (m *Machine) Restart(ctx context.Context, server string) error {
 	return m.eng.restart(ctx, server)
+}
+
+// Connect makes a task of the machine in this process, which holds a send right,
+// labelled with its name, to each of the servers of Config.Servers that are named
+// (Inheritance.Send finds it). The task ends with Conn.Close. An error wraps
+// ErrNoService if there is no such server.
+func (m *Machine) Connect(servers ...string) (*ipc.Conn, *ipc.Inheritance, error) {
+	return m.eng.connect(servers)
 }
 
 // Close ends all guests and servers and returns when nothing is left of the

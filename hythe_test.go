@@ -257,3 +257,23 @@ func TestRunServer(t *testing.T) {
 		}
 	}
 }
+
+func TestServersChecked(t *testing.T) {
+	for _, c := range []struct {
+		l  []Server
+		ok bool
+	}{
+		{[]Server{{Name: "a", Uses: []string{"b"}}, {Name: "b", Uses: []string{"a", "b"}}}, true},
+		{[]Server{{Name: ""}}, false},
+		{[]Server{{Name: "a b"}}, false},
+		{[]Server{{Name: "unix"}}, false},
+		{[]Server{{Name: "host-1"}}, false},
+		{[]Server{{Name: "console-2"}}, false},
+		{[]Server{{Name: "a"}, {Name: "a"}}, false},
+		{[]Server{{Name: "a", Uses: []string{"unix"}}}, false},
+	} {
+		if err := checkServers(c.l); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.l, err)
+		}
+	}
+}

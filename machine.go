@@ -74,6 +74,7 @@ type service struct {
 	cut      int // the same, killed from outside
 	last     string
 	waiting  bool // for its back-off to end
+	own      bool // the embedding program's
 	ready    chan struct{}
 	files    []machine.Handle // ours of the process's
 }
@@ -176,6 +177,9 @@ func (w *wired) assemble() error {
 		}
 		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: m.Target, FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
 	}
+	if err := w.addOwn(c.Servers); err != nil {
+		return err
+	}
 	if err := serve(un.srv, "control"); err != nil {
 		return err
 	}
@@ -187,19 +191,7 @@ func (w *wired) assemble() error {
 		return err
 	}
 
-	far, err := w.sup.Attach(nil)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.FcntlInt(uintptr(linux.FD(far)), unix.F_DUPFD_CLOEXEC, 0)
-	far.Release()
-	if err != nil {
-		return err
-	}
-	if w.conn, err = ipc.Dial(fd); err != nil {
-		return err
-	}
-	if _, err := ipc.Startup(w.conn); err != nil {
+	if w.conn, _, err = attach(w.sup); err != nil {
 		return err
 	}
 	go func() { _ = w.conn.Run(&ipc.Handlers{}) }()
@@ -227,6 +219,72 @@ func (w *wired) assemble() error {
 		}
 	}()
 	return nil
+}
+
+// attach begins a task's incarnation in this process.
+func attach(s *nucleus.Server) (*ipc.Conn, *ipc.Inheritance, error) {
+	far, err := s.Attach(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	fd, err := linux.TakeFD(far)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := ipc.Dial(fd)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := ipc.Startup(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	return conn, in, nil
+}
+
+// addOwn makes the embedding program's servers.
+func (w *wired) addOwn(l []Server) error {
+	for _, s := range l {
+		own := w.add(s.Name, machine.ServerSpec{Name: ownKind, Args: []string{s.Name}}, 0)
+		own.own = true
+		if err := serve(own.srv, ipc.RequestLabel); err != nil {
+			return err
+		}
+	}
+	for _, s := range l {
+		for _, u := range s.Uses {
+			if _, err := w.svcs[s.Name].srv.GiveSend(u, w.svcs[u].srv, ipc.RequestLabel); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// connect implements engine.
+func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, nil, ErrClosed
+	}
+	t := w.k.NewServer(nucleus.ServerSpec{Name: embedder})
+	defer func() {
+		if err != nil {
+			t.Discard()
+		}
+	}()
+	for _, n := range servers {
+		s := w.svcs[n]
+		if s == nil || !s.own {
+			return nil, nil, fmt.Errorf("%s: %w", n, ErrNoService)
+		}
+		if _, err := t.GiveSend(n, s.srv, ipc.RequestLabel); err != nil {
+			return nil, nil, err
+		}
+	}
+	return attach(t)
 }
 
 // startGuests starts the host side of guests: reaper and zygote.
@@ -381,6 +439,10 @@ func (e *ServerError) Error() string {
 // dead: a server's process ended. The next incarnation starts at once, or
 // after a pause when it died soon after its start.
 func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
+	if srv.Name() == embedder {
+		srv.Discard() // its channel was closed: nobody will be its next incarnation
+		return
+	}
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
 	if x.Signal == 0 && x.Reason == "" && x.Code == exitHoldsC && !w.closed {
@@ -793,6 +855,7 @@ func (w *wired) restart(ctx context.Context, name string) error {
 		select {
 		case <-s.ready:
 			s.ready = make(chan struct{})
+			s.failures, s.cut = 0, 0 // it served; again cannot see that any more
 		default:
 		}
 		ready = s.ready
@@ -836,6 +899,33 @@ func (w *wired) close() error {
 		close(w.ended)
 	})
 	return nil
+}
+
+// ownKind is how the embedding program's servers are started: "server own NAME". It
+// is the name of their profile too.
+const ownKind = "own"
+
+// embedder is the name of the tasks of Connect.
+const embedder = "embedder"
+
+// ownMain runs one of the embedding program's servers.
+func ownMain(own []Server) serverMain {
+	return serverMain{ownKind, func() error {
+		i := slices.IndexFunc(own, func(s Server) bool { return len(os.Args) > 3 && s.Name == os.Args[3] })
+		if i < 0 {
+			return fmt.Errorf("%v: Main was not given it", os.Args[3:])
+		}
+		return withConn(func(c *ipc.Conn) error {
+			in, err := ipc.Startup(c)
+			if err != nil {
+				return err
+			}
+			if err := confined(ownKind)(); err != nil {
+				return err
+			}
+			return own[i].Main(c, in)
+		})
+	}}
 }
 
 // serverMains are the servers of this executable.

@@ -19,7 +19,8 @@ type serverMain struct {
 }
 
 // Main runs a server of a machine if this process was started as one (its
-// arguments are "server NAME [ARG...]"), and then ends the process; otherwise it returns.
+// arguments are "server NAME [ARG...]"), and then ends the process; otherwise it
+// returns. own are the servers that the program brings itself (Config.Servers).
 // A program that embeds a machine calls it first thing in main: flags that it
 // parses and connections that it opens before are time that each server pays.
 //
@@ -28,14 +29,14 @@ type serverMain struct {
 //
 // Exit status of a server: 0 when it was told to stop, 1 when it failed, 2 when
 // there is no server of that name, 3 when this program cannot be confined.
-func Main() {
+func Main(own ...Server) {
 	if len(os.Args) < 2 || os.Args[1] != "server" {
 		return
 	}
 	// What a terminal or a user sends to the whole process group is for the
 	// machine's first process, which ends the servers in order.
 	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
-	os.Exit(runServer(os.Args[2:], serverMains()))
+	os.Exit(runServer(os.Args[2:], append(serverMains(), ownMain(own))))
 }
 
 // exitHoldsC is the exit status of a server that confine.ErrC ended: the next one

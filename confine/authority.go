@@ -109,6 +109,7 @@ var Processes = []Process{
 		FD{4, 0, `/.*`, true, objectFiles},
 	), Memory: serverMemory},
 	{Kind: "tmpfs", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: serverMemory},
+	{Kind: "own", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: serverMemory},
 	{Kind: "host", User: AsInvoker, Caps: FileCaps, Bound: FileCaps, OwnUser: OwnIfRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 0, `/.*`, false, "the directories that it serves, and files below them"},
 	), Memory: serverMemory},

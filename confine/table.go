@@ -126,6 +126,10 @@ var Profiles = []Profile{
 		Calls: storage,
 	},
 	{
+		Name: "own", Why: "A server that an embedding program brings: memory objects.",
+		Calls: storage,
+	},
+	{
 		Name: "overlay", Why: "Changed files in memory objects; the layer below through a file server's binding.",
 		Calls: storage,
 	},

@@ -140,10 +140,23 @@ func (c *Conn) ExchangeAlone(to abi.Name, m *Message, reply abi.Name) (*Message,
 // Answer sends body to a received message's reply right, which is used up.
 // EINVAL when the message has none.
 func (c *Conn) Answer(m *Message, body []byte) abi.Errno {
+	return c.AnswerWith(m, &Message{Body: body})
+}
+
+// AnswerWith is Answer with a message that may carry rights and objects. ID, Seq and
+// Trace are the request's, but for an ID that is set.
+func (c *Conn) AnswerWith(m, a *Message) abi.Errno {
 	if m.Reply == abi.NameNull {
 		return abi.EINVAL
 	}
-	a := &Message{ID: m.ID, Seq: m.Seq, Trace: m.Trace, Body: body}
-	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(a, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), nil)
+	if len(a.Rights) > abi.MaxRights || len(a.Objects) > abi.MaxObjects {
+		return abi.EMSGSIZE
+	}
+	out := *a
+	if out.ID == 0 {
+		out.ID = m.ID
+	}
+	out.Seq, out.Trace = m.Seq, m.Trace
+	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(&out, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), nil)
 	return err
 }

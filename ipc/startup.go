@@ -118,6 +118,14 @@ func (in *Inheritance) Send(label string) abi.Name {
 	return abi.NameNull
 }
 
+// Receive gives the name of the receive right with a label, or NameNull.
+func (in *Inheritance) Receive(label string) abi.Name {
+	if r := in.Find(abi.RightReceive, label); r != nil {
+		return r.Name
+	}
+	return abi.NameNull
+}
+
 // Decode reads the configuration into v; an empty one changes nothing.
 func (in *Inheritance) Decode(v any) error {
 	if len(in.Config) == 0 {

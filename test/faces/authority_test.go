@@ -44,7 +44,8 @@ func TestAuthority(t *testing.T) {
 		}
 	}
 	for _, p := range confine.Processes {
-		if seen[p.Kind] == 0 {
+		// The command brings no servers of its own: test/embed has some.
+		if seen[p.Kind] == 0 && p.Kind != "own" {
 			t.Errorf("no %s runs", p.Kind)
 		}
 	}
