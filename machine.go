@@ -17,6 +17,7 @@ import (
 
 	"hythe/abi"
 	"hythe/confine"
+	protocol "hythe/idl/console"
 	unixctl "hythe/idl/unix"
 	"hythe/ipc"
 	"hythe/machine"
@@ -565,7 +566,7 @@ func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
 // start implements engine: a console server for the program's streams, then the
 // program.
 func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error) {
-	p, send, err := w.openSession(stdio, c.TTY)
+	p, send, streams, err := w.openSession(stdio, c.TTY)
 	if err != nil {
 		return nil, err
 	}
@@ -575,7 +576,7 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	req := unixctl.Start{
 		Path: c.Path, Args: c.Args, Env: c.Env, Home: c.Home, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
-		Session: p.session, TTY: c.TTY, Init: c.Init,
+		Session: p.session, Streams: streams, TTY: c.TTY, Init: c.Init,
 	}
 	var rep unixctl.Started
 	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})
@@ -602,13 +603,14 @@ func (w *wired) begunWell() error {
 	return w.beginErr
 }
 
-// openSession makes a console server for three files and starts it. send is a
-// send right to it, for the unix server.
-func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send abi.Name, err error) {
+// openSession makes a console server for three files. Without a terminal among
+// them it is started when the unix server binds to it, after all that the program's
+// start waits for. send is a send right to it, for the unix server.
+func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send abi.Name, streams [protocol.Streams]protocol.Info, err error) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return nil, 0, ErrClosed
+		return nil, 0, streams, ErrClosed
 	}
 	w.session++
 	p = &guestProcess{w: w, session: w.session, name: "console"}
@@ -621,7 +623,7 @@ func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send 
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			release(spec.Files)
-			return nil, 0, err
+			return nil, 0, streams, err
 		}
 		spec.Files = append(spec.Files, linux.HandleOf(fd))
 	}
@@ -639,16 +641,24 @@ func (w *wired) openSession(stdio [3]*os.File, tty bool) (p *guestProcess, send 
 	if tty && isNull(stdio[0]) {
 		ccfg.FDs[0] = -1 // a terminal where nobody types, not one that is hung up
 	}
+	terminal := false
+	for i, f := range stdio {
+		streams[i] = protocol.Info{Flags: protocol.InfoClosed}
+		if ccfg.FDs[i] >= 0 {
+			streams[i] = console.Inspect(int(f.Fd()))
+		}
+		terminal = terminal || streams[i].Flags&protocol.InfoTerminal != 0
+	}
 	if con.config, err = json.Marshal(ccfg); err != nil {
-		return nil, 0, err
+		return nil, 0, streams, err
 	}
 	if err = serve(con.srv, "console"); err != nil {
-		return nil, 0, err
+		return nil, 0, streams, err
 	}
-	if send, err = w.sup.GiveSend(p.name, con.srv, "console"); err != nil {
-		return nil, 0, err
+	if send, err = w.sup.GiveSend(p.name, con.srv, "console"); err == nil && terminal {
+		err = w.begin(p.name)
 	}
-	return p, send, w.begin(p.name)
+	return p, send, streams, err
 }
 
 // isNull says whether f is the null device.

@@ -23,32 +23,22 @@ type Client struct {
 	setting bool // a SetRaw is under way; guarded by mu
 }
 
-// NewClient asks the server for the streams' state, and then watches the
-// terminal's size: resized is called after each change (nil: not wanted).
-func NewClient(b *ipc.ClientBinding, resized func()) (*Client, [Streams]Info, abi.Errno) {
-	c := &Client{b: b}
-	var info [Streams]Info
-	e := b.Call(OpInfo, 0, 0, [6]uint64{}, nil, func(_ uint64, data []byte) {
-		for i := range info {
-			if len(data) >= (i+1)*InfoSize {
-				info[i] = GetInfo(data[i*InfoSize:])
-			}
-		}
-	})
-	if e != 0 {
-		return nil, info, e
+// NewClient gives the console server at the other end of b. It asks nothing: a
+// server that was started for nobody yet is started by the first request.
+func NewClient(b *ipc.ClientBinding) *Client { return &Client{b: b} }
+
+// WatchTerminal asks for the terminal's size, and then watches it: resized is
+// called after each change (nil: not wanted). For streams of which one is a terminal.
+func (c *Client) WatchTerminal(resized func()) abi.Errno {
+	if e := c.b.Call(OpSize, 0, 0, [6]uint64{}, nil, func(w uint64, _ []byte) {
+		c.mu.Lock()
+		c.size = SizeOf(w)
+		c.mu.Unlock()
+	}); e != 0 {
+		return e
 	}
-	if e := b.Call(OpSize, 0, 0, [6]uint64{}, nil, func(w uint64, _ []byte) { c.size = SizeOf(w) }); e != 0 {
-		return nil, info, e
-	}
-	terminal := false
-	for _, v := range info {
-		terminal = terminal || v.Flags&InfoTerminal != 0
-	}
-	if terminal {
-		c.watchSize(resized)
-	}
-	return c, info, 0
+	c.watchSize(resized)
+	return 0
 }
 
 // start sends a call; done gets its outcome in a goroutine of its own, and the

@@ -21,8 +21,6 @@
 // regular files, where the file's offset tells exactly.
 package console
 
-import "encoding/binary"
-
 // Operations (Nr).
 const (
 	// OpRead waits for input of stream Args[0] and takes at most Args[1] bytes:
@@ -43,8 +41,6 @@ const (
 	// OpResize waits until the terminal's size is not Args[0] (as in Result of
 	// OpSize) and answers it.
 	OpResize = 6
-	// OpInfo answers three Info in Out.
-	OpInfo = 7
 )
 
 // Streams is the number of streams.
@@ -71,14 +67,15 @@ func SizeOf(w uint64) Size {
 	return Size{uint16(w), uint16(w >> 16), uint16(w >> 32), uint16(w >> 48)}
 }
 
-// Info says what the host gave as a stream.
+// Info says what the host gave as a stream: the supervisor, which has the files,
+// tells the unix server when it starts a program.
 type Info struct {
 	// Mode is the type and permissions of the host's file, as st_mode.
-	Mode uint32
+	Mode uint32 `json:"mode"`
 	// Flags are Info... bits.
-	Flags uint32
+	Flags uint32 `json:"flags,omitempty"`
 	// Size is that of a regular file, in bytes.
-	Size uint64
+	Size uint64 `json:"size,omitempty"`
 }
 
 // Bits of Info.Flags.
@@ -86,18 +83,3 @@ const (
 	InfoClosed   = 1 // the host gave none
 	InfoTerminal = 2
 )
-
-// InfoSize is the wire size of Info.
-const InfoSize = 16
-
-// PutInfo stores the wire form of v in b.
-func PutInfo(b []byte, v Info) {
-	binary.LittleEndian.PutUint32(b, v.Mode)
-	binary.LittleEndian.PutUint32(b[4:], v.Flags)
-	binary.LittleEndian.PutUint64(b[8:], v.Size)
-}
-
-// GetInfo reads what PutInfo stored; b holds InfoSize bytes.
-func GetInfo(b []byte) Info {
-	return Info{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint64(b[8:])}
-}

@@ -5,7 +5,11 @@
 // of the reply struct.
 package unix
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"hythe/idl/console"
+)
 
 // Message numbers.
 const (
@@ -34,6 +38,9 @@ type Start struct {
 	// streams are, from 1, never used twice. It makes a repeated request start
 	// one program only.
 	Session uint32
+	// Streams are what the host gave the session: so nothing has to be asked of a
+	// console server that the program may never use.
+	Streams [console.Streams]console.Info
 	TTY     bool
 	// Init: it is the machine's process 1.
 	Init bool

@@ -74,9 +74,17 @@ func boot(t *testing.T, conf Config, resized func()) (*rig, *proto.Client, [prot
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, info, e := proto.NewClient(cb, resized)
-	if e != 0 {
-		t.Fatal(e)
+	c := proto.NewClient(cb)
+	var info [proto.Streams]proto.Info
+	terminal := false
+	for i, fd := range conf.FDs {
+		info[i] = Inspect(fd)
+		terminal = terminal || info[i].Flags&proto.InfoTerminal != 0
+	}
+	if terminal {
+		if e := c.WatchTerminal(resized); e != 0 {
+			t.Fatal(e)
+		}
 	}
 	return r, c, info
 }

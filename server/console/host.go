@@ -20,27 +20,40 @@ type streams struct {
 	raw   bool
 }
 
+// Inspect says what a descriptor is as a stream, -1 of none.
+func Inspect(fd int) proto.Info {
+	v, _ := inspect(fd)
+	return v
+}
+
+// inspect answers a terminal's settings too.
+func inspect(fd int) (proto.Info, *unix.Termios) {
+	var st unix.Stat_t
+	if fd < 0 || unix.Fstat(fd, &st) != nil {
+		return proto.Info{Flags: proto.InfoClosed}, nil
+	}
+	v := proto.Info{Mode: st.Mode}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		v.Size = uint64(st.Size)
+	}
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return v, nil
+	}
+	v.Flags = proto.InfoTerminal
+	return v, t
+}
+
 // newStreams looks at the descriptors that the configuration names. A terminal
 // must be set as its user had it, or saved must say how that was.
 func newStreams(fds [proto.Streams]int, saved *unix.Termios) *streams {
 	s := &streams{fds: fds, term: -1}
 	for i, fd := range fds {
-		var st unix.Stat_t
-		if fd < 0 || unix.Fstat(fd, &st) != nil {
+		var t *unix.Termios
+		if s.info[i], t = inspect(fd); s.info[i].Flags&proto.InfoClosed != 0 {
 			s.fds[i] = -1
-			s.info[i].Flags = proto.InfoClosed
-			continue
 		}
-		s.info[i] = proto.Info{Mode: st.Mode, Size: uint64(st.Size)}
-		if st.Mode&unix.S_IFMT != unix.S_IFREG {
-			s.info[i].Size = 0
-		}
-		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-		if err != nil {
-			continue
-		}
-		s.info[i].Flags |= proto.InfoTerminal
-		if s.term < 0 {
+		if t != nil && s.term < 0 {
 			s.term = fd
 			s.saved = *t
 			if saved != nil {

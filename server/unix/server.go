@@ -554,7 +554,7 @@ func (s *server) request(m *ipc.Message) {
 			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
 			break
 		}
-		e := s.openSession(r.Session, m)
+		e := s.openSession(r.Session, r.Streams, m)
 		var pid int32
 		var badDir bool
 		if e == 0 {

@@ -15,13 +15,13 @@ import (
 // Sessions of the console: for each `hythe run` or `hythe exec` a console server
 // of its own, to which a binding leads that has the session's number in its
 // label. The binding is made when the session's program is asked for; the next
-// incarnation finds it again.
+// incarnation finds it again. The server behind it starts with the first request,
+// which for a program that says nothing is none.
 
 // session is the way to one console server.
 type session struct {
 	binding uint64
 	client  *console.Client
-	streams [console.Streams]core.ConsoleInfo
 }
 
 const sessionLabel = "session:"
@@ -45,28 +45,27 @@ func (s *server) inheritSessions(in *ipc.Inheritance) error {
 		if err != nil {
 			return err
 		}
-		if e := s.addSession(uint32(id), cb); e != 0 {
+		if e := s.addSession(uint32(id), cb, s.k.ConsoleTerminal(uint32(id))); e != 0 {
 			s.Log(fmt.Sprintf("session %d: %s", id, e.Name()))
 		}
 	}
 	return nil
 }
 
-// addSession asks the console server what its streams are and makes it known to
-// the core.
-func (s *server) addSession(id uint32, b *ipc.ClientBinding) abi.Errno {
-	client, info, e := console.NewClient(b, func() {
-		s.k.Enter()
-		s.k.ConsoleResized(id)
-		s.k.Leave()
-	})
-	if e != 0 {
-		return e
+// addSession makes a console server known to the core; terminal says whether one
+// of its streams is one.
+func (s *server) addSession(id uint32, b *ipc.ClientBinding, terminal bool) abi.Errno {
+	client := console.NewClient(b)
+	if terminal {
+		if e := client.WatchTerminal(func() {
+			s.k.Enter()
+			s.k.ConsoleResized(id)
+			s.k.Leave()
+		}); e != 0 {
+			return e
+		}
 	}
 	se := &session{binding: b.ID, client: client}
-	for i, v := range info {
-		se.streams[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0}
-	}
 	s.smu.Lock()
 	s.sessions[id] = se
 	s.smu.Unlock()
@@ -78,7 +77,13 @@ func (s *server) addSession(id uint32, b *ipc.ClientBinding) abi.Errno {
 
 // openSession makes the session that a request to start a program names, with
 // the console server to which the request brought a send right.
-func (s *server) openSession(id uint32, m *ipc.Message) abi.Errno {
+func (s *server) openSession(id uint32, streams [console.Streams]console.Info, m *ipc.Message) abi.Errno {
+	var info [console.Streams]core.ConsoleInfo
+	terminal := false
+	for i, v := range streams {
+		info[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0, Terminal: v.Flags&console.InfoTerminal != 0}
+		terminal = terminal || info[i].Terminal
+	}
 	s.smu.Lock()
 	se := s.sessions[id]
 	s.smu.Unlock()
@@ -90,16 +95,13 @@ func (s *server) openSession(id uint32, m *ipc.Message) abi.Errno {
 		if e != 0 {
 			return e
 		}
-		if e := s.addSession(id, b); e != 0 {
+		if e := s.addSession(id, b, terminal); e != 0 {
 			return e
 		}
-		s.smu.Lock()
-		se = s.sessions[id]
-		s.smu.Unlock()
 	}
 	s.k.Enter()
 	defer s.k.Leave()
-	return s.k.MakeConsole(id, se.streams)
+	return s.k.MakeConsole(id, info)
 }
 
 // endSession gives a session up.

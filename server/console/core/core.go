@@ -107,13 +107,6 @@ func (c *Core) Handle(r *Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch r.Nr {
-	case console.OpInfo:
-		var out [console.Streams * console.InfoSize]byte
-		for i := range console.Streams {
-			console.PutInfo(out[i*console.InfoSize:], c.host.Info(i))
-		}
-		r.Reply(0, out[:], 0)
-		return
 	case console.OpSize:
 		c.size = c.host.Size()
 		r.Reply(c.size.Word(), nil, 0)

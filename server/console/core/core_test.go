@@ -339,10 +339,6 @@ func TestTerminal(t *testing.T) {
 	if !slices.Equal(hs.raw, []bool{true, false}) {
 		t.Errorf("raw: %v", hs.raw)
 	}
-	a = <-ask(c, console.OpInfo, 0, 0, 0, "")
-	if v := console.GetInfo([]byte(a.data)); v.Mode != 0o10600 || v.Size != 9 || v.Flags != console.InfoTerminal {
-		t.Errorf("info: %+v", v)
-	}
 }
 
 func TestBadRequests(t *testing.T) {

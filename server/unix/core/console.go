@@ -35,8 +35,8 @@ type ConsoleInfo struct {
 	// with permissions; Size is a regular file's.
 	Mode uint32
 	Size uint64
-	// Closed: the host gave none.
-	Closed bool
+	// Closed: the host gave none. Terminal: it is one of the host's.
+	Closed, Terminal bool
 }
 
 // ConsoleSession is one set of streams: those of `hythe run`, or of one `hythe
@@ -65,7 +65,7 @@ const (
 // host has not taken is in Out: it survives the unix server.
 type ConsoleStream struct {
 	Mode    uint32
-	Closed  uint32
+	Flags   uint32                    // console... bits
 	Session store.Ref[ConsoleSession] // 0: the session has ended
 	Index   uint32                    // 0, 1 or 2
 	Opens   uint32                    // open descriptions
@@ -89,6 +89,12 @@ const (
 	consoleStreams = 3
 	consoleBuf     = 64 << 10
 	maxSessions    = 1 << 10
+)
+
+// Bits of ConsoleStream.Flags.
+const (
+	consoleClosed   = 1 // the host gave none
+	consoleTerminal = 2
 )
 
 // consoleState is derived.
@@ -132,6 +138,21 @@ func (k *Kernel) session(id uint32) (ref store.Ref[ConsoleSession]) {
 	return ref
 }
 
+// ConsoleTerminal says whether one of a session's streams is a terminal of the
+// host's.
+func (k *Kernel) ConsoleTerminal(id uint32) bool {
+	se := k.Sessions.Get(k.session(id))
+	if se == nil {
+		return false
+	}
+	for _, r := range se.Streams {
+		if r != 0 && k.Consoles.Get(r).Flags&consoleTerminal != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // MakeConsole makes the records of a session's streams, inside a transaction;
 // it does nothing when there are such. EAGAIN: too many sessions.
 func (k *Kernel) MakeConsole(id uint32, info [consoleStreams]ConsoleInfo) abi.Errno {
@@ -155,7 +176,10 @@ func (k *Kernel) MakeConsole(id uint32, info [consoleStreams]ConsoleInfo) abi.Er
 		s.Ino = k.nextIno()
 		s.Time = k.Clock.Real()
 		if in.Closed {
-			s.Closed = 1
+			s.Flags |= consoleClosed
+		}
+		if in.Terminal {
+			s.Flags |= consoleTerminal
 		}
 	}
 	return 0
@@ -237,7 +261,7 @@ func (k *Kernel) ConsoleFile(id uint32, stream int) (store.Ref[File], abi.Errno)
 		return 0, abi.EBADF
 	}
 	r := se.Streams[stream]
-	if k.Consoles.Get(r).Closed != 0 {
+	if k.Consoles.Get(r).Flags&consoleClosed != 0 {
 		return 0, abi.EBADF
 	}
 	access := uint32(AccessWrite)
@@ -300,7 +324,7 @@ func (k *Kernel) consoleAsk(r store.Ref[ConsoleStream], n int) {
 	s := k.Consoles.Get(r)
 	st := k.io.console.rt.at(r)
 	b, id := k.streamHost(s)
-	if st.asking || b == nil || s.Closed != 0 {
+	if st.asking || b == nil || s.Flags&consoleClosed != 0 {
 		return
 	}
 	st.asking = true

@@ -129,7 +129,7 @@ func (k *Kernel) recoverTTY() {
 		}
 		k.tty.byIndex[t.Index] = r
 		if s := k.ttyStreamRef(t, 0); t.Kind == ttyConsole && s != 0 {
-			if b, _ := k.streamHost(k.Consoles.Get(s)); b != nil && k.Consoles.Get(s).Closed == 0 {
+			if b, _ := k.streamHost(k.Consoles.Get(s)); b != nil && k.Consoles.Get(s).Flags&consoleClosed == 0 {
 				b.SetRaw(true)
 			}
 			k.consoleAsk(s, inSize)
@@ -201,7 +201,7 @@ func (k *Kernel) ConsoleTTY(id, uid uint32) (store.Ref[TTY], abi.Errno) {
 	if b := k.io.console.backends[id]; b != nil {
 		rows, cols, x, y := b.Size()
 		m.Size = Winsize{rows, cols, x, y}
-		if k.Consoles.Get(se.Streams[0]).Closed == 0 {
+		if k.Consoles.Get(se.Streams[0]).Flags&consoleClosed == 0 {
 			b.SetRaw(true) // its keys are ours
 		}
 	}
