@@ -265,9 +265,9 @@ const (
 	// (ThreadField...).
 	ActThreadWord = 22
 	// ActTimer: the host's interval timer A[0] of the task (1 its own processor
-	// time, 2 with the system's): get it to guest address A[1] if A[3] is 1, else
-	// set it from A[1], and the old one to A[2] (0: not wanted). Its signals come
-	// as KindPoll.
+	// time, 2 with the system's): get it to guest address A[1] if A[3] has bit 0, else
+	// set it from A[1], and the old one to A[2] (0: not wanted). If A[3] has bit 1, A[1]
+	// is an offset in the slot. Its signals come as KindPoll.
 	ActTimer = 23
 )
 

@@ -367,10 +367,17 @@ func (t *Thread) timer(a *abi.Action) uintptr {
 	if which != 1 && which != 2 {
 		return errno(eINVAL)
 	}
-	if p != 0 && !t.inGuest(p, 32) || old != 0 && !t.inGuest(old, 32) {
+	if a.A[3]&2 != 0 {
+		if p = t.inSlot(p, 32); p == 0 {
+			return errno(eINVAL)
+		}
+	} else if p != 0 && !t.inGuest(p, 32) {
 		return errno(eFAULT)
 	}
-	if a.A[3] == 1 {
+	if old != 0 && !t.inGuest(old, 32) {
+		return errno(eFAULT)
+	}
+	if a.A[3]&1 != 0 {
 		return t.host(sysGetitimer, which, p, 0, 0, 0, 0)
 	}
 	return t.host(sysSetitimer, which, p, old, 0, 0, 0)

@@ -351,11 +351,12 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	c.Act(abi.ActTask, 0, abi.TaskBrkStart, brk)
 	c.Act(abi.ActTask, 0, abi.TaskBrk, brk)
 	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(p.Index()))
-	for _, n := range [...]uint32{core.RlimitAS, core.RlimitData, core.RlimitCPU} {
+	for _, n := range [...]int{core.RlimitAS, core.RlimitData, core.RlimitCPU} {
 		if m.Rlimits[n].Cur != core.RlimInfinity {
-			actLimit(c, n)
+			p.Limit(c, n)
 		}
 	}
+	c.SetHostITimers()
 	c.TaskWords()
 	c.Act(abi.ActLoadFP, 0, 0)
 	c.Act(abi.ActSetFS, 0, 0)

@@ -33,7 +33,7 @@ func miscCalls() []Entry {
 		{Nr: 148, Name: "sched_rr_get_interval", Fn: sysSchedRR, Sig: "ip"},
 		{Nr: 157, Name: "prctl", Fn: sysPrctl, Sig: "ixxxx", Level: Partial, Note: "the options that need no tracing or filter"},
 		{Nr: 158, FS: true, Name: "arch_prctl", Fn: sysArchPrctl, Sig: "xp", Local: abi.LocalArchPrctl},
-		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "Lr", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; AS, DATA and CPU of another process from its next execve on (a program bent on it can lift these three for itself: --memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
+		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "Lr", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; a program bent on it can lift AS, DATA and CPU for itself (--memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
 		{Nr: 170, Name: "sethostname", Fn: sysSethostname, Sig: "pu"},
 		{Nr: 171, Name: "setdomainname", Fn: sysSetdomainname, Sig: "pu"},
 		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup", Level: Partial, Note: "kept and shown, not enforced"},
@@ -41,7 +41,7 @@ func miscCalls() []Entry {
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
 		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces but those of users and mounts are EPERM; descriptors are unshared by all threads"},
-		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iLrR", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; AS, DATA and CPU of another process from its next execve on (a program bent on it can lift these three for itself: --memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
+		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iLrR", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; a program bent on it can lift AS, DATA and CPU for itself (--memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
 		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
 		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
 		{Nr: 312, Name: "kcmp", Fn: sysKcmp, Sig: "iiixx"},
@@ -159,20 +159,20 @@ func sysGetrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // setLimit changes a limit and tells the library what it enforces itself.
-func setLimit(c *core.Call, pr store.Ref[core.Proc], n uint32, b []byte) abi.Errno {
+func setLimit(p *Personality, c *core.Call, pr store.Ref[core.Proc], n uint32, b []byte) abi.Errno {
 	l := core.Rlimit{Cur: binary.LittleEndian.Uint64(b), Max: binary.LittleEndian.Uint64(b[8:])}
 	if e := c.SetRlimit(pr, int(n), l); e != 0 {
 		return e
 	}
 	if pr == c.ProcRef() && c.Proc().VforkParent == 0 { // a child of vfork has its parent's task
-		actLimit(c, n)
+		p.Limit(c, int(n))
 	}
 	return 0
 }
 
-// actLimit has the library keep a limit of the caller's. The stack counts as
-// mapped, all of it, and on Linux as far as it was used.
-func actLimit(c *core.Call, n uint32) {
+// Limit implements core.Limiter. The stack counts as mapped, all of it, and on Linux
+// as far as it was used.
+func (p *Personality) Limit(c *core.Call, n int) {
 	pr := c.Proc()
 	cur := pr.Rlimits[n].Cur
 	none := cur == core.RlimInfinity
@@ -206,7 +206,7 @@ func sysSetrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if n >= core.NumRlimits {
 		return 0, abi.EINVAL
 	}
-	return 0, setLimit(c, c.ProcRef(), n, b)
+	return 0, setLimit(p, c, c.ProcRef(), n, b)
 }
 
 func sysPrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -234,7 +234,7 @@ func sysPrlimit(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	old := c.K.Procs.Get(pr).Rlimits[n]
 	if in != nil {
-		if e := setLimit(c, pr, n, in); e != 0 {
+		if e := setLimit(p, c, pr, n, in); e != 0 {
 			return 0, e
 		}
 	}

@@ -31,7 +31,7 @@ func timeCalls() []Entry {
 		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "tT", Pre: ts(0)},
 		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "Yp"},
 		{Nr: 37, Name: "alarm", Fn: sysAlarm, Sig: "u"},
-		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp", Level: Partial, Note: "virtual and profiling timers end with an execve",
+		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp",
 			Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
 		{Nr: 96, Name: "gettimeofday", Fn: sysGettimeofday, Sig: "pp"},
 		{Nr: 98, Name: "getrusage", Fn: sysGetrusage, Sig: "ip", Level: Partial, Note: "times and resident size only"},
@@ -429,7 +429,7 @@ func sysGetitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		c.Act(abi.ActTimer, abi.ActResult, c.Args[0], c.Args[1], 0, 1)
 		return 0, 0
 	}
-	left, every := c.SetITimer(0, 0, 0, false)
+	left, every := c.SetITimer(0, 0, false)
 	itimerOut(c, c.Args[1], left, every)
 	return 0, 0
 }
@@ -452,10 +452,11 @@ func sysSetitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	if c.Args[0] != 0 {
+		c.HostITimer(int(c.Args[0]), first, every)
 		c.Act(abi.ActTimer, abi.ActResult, c.Args[0], c.Args[1], c.Args[2])
 		return 0, 0
 	}
-	left, old := c.SetITimer(0, first, every, true)
+	left, old := c.SetITimer(first, every, true)
 	if c.Args[2] != 0 {
 		itimerOut(c, c.Args[2], left, old)
 	}
@@ -463,7 +464,7 @@ func sysSetitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysAlarm(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	left, _ := c.SetITimer(0, int64(uint32(c.Args[0]))*1e9, 0, true)
+	left, _ := c.SetITimer(int64(uint32(c.Args[0]))*1e9, 0, true)
 	s := (left + 5e8) / 1e9
 	if left > 0 && s == 0 {
 		s = 1

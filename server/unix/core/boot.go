@@ -301,9 +301,7 @@ func (k *Kernel) Recover(live []TaskID) {
 	k.recoverFiles()
 	var dead []store.Ref[Proc]
 	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {
-		for i := range r.ITimers {
-			k.armITimer(p, i)
-		}
+		k.armITimer(p)
 		if r.State == ProcLive && (r.Exiting != 0 || !have[r.Task]) {
 			dead = append(dead, p)
 		}

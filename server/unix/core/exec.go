@@ -327,7 +327,11 @@ func (c *Call) Exec(dirfd int32, path string, flags uint32, argv, envp []string)
 			return fail(abi.ErrRestart)
 		}
 	}
-	if e := c.becomes(&pr, envp, id); e != 0 {
+	timers, ok := c.hostITimers()
+	if !ok || k.threadRT(c.T).gone || c.Proc().Exiting != 0 {
+		return fail(abi.ErrRestart)
+	}
+	if e := c.becomes(&pr, envp, id, &timers); e != 0 {
 		return fail(e)
 	}
 	return 0
@@ -370,8 +374,9 @@ func (c *Call) killSiblings() abi.Errno {
 	}
 }
 
-// becomes is the point of no return of exec: one transaction.
-func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
+// becomes is the point of no return of exec: one transaction. timers are the
+// interval timers as they are now.
+func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer) abi.Errno {
 	k := c.K
 	p := c.ProcRef()
 	args, ok := k.packStrings(pr.argv, envp)
@@ -433,6 +438,14 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
 	m.KeepCaps = 0
 	m.ExecSecure = 0
 	m.Dumpable = 1
+	m.StaleLimits = 0 // KindStart sets them all
+	var rang SigSet   // timers that have, and did not say so yet
+	for i := itimerVirt; i <= itimerProf; i++ {
+		if m.ITimers[i].Next != 0 && timers[i].Next == 0 {
+			rang |= SigBit(hostClock[i].sig)
+		}
+		m.ITimers[i] = timers[i]
+	}
 	if secure {
 		m.ExecSecure = 1
 		m.Dumpable = 0
@@ -472,6 +485,9 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID) abi.Errno {
 	ts.slots[0] = c.T
 	delete(k.threads, c.T)
 	k.leaveTask(oldTask, p)
+	for ; rang != 0; rang &= rang - 1 {
+		k.SendSignal(p, &SigInfo{Sig: firstSignal(rang), Code: SiKernel})
+	}
 	c.ended = true
 	if vfork {
 		k.vforkReturn(c, parent)

@@ -161,6 +161,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		c.MutThread().StaleIDs = 0
 		c.CredWords()
 	}
+	c.tellLimits()
 	c.storeRegs()
 	k.threadRT(c.T).inServer = false
 	if later {

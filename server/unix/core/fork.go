@@ -208,7 +208,7 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	m.Persona, m.Nice, m.SchedPol, m.KeepCaps = src.Persona, src.Nice, src.SchedPol, src.KeepCaps
 	m.AuxvStart, m.AuxvLen, m.TimerSlack, m.FPSize = src.AuxvStart, src.AuxvLen, src.TimerSlack, src.FPSize
 	m.NextSlot = slot + 1
-	m.MapNext = src.MapNext
+	m.MapNext, m.StaleLimits = src.MapNext, src.StaleLimits
 	if a.Flags&CloneParent != 0 {
 		m.Parent = src.Parent
 		m.ExitSignal = src.ExitSignal

@@ -51,15 +51,18 @@ func newProcTables(h *store.Heap) procTables {
 	}
 }
 
-// ITimer is one of setitimer's timers: monotonic ns, 0 when it is not set.
+// ITimer is one of setitimer's timers: monotonic ns (of the host's timers what is
+// left), 0 when it is not set.
 type ITimer struct{ Next, Interval int64 }
 
 // ProcExtra are the fields of a process that signals, timers and scheduling add.
 type ProcExtra struct {
-	ITimers    [3]ITimer // real, virtual, profiling
-	TimerNext  uint32    // number of the next POSIX timer
-	Persona    uint32    // personality(2)
-	NextSlot   uint32    // where the search for a free slot begins
+	// ITimers are the real one; the virtual and the profiling one as they were set
+	// last, which the host keeps, or are to be set by KindStart.
+	ITimers    [3]ITimer
+	TimerNext  uint32 // number of the next POSIX timer
+	Persona    uint32 // personality(2)
+	NextSlot   uint32 // where the search for a free slot begins
 	Nice       int32
 	SchedPol   uint32
 	KeepCaps   uint32
@@ -71,6 +74,10 @@ type ProcExtra struct {
 	TimerSlack         uint64
 	MapNext            uint64 // how far private copies of files reach (mmap)
 	ExitU, ExitS       int64  // ns of the task that ends, until it is a zombie
+	// StaleLimits: the library is to be told these limits with the next answer, a bit
+	// for each.
+	StaleLimits uint32
+	_           uint32
 }
 
 // ThreadExtra are the fields of a thread that clone and scheduling add.
@@ -122,7 +129,7 @@ type procRT struct {
 	deadQ  WaitQueue
 	cont   WaitQueue
 	sigQ   WaitQueue
-	cancel [3]func()
+	cancel func() // of the real interval timer
 	timers map[store.Ref[PosixTimer]]*timerArm
 }
 

@@ -850,7 +850,7 @@ func TestStopContinue(t *testing.T) {
 func TestTimers(t *testing.T) {
 	g := newGuest(t)
 	g.handle(SIGALRM, SaNoDefer, 0)
-	g.call(func(c *Call) { c.SetITimer(0, 5e9, 2e9, true); c.Ret(0) })
+	g.call(func(c *Call) { c.SetITimer(5e9, 2e9, true); c.Ret(0) })
 	g.reopenAll()
 	g.clock.Advance(4e9)
 	g.call(func(c *Call) { c.Ret(0) })
@@ -864,7 +864,7 @@ func TestTimers(t *testing.T) {
 	if len(g.pers.delivered) != 2 || g.pers.delivered[0].Sig != SIGALRM {
 		t.Errorf("%+v", g.pers.delivered)
 	}
-	g.call(func(c *Call) { c.SetITimer(0, 0, 0, true); c.Ret(0) })
+	g.call(func(c *Call) { c.SetITimer(0, 0, true); c.Ret(0) })
 
 	g.handle(SIGRTMIN+1, SaNoDefer, 0)
 	g.call(func(c *Call) { c.SetSigMask(SigBit(SIGRTMIN + 1)); c.Ret(0) })

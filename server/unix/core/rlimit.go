@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math/bits"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -63,20 +65,61 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 		return abi.EPERM
 	}
 	k.Procs.Mut(p).Rlimits[n] = l
+	if p != c.ProcRef() {
+		k.limitChanged(p, n)
+	}
 	return 0
 }
+
+// limitChanged has the library of another process learn a limit that it keeps: at once
+// if it runs, else before it runs on.
+func (k *Kernel) limitChanged(p store.Ref[Proc], n int) {
+	k.Procs.Mut(p).StaleLimits |= 1 << n
+	for _, t := range k.procRT(p).threads {
+		if k.threadRT(t).sleeping == nil {
+			k.poke(t)
+		}
+	}
+}
+
+// Limiter is a Personality whose library keeps limits itself.
+type Limiter interface {
+	// Limit adds the actions that tell the caller's library limit n.
+	Limit(c *Call, n int)
+}
+
+// tellLimits tells the caller's library the limits that others have changed.
+func (c *Call) tellLimits() {
+	r := c.Proc()
+	p, ok := c.K.Personality(r.Personality).(Limiter)
+	if r.StaleLimits == 0 || r.VforkParent != 0 || !ok {
+		return
+	}
+	stale := r.StaleLimits
+	c.MutProc().StaleLimits = 0
+	for ; stale != 0; stale &= stale - 1 {
+		p.Limit(c, bits.TrailingZeros32(stale))
+	}
+}
+
+// hostClock are the virtual and the profiling timer at the host.
+var hostClock = [3]struct {
+	bit uint64
+	sig int32
+}{itimerVirt: {abi.PollVTAlrm, SIGVTALRM}, itimerProf: {abi.PollProf, SIGPROF}}
 
 // hostClocks sees to the signals of the host's clocks that came to the caller's
 // task (abi.PollXCPU...). A guest may forge them: for itself only.
 func (k *Kernel) hostClocks(c *Call) {
 	p := c.ProcRef()
-	for _, s := range [...]struct {
-		bit uint64
-		sig int32
-	}{{abi.PollVTAlrm, SIGVTALRM}, {abi.PollProf, SIGPROF}} {
-		if c.Args[1]&s.bit != 0 {
-			k.SendSignal(p, &SigInfo{Sig: s.sig, Code: SiKernel})
+	for i, s := range hostClock {
+		if c.Args[1]&s.bit == 0 {
+			continue
 		}
+		if t := c.Proc().ITimers[i]; t.Next != 0 && t.Interval == 0 {
+			c.MutProc().ITimers[i].Next = 0
+		}
+		k.SendSignal(p, &SigInfo{Sig: s.sig, Code: SiKernel})
 	}
 	if c.Args[1]&abi.PollXCPU == 0 {
 		return

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"encoding/binary"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -31,14 +33,20 @@ const (
 	SigevThreadID = 4
 )
 
-// SetITimer sets one of the interval timers (0 real, 1 virtual, 2 profiling)
-// of the caller's process to first and interval in ns and answers what was
-// left. The virtual and profiling timers run with the real time that passes.
-func (c *Call) SetITimer(which int, first, interval int64, set bool) (left, every int64) {
+// Interval timers.
+const (
+	itimerReal = 0
+	itimerVirt = 1
+	itimerProf = 2
+)
+
+// SetITimer sets the real interval timer of the caller's process to first and interval
+// in ns and answers what was left.
+func (c *Call) SetITimer(first, interval int64, set bool) (left, every int64) {
 	k := c.K
 	p := c.ProcRef()
 	now := k.Clock.Mono()
-	old := k.Procs.Get(p).ITimers[which]
+	old := k.Procs.Get(p).ITimers[itimerReal]
 	if old.Next != 0 {
 		left = max(old.Next-now, 1000)
 	}
@@ -50,8 +58,8 @@ func (c *Call) SetITimer(which int, first, interval int64, set bool) (left, ever
 	if first > 0 {
 		t.Next = addTime(now, first)
 	}
-	k.Procs.Mut(p).ITimers[which] = t
-	k.armITimer(p, which)
+	k.Procs.Mut(p).ITimers[itimerReal] = t
+	k.armITimer(p)
 	return left, every
 }
 
@@ -62,42 +70,114 @@ func addTime(a, b int64) int64 {
 	return a + b
 }
 
-var itimerSignal = [3]int32{SIGALRM, SIGVTALRM, SIGPROF}
-
 // armITimer makes the derived clock entry follow the record.
-func (k *Kernel) armITimer(p store.Ref[Proc], which int) {
+func (k *Kernel) armITimer(p store.Ref[Proc]) {
 	rt := k.procRT(p)
-	if rt.cancel[which] != nil {
-		rt.cancel[which]()
-		rt.cancel[which] = nil
+	if rt.cancel != nil {
+		rt.cancel()
+		rt.cancel = nil
 	}
-	next := k.Procs.Get(p).ITimers[which].Next
+	next := k.Procs.Get(p).ITimers[itimerReal].Next
 	if next == 0 {
 		return
 	}
 	gen := k.Procs.Gen(p)
-	rt.cancel[which] = k.Clock.After(next, func() {
+	rt.cancel = k.Clock.After(next, func() {
 		k.Enter()
 		if r := k.Procs.Get(p); r != nil && k.Procs.Gen(p) == gen && r.State == ProcLive {
-			k.itimerFired(p, which)
+			k.itimerFired(p)
 		}
 		k.Leave()
 	})
 }
 
-func (k *Kernel) itimerFired(p store.Ref[Proc], which int) {
-	t := k.Procs.Get(p).ITimers[which]
+func (k *Kernel) itimerFired(p store.Ref[Proc]) {
+	t := k.Procs.Get(p).ITimers[itimerReal]
 	now := k.Clock.Mono()
 	if t.Next == 0 || now < t.Next {
 		return
 	}
-	m := &k.Procs.Mut(p).ITimers[which]
+	m := &k.Procs.Mut(p).ITimers[itimerReal]
 	m.Next = 0
 	if t.Interval > 0 {
 		m.Next = t.Next + (now-t.Next)/t.Interval*t.Interval + t.Interval
 	}
-	k.armITimer(p, which)
-	k.SendSignal(p, &SigInfo{Sig: itimerSignal[which], Code: SiKernel})
+	k.armITimer(p)
+	k.SendSignal(p, &SigInfo{Sig: SIGALRM, Code: SiKernel})
+}
+
+// The virtual and the profiling timer are the host's, of the task. Execve, which makes
+// another one, takes along what is left of them.
+
+// HostITimer notes how the caller sets the virtual (1) or profiling (2) timer.
+func (c *Call) HostITimer(which int, first, interval int64) {
+	if c.Proc().VforkParent != 0 {
+		return // its parent's task
+	}
+	if t := (ITimer{first, interval}); c.Proc().ITimers[which] != t {
+		c.MutProc().ITimers[which] = t
+	}
+}
+
+// hostITimers asks the library for the timers that the caller has set (gives up the
+// lock). False: the task died.
+func (c *Call) hostITimers() (t [3]ITimer, ok bool) {
+	t = c.Proc().ITimers
+	if c.Proc().VforkParent != 0 || t[itimerVirt].Next == 0 && t[itimerProf].Next == 0 {
+		return t, true
+	}
+	if !c.Flush() {
+		return t, false
+	}
+	b := c.OutBuf(2 * itimerSize)
+	for i := range 2 {
+		c.Act(abi.ActTimer, abi.ActIgnore, uint64(itimerVirt+i), abi.SlotOutOff+uint64(i*itimerSize), 0, 3)
+	}
+	if !c.Flush() {
+		return t, false
+	}
+	for i := range 2 {
+		if t[itimerVirt+i].Next != 0 {
+			t[itimerVirt+i] = getITimer(b[i*itimerSize:])
+		}
+	}
+	return t, true
+}
+
+// SetHostITimers adds the actions that set the timers that KindStart finds.
+func (c *Call) SetHostITimers() {
+	for i := itimerVirt; i <= itimerProf; i++ {
+		t := c.Proc().ITimers[i]
+		if t.Next == 0 {
+			continue
+		}
+		if (c.OutRoom() < itimerSize || len(c.Acts) == abi.MaxActions) && !c.Flush() {
+			return
+		}
+		putITimer(c.OutBuf(itimerSize), t)
+		off := (c.outUsed + 7) &^ 7
+		c.outUsed = off + itimerSize
+		c.Act(abi.ActTimer, 0, uint64(i), abi.SlotOutOff+uint64(off), 0, 2)
+	}
+}
+
+// itimerSize is the size of the host's struct itimerval (include/uapi/linux/time.h):
+// interval and value, each of seconds and microseconds.
+const itimerSize = 32
+
+func putITimer(b []byte, t ITimer) {
+	for i, v := range [...]int64{t.Interval / 1e9, t.Interval % 1e9 / 1e3, t.Next / 1e9, t.Next % 1e9 / 1e3} {
+		binary.LittleEndian.PutUint64(b[8*i:], uint64(v))
+	}
+}
+
+// getITimer reads what the guest can have changed: any times are good.
+func getITimer(b []byte) ITimer {
+	at := func(i int) int64 {
+		sec, us := binary.LittleEndian.Uint64(b[8*i:]), binary.LittleEndian.Uint64(b[8*i+8:])
+		return int64(min(sec, 9e9)*1e9 + min(us, 1e6-1)*1e3)
+	}
+	return ITimer{Next: at(2), Interval: at(0)}
 }
 
 // NewTimer makes a timer of the caller's process. EAGAIN when there are too many.
@@ -207,11 +287,9 @@ func (k *Kernel) dropTimers(p store.Ref[Proc], all bool) {
 	if !all {
 		return
 	}
-	for i := range rt.cancel {
-		if rt.cancel[i] != nil {
-			rt.cancel[i]()
-			rt.cancel[i] = nil
-		}
+	if rt.cancel != nil {
+		rt.cancel()
+		rt.cancel = nil
 	}
 	k.Procs.Mut(p).ITimers = [3]ITimer{}
 }

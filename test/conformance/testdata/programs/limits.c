@@ -123,8 +123,85 @@ static void time_limit(void) {
 	printf("%x\n", st & 0x7f);
 }
 
+// Limits of another process: it looks when it is told to, runs or sleeps.
+static volatile int *shared;
+static void other(int what, int runs) {
+	int p[2], st;
+	struct rlimit old, one = {what == RLIMIT_CPU ? 1 : what == RLIMIT_NOFILE ? 5 : what == RLIMIT_FSIZE ? 100 : 100 << 20, RLIM_INFINITY};
+	if (what == RLIMIT_NOFILE) one.rlim_max = 1024;
+	pipe(p);
+	*shared = 0;
+	fflush(stdout);
+	pid_t c = fork();
+	if (c == 0) {
+		char b[1000] = {0};
+		if (what == RLIMIT_NOFILE) { // its limits are its parent's, which vary
+			struct rlimit n = {1024, 1024};
+			setrlimit(what, &n);
+		}
+		*shared = 1;
+		if (runs)
+			while (*shared != 2)
+				;
+		else
+			read(p[0], b, 1);
+		signal(SIGXFSZ, SIG_IGN);
+		int f;
+		switch (what) {
+		case RLIMIT_AS: case RLIMIT_DATA:
+			for (void *m; runs && (m = mmap(0, 200 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED;)
+				munmap(m, 200 << 20);
+			map(200, PROT_READ | PROT_WRITE);
+			map(20, PROT_READ | PROT_WRITE);
+			T(sbrk(200 << 20) == (void *)-1);
+			break;
+		case RLIMIT_NOFILE:
+			for (int i = 3; i < 20; i++) close(i);
+			T(dup(0)); T(dup(0)); T(dup(0));
+			break;
+		case RLIMIT_FSIZE:
+			f = open("limited", O_CREAT | O_RDWR | O_TRUNC, 0600);
+			T(write(f, b, 60)); T(write(f, b, 60)); T(write(f, b, 60)); T(ftruncate(f, 200));
+			break;
+		case RLIMIT_CPU:
+			signal(SIGXCPU, on);
+			while (!seen[SIGXCPU])
+				;
+			puts("over");
+			break;
+		}
+		fflush(stdout);
+		_exit(0);
+	}
+	while (!*shared)
+		usleep(1000);
+	if (!runs) asleep(c);
+	T(prlimit(c, what, &one, &old));
+	T(prlimit(c, what, 0, &old));
+	printf("now %ld\n", (long)old.rlim_cur);
+	fflush(stdout);
+	*shared = 2;
+	write(p[1], "x", 1);
+	T(waitpid(c, &st, 0) == c);
+	printf("%d runs %d: %x\n", what, runs, st);
+	close(p[0]), close(p[1]);
+}
+
+static void others(void) {
+	shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (int runs = 0; runs < 2; runs++) {
+		other(RLIMIT_AS, runs), other(RLIMIT_DATA, runs), other(RLIMIT_NOFILE, runs);
+		other(RLIMIT_FSIZE, runs), other(RLIMIT_CPU, runs);
+	}
+	struct rlimit l = {1, 1};
+	T(prlimit(0x3fffff, RLIMIT_AS, 0, &l));
+	T(prlimit(getpid(), 99, 0, &l));
+	T(prlimit(0, RLIMIT_AS, 0, (void *)8));
+}
+
 int main(void) {
 	begin();
+	others();
 	memory();
 	timers();
 	time_limit();
