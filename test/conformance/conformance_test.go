@@ -62,7 +62,7 @@ func parseRows(file, text string) ([]row, error) {
 }
 
 // rowTime bounds one side of a row.
-const rowTime = 25 * time.Second
+const rowTime = time.Minute
 
 type result struct {
 	out, err string
