@@ -591,16 +591,21 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi
 		i, at = i+1, 0
 	}
 	at += skip
+	unit := k.writeUnit(f, left)
 	for left > 0 {
 		var data []byte
 		if len(pre) > 0 {
 			data = pre[:min(uint64(len(pre)), left)]
+			if uint64(len(data)) < left {
+				data = unit.whole(total, data)
+			}
 			pre = nil
-		} else {
+		}
+		if len(data) == 0 {
 			c.InReset()
 			want := min(left, maxChunk-uint64(c.inUsed))
 			// Gather as much as the In area takes.
-			start := -1
+			start, bad := -1, false
 			var got uint64
 			for j, a := i, at; got < want && j < len(iov); {
 				m := min(want-got, iov[j].Len-a)
@@ -623,7 +628,7 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi
 							return 0, e
 						}
 						want = got
-						left = got
+						bad = true
 						break
 					}
 				}
@@ -633,6 +638,15 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi
 				break
 			}
 			data = c.Chan.In()[start : uint64(start)+got]
+			if got < left {
+				data = unit.whole(total, data)
+			}
+			if len(data) == 0 {
+				return total, errIfNone(int(total), abi.EFAULT)
+			}
+			if bad {
+				left = uint64(len(data))
+			}
 		}
 		n, e := ops.Write(c, f, data, off)
 		if n > 0 {

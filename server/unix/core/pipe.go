@@ -32,7 +32,9 @@ type Pipe struct {
 	UID, GID      uint32
 	Time          int64
 	Mode          uint32 // type and permissions once fchmod has set them, else 0
-	_             uint32
+	// Fill says how far the last page is full that Linux would have in the pipe: what
+	// a write adds to it counts as a whole.
+	Fill uint32
 }
 
 type pipeRT struct{ rq, wq WaitQueue }
@@ -119,6 +121,26 @@ func (k *Kernel) pipeRoom(p *Pipe) int {
 	return int(p.Cap) - p.Data.used()
 }
 
+// merges answers how many of n bytes go into the last page.
+func (p *Pipe) merges(n uint64) uint32 {
+	if m := uint32(n % pipeBuf); p.Data.used() > 0 && p.Fill+m <= pipeBuf {
+		return m
+	}
+	return 0
+}
+
+// filled sees to Fill before n bytes are put into the pipe.
+func (p *Pipe) filled(n int, packet bool) {
+	switch m := p.merges(uint64(n)); {
+	case m > 0 && int(m) == n:
+		p.Fill += m
+	case m > 0 || packet:
+		p.Fill = pipeBuf
+	default:
+		p.Fill = uint32(n-1)%pipeBuf + 1
+	}
+}
+
 // pipePut appends data, for which there is room. False: the heap is full.
 func (k *Kernel) pipePut(r store.Ref[Pipe], data []byte, packet bool) bool {
 	p := k.Pipes.Mut(r)
@@ -137,6 +159,7 @@ func (k *Kernel) pipePut(r store.Ref[Pipe], data []byte, packet bool) bool {
 		putLE64(b[8:], p.Data.Tail+uint64(len(data)))
 		p.NPkt++
 	}
+	p.filled(len(data), packet)
 	k.ringPut(&p.Data, data)
 	rt := k.io.pipes.at(r)
 	rt.rq.Wake(PollIn | PollRdNorm)

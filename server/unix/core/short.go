@@ -160,3 +160,50 @@ func (k *Kernel) untake(s *shortRead, n uint64) {
 		}
 	}
 }
+
+// writeUnit is how the kind of file takes what is written: in units, of which each one
+// counts only when all of its bytes could be fetched. The first one may be another.
+type writeUnit struct{ first, step uint64 }
+
+// whole answers as much of data, which begins pos bytes behind where the write does,
+// as ends with a unit.
+func (u writeUnit) whole(pos uint64, data []byte) []byte {
+	if u.step <= 1 {
+		return data
+	}
+	end := pos + uint64(len(data))
+	if end < u.first {
+		end = 0
+	} else {
+		end -= (end - u.first) % u.step
+	}
+	if end <= pos {
+		return nil
+	}
+	return data[:end-pos]
+}
+
+// Units of writing, as Linux has them.
+const (
+	ttyUnit = 2048 // the line discipline is given so much at a time
+	// streamUnit is the most that one buffer of a stream between AF_UNIX sockets holds:
+	// a page less what manages it, and 32 KiB of further pages.
+	streamUnit = 4096 - 320 + 32<<10
+)
+
+// writeUnit answers how f takes a write of n bytes.
+func (k *Kernel) writeUnit(f store.Ref[File], n uint64) writeUnit {
+	switch file := k.Files.Get(f); file.Kind {
+	case FilePipe:
+		// Pages; what is more than whole ones goes first into the last page that is
+		// there, if it has room.
+		return writeUnit{uint64(k.Pipes.Get(pipeOf(file)).merges(n)), 4096}
+	case FileTTY, FilePty:
+		return writeUnit{step: ttyUnit}
+	case FileSocket:
+		if s := k.Socks.Get(sockOf(file)); s.Family == FamilyUnix && s.Type == SockStream {
+			return writeUnit{step: min(streamUnit, max(uint64(s.SndBuf)/2, 128)-64)}
+		}
+	}
+	return writeUnit{step: 1}
+}

@@ -90,19 +90,28 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 		return uint64(n), e
 	}
 	done := min(c.Thread().Progress, total)
+	unit := k.writeUnit(f, total)
 	for done < total {
 		want := int(min(total-done, maxChunk/2))
 		data, e := c.gather(iov, done, want)
 		if e != 0 {
 			return done, errIfNone(int(done), e)
 		}
+		bad := len(data) < want
+		if bad || uint64(want) < total-done {
+			data = unit.whole(done, data)
+		}
+		if len(data) == 0 {
+			return done, errIfNone(int(done), abi.EFAULT)
+		}
+		want = len(data)
 		n, e := fam.Send(c, f, data, m)
 		done += uint64(n)
 		m.Files = nil
 		if e != 0 {
 			return done, errIfNone(int(done), e)
 		}
-		if n < want {
+		if n < want || bad {
 			break
 		}
 		if done < total {

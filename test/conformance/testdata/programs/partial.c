@@ -1,7 +1,7 @@
 // What calls answer that move bytes to or from memory of which a part is not
 // there, and what is left afterwards. Where Linux counts whole pages or chunks only
 // (pipes, streams, terminals) nothing may be lost (of a terminal, a chunk), but it
-// may count more finely.
+// may count more finely (writes are compared closely in halfwrite.c).
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
