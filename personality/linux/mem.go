@@ -208,7 +208,7 @@ func mapNew(c *core.Call, addr, size, prot, host uint64) abi.Errno {
 	k := c.K
 	var obj core.ObjectName
 	var e abi.Errno
-	c.Unlocked(func() { obj, e = k.Host.NewObject(size, "") })
+	c.Unlocked(func() { obj, _, e = k.Host.NewObject(size, "") })
 	if e != 0 {
 		return e
 	}

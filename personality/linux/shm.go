@@ -139,11 +139,16 @@ func sysShmat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysShmdt(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	size, e := c.ShmDetach(c.Args[0])
+	if c.Args[0]&(abi.PageSize-1) != 0 {
+		return 0, abi.EINVAL
+	}
+	gone, e := c.ShmDetach(c.Args[0])
 	if e != 0 {
 		return 0, e
 	}
-	c.Act(abi.ActUnmap, 0, c.Args[0], size)
+	for _, x := range gone {
+		c.Act(abi.ActUnmap, 0, x[0], x[1]-x[0])
+	}
 	return 0, 0
 }
 
@@ -196,6 +201,11 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if cmd != shmStatAny && !c.IPCMay(&s.IPCPerm, core.IPCRead) {
 			return 0, abi.EACCES
 		}
+		gen := k.Shms.Gen(r)
+		c.ShmCount(r)
+		if s = k.Shms.Get(r); s == nil || k.Shms.Gen(r) != gen {
+			return 0, abi.EINVAL
+		}
 		b := make([]byte, shmidSize) // struct shmid64_ds
 		le.PutUint32(b, uint32(s.Key))
 		for i, v := range []uint32{c.ShowUID(s.UID), c.ShowGID(s.GID), c.ShowUID(s.CUID), c.ShowGID(s.CGID), s.Mode | s.Removed*shmDest} {
@@ -238,6 +248,11 @@ func sysShmctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case ipcRmid:
 		if !c.IPCOwner(&s.IPCPerm) {
 			return 0, abi.EPERM
+		}
+		gen := k.Shms.Gen(r)
+		c.ShmCount(r)
+		if k.Shms.Get(r) == nil || k.Shms.Gen(r) != gen {
+			return 0, abi.EINVAL
 		}
 		k.ShmRemove(r)
 		return 0, 0

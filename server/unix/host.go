@@ -84,12 +84,14 @@ func (s *server) DropObject(object core.ObjectName) {
 }
 
 // NewObject implements core.Host.
-func (s *server) NewObject(size uint64, label string) (core.ObjectName, abi.Errno) {
+func (s *server) NewObject(size uint64, label string) (core.ObjectName, uint64, abi.Errno) {
 	n, fd, e := s.conn.CreateObject(size, label)
+	ino := uint64(0)
 	if e == 0 {
+		ino = ipc.Inode(fd)
 		ipc.CloseFD(fd) // guests map it; nobody does here
 	}
-	return core.ObjectName(n), e
+	return core.ObjectName(n), ino, e
 }
 
 // Maps implements core.Host.

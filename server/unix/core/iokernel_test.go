@@ -395,13 +395,15 @@ func (s *ioChan) carry(acts []abi.Action) {
 
 type ioHost struct{ t *testing.T }
 
-func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno)          { return 0, abi.EAGAIN }
-func (ioHost) Terminate(TaskID)                                    {}
-func (ioHost) Kick(TaskID, uint64)                                 {}
-func (ioHost) Tell(TaskID, int, uint64)                            {}
-func (ioHost) Grant(TaskID, ObjectName, bool, uint64)              {}
-func (ioHost) DropObject(ObjectName)                               {}
-func (ioHost) NewObject(uint64, string) (ObjectName, abi.Errno)    { return 0, abi.ENOMEM }
+func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) { return 0, abi.EAGAIN }
+func (ioHost) Terminate(TaskID)                           {}
+func (ioHost) Kick(TaskID, uint64)                        {}
+func (ioHost) Tell(TaskID, int, uint64)                   {}
+func (ioHost) Grant(TaskID, ObjectName, bool, uint64)     {}
+func (ioHost) DropObject(ObjectName)                      {}
+func (ioHost) NewObject(uint64, string) (ObjectName, uint64, abi.Errno) {
+	return 0, 0, abi.ENOMEM
+}
 func (ioHost) Maps(TaskID, bool) ([]byte, abi.Errno)               { return nil, 0 }
 func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }
 func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }

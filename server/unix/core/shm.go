@@ -2,6 +2,8 @@ package core
 
 import (
 	"math"
+	"strconv"
+	"strings"
 
 	"hythe/abi"
 	"hythe/store"
@@ -20,6 +22,7 @@ type ShmSeg struct {
 	Size                uint64 // as asked for, in bytes
 	ATime, DTime, CTime int64  // seconds
 	Object              ObjectName
+	Ino                 uint64 // of Object, as the host shows it in maps
 }
 
 // ShmAt is an attachment: a segment in the memory of a process.
@@ -27,6 +30,11 @@ type ShmAt struct {
 	Proc store.Ref[Proc]
 	Seg  store.Ref[ShmSeg]
 	Addr uint64
+	// Parts is in how many mappings it is, of which each one counts. What munmap,
+	// mprotect, mremap and mmap do to them, which the library has the host do, is seen
+	// when somebody asks (ShmCount).
+	Parts uint32
+	Pages uint32 // all together
 }
 
 // ShmMax is how many segments a machine has (SHMMNI).
@@ -50,8 +58,9 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 		return 0, abi.ENOMEM
 	}
 	var obj ObjectName
+	var ino uint64
 	var e abi.Errno
-	c.Unlocked(func() { obj, e = k.Host.NewObject((size+abi.PageSize-1)&^(abi.PageSize-1), "") })
+	c.Unlocked(func() { obj, ino, e = k.Host.NewObject((size+abi.PageSize-1)&^(abi.PageSize-1), "") })
 	if e != 0 {
 		return 0, abi.ENOMEM
 	}
@@ -66,7 +75,7 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 	if r == 0 {
 		return drop(abi.ENOSPC)
 	}
-	*s = ShmSeg{IPCPerm: c.ipcNew(key, mode, uint32(r-1), shmShift), CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj}
+	*s = ShmSeg{IPCPerm: c.ipcNew(key, mode, uint32(r-1), shmShift), CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj, Ino: ino}
 	return r, 0
 }
 
@@ -78,7 +87,7 @@ func (c *Call) ShmAttach(r store.Ref[ShmSeg], addr uint64) abi.Errno {
 	if at == 0 {
 		return abi.ENOMEM
 	}
-	*a = ShmAt{Proc: c.ProcRef(), Seg: r, Addr: addr}
+	*a = ShmAt{Proc: c.ProcRef(), Seg: r, Addr: addr, Parts: 1, Pages: uint32(pageUp(k.Shms.Get(r).Size) / abi.PageSize)}
 	m := k.Shms.Mut(r)
 	m.Attached++
 	m.LPid = c.Proc().Pid
@@ -98,25 +107,139 @@ func (c *Call) ShmAttach(r store.Ref[ShmSeg], addr uint64) abi.Errno {
 	return 0
 }
 
-// ShmDetach takes note of the caller's attachment at addr being given up and
-// answers its length. EINVAL: there is none.
-func (c *Call) ShmDetach(addr uint64) (uint64, abi.Errno) {
-	k := c.K
-	p := c.ProcRef()
-	var at store.Ref[ShmAt]
-	k.ShmAts.Each(func(r store.Ref[ShmAt], a *ShmAt) bool {
-		if a.Proc == p && a.Addr == addr {
-			at = r
-		}
-		return at == 0
-	})
-	if at == 0 {
-		return 0, abi.EINVAL
-	}
-	size := k.Shms.Get(k.ShmAts.Get(at).Seg).Size
-	k.shmDrop(at)
-	return (size + abi.PageSize - 1) &^ (abi.PageSize - 1), 0
+// shmPart is a mapping of a part of a segment.
+type shmPart struct {
+	from, to, off uint64
+	seg           store.Ref[ShmSeg]
 }
+
+// shmParts are the mappings of segments that a process has, by address. It gives up
+// the lock.
+func (c *Call) shmParts(p store.Ref[Proc]) ([]shmPart, abi.Errno) {
+	k := c.K
+	segs := map[string]store.Ref[ShmSeg]{}
+	k.Shms.Each(func(r store.Ref[ShmSeg], s *ShmSeg) bool {
+		segs[strconv.FormatUint(s.Ino, 10)] = r
+		return true
+	})
+	task := k.Procs.Get(p).Task
+	var text []byte
+	var e abi.Errno
+	c.Unlocked(func() { text, e = k.Host.Maps(task, false) })
+	var parts []shmPart
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		from, to, ok := mapRange(f)
+		if !ok || f[3] != "00:01" { // the device of memory objects
+			continue
+		}
+		if seg := segs[f[4]]; seg != 0 && k.Shms.Get(seg) != nil {
+			off, _ := strconv.ParseUint(f[2], 16, 64)
+			parts = append(parts, shmPart{from, to, off, seg})
+		}
+	}
+	return parts, e
+}
+
+// ShmCount has the count of a segment's attachments be right now. It gives up the lock.
+func (c *Call) ShmCount(r store.Ref[ShmSeg]) {
+	k := c.K
+	gen := k.Shms.Gen(r)
+	procs := map[store.Ref[Proc]]uint32{}
+	k.ShmAts.Each(func(_ store.Ref[ShmAt], a *ShmAt) bool {
+		if a.Seg == r {
+			procs[a.Proc] = k.Procs.Gen(a.Proc)
+		}
+		return true
+	})
+	for p, pgen := range procs {
+		if k.Procs.Get(p) == nil || k.Procs.Gen(p) != pgen {
+			continue
+		}
+		parts, e := c.shmParts(p)
+		if k.Shms.Get(r) == nil || k.Shms.Gen(r) != gen {
+			return
+		}
+		if e == 0 && k.Procs.Get(p) != nil && k.Procs.Gen(p) == pgen && k.Procs.Get(p).Task != 0 {
+			k.shmIs(p, r, parts)
+		}
+	}
+}
+
+// shmIs sees to a process's attachments of one segment now that its mappings of it
+// are known to be those among parts.
+func (k *Kernel) shmIs(p store.Ref[Proc], r store.Ref[ShmSeg], parts []shmPart) {
+	var n, pages, had, hadPages uint32
+	for _, x := range parts {
+		if x.seg == r {
+			n++
+			pages += uint32((x.to - x.from) / abi.PageSize)
+		}
+	}
+	var all []store.Ref[ShmAt]
+	k.ShmAts.Each(func(at store.Ref[ShmAt], a *ShmAt) bool {
+		if a.Proc == p && a.Seg == r {
+			all = append(all, at)
+			had += a.Parts
+			hadPages += a.Pages
+		}
+		return true
+	})
+	if len(all) == 0 || had == n && hadPages == pages {
+		return
+	}
+	if n == 0 {
+		for _, at := range all {
+			k.shmDrop(at)
+		}
+		return
+	}
+	for _, at := range all[1:] {
+		k.ShmAts.Free(at)
+	}
+	at := k.ShmAts.Mut(all[0])
+	at.Parts, at.Pages = n, pages
+	m := k.Shms.Mut(r)
+	m.Attached += n - had
+	m.LPid = k.Procs.Get(p).Pid
+	if n > had {
+		m.ATime = k.Clock.Real() / 1e9
+	}
+	if n < had || pages < hadPages {
+		m.DTime = k.Clock.Real() / 1e9
+	}
+}
+
+// ShmDetach takes note of the caller's attachment at addr being given up and
+// answers the mappings that are to go, each with its end. EINVAL: there is none. It
+// gives up the lock.
+func (c *Call) ShmDetach(addr uint64) ([][2]uint64, abi.Errno) {
+	k := c.K
+	parts, e := c.shmParts(c.ProcRef())
+	if e != 0 {
+		return nil, e
+	}
+	var gone [][2]uint64
+	var seg store.Ref[ShmSeg]
+	var kept []shmPart
+	for _, x := range parts {
+		// Of the first one the rest are, within its size.
+		if k.Shms.Get(x.seg) != nil && x.from >= addr && x.from-addr == x.off && (seg == 0 || x.seg == seg && x.to-addr <= pageUp(k.Shms.Get(seg).Size)) {
+			seg = x.seg
+			gone = append(gone, [2]uint64{x.from, x.to})
+			continue
+		}
+		kept = append(kept, x)
+	}
+	if seg == 0 {
+		return nil, abi.EINVAL
+	}
+	k.shmIs(c.ProcRef(), seg, parts)
+	k.shmIs(c.ProcRef(), seg, kept)
+	return gone, 0
+}
+
+func pageUp(n uint64) uint64 { return (n + abi.PageSize - 1) &^ (abi.PageSize - 1) }
 
 func (k *Kernel) shmDrop(at store.Ref[ShmAt]) {
 	a := k.ShmAts.Get(at)
@@ -124,9 +247,10 @@ func (k *Kernel) shmDrop(at store.Ref[ShmAt]) {
 	if p := k.Procs.Get(a.Proc); p != nil {
 		pid = p.Pid
 	}
+	parts := a.Parts
 	k.ShmAts.Free(at)
 	m := k.Shms.Mut(r)
-	m.Attached--
+	m.Attached -= parts
 	m.LPid = pid
 	m.DTime = k.Clock.Real() / 1e9
 	k.shmReap(r)
@@ -164,8 +288,9 @@ func (k *Kernel) shmFork(parent, child store.Ref[Proc]) {
 	})
 	for _, a := range l {
 		if at, m := k.ShmAts.New(); at != 0 {
-			*m = ShmAt{Proc: child, Seg: a.Seg, Addr: a.Addr}
-			k.Shms.Mut(a.Seg).Attached++
+			*m = a
+			m.Proc = child
+			k.Shms.Mut(a.Seg).Attached += a.Parts
 		}
 	}
 }
