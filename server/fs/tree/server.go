@@ -136,6 +136,9 @@ func (s *Server) entry(n Ref) (fs.Entry, abi.Errno) {
 		return e, err
 	}
 	e.Attr = s.t.Attr(n)
+	if s.t.Get(n).Flags&FlagMapped != 0 {
+		e.TTL = 0
+	}
 	return e, 0
 }
 
@@ -1218,7 +1221,7 @@ func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errn
 	if in.Flags&FlagLowerData != 0 && !write {
 		return s.below.Map(n)
 	}
-	if in.Flags&(FlagLowerData|FlagObject) != FlagObject {
+	if in.Flags&(FlagLowerData|FlagObject) != FlagObject || write && in.Flags&FlagMapped == 0 {
 		if use == fs.MapToRead && s.t.objs != nil && s.t.objs.Len() >= maxReadObjects {
 			return fs.MapOut{}, abi.ENODEV // Read does as well
 		}
@@ -1226,7 +1229,13 @@ func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errn
 			if err := s.upData(n, MaxFile); err != 0 {
 				return err
 			}
-			return s.t.Objectify(n)
+			if err := s.t.Objectify(n); err != 0 {
+				return err
+			}
+			if write {
+				s.t.Mut(n).Flags |= FlagMapped
+			}
+			return 0
 		})
 		if rep.Err != 0 {
 			return fs.MapOut{}, abi.Errno(rep.Err)

@@ -99,6 +99,9 @@ const (
 	FlagMerged = 1 << 4
 	// FlagPinned: the entry under which a lower node was found is in the tree.
 	FlagPinned = 1 << 5
+	// FlagMapped: the object was given to be mapped for writing: how much memory it has
+	// changes without us.
+	FlagMapped = 1 << 6
 )
 
 // inlineName is how many bytes of a name fit in its entry.

@@ -500,6 +500,9 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 		w.ObjFlags |= 8
 	}
 	n.data = nil
+	if out.Writable {
+		n.attrUntil = 0 // how much memory it takes changes without us from now on
+	}
 	return name, 0
 }
 

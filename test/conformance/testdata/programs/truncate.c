@@ -383,6 +383,39 @@ static void seals(void) {
 	printf("%s\n", look(p, 0));
 	close(f);
 }
+// Memory that stores through a mapping give a file is seen at once, by a descriptor
+// and by name.
+static void stored(void) {
+	struct stat st;
+	int f = fresh();
+	T(ftruncate(f, 64 * P));
+	T(blocks(f));
+	char *p = map(f, 64, 3, MAP_SHARED);
+	for (int i = 1; i < 60; i += 20) {
+		p[i * P] = 1;
+		msync(p, 64 * P, MS_SYNC), fsync(f); // which not all file systems need
+		T(blocks(f));
+		if (dir) {
+			stat(path, &st);
+			printf("%ld\n", (long)st.st_blocks);
+		}
+	}
+	T(pwrite(f, "abc", 3, 21 * P));
+	T(blocks(f));
+	close(f);
+	p[P * 50] = 1;
+	msync(p, 64 * P, MS_SYNC);
+	if (dir && (f = open(path, O_RDWR)) >= 0) {
+		fsync(f);
+		T(blocks(f));
+		p[P * 51] = 1;
+		msync(p, 64 * P, MS_SYNC), fsync(f);
+		stat(path, &st);
+		printf("%ld\n", (long)st.st_blocks);
+		close(f);
+	}
+	munmap(p, 64 * P);
+}
 static void all(const char *d) {
 	dir = d;
 	printf("== %s\n", d && *d == '.' ? "a directory" : d ? d : "memfd");
@@ -395,6 +428,7 @@ static void all(const char *d) {
 	remaps();
 	family();
 	text();
+	stored();
 	child("no handler", dies);
 	child("blocked", blocked);
 	child("ignored", ignored);
