@@ -83,7 +83,8 @@ func sysRead(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
-	return c.ReadFD(fd, c.Args[1], c.Args[2], -1)
+	n, e := c.ReadFD(fd, c.Args[1], c.Args[2], -1)
+	return counted(c, core.CountRead, n, e)
 }
 
 func sysWrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -94,7 +95,8 @@ func sysWrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
-	return c.WriteFD(fd, c.Args[1], c.Args[2], -1)
+	n, e := c.WriteFD(fd, c.Args[1], c.Args[2], -1)
+	return counted(c, core.CountWrite, n, e)
 }
 
 func sysPread(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -108,7 +110,8 @@ func sysPread(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
-	return c.ReadFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
+	n, e := c.ReadFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
+	return counted(c, core.CountRead, n, e)
 }
 
 func sysPwrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -122,11 +125,27 @@ func sysPwrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
 	}
-	return c.WriteFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
+	n, e := c.WriteFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
+	return counted(c, core.CountWrite, n, e)
+}
+
+// counted is the result of a call that moves bytes, which /proc/PID/io counts.
+func counted(c *core.Call, how int, n uint64, e abi.Errno) (uint64, abi.Errno) {
+	c.CountIO(how, n, e)
+	return n, e
 }
 
 // vector serves all calls with an iovec array: off -1 is the file's own offset.
 func vector(c *core.Call, want uint32, off int64) (uint64, abi.Errno) {
+	how := core.CountWrite
+	if want == core.AccessRead {
+		how = core.CountRead
+	}
+	n, e := moveVector(c, want, off)
+	return counted(c, how, n, e)
+}
+
+func moveVector(c *core.Call, want uint32, off int64) (uint64, abi.Errno) {
 	fd := int32(c.Args[0])
 	if off < -1 {
 		return 0, abi.EINVAL
@@ -257,6 +276,7 @@ func sysSendfile(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	n, e := c.CopyFile(in, out, off, -1, c.Args[3])
+	c.CountIO(core.CountRead|core.CountWrite, n, e)
 	if e == abi.EISDIR {
 		e = abi.EINVAL
 	}
@@ -329,6 +349,9 @@ func sysCopyFileRange(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 	}
 	n, e := c.CopyFile(in, out, off[0], off[1], c.Args[4])
+	if c.Args[4] != 0 {
+		c.CountIO(core.CountRead|core.CountWrite, n, e)
+	}
 	if e == 0 {
 		for i, a := range []uint64{c.Args[1], c.Args[3]} {
 			if a != 0 {

@@ -86,7 +86,7 @@ func sysVmsplice(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	if write {
-		return c.WriteV(fdArg(c, 0), iov, -1)
+		return c.VMSplice(fdArg(c, 0), iov)
 	}
 	return c.ReadV(fdArg(c, 0), iov, -1)
 }

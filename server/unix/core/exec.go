@@ -468,7 +468,7 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 		Tid: m.Pid, Proc: p, Cred: newCred, Mask: th.Mask, Pending: th.Pending, SigQ: th.SigQ,
 		Comm: m.Comm, State: ThreadLive, Token: th.Token,
 		FSSeq: th.FSSeq, FSBase: th.FSBase,
-		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start, CPUs: th.CPUs},
+		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start, CPUs: th.CPUs, IO: th.IO},
 	}
 	m.Leader = c.T
 	k.byTid[th.Tid] = c.T

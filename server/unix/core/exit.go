@@ -202,6 +202,7 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	}
 	m := k.Procs.Mut(th.Proc)
 	m.Threads--
+	m.IO.add(th.IO)
 	if m.Leader == t {
 		m.Leader = 0
 	}

@@ -516,7 +516,7 @@ func (c *Call) WriteFD(fd int32, addr, n uint64, off int64) (uint64, abi.Errno) 
 	if b, _, ok := c.Prefetched(1); ok {
 		pre = b
 	}
-	return c.writeV(fd, []IOVec{{addr, n}}, off, pre)
+	return c.writeV(fd, []IOVec{{addr, n}}, off, pre, true)
 }
 
 // DataExtent is what a Chan may offer beside Extent: the second extent of an
@@ -534,7 +534,12 @@ func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			pre = c.Chan.In()[o : o+n]
 		}
 	}
-	return c.writeV(fd, iov, off, pre)
+	return c.writeV(fd, iov, off, pre, true)
+}
+
+// VMSplice is WriteV to a pipe's end, of which each byte counts that is there.
+func (c *Call) VMSplice(fd int32, iov []IOVec) (uint64, abi.Errno) {
+	return c.writeV(fd, iov, -1, nil, false)
 }
 
 // writeV writes the bytes of iov, of which pre are the first ones that are here
@@ -542,8 +547,9 @@ func (c *Call) WriteV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 //
 // Data of up to one chunk is handed to the file in one piece; more goes in
 // steps, each complete before the next, with the count in Thread.Progress for
-// a repetition after a crash.
-func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi.Errno) {
+// a repetition after a crash. units: what the memory ends in the middle of, a unit of
+// the file (writeUnit), does not count.
+func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) (uint64, abi.Errno) {
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return 0, e
@@ -591,7 +597,10 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte) (uint64, abi
 		i, at = i+1, 0
 	}
 	at += skip
-	unit := k.writeUnit(f, left)
+	unit := writeUnit{step: 1}
+	if units {
+		unit = k.writeUnit(f, left)
+	}
 	for left > 0 {
 		var data []byte
 		if len(pre) > 0 {

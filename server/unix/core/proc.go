@@ -78,6 +78,7 @@ type ProcExtra struct {
 	// for each.
 	StaleLimits uint32
 	_           uint32
+	IO          IOCount // of threads that have ended
 }
 
 // ThreadExtra are the fields of a thread that clone and scheduling add.
@@ -95,8 +96,44 @@ type ThreadExtra struct {
 	Fs store.Ref[FsCtx]
 	// StaleIDs: the library is to be told the thread's ids with the next answer.
 	StaleIDs uint32
+	IO       IOCount
 	// CPUs is what sched_setaffinity said, a bit for each processor; no bit: any.
 	CPUs [MaxCPUs / 64]uint64
+}
+
+// IOCount counts what was read and written (proc(5), io): bytes, and calls.
+type IOCount struct{ RChar, WChar, SyscR, SyscW uint64 }
+
+func (n *IOCount) add(x IOCount) {
+	n.RChar += x.RChar
+	n.WChar += x.WChar
+	n.SyscR += x.SyscR
+	n.SyscW += x.SyscW
+}
+
+// Directions of CountIO.
+const (
+	CountRead  = 1
+	CountWrite = 2
+)
+
+// CountIO counts a call that reads or writes, or does both, with its result.
+func (c *Call) CountIO(how int, n uint64, e abi.Errno) {
+	if restarts(e) || c.Thread() == nil {
+		return
+	}
+	if e != 0 {
+		n = 0
+	}
+	m := c.MutThread()
+	if how&CountRead != 0 {
+		m.IO.RChar += n
+		m.IO.SyscR++
+	}
+	if how&CountWrite != 0 {
+		m.IO.WChar += n
+		m.IO.SyscW++
+	}
 }
 
 // MaxCPUs is how many processors an affinity mask names.

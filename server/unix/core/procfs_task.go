@@ -44,6 +44,24 @@ func (k *Kernel) cpuOf(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (ns uint
 	return ns
 }
 
+func (n *IOCount) text() string {
+	return fmt.Sprintf("rchar: %d\nwchar: %d\nsyscr: %d\nsyscw: %d\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+		n.RChar, n.WChar, n.SyscR, n.SyscW)
+}
+
+// pidIO is what a process has read and written, tidIO what one thread has.
+func (k *Kernel) pidIO(_ *Call, p store.Ref[Proc], _ store.Ref[Thread]) (string, abi.Errno) {
+	n := k.Procs.Get(p).IO
+	for _, t := range k.procRT(p).threads {
+		n.add(k.Threads.Get(t).IO)
+	}
+	return n.text(), 0
+}
+
+func (k *Kernel) tidIO(_ *Call, _ store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
+	return k.Threads.Get(t).IO.text(), 0
+}
+
 func (k *Kernel) pidSchedstat(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (string, abi.Errno) {
 	return fmt.Sprintf("%d 0 1\n", k.cpuOf(c, p, t)), 0
 }
