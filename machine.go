@@ -197,14 +197,24 @@ func (w *wired) assemble() error {
 	}
 	go func() { _ = w.conn.Run(&ipc.Handlers{}) }()
 
-	// Processes start side by side; each waits for those it asks something.
+	// Processes start side by side, two at a time (package linux); each waits for
+	// those it asks something. The unix server has most to do before it serves.
 	names := []string{"unix", "host"}
 	if !c.ReadOnly {
 		names = append(names, "overlay")
 	}
 	errs := make(chan error, len(names))
+	next := make(chan string, len(names))
 	for _, n := range names {
-		go func() { errs <- w.begin(n) }()
+		next <- n
+	}
+	close(next)
+	for range 2 {
+		go func() {
+			for n := range next {
+				errs <- w.begin(n)
+			}
+		}()
 	}
 	// Nobody waits for them here: the first program's console starts beside them.
 	// The guests' side is needed last, and while it is forked no server can be.
@@ -577,6 +587,9 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 		Path: c.Path, Args: c.Args, Env: c.Env, Home: c.Home, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
 		Session: p.session, Streams: streams, TTY: c.TTY, Init: c.Init,
+	}
+	if n, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
+		req.Nice = 20 - n // the bare call's answer (getpriority(2))
 	}
 	var rep unixctl.Started
 	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})

@@ -42,6 +42,9 @@ type Start struct {
 	// console server that the program may never use.
 	Streams [console.Streams]console.Info
 	TTY     bool
+	// Nice is the nice value at the host of who asks, which the host gives the
+	// machine's processes anyhow.
+	Nice int
 	// Init: it is the machine's process 1.
 	Init bool
 }

@@ -70,6 +70,10 @@ func victim() error {
 	p.Add(b)
 	p.Wait(-1) // KindStart: it said hello before
 	i, e := conn.TaskInfo(task)
+	// Its slot may be seen before the nucleus has read who it is on another channel.
+	for n := 0; e == abi.ESRCH && n < 10000; n++ {
+		i, e = conn.TaskInfo(task)
+	}
 	if e != 0 {
 		return e
 	}

@@ -24,6 +24,8 @@ type BootProgram struct {
 	Rlimits *[NumRlimits]Rlimit
 	// Session is the console session whose program it is, 0 for none.
 	Session uint32
+	// Nice is its nice value, from -20 to 19.
+	Nice int32
 	// Init makes it process 1.
 	Init bool
 }
@@ -119,6 +121,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	*m = Proc{
 		Pid: pid, State: ProcLive, Pgid: pid, Sid: pid, ExitSignal: SIGCHLD, Dumpable: 1,
 		Start: k.Clock.Mono(), Rlimits: defaultRlimits(),
+		ProcExtra: ProcExtra{Nice: b.Nice},
 	}
 	if b.Rlimits != nil {
 		m.Rlimits = *b.Rlimits
@@ -139,6 +142,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 		return 0, e
 	}
 	m.Leader = t
+	k.Threads.Mut(t).Nice = b.Nice
 	if b.Init {
 		k.MutGlobals().Init = p
 	} else {

@@ -81,7 +81,8 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 	if e != 0 {
 		return 0, false, e
 	}
-	b := &BootProgram{Path: path, Argv: r.Args, Env: env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups, Session: r.Session}
+	b := &BootProgram{Path: path, Argv: r.Args, Env: env, Cwd: r.Dir, UID: r.UID, GID: r.GID, Groups: r.Groups, Session: r.Session,
+		Nice: int32(min(max(r.Nice, -20), 19))}
 	b.Files = func(c *Call) ([]store.Ref[File], abi.Errno) {
 		var files []store.Ref[File]
 		for i := range 3 {
