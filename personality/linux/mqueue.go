@@ -18,7 +18,7 @@ func mqueueCalls() []Entry {
 		{Nr: 241, Name: "mq_unlink", Fn: sysMqUnlink, Pre: pre(preStr(0)), Sig: "s"},
 		{Nr: 242, Name: "mq_timedsend", Fn: sysMqTimedsend, Sig: "fpuup"},
 		{Nr: 243, Name: "mq_timedreceive", Fn: sysMqTimedreceive, Sig: "fpupp"},
-		{Nr: 244, Name: "mq_notify", Fn: sysMqNotify, Sig: "fp", Level: Partial, Note: "SIGEV_THREAD, which needs netlink, is EINVAL"},
+		{Nr: 244, Name: "mq_notify", Fn: sysMqNotify, Sig: "fp"},
 		{Nr: 245, Name: "mq_getsetattr", Fn: sysMqGetsetattr, Pre: attr(1), Sig: "fpp"},
 	}
 }
@@ -100,34 +100,38 @@ func sysMqTimedreceive(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func sysMqNotify(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	fd := int32(c.Args[0])
 	if c.Args[1] == 0 {
-		return 0, c.MqNotify(fd, false, 0, 0, 0)
+		return 0, c.MqNotify(fd, nil)
 	}
 	b, e := c.CopyIn(c.Args[1], 64) // struct sigevent
 	if e != 0 {
 		return 0, e
 	}
 	le := binary.LittleEndian
-	value, sig, kind := le.Uint64(b), int32(le.Uint32(b[8:])), int32(le.Uint32(b[12:]))
-	switch kind {
+	how := core.MqNotice{Value: le.Uint64(b), Sig: int32(le.Uint32(b[8:])), Kind: int32(le.Uint32(b[12:]))}
+	switch how.Kind {
 	case core.MqNotifyNone:
 	case core.MqNotifySig:
-		if sig < 0 || sig >= core.NumSignals {
+		if how.Sig < 0 || how.Sig >= core.NumSignals {
 			return 0, abi.EINVAL
 		}
-	case core.MqNotifyThread: // by a netlink socket, sig
-		if _, e := c.CopyIn(value, 32); e != 0 {
+	case core.MqNotifyThread: // by a netlink socket, Sig, which gets the 32 bytes at Value
+		b, e := c.CopyIn(how.Value, core.MqCookie)
+		if e != 0 {
 			return 0, e
 		}
-		if _, file, e := c.File(sig); e != 0 {
+		copy(how.Cookie[:], b)
+		_, r, _, e := c.Sock(how.Sig)
+		if e != 0 {
 			return 0, e
-		} else if file.Kind != core.FileSocket {
-			return 0, abi.ENOTSOCK
 		}
-		return 0, abi.EINVAL
+		if c.K.Socks.Get(r).Family != core.FamilyNetlink {
+			return 0, abi.EINVAL
+		}
+		how.Sock = r
 	default:
 		return 0, abi.EINVAL
 	}
-	return 0, c.MqNotify(fd, true, kind, sig, value)
+	return 0, c.MqNotify(fd, &how)
 }
 
 func sysMqGetsetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {

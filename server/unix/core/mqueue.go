@@ -50,8 +50,18 @@ type MQueue struct {
 	Ino           uint64
 	Time          int64
 	NotifyPid     int32
+	NotifySock    store.Ref[Socket] // of MqNotifyThread: where Cookie is sent
+	NotifySockGen uint32
 	_             uint32
+	Cookie        [MqCookie]byte
 }
+
+// MqCookie is the length of what MqNotifyThread sends; its last byte says why.
+const (
+	MqCookie  = 32
+	mqWoken   = 1
+	mqRemoved = 2
+)
 
 // MQMsg is a message in a queue.
 type MQMsg struct {
@@ -369,9 +379,30 @@ func (c *Call) mqTell(r store.Ref[MQueue]) {
 		return
 	}
 	q.Notify = 0
+	k.mqCookie(q, mqWoken)
 	if k.Procs.Get(p) != nil && k.Procs.Gen(p) == q.NotifyGen && q.NotifyKind == MqNotifySig {
 		k.SendSignal(p, &SigInfo{Sig: q.NotifySig, Code: SiMesgq, Pid: c.Proc().Pid, UID: c.Cred().UID, Value: q.NotifyValue})
 	}
+}
+
+// mqCookie sends a queue's cookie, if it has one, to the socket that waits for it.
+func (k *Kernel) mqCookie(q *MQueue, why byte) {
+	r := q.NotifySock
+	if q.NotifySock = 0; r == 0 || q.NotifyKind != MqNotifyThread || k.Socks.Get(r) == nil || k.Socks.Gen(r) != q.NotifySockGen {
+		return
+	}
+	text := q.Cookie
+	text[MqCookie-1] = why
+	if (sockQueues{k}).newMsg(r, text[:], 0, store.Block{}, SockCred{}, nil) == 0 {
+		k.wakeSock(r, PollIn|PollRdNorm)
+	}
+}
+
+// mqForget ends that somebody is told of messages.
+func (k *Kernel) mqForget(r store.Ref[MQueue]) {
+	q := k.MQueues.Mut(r)
+	q.Notify = 0
+	k.mqCookie(q, mqRemoved)
 }
 
 // MqReceive takes the first message and waits until there is one. EBADF, EMSGSIZE (the
@@ -414,9 +445,17 @@ func (c *Call) MqReceive(fd int32, size uint64, deadline int64) (text []byte, pr
 	return text, m.Prio, 0
 }
 
-// MqNotify has the caller's process told of the next message in an empty queue; on
-// false: no more. EBADF, EBUSY.
-func (c *Call) MqNotify(fd int32, on bool, kind, sig int32, value uint64) abi.Errno {
+// MqNotice says how a process is to be told.
+type MqNotice struct {
+	Kind, Sig int32
+	Value     uint64
+	Sock      store.Ref[Socket] // of MqNotifyThread
+	Cookie    [MqCookie]byte
+}
+
+// MqNotify has the caller's process told of the next message in an empty queue; nil:
+// no more. EBADF, EBUSY.
+func (c *Call) MqNotify(fd int32, how *MqNotice) abi.Errno {
 	k := c.K
 	_, r, e := c.MqFile(fd, 0)
 	if e != 0 {
@@ -424,9 +463,9 @@ func (c *Call) MqNotify(fd int32, on bool, kind, sig int32, value uint64) abi.Er
 	}
 	q := k.MQueues.Get(r)
 	live := q.Notify != 0 && k.Procs.Get(q.Notify) != nil && k.Procs.Gen(q.Notify) == q.NotifyGen
-	if !on {
+	if how == nil {
 		if live && q.Notify == c.ProcRef() {
-			k.MQueues.Mut(r).Notify = 0
+			k.mqForget(r)
 		}
 		return 0
 	}
@@ -435,7 +474,10 @@ func (c *Call) MqNotify(fd int32, on bool, kind, sig int32, value uint64) abi.Er
 	}
 	m := k.MQueues.Mut(r)
 	m.Notify, m.NotifyGen = c.ProcRef(), k.Procs.Gen(c.ProcRef())
-	m.NotifyKind, m.NotifySig, m.NotifyValue = kind, sig, value
+	m.NotifyKind, m.NotifySig, m.NotifyValue = how.Kind, how.Sig, how.Value
+	if m.NotifySock, m.Cookie = how.Sock, how.Cookie; how.Sock != 0 {
+		m.NotifySockGen = k.Socks.Gen(how.Sock)
+	}
 	m.NotifyPid = c.Proc().Pid
 	return 0
 }
@@ -507,7 +549,7 @@ func (o mqOps) Stat(c *Call, f store.Ref[File]) (fs.Attr, abi.Errno) {
 func (o mqOps) Flush(c *Call, f store.Ref[File], p store.Ref[Proc]) {
 	r := mqOf(o.K.Files.Get(f))
 	if q := o.K.MQueues.Get(r); q.Notify != 0 && q.Notify == p {
-		o.K.MQueues.Mut(r).Notify = 0
+		o.K.mqForget(r)
 	}
 }
 
