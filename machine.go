@@ -302,10 +302,32 @@ func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, 
 func (w *wired) startGuests() error {
 	table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors(w.cfg.Trace != nil)))
 	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})
-	if err == nil {
-		w.host.SetSpawner(z)
+	if err != nil {
+		return err
 	}
-	return err
+	w.host.SetSpawner(z)
+	go func() {
+		select {
+		case <-z.Lost():
+			w.giveUp(ErrZygote)
+		case <-w.ended:
+		}
+	}()
+	return nil
+}
+
+// ErrZygote is why a machine ended: somebody on the host has killed the process from
+// which its tasks are forked, so that no program could be executed any more.
+var ErrZygote = errors.New("the machine's zygote was killed: no program can be executed any more")
+
+// giveUp ends the machine, for the first such reason.
+func (w *wired) giveUp(err error) {
+	w.mu.Lock()
+	if !w.closed && w.failure == nil {
+		w.failure = err
+		go w.close() // it waits for the hooks, of which the caller may be one
+	}
+	w.mu.Unlock()
 }
 
 // cpuInfo is the host's /proc/cpuinfo for its first processor; empty if the

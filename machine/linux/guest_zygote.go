@@ -57,6 +57,8 @@ type Zygote struct {
 	ended  chan struct{}
 	ready  chan struct{}
 	err    error // set when ready is closed: why the start failed
+	lost   chan struct{}
+	heard  chan struct{} // closed when nobody reads from ctl any more
 
 	mu     sync.Mutex
 	closed bool
@@ -86,7 +88,7 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &own); err == nil && cfg.Processes > own.Max {
 		cfg.Processes = own.Max // a limit can be lowered only
 	}
-	z := &Zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{})}
+	z := &Zygote{window: randomWindow(), quit: make(chan struct{}), ended: make(chan struct{}), ready: make(chan struct{}), lost: make(chan struct{}), heard: make(chan struct{})}
 	img, err := bootImage(&cfg, segs, z.window)
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
@@ -161,8 +163,48 @@ func (z *Zygote) reap() {
 	// The thread must not end before: nothing of ours is left that dies with it.
 }
 
-// hear takes the one datagram that the zygote sends: ready, or what failed.
+// hear takes the one datagram that the zygote sends: ready, or what failed; then it
+// waits for the zygote's end.
 func (z *Zygote) hear() {
+	defer close(z.heard)
+	if z.hearStart(); z.err != nil {
+		return
+	}
+	buf := make([]byte, abi.CallHeaderSize)
+	for {
+		n, _, _, _, err := unix.Recvmsg(z.ctl, buf, nil, 0)
+		if err != unix.EINTR && n <= 0 {
+			break
+		}
+	}
+	if z.reaperLives() {
+		close(z.lost)
+	}
+}
+
+// reaperLives says whether the reaper has not begun to end, with which all processes
+// of its name space do (flags of /proc/PID/stat, proc(5); linux/sched.h).
+func (z *Zygote) reaperLives() bool {
+	const exiting = 4
+	pid := z.Pid()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if pid == 0 || err != nil {
+		return false
+	}
+	s := string(b)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	return err == nil && flags&exiting == 0
+}
+
+// Lost is closed when the zygote ends and the reaper does not: somebody on the host
+// has killed it. No fresh task can be made any more.
+func (z *Zygote) Lost() <-chan struct{} { return z.lost }
+
+func (z *Zygote) hearStart() {
 	buf := make([]byte, abi.CallHeaderSize)
 	oob := make([]byte, 64)
 	var n, on int
@@ -309,7 +351,7 @@ func (z *Zygote) Stop() {
 		}
 		z.mu.Unlock()
 		<-z.ended
-		<-z.ready
+		<-z.heard
 		z.mu.Lock()
 		z.closed = true
 		unix.Close(z.ctl)
