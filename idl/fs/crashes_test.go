@@ -59,7 +59,7 @@ func TestCrashingRequest(t *testing.T) {
 	}
 	for range 2 {
 		go lookup("poison")
-		for i := range maxCrashes {
+		for i := range ipc.MaxCrashes {
 			if name := <-impl.asked; name != "poison" {
 				t.Fatalf("asked for %q", name)
 			}
@@ -72,7 +72,7 @@ func TestCrashingRequest(t *testing.T) {
 		select {
 		case e := <-answer:
 			if e != abi.EIO {
-				t.Fatalf("after %d crashes: %v, want EIO", maxCrashes, e)
+				t.Fatalf("after %d crashes: %v, want EIO", ipc.MaxCrashes, e)
 			}
 		case <-impl.asked:
 			t.Fatal("the request was not refused")
@@ -83,7 +83,7 @@ func TestCrashingRequest(t *testing.T) {
 		t.Fatal("the server does not serve any more")
 	}
 	go lookup("slow")
-	for range maxCrashes + 2 {
+	for range ipc.MaxCrashes + 2 {
 		if name := <-impl.asked; name != "slow" {
 			t.Fatalf("asked for %q", name)
 		}

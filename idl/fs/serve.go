@@ -25,9 +25,9 @@ func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 	if err != nil {
 		return err
 	}
-	crashes, err := newCrashes(c, in)
+	crashes, err := ipc.NewCrashes(c, in)
 	if err != nil {
-		return err
+		return fmt.Errorf("fs: %w", err)
 	}
 	s := &service{conn: c, impl: impl, poller: p, crashes: crashes, peers: map[uint64]*peer{}}
 	for _, b := range in.Bindings {
@@ -86,7 +86,7 @@ type service struct {
 	jobs   chan job
 	end    atomic.Bool
 
-	crashes *crashes
+	crashes *ipc.Crashes
 
 	mu    sync.Mutex // guards what follows
 	peers map[uint64]*peer
@@ -171,12 +171,12 @@ func (s *service) work() {
 
 // handle serves the request on one slot, unless it crashed this server before.
 func (s *service) handle(b *ipc.ServerBinding, slot int, q *ipc.Request) {
-	if s.crashes.refuses(b, slot, q) {
+	if s.crashes.Refuses(b, slot, q) {
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			s.crashes.note(b.ID, slot, q.Seq)
+			s.crashes.Note(b.ID, slot, q.Seq)
 			panic(v)
 		}
 	}()

@@ -74,7 +74,11 @@ func run(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, winch <-chan o
 		return err
 	}
 	host := newStreams(conf.FDs, saved)
-	s := &server{conn: conn, core: core.New(heap, host), bindings: map[uint64]*ipc.ServerBinding{}}
+	crashes, err := ipc.NewCrashes(conn, in)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	s := &server{conn: conn, crashes: crashes, core: core.New(heap, host), bindings: map[uint64]*ipc.ServerBinding{}}
 	if s.poller, err = ipc.NewPoller(); err != nil {
 		return err
 	}
@@ -134,9 +138,10 @@ func Termios(fd int) []byte {
 
 // server is the serve loop around the core.
 type server struct {
-	conn   *ipc.Conn
-	core   *core.Core
-	poller *ipc.Poller
+	conn    *ipc.Conn
+	crashes *ipc.Crashes
+	core    *core.Core
+	poller  *ipc.Poller
 
 	mu       sync.Mutex
 	bindings map[uint64]*ipc.ServerBinding
@@ -205,9 +210,15 @@ func (s *server) serve() error {
 	}
 }
 
-// take gives one request to the core.
+// failpoint, when a test sets it, is called before each request is served.
+var failpoint func(*core.Request)
+
+// take gives one request to the core, unless it crashed this server before.
 func (s *server) take(b *ipc.ServerBinding, slot int) {
 	var r ipc.Request
+	if s.crashes.Refuses(b, slot, &r) {
+		return
+	}
 	if !b.Load(slot, &r) {
 		b.Drop(slot)
 		return
@@ -221,10 +232,19 @@ func (s *server) take(b *ipc.ServerBinding, slot int) {
 		reply(0, nil, abi.ENOSYS)
 		return
 	}
-	q := &core.Request{Binding: b.ID, Nr: r.Nr, Args: [2]uint64{r.Args[0], r.Args[1]}, Seq: r.Args[7], Reply: reply}
+	q := &core.Request{Binding: b.ID, Nr: r.Nr, Args: [2]uint64{r.Args[0], r.Args[1]}, Seq: r.Args[7], Reply: reply,
+		Crashed: func() { s.crashes.Note(b.ID, slot, r.Seq) }}
 	if r.Nr == proto.OpWrite {
 		// Private: the client could change it between two looks.
 		q.In = append([]byte(nil), b.In(slot)[:min(r.InLen, abi.SlotInSize)]...)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			q.Panicked(v)
+		}
+	}()
+	if failpoint != nil {
+		failpoint(q)
 	}
 	s.core.Handle(q)
 }

@@ -44,6 +44,16 @@ type Request struct {
 	Seq     uint64 // 0: not numbered
 	In      []byte // private to the request
 	Reply   func(result uint64, data []byte, e abi.Errno)
+	Crashed func() // notes that serving it has panicked; nil: nobody does
+}
+
+// Panicked goes on with a panic, v, that serving the request has caused, when it is
+// noted. r may be nil.
+func (r *Request) Panicked(v any) {
+	if r != nil && r.Crashed != nil {
+		r.Crashed()
+	}
+	panic(v)
 }
 
 // record is what the state keeps for one stream and direction of a client.
@@ -244,6 +254,12 @@ func (c *Core) input(i int) {
 	buf := make([]byte, console.MaxData)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var r *Request
+	defer func() {
+		if v := recover(); v != nil {
+			r.Panicked(v)
+		}
+	}()
 	for {
 		for s.read == nil && s.watch == nil {
 			s.inWork.Wait()
@@ -256,7 +272,7 @@ func (c *Core) input(i int) {
 			s.watch = nil
 			w.Reply(0, nil, 0)
 		}
-		r := s.read
+		r = s.read
 		if r == nil {
 			continue
 		}
@@ -334,11 +350,17 @@ func (c *Core) output(i int) {
 	s := &c.streams[i]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var r *Request
+	defer func() {
+		if v := recover(); v != nil {
+			r.Panicked(v)
+		}
+	}()
 	for {
 		for s.write == nil {
 			s.outWork.Wait()
 		}
-		r := s.write
+		r = s.write
 		n, e, ok := c.writeAll(i, r)
 		// The one who gets the answer is the one that waits now.
 		if w := s.write; ok && w != nil && w.Seq == r.Seq && w.Binding == r.Binding {

@@ -374,3 +374,22 @@ func TestBadRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestCrashed: what panics while a request is under way, at the host too, is noted
+// for that request.
+func TestCrashed(t *testing.T) {
+	for _, nr := range []uint64{console.OpRead, console.OpWrite} {
+		c, h, _ := newCore(t)
+		h.onWrite = func() { panic("failpoint") }
+		h.onRead = h.onWrite
+		h.in[1] <- "data"
+		noted := make(chan bool)
+		c.Handle(&Request{Binding: 1, Nr: nr, Args: [2]uint64{1, 10}, Seq: 1, In: []byte("data"),
+			Reply: func(_ uint64, _ []byte, e abi.Errno) { t.Errorf("answered %v", e) },
+			Crashed: func() {
+				close(noted)
+				select {} // the process would end now
+			}})
+		<-noted
+	}
+}

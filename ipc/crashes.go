@@ -1,4 +1,4 @@
-package fs
+package ipc
 
 import (
 	"encoding/binary"
@@ -8,26 +8,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
-	"hythe/ipc"
 )
 
-// maxCrashes is how many panics a request may cause before it is refused.
-const maxCrashes = 2
+// MaxCrashes is how many panics a request may cause before it is refused.
+const MaxCrashes = 2
 
-// crashes knows how often serving a request made this server panic: the next
+// Crashes knows how often serving a request made this server panic: the next
 // incarnation finds the request again, and would die of it for ever. The counts
 // are in a memory object of their own, which is made when there is something to
 // count. A server that is killed from outside counts nothing.
-type crashes struct {
-	conn *ipc.Conn
+type Crashes struct {
+	conn *Conn
 
-	mu   sync.Mutex // guards what follows
-	fd   int        // -1: there was no crash yet
-	seen []crash    // as the object has it
+	mu   sync.Mutex   // guards what follows
+	fd   int          // -1: there was no crash yet
+	seen []crashCount // as the object has it
 }
 
-// crash counts for one request: the seq-th on a slot of a binding.
-type crash struct{ Binding, Slot, Seq, Count uint64 }
+// crashCount counts for one request: the seq-th on a slot of a binding.
+type crashCount struct{ Binding, Slot, Seq, Count uint64 }
 
 const (
 	crashLabel = "crashes"
@@ -35,8 +34,9 @@ const (
 	crashSize  = 4 * 8
 )
 
-func newCrashes(c *ipc.Conn, in *ipc.Inheritance) (*crashes, error) {
-	k := &crashes{conn: c, fd: -1}
+// NewCrashes answers what the incarnations before have counted.
+func NewCrashes(c *Conn, in *Inheritance) (*Crashes, error) {
+	k := &Crashes{conn: c, fd: -1}
 	r := in.Find(abi.RightObject, crashLabel)
 	if r == nil {
 		return k, nil
@@ -44,21 +44,21 @@ func newCrashes(c *ipc.Conn, in *ipc.Inheritance) (*crashes, error) {
 	fd, e := r.FD, abi.Errno(0)
 	if fd < 0 {
 		if fd, e = c.ObjectFD(r.Name, false); e != 0 {
-			return nil, fmt.Errorf("fs: crashes: %w", e)
+			return nil, fmt.Errorf("crashes: %w", e)
 		}
 	}
 	k.fd, r.FD = fd, -1
 	var b [crashSlots * crashSize]byte
 	if _, err := unix.Pread(fd, b[:], 0); err != nil {
-		return nil, fmt.Errorf("fs: crashes: %w", err)
+		return nil, fmt.Errorf("crashes: %w", err)
 	}
-	k.seen = make([]crash, crashSlots)
-	_, err := binary.Decode(b[:], le, k.seen)
+	k.seen = make([]crashCount, crashSlots)
+	_, err := binary.Decode(b[:], binary.LittleEndian, k.seen)
 	return k, err
 }
 
-// note counts a panic. The process ends then: what cannot be noted is lost.
-func (k *crashes) note(binding uint64, slot int, seq uint64) {
+// Note counts a panic. The process ends then: what cannot be noted is lost.
+func (k *Crashes) Note(binding uint64, slot int, seq uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fd < 0 {
@@ -66,7 +66,7 @@ func (k *crashes) note(binding uint64, slot int, seq uint64) {
 		if e != 0 {
 			return
 		}
-		k.fd, k.seen = fd, make([]crash, crashSlots)
+		k.fd, k.seen = fd, make([]crashCount, crashSlots)
 	}
 	// A slot has one request under way; else the place that says least.
 	at := 0
@@ -79,14 +79,14 @@ func (k *crashes) note(binding uint64, slot int, seq uint64) {
 			at = i
 		}
 	}
-	c := crash{binding, uint64(slot), seq, 1 + k.count(binding, slot, seq)}
+	c := crashCount{binding, uint64(slot), seq, 1 + k.count(binding, slot, seq)}
 	k.seen[at] = c
 	var b [crashSize]byte
-	_, _ = binary.Encode(b[:], le, c)
+	_, _ = binary.Encode(b[:], binary.LittleEndian, c)
 	_, _ = unix.Pwrite(k.fd, b[:], int64(at*crashSize))
 }
 
-func (k *crashes) count(binding uint64, slot int, seq uint64) uint64 {
+func (k *Crashes) count(binding uint64, slot int, seq uint64) uint64 {
 	for _, c := range k.seen {
 		if c.Binding == binding && c.Slot == uint64(slot) && c.Seq == seq {
 			return c.Count
@@ -95,16 +95,16 @@ func (k *crashes) count(binding uint64, slot int, seq uint64) uint64 {
 	return 0
 }
 
-// refuses says whether the request on a slot has made the server panic too often,
+// Refuses says whether the request on a slot has made the server panic too often,
 // and then answers it EIO.
-func (k *crashes) refuses(b *ipc.ServerBinding, slot int, q *ipc.Request) bool {
+func (k *Crashes) Refuses(b *ServerBinding, slot int, q *Request) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fd < 0 || !b.Load(slot, q) {
 		return false
 	}
 	n := k.count(b.ID, slot, q.Seq)
-	if n < maxCrashes {
+	if n < MaxCrashes {
 		return false
 	}
 	k.conn.Log(1, fmt.Sprintf("a request (operation %d) crashed the server %d times and is answered EIO", q.Nr, n))
