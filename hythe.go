@@ -488,7 +488,8 @@ func (m *Machine) Restart(ctx context.Context, server string) error {
 
 // Connect makes a task of the machine in this process, which holds a send right,
 // labelled with its name, to each of the servers of Config.Servers that are named
-// (Inheritance.Send finds it). The task ends with Conn.Close. An error wraps
+// (Inheritance.Send finds it), and to "names", the name server, where the ports of
+// guests are found and such that guests can find (package hythe/idl/names). The task ends with Conn.Close. An error wraps
 // ErrNoService if there is no such server.
 func (m *Machine) Connect(servers ...string) (*ipc.Conn, *ipc.Inheritance, error) {
 	return m.eng.connect(servers)

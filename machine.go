@@ -28,6 +28,7 @@ import (
 	hostfs "hythe/server/fs/host"
 	"hythe/server/fs/overlay"
 	"hythe/server/fs/tmpfs"
+	"hythe/server/names"
 	unixserver "hythe/server/unix"
 	"hythe/server/unix/core"
 )
@@ -178,6 +179,9 @@ func (w *wired) assemble() error {
 		}
 		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: m.Target, FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
 	}
+	if err := w.addNames(un.srv); err != nil {
+		return err
+	}
 	if err := w.addOwn(c.Servers); err != nil {
 		return err
 	}
@@ -254,7 +258,18 @@ func attach(s *nucleus.Server) (*ipc.Conn, *ipc.Inheritance, error) {
 	return conn, in, nil
 }
 
-// addOwn makes the embedding program's servers.
+// addNames makes the name server, which starts when it is asked first. The unix server
+// hands rights to it on, to guests that want to speak to the nucleus.
+func (w *wired) addNames(un *nucleus.Server) error {
+	n := w.add("names", machine.ServerSpec{Name: "names"}, 0)
+	if err := serve(n.srv, ipc.RequestLabel); err != nil {
+		return err
+	}
+	_, err := un.GiveSend(unixserver.NamesLabel, n.srv, ipc.RequestLabel)
+	return err
+}
+
+// addOwn makes the embedding program's servers. Guests find them by their names.
 func (w *wired) addOwn(l []Server) error {
 	for _, s := range l {
 		own := w.add(s.Name, machine.ServerSpec{Name: ownKind, Args: []string{s.Name}}, 0)
@@ -264,6 +279,9 @@ func (w *wired) addOwn(l []Server) error {
 		}
 	}
 	for _, s := range l {
+		if _, err := w.svcs["names"].srv.GiveSend(s.Name, w.svcs[s.Name].srv, ipc.RequestLabel); err != nil {
+			return err
+		}
 		for _, u := range s.Uses {
 			if _, err := w.svcs[s.Name].srv.GiveSend(u, w.svcs[u].srv, ipc.RequestLabel); err != nil {
 				return err
@@ -286,9 +304,9 @@ func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, 
 			t.Discard()
 		}
 	}()
-	for _, n := range servers {
+	for _, n := range append([]string{"names"}, servers...) {
 		s := w.svcs[n]
-		if s == nil || !s.own {
+		if s == nil || !s.own && n != "names" {
 			return nil, nil, fmt.Errorf("%s: %w", n, ErrNoService)
 		}
 		if _, err := t.GiveSend(n, s.srv, ipc.RequestLabel); err != nil {
@@ -983,6 +1001,7 @@ func serverMains() []serverMain {
 		}},
 		{"overlay", func() error { return withConn(func(c *ipc.Conn) error { return overlay.Main(c, confined("overlay")) }) }},
 		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, confined("tmpfs")) }) }},
+		{"names", func() error { return withConn(func(c *ipc.Conn) error { return names.Main(c, confined("names")) }) }},
 		{"console", func() error { return console.Main(confined("console")) }},
 		{"unix", func() error {
 			return withConn(func(c *ipc.Conn) error {

@@ -269,6 +269,9 @@ const (
 	// set it from A[1], and the old one to A[2] (0: not wanted). If A[3] has bit 1, A[1]
 	// is an offset in the slot. Its signals come as KindPoll.
 	ActTimer = 23
+	// ActPorts: take the ports channel (PortsTag) if the task has none yet; A[0] is the
+	// name of its first right, and the result.
+	ActPorts = 24
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -374,6 +377,10 @@ const (
 	LocalMsync      = 16
 	LocalMlock      = 17 // checks the range, locks nothing
 	LocalTold       = 18 // answers BindHeader.Told[Pre[0].Arg] when it is known
+	LocalPortOpen   = 19 // answers TaskPorts when it is known
+	LocalPortSend   = 20
+	LocalPortRecv   = 21
+	LocalPortMap    = 22
 )
 
 // Words of BindHeader.Told.
@@ -401,7 +408,10 @@ const (
 	TaskBrkLimit  = 11
 	TaskDataLimit = 12
 	TaskCPULimit  = 13
-	TaskWords     = 16
+	// TaskPorts is the name that GuestOpen answers, 0 without a ports channel. The
+	// library sets it.
+	TaskPorts = 14
+	TaskWords = 16
 )
 
 // Words of the thread control block that ActThreadWord sets.

@@ -95,8 +95,35 @@ const (
 	CallSupervise      = 26 // supervisor's own: inline JSON
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
+	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from A1 on as far as it fits
 )
+
+// PortsTag is the tag (A3) of the EventGrant whose descriptor is a guest task's ports
+// channel. No object is granted with it.
+const PortsTag = 1 << 40
+
+// The call numbers by which a guest program of any personality whose numbers are
+// Linux's reaches the nucleus. Arguments as in a system call; a negative errno fails.
+const (
+	// GuestOpen: the task has a ports channel from now on -> its name of a send right
+	// to the machine's name server.
+	GuestOpen = 508
+	// GuestSend: arguments 0 and 1 are address and length of a datagram.
+	GuestSend = 509
+	// GuestReceive: arguments 0 and 1 are address and length of room for one -> its
+	// length (the rest is lost), 0 when the nucleus is gone.
+	GuestReceive = 510
+	// GuestMap: argument 0 is the ID, with GuestKeep, of a call that was answered with a
+	// descriptor. Argument 1 is an address or 0, 2 the length (0: the descriptor is
+	// given up), 3 the protection, 4 MAP_SHARED or MAP_PRIVATE, 5 the offset -> the
+	// address. The descriptor is used up.
+	GuestMap = 511
+)
+
+// GuestKeep is a bit of a call's ID: the library of a guest keeps the descriptor that
+// the answer brings, for GuestMap. All others it closes.
+const GuestKeep = 1 << 63
 
 // Events: datagrams that the nucleus sends unasked (ID is 0).
 const (

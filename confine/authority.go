@@ -98,6 +98,7 @@ var Processes = []Process{
 	{Kind: "guest", Own: append([]string{"user"}, serverSpaces...), FDs: []FD{
 		{3, 3, `socket:.*`, false, "control channel"},
 		{4, 4, `anon_inode:\[eventfd\]`, false, "doorbell of its unix server's binding"},
+		{5, 5, `socket:.*`, false, "ports channel, once its program makes calls of the nucleus"},
 		{0, 15, `/`, false, "places kept: the empty root, opened as a place only"},
 		{16, 0, `/.*`, false, "memory objects that were granted to it, opened anew read-only where it may only read"},
 	}, Memory: "its message area (its server maps it too; no other task does); granted objects"},
@@ -109,6 +110,7 @@ var Processes = []Process{
 		FD{4, 0, `/.*`, true, objectFiles},
 	), Memory: serverMemory},
 	{Kind: "tmpfs", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: serverMemory},
+	{Kind: "names", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: "none"},
 	{Kind: "own", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(), Memory: serverMemory},
 	{Kind: "host", User: AsInvoker, Caps: FileCaps, Bound: FileCaps, OwnUser: OwnIfRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 0, `/.*`, false, "the directories that it serves, and files below them"},

@@ -126,6 +126,9 @@ var Profiles = []Profile{
 		Calls: storage,
 	},
 	{
+		Name: "names", Why: "Send rights under names. It has nothing but its control channel.",
+	},
+	{
 		Name: "own", Why: "A server that an embedding program brings: memory objects.",
 		Calls: storage,
 	},

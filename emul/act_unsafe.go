@@ -331,6 +331,9 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		}
 		return t.host(sysFutex, uintptr(a.A[0]), futexWake, uintptr(a.A[1]), 0, 0, 0)
 	}
+	if op == abi.ActPorts {
+		return t.openPorts(a.A[0])
+	}
 	if op == abi.ActAgain {
 		r.again = true
 		return 0
@@ -706,6 +709,7 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 		}
 	}
 	task.NGrants = 0
+	t.dropPorts()
 	for i := uintptr(0); i < uintptr(task.Threads) && i < abi.MaxSlots; i++ {
 		t.block(i).HostTid = 0
 	}

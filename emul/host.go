@@ -46,6 +46,7 @@ const (
 	ePERM   = 1
 	eSRCH   = 3
 	eINTR   = 4
+	eBADF   = 9
 	eAGAIN  = 11
 	eNOMEM  = 12
 	eFAULT  = 14

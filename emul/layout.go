@@ -32,10 +32,13 @@ const (
 )
 
 // The host descriptors that the library uses. 0..2 and 5..15 hold an inert
-// descriptor, so that received ones are FirstFD and up.
+// descriptor, so that received ones are FirstFD and up; PortFD until the guest has a
+// ports channel.
 const (
 	ControlFD  = 3
 	DoorbellFD = 4
+	PortFD     = 5
+	InertFD    = 6
 	FirstFD    = 16
 )
 

@@ -55,6 +55,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		}
 		return t.host(sysGetcpu, a, b, 0, 0, 0, 0), true
 	}
+	if k >= abi.LocalPortOpen && k <= abi.LocalPortMap {
+		return t.ports(uc, k, a, b, c)
+	}
 	return t.localMemory(uc, k, a, b, c)
 }
 

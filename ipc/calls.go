@@ -140,6 +140,14 @@ func (c *Conn) TaskCreate(parent abi.Name, slots int, tag uint64) (abi.Name, *Se
 	return abi.Name(r.A[0]), b, 0
 }
 
+// TaskOpen lets a task make calls of the nucleus on a channel of its own, and gives it
+// a copy of the send right first. It answers the task's name for that. It may be
+// repeated.
+func (c *Conn) TaskOpen(task, first abi.Name) (abi.Name, abi.Errno) {
+	r, err := c.Call(abi.CallTaskOpen, [6]uint64{uint64(task), uint64(first)}, nil, nil)
+	return abi.Name(r.A[0]), err
+}
+
 // TaskTerminate ends a task at once.
 func (c *Conn) TaskTerminate(task abi.Name) abi.Errno {
 	_, err := c.Call(abi.CallTaskTerminate, [6]uint64{uint64(task)}, nil, nil)
@@ -221,6 +229,19 @@ func (c *Conn) MakePort(label string) (abi.Name, abi.Errno) {
 		}
 	}
 	return name, 0
+}
+
+// DropReceive gives a receive right up: the port dies.
+func (c *Conn) DropReceive(port abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallPortModRefs, [6]uint64{uint64(port), abi.RightReceive, ^uint64(0)}, nil, nil)
+	return err
+}
+
+// NotifyDead asks for Handlers.Dead when the port behind a send right dies. EPIPE: it
+// is dead.
+func (c *Conn) NotifyDead(send abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallPortNotify, [6]uint64{uint64(send), abi.NotifyDeadName, uint64(abi.NameDead)}, nil, nil)
+	return err
 }
 
 // MakeSend adds a send right to a port of which this task holds the receive

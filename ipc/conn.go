@@ -55,8 +55,8 @@ type Grant struct {
 // Conn is a task's control channel. Its methods may be called from any
 // goroutine, except that events are taken by one at a time (Next, or Run).
 type Conn struct {
-	file *os.File
-	raw  syscall.RawConn
+	link  link
+	names abi.Name // guests: see Names
 
 	wmu  sync.Mutex // one datagram at a time is built in wbuf
 	wbuf []byte
@@ -68,6 +68,7 @@ type Conn struct {
 	evReady *sync.Cond // on mu
 	grants  map[grantKey]Grant
 	grReady *sync.Cond
+	replies []abi.Name                // of a guest: ports that nobody can send to
 	clients map[uint64]*ClientBinding // broken when their server is gone for good
 	err     error                     // set once: the channel is gone
 }
@@ -78,22 +79,89 @@ func Dial(fd int) (*Conn, error) {
 		return nil, fmt.Errorf("ipc: control channel: %w", err)
 	}
 	unix.CloseOnExec(fd)
-	c := &Conn{file: os.NewFile(uintptr(fd), "control"), calls: map[uint64]*waiter{}, grants: map[grantKey]Grant{},
+	l := &socket{file: os.NewFile(uintptr(fd), "control")}
+	var err error
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("ipc: control channel: %w", err)
+	}
+	return newConn(l), nil
+}
+
+func newConn(l link) *Conn {
+	c := &Conn{link: l, calls: map[uint64]*waiter{}, grants: map[grantKey]Grant{},
 		clients: map[uint64]*ClientBinding{},
 		wbuf:    make([]byte, abi.CallHeaderSize+abi.MaxInline)}
 	c.evReady = sync.NewCond(&c.mu)
 	c.grReady = sync.NewCond(&c.mu)
-	var err error
-	if c.raw, err = c.file.SyscallConn(); err != nil {
-		return nil, fmt.Errorf("ipc: control channel: %w", err)
-	}
 	go c.read()
-	return c, nil
+	return c
+}
+
+// link carries datagrams. One goroutine reads, one at a time writes.
+type link interface {
+	// read takes one datagram; 0 bytes: the channel is gone. It owns fds.
+	read(buf []byte) (n int, fds []int, err error)
+	write(b []byte, fds []int) error
+	close() error
+}
+
+// socket is the link of a task that has its channel as a descriptor.
+type socket struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+func (l *socket) close() error { return l.file.Close() }
+
+func (l *socket) read(buf []byte) (n int, fds []int, err error) {
+	var oob [4*abi.MaxObjects + 64]byte
+	var oobn, flags int
+	var rerr error
+	err = l.raw.Read(func(fd uintptr) bool {
+		for {
+			n, oobn, flags, _, rerr = unix.Recvmsg(int(fd), buf, oob[:unix.CmsgSpace(4*abi.MaxObjects)], unix.MSG_CMSG_CLOEXEC)
+			if rerr != unix.EINTR {
+				return rerr != unix.EAGAIN
+			}
+		}
+	})
+	if err == nil {
+		err = rerr
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	fds = rights(oob[:oobn])
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		closeAll(fds)
+		return 0, nil, fmt.Errorf("ipc: a datagram of more than %d bytes", n)
+	}
+	return n, fds, nil
+}
+
+func (l *socket) write(b []byte, fds []int) error {
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	var werr error
+	err := l.raw.Write(func(fd uintptr) bool {
+		for {
+			_, werr = unix.SendmsgN(int(fd), b, oob, nil, unix.MSG_NOSIGNAL)
+			if werr != unix.EINTR {
+				return werr != unix.EAGAIN
+			}
+		}
+	})
+	if err == nil {
+		err = werr
+	}
+	return err
 }
 
 // Close gives the channel up: calls in progress answer EPIPE.
 func (c *Conn) Close() error {
-	err := c.file.Close()
+	err := c.link.close()
 	c.fail(ErrClosed)
 	return err
 }
@@ -120,21 +188,8 @@ func (c *Conn) fail(err error) {
 // grants to the table, all else to the queue of events.
 func (c *Conn) read() {
 	buf := make([]byte, abi.CallHeaderSize+abi.MaxInline+1)
-	oob := make([]byte, unix.CmsgSpace(4*abi.MaxObjects))
 	for {
-		var n, oobn, flags int
-		var rerr error
-		err := c.raw.Read(func(fd uintptr) bool {
-			for {
-				n, oobn, flags, _, rerr = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC)
-				if rerr != unix.EINTR {
-					return rerr != unix.EAGAIN
-				}
-			}
-		})
-		if err == nil {
-			err = rerr
-		}
+		n, fds, err := c.link.read(buf)
 		if err != nil || n == 0 {
 			if err == nil {
 				err = ErrClosed
@@ -142,9 +197,8 @@ func (c *Conn) read() {
 			c.fail(err)
 			return
 		}
-		fds := rights(oob[:oobn])
 		h, inline, ok := decodeHeader(buf[:n])
-		if !ok || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 || int(h.NFds) != len(fds) {
+		if !ok || int(h.NFds) != len(fds) {
 			closeAll(fds)
 			c.fail(fmt.Errorf("ipc: malformed datagram of %d bytes, %d descriptors, op %d", n, len(fds), h.Op))
 			return
@@ -231,41 +285,31 @@ func (c *Conn) send(h *abi.CallHeader, inline []byte, fds []int) error {
 		return unix.EMSGSIZE
 	}
 	h.Len, h.NFds = uint32(len(inline)), uint32(len(fds))
-	var oob []byte
-	if len(fds) > 0 {
-		oob = unix.UnixRights(fds...)
-	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	encodeHeader(c.wbuf, h)
 	n := abi.CallHeaderSize + copy(c.wbuf[abi.CallHeaderSize:], inline)
-	var werr error
-	err := c.raw.Write(func(fd uintptr) bool {
-		for {
-			_, werr = unix.SendmsgN(int(fd), c.wbuf[:n], oob, nil, unix.MSG_NOSIGNAL)
-			if werr != unix.EINTR {
-				return werr != unix.EAGAIN
-			}
-		}
-	})
-	if err == nil {
-		err = werr
-	}
-	return err
+	return c.link.write(c.wbuf[:n], fds)
 }
 
 // Call asks the nucleus for op (abi.Call...) and waits for its answer. It
 // answers EMSGSIZE when inline or fds exceed the limits and EPIPE when the
 // channel is gone; other errors are the nucleus's.
 func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply, abi.Errno) {
+	r, _, err := c.call(op, args, inline, fds, 0)
+	return r, err
+}
+
+// call is Call with bits that the call's ID has beside its number. It answers the ID.
+func (c *Conn) call(op uint32, args [6]uint64, inline []byte, fds []int, bits uint64) (Reply, uint64, abi.Errno) {
 	w := &waiter{ch: make(chan struct{}, 1)}
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return Reply{}, abi.EPIPE
+		return Reply{}, 0, abi.EPIPE
 	}
 	c.nextID++
-	id := c.nextID
+	id := c.nextID | bits
 	c.calls[id] = w
 	c.mu.Unlock()
 	crash.Point("before a nucleus call")
@@ -276,15 +320,15 @@ func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply,
 		c.mu.Unlock()
 		if mine {
 			if err == unix.EMSGSIZE {
-				return Reply{}, abi.EMSGSIZE
+				return Reply{}, 0, abi.EMSGSIZE
 			}
-			return Reply{}, abi.EPIPE
+			return Reply{}, 0, abi.EPIPE
 		}
 	}
 	crash.Point("nucleus call sent")
 	<-w.ch
 	crash.Point("nucleus call answered")
-	return w.reply, w.err
+	return w.reply, id, w.err
 }
 
 // Post writes the call op into the channel and does not wait for its answer.

@@ -18,6 +18,12 @@ const RequestLabel = "requests"
 // A request that was not answered when the server died comes again to its next
 // incarnation, with Message.Again set.
 func Serve(c *Conn, in *Inheritance, handle func(*Message) *Message) error {
+	return ServeWith(c, in, Handlers{}, handle)
+}
+
+// ServeWith is Serve for a server that wants to know of other events too: h, but for
+// its Stop, is called for them, on another goroutine than handle.
+func ServeWith(c *Conn, in *Inheritance, h Handlers, handle func(*Message) *Message) error {
 	port := in.Receive(RequestLabel)
 	if port == abi.NameNull {
 		return fmt.Errorf("ipc: no receive right %q", RequestLabel)
@@ -26,7 +32,8 @@ func Serve(c *Conn, in *Inheritance, handle func(*Message) *Message) error {
 		return fmt.Errorf("ipc: ready: %w", e)
 	}
 	ended := make(chan error, 3)
-	go func() { ended <- c.Run(&Handlers{Stop: func() { ended <- nil }}) }()
+	h.Stop = func() { ended <- nil }
+	go func() { ended <- c.Run(&h) }()
 	go func() {
 		for {
 			m, e := c.Receive(port)

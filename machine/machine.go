@@ -70,6 +70,10 @@ type Context interface {
 	// Kick interrupts one flow of control of the process, by the id that it
 	// has inside its machine. False: there is none with this id.
 	Kick(thread uint64) bool
+	// Pace is for a channel whose other end is not trusted to read: as long as
+	// something waits to be sent to it, nothing is read from it. CallHello means
+	// nothing on it.
+	Pace()
 	// Info, CPU, Maps and ReadMemory are slow (they ask the host); false or an
 	// empty answer when the process is gone.
 	Info() (Info, bool)

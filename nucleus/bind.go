@@ -57,7 +57,7 @@ func (b *binding) cost() int { return int(1+b.slots) * abi.PageSize }
 
 func (k *Kernel) addBinding(b *binding) {
 	if b.guest == nil {
-		b.client.used += b.cost()
+		k.charge(b.client, b.cost())
 		b.client.clients++
 	}
 	k.nextBind++
@@ -99,7 +99,7 @@ func (k *Kernel) unbind(b *binding, by *task) {
 	}
 	delete(k.bindings, b.id)
 	if b.guest == nil {
-		b.client.used -= b.cost()
+		k.charge(b.client, -b.cost())
 		b.client.clients--
 	}
 	for _, t := range []*task{b.client, b.server} {
@@ -209,7 +209,7 @@ func callObjectGrant(k *Kernel, t *task, c *call) abi.Errno {
 		if peer.ctx == nil {
 			return abi.ESRCH
 		}
-		if !peer.post(&ev, nil, []machine.Handle{h}) {
+		if !peer.tell(&ev, []machine.Handle{h}) {
 			return abi.EAGAIN
 		}
 		return 0

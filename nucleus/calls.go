@@ -8,6 +8,7 @@ import (
 	"hythe/machine"
 	"hythe/nucleus/message"
 	"hythe/nucleus/port"
+	"hythe/nucleus/vm"
 )
 
 // Powers are what a server may do besides using the rights it holds. The
@@ -29,27 +30,28 @@ type handler struct {
 	power  Powers
 	fds    int  // descriptors that the call takes
 	inline bool // whether inline bytes are allowed
+	guest  bool // whether guest tasks that make calls may make it
 }
 
-var calls [abi.CallMsgCancel + 1]handler
+var calls [abi.CallTaskOpen + 1]handler
 
 func init() {
 	calls = [...]handler{
-		abi.CallPortAllocate:   {run: callPortAllocate},
-		abi.CallPortDeallocate: {run: callPortDeallocate},
-		abi.CallPortModRefs:    {run: callPortModRefs},
-		abi.CallPortMakeSend:   {run: callPortMakeSend},
-		abi.CallPortLabel:      {run: callPortLabel, inline: true},
-		abi.CallPortSetMember:  {run: callPortSetMember},
-		abi.CallPortLimit:      {run: callPortLimit},
-		abi.CallPortStatus:     {run: callPortStatus},
-		abi.CallPortNotify:     {run: callPortNotify},
-		abi.CallPortRename:     {run: callPortRename},
-		abi.CallMsgSend:        {run: callMsgSend, inline: true},
-		abi.CallMsgReceive:     {run: callMsgReceive},
-		abi.CallObjectCreate:   {run: callObjectCreate, inline: true},
+		abi.CallPortAllocate:   {run: callPortAllocate, guest: true},
+		abi.CallPortDeallocate: {run: callPortDeallocate, guest: true},
+		abi.CallPortModRefs:    {run: callPortModRefs, guest: true},
+		abi.CallPortMakeSend:   {run: callPortMakeSend, guest: true},
+		abi.CallPortLabel:      {run: callPortLabel, guest: true, inline: true},
+		abi.CallPortSetMember:  {run: callPortSetMember, guest: true},
+		abi.CallPortLimit:      {run: callPortLimit, guest: true},
+		abi.CallPortStatus:     {run: callPortStatus, guest: true},
+		abi.CallPortNotify:     {run: callPortNotify, guest: true},
+		abi.CallPortRename:     {run: callPortRename, guest: true},
+		abi.CallMsgSend:        {run: callMsgSend, guest: true, inline: true},
+		abi.CallMsgReceive:     {run: callMsgReceive, guest: true},
+		abi.CallObjectCreate:   {run: callObjectCreate, guest: true, inline: true},
 		abi.CallObjectImport:   {run: callObjectImport, power: PowerImport, fds: 1, inline: true},
-		abi.CallObjectFD:       {run: callObjectFD},
+		abi.CallObjectFD:       {run: callObjectFD, guest: true},
 		abi.CallObjectGrant:    {run: callObjectGrant},
 		abi.CallBind:           {run: callBind, inline: true},
 		abi.CallUnbind:         {run: callUnbind},
@@ -63,7 +65,8 @@ func init() {
 		abi.CallSupervise:      {run: callSupervise, power: PowerSupervise, inline: true},
 		abi.CallTaskMaps:       {run: callTaskMaps},
 		abi.CallHello:          {run: callHello},
-		abi.CallMsgCancel:      {run: callMsgCancel},
+		abi.CallTaskOpen:       {run: callTaskOpen, power: PowerTasks},
+		abi.CallMsgCancel:      {run: callMsgCancel, guest: true},
 	}
 }
 
@@ -243,7 +246,8 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 // MaxObjectSize bounds a memory object: 1 TiB of address range (it is sparse).
 const MaxObjectSize = 1 << 40
 
-// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; ENOMEM.
+// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; EAGAIN: a
+// guest's budget; ENOMEM.
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^abi.ObjectShrinks != 0 {
 		return abi.EINVAL
@@ -254,12 +258,19 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if !t.space.Room(1) {
 		return abi.ENOSPC
 	}
+	if t.guest && !k.affords(t, vm.Cost) {
+		return abi.EAGAIN
+	}
 	h, err := k.m.NewObject(c.A[0], t.name, c.A[1]&abi.ObjectShrinks != 0)
 	if err != nil {
 		return abi.ENOMEM
 	}
-	e := t.space.AddObject(k.objects.Adopt(h, c.A[0], slices.Clone(c.inline)), false)
-	c.out[0] = uint64(e.Name)
+	o := k.objects.Adopt(h, c.A[0], slices.Clone(c.inline))
+	if t.guest {
+		o.Payer = t // servers may make as many as they need
+		k.charge(t, vm.Cost)
+	}
+	c.out[0] = uint64(t.space.AddObject(o, false).Name)
 	c.fds = []machine.Handle{h}
 	return 0
 }

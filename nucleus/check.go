@@ -35,7 +35,7 @@ func (k *Kernel) Check() error {
 			}
 		}
 		for w := range t.waits {
-			if w.done || t.ctx == nil {
+			if w.done || t.caller() == nil {
 				return fmt.Errorf("task %d: a call waits that ended", t.id)
 			}
 		}
@@ -66,6 +66,20 @@ func (k *Kernel) Check() error {
 		if b.guest == nil {
 			paid[b.client] += b.cost()
 		}
+	}
+	k.objects.Each(func(o *vm.Object) {
+		if o.Payer != nil {
+			paid[o.Payer] += vm.Cost
+		}
+	})
+	guests := 0
+	for t, n := range paid {
+		if t.(*task).guest {
+			guests += n
+		}
+	}
+	if k.guests != guests {
+		return fmt.Errorf("the guests' budget says %d bytes, found %d", k.guests, guests)
 	}
 	for _, t := range k.tasks {
 		if t.used != paid[t] {

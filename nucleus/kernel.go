@@ -25,6 +25,12 @@ type Limits struct {
 	Waiting  int // calls that wait: receives and blocked sends (1024)
 	Tasks    int // guest tasks that one server made (4096)
 	Memory   int // bytes of the nucleus's that it pays for: Server.Budget (256 MiB)
+	// The same of guest tasks that make calls (docs/decisions/0007), and what all of
+	// these together may make the nucleus keep.
+	GuestNames   int // (4096)
+	GuestWaiting int // (64)
+	GuestMemory  int // (4 MiB)
+	GuestsMemory int // (128 MiB)
 }
 
 // Hooks are the supervisor's. They are called one at a time, in order, on a
@@ -66,6 +72,7 @@ type Kernel struct {
 	calls   []*call
 	waiters []*waiter
 	stopped bool
+	guests  int // bytes that guest tasks pay for
 }
 
 // New makes a nucleus over m.
@@ -81,15 +88,41 @@ func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
 	def(&limits.Waiting, 1024)
 	def(&limits.Tasks, 4096)
 	def(&limits.Memory, 256<<20)
+	def(&limits.GuestNames, 4096)
+	def(&limits.GuestWaiting, 64)
+	def(&limits.GuestMemory, 4<<20)
+	def(&limits.GuestsMemory, 128<<20)
 	k := &Kernel{m: m, hooks: hooks, limits: limits,
 		ports: port.NewSystem(), objects: vm.NewTable(m),
 		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}
-	k.ports.Charge = func(payer any, n int) { payer.(*task).used += n }
+	k.ports.Charge = func(payer any, n int) { k.charge(payer.(*task), n) }
+	k.objects.Charge = k.ports.Charge
 	return k
 }
 
+// charge adds n bytes to what a task pays for.
+func (k *Kernel) charge(t *task, n int) {
+	t.used += n
+	if t.guest {
+		k.guests += n
+	}
+}
+
 // affords says whether a task's budget has room for n bytes more.
-func (k *Kernel) affords(t *task, n int) bool { return t.used+n <= k.limits.Memory }
+func (k *Kernel) affords(t *task, n int) bool {
+	if t.guest {
+		return t.used+n <= k.limits.GuestMemory && k.guests+n <= k.limits.GuestsMemory
+	}
+	return t.used+n <= k.limits.Memory
+}
+
+// waiting is how many calls of a task may wait.
+func (k *Kernel) waiting(t *task) int {
+	if t.guest {
+		return k.limits.GuestWaiting
+	}
+	return k.limits.Waiting
+}
 
 func (k *Kernel) enter() { k.mu.Lock() }
 
@@ -134,7 +167,7 @@ func (k *Kernel) settle() {
 		case len(k.ports.Events) > 0:
 			e := k.ports.Events[0]
 			k.ports.Events = k.ports.Events[1:]
-			if t := e.Space.Task.(*task); t.ctx != nil {
+			if t := e.Space.Task.(*task); t.caller() != nil {
 				h := abi.CallHeader{Op: abi.EventDead}
 				h.A = [6]uint64{uint64(e.Name), uint64(e.Kind), e.Count}
 				t.post(&h, nil, nil)
@@ -211,8 +244,17 @@ func (k *Kernel) log(t *task, level int, line string) {
 // link is one incarnation's channel; what comes on the link of an earlier one
 // is not the task's any more.
 type link struct {
-	k *Kernel
-	t *task
+	k     *Kernel
+	t     *task
+	ports bool // a guest task's ports channel
+}
+
+// current says whether the link is the task's.
+func (l *link) current() bool {
+	if l.ports {
+		return l.t.ports != nil && l.t.portsLink == l
+	}
+	return l.t.ctx != nil && l.t.link == l
 }
 
 // Datagram implements machine.Sink.
@@ -222,7 +264,10 @@ func (l *link) Datagram(d machine.Datagram) { l.k.handle(l, d) }
 func (l *link) Exited(e machine.Exit) {
 	l.k.enter()
 	defer l.k.leave()
-	if l.t.link == l {
+	switch {
+	case l.ports && l.current():
+		l.k.shutPorts(l.t)
+	case !l.ports && l.t.link == l:
 		l.k.ended(l.t, e)
 	}
 }
@@ -253,16 +298,16 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 	k.enter()
 	defer k.leave()
 	t := l.t
-	if t.link != l || t.ctx == nil {
+	if !l.current() {
 		return
 	}
 	c := k.newCall()
 	c.handles = d.Handles
 	h, inline, ok := message.GetCall(d.Bytes)
 	c.CallHeader, c.inline = h, inline
-	if t.guest {
-		// A guest holds nothing but its binding: it may introduce itself, and
-		// the machine looked at that already. There is no answer.
+	if t.guest && !l.ports {
+		// On its control channel a guest may introduce itself, and the machine
+		// looked at that already. There is no answer.
 		k.freeCall(c)
 		return
 	}
@@ -282,12 +327,12 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 
 // askHost runs the slow part of a call and answers it then.
 func (k *Kernel) askHost(l *link, c *call) {
-	t, ctx := l.t, l.t.ctx
+	t := l.t
 	k.m.Go(func() {
 		err := c.slow(c)
 		k.enter()
 		defer k.leave()
-		if t.link == l && t.ctx == ctx {
+		if l.current() {
 			t.answer(c, err)
 		}
 	})
@@ -315,7 +360,7 @@ func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
 		return abi.ENOSYS
 	}
 	d := &calls[c.Op]
-	if t.powers&d.power != d.power {
+	if t.powers&d.power != d.power || t.guest && !d.guest {
 		return abi.EPERM
 	}
 	if len(c.handles) != d.fds || !d.inline && len(c.inline) != 0 {
@@ -324,19 +369,37 @@ func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
 	return d.run(k, t, c)
 }
 
-// post sends a datagram to a task that runs. A server that does not read its
-// channel is ended: its estate keeps everything, so nothing is lost.
+// caller is the channel on which a task makes calls and has its answers, nil if it
+// has none.
+func (t *task) caller() machine.Context {
+	if t.guest {
+		return t.ports
+	}
+	return t.ctx
+}
+
+// post answers a task that makes calls. One that does not read is ended: a
+// server's estate keeps everything, so nothing is lost, and a guest had no more
+// to read than it had asked for.
 func (t *task) post(h *abi.CallHeader, inline []byte, fds []machine.Handle) bool {
+	if t.sendOn(t.caller(), h, inline, fds) {
+		return true
+	}
+	t.ctx.Kill("it does not read what it asked for")
+	return false
+}
+
+// tell sends a guest task's library what its server wants it to have; false: it does
+// not read.
+func (t *task) tell(h *abi.CallHeader, fds []machine.Handle) bool {
+	return t.sendOn(t.ctx, h, nil, fds)
+}
+
+func (t *task) sendOn(ctx machine.Context, h *abi.CallHeader, inline []byte, fds []machine.Handle) bool {
 	h.NFds, h.Len = uint32(len(fds)), uint32(len(inline))
 	b := append(message.PutCall(t.k.out[:0], h), inline...)
 	t.k.out = b
-	if t.ctx.Post(machine.Datagram{Bytes: b, Handles: fds}) {
-		return true
-	}
-	if !t.guest {
-		t.ctx.Kill("it does not read its control channel")
-	}
-	return false
+	return ctx.Post(machine.Datagram{Bytes: b, Handles: fds})
 }
 
 // answer replies to a call.

@@ -79,7 +79,7 @@ func (k *Kernel) finish(w *waiter, err abi.Errno) {
 	}
 	k.endWait(w)
 	defer k.freeWaiter(w)
-	if w.t.ctx == nil {
+	if w.t.caller() == nil {
 		return
 	}
 	if w.send && err == 0 && w.next != abi.NameNull {
@@ -220,7 +220,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		if _, err := readable(t, c.A[1]); err != 0 {
 			return err
 		}
-		if c.A[2] != 0 && len(t.waits) >= k.limits.Waiting {
+		if c.A[2] != 0 && len(t.waits) >= k.waiting(t) {
 			return abi.EAGAIN
 		}
 	}
@@ -279,7 +279,8 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		if o.Flags&^3 != 0 || o.Off+o.Len < o.Off || o.Off+o.Len > e.Object.Size {
 			return abi.EINVAL
 		}
-		if o.Flags&3 == 0 && e.ReadOnly {
+		// To freeze an object is to take it from all who write it.
+		if e.ReadOnly && (o.Flags&3 == 0 || o.Flags&2 != 0 && !e.Object.Frozen) {
 			return abi.EPERM
 		}
 		objects = append(objects, port.Range{Object: e.Object, Flags: o.Flags,
@@ -287,7 +288,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	once := m.RemoteDisp == abi.MoveSendOnce || m.RemoteDisp == abi.MakeSendOnce
 	full := !once && dest.Full()
-	if full && (c.A[0] == 0 || len(t.waits) >= k.limits.Waiting) {
+	if full && (c.A[0] == 0 || len(t.waits) >= k.waiting(t)) {
 		return abi.EAGAIN
 	}
 	if !once && !k.affords(t, port.Cost(len(m.Body), len(m.Rights)+len(m.Objects))) {
@@ -415,7 +416,7 @@ func (k *Kernel) receive(t *task, id uint64, n abi.Name, ns uint64, sent bool) {
 		k.freeWaiter(w)
 		k.deliver(t, id, p, sent)
 		return
-	case ns == 0 || len(t.waits) >= k.limits.Waiting:
+	case ns == 0 || len(t.waits) >= k.waiting(t):
 		k.freeWaiter(w)
 		k.refuse(t, id, abi.EAGAIN, sent)
 		return

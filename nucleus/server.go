@@ -208,7 +208,7 @@ func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.Ca
 	if len(config) > abi.MaxInline {
 		return nil, nil, nil, ErrConfig
 	}
-	l := &link{k, t}
+	l := &link{k: k, t: t}
 	ctx, far, err := k.m.NewChannel(l)
 	if err != nil {
 		return nil, nil, nil, err
@@ -391,6 +391,7 @@ func (k *Kernel) Stop() {
 			}
 		}
 		ctx := t.ctx
+		k.shutPorts(t)
 		t.ctx, t.link = nil, nil
 		for w := range t.waits {
 			k.cancel(w)

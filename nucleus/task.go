@@ -28,6 +28,10 @@ type task struct {
 	gone   bool // for good
 	wanted bool
 
+	// Guests that make calls: the channel on which they do, and the first right.
+	ports     machine.Context
+	portsLink *link
+
 	bindings []*binding       // as a server and as a client, in order of ids
 	taken    []*port.Message  // received requests whose reply right is unused, in order
 	waits    map[*waiter]bool // calls that wait
@@ -76,6 +80,7 @@ func (k *Kernel) ended(t *task, e machine.Exit) {
 		k.cancel(w)
 	}
 	if t.guest {
+		k.shutPorts(t)
 		k.remove(t)
 		return
 	}
@@ -200,7 +205,7 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 		return err
 	}
 	g := k.newTask("task", true)
-	g.link = &link{k, g}
+	g.link = &link{k: k, t: g}
 	ctx, far, herr := k.m.NewChannel(g.link)
 	if herr != nil {
 		b.drop()
@@ -215,7 +220,7 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 	} else {
 		h := abi.CallHeader{Op: abi.EventChannel}
 		h.A[3] = c.A[2]
-		if !parent.post(&h, nil, []machine.Handle{far, b.area, b.toServer}) {
+		if !parent.tell(&h, []machine.Handle{far, b.area, b.toServer}) {
 			err = abi.EAGAIN
 		}
 	}
@@ -243,6 +248,67 @@ func (k *Kernel) dropTask(g *task) {
 	g.gone = true
 	delete(k.tasks, g.id)
 	k.ports.Kill(g.self)
+}
+
+// shutPorts ends a guest task's ports channel: what waits in calls is over. Its
+// rights stay until the task's end.
+func (k *Kernel) shutPorts(t *task) {
+	if t.ports == nil {
+		return
+	}
+	for w := range t.waits {
+		k.cancel(w)
+	}
+	t.ports.Close()
+	t.ports, t.portsLink = nil, nil
+}
+
+// callTaskOpen: see abi.CallTaskOpen. What a governor repeats has no further effect
+// while the task has its right. EBADF, EPERM: a name is no task, or no send right;
+// ESRCH: the task is dead; EPIPE: the right is; EAGAIN: the task's library does not
+// read; ENOMEM.
+func callTaskOpen(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	e, err := k.sendRight(t, c.A[1])
+	if err != 0 {
+		return err
+	}
+	if e.Port.Kernel != nil {
+		return abi.EPERM
+	}
+	if g.portsLink == nil {
+		l := &link{k: k, t: g, ports: true}
+		ctx, far, herr := k.m.NewChannel(l)
+		if herr != nil {
+			return abi.ENOMEM
+		}
+		ctx.Pace()
+		h := abi.CallHeader{Op: abi.EventGrant}
+		h.A[3] = abi.PortsTag
+		ok := g.tell(&h, []machine.Handle{far})
+		far.Release()
+		if !ok {
+			ctx.Close()
+			return abi.EAGAIN
+		}
+		g.ports, g.portsLink = ctx, l
+		g.space.Limit = k.limits.GuestNames
+	} else {
+		c.out[1] = 1
+	}
+	if have := g.space.Of(e.Port); have != nil && have.Mask&(1<<abi.RightSend) != 0 {
+		c.out[0] = uint64(have.Name)
+		return 0
+	}
+	if !g.space.Room(1) {
+		return abi.ENOSPC
+	}
+	n, _ := g.space.Copyout(k.ports, t.space.Copyin(k.ports, port.Claim{Name: e.Name, Disp: abi.CopySend}))
+	c.out[0] = uint64(n)
+	return 0
 }
 
 func callTaskTerminate(k *Kernel, t *task, c *call) abi.Errno {

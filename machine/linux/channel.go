@@ -23,6 +23,8 @@ const (
 	maxQueueBytes = 64 << 20
 	maxQueue      = 1 << 18
 	maxQueueGuest = 256
+	maxQueuePaced = 8192
+	maxBytesPaced = 8 << 20
 )
 
 // maxDatagram is the largest datagram of a task: a message with everything.
@@ -45,6 +47,7 @@ type channel struct {
 	pidKey  int32
 	child   bool // a server: it is waited for
 	guest   bool // it said CallHello
+	paced   bool // Pace was called
 	killed  bool
 	reason  string
 	exited  bool // the sink was told
@@ -92,10 +95,14 @@ func (c *channel) Post(d machine.Datagram) bool {
 		}
 	}
 	limit := maxQueue
+	bytes := maxQueueBytes
 	if c.guest {
 		limit = maxQueueGuest
 	}
-	if len(c.queue) >= limit || c.bytes+len(d.Bytes) > maxQueueBytes {
+	if c.paced {
+		limit, bytes = maxQueuePaced, maxBytesPaced
+	}
+	if len(c.queue) >= limit || c.bytes+len(d.Bytes) > bytes {
 		return false
 	}
 	d.Bytes = append([]byte(nil), d.Bytes...)
@@ -122,13 +129,23 @@ func (c *channel) wantOut(on bool) {
 // it fills its own socket and costs the nucleus nothing.
 func (c *channel) watch() {
 	ev := uint32(unix.EPOLLIN)
-	if c.guest {
+	if c.guest || c.paced && len(c.queue) > 0 {
 		ev = 0 // the end of the channel (EPOLLHUP) is always told
 	}
 	if c.out {
 		ev |= unix.EPOLLOUT
 	}
 	c.m.reactor.modify(c.fd, c.key, ev)
+}
+
+// Pace implements machine.Context.
+func (c *channel) Pace() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paced = true
+	// Nobody asks any more who speaks, and a pidfd for each datagram is not free.
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 0)
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 0)
 }
 
 func (c *channel) send(d machine.Datagram) error {
@@ -176,7 +193,10 @@ func (c *channel) flush() {
 		c.queue = c.queue[1:]
 	}
 	c.queue = nil
-	c.wantOut(false)
+	c.out = false
+	if c.key != 0 {
+		c.watch() // what is paced is read again
+	}
 }
 
 func (c *channel) dropQueue() {
@@ -194,7 +214,7 @@ func (c *channel) ready(events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		c.flush()
 	}
-	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 && c.isGuest() {
+	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 && c.deaf() {
 		c.eof()
 		return
 	}
@@ -206,17 +226,30 @@ func (c *channel) ready(events uint32) {
 				c.eof()
 				return
 			}
-			if !more || c.isGuest() {
+			if !more || c.deaf() {
 				return
 			}
 		}
 	}
 }
 
+// deaf says that nothing is read from the channel, now or ever.
+func (c *channel) deaf() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guest || c.paced && len(c.queue) > 0
+}
+
 func (c *channel) isGuest() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.guest
+}
+
+func (c *channel) isPaced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.paced
 }
 
 // receive takes one datagram from the socket to the sink.
@@ -252,7 +285,7 @@ func (c *channel) receive() (more, eof bool) {
 	}
 	d := machine.Datagram{Bytes: buf[:n]}
 	pid, pidfd := c.control(oob[:oobn], &d)
-	if n >= 4 && binary.LittleEndian.Uint32(buf) == abi.CallHello {
+	if n >= 4 && binary.LittleEndian.Uint32(buf) == abi.CallHello && !c.isPaced() {
 		c.hello(pid, pidfd)
 	} else if pidfd >= 0 {
 		_ = unix.Close(pidfd)

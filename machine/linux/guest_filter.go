@@ -37,7 +37,7 @@ type HostCall struct {
 // everything from outside the window, raises SIGSYS. (HAZARDS E.)
 var GuestCalls = []HostCall{
 	{"futex", 202, []HostArg{{Arg: 1, Mask: 128 | 256, Values: []uint32{0, 1, 3, 4, 5, 9, 10}}}, "waits and wakes on memory that the task maps; no priority inheritance, which would compare words with host thread ids"},
-	{"write", 1, []HostArg{{Arg: 0, Values: []uint32{emul.ControlFD, emul.DoorbellFD}}}, "rings the doorbell, says hello; both peers treat the bytes as untrusted"},
+	{"write", 1, []HostArg{{Arg: 0, Values: []uint32{emul.ControlFD, emul.DoorbellFD, emul.PortFD}}}, "rings the doorbell, says hello, makes calls on the ports channel; all peers treat the bytes as untrusted"},
 	{"rt_sigreturn", 15, nil, "leaves the handler; only this thread's state"},
 	{"rt_sigprocmask", 14, nil, "masks kicks; a task that blocks its signals only dies of the next trap"},
 	{"mmap", 9, []HostArg{{Arg: 3, Deny: 0x2000 | 0x40000}}, "own memory and granted objects; no locked and no huge pages, which others would lack"},
@@ -46,8 +46,8 @@ var GuestCalls = []HostCall{
 	{"mremap", 25, []HostArg{{Arg: 3, Deny: ^uint32(7)}}, "own memory"},
 	{"madvise", 28, []HostArg{{Arg: 2, Values: []uint32{0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}}}, "own memory; no poisoning, no merging; REMOVE punches holes in objects that are granted for writing, in which no server holds an invariant"},
 	{"clone", 56, []HostArg{{Arg: 0, Values: []uint32{emul.CloneFork, emul.CloneThread}}}, "fork and threads, inside the machine's namespaces and limits; exact flags, so no new namespaces and no shared descriptors between tasks"},
-	{"recvmsg", 47, []HostArg{{Arg: 0, Values: []uint32{emul.ControlFD}}, {Arg: 2, Values: []uint32{0}}}, "takes what the nucleus grants this task"},
-	{"dup2", 33, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 1, Values: []uint32{emul.ControlFD, emul.DoorbellFD}}}, "a forked task takes its own channel; descriptors that it holds anyway"},
+	{"recvmsg", 47, []HostArg{{Arg: 0, Values: []uint32{emul.ControlFD, emul.PortFD}}, {Arg: 2, Values: []uint32{0}}}, "takes what the nucleus grants and answers this task"},
+	{"dup2", 33, []HostArg{{Arg: 0, Min: emul.InertFD}, {Arg: 1, Values: []uint32{emul.ControlFD, emul.DoorbellFD, emul.PortFD}}}, "a forked task takes its own channel and gives up its parent's ports channel; descriptors that it holds anyway"},
 	{"close", 3, []HostArg{{Arg: 0, Min: emul.FirstFD}}, "drops a grant"},
 	{"sigaltstack", 131, nil, "a new thread's signal stack"},
 	{"arch_prctl", 158, []HostArg{{Arg: 0, Values: []uint32{0x1001, 0x1002, 0x1003, 0x1004}}}, "the FS and GS bases"},

@@ -15,7 +15,9 @@ type Object struct {
 	refs  int
 	// Frozen: written by nobody any more.
 	Frozen bool
-	table  *Table
+	// Payer is whom the object costs Cost, nil for nobody.
+	Payer any
+	table *Table
 }
 
 // Table is all objects of one nucleus.
@@ -23,11 +25,17 @@ type Table struct {
 	m    machine.Machine
 	next uint64
 	live map[uint64]*Object
+	// Charge is told what a payer pays more or, negative, has back.
+	Charge func(payer any, bytes int)
 }
+
+// Cost is what an object costs the budget of who pays for it, until nobody has a
+// right to it any more: of the host's descriptors the nucleus has not many.
+const Cost = 64 << 10
 
 // NewTable makes an empty table over m.
 func NewTable(m machine.Machine) *Table {
-	return &Table{m: m, live: map[uint64]*Object{}}
+	return &Table{m: m, live: map[uint64]*Object{}, Charge: func(any, int) {}}
 }
 
 // Len is the number of objects that live.
@@ -66,6 +74,9 @@ func (o *Object) Release() {
 		o.ro.Release()
 	}
 	delete(o.table.live, o.ID)
+	if o.Payer != nil {
+		o.table.Charge(o.Payer, -Cost)
+	}
 }
 
 // Handle is the object's storage to give away, writable or not. It stays the

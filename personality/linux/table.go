@@ -74,7 +74,7 @@ var table = sync.OnceValue(buildTable)
 
 func buildTable() *[abi.CallTableSize]*Entry {
 	var t [abi.CallTableSize]*Entry
-	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls(), sysvCalls(), mqueueCalls(), unserved()} {
+	for _, part := range [][]Entry{fileCalls(), ioCalls(), procCalls(), memCalls(), shmCalls(), sysvCalls(), mqueueCalls(), portCalls(), unserved()} {
 		for i := range part {
 			e := &part[i]
 			if t[e.Nr] != nil {

@@ -39,6 +39,19 @@ func (s *server) task(id core.TaskID) *task {
 	return s.tasks[id]
 }
 
+// OpenPorts implements core.Host.
+func (s *server) OpenPorts(id core.TaskID) (uint64, abi.Errno) {
+	t := s.task(id)
+	if t == nil {
+		return 0, abi.ESRCH
+	}
+	if s.names == abi.NameNull {
+		return 0, abi.ENOSYS
+	}
+	name, e := s.conn.TaskOpen(t.name, s.names)
+	return uint64(name), e
+}
+
 // Terminate implements core.Host.
 func (s *server) Terminate(id core.TaskID) {
 	if t := s.task(id); t != nil {

@@ -33,6 +33,9 @@ type Config struct {
 	CPUInfo string
 }
 
+// NamesLabel is the label of the send right to the machine's name server.
+const NamesLabel = "names"
+
 // Mount is a file system of the machine.
 type Mount struct {
 	Path, FS, Type, Source string
@@ -57,6 +60,7 @@ type server struct {
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
 	objects objects
+	names   abi.Name    // send right to the name server, for guests
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
 
 	smu      sync.Mutex // guards sessions; taken before the core's lock
@@ -111,6 +115,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
 		sessions: map[uint32]*session{}, posts: make(chan func(), 4096)}
 	s.objects.open()
+	s.names = in.Send(NamesLabel)
 	if err := in.Decode(&s.cfg); err != nil {
 		return err
 	}

@@ -70,6 +70,9 @@ type Host interface {
 	// CPU answers the processor time, in ns, of a task, or of the thread with
 	// this host id (0: of all). WITHOUT the lock.
 	CPU(t TaskID, hostTID uint64) (ns uint64, err abi.Errno)
+	// OpenPorts lets the task make calls of the nucleus, and answers the name of
+	// its first right. It may be repeated.
+	OpenPorts(t TaskID) (uint64, abi.Errno)
 	// Log writes one line to the machine's log.
 	Log(line string)
 	// Halt ends the machine: the first process is gone. status is its wait status.

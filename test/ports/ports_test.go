@@ -1,0 +1,179 @@
+// Package ports has guests make calls of the nucleus: the examples, and a program that
+// does everything wrong.
+package ports
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"hythe"
+	"hythe/idl/names"
+	"hythe/ipc"
+)
+
+var own = []hythe.Server{{Name: "upper", Main: func(c *ipc.Conn, in *ipc.Inheritance) error {
+	return ipc.Serve(c, in, func(m *ipc.Message) *ipc.Message {
+		return &ipc.Message{Body: bytes.ToUpper(m.Body)}
+	})
+}}}
+
+func TestMain(m *testing.M) {
+	hythe.Main(own...)
+	os.Exit(m.Run())
+}
+
+func machine(t *testing.T) *hythe.Machine {
+	t.Helper()
+	m, err := hythe.New(t.Context(), hythe.Config{Pids: 200, Servers: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// build makes a guest program out of a Go package or a C file of this tree.
+func build(t *testing.T, src string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-o", out, src)
+	if strings.HasSuffix(src, ".c") {
+		cmd = exec.Command("gcc", "-Wall", "-O1", "-o", out, src)
+	}
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", src, err, b)
+	}
+	return out
+}
+
+func sh(t *testing.T, m *hythe.Machine, script string, args ...any) string {
+	t.Helper()
+	var out bytes.Buffer
+	c := &hythe.Cmd{Path: "sh", Args: []string{"sh", "-c", fmt.Sprintf(script, args...)}, Stdout: &out, Stderr: &out}
+	if err := m.Run(t.Context(), c); err != nil {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	return out.String()
+}
+
+// TestExamples: a Go and a C program speak to each other, and two share memory.
+func TestExamples(t *testing.T) {
+	m := machine(t)
+	pong, ping, shared := build(t, "../../examples/pingpong"), build(t, "../../examples/c/ping.c"), build(t, "../../examples/sharedmemory")
+	if got := sh(t, m, "%s serve & %s ping 2; wait", pong, pong); got != "pong 0\npong 1\npong end\n" {
+		t.Errorf("Go: %q", got)
+	}
+	// The name is free again.
+	if got := sh(t, m, "%s one end & %s serve; wait", ping, pong); got != "pong one\npong end\n" {
+		t.Errorf("C: %q", got)
+	}
+	if got := sh(t, m, "%s take & %s give 100000; wait", shared, shared); got != "200000\n" {
+		t.Errorf("memory: %q", got)
+	}
+	// On the host they say what is wrong.
+	for _, p := range []string{ping, pong, shared} {
+		if b, err := exec.Command(p, "x").CombinedOutput(); err == nil || !strings.Contains(string(b), "no guest of Hythe") {
+			t.Errorf("on the host: %v, %s", err, b)
+		}
+	}
+}
+
+// TestHostile: nothing comes of mischief, not even for who makes it.
+func TestHostile(t *testing.T) {
+	m := machine(t)
+	p := build(t, "testdata/hostile.c")
+	if got := sh(t, m, "%s", p); got != "0 surprises\n0 surprises\n" {
+		t.Error(got)
+	}
+	ss, err := m.Services(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range ss {
+		if s.Restarts != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// TestDeaths: guests that speak to each other notice nothing of the deaths of servers.
+func TestDeaths(t *testing.T) {
+	m := machine(t)
+	p := build(t, "../../examples/pingpong")
+	const pings = 300
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		got := sh(t, m, "%s serve & %s ping %d; wait", p, p, pings)
+		if n := strings.Count(got, "pong "); n != pings+1 || !strings.HasSuffix(got, fmt.Sprintf("pong %d\npong end\n", pings-1)) {
+			t.Errorf("%d answers: %s", n, got)
+		}
+	}()
+	for i := range 40 {
+		_ = m.Restart(t.Context(), []string{"unix", "names"}[i%2]) // names may not run yet
+	}
+	wg.Wait()
+}
+
+// TestEmbedder: guests and their embedder reach each other by name.
+func TestEmbedder(t *testing.T) {
+	m := machine(t)
+	pong := build(t, "../../examples/pingpong")
+	c, in, err := m.Connect("upper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		sh(t, m, "%s serve", pong)
+	}()
+	to, e := names.Await(c, in.Send("names"), "example/pingpong")
+	if e != 0 {
+		t.Fatal(e)
+	}
+	for _, q := range []string{"a", "end"} {
+		if b, e := c.Ask(to, 1, []byte(q)); e != 0 || string(b) != "pong "+q {
+			t.Errorf("%s: %q, %v", q, b, e)
+		}
+	}
+	wg.Wait()
+	if b, e := c.Ask(in.Send("upper"), 0, []byte("x")); e != 0 || string(b) != "X" {
+		t.Errorf("%q, %v", b, e)
+	}
+	// Its names are its own servers' too.
+	up, e := names.Lookup(c, in.Send("names"), "upper")
+	if e != 0 {
+		t.Fatal(e)
+	}
+	if b, e := c.Ask(up, 0, []byte("y")); e != 0 || string(b) != "Y" {
+		t.Errorf("%q, %v", b, e)
+	}
+	if _, e := names.Lookup(c, in.Send("names"), "nobody"); e == 0 {
+		t.Error("nobody is there")
+	}
+	port, e := c.MakePort("")
+	if e != 0 {
+		t.Fatal(e)
+	}
+	if e := names.Register(c, in.Send("names"), "upper", port); e == 0 {
+		t.Error("a name was taken over")
+	}
+	if _, _, err := m.Connect("unix"); err == nil {
+		t.Error("the unix server is no server of the embedder's")
+	}
+}
