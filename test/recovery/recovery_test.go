@@ -30,6 +30,7 @@ var workloads = []struct {
 	{"shell", "work.sh", []string{"/bin/sh"}, 12},
 	{"python", "work.py", []string{"/usr/bin/python3"}, 100},
 	{"network", "net.py", []string{"/usr/bin/python3"}, 40},
+	{"events", "events.py", []string{"/usr/bin/python3"}, 120},
 }
 
 // victims are the servers that are killed; several: one of them each time.
