@@ -64,6 +64,9 @@ type Config struct {
 	// Pids limits the number of guest processes and threads; 0: no limit but the
 	// one that keeps the host able to fork, a quarter of its process numbers.
 	Pids int
+	// Network is what the machine has beside its own loopback interface; the zero
+	// value is nothing.
+	Network Network
 	// NoPatch leaves the text of guests alone, so that each of their system calls
 	// is a trap: slower, and for a program that checks the text of its libraries.
 	NoPatch bool
@@ -432,6 +435,9 @@ func (c *Config) complete() error {
 	}
 	if c.Pids < 0 {
 		return fmt.Errorf("process limit %d: negative", c.Pids)
+	}
+	if err := c.Network.complete(); err != nil {
+		return err
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ import (
 	"hythe/server/fs/overlay"
 	"hythe/server/fs/tmpfs"
 	"hythe/server/names"
+	netserver "hythe/server/net"
 	unixserver "hythe/server/unix"
 	"hythe/server/unix/core"
 )
@@ -79,6 +80,8 @@ type service struct {
 	own      bool // the embedding program's
 	ready    chan struct{}
 	files    []machine.Handle // ours of the process's
+	// configure, where it is set, makes config anew for each incarnation.
+	configure func() []byte
 }
 
 // newEngine starts the nucleus, the guests' side of the host, and the servers
@@ -184,6 +187,16 @@ func (w *wired) assemble() error {
 	}
 	if err := w.addOwn(c.Servers); err != nil {
 		return err
+	}
+	if c.Network.Outside {
+		n, published, err := w.addNet()
+		if err != nil {
+			return err
+		}
+		if _, err := un.srv.GiveSend("net", n.srv, "net"); err != nil {
+			return err
+		}
+		ucfg.Network, ucfg.Published = true, published
 	}
 	if err := serve(un.srv, "control"); err != nil {
 		return err
@@ -431,7 +444,11 @@ func (w *wired) begin(name string) error {
 	s.begun = time.Now()
 	s.waiting = false
 	w.mu.Unlock()
-	err := s.srv.Start(s.config)
+	config := s.config
+	if s.configure != nil {
+		config = s.configure()
+	}
+	err := s.srv.Start(config)
 	if errors.Is(err, nucleus.ErrRunning) {
 		return nil
 	}
@@ -1003,6 +1020,7 @@ func serverMains() []serverMain {
 		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, confined("tmpfs")) }) }},
 		{"names", func() error { return withConn(func(c *ipc.Conn) error { return names.Main(c, confined("names")) }) }},
 		{"console", func() error { return console.Main(confined("console")) }},
+		{"net", func() error { return withConn(func(c *ipc.Conn) error { return netserver.Main(c, confined("net")) }) }},
 		{"unix", func() error {
 			return withConn(func(c *ipc.Conn) error {
 				return unixserver.Main(c, confined("unix"), func(k *core.Kernel) []core.Personality {

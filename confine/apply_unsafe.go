@@ -70,9 +70,9 @@ func LandlockVersion() int {
 }
 
 // landlock forbids this process, all its threads, to open files except below
-// dirs, to use TCP, and to reach sockets outside. It answers the
-// host's version, 0 if there is none.
-func landlock(dirs []Dir) (int, error) {
+// dirs, to use TCP (but to connect, with network), and to reach sockets outside. It
+// answers the host's version, 0 if there is none.
+func landlock(dirs []Dir, network bool) (int, error) {
 	v := LandlockVersion()
 	if v == 0 {
 		return 0, onAllThreads(syscall.SYS_GETPID, 0, 0, 0, 0, 0, 0) // still no program with C code
@@ -87,6 +87,9 @@ func landlock(dirs []Dir) (int, error) {
 	}
 	if v >= 4 {
 		attr.Handled_access_net = accessNet
+		if network {
+			attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP
+		}
 		size = unsafe.Offsetof(attr.Scoped)
 	}
 	if v >= 5 {

@@ -118,4 +118,7 @@ var Processes = []Process{
 	{Kind: "console", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 6, `.*`, false, "the host's standard streams"},
 	), Memory: serverMemory},
+	{Kind: "net", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: []string{"mnt", "ipc", "uts", "pid"}, FDs: serverFDs(
+		FD{4, 0, `socket:.*`, false, "the host's sockets: published ports, and what guests have opened outside"},
+	), Memory: serverMemory},
 }

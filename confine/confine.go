@@ -76,7 +76,7 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 		return Report{}, fmt.Errorf("confine: no_new_privs: %w", err)
 	}
 	var r Report
-	if r.Landlock, err = landlock(dirs); err != nil {
+	if r.Landlock, err = landlock(dirs, p.Network); err != nil {
 		return r, fmt.Errorf("confine: landlock: %w", err)
 	}
 	for _, l := range limits {

@@ -2,6 +2,7 @@ package confine
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,9 @@ func (p *Profile) Filter(pid int) ([]unix.SockFilter, error) {
 		out = append(out, block...)
 	}
 	for _, c := range Killed {
+		if seen[c.Nr] != "" && p.Network && slices.Contains(socketCalls, c.Nr) {
+			continue
+		}
 		if seen[c.Nr] != "" {
 			return nil, fmt.Errorf("confine: %s: %s is both allowed and deadly", p.Name, c.Name)
 		}

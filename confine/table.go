@@ -39,6 +39,9 @@ type Profile struct {
 	// Files: the server opens files by name, below directories that it was
 	// given; without it no name of the host's file systems can be opened.
 	Files bool
+	// Network: the server is in the host's network, and makes sockets (socketCalls
+	// are not deadly to it); without it no TCP is had either.
+	Network bool
 }
 
 // threadFlags are the clone flags of the Go runtime's threads (runtime,
@@ -183,7 +186,29 @@ var Profiles = []Profile{
 			{"ioctl", 16, []Arg{{Arg: 1, Values: []uint32{unix.TCGETS, unix.TCSETS, unix.TCSETSW, unix.TCSETSF, unix.TIOCGWINSZ}}}, "raw mode and size of the terminal; not TIOCSTI, which types into it"},
 		},
 	},
+	{
+		Name: "net", Why: "TCP and UDP through the host's own sockets, in the host's network: what a machine may reach is the server's policy (docs/network.md). No other kind of socket, no files. It listens nowhere but on the ports that it was handed.",
+		Network: true,
+		Calls: []Call{
+			{"socket", 41, []Arg{
+				{Arg: 0, Values: []uint32{unix.AF_INET, unix.AF_INET6}},
+				{Arg: 1, Mask: unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC, Values: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
+				{Arg: 2, Values: []uint32{0}},
+			}, "TCP and UDP; not those of other programs (AF_UNIX), no packets, nothing that sets the network up (netlink)"},
+			{"connect", 42, nil, "what guests connect to, if the policy has it"},
+			{"bind", 49, nil, "whether an address is the host's own: by UDP only, TCP is Landlock's to refuse"},
+			{"accept4", 288, nil, "published ports"},
+			{"recvfrom", 45, nil, "what comes"},
+			{"getsockname", 51, nil, "which address the host has chosen"},
+			{"getpeername", 52, nil, "whether a connect has come to its end"},
+			{"getsockopt", 55, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET}}, {Arg: 2, Values: []uint32{unix.SO_ERROR, unix.SO_PROTOCOL}}}, "how a connect has ended; x/sys/unix asks for the protocol of each address that it decodes"},
+			{"setsockopt", 54, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET, unix.IPPROTO_TCP}}, {Arg: 2, Values: []uint32{unix.SO_LINGER, unix.TCP_NODELAY}}}, "resets; runs of bytes that are not held back"},
+		},
+	},
 }
+
+// socketCalls are the calls of Killed that a profile with Network may have.
+var socketCalls = []uint32{unix.SYS_SOCKET, unix.SYS_CONNECT, unix.SYS_BIND}
 
 // Killed are host calls that no server has any reason to try: one that does is
 // not ours any more, and is ended (and started again) at once. All calls that

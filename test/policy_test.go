@@ -130,7 +130,7 @@ var dependencies = map[string]string{
 // purpose is the host.
 var hostRooms = []string{
 	".", "./machine/linux/...", "./store/...", "./ipc/...", "./confine/...", "./idl/...", "./control/...",
-	"./server/fs/...", "./server/console/...", "./server/unix", "./server/supervisor/...", "./cmd/...", "./test/...", "./bench/...",
+	"./server/fs/...", "./server/console/...", "./server/net/...", "./server/unix", "./server/supervisor/...", "./cmd/...", "./test/...", "./bench/...",
 }
 
 // rawRooms are the packages that may make host calls by number

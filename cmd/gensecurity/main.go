@@ -30,7 +30,7 @@ What keeps a process in, from the outside inwards:
 1. the host user: never root for guests (65534 if root started the machine, else
    the user who did);
 2. namespaces; one set for all guests of a machine, one for each server (the network's
-   is one for all servers of root; the host server of an ordinary user has none, see
+   is one for all servers of root but the net server, which is in the host's; the host server of an ordinary user has none, see
    docs/decisions/0004-host-without-namespaces.md);
 3. an empty root for guests; Landlock for servers, which lets only a server of host
    files open names, below the directories that it was given;

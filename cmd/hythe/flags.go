@@ -50,6 +50,64 @@ func parseMount(s string) (hythe.Mount, error) {
 	return m, nil
 }
 
+// parseNetwork reads none or user[,allow=RULE][,deny=RULE]...
+func parseNetwork(s string) (hythe.Network, error) {
+	var n hythe.Network
+	f := strings.Split(s, ",")
+	switch f[0] {
+	case "none":
+	case "user":
+		n.Outside = true
+	default:
+		return n, fmt.Errorf("--network %s: the modes are none and user", s)
+	}
+	for _, o := range f[1:] {
+		k, v, ok := strings.Cut(o, "=")
+		switch {
+		case !n.Outside:
+			return n, fmt.Errorf("--network %s: none takes no options", s)
+		case ok && k == "allow":
+			n.Allow = append(n.Allow, v)
+		case ok && k == "deny":
+			n.Deny = append(n.Deny, v)
+		default:
+			return n, fmt.Errorf("--network %s: %q is neither an allow=IP[/BITS][:PORT] nor such a deny", s, o)
+		}
+	}
+	return n, nil
+}
+
+// parsePublish reads [IP:]HOST:GUEST[/tcp|/udp].
+func parsePublish(s string) (hythe.Publish, error) {
+	var p hythe.Publish
+	bad := func(why string) (hythe.Publish, error) {
+		return p, fmt.Errorf("-p %s: %s", s, why)
+	}
+	ports, proto, _ := strings.Cut(s, "/")
+	switch proto {
+	case "", "tcp":
+	case "udp":
+		p.UDP = true
+	default:
+		return bad("want /tcp or /udp")
+	}
+	if in, ok := strings.CutPrefix(ports, "["); ok {
+		if p.HostIP, ports, ok = strings.Cut(in, "]:"); !ok {
+			return bad("want [IP:]HOST:GUEST[/udp]")
+		}
+	} else if strings.Count(ports, ":") == 2 {
+		p.HostIP, ports, _ = strings.Cut(ports, ":")
+	}
+	host, guest, ok := strings.Cut(ports, ":")
+	h, err := strconv.ParseUint(host, 10, 16)
+	g, err2 := strconv.ParseUint(guest, 10, 16)
+	if !ok || err != nil || err2 != nil || g == 0 {
+		return bad("want [IP:]HOST:GUEST[/udp]")
+	}
+	p.HostPort, p.GuestPort = uint16(h), uint16(g)
+	return p, nil
+}
+
 // parseEnv reads K=V, or K for the host's value of it (nothing if it has none).
 func parseEnv(s string) (kv string, ok bool, err error) {
 	k, _, set := strings.Cut(s, "=")

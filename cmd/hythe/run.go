@@ -87,6 +87,7 @@ type runFlags struct {
 	pids     int
 	trace    string
 	network  string
+	publish  []string
 	noPatch  bool
 	insecure bool
 }
@@ -119,9 +120,21 @@ func (r *runFlags) config() (hythe.Config, error) {
 	}
 	c.NoPatch = r.noPatch
 	c.Pids = max(r.pids, 0) // -1 is docker's word for no limit
-	if r.network != "none" {
-		return c, fmt.Errorf("--network %s: the only network of this version is none", r.network)
+	n, err := parseNetwork(r.network)
+	if err != nil {
+		return c, err
 	}
+	for _, s := range r.publish {
+		p, err := parsePublish(s)
+		if err != nil {
+			return c, err
+		}
+		n.Publish = append(n.Publish, p)
+	}
+	if len(n.Publish) > 0 && !n.Outside {
+		return c, errors.New("-p: a machine without an outside has no ports on the host; add --network user")
+	}
+	c.Network = n
 	return c, nil
 }
 
@@ -153,7 +166,8 @@ program; with -t the keys of the terminal are the program's.`,
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
-	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none (the machine's own loopback interface, and no way out)")
+	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
+	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 	return c

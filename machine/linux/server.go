@@ -42,11 +42,7 @@ func startThreads() {
 		for i := range 2 {
 			go func() {
 				runtime.LockOSThread()
-				if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-					panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
-				}
-				narrow()
-				_ = unix.Prctl(unix.PR_SET_TIMERSLACK, serverSlack, 0, 0, 0) // the usual one costs time, no more
+				startThread()
 				if os.Geteuid() == 0 {
 					if i == 0 {
 						net <- ownNetwork()
@@ -64,6 +60,43 @@ func startThreads() {
 			}()
 		}
 	})
+}
+
+// The thread that makes processes in the host's network where the others have left
+// it; made when it is needed.
+var (
+	outOnce sync.Once
+	outWork chan func()
+)
+
+// onOutsideThread is onStartThread for a server that is in the host's network.
+func onOutsideThread(f func()) {
+	startThreads()
+	outOnce.Do(func() {
+		outWork = make(chan func())
+		go func() {
+			runtime.LockOSThread()
+			startThread()
+			for g := range outWork {
+				g()
+			}
+		}()
+	})
+	done := make(chan struct{})
+	outWork <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// startThread makes this thread what its children are to be.
+func startThread() {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		panic("machine: no_new_privs: " + err.Error()) // every Linux since 3.5 has it
+	}
+	narrow()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, serverSlack, 0, 0, 0) // the usual one costs time, no more
 }
 
 // narrow takes from what this thread will start all capabilities but confine.FileCaps: an
@@ -225,7 +258,11 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 
 	var pid int
 	pidfd := -1
-	onStartThread(func() {
+	on := onStartThread
+	if spec.Isolation&machine.IsolateNet == 0 && os.Geteuid() == 0 {
+		on = onOutsideThread
+	}
+	on(func() {
 		attr.Sys = m.attributes(&spec)
 		attr.Sys.PidFD = &pidfd
 		pid, _, err = syscall.StartProcess(m.opts.Exe, argv, attr)

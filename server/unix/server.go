@@ -12,6 +12,7 @@ import (
 
 	"hythe/abi"
 	"hythe/idl/fs"
+	"hythe/idl/net"
 	"hythe/idl/unix"
 	"hythe/ipc"
 	"hythe/server/unix/core"
@@ -31,6 +32,10 @@ type Config struct {
 	Mounts []Mount
 	// CPUInfo is /proc/cpuinfo's text for one processor.
 	CPUInfo string
+	// Network: there is a net server, reached by the send right "net". Published are
+	// the ports that it has on the host.
+	Network   bool
+	Published []core.Published
 }
 
 // NamesLabel is the label of the send right to the machine's name server.
@@ -129,7 +134,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUs: runtime.NumCPU(), CPUInfo: s.cfg.CPUInfo,
+		CPUs: runtime.NumCPU(), CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published,
 	}
 	clock, err := newClock()
 	if err != nil {
@@ -215,6 +220,19 @@ func (s *server) attach(in *ipc.Inheritance) {
 	}
 	s.k.SetObjects(&s.objects)
 	s.k.AttachCores()
+	if s.cfg.Network {
+		// No request has to be waited for that the last incarnation sent: each can be
+		// sent again beside it (idl/net).
+		s.k.SetNet(net.NewClient(func() (*ipc.ClientBinding, error) {
+			b, err := in.Client(s.conn, "net", "net", net.Slots)
+			if err != nil {
+				s.Log("no way to the net server: " + err.Error())
+				return nil, err
+			}
+			s.poller.AddClient(b)
+			return b, nil
+		}))
+	}
 }
 
 // start boots the machine or recovers what the last incarnation left.
@@ -238,6 +256,7 @@ func (s *server) start(fresh bool, tasks []core.TaskID) error {
 	if e := s.k.MountCore(); e != 0 {
 		return fmt.Errorf("mount of the server's own file systems: %w", e)
 	}
+	s.k.BootOutside()
 	s.k.MutGlobals().Booted = 1
 	return nil
 }

@@ -25,7 +25,8 @@ func TestAuthority(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	id, m := machineWith(t, append(make([]*os.File, 200), w), "-v", t.TempDir()+":/mnt")
+	id, m := machineWith(t, append(make([]*os.File, 200), w), "-v", t.TempDir()+":/mnt",
+		"--network", "user", "-p", "127.0.0.1:0:80")
 	// Every kind of server runs, and has something to hold.
 	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/sh", "-c", "echo x >/dev/shm/x; echo y >/tmp/y; echo z >/mnt/z; cat /mnt/z /tmp/y /dev/shm/x"); r.out != "z\ny\nx\n" {
 		t.Fatalf("%+v", r)

@@ -10,7 +10,7 @@ import (
 
 // inetSockets is the families of IP sockets (ip(7), ipv6(7), tcp(7), udp(7)) as
 // far as both ends are in the machine: a connection is two queues, and no packet
-// is made. What leaves the machine is unreachable. docs/network.md.
+// is made. What leaves the machine is outside.go's. docs/network.md.
 type inetSockets struct{ sockQueues }
 
 // Protocols (IPPROTO_).
@@ -52,6 +52,8 @@ type InetSocket struct {
 	// Mark is the message with the mark of urgent data, of that generation.
 	Mark    store.Ref[SockMsg]
 	MarkGen uint32
+	// Out is what stands outside for a hidden end, for a connect under way or for UDP.
+	Out store.Ref[Outside]
 	// Kept are the values of options: key and value, 8 bytes each (SockOption).
 	Kept store.Block
 }
@@ -108,9 +110,6 @@ func ip4(a, b, c, d byte) (ip [16]byte) {
 func isV4(ip [16]byte) bool   { return [12]byte(ip[:12]) == v4Prefix }
 func isAny(ip [16]byte) bool  { return ip == ip6Any || ip == ip4Any }
 func isMulti(a [16]byte) bool { return a[0] == 0xff || isV4(a) && a[12]>>4 == 0xe }
-
-// isLocal says whether an address is the machine's own: loopback, nothing else.
-func isLocal(ip [16]byte) bool { return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) }
 
 func isBroadcast(ip [16]byte) bool {
 	return ip == ip4(127, 255, 255, 255) || ip == ip4(255, 255, 255, 255)
@@ -316,7 +315,7 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	switch {
 	case s.Family == FamilyInet6 && isV4(l.IP) && s.Inet.V6Only != 0:
 		return abi.EINVAL
-	case isAny(l.IP) || isLocal(l.IP):
+	case isAny(l.IP) || k.isLocal(l.IP):
 	case isV4(l.IP) && (isMulti(l.IP) || isBroadcast(l.IP)):
 	case isMulti(l.IP) && s.Type == SockDgram:
 	default:
@@ -351,7 +350,7 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 }
 
 // route answers the address that packets to ip come from, and where they go: the
-// machine itself for the wildcard. ENETUNREACH for what is not here.
+// machine itself for the wildcard. ENETUNREACH for what nobody has.
 func (x inetSockets) route(s *Socket, ip [16]byte) (src, dst [16]byte, e abi.Errno) {
 	switch ip {
 	case ip4Any:
@@ -365,15 +364,21 @@ func (x inetSockets) route(s *Socket, ip [16]byte) (src, dst [16]byte, e abi.Err
 	if isV4(ip) != isV4(s.Inet.Local.IP) && !isAny(s.Inet.Local.IP) || s.Family == FamilyInet6 && s.Inet.V6Only != 0 && isV4(ip) {
 		return src, ip, abi.ENETUNREACH
 	}
-	if !isLocal(ip) && !(isBroadcast(ip) && ip[12] == 127) {
+	out := x.k.isOutside(ip)
+	if !out && !x.k.isLocal(ip) && !(isBroadcast(ip) && ip[12] == 127) {
 		return src, ip, abi.ENETUNREACH
 	}
 	src = ip6Loop
-	if isV4(ip) {
+	switch {
+	case out || ip == eth0:
+		src = eth0
+	case isV4(ip):
 		src = ip4Loop
 	}
 	if l := s.Inet.Local.IP; !isAny(l) && !isMulti(l) {
-		src = l
+		if src = l; out && l != eth0 {
+			return src, ip, abi.EINVAL
+		}
 	}
 	return src, ip, 0
 }
@@ -551,7 +556,9 @@ func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	m.Shut, m.Err = 0, 0
 	m.State = SockConnecting
 	m.growBuf()
-	if !x.try(r) {
+	if k.isOutside(dst) || k.isRelayed(far) && x.listener(far, m.Inet.Local) == 0 {
+		x.startOut(r)
+	} else if !x.try(r) {
 		k.io.inet.connecting = append(k.io.inet.connecting, r)
 	}
 	return 0
@@ -668,6 +675,7 @@ func (x inetSockets) stopConnecting(r store.Ref[Socket]) {
 // fail ends a connect with an error, to be told by connect or SO_ERROR.
 func (x inetSockets) fail(r store.Ref[Socket], e abi.Errno) {
 	x.stopConnecting(r)
+	x.k.dropOut(r)
 	s := x.k.Socks.Mut(r)
 	s.State = SockIdle
 	s.Err = uint32(e)
@@ -714,6 +722,7 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 	case SockConnecting:
 		k.Socks.Mut(r).State = SockIdle
 		x.stopConnecting(r)
+		k.dropOut(r)
 	case SockConnected:
 		if p := k.sockPeer(s); p != 0 && p != r {
 			if hard || s.Bytes > 0 {
@@ -973,6 +982,8 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 
 func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	k := x.k
+	k.leftOut(r)
+	k.dropOut(r)
 	s := k.Socks.Get(r)
 	if s.Type == SockStream {
 		x.part(c, r, s.Linger == 1 || s.HasFile == 0)

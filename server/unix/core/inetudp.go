@@ -24,6 +24,7 @@ const (
 func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	k := x.k
 	if a.Family == 0 && len(a.Data) > 0 { // AF_UNSPEC: no peer any more
+		k.dropOut(r)
 		x.reset(r)
 		return 0
 	}
@@ -36,6 +37,7 @@ func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 			return abi.EAGAIN
 		}
 	}
+	k.dropOut(r) // a host socket would hear its old peer only
 	m := k.Socks.Mut(r)
 	m.Inet.Far = far
 	if isAny(m.Inet.Local.IP) {
@@ -135,6 +137,12 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	p := x.receiver(s.Proto, far, from)
+	if p == 0 && (k.isOutside(far.IP) || k.isRelayed(far)) {
+		if e := x.sendOut(r, far, data); e != 0 {
+			return 0, e
+		}
+		return len(data), 0
+	}
 	if p == 0 {
 		if k.Socks.Get(r).State == SockConnected {
 			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
@@ -142,26 +150,38 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		}
 		return len(data), 0
 	}
-	ps := k.Socks.Get(p)
-	if ps.Shut&ShutRecv == 0 && ps.Bytes+ps.Queue.N*dgramCost < ps.RcvBuf { // else it is lost
-		b := k.Heap.Alloc(dgramFrom)
-		if b.Nil() {
-			return 0, abi.ENOBUFS
-		}
-		w := k.Heap.Bytes(b)
-		copy(w, from.IP[:])
-		w[16], w[17] = byte(from.Port), byte(from.Port>>8)
-		copy(w[18:], far.IP[:])
-		w[34], w[35] = x.header(r, far.IP, m)
-		e := x.newMsg(p, data, 0, b, SockCred{}, nil)
-		k.Heap.FreeBlock(b)
-		if e != 0 {
-			return 0, e
-		}
-		k.SockMsgs.Mut(k.Socks.Get(p).Queue.Tail).Time = k.Clock.Real()
-		k.wakeSock(p, PollIn|PollRdNorm)
+	life, class := x.header(r, far.IP, m)
+	if e := x.deliver(p, from, far, life, class, data); e != 0 {
+		return 0, e
 	}
 	return len(data), 0
+}
+
+// deliver puts a datagram into the queue of a socket, or loses it if that has no
+// room.
+func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class byte, data []byte) abi.Errno {
+	k := x.k
+	ps := k.Socks.Get(p)
+	if ps.Shut&ShutRecv != 0 || ps.Bytes+ps.Queue.N*dgramCost >= ps.RcvBuf {
+		return 0
+	}
+	b := k.Heap.Alloc(dgramFrom)
+	if b.Nil() {
+		return abi.ENOBUFS
+	}
+	w := k.Heap.Bytes(b)
+	copy(w, from.IP[:])
+	w[16], w[17] = byte(from.Port), byte(from.Port>>8)
+	copy(w[18:], to.IP[:])
+	w[34], w[35] = life, class
+	e := x.newMsg(p, data, 0, b, SockCred{}, nil)
+	k.Heap.FreeBlock(b)
+	if e != 0 {
+		return e
+	}
+	k.SockMsgs.Mut(k.Socks.Get(p).Queue.Tail).Time = k.Clock.Real()
+	k.wakeSock(p, PollIn|PollRdNorm)
+	return 0
 }
 
 // header answers the time to live and the class of what a socket sends to ip.

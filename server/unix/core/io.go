@@ -26,6 +26,7 @@ type ioTables struct {
 	InoWds   *store.Table[InotifyWatch]   // 49
 	InoEvs   *store.Table[InotifyEvent]   // 50
 	Sessions *store.Table[ConsoleSession] // 51
+	Outs     *store.Table[Outside]        // 52
 }
 
 func newIOTables(h *store.Heap) ioTables {
@@ -42,6 +43,7 @@ func newIOTables(h *store.Heap) ioTables {
 		InoWds:   store.NewTable[InotifyWatch](h, 49, 1<<16),
 		InoEvs:   store.NewTable[InotifyEvent](h, 50, 1<<16),
 		Sessions: store.NewTable[ConsoleSession](h, 51, maxSessions),
+		Outs:     store.NewTable[Outside](h, 52, maxOutside),
 	}
 }
 
@@ -104,6 +106,7 @@ func (k *Kernel) recoverIO() {
 		return true
 	})
 	k.recoverSockets()
+	k.recoverOutside()
 	k.recoverEpoll()
 	k.recoverTimers()
 	k.recoverInotify()

@@ -154,6 +154,9 @@ type Config struct {
 	CPUs int
 	// CPUInfo is /proc/cpuinfo's text for one processor.
 	CPUInfo string
+	// Published are ports of a machine with an outside (SetNet) that the host has,
+	// too; their places are their numbers at the net server.
+	Published []Published
 }
 
 // HostUse is what a machine shows of its host: memory in bytes, load averages of
@@ -275,6 +278,9 @@ func (k *Kernel) Enter() {
 
 // Leave commits the transaction and gives up the lock.
 func (k *Kernel) Leave() {
+	if len(k.io.out.dirty) > 0 {
+		k.pumpAll()
+	}
 	k.Heap.Commit()
 	if len(k.proc.after) > 0 {
 		k.runCommitted()

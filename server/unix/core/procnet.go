@@ -68,7 +68,9 @@ func (k *Kernel) sortedSocks(ok func(s *Socket) bool) []store.Ref[Socket] {
 }
 
 func (k *Kernel) countInet(family, typ uint32) int {
-	return len(k.sortedSocks(func(s *Socket) bool { return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 }))
+	return len(k.sortedSocks(func(s *Socket) bool {
+		return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 && !s.hidden()
+	}))
 }
 
 func (k *Kernel) procSockstat() string {
@@ -119,7 +121,9 @@ func (k *Kernel) procInet(family, typ uint32) string {
 		}
 		return fmt.Sprintf("%s:%04X", s, a.Port)
 	}
-	for i, r := range k.sortedSocks(func(s *Socket) bool { return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 }) {
+	for i, r := range k.sortedSocks(func(s *Socket) bool {
+		return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 && !s.hidden()
+	}) {
 		s := k.Socks.Get(r)
 		st, rx := s.TCPState(), s.Bytes
 		if s.State == SockListening {

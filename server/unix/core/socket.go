@@ -193,6 +193,7 @@ type sockState struct {
 	inGC     bool
 	nextAuto uint32
 	inet     inetState
+	out      outsideState
 	netlinks map[netlinkKey]store.Ref[Socket]
 	netlink  func(c *Call, req []byte, port uint32) [][]byte
 }
@@ -223,13 +224,13 @@ func (k *Kernel) recoverSockets() {
 			k.nameSocket(r, s)
 		case s.Family == FamilyNetlink && s.Inet.Local.Scope != 0:
 			k.io.netlinks[netlinkKey{s.Proto, s.Inet.Local.Scope}] = r
-		case s.Inet.Local.Port != 0:
+		case s.Inet.Local.Port != 0 && !s.hidden():
 			k.addPort(r, s)
 			if s.State == SockListening {
 				k.addListener(r, s)
 			}
 		}
-		if s.State == SockConnecting {
+		if s.State == SockConnecting && (s.Inet.Out == 0 || s.hidden()) {
 			k.io.inet.connecting = append(k.io.inet.connecting, r)
 		}
 		return true

@@ -1,0 +1,454 @@
+// Package core is the net server without ports: it carries out the requests of
+// idl/net on host sockets, and holds what a machine may reach (policy.go). It has no
+// state of record: its sockets end with it, and their ids with them; what is handed
+// to each incarnation, the published ports, is told apart by its place.
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	proto "hythe/idl/net"
+)
+
+// Config is what the supervisor tells a net server.
+type Config struct {
+	// Resolver is where what is sent to the machine's resolver goes; Resolvers are
+	// all of the host's, which may be named too. Port 53 only.
+	Resolver  netip.AddrPort
+	Resolvers []netip.AddrPort
+	// Allow is what may be reached whatever else is said, Deny what may not.
+	Allow, Deny []Rule
+	Published   []Published
+}
+
+// Published is a host socket that was handed over at descriptor FD: one that
+// listens, or one of UDP that is bound.
+type Published struct {
+	FD  int
+	UDP bool
+}
+
+// Addresses of the machine's network.
+var (
+	// Gateway is the host's loopback interface, as guests name it.
+	Gateway = netip.AddrFrom4([4]byte{10, 0, 2, 2})
+	// Resolver is the machine's resolver.
+	Resolver = netip.AddrFrom4([4]byte{10, 0, 2, 3})
+)
+
+// Poll tells of host sockets: Add has it call Core.Ready (that there is room to
+// write only with write), Remove ends that, before the socket is closed.
+type Poll interface {
+	Add(fd int, id uint64, write bool) (int, error)
+	Remove(reg int)
+}
+
+// Request is one request as the serving side took it from a slot. Out is where
+// the answer's bytes go, Reply is called once, with how many there are.
+type Request struct {
+	Binding uint64
+	Nr      uint64
+	Args    [3]uint64
+	Seq     uint64
+	In      []byte // private to the request
+	Out     []byte
+	Reply   func(result uint64, n int, e abi.Errno)
+}
+
+// Bounds: sockets of one machine, addresses that a UDP socket knows, lines of the
+// log about addresses.
+const (
+	maxSockets = 16 << 10
+	maxPeers   = 256
+	maxRefused = 1024
+)
+
+// Core is a net server. Its methods are for one goroutine.
+type Core struct {
+	cfg  Config
+	inc  uint64
+	poll Poll
+	log  func(string)
+
+	socks    map[uint64]*sock
+	accepted uint64
+	ready    map[uint64]uint32
+	order    []uint64 // keys of ready, in the order in which they came
+	events   *Request // waits for something to be ready
+	told     map[netip.AddrPort]bool
+	scratch  []byte
+}
+
+// sock is a host socket.
+type sock struct {
+	id        uint64
+	fd, reg   int
+	udp       bool
+	published bool
+	done      bool      // a connect has come to its end
+	err       abi.Errno // then: how
+	seq       uint64    // the last OpSend or OpAccept that was answered
+	n         int       // OpSend: its result
+	acc       []byte    // OpAccept: its answer
+	// What came of the stream from offset base on, and the client may not have got;
+	// lost is the error that ended it.
+	base uint64
+	last []byte
+	lost abi.Errno
+	end  bool // of the stream, or an error, lies behind what the host has of it
+
+	// Of UDP: to whom it has sent (or, a published one, who has sent to it), as
+	// guests name them and as the host does.
+	real      map[netip.AddrPort]netip.AddrPort
+	name      map[netip.AddrPort]netip.AddrPort
+	peers     []netip.AddrPort
+	connected netip.AddrPort
+}
+
+// New makes the server; log takes a line for the machine's log.
+func New(cfg Config, incarnation uint64, poll Poll, log func(string)) (*Core, error) {
+	c := &Core{cfg: cfg, inc: incarnation, poll: poll, log: log,
+		socks: map[uint64]*sock{}, ready: map[uint64]uint32{}, told: map[netip.AddrPort]bool{}, scratch: make([]byte, 64<<10)}
+	for i, p := range cfg.Published {
+		if err := unix.SetNonblock(p.FD, true); err != nil {
+			return nil, fmt.Errorf("published port %d: %w", i, err)
+		}
+		s, err := c.add(proto.PublishedID(i), p.FD, p.UDP)
+		if err != nil {
+			return nil, fmt.Errorf("published port %d: %w", i, err)
+		}
+		s.published, s.done = true, true
+	}
+	return c, nil
+}
+
+func (c *Core) add(id uint64, fd int, udp bool) (*sock, error) {
+	if len(c.socks) >= maxSockets {
+		return nil, unix.ENOBUFS
+	}
+	reg, err := c.poll.Add(fd, id, !udp)
+	if err != nil {
+		return nil, err
+	}
+	s := &sock{id: id, fd: fd, reg: reg, udp: udp}
+	c.socks[id] = s
+	return s, nil
+}
+
+// Handle carries a request out. It never waits.
+func (c *Core) Handle(r *Request) {
+	id := r.Args[0]
+	switch r.Nr {
+	case proto.OpEvents:
+		if c.events != nil {
+			c.events.Reply(0, 0, abi.ECANCELED)
+		}
+		c.events = r
+		c.tell(id != c.inc)
+		return
+	case proto.OpConnect:
+		r.Reply(c.inc, 0, c.connect(id, r.In))
+		return
+	case proto.OpSendTo:
+		r.Reply(0, 0, c.sendTo(id, r.Args[1] == 1, r.In))
+		return
+	case proto.OpAccept, proto.OpSend, proto.OpRecv, proto.OpShut, proto.OpClose, proto.OpRecvFrom:
+	default:
+		r.Reply(0, 0, abi.ENOSYS)
+		return
+	}
+	s := c.socks[id]
+	if s == nil {
+		r.Reply(0, 0, abi.ECONNRESET)
+		return
+	}
+	var e abi.Errno
+	switch r.Nr {
+	case proto.OpAccept:
+		n := 0
+		if n, e = c.accept(s, r.Seq, r.Out); e != 0 {
+			n = 0
+		}
+		r.Reply(c.inc, n, e)
+	case proto.OpSend:
+		n, e := s.send(r.Seq, r.In)
+		r.Reply(uint64(n), 0, e)
+	case proto.OpRecv:
+		n, e := s.recv(r.Out[:min(r.Args[1], uint64(len(r.Out)), proto.MaxData)], r.Args[2])
+		r.Reply(0, n, e)
+		if e == 0 && n > 0 && s.end {
+			// The host has told already that there is no more behind this.
+			c.note(id, proto.In)
+			c.tell(false)
+		}
+	case proto.OpShut:
+		r.Reply(0, 0, errno(unix.Shutdown(s.fd, unix.SHUT_WR)))
+	case proto.OpClose:
+		if !s.published {
+			c.close(s, r.Args[1] == 1)
+		}
+		r.Reply(0, 0, 0)
+	case proto.OpRecvFrom:
+		n, e := c.recvFrom(s, r.Out)
+		r.Reply(0, n, e)
+	}
+}
+
+// Forget drops what a client that is gone waits for.
+func (c *Core) Forget(binding uint64) {
+	if c.events != nil && c.events.Binding == binding {
+		c.events = nil
+	}
+}
+
+// Ready takes what the host says of a socket (EPOLL... bits).
+func (c *Core) Ready(id uint64, ev uint32) {
+	s := c.socks[id]
+	if s == nil {
+		return
+	}
+	s.end = s.end || ev&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0
+	var bits uint32
+	if ev&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		bits |= proto.In
+	}
+	if ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		bits |= proto.Out
+	}
+	c.note(id, bits)
+	c.tell(false)
+}
+
+func (c *Core) note(id uint64, bits uint32) {
+	if bits == 0 {
+		return
+	}
+	if c.ready[id] == 0 {
+		c.order = append(c.order, id)
+	}
+	c.ready[id] |= bits
+}
+
+// tell answers the request for events if there are any, or if it must be.
+func (c *Core) tell(must bool) {
+	r := c.events
+	if r == nil || len(c.order) == 0 && !must {
+		return
+	}
+	c.events = nil
+	out := r.Out[:0]
+	k := 0
+	for _, id := range c.order {
+		if k == proto.MaxEvents {
+			break
+		}
+		k++
+		if c.socks[id] != nil {
+			out = proto.AppendEvent(out, proto.Event{ID: id, Bits: c.ready[id]})
+		}
+		delete(c.ready, id)
+	}
+	c.order = c.order[:copy(c.order, c.order[k:])]
+	r.Reply(c.inc, len(out), 0)
+}
+
+func (c *Core) close(s *sock, hard bool) {
+	c.poll.Remove(s.reg)
+	if hard && !s.udp {
+		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	_ = unix.Close(s.fd)
+	delete(c.socks, s.id)
+}
+
+// where answers the address that the host is given for one that a guest names;
+// EACCES for what the policy refuses.
+func (c *Core) where(to netip.AddrPort) (netip.AddrPort, abi.Errno) {
+	a := to.Addr()
+	switch {
+	case to.Port() == 53 && (a == Resolver || a.IsLoopback()):
+		if !c.cfg.Resolver.IsValid() {
+			c.say(to, "the host names no resolver")
+			return to, abi.ECONNREFUSED
+		}
+		return c.cfg.Resolver, 0 // the one hole in the policy
+	case a == Resolver:
+		return to, abi.ECONNREFUSED
+	case a == Gateway:
+		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port())
+	}
+	for _, r := range c.cfg.Resolvers {
+		if r == to {
+			return to, 0
+		}
+	}
+	if why := c.refuse(to); why != "" {
+		c.say(to, why)
+		return to, abi.EACCES
+	}
+	return to, 0
+}
+
+// say logs that an address was refused, once for each.
+func (c *Core) say(to netip.AddrPort, why string) {
+	if c.told[to] || len(c.told) > maxRefused {
+		return
+	}
+	c.told[to] = true
+	if len(c.told) > maxRefused {
+		c.log("further addresses are refused without a word")
+		return
+	}
+	c.log(fmt.Sprintf("%v is refused: %s", to, why))
+}
+
+// errno makes a neutral error of the host's: abi has Linux's numbers. What means
+// that the host has no more sockets is ENOBUFS.
+func errno(err error) abi.Errno {
+	switch e := err.(type) {
+	case nil:
+		return 0
+	case unix.Errno:
+		switch e {
+		case unix.EMFILE, unix.ENFILE, unix.ENOSPC, unix.ENOMEM:
+			return abi.ENOBUFS
+		case unix.EPERM: // a firewall of the host's
+			return abi.EACCES
+		}
+		return abi.Errno(e)
+	}
+	return abi.EIO
+}
+
+func (c *Core) connect(id uint64, in []byte) abi.Errno {
+	s := c.socks[id]
+	if s == nil {
+		if len(in) < proto.AddrSize {
+			return abi.EINVAL
+		}
+		to, e := c.where(proto.GetAddr(in))
+		if e != 0 {
+			return e
+		}
+		fd, err := open(to.Addr(), unix.SOCK_STREAM)
+		if err != nil {
+			return errno(err)
+		}
+		// What guests write comes in runs already.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		err = unix.Connect(fd, sockaddr(to))
+		if err != nil && err != unix.EINPROGRESS {
+			_ = unix.Close(fd)
+			return errno(err)
+		}
+		now := err == nil
+		// Added now, it tells of a connect that has come to its end already.
+		if s, err = c.add(id, fd, false); err != nil {
+			_ = unix.Close(fd)
+			return errno(err)
+		}
+		if s.done = now; !now {
+			return abi.EINPROGRESS
+		}
+	}
+	if !s.done {
+		v, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && v == 0 {
+			if _, err := unix.Getpeername(s.fd); err != nil {
+				return abi.EINPROGRESS
+			}
+		}
+		s.done = true
+		if err != nil {
+			s.err = errno(err)
+		} else if v != 0 {
+			s.err = errno(unix.Errno(v))
+		}
+	}
+	return s.err
+}
+
+func (c *Core) accept(s *sock, seq uint64, out []byte) (int, abi.Errno) {
+	if s.acc != nil && s.seq == seq {
+		return copy(out, s.acc), 0
+	}
+	if !s.published || s.udp {
+		return 0, abi.EINVAL
+	}
+	if len(c.socks) >= maxSockets {
+		return 0, abi.EAGAIN // an event will tell of the next one
+	}
+	for {
+		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+		case unix.EINTR, unix.ECONNABORTED:
+			continue
+		default:
+			return 0, errno(err)
+		}
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		c.accepted++
+		id := proto.AcceptedID(c.inc, c.accepted)
+		n, err := c.add(id, fd, false)
+		if err != nil {
+			_ = unix.Close(fd)
+			return 0, errno(err)
+		}
+		n.done = true
+		s.seq, s.acc = seq, proto.AppendAddr(binary.LittleEndian.AppendUint64(nil, id), visible(addrPort(sa)))
+		return copy(out, s.acc), 0
+	}
+}
+
+// visible is how guests see an address on the host that speaks to them: the host
+// itself, and what the machine has no address for, is the gateway.
+func visible(a netip.AddrPort) netip.AddrPort {
+	if ip := a.Addr(); !ip.Is4() || ip.IsLoopback() || own(ip) {
+		return netip.AddrPortFrom(Gateway, a.Port())
+	}
+	return a
+}
+
+func (s *sock) send(seq uint64, data []byte) (int, abi.Errno) {
+	if seq == s.seq {
+		return s.n, 0
+	}
+	n, err := unix.SendmsgN(s.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+	if err != nil {
+		return 0, errno(err)
+	}
+	s.seq, s.n = seq, n
+	return n, 0
+}
+
+// recv answers bytes of the stream from offset taken on: those that the client may
+// not have got, or new ones.
+func (s *sock) recv(out []byte, taken uint64) (int, abi.Errno) {
+	if taken < s.base || taken > s.base+uint64(len(s.last)) {
+		return 0, abi.EAGAIN // of a client that is gone
+	}
+	s.last, s.base = s.last[taken-s.base:], taken
+	if len(s.last) > 0 {
+		return copy(out, s.last), 0
+	}
+	s.last = nil
+	if s.lost != 0 {
+		return 0, s.lost
+	}
+	n, _, err := unix.Recvfrom(s.fd, out, 0)
+	if err != nil {
+		e := errno(err)
+		if e != abi.EAGAIN {
+			s.lost = e // the host says it once
+		}
+		return 0, e
+	}
+	s.last = append([]byte(nil), out[:n]...)
+	return n, 0
+}

@@ -1,0 +1,127 @@
+package core
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	proto "hythe/idl/net"
+)
+
+// know notes that a UDP socket speaks with the one whom guests call name.
+func (s *sock) know(name, real netip.AddrPort) {
+	if s.real[name] == real {
+		return
+	}
+	if s.real == nil {
+		s.real, s.name = map[netip.AddrPort]netip.AddrPort{}, map[netip.AddrPort]netip.AddrPort{}
+	}
+	if old, ok := s.real[name]; ok {
+		delete(s.name, old)
+	} else {
+		if len(s.peers) == maxPeers {
+			delete(s.name, s.real[s.peers[0]])
+			delete(s.real, s.peers[0])
+			s.peers = s.peers[:copy(s.peers, s.peers[1:])]
+		}
+		s.peers = append(s.peers, name)
+	}
+	s.real[name], s.name[real] = real, name
+}
+
+func (c *Core) sendTo(id uint64, connected bool, in []byte) (last abi.Errno) {
+	for {
+		to, data, rest, ok := proto.NextDgram(in)
+		if !ok {
+			return last
+		}
+		in = rest
+		if e := c.sendOne(id, connected, to, data); e != 0 {
+			last = e
+		}
+	}
+}
+
+func (c *Core) sendOne(id uint64, connected bool, to netip.AddrPort, data []byte) abi.Errno {
+	s := c.socks[id]
+	real, known := to, false
+	if s != nil {
+		real, known = s.real[to]
+	}
+	if !known {
+		var e abi.Errno
+		if real, e = c.where(to); e != 0 {
+			return e
+		}
+	}
+	if s == nil {
+		fd, err := open(real.Addr(), unix.SOCK_DGRAM)
+		if err != nil {
+			return errno(err)
+		}
+		if s, err = c.add(id, fd, true); err != nil {
+			_ = unix.Close(fd)
+			return errno(err)
+		}
+		s.done = true
+	}
+	if !s.udp {
+		return abi.EINVAL
+	}
+	s.know(to, real)
+	var sa unix.Sockaddr
+	switch {
+	case s.published:
+		sa = s.sockaddr(real)
+	case connected && s.connected != real:
+		if err := unix.Connect(s.fd, sockaddr(real)); err != nil {
+			return errno(err)
+		}
+		s.connected = real
+	case !connected:
+		sa = sockaddr(real)
+	}
+	_, err := unix.SendmsgN(s.fd, data, nil, sa, unix.MSG_NOSIGNAL)
+	return errno(err)
+}
+
+// sockaddr is real for a published socket, which may be one of IPv6.
+func (s *sock) sockaddr(real netip.AddrPort) unix.Sockaddr {
+	if me, err := unix.Getsockname(s.fd); err == nil {
+		if _, six := me.(*unix.SockaddrInet6); six {
+			return &unix.SockaddrInet6{Port: int(real.Port()), Addr: real.Addr().As16()}
+		}
+	}
+	return sockaddr(real)
+}
+
+// recvFrom takes datagrams while there are any and room for the longest. What
+// comes from others than those to whom something was sent is dropped, but on a
+// published port.
+func (c *Core) recvFrom(s *sock, out []byte) (int, abi.Errno) {
+	if !s.udp {
+		return 0, abi.EINVAL
+	}
+	b := out[:0]
+	for cap(b)-len(b) >= proto.DgramSize+65536 {
+		n, sa, err := unix.Recvfrom(s.fd, c.scratch, 0)
+		if err != nil {
+			if len(b) > 0 {
+				break
+			}
+			return 0, errno(err)
+		}
+		real := addrPort(sa)
+		name, known := s.name[real]
+		if !known {
+			if !s.published {
+				continue
+			}
+			name = visible(real)
+			s.know(name, real)
+		}
+		b = proto.AppendDgram(b, name, c.scratch[:n])
+	}
+	return len(b), 0
+}

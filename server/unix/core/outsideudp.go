@@ -1,0 +1,113 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/idl/net"
+	"hythe/store"
+)
+
+// Datagrams that leave the machine, or come from outside. They pass at most once;
+// those that wait to leave are not in the state of record.
+
+// sendOut sends a datagram outside, by the published port if the socket has one's.
+func (x inetSockets) sendOut(r store.Ref[Socket], far InetAddr, data []byte) abi.Errno {
+	k := x.k
+	s := k.Socks.Get(r)
+	o := s.Inet.Out
+	if p := k.io.out.dgram[s.Inet.Local.Port]; p != 0 && s.Proto == ProtoUDP {
+		o = p
+	} else if o == 0 {
+		var e abi.Errno
+		if o, e = k.newOut(k.nextIno(), outDgram, r); e != 0 {
+			return e
+		}
+	}
+	rt := k.io.out.rt[o]
+	if len(rt.dgrams) < maxDgrams { // else it is lost
+		rt.dgrams = append(rt.dgrams, net.AppendDgram(nil, netAddr(far), data))
+	}
+	k.kickOut(o)
+	return 0
+}
+
+func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
+	id := rec.ID
+	if !rt.sending && len(rt.dgrams) > 0 {
+		rt.sending = true
+		var batch []byte
+		n := 0
+		for n < len(rt.dgrams) && (n == 0 || len(batch)+len(rt.dgrams[n]) <= net.MaxData) {
+			batch = append(batch, rt.dgrams[n]...)
+			n++
+		}
+		rt.dgrams = rt.dgrams[n:]
+		connected := rec.Sock != 0 && k.Socks.Get(rec.Sock).State == SockConnected
+		k.ask(func(n NetBackend) {
+			n.SendTo(id, connected, batch, func(e abi.Errno) {
+				k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
+					rt.sending = false
+					k.failedDgram(rec, e, e == abi.EACCES)
+				})
+			})
+		})
+	}
+	if !rt.receiving && rt.readable {
+		rt.receiving, rt.readable = true, false
+		k.ask(func(n NetBackend) {
+			n.RecvFrom(id, func(b []byte, e abi.Errno) {
+				k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
+					rt.receiving = false
+					if e != 0 && e != abi.EAGAIN && e != abi.ECONNRESET { // that is: not opened yet
+						rt.readable = true
+						k.failedDgram(rec, e, false)
+					}
+					for {
+						from, data, rest, ok := net.NextDgram(b)
+						if !ok {
+							break
+						}
+						b = rest
+						rt.readable = true
+						k.arrivedDgram(rec, inetOf(from), data)
+					}
+				})
+			})
+		})
+	}
+}
+
+// failedDgram tells a socket that is connected of an error (another too, if it must
+// be told).
+func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
+	if e == 0 || e == abi.EAGAIN || rec.Sock == 0 || rec.State != outDgram {
+		return
+	}
+	if s := k.Socks.Get(rec.Sock); s.State == SockConnected || must {
+		k.Socks.Mut(rec.Sock).Err = uint32(e)
+		k.wakeSock(rec.Sock, PollErr)
+	}
+}
+
+// arrivedDgram delivers a datagram from outside.
+func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
+	x := inetSockets{sockQueues{k}}
+	to := InetAddr{IP: eth0}
+	p := rec.Sock
+	switch rec.State {
+	case outListenUDP:
+		to.Port = k.published(rec).Guest
+		p = x.receiver(ProtoUDP, to, from)
+	case outDgram:
+		s := k.Socks.Get(p)
+		to.Port = s.Inet.Local.Port
+		if s.State == SockConnected && s.Inet.Far != from {
+			return
+		}
+		if from.IP[12] == 127 { // the resolver, as it was named
+			to.IP = ip4Loop
+		}
+	}
+	if p != 0 {
+		x.deliver(p, from, to, 64, 0, data)
+	}
+}

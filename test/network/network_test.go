@@ -1,0 +1,278 @@
+// Package network tests a machine's way to the outside: against servers and clients
+// on the host, which is the oracle: programs do there what they do in the machine.
+package network
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hythe/test/subject"
+)
+
+// limit is what catches a hang.
+const limit = 30 * time.Second
+
+const python = "/usr/bin/python3"
+
+// result is what a command did.
+type result struct {
+	out, errs string
+	status    int
+}
+
+func run(t *testing.T, name string, args ...string) result {
+	t.Helper()
+	subject.Need(t, python)
+	c := exec.Command(name, args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(limit, func() { c.Process.Kill() })
+	err := c.Wait()
+	if !late.Stop() {
+		t.Errorf("%s does not end; out %q, err %q", name, out.String(), errs.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
+}
+
+// script is a program of testdata as an argument: the machine needs nothing of the
+// host's working directory.
+func script(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// inMachine runs a program of testdata in a machine.
+func inMachine(t *testing.T, flags []string, name string, args ...string) result {
+	t.Helper()
+	a := append([]string{"run"}, flags...)
+	a = append(a, "--", python, "-uc", script(t, name))
+	return run(t, subject.Binary(t), append(a, args...)...)
+}
+
+// server is a TCP server on the host's loopback interface: what the first line of a
+// connection says, it does.
+type server struct {
+	l    net.Listener
+	sunk chan string // how the connections that it sank have ended
+}
+
+func serve(t *testing.T) *server {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{l: l, sunk: make(chan string, 100)}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.conn(c.(*net.TCPConn))
+		}
+	}()
+	return s
+}
+
+func (s *server) port() string { return portOf(s.l.Addr()) }
+
+func portOf(a net.Addr) string {
+	_, p, _ := net.SplitHostPort(a.String())
+	return p
+}
+
+func (s *server) conn(c *net.TCPConn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	cmd, err := r.ReadString('\n')
+	if err != nil {
+		return
+	}
+	switch strings.TrimSpace(cmd) {
+	case "echo":
+		if _, err := io.Copy(c, r); err == nil {
+			c.CloseWrite()
+		}
+	case "sink":
+		n, err := io.Copy(io.Discard, r)
+		how := fmt.Sprint(n)
+		if errors.Is(err, syscall.ECONNRESET) {
+			how = "reset"
+		}
+		s.sunk <- how
+	case "sunk":
+		fmt.Fprintf(c, "%.6s", <-s.sunk)
+	case "how":
+		fmt.Fprint(c, <-s.sunk)
+	case "close":
+		fmt.Fprint(c, "bye")
+	case "reset":
+		fmt.Fprint(c, "bye")
+		r.ReadByte()
+		c.SetLinger(0)
+	}
+}
+
+// unused is a port of the loopback interface where nobody listens, kept as long as
+// the test runs.
+func unused(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(sa.(*syscall.SockaddrInet4).Port)
+}
+
+// allow is the option that opens ports of the host's loopback interface.
+func allow(ports ...string) []string {
+	s := "user"
+	for _, p := range ports {
+		s += ",allow=127.0.0.1:" + p
+	}
+	return []string{"--network", s}
+}
+
+// TestTCP: a client does in the machine what it does on the host.
+func TestTCP(t *testing.T) {
+	s, nobody := serve(t), unused(t)
+	want := run(t, python, "-c", script(t, "tcp.py"), "127.0.0.1", s.port(), nobody)
+	if want.status != 0 {
+		t.Fatalf("on the host: %+v", want)
+	}
+	got := inMachine(t, allow(s.port(), nobody), "tcp.py", "10.0.2.2", s.port(), nobody)
+	if got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// ownAddress is an address of this host that is not its loopback interface's, "" if
+// it has none.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return ""
+}
+
+// TestPolicy: the host itself and what else is refused is not reached, by whatever
+// name, and each address is told of once.
+func TestPolicy(t *testing.T) {
+	all, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	came := make(chan net.Addr, 100)
+	go func() {
+		for {
+			c, err := all.Accept()
+			if err != nil {
+				return
+			}
+			came <- c.RemoteAddr()
+			c.Close()
+		}
+	}()
+	port := portOf(all.Addr())
+	udp, err := net.ListenPacket("udp", ":"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	go func() {
+		b := make([]byte, 100)
+		if _, from, err := udp.ReadFrom(b); err == nil {
+			came <- from
+		}
+	}()
+	type row struct{ addr, want string }
+	rows := []row{
+		{"10.0.2.2", "EACCES EACCES"}, // the host's loopback interface
+		{"::ffff:10.0.2.2", "EACCES EACCES"},
+		{"127.0.0.1", "ECONNREFUSED -"}, // the machine's own
+		{"::ffff:127.0.0.1", "ECONNREFUSED -"},
+		{"::1", "ECONNREFUSED -"},
+		{"169.254.169.254", "EACCES EACCES"},
+		{"::ffff:169.254.169.254", "EACCES EACCES"},
+		{"169.254.0.1", "EACCES EACCES"},
+		{"100.100.100.200", "EACCES EACCES"},
+		{"224.0.0.1", "ENETUNREACH ENETUNREACH"},
+		{"255.255.255.255", "ENETUNREACH ENETUNREACH"},
+		{"0.0.0.1", "ENETUNREACH ENETUNREACH"},
+		{"192.0.2.7", "EACCES EACCES"}, // by deny
+		{"fe80::1", "ENETUNREACH ENETUNREACH"},
+		{"::127.0.0.1", "ENETUNREACH ENETUNREACH"},
+		{"64:ff9b::7f00:1", "ENETUNREACH ENETUNREACH"},
+	}
+	if own := ownAddress(t); own != "" {
+		rows = append(rows, row{own, "EACCES EACCES"}, row{"::ffff:" + own, "EACCES EACCES"})
+	}
+	var args []string
+	want := ""
+	for _, r := range rows {
+		args = append(args, r.addr+" "+port)
+		want += r.addr + " " + port + " " + r.want + "\n"
+	}
+	got := inMachine(t, []string{"--network", "user,deny=192.0.2.0/24"}, "policy.py", args...)
+	if got.out != want || got.status != 0 {
+		t.Errorf("got  %q\nwant %q", got.out, want)
+	}
+	for _, l := range []string{
+		"127.0.0.1:" + port + " is refused: the host's loopback interface",
+		"169.254.169.254:" + port + " is refused: link-local",
+		"192.0.2.7:" + port + " is refused: denied",
+	} {
+		if n := strings.Count(got.errs, l); n != 1 {
+			t.Errorf("%q is said %d times: %q", l, n, got.errs)
+		}
+	}
+	select {
+	case a := <-came:
+		t.Errorf("the host was reached, from %v", a)
+	default:
+	}
+	// Without a network there is nothing.
+	got = inMachine(t, nil, "policy.py", "10.0.2.2 "+port, "8.8.8.8 53")
+	if want := "10.0.2.2 " + port + " ENETUNREACH ENETUNREACH\n8.8.8.8 53 ENETUNREACH ENETUNREACH\n"; got.out != want {
+		t.Errorf("--network none: %q", got.out)
+	}
+}
