@@ -348,6 +348,7 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	m.BrkStart = brk
 	m.FPSize = uint32(min(max(c.Args[5], 512), 1<<20))
 	m.StackTop = sp
+	m.StackProt, m.StackLow, m.StackHigh = uint32(prot), top-size, top
 	c.Act(abi.ActTask, 0, abi.TaskBrkStart, brk)
 	c.Act(abi.ActTask, 0, abi.TaskBrk, brk)
 	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(p.Index()))

@@ -171,7 +171,7 @@ func setLimit(p *Personality, c *core.Call, pr store.Ref[core.Proc], n uint32, b
 }
 
 // Limit implements core.Limiter. The stack counts as mapped, all of it, and on Linux
-// as far as it was used.
+// as far as it was used; so it grows when its limit does, and keeps what it has.
 func (p *Personality) Limit(c *core.Call, n int) {
 	pr := c.Proc()
 	cur := pr.Rlimits[n].Cur
@@ -183,11 +183,24 @@ func (p *Personality) Limit(c *core.Call, n int) {
 		return max(v, 1)
 	}
 	switch n {
+	case core.RlimitStack:
+		low := pr.StackHigh - stackSize(pr)
+		if pr.StackHigh == 0 || low >= pr.StackLow {
+			return
+		}
+		size, prot := pr.StackLow-low, uint64(pr.StackProt)
+		low, c.MutProc().StackLow = pr.StackLow, low
+		for _, n := range [...]int{core.RlimitAS, core.RlimitData} {
+			if pr.Rlimits[n].Cur != core.RlimInfinity {
+				p.Limit(c, n)
+			}
+		}
+		c.Act(abi.ActMapAnon, abi.ActIgnore, low-size, size, prot, mapPrivate|mapFixedNR|mapNoreserve)
 	case core.RlimitAS:
-		c.Act(abi.ActTask, 0, abi.TaskASLimit, of(cur+stackSize(pr)))
+		c.Act(abi.ActTask, 0, abi.TaskASLimit, of(cur+pr.StackHigh-pr.StackLow))
 	case core.RlimitData:
 		c.Act(abi.ActTask, 0, abi.TaskBrkLimit, of(cur))
-		c.Act(abi.ActTask, 0, abi.TaskDataLimit, of(cur+stackSize(pr)))
+		c.Act(abi.ActTask, 0, abi.TaskDataLimit, of(cur+pr.StackHigh-pr.StackLow))
 	case core.RlimitCPU:
 		v := uint64(0)
 		if !none { // less what its tasks before the last execve have used

@@ -209,6 +209,7 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	m.AuxvStart, m.AuxvLen, m.TimerSlack, m.FPSize = src.AuxvStart, src.AuxvLen, src.TimerSlack, src.FPSize
 	m.NextSlot = slot + 1
 	m.MapNext, m.StaleLimits = src.MapNext, src.StaleLimits
+	m.StackProt, m.StackLow, m.StackHigh = src.StackProt, src.StackLow, src.StackHigh
 	if a.Flags&CloneParent != 0 {
 		m.Parent = src.Parent
 		m.ExitSignal = src.ExitSignal

@@ -77,7 +77,9 @@ type ProcExtra struct {
 	// StaleLimits: the library is to be told these limits with the next answer, a bit
 	// for each.
 	StaleLimits uint32
-	_           uint32
+	StackProt   uint32 // of the first thread's stack, and where it is mapped
+	StackLow    uint64
+	StackHigh   uint64
 	IO          IOCount // of threads that have ended
 }
 

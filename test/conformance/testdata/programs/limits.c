@@ -187,6 +187,56 @@ static void other(int what, int runs) {
 	close(p[0]), close(p[1]);
 }
 
+static __attribute__((noinline)) long deep(long mb) { // uses so much of the stack
+	volatile char b[1 << 20];
+	for (int i = 0; i < sizeof b; i += 4096)
+		b[i] = 1;
+	return mb > 1 ? deep(mb - 1) + b[4096] : b[0];
+}
+static void small_stack(void) { set(RLIMIT_CORE, 0, 0); deep(20); puts("lives"); }
+static void more_stack(void) { set(RLIMIT_STACK, 64 << 20, RLIM_INFINITY); T(deep(50)); }
+static void stack_and_space(void) {
+	set(RLIMIT_AS, 300 << 20, RLIM_INFINITY);
+	set(RLIMIT_STACK, 64 << 20, RLIM_INFINITY);
+	T(deep(50));
+	map(400, PROT_READ);
+	map(100, PROT_READ);
+}
+static void less_and_more(void) {
+	set(RLIMIT_STACK, 1 << 20, RLIM_INFINITY);
+	set(RLIMIT_STACK, 32 << 20, RLIM_INFINITY);
+	T(deep(20));
+}
+static void other_stack(void) {
+	int p[2];
+	char b;
+	struct rlimit l = {64 << 20, RLIM_INFINITY};
+	pipe(p);
+	fflush(stdout);
+	pid_t c = fork();
+	if (c == 0) {
+		read(p[0], &b, 1);
+		T(deep(50));
+		fflush(stdout);
+		_exit(0);
+	}
+	asleep(c);
+	T(prlimit(c, RLIMIT_STACK, &l, 0));
+	fflush(stdout);
+	write(p[1], "x", 1);
+	int st;
+	T(waitpid(c, &st, 0) == c);
+	printf("%x\n", st);
+}
+static void stacks(void) {
+	set(RLIMIT_STACK, 8 << 20, RLIM_INFINITY);
+	child("small stack", small_stack);
+	child("more stack", more_stack);
+	child("stack and space", stack_and_space);
+	child("less and more", less_and_more);
+	other_stack();
+}
+
 static void others(void) {
 	shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (int runs = 0; runs < 2; runs++) {
@@ -202,6 +252,7 @@ static void others(void) {
 int main(void) {
 	begin();
 	others();
+	stacks();
 	memory();
 	timers();
 	time_limit();
