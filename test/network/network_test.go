@@ -20,7 +20,7 @@ import (
 )
 
 // limit is what catches a hang.
-const limit = 30 * time.Second
+const limit = 90 * time.Second
 
 const python = "/usr/bin/python3"
 
