@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,10 +19,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -573,9 +577,135 @@ static void more_signals(void) {
 	sigprocmask(SIG_UNBLOCK, &m, 0);
 }
 
+// Message queues and who is told of them, signals of events, System V memory in parts,
+// limits and timers that others set.
+static void events(const char *self) {
+	sigset_t m, old;
+	siginfo_t w;
+	char b[64];
+	int p[2], st;
+	sigemptyset(&m), sigaddset(&m, SIGUSR1), sigaddset(&m, SIGRTMIN), sigaddset(&m, SIGIO);
+	sigprocmask(SIG_BLOCK, &m, &old);
+	struct timespec z = {0, 0};
+	struct mq_attr a = {0, 4, 32};
+	mqd_t q = mq_open("/points", O_RDWR | O_CREAT | O_EXCL, 0600, &a);
+	T(q >= 0);
+	struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value = {3}};
+	T(mq_notify(q, &e));
+	T(mq_send(q, "low", 3, 1));
+	T(mq_send(q, "high", 4, 2));
+	T(sigwaitinfo(&m, &w) == SIGUSR1);
+	T(w.si_value.sival_int);
+	T(sigtimedwait(&m, &w, &z));
+	T(mq_receive(q, b, 32, 0));
+	T(mq_receive(q, b, 32, 0));
+	int nl = socket(AF_NETLINK, SOCK_RAW, 0);
+	e = (struct sigevent){.sigev_notify = SIGEV_THREAD, .sigev_signo = nl, .sigev_value = {.sival_ptr = "thirty-two bytes of a cookie...."}};
+	T(syscall(SYS_mq_notify, q, &e));
+	T(mq_send(q, "x", 1, 0));
+	T(recv(nl, b, 64, 0));
+	T(b[31]);
+	T(recv(nl, b, 64, MSG_DONTWAIT));
+	T(syscall(SYS_mq_notify, q, &e));
+	T(mq_notify(q, 0));
+	T(recv(nl, b, 64, 0));
+	T(b[31]);
+	close(nl);
+	pid_t c = fork();
+	if (c == 0) {
+		for (int i = 0; i < 3; i++)
+			mq_send(q, "wake", 4, 0);
+		_exit(mq_send(q, "and wait", 8, 0) == 0 ? 3 : 4); // there is one, and room for four
+	}
+	for (int i = 0; i < 5; i++)
+		T(mq_receive(q, b, 32, 0));
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	T(mq_unlink("/points"));
+	T(mq_close(q));
+
+	pipe(p);
+	T(fcntl(p[0], F_SETOWN, getpid()));
+	T(fcntl(p[0], F_SETSIG, SIGRTMIN));
+	T(fcntl(p[0], F_SETFL, O_ASYNC));
+	T(write(p[1], "a", 1));
+	T(sigwaitinfo(&m, &w) == SIGRTMIN);
+	T(w.si_band);
+	T(write(p[1], "b", 1));
+	T(sigwaitinfo(&m, &w) == SIGRTMIN);
+	T(sigtimedwait(&m, &w, &z));
+	T(read(p[0], b, 64));
+	close(p[0]), close(p[1]);
+
+	int id = shmget(IPC_PRIVATE, 5 * 4096, IPC_CREAT | 0600);
+	struct shmid_ds d;
+	char *s = shmat(id, 0, 0);
+	T(s != (char *)-1);
+	strcpy(s + 3 * 4096, "kept");
+	T(munmap(s + 4096, 4096));
+	T(shmctl(id, IPC_STAT, &d));
+	T(d.shm_nattch);
+	T(shmdt(s));
+	T(shmctl(id, IPC_STAT, &d));
+	T(d.shm_nattch);
+	T((s = shmat(id, 0, 0)) != (char *)-1);
+	T(shmctl(id, IPC_RMID, 0));
+	T(strcmp(s + 3 * 4096, "kept"));
+	T(munmap(s, 5 * 4096));
+	T(shmctl(id, IPC_STAT, &d));
+
+	// Half of what is written is not there.
+	s = mmap(0, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(s + 2 * 4096, 4096);
+	pipe(p);
+	T(write(p[1], s + 100, 3 * 4096));
+	T(write(p[1], s + 8000, 1000));
+	T(read(p[0], s, 8192));
+	close(p[0]), close(p[1]);
+
+	// A signal whose stack is not there.
+	if ((c = fork()) == 0) {
+		sigprocmask(SIG_SETMASK, &old, 0);
+		stack_t alt = {s, 0, 8192};
+		struct sigaction act = {.sa_handler = on, .sa_flags = SA_ONSTACK};
+		sigaltstack(&alt, 0);
+		munmap(s, 8192);
+		sigaction(SIGUSR1, &act, 0);
+		raise(SIGUSR1);
+		_exit(1);
+	}
+	T(waitpid(c, &st, 0) == c);
+	T(WTERMSIG(st));
+
+	// Limits that a child learns while it waits.
+	pipe(p);
+	if ((c = fork()) == 0) {
+		read(p[0], b, 1);
+		_exit(mmap(0, 200 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? 6 : 7);
+	}
+	struct rlimit l = {100 << 20, 100 << 20};
+	T(prlimit(c, RLIMIT_AS, &l, 0));
+	T(write(p[1], "x", 1));
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	if ((c = fork()) == 0) {
+		struct itimerval it = {{0, 0}, {1000, 0}};
+		setitimer(ITIMER_PROF, &it, 0);
+		execl(self, self, "timer", NULL);
+		_exit(127);
+	}
+	T(waitpid(c, &st, 0) == c);
+	T(WEXITSTATUS(st));
+	sigprocmask(SIG_SETMASK, &old, 0);
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1 && !strcmp(argv[1], "again"))
 		return write(1, "again\n", 6) == 6 ? 3 : 4;
+	if (argc > 1 && !strcmp(argv[1], "timer")) {
+		struct itimerval it;
+		return getitimer(ITIMER_PROF, &it) == 0 && it.it_value.tv_sec >= 990 ? 3 : 4;
+	}
 	if (argc < 3 || chdir(argv[1]))
 		return 2;
 	if (*argv[2] == '2') {
@@ -584,6 +714,7 @@ int main(int argc, char **argv) {
 		names();
 		terminal();
 		more_signals();
+		events(argv[0]);
 		T(read(0, argv[2], 1));
 		fprintf(stderr, "the end\n");
 		return 0;
