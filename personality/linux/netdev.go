@@ -6,7 +6,7 @@ import (
 )
 
 // Requests of ioctl(2) about interfaces, on a socket of any family: netdevice(7),
-// include/uapi/linux/{sockios,if}.h. There is one interface, lo.
+// include/uapi/linux/{sockios,if}.h. Interfaces are netif.go's.
 const (
 	siocatmark     = 0x8905
 	siocgifname    = 0x8910
@@ -61,34 +61,39 @@ func netIoctl(c *core.Call, fd int32, req uint32, arg uint64) (uint64, abi.Errno
 	}
 	r := append([]byte(nil), b...)
 	if req == siocgifname {
-		if le.Uint32(r[ifNameMax:]) != loIndex {
+		n := le.Uint32(r[ifNameMax:])
+		f := findIface(c.K, n, "")
+		if n == 0 || f == nil {
 			return 0, abi.ENODEV
 		}
-		c.CopyOut(arg, append([]byte("lo"), make([]byte, ifNameMax-2)...))
+		var name [ifNameMax]byte
+		copy(name[:], f.name)
+		c.CopyOut(arg, name[:])
 		return 0, 0
 	}
-	if cstring(r[:ifNameMax]) != "lo" {
+	name := cstring(r[:ifNameMax])
+	f := findIface(c.K, 0, name)
+	if name == "" || f == nil {
 		return 0, abi.ENODEV
 	}
 	v := r[ifNameMax:]
 	clear(v)
 	switch req {
-	case siocgifflags:
-		le.PutUint16(v, loFlags&0xffff)
+	case siocgifflags, siocgifpflags:
+		le.PutUint16(v, uint16(f.flags))
 	case siocgifaddr, siocgifdstaddr:
-		copy(v, []byte{core.FamilyInet, 0, 0, 0, 127, 0, 0, 1})
+		putInet(v, f.addr)
 	case siocgifbrdaddr:
-		copy(v, []byte{core.FamilyInet, 0})
+		putInet(v, f.cast)
 	case siocgifnetmask:
-		copy(v, []byte{core.FamilyInet, 0, 0, 0, 255})
+		putInet(v, f.mask())
 	case siocgifmtu:
-		le.PutUint32(v, loMTU)
+		le.PutUint32(v, f.mtu)
 	case siocgifhwaddr:
-		le.PutUint16(v, 772) // ARPHRD_LOOPBACK
+		le.PutUint16(v, f.arp)
+		copy(v[2:], f.mac[:])
 	case siocgifindex:
-		le.PutUint32(v, loIndex)
-	case siocgifpflags:
-		le.PutUint16(v, loFlags&0xffff)
+		le.PutUint32(v, f.index)
 	case siocgiftxqlen:
 		le.PutUint32(v, 1000)
 	case siocethtool:
@@ -105,17 +110,24 @@ func ifConf(c *core.Call, arg uint64) abi.Errno {
 		return e
 	}
 	room, to := int32(le.Uint32(b)), le.Uint64(b[8:])
-	n := uint32(ifreqSize)
+	list := ifaces(c.K)
+	n := uint32(len(list) * ifreqSize)
 	if to != 0 {
-		if room < ifreqSize {
-			n = 0
-		} else {
-			r := make([]byte, ifreqSize)
-			copy(r, "lo")
-			copy(r[ifNameMax:], []byte{core.FamilyInet, 0, 0, 0, 127, 0, 0, 1})
-			c.CopyOut(to, r)
+		list = list[:min(len(list), int(max(room, 0))/ifreqSize)]
+		n = uint32(len(list) * ifreqSize)
+		r := make([]byte, n)
+		for i, f := range list {
+			b := r[i*ifreqSize:]
+			copy(b, f.name)
+			putInet(b[ifNameMax:], f.addr)
 		}
+		c.CopyOut(to, r)
 	}
 	c.CopyOut32(arg, n)
 	return 0
+}
+
+// putInet stores a sockaddr_in.
+func putInet(b []byte, ip [4]byte) {
+	copy(b, []byte{core.FamilyInet, 0, 0, 0, ip[0], ip[1], ip[2], ip[3]})
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // rtnetlink(7) as far as programs ask what interfaces, addresses and routes there
-// are: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h. There is one
-// interface, lo, and nothing of it can be changed.
+// are: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h. Interfaces
+// are netif.go's, and nothing of them can be changed.
 
 // Types and flags of messages.
 const (
@@ -28,9 +28,6 @@ const (
 	nlAck     = 0x4
 	nlDump    = 0x300
 )
-
-// loFlags are IFF_UP, LOOPBACK, RUNNING and LOWER_UP.
-const loFlags = 0x10049
 
 // nlMsg is a message that is being made: its header of 16 bytes, then the rest.
 type nlMsg []byte
@@ -76,7 +73,7 @@ func netlinkAnswer(c *core.Call, req []byte, port uint32) [][]byte {
 		if flags&nlRequest == 0 || typ < 16 {
 			continue
 		}
-		parts, e := netlinkOne(typ, flags, seq, port, m[16:])
+		parts, e := netlinkOne(c.K, typ, flags, seq, port, m[16:])
 		out = append(out, parts...)
 		if e != 0 || flags&nlAck != 0 && flags&nlDump != nlDump {
 			r := newNlMsg(nlError, 0, seq, port)
@@ -92,7 +89,7 @@ func netlinkAnswer(c *core.Call, req []byte, port uint32) [][]byte {
 	return out
 }
 
-func netlinkOne(typ, flags uint16, seq, port uint32, body []byte) ([][]byte, abi.Errno) {
+func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte) ([][]byte, abi.Errno) {
 	dump := flags&nlDump == nlDump
 	family := byte(0)
 	if len(body) > 0 {
@@ -108,25 +105,34 @@ func netlinkOne(typ, flags uint16, seq, port uint32, body []byte) ([][]byte, abi
 	case typ > nlMax:
 		return nil, abi.EOPNOTSUPP
 	case typ == nlGetLink:
-		if !dump && !isLo(body) {
-			return nil, abi.ENODEV
+		list := ifaces(k)
+		if !dump {
+			f := linkOf(k, body)
+			if f == nil {
+				return nil, abi.ENODEV
+			}
+			list = []*iface{f}
 		}
-		add(loLink(newNlMsg(nlNewLink, multi, seq, port)))
+		for _, f := range list {
+			add(f.link(newNlMsg(nlNewLink, multi, seq, port)))
+		}
 	case typ == nlGetAddr && dump:
 		if family != core.FamilyInet6 {
-			add(loAddr4(newNlMsg(nlNewAddr, multi, seq, port)))
+			for _, f := range ifaces(k) {
+				add(f.addr4(newNlMsg(nlNewAddr, multi, seq, port)))
+			}
 		}
 		if family != core.FamilyInet {
 			add(loAddr6(newNlMsg(nlNewAddr, multi, seq, port)))
 		}
 	case typ == nlGetRoute && dump:
-		for _, r := range loRoutes {
+		for _, r := range routes(k) {
 			if family == 0 || family == r.family {
 				add(r.message(newNlMsg(nlNewRoute, multi, seq, port)))
 			}
 		}
 	case typ == nlGetRoute:
-		m, e := routeTo(family, body, newNlMsg(nlNewRoute, 0, seq, port))
+		m, e := routeTo(k, family, body, newNlMsg(nlNewRoute, 0, seq, port))
 		if e != 0 {
 			return nil, e
 		}
@@ -153,13 +159,14 @@ func netlinkOne(typ, flags uint16, seq, port uint32, body []byte) ([][]byte, abi
 	return append(out, done.end()), 0
 }
 
-// isLo says whether an ifinfomsg with its attributes names the interface.
-func isLo(body []byte) bool {
+// linkOf answers the interface that an ifinfomsg with its attributes names, nil if
+// there is none.
+func linkOf(k *core.Kernel, body []byte) *iface {
 	if len(body) < 16 {
-		return false
+		return nil
 	}
 	if i := le.Uint32(body[4:]); i != 0 {
-		return i == loIndex
+		return findIface(k, i, "")
 	}
 	name := ""
 	eachAttr(body[16:], func(typ uint16, b []byte) {
@@ -167,7 +174,10 @@ func isLo(body []byte) bool {
 			name = cstring(b)
 		}
 	})
-	return name == "lo"
+	if name == "" {
+		return nil
+	}
+	return findIface(k, 0, name)
 }
 
 // eachAttr calls f for each attribute.
@@ -182,81 +192,113 @@ func eachAttr(b []byte, f func(typ uint16, data []byte)) {
 	}
 }
 
-func loLink(m nlMsg) nlMsg {
+func (f *iface) link(m nlMsg) nlMsg {
 	m = append(m, 0, 0)
-	m = le.AppendUint16(m, 772) // ARPHRD_LOOPBACK
-	m = le.AppendUint32(m, loIndex)
-	m = le.AppendUint32(m, loFlags)
+	m = le.AppendUint16(m, f.arp)
+	m = le.AppendUint32(m, f.index)
+	m = le.AppendUint32(m, f.flags)
 	m = le.AppendUint32(m, 0)
-	m = m.attr(3, 'l', 'o', 0)              // IFLA_IFNAME
-	m = m.u32(13, 1000)                     // IFLA_TXQLEN
-	m = m.attr(16, 0).attr(17, 0)           // IFLA_OPERSTATE, LINKMODE
-	m = m.u32(4, loMTU)                     // IFLA_MTU
-	m = m.u32(50, 0).u32(51, 0)             // IFLA_MIN_MTU, MAX_MTU
-	m = m.u32(27, 0).u32(30, 0)             // IFLA_GROUP, PROMISCUITY
-	m = m.u32(31, 1).u32(32, 1)             // IFLA_NUM_TX_QUEUES, NUM_RX_QUEUES
-	m = m.attr(33, 1)                       // IFLA_CARRIER
-	m = m.attr(6, []byte("noqueue\x00")...) // IFLA_QDISC
-	m = m.attr(1, make([]byte, 6)...)       // IFLA_ADDRESS
-	m = m.attr(2, make([]byte, 6)...)       // IFLA_BROADCAST
-	m = m.attr(23, make([]byte, 200)...)    // IFLA_STATS64
-	return m.attr(7, make([]byte, 96)...)   // IFLA_STATS
+	m = m.attr(3, append([]byte(f.name), 0)...) // IFLA_IFNAME
+	m = m.u32(13, 1000)                         // IFLA_TXQLEN
+	state := byte(0)                            // unknown
+	if f.index != loIndex {
+		state = 6 // up
+	}
+	m = m.attr(16, state).attr(17, 0)            // IFLA_OPERSTATE, LINKMODE
+	m = m.u32(4, f.mtu)                          // IFLA_MTU
+	m = m.u32(50, 0).u32(51, 0)                  // IFLA_MIN_MTU, MAX_MTU
+	m = m.u32(27, 0).u32(30, 0)                  // IFLA_GROUP, PROMISCUITY
+	m = m.u32(31, 1).u32(32, 1)                  // IFLA_NUM_TX_QUEUES, NUM_RX_QUEUES
+	m = m.attr(33, 1)                            // IFLA_CARRIER
+	m = m.attr(6, append([]byte(f.qdisc), 0)...) // IFLA_QDISC
+	m = m.attr(1, f.mac[:]...)                   // IFLA_ADDRESS
+	m = m.attr(2, f.macCast[:]...)               // IFLA_BROADCAST
+	m = m.attr(23, make([]byte, 200)...)         // IFLA_STATS64
+	return m.attr(7, make([]byte, 96)...)        // IFLA_STATS
 }
 
-func loAddr(m nlMsg, family, prefix byte) nlMsg {
-	m = append(m, family, prefix, 0x80, 254) // IFA_F_PERMANENT, RT_SCOPE_HOST
-	return le.AppendUint32(m, loIndex)
+func (f *iface) address(m nlMsg, family, bits, scope byte) nlMsg {
+	m = append(m, family, bits, 0x80, scope) // IFA_F_PERMANENT
+	return le.AppendUint32(m, f.index)
 }
 
 var forever = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
 
-func loAddr4(m nlMsg) nlMsg {
-	m = loAddr(m, core.FamilyInet, 8)
-	m = m.attr(1, 127, 0, 0, 1).attr(2, 127, 0, 0, 1) // IFA_ADDRESS, LOCAL
-	m = m.attr(3, 'l', 'o', 0)                        // IFA_LABEL
-	return m.u32(8, 0x80).attr(6, forever...)         // IFA_FLAGS, CACHEINFO
+func (f *iface) addr4(m nlMsg) nlMsg {
+	m = f.address(m, core.FamilyInet, f.bits, f.scope)
+	m = m.attr(1, f.addr[:]...).attr(2, f.addr[:]...) // IFA_ADDRESS, LOCAL
+	if f.cast != [4]byte{} {
+		m = m.attr(4, f.cast[:]...) // IFA_BROADCAST
+	}
+	m = m.attr(3, append([]byte(f.name), 0)...) // IFA_LABEL
+	return m.u32(8, 0x80).attr(6, forever...)   // IFA_FLAGS, CACHEINFO
 }
 
 func loAddr6(m nlMsg) nlMsg {
-	m = loAddr(m, core.FamilyInet6, 128)
+	m = loIface.address(m, core.FamilyInet6, 128, 254)
 	m = m.attr(1, append(make([]byte, 15), 1)...)
 	return m.attr(6, forever...).u32(8, 0x80)
 }
 
-// loRoute is a route of the local table; all lead to the interface.
-type loRoute struct {
+// route is one of the machine's.
+type route struct {
 	family, bits, typ byte
-	dst               []byte
+	table             byte // 255: local, 254: main
+	dev               uint32
+	dst, via, src     []byte
 }
 
-var loRoutes = []loRoute{
-	{core.FamilyInet, 8, 2, []byte{127, 0, 0, 0}}, // RTN_LOCAL
-	{core.FamilyInet, 32, 2, []byte{127, 0, 0, 1}},
-	{core.FamilyInet, 32, 3, []byte{127, 255, 255, 255}}, // RTN_BROADCAST
-	{core.FamilyInet6, 128, 2, append(make([]byte, 15), 1)},
+var (
+	loRoutes = []route{
+		{family: core.FamilyInet, bits: 8, typ: 2, table: 255, dev: loIndex, dst: []byte{127, 0, 0, 0}, src: loIface.addr[:]}, // RTN_LOCAL
+		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: loIndex, dst: []byte{127, 0, 0, 1}, src: loIface.addr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: loIndex, dst: []byte{127, 255, 255, 255}, src: loIface.addr[:]}, // RTN_BROADCAST
+		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: loIndex, dst: append(make([]byte, 15), 1)},
+	}
+	ethRoutes = []route{
+		{family: core.FamilyInet, typ: 1, table: 254, dev: ethIndex, via: gateway[:]}, // RTN_UNICAST
+		{family: core.FamilyInet, bits: 24, typ: 1, table: 254, dev: ethIndex, dst: []byte{10, 0, 2, 0}, src: ethAddr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: ethIndex, dst: ethAddr[:], src: ethAddr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: ethIndex, dst: ethIface.cast[:], src: ethAddr[:]},
+	}
+)
+
+func routes(k *core.Kernel) []route {
+	if !k.HasNet() {
+		return loRoutes
+	}
+	return append(ethRoutes[:len(ethRoutes):len(ethRoutes)], loRoutes...)
 }
 
-func (r loRoute) message(m nlMsg) nlMsg {
-	scope := byte(254) // RT_SCOPE_HOST
-	if r.typ == 3 {
+func (r route) message(m nlMsg) nlMsg {
+	scope, proto := byte(254), byte(2) // RT_SCOPE_HOST, RTPROT_KERNEL
+	switch {
+	case r.via != nil:
+		scope, proto = 0, 3 // RT_SCOPE_UNIVERSE, RTPROT_BOOT
+	case r.family == core.FamilyInet6:
+		scope = 0
+	case r.typ != 2:
 		scope = 253 // RT_SCOPE_LINK
 	}
-	if r.family == core.FamilyInet6 {
-		scope = 0
-	}
-	m = append(m, r.family, r.bits, 0, 0, 255, 2, scope, r.typ) // RT_TABLE_LOCAL, RTPROT_KERNEL
+	m = append(m, r.family, r.bits, 0, 0, r.table, proto, scope, r.typ)
 	m = le.AppendUint32(m, 0)
-	m = m.u32(15, 255).attr(1, r.dst...) // RTA_TABLE, DST
-	if r.family == core.FamilyInet {
-		m = m.attr(7, 127, 0, 0, 1) // RTA_PREFSRC
-	} else {
-		m = m.u32(6, 0) // RTA_PRIORITY
+	m = m.u32(15, uint32(r.table)) // RTA_TABLE
+	if r.bits > 0 {
+		m = m.attr(1, r.dst...) // RTA_DST
 	}
-	return m.u32(4, loIndex) // RTA_OIF
+	switch {
+	case r.family == core.FamilyInet6:
+		m = m.u32(6, 0) // RTA_PRIORITY
+	case r.via != nil:
+		m = m.attr(5, r.via...) // RTA_GATEWAY
+	default:
+		m = m.attr(7, r.src...) // RTA_PREFSRC
+	}
+	return m.u32(4, r.dev) // RTA_OIF
 }
 
 // routeTo answers the route to the address that a request names.
-func routeTo(family byte, body []byte, m nlMsg) (nlMsg, abi.Errno) {
+func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errno) {
 	if len(body) < 12 {
 		return nil, abi.EINVAL
 	}
@@ -266,8 +308,18 @@ func routeTo(family byte, body []byte, m nlMsg) (nlMsg, abi.Errno) {
 			dst = b
 		}
 	})
-	src := []byte{127, 0, 0, 1}
+	src := loIface.addr[:]
 	switch {
+	case family == core.FamilyInet && len(dst) == 4 && dst[0] != 127 && dst[0] != 0 && dst[0] < 224 && k.HasNet() && [4]byte(dst) != ethAddr:
+		m = append(m, family, 32, 0, 0, 254, 0, 0, 1)
+		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
+		m = m.u32(15, 254).attr(1, dst...)
+		if [3]byte(dst) != [3]byte{10, 0, 2} {
+			m = m.attr(5, gateway[:]...)
+		}
+		return m.u32(4, ethIndex).attr(7, ethAddr[:]...), 0
+	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == ethAddr:
+		src = dst
 	case family == core.FamilyInet && len(dst) == 4 && dst[0] == 127:
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
 		src = dst

@@ -361,9 +361,13 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	}
 	v4 := [12]byte(m.To[:12]) == [12]byte{10: 0xff, 11: 0xff}
 	life := le.AppendUint32(nil, uint32(m.Life))
+	index := uint32(loIndex)
+	if v4 && [4]byte(m.To[12:]) == ethAddr {
+		index = ethIndex
+	}
 	if v4 {
 		if option(k, r, levelIP, ipPktinfo) != 0 {
-			b := le.AppendUint32(nil, loIndex)
+			b := le.AppendUint32(nil, index)
 			put(levelIP, ipPktinfo, append(append(b, m.To[12:]...), m.To[12:]...))
 		}
 		if option(k, r, levelIP, ipRecvTTL) != 0 {
@@ -375,7 +379,7 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	}
 	if s.Family == core.FamilyInet6 {
 		if option(k, r, levelIPv6, v6RecvPktinfo) != 0 {
-			put(levelIPv6, 50, le.AppendUint32(m.To[:len(m.To):len(m.To)], loIndex)) // IPV6_PKTINFO
+			put(levelIPv6, 50, le.AppendUint32(m.To[:len(m.To):len(m.To)], index)) // IPV6_PKTINFO
 		}
 		if option(k, r, levelIPv6, v6RecvHoplimit) != 0 && !v4 {
 			put(levelIPv6, 52, life) // IPV6_HOPLIMIT
@@ -385,9 +389,6 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		}
 	}
 }
-
-// loIndex is the loopback interface's number, the only one there is.
-const loIndex = 1
 
 // inetSendControl takes what stands beside a datagram to send: its time to live
 // and its class. EINVAL for values that do not fit.

@@ -27,7 +27,12 @@ func makeNetFiles() {
 	}
 	netFiles = []netFile{
 		{"arp", text("IP address       HW type     Flags       HW address            Mask     Device\n")},
-		{"dev", text(procNetDev)},
+		{"dev", func(k *Kernel) string {
+			if k.HasNet() {
+				return procNetDev + strings.Replace(strings.SplitAfter(procNetDev, "\n")[2], "  lo", "eth0", 1)
+			}
+			return procNetDev
+		}},
 		{"dev_mcast", text("")},
 		{"if_inet6", text("00000000000000000000000000000001 01 80 10 80       lo\n")},
 		{"igmp", text("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n")},
@@ -36,7 +41,15 @@ func makeNetFiles() {
 		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
 		{"raw", text(procInetHead(FamilyInet, 3))},
 		{"raw6", text(procInetHead(FamilyInet6, 3))},
-		{"route", text("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n")},
+		{"route", func(k *Kernel) string {
+			t := "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n"
+			if k.HasNet() {
+				// The default route, and the network itself.
+				t += fmt.Sprintf("%-127s\n%-127s\n", "eth0\t00000000\t0202000A\t0003\t0\t0\t0\t00000000\t0\t0\t0",
+					"eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0")
+			}
+			return t
+		}},
 		{"sockstat", (*Kernel).procSockstat},
 		{"sockstat6", func(k *Kernel) string {
 			t, u := k.countInet(FamilyInet6, SockStream), k.countInet(FamilyInet6, SockDgram)

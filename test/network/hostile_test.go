@@ -1,0 +1,111 @@
+package network
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"hythe/test/subject"
+)
+
+// TestMany: a machine holds many connections at once, and may do it again.
+func TestMany(t *testing.T) {
+	n := 300
+	if subject.Long() {
+		n = 5000
+	}
+	s := serve(t)
+	got := inMachine(t, allow(s.port()), "many.py", "10.0.2.2", s.port(), fmt.Sprint(n))
+	if got.out != "turn 0\nturn 1\n" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestClientsOfAllKinds: clients of a published port that read nothing, that say
+// nothing, that go in the middle: others are served meanwhile.
+func TestClientsOfAllKinds(t *testing.T) {
+	m := start(t, published, "published.py")
+	tcp := m.port("8000")
+	var held []net.Conn
+	var writers sync.WaitGroup
+	for i := range 40 {
+		c, err := net.Dial("tcp4", "127.0.0.1:"+tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+		switch i % 4 {
+		case 0: // says nothing
+		case 1: // reads nothing: it is stopped, and with it the machine's end
+			writers.Go(func() {
+				c.SetDeadline(time.Now().Add(limit))
+				b := make([]byte, 65536)
+				for range 1000 {
+					if _, err := c.Write(b); err != nil {
+						return
+					}
+				}
+				t.Error("64 MB went somewhere")
+			})
+		case 2: // goes in the middle
+			c.Write(make([]byte, 300000))
+			c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		case 3: // says that it ends, and does not read
+			c.Write([]byte("some"))
+			c.(*net.TCPConn).CloseWrite()
+		}
+	}
+	for range 10 {
+		if err := echo(tcp, 100_000); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	writers.Wait()
+	if err := echo(tcp, 1000); err != nil {
+		t.Error(err)
+	}
+	m.end()
+}
+
+// TestEndWithConnections: a machine that ends takes its connections along.
+func TestEndWithConnections(t *testing.T) {
+	m := start(t, published, "published.py")
+	c, err := net.Dial("tcp4", "127.0.0.1:"+m.port("8000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(limit))
+	c.Write([]byte("x"))
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	m.end()
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes of a machine that has ended", n)
+	}
+}
+
+// TestInterfaces: programs see what a machine has and has not.
+func TestInterfaces(t *testing.T) {
+	prog := `
+import fcntl, socket, struct
+s = socket.socket()
+for _, name in socket.if_nameindex():
+    a = fcntl.ioctl(s, 0x8915, struct.pack("256s", name.encode()))
+    print(name, socket.inet_ntoa(a[20:24]))
+print(len(open("/proc/net/route").readlines()), len(open("/proc/net/dev").readlines()))
+`
+	for mode, want := range map[string]string{"none": "lo 127.0.0.1\n1 3\n", "user": "lo 127.0.0.1\neth0 10.0.2.15\n3 4\n"} {
+		if got := run(t, subject.Binary(t), "run", "--network", mode, "--", python, "-c", prog); got.out != want {
+			t.Errorf("%s: %+v, want %q", mode, got, want)
+		}
+	}
+}
