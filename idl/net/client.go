@@ -44,7 +44,7 @@ func (c *Client) start(nr uint64, args [3]uint64, seq uint64, in []byte, done fu
 	}()
 }
 
-// Events asks for events.
+// Events asks for events; their Data are good until done returns.
 func (c *Client) Events(incarnation uint64, done func(incarnation uint64, events []Event, e abi.Errno)) {
 	c.start(OpEvents, [3]uint64{incarnation}, 0, nil, func(inc uint64, b []byte, e abi.Errno) {
 		var l []Event
@@ -79,8 +79,8 @@ func (c *Client) Accept(id, seq uint64, done func(incarnation, id uint64, from n
 }
 
 // Send is OpSend.
-func (c *Client) Send(id, seq uint64, data []byte, done func(n int, e abi.Errno)) {
-	c.start(OpSend, [3]uint64{id}, seq, data, func(n uint64, _ []byte, e abi.Errno) {
+func (c *Client) Send(id, seq, taken uint64, data []byte, done func(n int, e abi.Errno)) {
+	c.start(OpSend, [3]uint64{id, 0, taken}, seq, data, func(n uint64, _ []byte, e abi.Errno) {
 		done(int(min(n, uint64(len(data)))), e)
 	})
 }

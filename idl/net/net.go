@@ -38,7 +38,7 @@ const (
 	// OpAccept takes a connection of a published port, Args[0] being PublishedID of
 	// its index: Out is the new stream's id (8 bytes) and the Addr of the other end.
 	OpAccept = 3
-	// OpSend sends In: Result is how much the host took.
+	// OpSend sends In: Result is how much the host took. Args[2] is as of OpRecv.
 	OpSend = 4
 	// OpRecv answers at most Args[1] bytes of what comes behind the first Args[2]
 	// bytes of the stream; none: it has ended. The server keeps a copy until the next
@@ -71,22 +71,30 @@ const (
 	Out = 2 // OpSend would not, or a connect has come to its end
 )
 
-// Event tells of a socket.
+// Event tells of a socket. Data are bytes of a stream from offset Off on, which the
+// client may take as an answer to OpRecv if they are what follows for it.
 type Event struct {
 	ID   uint64
 	Bits uint32
+	Off  uint64
+	Data []byte
 }
 
-// EventSize is an Event's wire size, MaxEvents how many one answer has at most.
+// EventSize is the wire size of an Event without Data, EventData how long that is at
+// most, MaxEvents how many one answer has at most.
 const (
-	EventSize = 12
-	MaxEvents = 4096
+	EventSize = 24
+	EventData = 16 << 10
+	MaxEvents = 2048
 )
 
 // AppendEvent adds an event's wire form.
 func AppendEvent(b []byte, e Event) []byte {
 	b = binary.LittleEndian.AppendUint64(b, e.ID)
-	return binary.LittleEndian.AppendUint32(b, e.Bits)
+	b = binary.LittleEndian.AppendUint32(b, e.Bits)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Data)))
+	b = binary.LittleEndian.AppendUint64(b, e.Off)
+	return append(b, e.Data...)
 }
 
 // NextEvent takes an event off b.
@@ -94,7 +102,16 @@ func NextEvent(b []byte) (e Event, rest []byte, ok bool) {
 	if len(b) < EventSize {
 		return e, nil, false
 	}
-	return Event{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:])}, b[EventSize:], true
+	n := binary.LittleEndian.Uint32(b[12:])
+	if uint64(n) > uint64(len(b)-EventSize) {
+		return e, nil, false
+	}
+	e = Event{ID: binary.LittleEndian.Uint64(b), Bits: binary.LittleEndian.Uint32(b[8:]), Off: binary.LittleEndian.Uint64(b[16:])}
+	b = b[EventSize:]
+	if n > 0 {
+		e.Data = b[:n]
+	}
+	return e, b[n:], true
 }
 
 // Ids that the net server chooses: of published ports, and of what they accept.

@@ -15,6 +15,9 @@ import (
 
 // kills is how often a test kills a server.
 func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("HYTHE_KILLS")); err == nil && n > 0 {
+		return n
+	}
 	if subject.Long() {
 		return 100
 	}

@@ -176,6 +176,7 @@ func (c *Core) Handle(r *Request) {
 		}
 		r.Reply(c.inc, n, e)
 	case proto.OpSend:
+		s.confirm(r.Args[2])
 		n, e := s.send(r.Seq, r.In)
 		r.Reply(uint64(n), 0, e)
 	case proto.OpRecv:
@@ -244,12 +245,16 @@ func (c *Core) tell(must bool) {
 	out := r.Out[:0]
 	k := 0
 	for _, id := range c.order {
-		if k == proto.MaxEvents {
+		if k == proto.MaxEvents || cap(out)-len(out) < proto.EventSize+proto.EventData {
 			break
 		}
 		k++
-		if c.socks[id] != nil {
-			out = proto.AppendEvent(out, proto.Event{ID: id, Bits: c.ready[id]})
+		if s := c.socks[id]; s != nil {
+			e := proto.Event{ID: id, Bits: c.ready[id]}
+			if e.Bits&proto.In != 0 {
+				s.early(&e, c.scratch[:proto.EventData])
+			}
+			out = proto.AppendEvent(out, e)
 		}
 		delete(c.ready, id)
 	}
@@ -430,10 +435,9 @@ func (s *sock) send(seq uint64, data []byte) (int, abi.Errno) {
 // recv answers bytes of the stream from offset taken on: those that the client may
 // not have got, or new ones.
 func (s *sock) recv(out []byte, taken uint64) (int, abi.Errno) {
-	if taken < s.base || taken > s.base+uint64(len(s.last)) {
+	if !s.confirm(taken) {
 		return 0, abi.EAGAIN // of a client that is gone
 	}
-	s.last, s.base = s.last[taken-s.base:], taken
 	if len(s.last) > 0 {
 		return copy(out, s.last), 0
 	}
@@ -451,4 +455,36 @@ func (s *sock) recv(out []byte, taken uint64) (int, abi.Errno) {
 	}
 	s.last = append([]byte(nil), out[:n]...)
 	return n, 0
+}
+
+// confirm drops what the client has of the stream; false: that cannot be.
+func (s *sock) confirm(taken uint64) bool {
+	if taken < s.base || taken > s.base+uint64(len(s.last)) {
+		return false
+	}
+	s.last, s.base = s.last[taken-s.base:], taken
+	return true
+}
+
+// early adds to an event that a stream has something what that is, unless the client
+// has left much unconfirmed.
+func (s *sock) early(e *proto.Event, buf []byte) {
+	if s.udp || s.published || !s.done || s.err != 0 || s.lost != 0 || len(s.last) >= proto.Small {
+		return
+	}
+	n, _, err := unix.Recvfrom(s.fd, buf, 0)
+	if err != nil {
+		if e := errno(err); e != abi.EAGAIN {
+			s.lost = e
+		}
+		return
+	}
+	if n == 0 {
+		return // the end: OpRecv says so again
+	}
+	e.Off, e.Data = s.base+uint64(len(s.last)), buf[:n]
+	s.last = append(s.last, buf[:n]...)
+	if n < len(buf) && !s.end {
+		e.Bits &^= proto.In
+	}
 }

@@ -65,23 +65,33 @@ func (r Rule) match(a netip.AddrPort) bool {
 	return r.Net.Contains(a.Addr()) && (r.Port == 0 || r.Port == a.Port())
 }
 
-// refused are the networks that are refused by themselves, and why. What is not
+// reserved answers why an address is refused by itself, "" if it is not: what is not
 // here, is the host's own (own) or multicast passes.
-var refused = []struct {
-	net netip.Prefix
-	why string
-}{
-	{netip.MustParsePrefix("0.0.0.0/8"), "the host itself"},
-	{netip.MustParsePrefix("127.0.0.0/8"), "the host's loopback interface"},
-	{netip.MustParsePrefix("::/127"), "the host's loopback interface"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"},
-	{netip.MustParsePrefix("fe80::/10"), "link-local"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
-	// Where clouds tell a machine its keys, outside link-local addresses.
-	{netip.MustParsePrefix("100.100.100.200/32"), "metadata"},
-	{netip.MustParsePrefix("168.63.129.16/32"), "metadata"},
-	{netip.MustParsePrefix("192.0.0.192/32"), "metadata"},
-	{netip.MustParsePrefix("fd00:ec2::254/128"), "metadata"},
+func reserved(a netip.Addr) string {
+	if a.Is6() {
+		switch {
+		case a.IsUnspecified() || a.IsLoopback():
+			return "the host's loopback interface"
+		case a.IsLinkLocalUnicast():
+			return "link-local"
+		case a == netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}):
+			return "metadata"
+		}
+		return ""
+	}
+	switch b := a.As4(); {
+	case b[0] == 0:
+		return "the host itself"
+	case b[0] == 127:
+		return "the host's loopback interface"
+	case b[0] == 169 && b[1] == 254:
+		return "link-local"
+	case b == [4]byte{255, 255, 255, 255}:
+		return "broadcast"
+	case b == [4]byte{100, 100, 100, 200}, b == [4]byte{168, 63, 129, 16}, b == [4]byte{192, 0, 0, 192}:
+		return "metadata" // where clouds tell a machine its keys, outside link-local addresses
+	}
+	return ""
 }
 
 // refuse answers why the policy refuses an address that is about to be given to
@@ -99,10 +109,8 @@ func (c *Core) refuse(to netip.AddrPort) string {
 		}
 	}
 	a := to.Addr()
-	for _, r := range refused {
-		if r.net.Contains(a) {
-			return r.why
-		}
+	if why := reserved(a); why != "" {
+		return why
 	}
 	switch {
 	case a.IsMulticast():

@@ -24,7 +24,7 @@ type NetBackend interface {
 	Events(incarnation uint64, done func(incarnation uint64, events []net.Event, e abi.Errno))
 	Connect(id uint64, to netip.AddrPort, done func(incarnation uint64, e abi.Errno))
 	Accept(id, seq uint64, done func(incarnation, id uint64, from netip.AddrPort, e abi.Errno))
-	Send(id, seq uint64, data []byte, done func(n int, e abi.Errno))
+	Send(id, seq, taken uint64, data []byte, done func(n int, e abi.Errno))
 	Recv(id uint64, n int, taken uint64, done func(data []byte, e abi.Errno))
 	Shut(id uint64, done func(e abi.Errno))
 	Close(id uint64, hard bool, done func())
@@ -263,6 +263,9 @@ func (k *Kernel) askEvents() {
 					continue
 				}
 				rt.readable = rt.readable || v.Bits&net.In != 0
+				if len(v.Data) > 0 && !k.takeEvent(o, rt, &v) {
+					rt.readable = true
+				}
 				rt.writable = rt.writable || v.Bits&net.Out != 0
 				k.kickOut(o)
 			}
@@ -270,6 +273,25 @@ func (k *Kernel) askEvents() {
 		})
 	})
 }
+
+// takeEvent takes what came along with an event, if it is what follows and there is
+// room for it. Else it is asked for.
+func (k *Kernel) takeEvent(o store.Ref[Outside], rt *outsideRT, v *net.Event) bool {
+	rec := k.Outs.Get(o)
+	if rec.State != outStream || rt.receiving || rec.Taken != v.Off || rec.Over&outEnded != 0 {
+		return false
+	}
+	r := k.sockPeer(k.Socks.Get(rec.Sock))
+	if r == 0 || k.Socks.Get(r).Bytes >= recvBound(k.Socks.Get(r)) || !k.sockHas(k.Socks.Get(r)) {
+		return false
+	}
+	rt.readable = rt.readable || len(v.Data) > net.Small
+	k.arrived(o, v.Data)
+	return true
+}
+
+// recvBound is how many bytes from outside may wait for a program.
+func recvBound(s *Socket) uint32 { return min(max(s.RcvBuf, 4096), 1<<18) }
 
 // netDied: another incarnation of the net server serves. What it does not know has
 // ended; what had not begun begins again.
@@ -528,9 +550,9 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	}
 	rt.sending, rt.writable = true, false
 	data := k.queued(p, net.MaxData)
-	id, seq := rec.ID, rec.Seq+1
+	id, seq, taken := rec.ID, rec.Seq+1, rec.Taken
 	k.ask(func(n NetBackend) {
-		n.Send(id, seq, data, func(n int, e abi.Errno) {
+		n.Send(id, seq, taken, data, func(n int, e abi.Errno) {
 			k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 				rt.sending = false
 				switch {
@@ -587,7 +609,7 @@ func (k *Kernel) consume(p store.Ref[Socket], n int) {
 
 func (k *Kernel) pumpRecv(r store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	rs := k.Socks.Get(r)
-	most := min(max(rs.RcvBuf, 4096), 1<<18)
+	most := recvBound(rs)
 	if rt.receiving || !rt.readable || rs.Bytes >= most || !k.sockHas(rs) {
 		return
 	}
