@@ -433,28 +433,44 @@ func (s *sock) send(seq uint64, data []byte) (int, abi.Errno) {
 }
 
 // recv answers bytes of the stream from offset taken on: those that the client may
-// not have got, or new ones.
+// not have got, then new ones. Less than was asked for: the host had no more.
 func (s *sock) recv(out []byte, taken uint64) (int, abi.Errno) {
 	if !s.confirm(taken) {
 		return 0, abi.EAGAIN // of a client that is gone
 	}
-	if len(s.last) > 0 {
-		return copy(out, s.last), 0
+	n := copy(out, s.last)
+	ended := false
+	if n == len(s.last) && n < len(out) && s.lost == 0 {
+		var m int
+		if m, ended = s.more(out[n:]); m > 0 {
+			n += m
+		}
 	}
-	s.last = nil
-	if s.lost != 0 {
+	switch {
+	case n > 0 || ended:
+		return n, 0
+	case s.lost != 0:
 		return 0, s.lost
 	}
-	n, _, err := unix.Recvfrom(s.fd, out, 0)
-	if err != nil {
-		e := errno(err)
-		if e != abi.EAGAIN {
-			s.lost = e // the host says it once
-		}
-		return 0, e
+	return 0, abi.EAGAIN
+}
+
+// more takes bytes from the host, behind those that the client may not have got; ended:
+// there will be none any more.
+func (s *sock) more(buf []byte) (n int, ended bool) {
+	n, _, err := unix.Recvfrom(s.fd, buf, 0)
+	switch {
+	case err == nil && n > 0:
+		s.last = append(s.last, buf[:n]...)
+		return n, false
+	case err == nil:
+		s.end = true
+		return 0, true
 	}
-	s.last = append([]byte(nil), out[:n]...)
-	return n, 0
+	if e := errno(err); e != abi.EAGAIN {
+		s.lost, s.end = e, true // the host says it once
+	}
+	return 0, false
 }
 
 // confirm drops what the client has of the stream; false: that cannot be.
@@ -463,6 +479,9 @@ func (s *sock) confirm(taken uint64) bool {
 		return false
 	}
 	s.last, s.base = s.last[taken-s.base:], taken
+	if len(s.last) == 0 && cap(s.last) > proto.Small {
+		s.last = nil // many sockets may be idle
+	}
 	return true
 }
 
@@ -472,18 +491,12 @@ func (s *sock) early(e *proto.Event, buf []byte) {
 	if s.udp || s.published || !s.done || s.err != 0 || s.lost != 0 || len(s.last) >= proto.Small {
 		return
 	}
-	n, _, err := unix.Recvfrom(s.fd, buf, 0)
-	if err != nil {
-		if e := errno(err); e != abi.EAGAIN {
-			s.lost = e
-		}
-		return
+	off := s.base + uint64(len(s.last))
+	n, _ := s.more(buf)
+	if n > 0 {
+		e.Off, e.Data = off, buf[:n]
 	}
-	if n == 0 {
-		return // the end: OpRecv says so again
-	}
-	e.Off, e.Data = s.base+uint64(len(s.last)), buf[:n]
-	s.last = append(s.last, buf[:n]...)
+	// Of the end OpRecv tells.
 	if n < len(buf) && !s.end {
 		e.Bits &^= proto.In
 	}
