@@ -96,8 +96,14 @@ const (
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
+	CallTaskStore      = 31 // A0 task name, A1 address, inline = bytes -> A0 how many were stored (as CallTaskMemory)
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from A1 on as far as it fits
 )
+
+// GuestTask is the call number by which a guest asks for the right to a process
+// (docs/decisions/0008): argument 0 is its number -> the name of a send right to the
+// port that stands for it (idl/debug). It may be asked for before GuestOpen.
+const GuestTask = 507
 
 // PortsTag is the tag (A3) of the EventGrant whose descriptor is a guest task's ports
 // channel. No object is granted with it.

@@ -216,6 +216,13 @@ func (c *Conn) TaskMemory(task abi.Name, addr uint64, n int) ([]byte, abi.Errno)
 	return r.Inline, err
 }
 
+// TaskStore writes into a task's memory at addr (debuggers) and answers how much it
+// could.
+func (c *Conn) TaskStore(task abi.Name, addr uint64, b []byte) (int, abi.Errno) {
+	r, err := c.Call(abi.CallTaskStore, [6]uint64{uint64(task), addr}, b, nil)
+	return int(r.A[0]), err
+}
+
 // MakePort makes a port with a receive right and a durable label.
 func (c *Conn) MakePort(label string) (abi.Name, abi.Errno) {
 	r, err := c.Call(abi.CallPortAllocate, [6]uint64{abi.RightReceive}, nil, nil)

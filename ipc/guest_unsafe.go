@@ -38,6 +38,13 @@ func Guest() (*Conn, error) { return guest() }
 // has from the beginning. Servers have none.
 func (c *Conn) Names() abi.Name { return c.names }
 
+// ProcessPort gives a guest the send right to the port that stands for a process of
+// which it may see the memory (package idl/debug). ESRCH, EPERM.
+func (c *Conn) ProcessPort(pid int) (abi.Name, abi.Errno) {
+	n, _, e := unix.Syscall(abi.GuestTask, uintptr(pid), 0, 0)
+	return abi.Name(n), abi.Errno(e)
+}
+
 // guestLink is the link of a guest program: its emulation library carries datagrams.
 //
 // Safety: the addresses are those of Go slices that live until the call is over; the

@@ -86,6 +86,9 @@ type Context interface {
 	Maps(detail bool) []byte
 	// ReadMemory copies len(p) bytes at addr and returns how many it could.
 	ReadMemory(addr uint64, p []byte) int
+	// WriteMemory stores p at addr, also where the process itself may not write but
+	// in memory that it shares, and returns how many bytes it could. Slow.
+	WriteMemory(addr uint64, p []byte) int
 	// Close is told when the nucleus has seen Exited or gives the channel up.
 	Close()
 }

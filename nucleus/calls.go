@@ -18,7 +18,7 @@ type Powers uint32
 // The powers.
 const (
 	PowerTasks     Powers = 1 << iota // make guest tasks
-	PowerMemory                       // read the memory and the map of tasks it governs
+	PowerMemory                       // read and write the memory of tasks it governs
 	PowerImport                       // make memory objects of host files
 	PowerSupervise                    // ask the supervisor
 )
@@ -33,7 +33,7 @@ type handler struct {
 	guest  bool // whether guest tasks that make calls may make it
 }
 
-var calls [abi.CallTaskOpen + 1]handler
+var calls [abi.CallTaskStore + 1]handler
 
 func init() {
 	calls = [...]handler{
@@ -65,6 +65,7 @@ func init() {
 		abi.CallSupervise:      {run: callSupervise, power: PowerSupervise, inline: true},
 		abi.CallTaskMaps:       {run: callTaskMaps},
 		abi.CallHello:          {run: callHello},
+		abi.CallTaskStore:      {run: callTaskStore, power: PowerMemory, inline: true},
 		abi.CallTaskOpen:       {run: callTaskOpen, power: PowerTasks},
 		abi.CallMsgCancel:      {run: callMsgCancel, guest: true},
 	}

@@ -281,3 +281,46 @@ func TestGuestBudget(t *testing.T) {
 	c.gone()
 	w.end()
 }
+
+// TestTaskStore: who may read a task's memory may write it.
+func TestTaskStore(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	u := w.server("unix", nucleus.PowerTasks|nucleus.PowerMemory)
+	g := u.guest()
+	g.task.Memory, g.task.MemoryAt = make([]byte, 8), 4096
+	store := func(p *proc, b string, a ...uint64) (abi.Errno, uint64) {
+		t.Helper()
+		e := p.callData(abi.CallTaskStore, []byte(b), a...)
+		return abi.Errno(e.Err), e.A[0]
+	}
+	for _, c := range []struct {
+		b          string
+		name, addr uint64
+		err        abi.Errno
+		n          uint64
+	}{
+		{"abc", g.name, 4096, 0, 3},
+		{"defgh", g.name, 4101, 0, 3},
+		{"x", g.name, 4095, abi.EFAULT, 0},
+		{"x", g.name, 4104, abi.EFAULT, 0},
+		{"", g.name, 4096, abi.EINVAL, 0},
+		{"x", 77777, 4096, abi.EBADF, 0},
+		{"x", u.port(), 4096, abi.EPERM, 0},
+	} {
+		if err, n := store(u, c.b, c.name, c.addr); err != c.err || n != c.n {
+			t.Errorf("%q at %d: %v, %d", c.b, c.addr, err, n)
+		}
+	}
+	if s := string(g.task.Memory); s != "abc\x00\x00def" {
+		t.Errorf("%q", s)
+	}
+	if err, _ := store(w.server("other", nucleus.PowerTasks), "x", g.name, 4096); err != abi.EPERM {
+		t.Errorf("without the power: %v", err)
+	}
+	g.task.Die(machine.Exit{Signal: 9})
+	w.run()
+	if err, _ := store(u, "x", g.name, 4096); err != abi.ESRCH {
+		t.Errorf("a dead task: %v", err)
+	}
+	w.end()
+}

@@ -397,3 +397,25 @@ func callTaskMemory(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	return 0
 }
+
+// callTaskStore: EFAULT when nothing could be stored; less than asked where the memory
+// ends, or is not the task's own to write: shared memory that it may only read.
+func callTaskStore(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	if len(c.inline) == 0 || len(c.inline) > abi.MaxInline {
+		return abi.EINVAL
+	}
+	ctx, p := g.ctx, slices.Clone(c.inline)
+	c.slow = func(c *call) abi.Errno {
+		n := ctx.WriteMemory(c.A[1], p)
+		if n == 0 {
+			return abi.EFAULT
+		}
+		c.out[0] = uint64(n)
+		return 0
+	}
+	return 0
+}

@@ -358,6 +358,14 @@ func (c *Channel) ReadMemory(addr uint64, p []byte) int {
 	return copy(p, c.Memory[addr-c.MemoryAt:])
 }
 
+// WriteMemory implements machine.Context.
+func (c *Channel) WriteMemory(addr uint64, p []byte) int {
+	if c.ended || addr < c.MemoryAt || addr-c.MemoryAt >= uint64(len(c.Memory)) {
+		return 0
+	}
+	return copy(c.Memory[addr-c.MemoryAt:], p)
+}
+
 // Close implements machine.Context.
 func (c *Channel) Close() {
 	c.closed = true

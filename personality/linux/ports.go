@@ -10,6 +10,7 @@ import (
 func portCalls() []Entry {
 	const note = "Hythe's own: docs/nucleus.md"
 	return []Entry{
+		{Nr: abi.GuestTask, Name: "hythe_task", Fn: sysPortTask, Sig: "i", Note: note},
 		{Nr: abi.GuestOpen, Name: "hythe_open", Fn: sysPortOpen, Local: abi.LocalPortOpen, Note: note},
 		{Nr: abi.GuestSend, Name: "hythe_send", Sig: "pu", Local: abi.LocalPortSend, Note: note},
 		{Nr: abi.GuestReceive, Name: "hythe_receive", Sig: "pu", Local: abi.LocalPortRecv, Note: note},
@@ -18,3 +19,7 @@ func portCalls() []Entry {
 }
 
 func sysPortOpen(p *Personality, c *core.Call) (uint64, abi.Errno) { return 0, c.OpenPorts() }
+
+func sysPortTask(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return c.OpenProcess(int32(c.Args[0]))
+}

@@ -68,6 +68,9 @@ type server struct {
 	names   abi.Name    // send right to the name server, for guests
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
 
+	dmu       sync.Mutex // guards processes; taken after the core's lock
+	processes map[core.ProcID]abi.Name
+
 	smu      sync.Mutex // guards sessions; taken before the core's lock
 	sessions map[uint32]*session
 }
@@ -118,7 +121,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		return err
 	}
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
-		sessions: map[uint32]*session{}, posts: make(chan func(), 4096)}
+		sessions: map[uint32]*session{}, processes: map[core.ProcID]abi.Name{}, posts: make(chan func(), 4096)}
 	s.objects.open()
 	s.names = in.Send(NamesLabel)
 	if err := in.Decode(&s.cfg); err != nil {
@@ -169,6 +172,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	if err := s.start(fresh, tasks); err != nil {
 		return err
 	}
+	s.inheritDebug(in)
 	if err := ready(); err != nil {
 		return err
 	}
@@ -183,6 +187,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	}
 	return conn.Run(&ipc.Handlers{
 		TaskDead: s.taskDead,
+		Dead:     func(n abi.Name, _ uint64) { s.debuggerDied(n) },
 		Unbound:  func(uint64) {},
 	})
 }

@@ -4,6 +4,7 @@ package ports
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func build(t *testing.T, src string) string {
 	out := filepath.Join(t.TempDir(), "program")
 	cmd := exec.Command("go", "build", "-o", out, src)
 	if strings.HasSuffix(src, ".c") {
-		cmd = exec.Command("gcc", "-Wall", "-O1", "-o", out, src)
+		cmd = exec.Command("gcc", "-Wall", "-O1", "-static", "-no-pie", "-o", out, src)
 	}
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if b, err := cmd.CombinedOutput(); err != nil {
@@ -176,4 +177,69 @@ func TestEmbedder(t *testing.T) {
 	if _, _, err := m.Connect("unix"); err == nil {
 		t.Error("the unix server is no server of the embedder's")
 	}
+}
+
+const traced = `greet("haven", 2), stack `
+
+// TestDebugger: the sample debugger stops a program at a function, shows what it was
+// given, steps, and leaves the rest to the program; also while the unix server dies.
+func TestDebugger(t *testing.T) {
+	m := machine(t)
+	d, target := build(t, "../../examples/debugger"), build(t, "testdata/target.c")
+	for _, kills := range []int{0, 30} {
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range kills {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = m.Restart(t.Context(), "unix")
+				}
+			}
+		}()
+		for range 1 + kills/10 {
+			got := sh(t, m, "%s %s greet || :", d, target)
+			lines := strings.Split(got, "\n")
+			if len(lines) < 5 || !strings.HasPrefix(lines[0], traced) || !strings.HasPrefix(lines[1], "step to greet+") || !strings.HasPrefix(lines[3], "step to greet+") ||
+				strings.Join(lines[4:], "\n") != "hello, haven\nhello, haven\nits own trap\nended: exit status 3\ndebugger: exit status 3\n" {
+				t.Errorf("%d kills: %s", kills, got)
+			}
+		}
+		close(stop)
+		wg.Wait()
+	}
+}
+
+// TestTracer: debuggers that ask for nonsense, answer it, or end.
+func TestTracer(t *testing.T) {
+	m := machine(t)
+	p, target := build(t, "./testdata/tracer"), build(t, "testdata/target.c")
+	const whole = "hello, haven\nhello, haven\nits own trap\n"
+	for mode, want := range map[string]string{"leave": "done\n" + whole + "done\n", "odd": whole + "done\n", "stop": "done\n"} {
+		if got := sh(t, m, "%s %s %s", p, mode, target); got != want {
+			t.Errorf("%s: %s", mode, got)
+		}
+	}
+	// Another user's processes are no concern of his.
+	var out bytes.Buffer
+	root := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &hythe.Cmd{Path: target, Args: []string{target, "spin"}}
+	proc, err := m.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { root <- proc.Wait() }()
+	sh(t, m, "cp %s /tracer; chmod 755 /tracer", p) // in the machine's own memory
+	err = m.Run(t.Context(), &hythe.Cmd{Path: "/tracer", Args: []string{"tracer", "foreign", fmt.Sprint(proc.PID())}, User: hythe.User{UID: 1000, GID: 1000}, Stdout: &out, Stderr: &out})
+	if err != nil || out.String() != "done\n" {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	_ = proc.Signal(9)
+	<-root
+	cancel()
 }

@@ -118,6 +118,16 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		th := k.Threads.Get(c.T)
 		p := th.Proc
 		r := k.Procs.Get(p)
+		if what := th.DebugStop; what != 0 {
+			if c.Kind == abi.KindPoll && c.Args[0] == abi.PollKick && th.DebugIP == 0 {
+				k.exception(c, what, &SigInfo{Sig: SIGTRAP})
+				c.MutThread().DebugStop = 0
+				continue
+			}
+			// A call that has had its effect must not wait: a next incarnation would
+			// run it again. It is kicked when it has its answer.
+			later = later || c.Kind != abi.KindPoll && !restarts(c.Err) && th.DebugIP == 0
+		}
 		if r.Stopped != 0 {
 			if !delivered && (restarts(c.Err) && !c.regsSet || c.Kind == abi.KindPoll) {
 				// Nothing was done yet, or nothing is to be: wait right here.
@@ -214,10 +224,13 @@ const (
 )
 
 // waitCont sleeps until the process is continued or killed.
-func (c *Call) waitCont() {
+func (c *Call) waitCont() { c.waitOn(&c.K.procRT(c.ProcRef()).cont) }
+
+// waitOn sleeps until the queue is woken or the process is killed, whatever signals
+// come.
+func (c *Call) waitOn(q *WaitQueue) {
 	k := c.K
 	rt := k.threadRT(c.T)
-	q := &k.procRT(c.ProcRef()).cont
 	s := &c.sleeper
 	if s.ch == nil {
 		s.ch = make(chan struct{}, 1)

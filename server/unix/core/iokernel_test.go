@@ -410,6 +410,8 @@ func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0
 func (ioHost) CPU(TaskID, uint64) (uint64, abi.Errno)              { return 0, 0 }
 func (h ioHost) Log(line string)                                   { h.t.Log(line) }
 func (ioHost) OpenPorts(TaskID) (uint64, abi.Errno)                { return 0, abi.ENOSYS }
+func (ioHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno)      { return 0, abi.ENOSYS }
+func (ioHost) Raise(uint32, Exception, func(abi.Regs, bool))       {}
 func (ioHost) Halt(uint32)                                         {}
 
 // ioClock moves only when told to.

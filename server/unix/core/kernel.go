@@ -73,6 +73,11 @@ type Host interface {
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
 	OpenPorts(t TaskID) (uint64, abi.Errno)
+	// OpenProcess gives the task a right to the port that stands for a process.
+	OpenProcess(t TaskID, id ProcID) (uint64, abi.Errno)
+	// Raise sends an exception to a debugger's port. done is called once, on another
+	// goroutine, without the lock.
+	Raise(port uint32, x Exception, done func(regs abi.Regs, taken bool))
 	// Log writes one line to the machine's log.
 	Log(line string)
 	// Halt ends the machine: the first process is gone. status is its wait status.

@@ -478,20 +478,22 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 
 // mayTrace is Linux's ptrace access check in the part that matters here: same
 // user, or the capability.
-func (f *ProcFS) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno {
+func (f *ProcFS) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno { return f.k.mayTrace(c, p) }
+
+func (k *Kernel) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno {
 	if c == nil || c.T == 0 || c.ProcRef() == p {
 		return 0
 	}
 	mine := c.Cred()
-	ref := f.k.Procs.Get(p).Cred
+	ref := k.Procs.Get(p).Cred
 	if ref == 0 {
 		return abi.EACCES
 	}
-	their := f.k.Creds.Get(ref)
+	their := k.Creds.Get(ref)
 	if mine.FSUID == their.UID && their.UID == their.EUID && their.EUID == their.SUID && mine.NS == their.NS && mine.CapEff|their.CapPerm == mine.CapEff {
 		return 0
 	}
-	if f.k.CapableIn(mine, their.NS, CapSysPtrace) {
+	if k.CapableIn(mine, their.NS, CapSysPtrace) {
 		return 0
 	}
 	return abi.EACCES

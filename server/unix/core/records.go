@@ -132,6 +132,9 @@ type Proc struct {
 	SubReaper                          uint32
 	NoNewPrivs                         uint32
 	OOMAdj                             int32
+	// Debugger is the server's name of the exception port, 0 for none; DebugUID whose
+	// process its debugger may debug (debug.go).
+	Debugger, DebugFlags, DebugUID uint32
 	ProcExtra
 }
 
@@ -151,7 +154,12 @@ type Rlimit struct{ Cur, Max uint64 }
 type Thread struct {
 	Tid  int32
 	Slot uint32 // in the task's binding
-	Proc store.Ref[Proc]
+	// DebugStop is the exception that the thread is to send before it goes on.
+	DebugStop uint32
+	// DebugIP is where it begins when its debugger has been told of its exec, 0 if
+	// there is nothing to tell.
+	DebugIP uint64
+	Proc    store.Ref[Proc]
 	// Cred is the thread's own (Linux's setres*id system calls are per thread).
 	Cred store.Ref[Cred]
 	// HostTID is the host's id in the machine's pid namespace, for kicks.

@@ -184,14 +184,21 @@ func (k *Kernel) serveOnce(c *Call) {
 		if e := p.Start(c); e != 0 {
 			k.Host.Log("start of " + c.procName() + ": " + e.Name())
 			k.killProcess(c.ProcRef(), SIGKILL)
+		} else if r := c.Proc(); r.Debugger != 0 && r.DebugFlags&DebugAtExec != 0 {
+			c.holdExec()
 		}
 	case abi.KindFork, abi.KindThread:
 		k.firstCall(c)
 	case abi.KindFault:
 		p := k.Personality(c.Proc().Personality)
 		info := p.Fault(c)
-		k.forceSignal(c.T, &info)
 		c.Flags |= abi.ReplyKeepRegs
+		if c.execFault() {
+			break
+		}
+		if !k.exception(c, ExceptionFault, &info) {
+			k.forceSignal(c.T, &info)
+		}
 	case abi.KindPoll:
 		k.pollCall(c)
 	default:

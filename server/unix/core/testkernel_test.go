@@ -66,8 +66,10 @@ func (h *testHost) NewObject(uint64, string) (ObjectName, uint64, abi.Errno) {
 func (h *testHost) Log(line string)          { h.lines = append(h.lines, line) }
 func (h *testHost) Tell(TaskID, int, uint64) {}
 
-func (h *testHost) OpenPorts(TaskID) (uint64, abi.Errno) { return 7, 0 }
-func (h *testHost) Halt(status uint32)                   { h.halts = append(h.halts, status) }
+func (h *testHost) OpenPorts(TaskID) (uint64, abi.Errno)           { return 7, 0 }
+func (h *testHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno) { return 8, 0 }
+func (h *testHost) Raise(uint32, Exception, func(abi.Regs, bool))  {}
+func (h *testHost) Halt(status uint32)                             { h.halts = append(h.halts, status) }
 
 // testClock is a clock that moves when Advance is called.
 type testClock struct {
