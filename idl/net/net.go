@@ -18,7 +18,7 @@
 //     they answer the same;
 //   - OpRecv says how many bytes of the stream the client has: what follows is
 //     answered again until it says that it has that, too;
-//   - datagrams pass at most once.
+//   - datagrams may be lost, and sent twice when the server dies.
 package net
 
 import (
