@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -78,37 +77,20 @@ func run(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, winch <-chan o
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
-	s := &server{conn: conn, crashes: crashes, core: core.New(heap, host), bindings: map[uint64]*ipc.ServerBinding{}}
-	if s.poller, err = ipc.NewPoller(); err != nil {
+	s := &server{crashes: crashes, core: core.New(heap, host)}
+	l, err := ipc.NewLoop(conn, "console")
+	if err != nil {
 		return err
 	}
+	l.Take, l.Forget = s.take, s.core.Forget
 	// Its requests come at the pace of a terminal or pipe.
-	s.poller.SetSpin(0)
-	for _, b := range in.Bindings {
-		s.add(b)
-	}
-	if ready != nil {
-		if err := ready(); err != nil {
-			return err
-		}
-	}
-	if e := conn.Ready(); e != 0 {
-		return fmt.Errorf("console: %w", e)
-	}
+	l.Poller.SetSpin(0)
 	go func() {
 		for range winch {
 			s.core.Resized()
 		}
 	}()
-	go func() {
-		err := conn.Run(&ipc.Handlers{
-			Binding: s.add,
-			Unbound: s.unbound,
-			Stop:    func() { s.end(nil) },
-		})
-		s.end(err)
-	}()
-	err = s.serve()
+	err = l.Run(in, ready)
 	host.restore()
 	return err
 }
@@ -136,78 +118,10 @@ func Termios(fd int) []byte {
 	return b.Bytes()
 }
 
-// server is the serve loop around the core.
+// server gives the loop's requests to the core.
 type server struct {
-	conn    *ipc.Conn
 	crashes *ipc.Crashes
 	core    *core.Core
-	poller  *ipc.Poller
-
-	mu       sync.Mutex
-	bindings map[uint64]*ipc.ServerBinding
-	leaving  []uint64 // bindings whose peer is gone, to be closed by serve
-	ending   bool
-	err      error
-}
-
-func (s *server) add(b *ipc.Bound) {
-	sb, err := ipc.NewServerBinding(b)
-	if err != nil {
-		s.conn.Log(1, "console: "+err.Error())
-		return
-	}
-	s.mu.Lock()
-	s.bindings[b.ID] = sb
-	s.mu.Unlock()
-	s.poller.Add(sb)
-}
-
-func (s *server) unbound(id uint64) {
-	s.mu.Lock()
-	s.leaving = append(s.leaving, id)
-	s.mu.Unlock()
-	s.poller.Wake()
-}
-
-func (s *server) end(err error) {
-	s.mu.Lock()
-	if !s.ending {
-		s.ending, s.err = true, err
-	}
-	s.mu.Unlock()
-	s.poller.Wake()
-}
-
-// serve takes requests until the end.
-func (s *server) serve() error {
-	for {
-		r := s.poller.Wait(-1)
-		switch r.Kind {
-		case ipc.ReadySlot:
-			s.take(r.Binding, r.Slot)
-		case ipc.ReadyWake:
-			s.mu.Lock()
-			leaving := s.leaving
-			s.leaving = nil
-			ending, err := s.ending, s.err
-			var gone []*ipc.ServerBinding
-			for _, id := range leaving {
-				if b := s.bindings[id]; b != nil {
-					delete(s.bindings, id)
-					gone = append(gone, b)
-				}
-			}
-			s.mu.Unlock()
-			for _, b := range gone {
-				s.poller.Remove(b)
-				s.core.Forget(b.ID) // nothing touches its slots from here on
-				b.Close()
-			}
-			if ending {
-				return err
-			}
-		}
-	}
 }
 
 // failpoint, when a test sets it, is called before each request is served.

@@ -3,9 +3,6 @@
 package net
 
 import (
-	"fmt"
-	"sync"
-
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
@@ -29,46 +26,22 @@ func Main(conn *ipc.Conn, ready func() error) error {
 	if err := in.Decode(&cfg); err != nil {
 		return err
 	}
-	s := &server{conn: conn, bindings: map[uint64]*ipc.ServerBinding{}}
-	if s.poller, err = ipc.NewPoller(); err != nil {
+	l, err := ipc.NewLoop(conn, "net")
+	if err != nil {
 		return err
 	}
+	s := &server{poller: l.Poller}
 	if s.core, err = core.New(cfg, in.Incarnation, s, func(line string) { conn.Log(2, line) }); err != nil {
 		return err
 	}
-	for _, b := range in.Bindings {
-		s.add(b)
-	}
-	if ready != nil {
-		if err := ready(); err != nil {
-			return err
-		}
-	}
-	if e := conn.Ready(); e != 0 {
-		return fmt.Errorf("net: %w", e)
-	}
-	go func() {
-		err := conn.Run(&ipc.Handlers{
-			Binding: s.add,
-			Unbound: s.unbound,
-			Stop:    func() { s.end(nil) },
-		})
-		s.end(err)
-	}()
-	return s.serve()
+	l.Take, l.FD, l.Forget = s.take, s.core.Ready, s.core.Forget
+	return l.Run(in, ready)
 }
 
-// server is the serve loop around the core.
+// server gives the loop's requests to the core, and the core the loop's poller.
 type server struct {
-	conn   *ipc.Conn
 	core   *core.Core
 	poller *ipc.Poller
-
-	mu       sync.Mutex
-	bindings map[uint64]*ipc.ServerBinding
-	leaving  []uint64 // bindings whose peer is gone, to be closed by serve
-	ending   bool
-	err      error
 }
 
 // Add implements core.Poll.
@@ -82,71 +55,6 @@ func (s *server) Add(fd int, id uint64, write bool) (int, error) {
 
 // Remove implements core.Poll.
 func (s *server) Remove(reg int) { s.poller.RemoveFD(reg) }
-
-func (s *server) add(b *ipc.Bound) {
-	sb, err := ipc.NewServerBinding(b)
-	if err != nil {
-		s.conn.Log(1, "net: "+err.Error())
-		return
-	}
-	s.mu.Lock()
-	s.bindings[b.ID] = sb
-	s.mu.Unlock()
-	s.poller.Add(sb)
-}
-
-func (s *server) unbound(id uint64) {
-	s.mu.Lock()
-	s.leaving = append(s.leaving, id)
-	s.mu.Unlock()
-	s.poller.Wake()
-}
-
-func (s *server) end(err error) {
-	s.mu.Lock()
-	if !s.ending {
-		s.ending, s.err = true, err
-	}
-	s.mu.Unlock()
-	s.poller.Wake()
-}
-
-// serve takes requests and the host's word of sockets until the end.
-func (s *server) serve() error {
-	for {
-		switch r := s.poller.Wait(-1); r.Kind {
-		case ipc.ReadySlot:
-			s.take(r.Binding, r.Slot)
-		case ipc.ReadyFD:
-			s.core.Ready(r.Token, r.Events)
-		case ipc.ReadyWake:
-			if over, err := s.bury(); over {
-				return err
-			}
-		}
-	}
-}
-
-// bury closes the bindings whose peer is gone, and says whether to end.
-func (s *server) bury() (over bool, err error) {
-	s.mu.Lock()
-	var gone []*ipc.ServerBinding
-	for _, id := range s.leaving {
-		if b := s.bindings[id]; b != nil {
-			delete(s.bindings, id)
-			gone = append(gone, b)
-		}
-	}
-	s.leaving = nil
-	over, err = s.ending, s.err
-	s.mu.Unlock()
-	for _, b := range gone {
-		s.poller.Remove(b)
-		s.core.Forget(b.ID) // nothing touches its slots from here on
-		b.Close()
-	}
-	return over, err
-}
 
 // take gives one request to the core.
 func (s *server) take(b *ipc.ServerBinding, slot int) {

@@ -121,16 +121,26 @@ func (c *Core) refuse(to netip.AddrPort) string {
 	return ""
 }
 
-// unwrap answers the IPv4 address that an IPv6 one stands for, mapped
-// (::ffff:a.b.c.d) or compatible (::a.b.c.d).
+// unwrap answers the IPv4 address that an IPv6 one stands for, on the host or behind
+// a translator that its network may have: mapped (::ffff:a.b.c.d), compatible
+// (::a.b.c.d), translated (::ffff:0:a.b.c.d, 64:ff9b::a.b.c.d), or tunnelled (2002::/16).
 func unwrap(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	if a.Is4() {
 		return a
 	}
 	b := a.As16()
-	if [12]byte(b[:12]) == [12]byte{} && (b[12] != 0 || b[13] != 0) {
+	switch [12]byte(b[:12]) {
+	case [12]byte{}:
+		if b[12] == 0 && b[13] == 0 {
+			return a // ::1 and its like
+		}
 		return netip.AddrFrom4([4]byte(b[12:]))
+	case [12]byte{8: 0xff, 9: 0xff}, [12]byte{1: 0x64, 2: 0xff, 3: 0x9b}:
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if b[0] == 0x20 && b[1] == 0x02 {
+		return netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	return a
 }
