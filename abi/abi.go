@@ -416,6 +416,9 @@ const (
 
 // Words of the thread control block that ActThreadWord sets.
 const (
-	ThreadTid   = 0
+	ThreadTid = 0
+	// ThreadPid follows TaskPid as the thread was told it: a vfork child has one thread
+	// of its parent's task, whose others go on.
+	ThreadPid   = 1
 	ThreadWords = 4
 )

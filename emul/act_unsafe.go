@@ -311,6 +311,9 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		if a.A[0] < abi.TaskWords {
 			atomic.StoreUint64(&t.task().Words[a.A[0]], a.A[1])
 			t.limit(a.A[0], a.A[1])
+			if a.A[0] == abi.TaskPid {
+				t.Words[abi.ThreadPid] = a.A[1]
+			}
 			return 0
 		}
 		return errno(eINVAL)

@@ -17,6 +17,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		if i >= abi.TaskWords {
 			return 0, false
 		}
+		if i == abi.TaskPid {
+			return uintptr(t.Words[abi.ThreadPid]), true
+		}
 		return uintptr(atomic.LoadUint64(&t.task().Words[i])), true
 	}
 	if k == abi.LocalTold {
