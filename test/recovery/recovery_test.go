@@ -29,7 +29,7 @@ var workloads = []struct {
 }{
 	{"shell", "work.sh", []string{"/bin/sh"}, 12},
 	{"python", "work.py", []string{"/usr/bin/python3"}, 100},
-	{"network", "net.py", []string{"/usr/bin/python3"}, 40},
+	{"network", "net.py", []string{"/usr/bin/python3"}, 80},
 	{"events", "events.py", []string{"/usr/bin/python3"}, 120},
 }
 
@@ -97,7 +97,7 @@ func TestKills(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rounds := max(w.rounds*kills/10, kills+2)
+		rounds := max(w.rounds*kills/10, 2*kills+2)
 		// The script is an argument: the machine needs nothing of the host's
 		// working directory.
 		argv := []string{prog, "-c", string(script), "work", strconv.Itoa(rounds), "/tmp/recovery"}
@@ -127,9 +127,10 @@ func TestKills(t *testing.T) {
 				r := start(t, bin, argv, limit)
 				// Which rounds a kill falls into; the place within is left to
 				// the time that looking up the server's process takes, and to
-				// a number of idle turns.
+				// a number of idle turns. The last rounds are left out: the program
+				// does not wait for the kill.
 				at := map[int]bool{}
-				for _, i := range rng.Perm(rounds - 1)[:kills] {
+				for _, i := range rng.Perm(rounds / 2)[:kills] {
 					at[i+1] = true
 				}
 				killed := map[string]int{}
