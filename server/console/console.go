@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -124,8 +125,9 @@ type server struct {
 	core    *core.Core
 }
 
-// failpoint, when a test sets it, is called before each request is served.
-var failpoint func(*core.Request)
+// failpoint, when a test sets it, is called before each request is served. Atomic:
+// servers of other tests may not have ended.
+var failpoint atomic.Pointer[func(*core.Request)]
 
 // take gives one request to the core, unless it crashed this server before.
 func (s *server) take(b *ipc.ServerBinding, slot int) {
@@ -157,8 +159,8 @@ func (s *server) take(b *ipc.ServerBinding, slot int) {
 			q.Panicked(v)
 		}
 	}()
-	if failpoint != nil {
-		failpoint(q)
+	if f := failpoint.Load(); f != nil {
+		(*f)(q)
 	}
 	s.core.Handle(q)
 }

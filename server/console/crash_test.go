@@ -17,13 +17,14 @@ import (
 // incarnations and answered EIO by the third, which serves the others.
 func TestCrashingRequest(t *testing.T) {
 	asked := make(chan string, 4)
-	failpoint = func(r *core.Request) {
+	f := func(r *core.Request) {
 		asked <- string(r.In)
 		if string(r.In) == "poison" {
 			panic("failpoint")
 		}
 	}
-	defer func() { failpoint = nil }()
+	failpoint.Store(&f)
+	defer failpoint.Store(nil)
 	var out [2]int
 	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
