@@ -29,7 +29,7 @@ var workloads = []struct {
 }{
 	{"shell", "work.sh", []string{"/bin/sh"}, 12},
 	{"python", "work.py", []string{"/usr/bin/python3"}, 100},
-	{"network", "net.py", []string{"/usr/bin/python3"}, 80},
+	{"network", "net.py", []string{"/usr/bin/python3"}, 200},
 	{"events", "events.py", []string{"/usr/bin/python3"}, 120},
 }
 
@@ -336,15 +336,18 @@ func parent(pid int) int {
 
 var sink int
 
-// kill kills a server of the machine, after some idle turns.
+// kill kills a server of the machine, after some idle turns. One that is being
+// started is looked for again; false: the run ended before it was there.
 func (r *machineRun) kill(t *testing.T, name string, turns int) bool {
 	t.Helper()
-	for _, s := range r.services(t) {
-		if s.Name == name && s.HostPID > 0 && parent(s.HostPID) == r.cmd.Process.Pid {
-			for i := range turns {
-				sink += i
+	for range 20 {
+		for _, s := range r.services(t) {
+			if s.Name == name && s.HostPID > 0 && parent(s.HostPID) == r.cmd.Process.Pid {
+				for i := range turns {
+					sink += i
+				}
+				return unix.Kill(s.HostPID, unix.SIGKILL) == nil
 			}
-			return unix.Kill(s.HostPID, unix.SIGKILL) == nil
 		}
 	}
 	return false
