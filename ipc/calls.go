@@ -281,12 +281,12 @@ func (c *Conn) Ready() abi.Errno {
 // CloseFD closes a descriptor that came with an event or a reply.
 func CloseFD(fd int) { _ = unix.Close(fd) }
 
-// Inode answers the host's number of the file that fd is, as maps show it (Conn.TaskMaps);
-// 0 if there is none.
-func Inode(fd int) uint64 {
+// FileID answers which file of the host fd is, as maps show it (Conn.TaskMaps): its
+// device and its number there. Zeros if fd is none.
+func FileID(fd int) (major, minor uint32, ino uint64) {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
-		return 0
+		return 0, 0, 0
 	}
-	return st.Ino
+	return unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino
 }

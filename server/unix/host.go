@@ -97,14 +97,14 @@ func (s *server) DropObject(object core.ObjectName) {
 }
 
 // NewObject implements core.Host.
-func (s *server) NewObject(size uint64, label string) (core.ObjectName, uint64, abi.Errno) {
+func (s *server) NewObject(size uint64, label string) (core.ObjectName, core.HostFile, abi.Errno) {
 	n, fd, e := s.conn.CreateObject(size, label)
-	ino := uint64(0)
+	var f core.HostFile
 	if e == 0 {
-		ino = ipc.Inode(fd)
+		f.Major, f.Minor, f.Ino = ipc.FileID(fd)
 		ipc.CloseFD(fd) // guests map it; nobody does here
 	}
-	return core.ObjectName(n), ino, e
+	return core.ObjectName(n), f, e
 }
 
 // Maps implements core.Host.

@@ -401,8 +401,8 @@ func (ioHost) Kick(TaskID, uint64)                        {}
 func (ioHost) Tell(TaskID, int, uint64)                   {}
 func (ioHost) Grant(TaskID, ObjectName, bool, uint64)     {}
 func (ioHost) DropObject(ObjectName)                      {}
-func (ioHost) NewObject(uint64, string) (ObjectName, uint64, abi.Errno) {
-	return 0, 0, abi.ENOMEM
+func (ioHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
+	return 0, HostFile{}, abi.ENOMEM
 }
 func (ioHost) Maps(TaskID, bool) ([]byte, abi.Errno)               { return nil, 0 }
 func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }

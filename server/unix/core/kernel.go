@@ -57,9 +57,8 @@ type Host interface {
 	// DropObject gives back a name got by fs.Map or NewObject.
 	DropObject(object ObjectName)
 	// NewObject makes an anonymous memory object of size bytes with a durable
-	// label and answers its name and the inode number that Maps shows of it. Called
-	// WITHOUT the lock.
-	NewObject(size uint64, label string) (ObjectName, uint64, abi.Errno)
+	// label and answers its name and what Maps shows of it. Called WITHOUT the lock.
+	NewObject(size uint64, label string) (ObjectName, HostFile, abi.Errno)
 	// Maps answers the host's map of the task's address space
 	// (/proc/PID/maps text). Called WITHOUT the lock.
 	Maps(t TaskID, detail bool) ([]byte, abi.Errno)

@@ -692,7 +692,7 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	o, m := k.Outs.New()
 	if o == 0 {
-		// The net server has a socket too many; it is closed with the machine.
+		// There is no room for a record of it.
 		k.ask(func(n NetBackend) { n.Close(id, true, func() {}) })
 		return
 	}

@@ -372,11 +372,7 @@ func (k *Kernel) mapsText(c *Call, p store.Ref[Proc], detail bool) (string, abi.
 	if e != 0 {
 		return "", e
 	}
-	shms := map[string]*ShmSeg{}
-	k.Shms.Each(func(_ store.Ref[ShmSeg], s *ShmSeg) bool {
-		shms[strconv.FormatUint(s.Ino, 10)] = s
-		return true
-	})
+	shms := k.shmFiles()
 	var b strings.Builder
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
@@ -388,8 +384,8 @@ func (k *Kernel) mapsText(c *Call, p store.Ref[Proc], detail bool) (string, abi.
 			continue
 		}
 		name := strings.Join(f[5:], " ")
-		switch seg := shms[f[4]]; {
-		case seg != nil && f[3] == "00:01":
+		switch seg := k.Shms.Get(shms[f[3]+" "+f[4]]); {
+		case seg != nil:
 			f[4], name = strconv.Itoa(int(seg.ID)), fmt.Sprintf("/SYSV%08x (deleted)", uint32(seg.Key))
 		case stack > from && stack <= to:
 			name = "[stack]"

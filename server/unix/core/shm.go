@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -22,7 +23,28 @@ type ShmSeg struct {
 	Size                uint64 // as asked for, in bytes
 	ATime, DTime, CTime int64  // seconds
 	Object              ObjectName
-	Ino                 uint64 // of Object, as the host shows it in maps
+	File                HostFile // of Object
+}
+
+// HostFile is a file as the host shows it in maps.
+type HostFile struct {
+	Major, Minor uint32
+	Ino          uint64
+}
+
+// maps is how a line of maps says it: device and number.
+func (f HostFile) maps() string { return fmt.Sprintf("%02x:%02x %d", f.Major, f.Minor, f.Ino) }
+
+// shmFiles are the segments by their files in maps.
+func (k *Kernel) shmFiles() map[string]store.Ref[ShmSeg] {
+	m := map[string]store.Ref[ShmSeg]{}
+	k.Shms.Each(func(r store.Ref[ShmSeg], s *ShmSeg) bool {
+		if s.File.Ino != 0 {
+			m[s.File.maps()] = r
+		}
+		return true
+	})
+	return m
 }
 
 // ShmAt is an attachment: a segment in the memory of a process.
@@ -58,9 +80,9 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 		return 0, abi.ENOMEM
 	}
 	var obj ObjectName
-	var ino uint64
+	var file HostFile
 	var e abi.Errno
-	c.Unlocked(func() { obj, ino, e = k.Host.NewObject((size+abi.PageSize-1)&^(abi.PageSize-1), "") })
+	c.Unlocked(func() { obj, file, e = k.Host.NewObject((size+abi.PageSize-1)&^(abi.PageSize-1), "") })
 	if e != 0 {
 		return 0, abi.ENOMEM
 	}
@@ -75,7 +97,7 @@ func (c *Call) ShmNew(key int32, size uint64, mode uint32) (store.Ref[ShmSeg], a
 	if r == 0 {
 		return drop(abi.ENOSPC)
 	}
-	*s = ShmSeg{IPCPerm: c.ipcNew(key, mode, uint32(r-1), shmShift), CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj, Ino: ino}
+	*s = ShmSeg{IPCPerm: c.ipcNew(key, mode, uint32(r-1), shmShift), CPid: c.Proc().Pid, Size: size, CTime: k.Clock.Real() / 1e9, Object: obj, File: file}
 	return r, 0
 }
 
@@ -117,11 +139,7 @@ type shmPart struct {
 // the lock.
 func (c *Call) shmParts(p store.Ref[Proc]) ([]shmPart, abi.Errno) {
 	k := c.K
-	segs := map[string]store.Ref[ShmSeg]{}
-	k.Shms.Each(func(r store.Ref[ShmSeg], s *ShmSeg) bool {
-		segs[strconv.FormatUint(s.Ino, 10)] = r
-		return true
-	})
+	segs := k.shmFiles()
 	task := k.Procs.Get(p).Task
 	var text []byte
 	var e abi.Errno
@@ -130,10 +148,10 @@ func (c *Call) shmParts(p store.Ref[Proc]) ([]shmPart, abi.Errno) {
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		from, to, ok := mapRange(f)
-		if !ok || f[3] != "00:01" { // the device of memory objects
+		if !ok {
 			continue
 		}
-		if seg := segs[f[4]]; seg != 0 && k.Shms.Get(seg) != nil {
+		if seg := segs[f[3]+" "+f[4]]; seg != 0 && k.Shms.Get(seg) != nil {
 			off, _ := strconv.ParseUint(f[2], 16, 64)
 			parts = append(parts, shmPart{from, to, off, seg})
 		}

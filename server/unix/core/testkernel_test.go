@@ -60,8 +60,8 @@ func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 	return 4096, 1000, 1000, 0
 }
 func (h *testHost) CPU(TaskID, uint64) (uint64, abi.Errno) { return 2000, 0 }
-func (h *testHost) NewObject(uint64, string) (ObjectName, uint64, abi.Errno) {
-	return 0, 0, abi.ENOSYS
+func (h *testHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
+	return 0, HostFile{}, abi.ENOSYS
 }
 func (h *testHost) Log(line string)          { h.lines = append(h.lines, line) }
 func (h *testHost) Tell(TaskID, int, uint64) {}
