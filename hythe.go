@@ -232,18 +232,21 @@ func ExitCode(err error) int {
 	return ExitHythe
 }
 
-// reserved are the names of the machine's own servers; those of mounts and sessions
-// have a number behind them.
-var reserved = []string{"supervisor", "unix", "host", "overlay", "tmpfs", "console", "names", embedder}
+// reserved says whether a name is one of the machine's own servers or tasks; those of
+// mounts and sessions have a number behind them.
+func reserved(name string) bool {
+	kind, _, _ := strings.Cut(name, "-")
+	return kind == "supervisor" || kind == embedder ||
+		slices.ContainsFunc(serverMains(), func(m serverMain) bool { return m.name == kind })
+}
 
 func checkServers(l []Server) error {
 	seen := map[string]bool{}
 	for _, s := range l {
-		kind, _, _ := strings.Cut(s.Name, "-")
 		switch {
 		case !validID(s.Name):
 			return fmt.Errorf("server %q: want 1 to 64 letters, digits, dots, hyphens or underscores", s.Name)
-		case slices.Contains(reserved, kind):
+		case reserved(s.Name):
 			return fmt.Errorf("server %q: the machine has its own", s.Name)
 		case seen[s.Name]:
 			return fmt.Errorf("server %q: there are two", s.Name)

@@ -267,6 +267,8 @@ func TestServersChecked(t *testing.T) {
 		{[]Server{{Name: ""}}, false},
 		{[]Server{{Name: "a b"}}, false},
 		{[]Server{{Name: "unix"}}, false},
+		{[]Server{{Name: "net"}}, false},
+		{[]Server{{Name: "supervisor"}}, false},
 		{[]Server{{Name: "host-1"}}, false},
 		{[]Server{{Name: "console-2"}}, false},
 		{[]Server{{Name: "a"}, {Name: "a"}}, false},
