@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -31,6 +32,14 @@ func TestAuthority(t *testing.T) {
 	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/sh", "-c", "echo x >/dev/shm/x; echo y >/tmp/y; echo z >/mnt/z; cat /mnt/z /tmp/y /dev/shm/x"); r.out != "z\ny\nx\n" {
 		t.Fatalf("%+v", r)
 	}
+	// The name server starts when a guest asks it.
+	pong := filepath.Join(t.TempDir(), "pingpong")
+	if out, err := exec.Command("go", "build", "-o", pong, "../../examples/pingpong").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/sh", "-c", pong+" serve & "+pong+" ping 1; wait"); r.out != "pong 0\npong end\n" {
+		t.Fatalf("%+v", r)
+	}
 	seen := map[string]int{}
 	for pid, kind := range processes(t, id, m.cmd.Process.Pid) {
 		kind, _, _ = strings.Cut(kind, "-") // host-1 is the server of a mount
@@ -45,9 +54,8 @@ func TestAuthority(t *testing.T) {
 		}
 	}
 	for _, p := range confine.Processes {
-		// The command brings no servers of its own, and none of the guests makes
-		// calls of the nucleus: test/ports has such.
-		if seen[p.Kind] == 0 && p.Kind != "own" && p.Kind != "names" {
+		// The command brings no servers of its own.
+		if seen[p.Kind] == 0 && p.Kind != "own" {
 			t.Errorf("no %s runs", p.Kind)
 		}
 	}
