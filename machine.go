@@ -214,24 +214,14 @@ func (w *wired) assemble() error {
 	}
 	go func() { _ = w.conn.Run(&ipc.Handlers{}) }()
 
-	// Processes start side by side, two at a time (package linux); each waits for
-	// those it asks something. The unix server has most to do before it serves.
+	// Processes start side by side; each waits for those it asks something.
 	names := []string{"unix", "host"}
 	if !c.ReadOnly {
 		names = append(names, "overlay")
 	}
 	errs := make(chan error, len(names))
-	next := make(chan string, len(names))
 	for _, n := range names {
-		next <- n
-	}
-	close(next)
-	for range 2 {
-		go func() {
-			for n := range next {
-				errs <- w.begin(n)
-			}
-		}()
+		go func() { errs <- w.begin(n) }()
 	}
 	// Nobody waits for them here: the first program's console starts beside them.
 	// The guests' side is needed last, and while it is forked no server can be.
