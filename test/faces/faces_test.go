@@ -6,7 +6,6 @@ package faces
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,21 +32,8 @@ func hythe(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	c := exec.Command(subject.Binary(t), args...)
 	c.Stdin = strings.NewReader(stdin)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(limit, func() { c.Process.Kill() })
-	err := c.Wait()
-	if !late.Stop() {
-		t.Errorf("hythe %q: does not end; out %q, err %q", args, out.String(), errs.String())
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("hythe %q: %v", args, err)
-	}
-	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
+	out, errs, status := subject.Run(t, limit, c)
+	return result{out, errs, status}
 }
 
 // running is a command that a test talks with through pipes.

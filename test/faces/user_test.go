@@ -1,10 +1,8 @@
 package faces
 
 import (
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,42 +29,13 @@ echo new >/etc/hythe-new && cat /etc/hythe-new && rm /etc/hythe-new
 	if os.Geteuid() != 0 {
 		return // that was the ordinary user
 	}
-	// He may not reach the checkout.
-	dir, err := os.MkdirTemp("", "hythe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(dir, "hythe")
-	if err := copyFile(bin, subject.Binary(t)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "run", "--", "/bin/sh", "-c", script)
+	cmd := exec.Command(subject.PublicBinary(t), "run", "--", "/bin/sh", "-c", script)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	err := cmd.Run()
 	if err != nil || out.String() != want.out || errs.String() != want.errs {
 		t.Errorf("as user 12345: %v\n%s%s\nas root:\n%s%s", err, out.String(), errs.String(), want.out, want.errs)
 	}
-}
-
-func copyFile(to, from string) error {
-	r, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	w, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, r); err != nil {
-		return err
-	}
-	return w.Close()
 }

@@ -4,7 +4,6 @@ package network
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,22 +38,8 @@ type result struct {
 func run(t *testing.T, name string, args ...string) result {
 	t.Helper()
 	subject.Need(t, python)
-	c := exec.Command(name, args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(limit, func() { c.Process.Kill() })
-	err := c.Wait()
-	if !late.Stop() {
-		t.Errorf("%s does not end; out %q, err %q", name, out.String(), errs.String())
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
+	out, errs, status := subject.Run(t, limit, exec.Command(name, args...))
+	return result{out, errs, status}
 }
 
 // script is a program of testdata as an argument: the machine needs nothing of the

@@ -99,24 +99,7 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Skip("the other tests were the ordinary user's")
 	}
 	s := serve(t)
-	// He may not reach the checkout.
-	dir, err := os.MkdirTemp("", "hythe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(subject.Binary(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(dir, "hythe")
-	if err := os.WriteFile(bin, b, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, append(append([]string{"run", "-p", "127.0.0.1:0:8000"}, allow(s.port())...), "--", python, "-c", `
+	cmd := exec.Command(subject.PublicBinary(t), append(append([]string{"run", "-p", "127.0.0.1:0:8000"}, allow(s.port())...), "--", python, "-c", `
 import socket, sys
 s = socket.create_connection(("10.0.2.2", int(sys.argv[1])))
 s.sendall(b"echo\nsome")
