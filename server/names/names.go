@@ -21,6 +21,10 @@ import (
 // MaxAwaits is how many requests wait for names. (Who asks pays for them.)
 const MaxAwaits = 4096
 
+// sweepEvery is how many of the requests that find no room have the table swept, which
+// costs a call for each that waits: one of so many.
+const sweepEvery = 256
+
 type entry struct {
 	right abi.Name
 	label abi.Name // the port; NameNull for what the machine gave
@@ -33,6 +37,7 @@ type server struct {
 	byName  map[string]entry
 	waiting map[string][]*ipc.Message
 	waits   int
+	refused int // since one found room
 }
 
 // Main serves on conn until the nucleus says stop. ready is called before the first
@@ -116,15 +121,17 @@ func (s *server) serve(m *ipc.Message) *ipc.Message {
 		e = abi.ENOENT
 	case m.ID == names.MsgAwait && valid && m.Reply != abi.NameNull:
 		e = abi.EAGAIN
-		if s.waits == MaxAwaits {
+		if s.waits == MaxAwaits && s.refused%sweepEvery == 0 {
 			s.sweep()
 		}
 		if s.waits < MaxAwaits {
 			s.drop(m)
 			s.waits++
+			s.refused = 0
 			s.waiting[name] = append(s.waiting[name], m)
 			return nil
 		}
+		s.refused++
 	}
 	s.drop(m)
 	return &ipc.Message{Body: names.Answer(e)}
