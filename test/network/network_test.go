@@ -127,23 +127,50 @@ func (s *server) conn(c *net.TCPConn) {
 	}
 }
 
-// unused is a port of the loopback interface where nobody listens, kept as long as
-// the test runs.
+// unused is a port of the loopback interface where nobody is, kept as long as the
+// test runs: a connection is refused and so is a datagram. Both kinds are kept,
+// otherwise the port that the host gives to the next socket may be this one.
 func unused(t *testing.T) string {
 	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	// A few tries: the port that is free for the one kind may be another's of the other.
+	for range 100 {
+		if port := unusedBoth(t); port != 0 {
+			return fmt.Sprint(port)
+		}
 	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
+
+func unusedBoth(t *testing.T) int {
+	t.Helper()
+	loopback := [4]byte{127, 0, 0, 1}
+	hold := func(kind, port int) (fd int, err error) {
+		fd, err = syscall.Socket(syscall.AF_INET, kind|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Close(fd) })
+		return fd, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: loopback, Port: port})
+	}
+	fd, err := hold(syscall.SOCK_STREAM, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	sa, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprint(sa.(*syscall.SockaddrInet4).Port)
+	port := sa.(*syscall.SockaddrInet4).Port
+	if fd, err = hold(syscall.SOCK_DGRAM, port); err != nil {
+		return 0
+	}
+	// A connected socket takes datagrams of its peer only, which is itself here, so
+	// that the others are refused.
+	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Addr: loopback, Port: port}); err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // allow is the option that opens ports of the host's loopback interface.
