@@ -15,7 +15,10 @@ const Slots = 32
 // with locks held that the done functions take: those are called later, from a
 // goroutine of their own.
 type Client struct {
-	b *ipc.ClientBinding
+	bind func() (*ipc.ClientBinding, error)
+
+	once sync.Once
+	b    *ipc.ClientBinding // nil: there is no way to the server
 
 	mu      sync.Mutex
 	size    Size // guarded by mu
@@ -23,14 +26,25 @@ type Client struct {
 	setting bool // a SetRaw is under way; guarded by mu
 }
 
-// NewClient gives the console server at the other end of b. It asks nothing: a
-// server that was started for nobody yet is started by the first request.
-func NewClient(b *ipc.ClientBinding) *Client { return &Client{b: b} }
+// NewClient makes a client whose binding is made at the first request; bind is
+// called once, from any goroutine. So a server that nobody asks anything is not
+// started either.
+func NewClient(bind func() (*ipc.ClientBinding, error)) *Client { return &Client{bind: bind} }
+
+// way answers the binding, nil if it cannot be made.
+func (c *Client) way() *ipc.ClientBinding {
+	c.once.Do(func() { c.b, _ = c.bind() })
+	return c.b
+}
 
 // WatchTerminal asks for the terminal's size, and then watches it: resized is
 // called after each change (nil: not wanted). For streams of which one is a terminal.
 func (c *Client) WatchTerminal(resized func()) abi.Errno {
-	if e := c.b.Call(OpSize, 0, 0, [6]uint64{}, nil, func(w uint64, _ []byte) {
+	b := c.way()
+	if b == nil {
+		return abi.EPIPE
+	}
+	if e := b.Call(OpSize, 0, 0, [6]uint64{}, nil, func(w uint64, _ []byte) {
 		c.mu.Lock()
 		c.size = SizeOf(w)
 		c.mu.Unlock()
@@ -45,8 +59,14 @@ func (c *Client) WatchTerminal(resized func()) abi.Errno {
 // reply's bytes are good until it returns.
 func (c *Client) start(nr uint64, args [2]uint64, seq uint64, in []byte, done func(result uint64, data []byte, e abi.Errno)) {
 	go func() {
-		// Not in the caller's goroutine: Begin may wait for a slot.
-		k := c.b.Begin()
+		// Not in the caller's goroutine: the binding may have to be made, and Begin
+		// may wait for a slot.
+		b := c.way()
+		if b == nil {
+			done(0, nil, abi.EPIPE)
+			return
+		}
+		k := b.Begin()
 		if k == nil {
 			done(0, nil, abi.EPIPE)
 			return
@@ -138,7 +158,9 @@ func (c *Client) Restore() {
 	c.raw = false
 	c.mu.Unlock()
 	if raw {
-		_ = c.b.Call(OpSetRaw, 0, 0, [6]uint64{}, nil, nil) // ENOTTY: there is nothing to restore
+		if b := c.way(); b != nil {
+			_ = b.Call(OpSetRaw, 0, 0, [6]uint64{}, nil, nil) // ENOTTY: there is nothing to restore
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"hythe/abi"
 	proto "hythe/idl/console"
+	"hythe/ipc"
 	"hythe/ipc/ipctest"
 )
 
@@ -74,7 +75,7 @@ func boot(t *testing.T, conf Config, resized func()) (*rig, *proto.Client, [prot
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := proto.NewClient(cb)
+	c := proto.NewClient(func() (*ipc.ClientBinding, error) { return cb, nil })
 	var info [proto.Streams]proto.Info
 	terminal := false
 	for i, fd := range conf.FDs {

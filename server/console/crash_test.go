@@ -52,7 +52,7 @@ func TestCrashingRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	go us.Conn.Run(&ipc.Handlers{})
-	c := proto.NewClient(b)
+	c := proto.NewClient(func() (*ipc.ClientBinding, error) { return b, nil })
 	answer := make(chan result, 1)
 	send := func(seq uint64, data string) {
 		c.Write(1, seq, []byte(data), func(n int, e abi.Errno) { answer <- result{n: n, e: e} })

@@ -1,9 +1,10 @@
 package unix
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"hythe/abi"
@@ -13,15 +14,20 @@ import (
 )
 
 // Sessions of the console: for each `hythe run` or `hythe exec` a console server
-// of its own, to which a binding leads that has the session's number in its
-// label. The binding is made when the session's program is asked for; the next
-// incarnation finds it again. The server behind it starts with the first request,
-// which for a program that says nothing is none.
+// of its own. The session's record has the name of the send right to it; a binding
+// with the session's number in its label is made beside the start of the program. The
+// server behind it starts then: at the first request would be later than need be.
 
 // session is the way to one console server.
 type session struct {
-	binding uint64
-	client  *console.Client
+	s      *server
+	id     uint32
+	send   abi.Name // to the console server
+	client *console.Client
+
+	mu      sync.Mutex
+	binding *ipc.ClientBinding // nil: none yet; guarded by mu
+	ended   bool               // guarded by mu
 }
 
 const sessionLabel = "session:"
@@ -32,76 +38,114 @@ const drainTime = 5 * time.Second
 
 // inheritSessions takes up the sessions that the last incarnation had.
 func (s *server) inheritSessions(in *ipc.Inheritance) error {
-	for _, b := range in.Bindings {
-		n, ok := strings.CutPrefix(b.Label, sessionLabel)
-		if !ok || b.Role != abi.RoleClient {
-			continue
+	for _, v := range s.k.ConsoleSessions() {
+		se := s.addSession(v.ID, abi.Name(v.Way))
+		label := sessionLabel + strconv.Itoa(int(v.ID))
+		for _, b := range in.Bindings {
+			if b.Role != abi.RoleClient || b.Label != label {
+				continue
+			}
+			cb, err := in.Client(s.conn, label, "", console.Slots)
+			if err != nil {
+				return err
+			}
+			se.binding = cb
 		}
-		id, err := strconv.ParseUint(n, 10, 32)
-		if err != nil {
-			return fmt.Errorf("session %q: %w", n, err)
-		}
-		cb, err := in.Client(s.conn, b.Label, "", console.Slots)
-		if err != nil {
-			return err
-		}
-		if e := s.addSession(uint32(id), cb, s.k.ConsoleTerminal(uint32(id))); e != 0 {
-			s.Log(fmt.Sprintf("session %d: %s", id, e.Name()))
+		if v.Terminal {
+			if e := se.watchTerminal(); e != 0 {
+				s.Log(fmt.Sprintf("session %d: %s", v.ID, e.Name()))
+			}
 		}
 	}
 	return nil
 }
 
-// addSession makes a console server known to the core; terminal says whether one
-// of its streams is one.
-func (s *server) addSession(id uint32, b *ipc.ClientBinding, terminal bool) abi.Errno {
-	client := console.NewClient(b)
-	if terminal {
-		if e := client.WatchTerminal(func() {
-			s.k.Enter()
-			s.k.ConsoleResized(id)
-			s.k.Leave()
-		}); e != 0 {
-			return e
-		}
-	}
-	se := &session{binding: b.ID, client: client}
+// addSession makes a console server, behind the send right, known to the core.
+func (s *server) addSession(id uint32, send abi.Name) *session {
+	se := &session{s: s, id: id, send: send}
+	se.client = console.NewClient(se.bind)
 	s.smu.Lock()
 	s.sessions[id] = se
 	s.smu.Unlock()
 	s.k.Enter()
-	s.k.SetConsole(id, client)
+	s.k.SetConsole(id, se.client)
 	s.k.Leave()
-	return 0
+	return se
+}
+
+var errEnded = errors.New("the session has ended")
+
+// bind makes the binding, unless the last incarnation did.
+func (se *session) bind() (*ipc.ClientBinding, error) {
+	se.mu.Lock()
+	defer se.mu.Unlock()
+	if se.binding != nil {
+		return se.binding, nil
+	}
+	if se.ended {
+		return nil, errEnded
+	}
+	b, e := se.s.conn.Bind(se.send, console.Slots, sessionLabel+strconv.Itoa(int(se.id)))
+	if e != 0 {
+		se.s.Log(fmt.Sprintf("session %d: no way to its console server: %s", se.id, e.Name()))
+		return nil, e
+	}
+	se.binding = b
+	return b, nil
+}
+
+// watchTerminal asks for the terminal's size, and watches it.
+func (se *session) watchTerminal() abi.Errno {
+	return se.client.WatchTerminal(func() {
+		se.s.k.Enter()
+		se.s.k.ConsoleResized(se.id)
+		se.s.k.Leave()
+	})
+}
+
+// end gives the way up.
+func (se *session) end() {
+	se.mu.Lock()
+	defer se.mu.Unlock()
+	se.ended = true
+	if se.binding != nil {
+		_ = se.s.conn.Unbind(se.binding.ID)
+	}
+	_ = se.s.conn.Deallocate(se.send)
 }
 
 // openSession makes the session that a request to start a program names, with
-// the console server to which the request brought a send right.
+// the console server to which the request brought a send right. A request that
+// comes again finds it.
 func (s *server) openSession(id uint32, streams [console.Streams]console.Info, m *ipc.Message) abi.Errno {
+	s.smu.Lock()
+	se := s.sessions[id]
+	s.smu.Unlock()
+	if se != nil {
+		return 0
+	}
+	if id == 0 || len(m.Rights) != 1 {
+		return abi.EINVAL
+	}
 	var info [console.Streams]core.ConsoleInfo
 	terminal := false
 	for i, v := range streams {
 		info[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0, Terminal: v.Flags&console.InfoTerminal != 0}
 		terminal = terminal || info[i].Terminal
 	}
-	s.smu.Lock()
-	se := s.sessions[id]
-	s.smu.Unlock()
-	if se == nil {
-		if id == 0 || len(m.Rights) != 1 {
-			return abi.EINVAL
-		}
-		b, e := s.conn.Bind(m.Rights[0].Name, console.Slots, sessionLabel+strconv.Itoa(int(id)))
-		if e != 0 {
-			return e
-		}
-		if e := s.addSession(id, b, terminal); e != 0 {
-			return e
-		}
-	}
+	send := m.Rights[0].Name
+	se = s.addSession(id, send)
 	s.k.Enter()
-	defer s.k.Leave()
-	return s.k.MakeConsole(id, info)
+	e := s.k.MakeConsole(id, uint32(send), info)
+	s.k.Leave()
+	switch {
+	case e != 0:
+	case terminal:
+		e = se.watchTerminal()
+	default:
+		go func() { _, _ = se.bind() }()
+	}
+	return e
 }
 
 // endSession gives a session up.
@@ -114,7 +158,7 @@ func (s *server) endSession(id uint32) {
 	delete(s.sessions, id)
 	s.smu.Unlock()
 	if se != nil {
-		_ = s.conn.Unbind(se.binding)
+		se.end()
 	}
 }
 

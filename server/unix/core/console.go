@@ -51,6 +51,9 @@ type ConsoleSession struct {
 	State  uint32
 	Pid    int32
 	Status uint32
+	// Way is the server's word for how the host's side is reached: MakeConsole's.
+	Way uint32
+	_   uint32
 }
 
 // States of a session's program.
@@ -138,24 +141,29 @@ func (k *Kernel) session(id uint32) (ref store.Ref[ConsoleSession]) {
 	return ref
 }
 
-// ConsoleTerminal says whether one of a session's streams is a terminal of the
-// host's.
-func (k *Kernel) ConsoleTerminal(id uint32) bool {
-	se := k.Sessions.Get(k.session(id))
-	if se == nil {
-		return false
-	}
-	for _, r := range se.Streams {
-		if r != 0 && k.Consoles.Get(r).Flags&consoleTerminal != 0 {
-			return true
+// SessionInfo says of a session what its host's side needs.
+type SessionInfo struct {
+	ID, Way  uint32
+	Terminal bool // one of the streams is one of the host's
+}
+
+// ConsoleSessions lists the sessions, for a server that takes them up again.
+func (k *Kernel) ConsoleSessions() (l []SessionInfo) {
+	k.Sessions.Each(func(_ store.Ref[ConsoleSession], s *ConsoleSession) bool {
+		v := SessionInfo{ID: s.ID, Way: s.Way}
+		for _, r := range s.Streams {
+			v.Terminal = v.Terminal || r != 0 && k.Consoles.Get(r).Flags&consoleTerminal != 0
 		}
-	}
-	return false
+		l = append(l, v)
+		return true
+	})
+	return l
 }
 
 // MakeConsole makes the records of a session's streams, inside a transaction;
-// it does nothing when there are such. EAGAIN: too many sessions.
-func (k *Kernel) MakeConsole(id uint32, info [consoleStreams]ConsoleInfo) abi.Errno {
+// it does nothing when there are such. way is kept with them for the server
+// (ConsoleSessions). EAGAIN: too many sessions.
+func (k *Kernel) MakeConsole(id, way uint32, info [consoleStreams]ConsoleInfo) abi.Errno {
 	if k.session(id) != 0 {
 		return 0
 	}
@@ -163,7 +171,7 @@ func (k *Kernel) MakeConsole(id uint32, info [consoleStreams]ConsoleInfo) abi.Er
 	if ref == 0 {
 		return abi.EAGAIN
 	}
-	se.ID = id
+	se.ID, se.Way = id, way
 	for i, in := range info {
 		r, s := k.Consoles.New()
 		if r == 0 {

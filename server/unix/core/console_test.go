@@ -45,7 +45,7 @@ func newConsoleKernel(t *testing.T) (*ioKernel, *hostStreams) {
 	h := &hostStreams{calls: make(chan func(), 100)}
 	tk := newIOKernelWith(t, func(k *Kernel) { k.SetConsole(1, h) })
 	tk.Enter()
-	tk.MakeConsole(1, [3]ConsoleInfo{{Mode: fs.TypeFifo | 0o600}, {Mode: fs.TypeFifo | 0o600}, {Closed: true}})
+	tk.MakeConsole(1, 7, [3]ConsoleInfo{{Mode: fs.TypeFifo | 0o600}, {Mode: fs.TypeFifo | 0o600}, {Closed: true}})
 	tk.Leave()
 	return tk, h
 }
