@@ -2,6 +2,7 @@ package linux
 
 import (
 	"hythe/abi"
+	"hythe/personality/image"
 	"hythe/server/unix/core"
 )
 
@@ -124,7 +125,7 @@ func sysMmap(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	size = (size + 4095) &^ 4095
-	if size == 0 || size > guestEnd {
+	if size == 0 || size > image.GuestEnd {
 		return 0, abi.ENOMEM
 	}
 	if flags&(mapFixed|mapFixedNR) != 0 {

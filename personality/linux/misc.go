@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"hythe/abi"
+	"hythe/personality/image"
 	"hythe/server/unix/core"
 	"hythe/store"
 )
@@ -184,7 +185,7 @@ func (p *Personality) Limit(c *core.Call, n int) {
 	}
 	switch n {
 	case core.RlimitStack:
-		low := pr.StackHigh - stackSize(pr)
+		low := pr.StackHigh - image.StackSize(pr)
 		if pr.StackHigh == 0 || low >= pr.StackLow {
 			return
 		}

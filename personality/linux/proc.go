@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"hythe/abi"
+	"hythe/personality/image"
 	"hythe/server/unix/core"
 	"hythe/store"
 )
@@ -85,7 +86,7 @@ func sysClone(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func doClone(c *core.Call, a *core.CloneArgs) (uint64, abi.Errno) {
-	if a.Flags&core.CloneSetTLS != 0 && a.TLS >= userEnd {
+	if a.Flags&core.CloneSetTLS != 0 && a.TLS >= image.UserEnd {
 		return 0, abi.EPERM
 	}
 	if a.Flags&core.CloneThread != 0 && a.SP == 0 {

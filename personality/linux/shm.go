@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"hythe/abi"
+	"hythe/personality/image"
 	"hythe/server/unix/core"
 	"hythe/store"
 )
@@ -112,7 +113,7 @@ func sysShmat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		addr = copyBase + m.MapNext
 		m.MapNext += size + 4096
-	} else if addr >= guestEnd || size > guestEnd-addr {
+	} else if addr >= image.GuestEnd || size > image.GuestEnd-addr {
 		return 0, abi.EINVAL
 	} else if flags&shmRemap != 0 {
 		host = mapShared | mapFixed

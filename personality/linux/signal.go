@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"hythe/abi"
+	"hythe/personality/image"
 	"hythe/server/unix/core"
 )
 
@@ -121,7 +122,7 @@ func (p *Personality) Deliver(c *core.Call, s *core.SigInfo, act *core.SigAction
 	if (alt || on) && th.AltFlags&core.SsAutodisarm == 0 && (frame <= th.AltSP || frame > th.AltSP+th.AltSize) {
 		return abi.EFAULT
 	}
-	if frame > userEnd || frame < 4096 {
+	if frame > image.UserEnd || frame < 4096 {
 		return abi.EFAULT
 	}
 	var b [frSize]byte
