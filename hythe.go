@@ -334,6 +334,8 @@ type engine interface {
 	// restart kills the server; its next incarnation takes over. It returns
 	// when that one serves. An error wraps ErrNoService if there is none.
 	restart(ctx context.Context, name string) error
+	// replace gives a server another process.
+	replace(ctx context.Context, name string, v Version) error
 	// connect makes a task in this process with send rights to servers of Config.
 	connect(servers []string) (*ipc.Conn, *ipc.Inheritance, error)
 	// close ends all guests and servers and returns when nothing is left.
@@ -493,6 +495,30 @@ const maxSignal = 64
 // notice a delay and nothing else.
 func (m *Machine) Restart(ctx context.Context, server string) error {
 	return m.eng.restart(ctx, server)
+}
+
+// Version says what a server is replaced by.
+type Version struct {
+	// Program is a file of the host: a program that calls Main with the server, built
+	// without cgo; empty: this program.
+	Program string
+	// Name is the server of those given to Main in Program that is run; empty: that of
+	// the same name. The machine's own servers have no other.
+	Name string
+}
+
+// Replace puts another version of a server in its place while it serves, and returns
+// when that one does. The new process is made first; the old one takes no more
+// requests, does those that it has taken (ipc.Serve sees to that), and ends; the new one
+// inherits its ports, what waits there, the requests that were not answered, its memory
+// objects. Clients notice a delay of a start and nothing else.
+//
+// Where the new version does not come to serve (or ctx ends before), the old one is
+// started again, and the error says so: a new version leaves the state of record such
+// that the old one can read it until it serves. An error wraps ErrNoService if there is
+// no such server.
+func (m *Machine) Replace(ctx context.Context, server string, v Version) error {
+	return m.eng.replace(ctx, server, v)
 }
 
 // Connect makes a task of the machine in this process, which holds a send right,

@@ -78,6 +78,7 @@ type service struct {
 	last     string
 	waiting  bool // for its back-off to end
 	own      bool // the embedding program's
+	process  machine.ServerSpec
 	ready    chan struct{}
 	files    []machine.Handle // ours of the process's
 	// configure, where it is set, makes config anew for each incarnation.
@@ -381,7 +382,7 @@ func (w *wired) add(name string, p machine.ServerSpec, powers nucleus.Powers) *s
 		p.Isolation = machine.IsolateDefault
 	}
 	p.Lenient = w.cfg.Insecure
-	s := &service{name: name, ready: make(chan struct{}), files: p.Files}
+	s := &service{name: name, ready: make(chan struct{}), files: p.Files, process: p}
 	s.srv = w.k.NewServer(nucleus.ServerSpec{Name: name, Process: p, Powers: powers})
 	w.mu.Lock()
 	w.svcs[name] = s
@@ -948,6 +949,100 @@ func (w *wired) restart(ctx context.Context, name string) error {
 	}
 }
 
+// stopPatience is how long a server may take to do what it has taken when it is replaced.
+const stopPatience = 2 * time.Second
+
+// replace implements engine.
+func (w *wired) replace(ctx context.Context, name string, v Version) error {
+	w.mu.Lock()
+	s := w.svcs[name]
+	closed := w.closed
+	w.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case s == nil:
+		return fmt.Errorf("%s: %w", name, ErrNoService)
+	case v.Name != "" && !s.own:
+		return fmt.Errorf("server %s is the machine's: it has its name in every program", name)
+	}
+	w.mu.Lock()
+	p, config := s.process, s.config
+	w.mu.Unlock()
+	p.Program = nil
+	if v.Program != "" {
+		fd, err := unix.Open(v.Program, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.Program, err)
+		}
+		p.Program = linux.HandleOf(fd)
+		defer p.Program.Release() // not the server's, if it has one by then
+	}
+	if s.own {
+		p.Args = []string{s.name}
+		if v.Name != "" {
+			p.Args = []string{v.Name}
+		}
+	}
+	if s.configure != nil {
+		config = s.configure()
+	}
+	// Who was never wanted is not there yet.
+	if running, _, _ := s.srv.State(); !running {
+		w.mu.Lock()
+		ready := s.ready
+		w.mu.Unlock()
+		if err := w.begin(name); err != nil {
+			return err
+		}
+		select {
+		case <-ready:
+		case <-w.ended:
+			return w.reason(ErrClosed)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	over := make(chan error, 1)
+	if err := s.srv.Replace(p, config, func(err error) { over <- err }); err != nil {
+		return fmt.Errorf("server %s: %w", name, err)
+	}
+	// The machine's own servers lose nothing when they are killed, and not all of them
+	// end sooner.
+	patience := time.Duration(0)
+	if s.own || name == "names" {
+		patience = stopPatience
+	}
+	t := time.AfterFunc(patience, func() { s.srv.Hurry(replaceReason) })
+	defer t.Stop()
+	stop := context.AfterFunc(ctx, func() {
+		s.srv.Recall("it did not come to serve in time")
+		s.srv.Hurry(replaceReason)
+	})
+	defer stop()
+	select {
+	case err := <-over:
+		if err != nil {
+			return fmt.Errorf("server %s: %w", name, err)
+		}
+	case <-w.ended:
+		return w.reason(ErrClosed)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := s.process.Program; old != nil {
+		old.Release()
+	}
+	if p.Program != nil {
+		p.Program.Retain()
+	}
+	s.process, s.begun, s.deaths, s.failures, s.cut = p, time.Now(), 0, 0, 0
+	return nil
+}
+
+// replaceReason is why a server was ended that did not stop for its successor.
+const replaceReason = "replaced"
+
 // close implements engine. Whoever calls it returns when nothing is left.
 func (w *wired) close() error {
 	w.ending.Do(func() {
@@ -963,6 +1058,9 @@ func (w *wired) close() error {
 		w.mu.Lock()
 		for _, s := range w.svcs {
 			release(s.files)
+			if s.process.Program != nil {
+				s.process.Program.Release()
+			}
 		}
 		clear(w.svcs)
 		w.mu.Unlock()

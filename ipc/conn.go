@@ -302,11 +302,20 @@ func (c *Conn) Call(op uint32, args [6]uint64, inline []byte, fds []int) (Reply,
 
 // call is Call with bits that the call's ID has beside its number. It answers the ID.
 func (c *Conn) call(op uint32, args [6]uint64, inline []byte, fds []int, bits uint64) (Reply, uint64, abi.Errno) {
+	w, id, err := c.begin(op, args, inline, fds, bits)
+	if err != 0 {
+		return Reply{}, 0, err
+	}
+	return w.wait(), id, w.err
+}
+
+// begin sends a call whose answer is waited for.
+func (c *Conn) begin(op uint32, args [6]uint64, inline []byte, fds []int, bits uint64) (*waiter, uint64, abi.Errno) {
 	w := &waiter{ch: make(chan struct{}, 1)}
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return Reply{}, 0, abi.EPIPE
+		return nil, 0, abi.EPIPE
 	}
 	c.nextID++
 	id := c.nextID | bits
@@ -320,15 +329,20 @@ func (c *Conn) call(op uint32, args [6]uint64, inline []byte, fds []int, bits ui
 		c.mu.Unlock()
 		if mine {
 			if err == unix.EMSGSIZE {
-				return Reply{}, 0, abi.EMSGSIZE
+				return nil, 0, abi.EMSGSIZE
 			}
-			return Reply{}, 0, abi.EPIPE
+			return nil, 0, abi.EPIPE
 		}
 	}
 	crash.Point("nucleus call sent")
+	return w, id, 0
+}
+
+// wait waits for the answer; w.err is its error.
+func (w *waiter) wait() Reply {
 	<-w.ch
 	crash.Point("nucleus call answered")
-	return w.reply, id, w.err
+	return w.reply
 }
 
 // Post writes the call op into the channel and does not wait for its answer.

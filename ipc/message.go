@@ -18,6 +18,7 @@ type Message struct {
 	Objects []abi.ObjectDesc
 	FDs     []int // receiver: one for each object
 	Body    []byte
+	once    bool // receiver: Reply is a send-once right
 }
 
 const (
@@ -37,6 +38,7 @@ func decodeMessage(b []byte) (*Message, abi.Errno) {
 		return nil, abi.EPROTO
 	}
 	m := &Message{Port: abi.Name(le.Uint32(b)), Reply: abi.Name(le.Uint32(b[4:])), ID: le.Uint32(b[12:]), Seq: le.Uint64(b[16:])}
+	m.once = m.Reply != abi.NameNull && b[9] == abi.MoveSendOnce
 	copy(m.Trace[:], b[32:56])
 	b = b[abi.MsgHeaderSize:]
 	for range nr {
@@ -146,17 +148,25 @@ func (c *Conn) Answer(m *Message, body []byte) abi.Errno {
 // AnswerWith is Answer with a message that may carry rights and objects. ID, Seq and
 // Trace are the request's, but for an ID that is set.
 func (c *Conn) AnswerWith(m, a *Message) abi.Errno {
+	b, err := encodeAnswer(m, a)
+	if err != 0 {
+		return err
+	}
+	_, err = c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, b, nil)
+	return err
+}
+
+func encodeAnswer(m, a *Message) ([]byte, abi.Errno) {
 	if m.Reply == abi.NameNull {
-		return abi.EINVAL
+		return nil, abi.EINVAL
 	}
 	if len(a.Rights) > abi.MaxRights || len(a.Objects) > abi.MaxObjects {
-		return abi.EMSGSIZE
+		return nil, abi.EMSGSIZE
 	}
 	out := *a
 	if out.ID == 0 {
 		out.ID = m.ID
 	}
 	out.Seq, out.Trace = m.Seq, m.Trace
-	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(&out, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), nil)
-	return err
+	return encodeMessage(&out, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), 0
 }

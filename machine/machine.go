@@ -116,6 +116,8 @@ type ServerSpec struct {
 	Name string
 	// Args follow the name on its command line.
 	Args []string
+	// Program is the program that it executes, nil for the running one.
+	Program Handle
 	// Files are given to it as descriptors 4, 5, ... in this order.
 	Files []Handle
 	// Isolation is what it is cut off from. Without IsolateUser a server of an

@@ -321,6 +321,7 @@ func callReady(k *Kernel, t *task, c *call) abi.Errno {
 		return 0
 	}
 	s.ready = true
+	s.tried(nil)
 	if f := k.hooks.Ready; f != nil {
 		k.later = append(k.later, func() { f(s) })
 	}

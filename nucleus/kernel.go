@@ -37,7 +37,8 @@ type Limits struct {
 // goroutine of their own (Supervise: each on its own), without the nucleus's
 // lock: they may be slow and may call the Kernel.
 type Hooks struct {
-	// Dead: the server's process ended. Its estate waits for Server.Start.
+	// Dead: the server's process ended. Its estate waits for Server.Start. Not called
+	// for one that had a successor (Server.Replace).
 	Dead func(s *Server, e machine.Exit)
 	// Ready: the server said that it serves.
 	Ready func(s *Server)
@@ -269,6 +270,8 @@ func (l *link) Exited(e machine.Exit) {
 		l.k.shutPorts(l.t)
 	case !l.ports && l.t.link == l:
 		l.k.ended(l.t, e)
+	case l.t.server != nil:
+		l.t.server.lost(l)
 	}
 }
 

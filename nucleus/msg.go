@@ -377,7 +377,7 @@ func readable(t *task, n uint64) (*port.Entry, abi.Errno) {
 
 // callMsgReceive: see abi.CallMsgReceive. The reply's A0 is the name of the port
 // that the message came on, A1 is 1 for a request that an earlier incarnation
-// had taken (A2 of them, so that a server can refuse what killed it), the inline
+// had taken (A2 of them died with it, so that a server can refuse what killed it), the inline
 // bytes are the message, and a descriptor comes with each object. EAGAIN: no
 // message, with timeout 0; ETIMEDOUT; EPIPE: the receive right or the set went
 // away; ENOSPC: the message (which stays) needs more names than the task may
@@ -441,7 +441,6 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 	var fds []machine.Handle
 	if m.Delivered != nil {
 		h.A[1] = 1
-		m.Times++
 		h.A[2] = m.Times
 		for _, o := range m.Again {
 			if fd, err := o.Object.Handle(o.ReadOnly); err == nil {

@@ -19,6 +19,12 @@ type Server struct {
 	running bool
 	ready   bool
 	inc     uint64
+	// Replace: who waits for the process's end, whether that is told to stop, and, until
+	// the new process serves, what the old one's kind was and who wants to know.
+	next    *successor
+	leaving bool
+	back    machine.ServerSpec
+	trial   func(error)
 }
 
 // ServerSpec says what a server is.
@@ -172,11 +178,7 @@ func (s *Server) Start(config []byte) error {
 	spec := s.spec.Process
 	s.k.leave()
 	if spec.Log == nil {
-		spec.Log = func(line string) {
-			s.k.enter()
-			defer s.k.leave()
-			s.k.log(s.t, 0, line[:min(len(line), MaxLogLine)])
-		}
+		spec.Log = s.logLine
 	}
 	err = s.k.m.StartServer(ctx, far, spec)
 	far.Release()
@@ -184,6 +186,13 @@ func (s *Server) Start(config []byte) error {
 		s.undo(ctx, unsaid)
 	}
 	return err
+}
+
+// logLine takes what a server's process writes to its standard error.
+func (s *Server) logLine(line string) {
+	s.k.enter()
+	defer s.k.leave()
+	s.k.log(s.t, 0, line[:min(len(line), MaxLogLine)])
 }
 
 // Attach begins the next incarnation without a process: the caller serves the
@@ -213,7 +222,14 @@ func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.Ca
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	s.running, s.ready = true, false
+	return ctx, far, s.introduce(ctx, l, config), nil
+}
+
+// introduce makes ctx the task's channel and posts all that the task has. It answers
+// the deaths of tasks that nobody was told of before.
+func (s *Server) introduce(ctx machine.Context, l *link, config []byte) []abi.CallHeader {
+	t := s.t
+	s.running, s.ready, s.leaving = true, false, false
 	t.ctx, t.link, t.wanted = ctx, l, false
 	s.inc++
 	for _, e := range t.space.Sorted() {
@@ -235,7 +251,7 @@ func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.Ca
 		t.post(&unsaid[i], nil, nil)
 	}
 	t.unsaid = nil
-	return ctx, far, unsaid, nil
+	return unsaid
 }
 
 // undo takes a failed start back.
@@ -293,6 +309,7 @@ func (s *Server) Stop() {
 	s.k.enter()
 	defer s.k.leave()
 	if s.t.ctx != nil {
+		s.leaving = true
 		s.t.post(&abi.CallHeader{Op: abi.EventStop}, nil, nil)
 	}
 }
@@ -312,6 +329,7 @@ func (s *Server) Discard() {
 	k := s.k
 	k.enter()
 	defer k.leave()
+	s.alone()
 	ctx := s.t.ctx
 	for w := range s.t.waits {
 		k.cancel(w)
@@ -397,6 +415,7 @@ func (k *Kernel) Stop() {
 			k.cancel(w)
 		}
 		if s := t.server; s != nil {
+			s.alone()
 			s.running, s.ready = false, false
 		}
 		k.remove(t)

@@ -84,9 +84,14 @@ func (k *Kernel) ended(t *task, e machine.Exit) {
 		k.remove(t)
 		return
 	}
-	t.retake()
 	s := t.server
+	// Who ends as it was told to has not died of what it leaves.
+	t.retake(s.leaving && e == machine.Exit{})
 	s.running, s.ready = false, false
+	s.tried(ErrSuccessor)
+	if s.succeed() {
+		return
+	}
 	if f := k.hooks.Dead; f != nil && !k.stopped {
 		k.later = append(k.later, func() { f(s, e) })
 	}
@@ -99,11 +104,15 @@ func (k *Kernel) ended(t *task, e machine.Exit) {
 }
 
 // retake puts every request that was taken and not answered back in front of its
-// queue, in the order in which they were taken.
-func (t *task) retake() {
+// queue, in the order in which they were taken. orderly: their receiver did not die
+// with them.
+func (t *task) retake(orderly bool) {
 	taken := t.taken
 	t.taken = nil
 	for _, m := range slices.Backward(taken) {
+		if !orderly {
+			m.Times++
+		}
 		if m.From.Holder != t.space {
 			t.k.ports.Disown(t.space, m)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -360,10 +361,15 @@ func (a *app) killCommand() *cobra.Command {
 
 func (a *app) restartCommand() *cobra.Command {
 	var s chosen
+	var program string
 	c := &cobra.Command{
 		Use:   "restart SERVER...",
 		Short: "Kill servers of a machine and wait until their next incarnations serve",
-		Args:  cobra.MinimumNArgs(1),
+		Long: "Restart kills servers of a machine and waits until their next incarnations serve.\n" +
+			"With --program they are replaced, one after the other, by those of another\n" +
+			"version of this program: it is started first, and where it does not come to\n" +
+			"serve the old one goes on. Programs on the machine notice a delay.",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			k, err := s.machine()
 			if err != nil {
@@ -373,9 +379,15 @@ func (a *app) restartCommand() *cobra.Command {
 				Name  string `json:"name"`
 				Error string `json:"error,omitempty"`
 			}
+			if program != "" {
+				// The machine's process has another working directory, perhaps.
+				if program, err = filepath.Abs(program); err != nil {
+					return err
+				}
+			}
 			var items []restarted
 			for _, v := range args {
-				err = k.Restart(context.Background(), v)
+				err = k.Restart(context.Background(), v, program)
 				items = append(items, restarted{v, errText(err)})
 				if err != nil {
 					break
@@ -389,6 +401,7 @@ func (a *app) restartCommand() *cobra.Command {
 	}
 	s.machineFlag(c)
 	s.jsonFlag(c)
+	c.Flags().StringVar(&program, "program", "", "replace them by the servers of this `FILE`, another version of hythe")
 	return c
 }
 

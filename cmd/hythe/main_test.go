@@ -131,6 +131,13 @@ func (f *fake) Kill(_ context.Context, pid, sig int) error {
 	f.killed = append(f.killed, pid, sig)
 	return nil
 }
+func (f *fake) Replace(ctx context.Context, name string, v hythe.Version) error {
+	if v.Program != "/new/hythe" || v.Name != "" {
+		return fmt.Errorf("by %+v", v)
+	}
+	return f.Restart(ctx, name)
+}
+
 func (f *fake) Restart(_ context.Context, name string) error {
 	if name != "unix" {
 		return fmt.Errorf("server %s: %w", name, hythe.ErrNoService)
@@ -205,6 +212,9 @@ func TestOnMachine(t *testing.T) {
 	}
 	if _, errs, status := command("restart", "-m", id, "net"); status != 125 || errs != "hythe: server net: no such server\n" {
 		t.Errorf("restart of none: %d %q", status, errs)
+	}
+	if _, errs, status := command("restart", "-m", id, "--program", "/new/./hythe", "unix"); status != 0 || errs != "" {
+		t.Errorf("replace: %d %q", status, errs)
 	}
 	for _, c := range []struct {
 		args, out, errs string

@@ -219,8 +219,8 @@ func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 	return a
 }
 
-// StartServer implements machine.Machine: the program executes itself as
-// "server NAME ARG...", with the channel at descriptor 3 and the spec's files
+// StartServer implements machine.Machine: the program executes itself, or
+// spec.Program, as "server NAME ARG...", with the channel at descriptor 3 and the spec's files
 // from 4 on, standard input and output at /dev/null, and standard error read
 // line by line. It runs as Nobody if root started the machine (unless the spec
 // keeps the user), with no_new_privs, and dies with the nucleus.
@@ -245,6 +245,18 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		Env:   []string{"PATH=/", "GOTRACEBACK=single", "GOMAXPROCS=1"},
 		Files: files,
 	}
+	exe := m.opts.Exe
+	if spec.Program != nil {
+		// Above all numbers that the process gets its own descriptors under.
+		fd, err := unix.FcntlInt(uintptr(FD(spec.Program)), unix.F_DUPFD_CLOEXEC, 64)
+		if err != nil {
+			_ = r.Close()
+			_ = w.Close()
+			return fmt.Errorf("server %s: %w", spec.Name, err)
+		}
+		defer unix.Close(fd)
+		exe = fmt.Sprintf("/proc/self/fd/%d", fd)
+	}
 	argv := append([]string{"hythe-" + spec.Name, "server", spec.Name}, spec.Args...)
 	m.mu.Lock()
 	if m.closed {
@@ -265,12 +277,12 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 	on(func() {
 		attr.Sys = m.attributes(&spec)
 		attr.Sys.PidFD = &pidfd
-		pid, _, err = syscall.StartProcess(m.opts.Exe, argv, attr)
+		pid, _, err = syscall.StartProcess(exe, argv, attr)
 		if isolationError(err) && spec.Lenient && attr.Sys.Cloneflags != 0 {
 			m.log("server %s: the host refuses its namespaces (%v): it runs without", spec.Name, err)
 			attr.Sys.Cloneflags, attr.Sys.UidMappings, attr.Sys.GidMappings = 0, nil, nil
 			attr.Sys.GidMappingsEnableSetgroups = false
-			pid, _, err = syscall.StartProcess(m.opts.Exe, argv, attr)
+			pid, _, err = syscall.StartProcess(exe, argv, attr)
 		}
 	})
 	_ = w.Close()

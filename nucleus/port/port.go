@@ -64,7 +64,7 @@ type Message struct {
 	Wire []byte
 	// Again keeps the objects of a delivered message, to hand them over again.
 	Again []Range
-	// Times is how often it was handed over before.
+	// Times is how many incarnations of its receiver have died with it.
 	Times uint64
 	// From is the port that it was received on.
 	From *Port

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	hythe.Main()
+	hythe.Main(ledgers...)
 	os.Exit(m.Run())
 }
 

@@ -41,6 +41,7 @@ type Machine interface {
 	Calls(ctx context.Context) ([]hythe.CallInfo, error)
 	Kill(ctx context.Context, pid, sig int) error
 	Restart(ctx context.Context, server string) error
+	Replace(ctx context.Context, server string, v hythe.Version) error
 	Start(ctx context.Context, c *hythe.Cmd) (Process, error)
 }
 
@@ -72,11 +73,12 @@ const maxLine = 4 << 20
 // request is the first line of a client, and, with Op "signal" or "resized", a
 // later one.
 type request struct {
-	Op     string     `json:"op"`
-	PID    int        `json:"pid,omitempty"`
-	Signal int        `json:"signal,omitempty"`
-	Server string     `json:"server,omitempty"`
-	Cmd    *hythe.Cmd `json:"cmd,omitempty"`
+	Op      string     `json:"op"`
+	PID     int        `json:"pid,omitempty"`
+	Signal  int        `json:"signal,omitempty"`
+	Server  string     `json:"server,omitempty"`
+	Program string     `json:"program,omitempty"`
+	Cmd     *hythe.Cmd `json:"cmd,omitempty"`
 }
 
 // response is the one line of the machine; exec has two, the first with PID.
@@ -321,6 +323,10 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "kill":
 		reply(c, nil, s.m.Kill(ctx, req.PID, req.Signal))
 	case "restart":
+		if req.Program != "" {
+			reply(c, nil, s.m.Replace(ctx, req.Server, hythe.Version{Program: req.Program}))
+			return
+		}
 		reply(c, nil, s.m.Restart(ctx, req.Server))
 	case "exec":
 		s.execs.Add(1)
@@ -565,9 +571,9 @@ func (k *Client) Kill(ctx context.Context, pid, sig int) error {
 	return k.ask(ctx, &request{Op: "kill", PID: pid, Signal: sig}, nil)
 }
 
-// Restart restarts a server of the machine.
-func (k *Client) Restart(ctx context.Context, server string) error {
-	return k.ask(ctx, &request{Op: "restart", Server: server}, nil)
+// Restart restarts a server of the machine, or replaces it by that of another program.
+func (k *Client) Restart(ctx context.Context, server, program string) error {
+	return k.ask(ctx, &request{Op: "restart", Server: server, Program: program}, nil)
 }
 
 // Start runs c in the machine on three open files (its own Stdin, Stdout and

@@ -36,6 +36,10 @@ func (f *fake) Calls(context.Context) ([]hythe.CallInfo, error) {
 	return []hythe.CallInfo{{Name: "read", Count: 1 << 60}}, nil
 }
 func (f *fake) Kill(_ context.Context, pid, sig int) error { return f.kill(pid, sig) }
+func (f *fake) Replace(_ context.Context, s string, v hythe.Version) error {
+	f.restarted = s + " by " + v.Program
+	return nil
+}
 func (f *fake) Restart(_ context.Context, s string) error {
 	f.restarted = s
 	return nil
@@ -113,13 +117,16 @@ func TestConversation(t *testing.T) {
 	if err := k.Kill(ctx, 7, 9); !errors.Is(err, hythe.ErrNoProcess) || err.Error() != "process 7: no such process" {
 		t.Errorf("Kill: %v", err)
 	}
-	if err := k.Restart(ctx, "overlay"); err != nil || f.restarted != "overlay" {
+	if err := k.Restart(ctx, "unix", "/other/hythe"); err != nil || f.restarted != "unix by /other/hythe" {
+		t.Errorf("Restart by another: %v", err)
+	}
+	if err := k.Restart(ctx, "overlay", ""); err != nil || f.restarted != "overlay" {
 		t.Errorf("Restart: %v", err)
 	}
 	if _, err := Listen(f, k.ID); err == nil {
 		t.Error("two machines of one id")
 	}
-	if err := (&Client{ID: "none-of-this-name"}).Restart(ctx, "x"); err == nil || !strings.Contains(err.Error(), "none-of-this-name") {
+	if err := (&Client{ID: "none-of-this-name"}).Restart(ctx, "x", ""); err == nil || !strings.Contains(err.Error(), "none-of-this-name") {
 		t.Errorf("no machine: %v", err)
 	}
 }
