@@ -67,7 +67,7 @@ const (
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
 const (
-	CallPortAllocate   = 1  // A0 kind (RightReceive or RightSet) -> A0 name
+	CallPortAllocate   = 1  // A0 kind (RightReceive or RightSet), A1 the reply right of a request that was lent for (it pays for the port) or NameNull -> A0 name
 	CallPortDeallocate = 2  // A0 name: drops one user reference
 	CallPortModRefs    = 3  // A0 name, A1 right, A2 delta (int64)
 	CallPortMakeSend   = 4  // A0 receive name -> one more send right under the same name
@@ -77,9 +77,9 @@ const (
 	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes
 	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels)
 	CallPortRename     = 10 // A0 old, A1 new
-	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0 -> as CallMsgReceive; A3 1 when an error is the receive's
-	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> EventMessage-like reply
-	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., inline = durable label -> A0 name, 1 fd
+	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0, A4 bytes of the sender's budget that the receiver may spend until it answers -> as CallMsgReceive; A3 1 when an error is the receive's
+	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg
+	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
 	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant

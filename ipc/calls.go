@@ -224,8 +224,16 @@ func (c *Conn) TaskStore(task abi.Name, addr uint64, b []byte) (int, abi.Errno) 
 }
 
 // MakePort makes a port with a receive right and a durable label.
-func (c *Conn) MakePort(label string) (abi.Name, abi.Errno) {
-	r, err := c.Call(abi.CallPortAllocate, [6]uint64{abi.RightReceive}, nil, nil)
+func (c *Conn) MakePort(label string) (abi.Name, abi.Errno) { return c.makePort(label, abi.NameNull) }
+
+// MakePortFor is MakePort at the cost of who sent the request m, which is not answered
+// yet. EAGAIN: it does not lend so much.
+func (c *Conn) MakePortFor(m *Message, label string) (abi.Name, abi.Errno) {
+	return c.makePort(label, m.Reply)
+}
+
+func (c *Conn) makePort(label string, lender abi.Name) (abi.Name, abi.Errno) {
+	r, err := c.Call(abi.CallPortAllocate, [6]uint64{abi.RightReceive, uint64(lender)}, nil, nil)
 	if err != 0 {
 		return 0, err
 	}

@@ -13,6 +13,8 @@ type Message struct {
 	ID      uint32   // what it asks for
 	Seq     uint64   // sender's number, by which a repetition is known
 	Again   bool     // receiver: an earlier incarnation had taken it
+	Payer   uint64   // receiver: the number of the task that pays for it: of a request, who asks
+	Lend    uint32   // sender: bytes of its budget that the receiver may spend until it answers
 	Trace   [24]byte // W3C trace context
 	Rights  []abi.RightDesc
 	Objects []abi.ObjectDesc
@@ -94,7 +96,7 @@ func (r *Reply) message() (*Message, abi.Errno) {
 		closeAll(r.FDs)
 		return nil, err
 	}
-	m.FDs, m.Again = r.FDs, r.A[1] == 1
+	m.FDs, m.Again, m.Payer = r.FDs, r.A[1] == 1, r.A[4]
 	return m, 0
 }
 
@@ -109,7 +111,7 @@ func (c *Conn) Send(to abi.Name, m *Message, reply abi.Name) abi.Errno {
 	if reply != abi.NameNull {
 		disp = abi.MakeSendOnce
 	}
-	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, encodeMessage(m, to, abi.CopySend, reply, disp), nil)
+	_, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, 0, 0, 0, uint64(m.Lend)}, encodeMessage(m, to, abi.CopySend, reply, disp), nil)
 	return err
 }
 
@@ -124,7 +126,7 @@ func (c *Conn) exchange(to abi.Name, m *Message, reply abi.Name, flags uint64) (
 	if len(m.Rights) > abi.MaxRights || len(m.Objects) > abi.MaxObjects {
 		return nil, abi.EMSGSIZE
 	}
-	r, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(reply), abi.Forever, flags},
+	r, err := c.Call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(reply), abi.Forever, flags, uint64(m.Lend)},
 		encodeMessage(m, to, abi.CopySend, reply, abi.MakeSendOnce), nil)
 	if err != 0 {
 		return nil, err

@@ -170,3 +170,102 @@ func TestMessageBudget(t *testing.T) {
 	}
 	w.end()
 }
+
+// What a request lends its receiver can spend until it has answered, and nobody else,
+// and no more; it comes back to who lent it when it is given up, to the byte.
+func TestLent(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{Memory: 64 << 10, GuestMemory: 200 << 10})
+	srv, a, b := w.server("srv", 0), w.server("a", 0), w.server("b", 0)
+	svc, back := srv.port(), a.port()
+	n := srv.give(a, right{svc, abi.MakeSend})
+	ask := func(lend uint64) (reply uint64) {
+		t.Helper()
+		m := msg(n, abi.CopySend, right{back, abi.MakeSendOnce}, 1)
+		if e := a.callData(abi.CallMsgSend, message.Put(nil, m), 0, 0, 0, 0, lend); e.Err != 0 {
+			t.Fatal(abi.Errno(e.Err))
+		}
+		e := srv.call(abi.CallMsgReceive, svc)
+		got, err := srv.parse(e)
+		if err != 0 || e.A[4] == 0 {
+			t.Fatalf("%v, paid by %d", err, e.A[4])
+		}
+		return uint64(got.Local)
+	}
+	answer := func(reply uint64) {
+		t.Helper()
+		if err := srv.send(msg(reply, abi.MoveSendOnce, right{}, 1)); err != 0 {
+			t.Fatal(err)
+		}
+		a.must(back)
+	}
+	before, served := used(a.s), used(srv.s)
+	// Nothing is lent.
+	r := ask(0)
+	srv.want(abi.EAGAIN, abi.CallPortAllocate, abi.RightReceive, r)
+	answer(r)
+	// Two ports, and no third; while the request is owed.
+	r = ask(2*512 + 100)
+	p1 := srv.ok(abi.CallPortAllocate, abi.RightReceive, r)
+	p2 := srv.ok(abi.CallPortAllocate, abi.RightReceive, r)
+	srv.want(abi.EAGAIN, abi.CallPortAllocate, abi.RightReceive, r)
+	srv.want(abi.EINVAL, abi.CallPortAllocate, abi.RightSet, r)
+	srv.want(abi.EAGAIN, abi.CallObjectCreate, 4096, 0, r)
+	srv.want(abi.EPERM, abi.CallPortAllocate, abi.RightReceive, svc)
+	srv.want(abi.EBADF, abi.CallPortAllocate, abi.RightReceive, 4711)
+	srv.want(abi.EBADF, abi.CallPortAllocate, abi.RightReceive, 1<<40)
+	// A send-once right that is no request's.
+	own := srv.port()
+	srv.send(msg(own, abi.MakeSend, right{}, 1, right{own, abi.MakeSendOnce}))
+	once := uint64(srv.must(own).Rights[0].Name)
+	srv.want(abi.EPERM, abi.CallPortAllocate, abi.RightReceive, once)
+	srv.ok(abi.CallPortDeallocate, once)
+	srv.ok(abi.CallPortModRefs, own, abi.RightReceive, ^uint64(0))
+	// The next incarnation owes it too.
+	srv.die()
+	srv.start()
+	srv.must(svc)
+	srv.want(abi.EAGAIN, abi.CallPortAllocate, abi.RightReceive, r)
+	answer(r)
+	srv.want(abi.EBADF, abi.CallPortAllocate, abi.RightReceive, r)
+	if used(a.s) != before+1024 || used(srv.s) != served {
+		t.Errorf("a pays %d more, the server %d", used(a.s)-before, used(srv.s)-served)
+	}
+	srv.ok(abi.CallPortModRefs, p1, abi.RightReceive, ^uint64(0))
+	// The receive right goes on to somebody else: it is a's cost still.
+	srv.give(b, right{p2, abi.MoveReceive})
+	if used(a.s) != before+512 {
+		t.Errorf("a pays %d more", used(a.s)-before)
+	}
+	b.die()
+	b.s.Discard()
+	w.run()
+	w.check()
+	if used(a.s) != before {
+		t.Errorf("a pays %d more", used(a.s)-before)
+	}
+	// More than there is, and more than can be said.
+	r = ask(1 << 20)
+	srv.ok(abi.CallPortAllocate, abi.RightReceive, r)
+	srv.want(abi.EAGAIN, abi.CallObjectCreate, 4096, 0, r)
+	for {
+		if e := srv.quick(abi.CallPortAllocate, nil, abi.RightReceive, r); e.Err == uint32(abi.EAGAIN) {
+			break
+		} else if e.Err != 0 {
+			t.Fatal(abi.Errno(e.Err))
+		}
+	}
+	if u, limit := a.s.Budget(); u > limit || used(srv.s) != served {
+		t.Errorf("a pays %d of %d, the server %d more", u, limit, used(srv.s)-served)
+	}
+	w.check()
+	e := a.callData(abi.CallMsgSend, message.Put(nil, msg(n, abi.CopySend, right{}, 1)), 0, 0, 0, 0, nucleus.MaxLent+1)
+	if abi.Errno(e.Err) != abi.EINVAL {
+		t.Error(abi.Errno(e.Err))
+	}
+	// Who lent is gone before what it paid for, and before it is spent.
+	a.s.Discard()
+	w.run()
+	w.check()
+	srv.want(abi.EPERM, abi.CallPortAllocate, abi.RightReceive, r)
+	w.end()
+}

@@ -79,8 +79,39 @@ func name32(v uint64) (abi.Name, abi.Errno) {
 	return abi.Name(v), 0
 }
 
-// callPortAllocate: EINVAL: kind; ENOSPC: the task's names are used up; EAGAIN: its
-// budget is.
+// lender finds whose budget a thing of so many bytes is to be in: the task's own, or,
+// where name is the reply right of a request that it has not answered, that of who
+// lends for it. EBADF; EPERM: it is no such right; EAGAIN: so much was not lent, or the
+// budget is used up.
+func (k *Kernel) lender(t *task, name uint64, cost int) (*task, abi.Errno) {
+	if name == uint64(abi.NameNull) {
+		if !k.affords(t, cost) {
+			return nil, abi.EAGAIN
+		}
+		return t, 0
+	}
+	n, err := name32(name)
+	if err != 0 {
+		return nil, err
+	}
+	e := t.space.Entry(n)
+	switch {
+	case e == nil:
+		return nil, abi.EBADF
+	case e.Taken == nil:
+		return nil, abi.EPERM
+	}
+	m := e.Taken
+	u, _ := m.Payer.(*task)
+	if u == nil || u.gone || m.Lent < cost || !k.affords(u, cost) {
+		return nil, abi.EAGAIN
+	}
+	m.Lent -= cost
+	return u, 0
+}
+
+// callPortAllocate: EINVAL: kind, or a port set at another's cost; ENOSPC: the task's
+// names are used up; lender's.
 func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] != abi.RightReceive && c.A[0] != abi.RightSet {
 		return abi.EINVAL
@@ -89,12 +120,17 @@ func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.ENOSPC
 	}
 	if c.A[0] == abi.RightSet {
+		if c.A[1] != uint64(abi.NameNull) {
+			return abi.EINVAL
+		}
 		c.out[0] = uint64(t.space.AllocateSet().Name)
-	} else if !k.affords(t, port.PortCost) {
-		return abi.EAGAIN
-	} else {
-		c.out[0] = uint64(t.space.Allocate(k.ports).Name)
+		return 0
 	}
+	payer, err := k.lender(t, c.A[1], port.PortCost)
+	if err != 0 {
+		return err
+	}
+	c.out[0] = uint64(t.space.Allocate(k.ports, payer).Name)
 	return 0
 }
 
@@ -247,8 +283,8 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 // MaxObjectSize bounds a memory object: 1 TiB of address range (it is sparse).
 const MaxObjectSize = 1 << 40
 
-// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; EAGAIN: a
-// guest's budget; ENOMEM.
+// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; ENOMEM;
+// lender's, where it is a guest or says so (servers may make as many as they need).
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^abi.ObjectShrinks != 0 {
 		return abi.EINVAL
@@ -259,17 +295,21 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if !t.space.Room(1) {
 		return abi.ENOSPC
 	}
-	if t.guest && !k.affords(t, vm.Cost) {
-		return abi.EAGAIN
+	var payer *task
+	if t.guest || c.A[2] != uint64(abi.NameNull) {
+		var err abi.Errno
+		if payer, err = k.lender(t, c.A[2], vm.Cost); err != 0 {
+			return err
+		}
 	}
 	h, err := k.m.NewObject(c.A[0], t.name, c.A[1]&abi.ObjectShrinks != 0)
 	if err != nil {
-		return abi.ENOMEM
+		return abi.ENOMEM // and what was lent for it is spent
 	}
 	o := k.objects.Adopt(h, c.A[0], slices.Clone(c.inline))
-	if t.guest {
-		o.Payer = t // servers may make as many as they need
-		k.charge(t, vm.Cost)
+	if payer != nil {
+		o.Payer = payer
+		k.charge(payer, vm.Cost)
 	}
 	c.out[0] = uint64(t.space.AddObject(o, false).Name)
 	c.fds = []machine.Handle{h}

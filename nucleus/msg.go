@@ -199,6 +199,9 @@ func need(m *port.Message) int {
 	return n
 }
 
+// MaxLent bounds what is lent with a request.
+const MaxLent = 1 << 30
+
 // callMsgSend: see abi.CallMsgSend. Everything is checked before anything is
 // taken. EINVAL: the bytes are no message, a disposition does not fit, or a
 // receive right would be sent where nobody could ever receive it; EMSGSIZE;
@@ -223,6 +226,9 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		if c.A[2] != 0 && len(t.waits) >= k.waiting(t) {
 			return abi.EAGAIN
 		}
+	}
+	if c.A[4] > MaxLent {
+		return abi.EINVAL
 	}
 	alone := c.A[3]&abi.SendAlone != 0
 	if c.A[3]&^abi.SendAlone != 0 || alone && next == abi.NameNull {
@@ -323,6 +329,7 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		o.Object.Retain()
 	}
 	pm.Objects = objects
+	pm.Lent = int(c.A[4])
 	k.ports.Pay(pm, t)
 	if full {
 		w := k.newWaiter()
@@ -378,7 +385,9 @@ func readable(t *task, n uint64) (*port.Entry, abi.Errno) {
 // callMsgReceive: see abi.CallMsgReceive. The reply's A0 is the name of the port
 // that the message came on, A1 is 1 for a request that an earlier incarnation
 // had taken (A2 of them died with it, so that a server can refuse what killed it), the inline
-// bytes are the message, and a descriptor comes with each object. EAGAIN: no
+// bytes are the message, and a descriptor comes with each object. A4 is the number of
+// the task in whose budget the message is: of a request its sender's, which no other
+// task of the machine ever has. EAGAIN: no
 // message, with timeout 0; ETIMEDOUT; EPIPE: the receive right or the set went
 // away; ENOSPC: the message (which stays) needs more names than the task may
 // have.
@@ -438,6 +447,9 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 	}
 	k.ports.Pop(p)
 	h.A[0] = uint64(p.Name)
+	if u, ok := m.Payer.(*task); ok {
+		h.A[4] = u.id
+	}
 	var fds []machine.Handle
 	if m.Delivered != nil {
 		h.A[1] = 1

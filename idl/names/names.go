@@ -13,7 +13,7 @@ import (
 // bytes.
 const (
 	// MsgRegister carries a send right. EEXIST: another right has the name; EINVAL:
-	// the name, or no right; ENOSPC: there are MaxNames. A name is free again when
+	// the name, or no right; ENOSPC: there are MaxNames, or too many of the sender's. A name is free again when
 	// the port behind it dies.
 	MsgRegister = 1
 	// MsgLookup: the answer carries a send right. ENOENT.
@@ -25,7 +25,10 @@ const (
 // Limits.
 const (
 	MaxName  = 128  // bytes
-	MaxNames = 1024 // registered at a time
+	MaxNames = 8192 // registered at a time
+	// Lend is what a registration costs who makes it until its port dies, in bytes of
+	// the nucleus's: it lends so much with the request.
+	Lend = 512
 )
 
 // Errno reads an answer. EIO: it is none.
@@ -42,7 +45,7 @@ func Answer(e abi.Errno) []byte { return binary.LittleEndian.AppendUint32(nil, u
 // Register gives the server a send right to the port, of which the caller holds the
 // receive right, under a name.
 func Register(c *ipc.Conn, server abi.Name, name string, port abi.Name) abi.Errno {
-	m, e := c.AskWith(server, &ipc.Message{ID: MsgRegister, Body: []byte(name),
+	m, e := c.AskWith(server, &ipc.Message{ID: MsgRegister, Body: []byte(name), Lend: Lend,
 		Rights: []abi.RightDesc{{Name: port, Disp: abi.MakeSend}}})
 	if e != 0 {
 		return e

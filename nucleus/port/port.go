@@ -73,6 +73,9 @@ type Message struct {
 	// is paid by who asked for it, and costs the server nothing if nobody reads it.
 	Payer any
 	cost  int
+	// Lent is how many bytes of its payer's budget its receiver may spend as long as it
+	// owes the answer.
+	Lent int
 }
 
 // What a port, a message and a right or object in it cost a budget, in bytes:
@@ -100,7 +103,7 @@ type Port struct {
 	Transit *Port
 	// Kernel is what a port of the nucleus stands for; nobody receives on it.
 	Kernel any
-	// Payer is the task that made it, in whose budget it is until it dies.
+	// Payer is the task in whose budget it is until it dies.
 	Payer any
 
 	Queue   core.Deque[*Message]

@@ -216,11 +216,11 @@ func (sp *Space) died(s *System, e *Entry) {
 	}
 }
 
-// Allocate makes a port with its receive right here.
-func (sp *Space) Allocate(s *System) *Entry {
+// Allocate makes a port with its receive right here, at the cost of payer.
+func (sp *Space) Allocate(s *System, payer any) *Entry {
 	p := s.NewPort()
-	p.Payer = sp.Task
-	s.Charge(sp.Task, PortCost)
+	p.Payer = payer
+	s.Charge(payer, PortCost)
 	e := sp.add(&Entry{Mask: maskReceive, Port: p})
 	p.Holder, p.Name = sp, e.Name
 	return e

@@ -18,16 +18,31 @@ import (
 	"hythe/ipc"
 )
 
-// MaxAwaits is how many requests wait for names. (Who asks pays for them.)
-const MaxAwaits = 4096
+// What one task may have here: requests that wait for names, and names. Who asks pays
+// for what the nucleus keeps of them; of this server's own names, which all share, it
+// takes a small part.
+const (
+	MaxAwaitsEach = 64
+	MaxNamesEach  = 128
+)
 
-// sweepEvery is how many of the requests that find no room have the table swept, which
-// costs a call for each that waits: one of so many.
+// MaxAwaits is how many requests wait for names in all.
+const MaxAwaits = 16384
+
+// sweepEvery is how many of the requests that find no room have what waits looked at,
+// which costs a call for each: one of so many.
 const sweepEvery = 256
 
 type entry struct {
 	right abi.Name
 	label abi.Name // the port; NameNull for what the machine gave
+	payer uint64   // who registered it
+}
+
+// share is what a task has here.
+type share struct {
+	waits, names int
+	refused      int // requests to wait since one found room
 }
 
 type server struct {
@@ -37,7 +52,25 @@ type server struct {
 	byName  map[string]entry
 	waiting map[string][]*ipc.Message
 	waits   int
-	refused int // since one found room
+	refused int               // since one found room
+	shares  map[uint64]*share // by the number of the task that pays
+}
+
+// share is what the task has, with room to change it; done sees to it that nothing is
+// kept of who has nothing.
+func (s *server) share(payer uint64) *share {
+	h := s.shares[payer]
+	if h == nil {
+		h = &share{}
+		s.shares[payer] = h
+	}
+	return h
+}
+
+func (s *server) done(payer uint64) {
+	if h := s.shares[payer]; h != nil && h.waits == 0 && h.names == 0 {
+		delete(s.shares, payer)
+	}
 }
 
 // Main serves on conn until the nucleus says stop. ready is called before the first
@@ -47,7 +80,7 @@ func Main(c *ipc.Conn, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	s := &server{c: c, byName: map[string]entry{}, waiting: map[string][]*ipc.Message{}}
+	s := &server{c: c, byName: map[string]entry{}, waiting: map[string][]*ipc.Message{}, shares: map[uint64]*share{}}
 	if err := ready(); err != nil {
 		return err
 	}
@@ -72,13 +105,16 @@ func (s *server) inherit(in *ipc.Inheritance) {
 		if r.Kind != abi.RightReceive || r.Label == ipc.RequestLabel {
 			continue
 		}
-		name, number, ok := strings.Cut(r.Label, "\x00")
+		name, numbers, ok := strings.Cut(r.Label, "\x00")
+		number, payer, _ := strings.Cut(numbers, " ")
 		right, err := strconv.ParseUint(number, 10, 32)
+		who, _ := strconv.ParseUint(payer, 10, 64)
 		if !ok || err != nil {
 			s.c.DropReceive(r.Name) // the label was not stored any more
 			continue
 		}
-		s.byName[name] = entry{abi.Name(right), r.Name}
+		s.byName[name] = entry{abi.Name(right), r.Name, who}
+		s.share(who).names++
 	}
 	for n := range dead {
 		s.died(n)
@@ -94,6 +130,8 @@ func (s *server) died(right abi.Name) {
 			delete(s.byName, name)
 			if e.label != abi.NameNull {
 				s.c.DropReceive(e.label)
+				s.share(e.payer).names--
+				s.done(e.payer)
 			}
 			s.c.Deallocate(right)
 		}
@@ -109,7 +147,7 @@ func (s *server) serve(m *ipc.Message) *ipc.Message {
 	have, found := s.byName[name]
 	switch {
 	case m.ID == names.MsgRegister && valid && len(m.Rights) == 1 && m.Rights[0].Kind == abi.RightSend && m.Rights[0].Name != abi.NameNull:
-		e = s.register(name, m.Rights[0].Name)
+		e = s.register(name, m)
 		if e != 0 {
 			break
 		}
@@ -121,39 +159,68 @@ func (s *server) serve(m *ipc.Message) *ipc.Message {
 		e = abi.ENOENT
 	case m.ID == names.MsgAwait && valid && m.Reply != abi.NameNull:
 		e = abi.EAGAIN
-		if s.waits == MaxAwaits && s.refused%sweepEvery == 0 {
-			s.sweep()
-		}
-		if s.waits < MaxAwaits {
+		if s.admit(m.Payer) {
 			s.drop(m)
-			s.waits++
-			s.refused = 0
 			s.waiting[name] = append(s.waiting[name], m)
 			return nil
 		}
-		s.refused++
 	}
 	s.drop(m)
 	return &ipc.Message{Body: names.Answer(e)}
 }
 
-// sweep forgets the requests whose askers are gone.
-func (s *server) sweep() {
-	s.waits = 0
+// admit counts one request more that waits, if there is room for it.
+func (s *server) admit(payer uint64) bool {
+	defer s.done(payer)
+	if h := s.share(payer); h.waits == MaxAwaitsEach && h.refused%sweepEvery == 0 {
+		s.sweep(func(m *ipc.Message) bool { return m.Payer == payer })
+	}
+	h := s.share(payer)
+	if h.waits >= MaxAwaitsEach {
+		h.refused++
+		return false
+	}
+	if s.waits == MaxAwaits && s.refused%sweepEvery == 0 {
+		s.sweep(func(*ipc.Message) bool { return true })
+	}
+	if s.waits >= MaxAwaits {
+		s.refused++
+		return false
+	}
+	h = s.share(payer)
+	h.waits++
+	s.waits++
+	h.refused, s.refused = 0, 0
+	return true
+}
+
+// over counts one less.
+func (s *server) over(m *ipc.Message) {
+	s.waits--
+	s.share(m.Payer).waits--
+	s.done(m.Payer)
+}
+
+// sweep forgets the requests among some whose askers are gone.
+func (s *server) sweep(some func(*ipc.Message) bool) {
 	for name, l := range s.waiting {
 		keep := l[:0]
 		for _, m := range l {
+			if !some(m) {
+				keep = append(keep, m)
+				continue
+			}
 			r, e := s.c.Call(abi.CallPortStatus, [6]uint64{uint64(m.Reply)}, nil, nil)
 			if e == 0 && r.A[0]&(1<<abi.RightSendOnce) != 0 {
 				keep = append(keep, m)
 				continue
 			}
 			s.c.Deallocate(m.Reply)
+			s.over(m)
 		}
 		if s.waiting[name] = keep; len(keep) == 0 {
 			delete(s.waiting, name)
 		}
-		s.waits += len(keep)
 	}
 }
 
@@ -176,17 +243,24 @@ func (s *server) drop(m *ipc.Message) {
 	m.Rights, m.Objects = nil, nil
 }
 
-func (s *server) register(name string, right abi.Name) abi.Errno {
+func (s *server) register(name string, m *ipc.Message) abi.Errno {
+	right := m.Rights[0].Name
 	if have, ok := s.byName[name]; ok {
 		if have.right == right {
 			return 0 // the last incarnation did it
 		}
 		return abi.EEXIST
 	}
-	if len(s.byName) >= names.MaxNames {
+	h := s.share(m.Payer)
+	defer s.done(m.Payer)
+	if len(s.byName) >= names.MaxNames || h.names >= MaxNamesEach {
 		return abi.ENOSPC
 	}
-	label, e := s.c.MakePort(fmt.Sprintf("%s\x00%d", name, right))
+	note := fmt.Sprintf("%s\x00%d %d", name, right, m.Payer)
+	label, e := s.c.MakePortFor(m, note)
+	if e != 0 { // it lends nothing, or wants no answer
+		label, e = s.c.MakePort(note)
+	}
 	if e != 0 {
 		return e
 	}
@@ -194,9 +268,10 @@ func (s *server) register(name string, right abi.Name) abi.Errno {
 		s.c.DropReceive(label)
 		return abi.EPIPE
 	}
-	s.byName[name] = entry{right, label}
+	s.byName[name] = entry{right, label, m.Payer}
+	h.names++
 	for _, m := range s.waiting[name] {
-		s.waits--
+		s.over(m)
 		_ = s.c.AnswerWith(m, s.found(s.byName[name])) // who is gone wants no answer
 	}
 	delete(s.waiting, name)
