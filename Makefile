@@ -28,8 +28,8 @@ GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-build: ## build bin/hythe, one static binary
-	$(GO) build -trimpath -o bin/hythe ./cmd/hythe
+build: ## build bin/hythe, and bin/hythe-wasi, which runs WebAssembly modules; static binaries
+	$(GO) build -trimpath -o bin/ ./cmd/hythe ./cmd/hythe-wasi
 
 deps: ## install what the tests need (Debian packages; as root), or say what is missing
 	@.ci/deps

@@ -67,6 +67,9 @@ type Config struct {
 	// Network is what the machine has beside its own loopback interface; the zero
 	// value is nothing.
 	Network Network
+	// WASI is the host's file with the program that runs WebAssembly modules
+	// (cmd/hythe-wasi); empty: they cannot be executed.
+	WASI string
 	// NoPatch leaves the text of guests alone, so that each of their system calls
 	// is a trap: slower, and for a program that checks the text of its libraries.
 	NoPatch bool

@@ -199,6 +199,9 @@ func (w *wired) assemble() error {
 		}
 		ucfg.Network, ucfg.Published = true, published
 	}
+	if err := giveEngine(un.srv, c.WASI); err != nil {
+		return err
+	}
 	if err := serve(un.srv, "control"); err != nil {
 		return err
 	}
@@ -350,6 +353,25 @@ func (w *wired) giveUp(err error) {
 		go w.close() // it waits for the hooks, of which the caller may be one
 	}
 	w.mu.Unlock()
+}
+
+// giveEngine gives the unix server the program that runs WebAssembly modules, to
+// read and to map. Guests get it from there, not through a name of the machine's tree.
+func giveEngine(un *nucleus.Server, file string) error {
+	if file == "" {
+		return nil
+	}
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("engine of WebAssembly modules: %s: %w", file, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		_ = unix.Close(fd)
+		return fmt.Errorf("engine of WebAssembly modules: %s: not a regular file", file)
+	}
+	_, err = un.GiveObject(unixserver.EngineLabel, linux.HandleOf(fd), uint64(st.Size), true)
+	return err
 }
 
 // cpuInfo is the host's /proc/cpuinfo for its first processor; empty if the

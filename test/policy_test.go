@@ -99,6 +99,21 @@ var rules = []rule{
 		reason: "a personality is user-level: nucleus, machine and library know nothing of it, nor it of them",
 	},
 	{
+		room:   "./personality/wasi",
+		only:   []string{"./abi/...", "github.com/tetratelabs/wazero/..."},
+		reason: "the engine of modules is a program in a guest: it has Linux's calls, and knows neither ports nor the unix server",
+	},
+	{
+		room:   "./cmd/hythe-wasi",
+		only:   []string{"./abi/...", "./personality/wasi", "github.com/tetratelabs/wazero/...", "golang.org/x/sys/..."},
+		reason: "the engine of modules is a program in a guest: what it is linked with costs each of its starts",
+	},
+	{
+		room: "./...", except: []string{"./personality/wasi", "./cmd/hythe-wasi", "./test/..."},
+		never:  []string{"./personality/wasi", "github.com/tetratelabs/wazero/..."},
+		reason: "a compiler of untrusted code belongs into the guest's process, not into the supervisor's or a server's; its initialization would cost each of their starts",
+	},
+	{
 		room:   "./server/...",
 		never:  []string{"./nucleus/...", "./machine/..."},
 		reason: "a server's authority is its port rights: a nucleus linked into it would be a way around them",
@@ -119,11 +134,12 @@ var rules = []rule{
 // dependencies are the modules outside the standard library that code may
 // import, with what for. A new one is weighed like code of our own.
 var dependencies = map[string]string{
-	"golang.org/x/sys":       "host calls and constants that package syscall froze without",
-	"golang.org/x/net/bpf":   "assembler of the guest filter",
-	"golang.org/x/arch":      "disassembler of the freestanding check (tests only)",
-	"github.com/spf13/cobra": "the command's flags, help and completion (cmd only)",
-	"github.com/spf13/pflag": "flag types of cobra (cmd only)",
+	"golang.org/x/sys":              "host calls and constants that package syscall froze without",
+	"golang.org/x/net/bpf":          "assembler of the guest filter",
+	"golang.org/x/arch":             "disassembler of the freestanding check (tests only)",
+	"github.com/tetratelabs/wazero": "compiler of WebAssembly (cmd/hythe-wasi only, a program in guests)",
+	"github.com/spf13/cobra":        "the command's flags, help and completion (cmd only)",
+	"github.com/spf13/pflag":        "flag types of cobra (cmd only)",
 }
 
 // hostRooms are the packages that may import syscall or x/sys/unix: those whose
@@ -135,7 +151,8 @@ var hostRooms = []string{
 
 // rawRooms are the packages that may make host calls by number
 // (Syscall, RawSyscall, SyscallNoError...).
-var rawRooms = []string{"./machine/linux/...", "./store/...", "./ipc/...", "./confine/...", "./emul/...", "./server/fs/host/...", "./test/trap/..."}
+var rawRooms = []string{"./machine/linux/...", "./store/...", "./ipc/...", "./confine/...", "./emul/...", "./server/fs/host/...", "./test/trap/...",
+	"./cmd/hythe-wasi"} // signal actions, which Go has no call for; it runs in guests only
 
 // unsafeRooms are packages whose whole subject is foreign memory: there unsafe
 // is not bound to files named *_unsafe.go.

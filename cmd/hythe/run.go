@@ -92,6 +92,20 @@ type runFlags struct {
 	insecure bool
 }
 
+// engine is the program that runs WebAssembly modules: hythe-wasi, where hythe itself
+// is. Empty if it was not installed.
+func engine() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	name := filepath.Join(filepath.Dir(exe), "hythe-wasi")
+	if st, err := os.Stat(name); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	return name
+}
+
 func (r *runFlags) config() (hythe.Config, error) {
 	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure, ID: r.name}
 	if r.root != "" {
@@ -119,6 +133,7 @@ func (r *runFlags) config() (hythe.Config, error) {
 		return c, fmt.Errorf("--pids-limit %d: negative", r.pids)
 	}
 	c.NoPatch = r.noPatch
+	c.WASI = engine()
 	c.Pids = max(r.pids, 0) // -1 is docker's word for no limit
 	n, err := parseNetwork(r.network)
 	if err != nil {

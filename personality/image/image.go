@@ -75,11 +75,31 @@ type ELF struct {
 	Interp    string
 	ExecStack bool // PT_GNU_STACK asks for an executable stack
 	Lo, Hi    uint64
+	engine    bool // OpenEngine
 }
 
 // OpenELF reads the headers of a program. ENOEXEC when they make no sense.
 func OpenELF(c *core.Call, v store.Ref[core.Vnode]) (*ELF, abi.Errno) {
 	return ReadELF(func(off int64, n int) ([]byte, abi.Errno) { return c.ReadVnode(v, off, n) })
+}
+
+// OpenEngine is OpenELF for the program that runs WebAssembly modules, which is no
+// file: Map maps it whatever vnode it is given. ENOEXEC when the machine has none.
+func OpenEngine(c *core.Call) (*ELF, abi.Errno) {
+	f, e := ReadELF(c.K.ReadEngine)
+	if e == 0 {
+		f.engine = true
+	}
+	return f, e
+}
+
+// object is the memory object of file v; ENODEV when its server cannot map.
+func (f *ELF) object(c *core.Call, v store.Ref[core.Vnode]) (core.ObjectName, abi.Errno) {
+	if f.engine {
+		o, _ := c.K.Engine()
+		return o, 0
+	}
+	return c.MapVnode(v, fs.MapToShow)
 }
 
 // ReadELF is OpenELF over any file; read answers what there is, up to n bytes.
@@ -196,7 +216,7 @@ func segProt(flags uint32) uint64 {
 // call sites may be patched (docs/patching.md), else 0.
 func (f *ELF) Map(c *core.Call, v store.Ref[core.Vnode], bias uint64, patch uint32) abi.Errno {
 	k := c.K
-	obj, e := c.MapVnode(v, fs.MapToShow)
+	obj, e := f.object(c, v)
 	tag := uint64(0)
 	if e == 0 {
 		tag = k.NextGrant()

@@ -3,6 +3,7 @@ package linux
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 
 	"hythe/abi"
 	"hythe/personality/image"
@@ -54,6 +55,10 @@ const (
 // Linux OS ABI, which is also how other systems' static programs may be
 // marked; those with a note of their own are their personalities' (asked first).
 func (p *Personality) Probe(head []byte) bool {
+	if p.Interpreted(head) {
+		_, ok := p.K.Engine()
+		return ok
+	}
 	if len(head) < image.HeaderSize || !bytes.Equal(head[:4], []byte("\x7fELF")) {
 		return false
 	}
@@ -63,8 +68,15 @@ func (p *Personality) Probe(head []byte) bool {
 		le.Uint16(head[18:]) == image.EMX8664 && (t == image.ETExec || t == image.ETDyn)
 }
 
+// Interpreted implements core.Interpreter: WebAssembly's magic number. The engine that
+// runs such a module is a program of Linux.
+func (p *Personality) Interpreted(head []byte) bool { return bytes.HasPrefix(head, []byte("\x00asm")) }
+
 // Prepare implements core.Preparer.
 func (p *Personality) Prepare(c *core.Call, v store.Ref[core.Vnode], head []byte) abi.Errno {
+	if p.Interpreted(head) {
+		return 0 // the engine says what is wrong with it
+	}
 	f, e := image.OpenELF(c, v)
 	if e != 0 {
 		return e
@@ -93,7 +105,12 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 		argv = []string{""}
 	}
 	exe := c.Proc().Exe
-	f, e := image.OpenELF(c, exe)
+	module := c.Proc().Flags&core.ProcModule != 0
+	open := image.OpenELF
+	if module {
+		open = func(c *core.Call, _ store.Ref[core.Vnode]) (*image.ELF, abi.Errno) { return image.OpenEngine(c) }
+	}
+	f, e := open(c, exe)
 	if e != 0 {
 		return e
 	}
@@ -154,6 +171,11 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 		argPtr[i] = st.Str(argv[i])
 	}
 	argStart := st.SP
+	if module {
+		// The environment is the module's: the engine's runtime is not to see it.
+		argPtr = append(append([]uint64{st.Str(engineArg(c, len(argv)))}, argPtr...), envPtr...)
+		envPtr = nil
+	}
 	platform := st.Str("x86_64")
 	var rnd [16]byte
 	k.Random(rnd[:])
@@ -177,8 +199,8 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 		aux = append(aux, atMinsigstksz, c.Args[3])
 	}
 	aux = append(aux, atNull, 0)
-	words := make([]uint64, 0, 3+len(argv)+len(envp)+len(aux))
-	words = append(words, uint64(len(argv)))
+	words := make([]uint64, 0, 4+len(argv)+len(envp)+len(aux))
+	words = append(words, uint64(len(argPtr)))
 	words = append(words, argPtr...)
 	words = append(words, 0)
 	words = append(words, envPtr...)
@@ -223,6 +245,19 @@ func doExec(c *core.Call, dirfd int32, path string, flags uint32, argvAt, envpAt
 		return 0, e
 	}
 	return 0, c.Exec(dirfd, path, flags, argv, envp)
+}
+
+// engineArg is the first argument of an engine of modules (cmd/hythe-wasi): how many
+// of those that follow are the module's, the others being its environment, and which
+// signals are ignored (bit n-1 for signal n, hexadecimal).
+func engineArg(c *core.Call, argc int) string {
+	ignored := uint64(0)
+	for i, a := range c.K.Hands.Get(c.Proc().Hand).Act {
+		if a.Handler == core.SigIgn {
+			ignored |= 1 << i
+		}
+	}
+	return fmt.Sprintf("%d %x", argc, ignored)
 }
 
 func sysExecve(p *Personality, c *core.Call) (uint64, abi.Errno) {

@@ -60,6 +60,15 @@ func (o *objects) drop(name core.ObjectName) {
 	}
 }
 
+// takeEngine tells the core which program runs WebAssembly modules, if there is one.
+func (s *server) takeEngine(in *ipc.Inheritance) {
+	for i := range in.Rights {
+		if r := &in.Rights[i]; r.Kind == abi.RightObject && r.Label == EngineLabel && r.FD >= 0 {
+			s.k.SetEngine(core.ObjectName(r.Name), os.NewFile(uintptr(r.FD), EngineLabel))
+		}
+	}
+}
+
 // inheritObjects takes up the objects that the records name, and gives up the
 // others that the last incarnation left.
 func (s *server) inheritObjects(in *ipc.Inheritance) {

@@ -38,6 +38,10 @@ type Config struct {
 	Published []core.Published
 }
 
+// EngineLabel is the label of the memory object with the program that runs
+// WebAssembly modules.
+const EngineLabel = "engine"
+
 // NamesLabel is the label of the send right to the machine's name server.
 const NamesLabel = "names"
 
@@ -167,6 +171,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	if err := s.inheritSessions(in); err != nil {
 		return err
 	}
+	s.takeEngine(in)
 	tasks := s.adopt(in)
 	s.inheritObjects(in)
 	if err := s.start(fresh, tasks); err != nil {

@@ -306,13 +306,9 @@ func (k *Kernel) ListProcesses() []unix.Process {
 		if r.Cred != 0 {
 			uid = k.Creds.Get(r.Cred).EUID
 		}
-		name := ""
-		if q := k.Personality(r.Personality); q != nil {
-			name = q.Name()
-		}
 		list = append(list, unix.Process{
 			PID: int(r.Pid), PPID: int(ppid), UID: uid, State: string(rune(k.stateOf(p, r.Leader))), Threads: int(r.Threads),
-			Personality: name, StartedReal: k.Globals().BootReal + r.Start - k.Globals().BootMono,
+			Personality: k.SystemName(r), StartedReal: k.Globals().BootReal + r.Start - k.Globals().BootMono,
 			Args: []string{CommOf(r.Comm)}, CPU: r.UTime + r.STime,
 		})
 		t := r.Task

@@ -171,6 +171,8 @@ type program struct {
 	// are ignored, as Linux does.
 	name string
 	comm string
+	// module: an engine runs the file.
+	module bool
 }
 
 // findProgram follows interpreters until it has a loadable file; its vnode is
@@ -240,6 +242,10 @@ func (c *Call) findProgram(dirfd int32, path string, flags uint32, argv []string
 				}
 			}
 			pr.v, pr.attr, pr.pers = v, attr, p
+			if in, ok := p.(Interpreter); ok && in.Interpreted(head) {
+				pr.module = true
+				pr.attr.Mode &^= 0o6000
+			}
 			return pr, 0
 		}
 		k.DropVnode(v)
@@ -425,7 +431,10 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 	oldExe, oldArgs, oldName := m.Exe, m.ExecArgs, m.ExecPath
 	m.Hand = hand
 	m.Task = id
-	m.Flags = m.Flags&^ProcVfork | ProcExeced
+	m.Flags = m.Flags&^(ProcVfork|ProcModule) | ProcExeced
+	if pr.module {
+		m.Flags |= ProcModule
+	}
 	m.VforkParent = 0
 	m.Exe = pr.v
 	m.ExecArgs, m.ExecPath = args, name

@@ -125,6 +125,9 @@ type Kernel struct {
 	// requests may be served. Set by the serve loop.
 	OnTask func(TaskID)
 
+	// engine runs WebAssembly modules (SetEngine).
+	engine engine
+
 	// Tracer, when set, takes the tracer's lines (trace.go); with the lock held.
 	Tracer func(tid int32, line string)
 	// Failpoint, when a test sets it, is called before each request is served.

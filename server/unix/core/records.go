@@ -145,6 +145,7 @@ const (
 	ProcKthread   = 1 << 2
 	ProcAutoReap  = 1 << 3
 	ProcWaitClone = 1 << 4
+	ProcModule    = 1 << 5 // an engine runs its program (Interpreter)
 )
 
 // Rlimit is a pair of limits; ^0 is no limit.

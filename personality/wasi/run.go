@@ -1,0 +1,209 @@
+package wasi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Program is a module and what it is started with.
+type Program struct {
+	Module    []byte
+	Args, Env []string
+	Dir       string // the working directory's absolute name
+	Cache     string // where compiled modules are kept; empty: nowhere
+	Workers   int    // how many threads compile
+}
+
+// ErrModule is why a file could not be run at all.
+var ErrModule = errors.New("not a module of WASI preview 1")
+
+// ErrTrap is why a module was ended before it had come to its end.
+var ErrTrap = errors.New("trap")
+
+// features are what modules may use: all of WebAssembly 2 and what compilers emit
+// beyond it.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesExceptionHandling
+
+// Run runs a program to its end. It comes back when the module's start function does,
+// or with an error: ErrModule, or what the module was ended for (a trap). A module that
+// calls proc_exit ends the process.
+func Run(sys System, prog *Program) (err error) {
+	p := &Process{sys: sys, args: prog.Args, env: prog.Env, mem: memory{sys: sys}}
+	p.preopen(prog.Dir)
+	if err := checkHeader(prog.Module); err != nil {
+		return err
+	}
+	ctx := experimental.WithMemoryAllocator(context.Background(), &p.mem)
+	ctx = experimental.WithCompilationWorkers(ctx, prog.Workers)
+	cfg := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features)
+	if prog.Cache != "" {
+		// A directory that cannot be used is as none.
+		if c, err := wazero.NewCompilationCacheWithDir(prog.Cache); err == nil {
+			cfg = cfg.WithCompilationCache(c)
+		}
+	}
+	r := wazero.NewRuntimeWithConfig(ctx, cfg)
+	if err := p.export(ctx, r); err != nil {
+		return err
+	}
+	c, err := r.CompileModule(ctx, prog.Module)
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrModule, firstLine(err))
+	}
+	prog.Module = nil
+	for _, f := range c.ImportedFunctions() {
+		if m, n, ok := f.Import(); ok && !exports(m, n) {
+			return fmt.Errorf("%w: it wants %s of %q", ErrModule, n, m)
+		}
+	}
+	m, err := p.instantiate(ctx, r, c)
+	if err != nil {
+		return err
+	}
+	// A command has _start; of a library only the initialization can be run.
+	start := m.ExportedFunction("_start")
+	if start == nil {
+		start = m.ExportedFunction("_initialize")
+	}
+	if start == nil {
+		return fmt.Errorf("%w: it exports no _start", ErrModule)
+	}
+	if _, err := start.Call(ctx); err != nil {
+		return trap(err)
+	}
+	return nil
+}
+
+// instantiate makes the module's memory and tables and runs what it starts with. The
+// engine panics when there is no memory.
+func (p *Process) instantiate(ctx context.Context, r wazero.Runtime, c wazero.CompiledModule) (m api.Module, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = errors.New("not enough memory to start")
+		}
+	}()
+	m, err = r.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithStartFunctions().WithName(""))
+	if err != nil {
+		return nil, trap(err)
+	}
+	return m, nil
+}
+
+func exports(module, name string) bool {
+	if module != ModuleName {
+		return false
+	}
+	for i := range functions {
+		if functions[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkHeader says what is wrong with a file's first eight bytes in words that help.
+func checkHeader(b []byte) error {
+	switch {
+	case len(b) < 8:
+		return fmt.Errorf("%w: it ends in its header", ErrModule)
+	case b[6] == 1 && b[7] == 0:
+		return fmt.Errorf("%w: it is a component (preview 2)", ErrModule)
+	case le.Uint32(b[4:]) != 1:
+		return fmt.Errorf("%w: version %d of WebAssembly", ErrModule, le.Uint32(b[4:]))
+	}
+	return nil
+}
+
+// preopen makes the descriptors that the module begins with: those of the process,
+// then, from 3 on, directories: "/", views of it, and at last ".". Descriptors above 2
+// that the process has inherited come behind them.
+func (p *Process) preopen(dir string) {
+	var more []*desc
+	for _, fd := range p.sys.Inherited() {
+		if fd > 2 {
+			more = append(more, p.inherit(fd))
+		}
+	}
+	for fd := range 3 {
+		p.fds = append(p.fds, p.inherit(fd))
+	}
+	names := []string{"/"}
+	if dir != "/" {
+		names = append(names, p.views()...)
+	}
+	for _, n := range names {
+		p.fds = append(p.fds, &desc{fd: -1, name: n, at: n, tree: true, typ: typeDirectory, base: rightsDir, inherit: rightsAll})
+	}
+	if dir != "/" {
+		p.fds = append(p.fds, &desc{fd: -1, name: ".", typ: typeDirectory, base: rightsDir, inherit: rightsAll})
+	}
+	for _, d := range more {
+		if d != nil {
+			p.fds = append(p.fds, d)
+		}
+	}
+}
+
+// views are the directories right below "/", each with a slash at the end of its name.
+// The C library of WASI does not tell absolute paths from relative ones: it takes the
+// pre-opened directory whose name is the longest beginning of a path, slashes in front
+// left out, and among equals the last. With these a path that begins with one of them
+// is absolute, and all others are relative to the working directory, which therefore
+// wins if it has an entry of the same name.
+func (p *Process) views() []string {
+	fd, e := p.sys.Openat(atCwd, "/", sysDirectory, false)
+	if e != 0 {
+		return nil
+	}
+	defer p.sys.Close(fd)
+	var out []string
+	buf := make([]byte, direntBuf)
+	for {
+		n, e := p.sys.Dirents(fd, buf)
+		if e != 0 || n == 0 {
+			return out
+		}
+		for b := buf[:n]; len(b) > 0; b = b[le.Uint16(b[direntLen:]):] {
+			name, _, _ := strings.Cut(string(b[direntName:le.Uint16(b[direntLen:])]), "\x00")
+			if name == "." || name == ".." {
+				continue
+			}
+			switch direntFileType(b[direntType]) {
+			case typeDirectory:
+			case typeSymlink, typeUnknown:
+				if st, e := p.sys.Statat(fd, name, true); e != 0 || st.Mode&modeType != modeDir {
+					continue
+				}
+			default:
+				continue
+			}
+			if _, e := p.sys.Statat(atCwd, name, false); e == 0 {
+				continue
+			}
+			out = append(out, "/"+name+"/")
+		}
+	}
+}
+
+func firstLine(err error) string {
+	s, _, _ := strings.Cut(err.Error(), "\n")
+	return s
+}
+
+// trap says in one line why the engine ended a module, and in which function.
+func trap(err error) error {
+	s := strings.TrimPrefix(firstLine(err), "wasm error: ")
+	if _, stack, ok := strings.Cut(err.Error(), "wasm stack trace:\n\t"); ok {
+		at, _, _ := strings.Cut(stack, "\n")
+		at, _, _ = strings.Cut(at, "(")
+		s += " (in " + strings.TrimPrefix(at, ".") + ")"
+	}
+	return fmt.Errorf("%w: %s", ErrTrap, s)
+}
