@@ -78,6 +78,10 @@ type Config struct {
 	// end of a thread, much as strace(1) writes them. It is
 	// written to from one goroutine at a time.
 	Trace io.Writer
+	// TracePorts, when set, receives one line for each message that is sent to a port
+	// and for each that is received (docs/nucleus.md). It is written to from one
+	// goroutine; of what comes faster than it takes, some is left out, and it is said how much.
+	TracePorts io.Writer
 	// Log, when set, receives one line for each event that the user of the
 	// machine should know of: a server that died and was started again, a
 	// feature that the host lacks and what follows. It is called from one
@@ -305,8 +309,18 @@ type PortInfo struct {
 	// Blocked messages wait for room in the queue; Messages came so far.
 	Blocked  int    `json:"blocked"`
 	Messages uint32 `json:"messages"`
-	// Holders are the tasks that can send to it.
-	Holders []string `json:"holders"`
+	// Holders are the tasks that can send to it, Rights what they have it by.
+	Holders []string    `json:"holders"`
+	Rights  []PortRight `json:"rights,omitempty"`
+	// Rate is how many messages came in a second, where somebody has looked twice.
+	Rate float64 `json:"rate,omitempty"`
+}
+
+// PortRight is a task's right to a port.
+type PortRight struct {
+	Task string `json:"task"` // a guest's task is task-N
+	Kind string `json:"kind"` // send or send-once
+	Refs uint32 `json:"refs"`
 }
 
 // CallInfo counts a system call of a personality, as `hythe trace` shows it.

@@ -58,6 +58,8 @@ type wired struct {
 	begun    chan struct{} // closed when the first servers' processes are there, or are not
 	beginErr error         // then: why not
 
+	traced chan struct{} // closed when all that was traced of ports is written; nil if nothing is
+
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
 
@@ -94,7 +96,7 @@ func newEngine(ctx context.Context, c *Config) (engine, error) {
 		return nil, err
 	}
 	w.k = nucleus.New(w.host, nucleus.Limits{}, nucleus.Hooks{
-		Dead: w.dead, Ready: w.isReady, Wanted: w.wanted, Log: w.serverLog,
+		Dead: w.dead, Ready: w.isReady, Wanted: w.wanted, Log: w.serverLog, Traffic: w.tracePorts(),
 	})
 	if err := w.assemble(); err != nil {
 		w.close()
@@ -890,16 +892,15 @@ func (w *wired) services(context.Context) ([]ServiceInfo, error) {
 
 // ports implements engine.
 func (w *wired) ports(context.Context) ([]PortInfo, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	kinds := map[uint8]string{abi.RightSend: "send", abi.RightSendOnce: "send-once"}
 	var out []PortInfo
-	for _, n := range w.order {
-		for _, p := range w.svcs[n].srv.Ports() {
-			if p.Kinds&(1<<abi.RightReceive) != 0 {
-				out = append(out, PortInfo{Receiver: n, Name: uint32(p.Name), Label: p.Label,
-					Queued: p.Queued, Limit: p.Limit, Senders: p.Sends, Blocked: p.Blocked, Messages: p.Messages, Holders: p.Holders})
-			}
+	for _, p := range w.k.Receivers() {
+		i := PortInfo{Receiver: p.Task, Name: uint32(p.Name), Label: p.Label, Queued: p.Queued, Limit: p.Limit,
+			Senders: p.Sends, Blocked: p.Blocked, Messages: p.Messages, Holders: p.Holders}
+		for _, r := range p.Rights {
+			i.Rights = append(i.Rights, PortRight{r.Task, kinds[r.Kind], r.Refs})
 		}
+		out = append(out, i)
 	}
 	return out, nil
 }
@@ -1087,6 +1088,9 @@ func (w *wired) close() error {
 		clear(w.svcs)
 		w.mu.Unlock()
 		close(w.ended)
+		if w.traced != nil {
+			<-w.traced
+		}
 	})
 	return nil
 }

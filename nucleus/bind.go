@@ -152,6 +152,9 @@ func callBind(k *Kernel, t *task, c *call) abi.Errno {
 	} else {
 		k.want(s)
 	}
+	if f := k.hooks.Traffic; f != nil {
+		f(Traffic{At: k.m.Now(), What: TrafficBound, From: t.String(), To: s.String(), Port: string(p.Label), Bytes: int(b.slots)})
+	}
 	c.out[0] = b.id
 	c.fds = b.fds()
 	return 0

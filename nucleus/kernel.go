@@ -47,6 +47,9 @@ type Hooks struct {
 	Wanted func(s *Server)
 	// Log takes one line for the machine's log.
 	Log func(s *Server, level int, line string)
+	// Traffic, if it is set, is told of messages between ports. The lock is held: it
+	// does not block, and calls nothing of the Kernel.
+	Traffic func(Traffic)
 	// Supervise answers CallSupervise.
 	Supervise func(s *Server, request []byte) ([]byte, abi.Errno)
 }

@@ -341,9 +341,11 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		dest.Blocked.PushBack(pm)
 		c.wait = true
 		k.wait(t, c.ID, w, c.A[0])
+		k.traffic(TrafficBlocked, t, dest, pm)
 		return 0
 	}
 	k.ports.Enqueue(pm)
+	k.traffic(TrafficSent, t, dest, pm)
 	answer := pm.Reply.Port
 	if next != abi.NameNull {
 		c.wait = true // receive answers
@@ -452,6 +454,7 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 	}
 	var fds []machine.Handle
 	if m.Delivered != nil {
+		k.traffic(TrafficAgain, nil, p, m)
 		h.A[1] = 1
 		h.A[2] = m.Times
 		for _, o := range m.Again {
@@ -460,6 +463,7 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 			}
 		}
 	} else {
+		k.traffic(TrafficReceived, nil, p, m)
 		once := m.Reply.Kind == abi.RightSendOnce && m.Reply.Port != nil && !m.Reply.Port.Dead
 		k.ports.Spend(m)
 		var reply abi.Name

@@ -374,22 +374,26 @@ func (s *Server) Ports() []PortInfo {
 	defer s.k.leave()
 	var out []PortInfo
 	for _, e := range s.t.space.Sorted() {
-		i := PortInfo{Name: e.Name, Kinds: e.Mask, Urefs: e.Urefs, Label: string(e.Label)}
-		if e.Object != nil {
-			i.Label, i.Size = string(e.Object.Label), e.Object.Size
-		}
-		if e.Port != nil {
-			i.Queued, i.Sends = e.Port.Queue.Len(), e.Port.Sends
-			if e.Mask&(1<<abi.RightReceive) != 0 {
-				i.Label, i.Limit, i.Blocked, i.Messages = string(e.Port.Label), e.Port.Limit, e.Port.Blocked.Len(), e.Port.Seq
-				e.Port.EachHolder(func(t any) { i.Holders = append(i.Holders, t.(*task).name) })
-				slices.Sort(i.Holders)
-				i.Holders = slices.Compact(i.Holders)
-			}
-		}
-		out = append(out, i)
+		out = append(out, s.t.info(e))
 	}
 	return out
+}
+
+func (t *task) info(e *port.Entry) PortInfo {
+	i := PortInfo{Name: e.Name, Kinds: e.Mask, Urefs: e.Urefs, Label: string(e.Label)}
+	if e.Object != nil {
+		i.Label, i.Size = string(e.Object.Label), e.Object.Size
+	}
+	if e.Port != nil {
+		i.Queued, i.Sends = e.Port.Queue.Len(), e.Port.Sends
+		if e.Mask&(1<<abi.RightReceive) != 0 {
+			i.Label, i.Limit, i.Blocked, i.Messages = string(e.Port.Label), e.Port.Limit, e.Port.Blocked.Len(), e.Port.Seq
+			e.Port.EachHolder(func(t any, _ uint8, _ uint32) { i.Holders = append(i.Holders, t.(*task).String()) })
+			slices.Sort(i.Holders)
+			i.Holders = slices.Compact(i.Holders)
+		}
+	}
+	return i
 }
 
 // Stop ends every task and drops everything. The Dead hook is not called.

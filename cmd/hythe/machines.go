@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -221,12 +222,17 @@ func (a *app) servicesCommand() *cobra.Command {
 
 func (a *app) portsCommand() *cobra.Command {
 	var s chosen
+	var rates time.Duration
 	c := &cobra.Command{
 		Use:   "ports",
 		Short: "List the nucleus's ports of running machines",
-		Args:  cobra.NoArgs,
+		Long: `Ports lists who receives from which port and who has which right to it (once: to
+answer one request; xN: N references), what waits there, and how many messages
+came so far; with --rates also how many came in a second, looked at for so long.
+Guests' tasks are task-N. For a line for each message use "hythe run --trace-ports".`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return show(a, &s, []column[hythe.PortInfo]{
+			cols := []column[hythe.PortInfo]{
 				{"RECEIVER", func(v *hythe.PortInfo) string { return v.Receiver }},
 				{"NAME", func(v *hythe.PortInfo) string { return strconv.Itoa(int(v.Name)) }},
 				{"LABEL", func(v *hythe.PortInfo) string { return v.Label }},
@@ -235,13 +241,69 @@ func (a *app) portsCommand() *cobra.Command {
 				{"BLOCKED", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Blocked) }},
 				{"MESSAGES", func(v *hythe.PortInfo) string { return strconv.FormatUint(uint64(v.Messages), 10) }},
 				{"SENDERS", func(v *hythe.PortInfo) string { return strconv.Itoa(v.Senders) }},
-				{"HELD BY", func(v *hythe.PortInfo) string { return strings.Join(v.Holders, " ") }},
-			}, (*control.Client).Ports)
+				{"HELD BY", heldBy},
+			}
+			get := (*control.Client).Ports
+			if rates > 0 {
+				cols = slices.Insert(cols, 7, column[hythe.PortInfo]{"RATE", func(v *hythe.PortInfo) string { return strconv.FormatFloat(v.Rate, 'f', 1, 64) }})
+				get = func(k *control.Client, ctx context.Context) ([]hythe.PortInfo, error) {
+					return portRates(k, ctx, rates)
+				}
+			}
+			return show(a, &s, cols, get)
 		},
 	}
 	s.machineFlag(c)
 	s.jsonFlag(c)
+	c.Flags().DurationVar(&rates, "rates", 0, "count for `TIME` (1s, 500ms) how many messages come in a second")
+	c.Flags().Lookup("rates").NoOptDefVal = "1s"
 	return c
+}
+
+// heldBy says who has which right to a port.
+func heldBy(v *hythe.PortInfo) string {
+	var l []string
+	for _, r := range v.Rights {
+		s := r.Task
+		if r.Kind == "send-once" {
+			s += " once"
+		}
+		if r.Refs > 1 {
+			s += fmt.Sprint(" x", r.Refs)
+		}
+		l = append(l, s)
+	}
+	return strings.Join(l, ", ")
+}
+
+// portRates looks at a machine's ports twice.
+func portRates(k *control.Client, ctx context.Context, d time.Duration) ([]hythe.PortInfo, error) {
+	type key struct {
+		task string
+		name uint32
+	}
+	old := map[key]uint32{}
+	start := time.Now()
+	l, err := k.Ports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range l {
+		old[key{p.Receiver, p.Name}] = p.Messages
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(d):
+	}
+	if l, err = k.Ports(ctx); err != nil {
+		return nil, err
+	}
+	took := time.Since(start).Seconds()
+	for i, p := range l {
+		l[i].Rate = float64(p.Messages-old[key{p.Receiver, p.Name}]) / took
+	}
+	return l, nil
 }
 
 func (a *app) traceCommand() *cobra.Command {

@@ -86,6 +86,7 @@ type runFlags struct {
 	memory   string
 	pids     int
 	trace    string
+	ports    string // where messages between ports are traced
 	network  string
 	publish  []string
 	noPatch  bool
@@ -181,6 +182,8 @@ program; with -t the keys of the terminal are the program's.`,
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
+	f.StringVar(&r.ports, "trace-ports", "", "write one line for each message between ports, when it is sent and when it is received, to `FILE` (default standard error)")
+	f.Lookup("trace-ports").NoOptDefVal = "-"
 	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
@@ -204,8 +207,14 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 		}
 	}
 	cmd.Init = true // with its end the machine's comes
-	if r.trace != "" {
-		w, done, err := a.traceTo(r.trace)
+	for _, t := range []struct {
+		flag, to string
+		w        *io.Writer
+	}{{"--trace", r.trace, &conf.Trace}, {"--trace-ports", r.ports, &conf.TracePorts}} {
+		if t.to == "" {
+			continue
+		}
+		w, done, err := a.traceTo(t.flag, t.to)
 		if err != nil {
 			return err
 		}
@@ -214,7 +223,7 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 				err = e
 			}
 		}()
-		conf.Trace = w
+		*t.w = w
 	}
 	conf.Log = func(line string) { fmt.Fprintln(a.std.err, "hythe:", line) }
 
@@ -308,13 +317,13 @@ func catch(sigs chan<- os.Signal, tty bool) {
 }
 
 // traceTo opens the trace's destination.
-func (a *app) traceTo(name string) (io.Writer, func() error, error) {
+func (a *app) traceTo(flag, name string) (io.Writer, func() error, error) {
 	if name == "-" {
 		return a.std.err, func() error { return nil }, nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--trace: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return f, f.Close, nil
 }

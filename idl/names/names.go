@@ -22,6 +22,11 @@ const (
 	MsgAwait = 3
 )
 
+// Kind is the word for a request, for people; empty if there is none of the number.
+func Kind(id uint32) string {
+	return map[uint32]string{MsgRegister: "register", MsgLookup: "lookup", MsgAwait: "await"}[id]
+}
+
 // Limits.
 const (
 	MaxName  = 128  // bytes

@@ -23,6 +23,12 @@ const (
 	MsgReclaim   = 7 // nothing -> Reclaimed
 )
 
+// Kind is the word for a request, for people; empty if there is none of the number.
+func Kind(id uint32) string {
+	return map[uint32]string{MsgStart: "start", MsgWait: "wait", MsgKill: "kill", MsgProcesses: "processes",
+		MsgCalls: "calls", MsgEnd: "end", MsgReclaim: "reclaim"}[id]
+}
+
 // Start asks for a program.
 type Start struct {
 	// Path is looked for along PATH of Env when it has no slash.

@@ -363,11 +363,15 @@ func (p *Port) Answerer() any {
 	return nil
 }
 
-// EachHolder calls f with the task of each name for a send or send-once right.
-func (p *Port) EachHolder(f func(task any)) {
+// EachHolder calls f with the task of each name for a send or send-once right, which of
+// them it is, and its user references.
+func (p *Port) EachHolder(f func(task any, kind uint8, refs uint32)) {
 	for e := p.first; e != nil; e = e.next {
-		if e.Mask&(maskSend|maskOnce) != 0 {
-			f(e.space.Task)
+		switch {
+		case e.Mask&maskSend != 0:
+			f(e.space.Task, abi.RightSend, e.Urefs)
+		case e.Mask&maskOnce != 0:
+			f(e.space.Task, abi.RightSendOnce, e.Urefs)
 		}
 	}
 }

@@ -115,3 +115,33 @@ func TestTrace(t *testing.T) {
 		t.Errorf("after the end: %q", text)
 	}
 }
+
+// Ports and messages of a machine that runs, as people see them.
+func TestTracePorts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trace")
+	if r := hythe(t, "", "run", "--trace-ports="+file, "--", "/bin/sh", "-c", "exit 4"); r.status != 4 || r.errs != "" {
+		t.Fatalf("%+v", r)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for _, want := range []string{"supervisor > unix:control sent start,", "unix:control received start,", "unix > console:console bound,", "unix > supervisor sent answer wait,"} {
+		_, rest, ok := strings.Cut(text, want)
+		if !ok {
+			t.Fatalf("no %q in\n%s", want, b)
+		}
+		text = rest
+	}
+	id, m := machine(t)
+	for _, flags := range [][]string{{}, {"--rates=10ms"}} {
+		r := hythe(t, "", append([]string{"ports", "-m", id}, flags...)...)
+		title, _, _ := strings.Cut(r.out, "\n")
+		if !regexp.MustCompile(`(?m)unix +\d+ +control +0 +64 +0 +\d+ +(\d+\.\d +)?1 +supervisor`).MatchString(r.out) || strings.Contains(title, "RATE") != (len(flags) > 0) || r.status != 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	m.in.Close()
+	m.end(3)
+}
