@@ -89,6 +89,10 @@ const (
 	// SetSealed, which FUSE does not have: the file is written no more, by anybody.
 	// EBUSY while one has it mapped for writing.
 	SetSealed = 1 << 16
+	// SetWritten, which FUSE does not have either: the client last wrote the file
+	// through its object (MapToFill) at Mtime. Mtime and ctime become that unless they
+	// are later.
+	SetWritten = 1 << 17
 )
 
 // SetAttrIn says what SetAttr changes.
@@ -161,6 +165,10 @@ const (
 	MapToRead  MapUse = iota
 	MapToShow         // to be mapped
 	MapToWrite        // to be mapped for writing
+	// MapToFill: to be written by the client itself, instead of Write, as far as the
+	// file reaches and has memory; SetWritten tells when. ENODEV: Write does as well,
+	// or is the only way.
+	MapToFill
 )
 
 // Server is what a file server implements and a Client offers. Every method

@@ -13,7 +13,7 @@ import (
 )
 
 // objects keeps a descriptor for each memory object that file servers have
-// granted, for reads that need no request.
+// granted, for reads and writes that need no request.
 type objects struct {
 	mu    sync.Mutex
 	files map[core.ObjectName]*heldObject // guarded by mu

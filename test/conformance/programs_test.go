@@ -40,7 +40,7 @@ func TestPrograms(t *testing.T) {
 			native.out = strings.ReplaceAll(native.out, nd, gd)
 			argv := []string{bin, "run", "-u", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), "-w", gd}
 			ways := [][]string{nil}
-			if name == "truncate" || name == "cutting" {
+			if name == "truncate" || name == "cutting" || name == "overwrite" {
 				ways = append(ways, []string{"-v", gd + ":" + gd})
 			}
 			for _, way := range ways {

@@ -375,6 +375,18 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 		if err := s.up(n); err != 0 {
 			return 0, err
 		}
+		if a.Valid&fs.SetWritten != 0 {
+			in := s.t.Mut(n)
+			if before(in.Mtime, a.Mtime) {
+				in.Mtime = a.Mtime
+			}
+			if before(in.Ctime, a.Mtime) {
+				in.Ctime = a.Mtime
+			}
+			if a.Valid&^(fs.SetSize|fs.SetSealed|fs.SetWritten) == 0 {
+				return n, 0
+			}
+		}
 		now := s.t.now()
 		in := s.t.Mut(n)
 		in.Ctime = now
@@ -1208,7 +1220,7 @@ func (s *Server) RemoveXattr(r fs.Req, id fs.NodeID, name string) abi.Errno {
 // writing; who keeps it mapped then goes on to see the lower file, as with the
 // kernel's overlayfs, and so the answer is not Stable, but UntilWrite.
 func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
-	write := use == fs.MapToWrite
+	write := use == fs.MapToWrite || use == fs.MapToFill
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, in, err := s.node(id)
@@ -1221,9 +1233,10 @@ func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errn
 	if in.Flags&FlagLowerData != 0 && !write {
 		return s.below.Map(n)
 	}
-	if in.Flags&(FlagLowerData|FlagObject) != FlagObject || write && in.Flags&FlagMapped == 0 {
-		if use == fs.MapToRead && s.t.objs != nil && s.t.objs.Len() >= maxReadObjects {
-			return fs.MapOut{}, abi.ENODEV // Read does as well
+	mapped := use == fs.MapToWrite
+	if in.Flags&(FlagLowerData|FlagObject) != FlagObject || mapped && in.Flags&FlagMapped == 0 {
+		if (use == fs.MapToRead || use == fs.MapToFill) && in.Flags&FlagObject == 0 && s.t.objs != nil && s.t.objs.Len() >= maxReadObjects {
+			return fs.MapOut{}, abi.ENODEV // Read and Write do as well
 		}
 		rep := s.tx(fs.Req{}, func(*once.Reply) abi.Errno {
 			if err := s.upData(n, MaxFile); err != 0 {
@@ -1232,7 +1245,7 @@ func (s *Server) Map(r fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errn
 			if err := s.t.Objectify(n); err != 0 {
 				return err
 			}
-			if write {
+			if mapped {
 				s.t.Mut(n).Flags |= FlagMapped
 			}
 			return 0

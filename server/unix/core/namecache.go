@@ -40,9 +40,12 @@ type node struct {
 	gone    bool
 	// data reads the node's memory object; size is attr's.
 	data DataFile
-	// reads counts those for which the server was asked, changes what may have
-	// changed the data.
+	// reads and fills count those for which the server was asked, changes what may
+	// have changed the data.
 	reads, changes uint32
+	fills          int32
+	// solid: the file's object has memory as far as the file reaches.
+	solid bool
 	// changing counts those who wait for a server to change the file's size:
 	// until they know it, the object alone does not say what is in the file.
 	changing int
@@ -55,10 +58,12 @@ type kid struct {
 	until int64
 }
 
-// DataFile reads a memory object that the server holds. It may be called with
+// DataFile reads and writes a memory object that the server holds. It may be called with
 // the lock held: it never waits for another part of the machine.
 type DataFile interface {
 	ReadAt(p []byte, off int64) (int, error)
+	// WriteAt fails when the server may only read the object.
+	WriteAt(p []byte, off int64) (int, error)
 }
 
 // maxNodes is how many nodes the cache keeps before it throws out those that
@@ -105,6 +110,9 @@ func (k *Kernel) fresh(t int64) bool {
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
 	n.attr = e.Attr
+	if n.v != 0 {
+		n.wrote(k.Vnodes.Get(n.v).Written)
+	}
 	n.sized = n.gen == gen
 	if !n.sized {
 		t = 0
@@ -117,7 +125,7 @@ func (n *node) stale() {
 	n.gen++
 	n.m.changed++
 	n.attrUntil = 0
-	n.sized = false
+	n.sized, n.solid = false, false
 }
 
 // learnChange is learn for the answer to a change that was sent at gen. Others

@@ -234,6 +234,15 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 	if e := c.dropPrivs(n); e != 0 {
 		return 0, e
 	}
+	if at != fs.AppendOff && flags&(OpenSync|OpenDsync) == 0 && c.fill(n, at, data) {
+		if own {
+			k.Files.Mut(f).Off = int64(at) + int64(len(data))
+		}
+		if k.vfs.notify != nil {
+			k.nodeEvent(n, evModify)
+		}
+		return len(data), 0
+	}
 	r := c.req()
 	n.stale()
 	gen := n.gen
@@ -398,6 +407,9 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 		c.K.changes(n)
 	}
 	if err == 0 {
+		if in.Valid&(fs.SetMtime|fs.SetMtimeNow) != 0 && n.v != 0 {
+			c.K.Vnodes.Mut(n.v).Written = fs.Time{}
+		}
 		c.K.learnChange(n, gen, &e)
 	}
 	c.stepDone()

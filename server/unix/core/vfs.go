@@ -99,7 +99,8 @@ type VnodeExtra struct {
 	Locks store.Ref[FileLock]
 	// Object is the memory object of the file's data once it was asked for;
 	// ObjFlags: the object is 1 writable, 2 stable, 8 stable until the file is
-	// written to (fs.MapOut); 4: the server has none to give.
+	// written to (fs.MapOut); 4: the server has none to give; 16: none to fill;
+	// 32: it may be filled.
 	Object   ObjectName
 	ObjFlags uint32
 	// Mode is type and permissions as of when the record was made; the type
@@ -109,6 +110,9 @@ type VnodeExtra struct {
 	Made uint32
 	// Seals are a memfd's (F_ADD_SEALS).
 	Seals uint32
+	// Written is when the file was last filled, as far as its server was not told; 0 if
+	// it was.
+	Written fs.Time
 }
 
 // Flags of a vnode.

@@ -198,11 +198,14 @@ func (k *Kernel) releaseOne(all bool) bool {
 	}
 	rec := k.Vnodes.Get(v)
 	m := k.vfs.mounts[rec.Mount]
-	id := rec.Node
+	id, written := rec.Node, rec.Written
 	seq := vr.ReleaseSeq
 	k.vfs.busy++
 	k.Leave()
 	if m != nil && m.srv != nil {
+		if written != (fs.Time{}) {
+			m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetWritten, Mtime: written})
+		}
 		m.srv.Release(fs.Req{Client: releaserClient, Seq: seq}, id)
 	}
 	k.Enter()
@@ -213,6 +216,15 @@ func (k *Kernel) releaseOne(all bool) bool {
 	}
 	vr.Releasing = 0
 	w := k.Vnodes.Mut(v)
+	if written != (fs.Time{}) {
+		if w.Written == written {
+			w.Written = fs.Time{}
+		}
+		if n := k.nodeOf(v); n != nil {
+			n.gen++ // an answer from before is not to be believed
+			n.m.changed++
+		}
+	}
 	if w.Opens > 0 {
 		w.Opens--
 	}
@@ -459,13 +471,13 @@ func (k *Kernel) HeldObjects() map[ObjectName]int {
 // the lock.
 func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errno) {
 	k := c.K
-	write := use == fs.MapToWrite
+	write, fill := use == fs.MapToWrite, use == fs.MapToFill
 	rec := k.Vnodes.Get(v)
 	n := k.nodeOf(v)
 	if n == nil || n.m.srv == nil || k.vfs.objects == nil || !n.isRegular() {
 		return 0, abi.ENODEV
 	}
-	if rec.Object != 0 && (!write || rec.ObjFlags&1 != 0) {
+	if rec.Object != 0 && (!write && !fill || rec.ObjFlags&1 != 0 || fill && rec.ObjFlags&objFill != 0) {
 		return rec.Object, 0
 	}
 	var out fs.MapOut
@@ -489,8 +501,11 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 		k.DropObject(w.Object) // also where it is name, which this grant names once more
 	}
 	w.Object = name
-	w.ObjFlags = 0
-	if out.Writable {
+	w.ObjFlags &= 1 | objFill // what it was, it is
+	switch {
+	case out.Writable && fill:
+		w.ObjFlags |= objFill
+	case out.Writable:
 		w.ObjFlags |= 1
 	}
 	if out.Stable {
@@ -500,7 +515,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 		w.ObjFlags |= 8
 	}
 	n.data = nil
-	if out.Writable {
+	if out.Writable && write {
 		n.attrUntil = 0 // how much memory it takes changes without us from now on
 	}
 	return name, 0
@@ -524,11 +539,104 @@ func (k *Kernel) changes(n *node) {
 }
 
 // A file is read through its memory object, which needs no request, when it is
-// big, and when it has been read so often without.
+// big, and when it has been read so often without; it is written through it (see
+// fill) when it was written over so often without.
 const (
 	bigFile   = 128 << 10
 	readOften = 3
+	fillOften = 3
+	// fillPause is how many writes go by before a file that had holes is looked at
+	// again.
+	fillPause = 64
 )
+
+// Bits of VnodeExtra.ObjFlags that only fill needs.
+const (
+	objNoFill = 16
+	objFill   = 32
+)
+
+// fill writes over bytes that a file has, through its memory object: no server is
+// asked. Neither size nor memory of the file change by that, only its times: those
+// of the record count from then on, and the file server is told when the file is
+// released. done is false when the server has to be asked; fill may have given up the
+// lock then.
+//
+// The bytes are there before the transaction is committed. A repetition by the next
+// incarnation stores the same ones again, and nobody can have been answered in
+// between: the lock is held.
+func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
+	k := c.K
+	end := at + uint64(len(data))
+	fits := func() bool {
+		return n.v != 0 && n.sized && n.changing == 0 && end >= at && end <= n.attr.Size
+	}
+	if !fits() || k.vfs.objects == nil || c.again() {
+		return false
+	}
+	rec := k.Vnodes.Get(n.v)
+	if rec.ObjFlags&objNoFill != 0 {
+		return false
+	}
+	if rec.ObjFlags&(1|objFill) == 0 || !n.solid {
+		if n.fills++; n.fills < fillOften {
+			return false
+		}
+		if !n.solid {
+			if !k.fresh(n.attrUntil) {
+				if c.refresh(n, false) != 0 || !fits() {
+					return false
+				}
+			}
+			if n.solid = n.attr.Blocks*512 >= n.attr.Size; !n.solid {
+				n.fills = -fillPause
+				return false
+			}
+		}
+		if k.Vnodes.Get(n.v).ObjFlags&(1|objFill) == 0 {
+			if !k.vfs.objects.Room() {
+				return false
+			}
+			if _, e := c.MapVnode(n.v, fs.MapToFill); e != 0 && n.v != 0 {
+				k.Vnodes.Mut(n.v).ObjFlags |= objNoFill
+			}
+			if !fits() || !n.solid {
+				return false
+			}
+		}
+	}
+	rec = k.Vnodes.Get(n.v)
+	if rec.ObjFlags&(1|objFill) == 0 || rec.ObjFlags&2 == 0 {
+		return false
+	}
+	if n.data == nil {
+		if n.data = k.vfs.objects.Data(rec.Object); n.data == nil {
+			return false
+		}
+	}
+	now := timeOf(k.Clock.Real())
+	if before(now, n.attr.Mtime) {
+		return false // it was set to a time to come: the server has to say otherwise
+	}
+	if m, err := n.data.WriteAt(data, int64(at)); err != nil || m != len(data) {
+		return false // sealed, or no memory: the server has the reason
+	}
+	k.Vnodes.Mut(n.v).Written = now
+	n.wrote(now)
+	return true
+}
+
+// wrote notes in the attributes when the file was written last.
+func (n *node) wrote(at fs.Time) {
+	if before(n.attr.Mtime, at) {
+		n.attr.Mtime = at
+	}
+	if before(n.attr.Ctime, at) {
+		n.attr.Ctime = at
+	}
+}
+
+func before(a, b fs.Time) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
 
 // readNode reads file data: from the memory object when there is one that
 // always shows what the server would, else from the server.

@@ -122,6 +122,23 @@ static void files(void) {
 	T(pread(fd, big, sizeof big, 100));
 	T(ftruncate(fd, 100001));
 	T(lseek(fd, 0, SEEK_END));
+	// Written over again and again, by two descriptions, and read between.
+	int over = open("big", O_RDWR);
+	for (int i = 0; i < 8; i++) {
+		T(pwrite(over, "over and over", 13, 5000 + 7 * i));
+		T(write(over, "from the offset", 15));
+		T(pread(fd, b, 40, 5000));
+		printf("%.40s\n", b);
+		if (i == 5)
+			T(write(fd, "longer", 6));
+	}
+	T(lseek(over, 0, SEEK_CUR));
+	T(futimens(over, ts));
+	T(pwrite(over, "written", 7, 4000));
+	struct stat st;
+	T(fstat(over, &st));
+	T(st.st_mtime > 1000000000);
+	close(over);
 	close(fd);
 }
 
