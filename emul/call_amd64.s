@@ -30,6 +30,8 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_Fixup(AX)
 	LEAQ spin<>(SB), CX
 	MOVQ CX, Entry_Spin(AX)
+	LEAQ cycles<>(SB), CX
+	MOVQ CX, Entry_Cycles(AX)
 	LEAQ getFS<>(SB), CX
 	MOVQ CX, Entry_GetFS(AX)
 	LEAQ setFS<>(SB), CX
@@ -162,6 +164,13 @@ again:
 	JMP again
 done:
 	MOVQ CX, AX
+	RET
+
+// Out: AX the processor's count of cycles.
+TEXT cycles<>(SB),NOSPLIT|NOFRAME,$0
+	RDTSC
+	SHLQ $32, DX
+	ORQ  DX, AX
 	RET
 
 // Out: AX the guest's FS base. Only where the host allows FSGSBASE.

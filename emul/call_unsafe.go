@@ -66,6 +66,12 @@ func (t *Thread) spin(addr, v, n uintptr) {
 	(*(*fnCp)(unsafe.Pointer(&p)))(v, 0, n, addr, 0)
 }
 
+// cycles counts the processor's cycles (those of a clock of its own, where it has one).
+func (t *Thread) cycles() uintptr {
+	p := unsafe.Pointer(&t.PC.Cycles)
+	return (*(*fn1)(unsafe.Pointer(&p)))(0)
+}
+
 func (t *Thread) getFS() uintptr {
 	if t.task().Hwcap2&hwcap2FSGSBASE == 0 {
 		t.Scratch[0] = 0

@@ -82,6 +82,7 @@ type Entry struct {
 	Cas32     uintptr // LOCK CMPXCHGL BX, (DI)
 	Fixup     uintptr // where a fault in the four above continues
 	Spin      uintptr
+	Cycles    uintptr // RDTSC
 	GetFS     uintptr
 	SetFS     uintptr
 	Clone     uintptr // clone of a thread
@@ -196,7 +197,14 @@ type Task struct {
 	NGrants   uint32
 	Patch     uint32 // 1: call sites are patched
 	Grants    [MaxGrants]Grant
+	// Waits says of each call, by its number, how long it is worth to look for the
+	// answer before the thread sleeps (Thread.wait). All threads write it, without a
+	// lock: a wrong value costs time only.
+	Waits [WaitKinds]uint8
 }
+
+// WaitKinds is how many calls Task.Waits tells apart.
+const WaitKinds = 512
 
 // Limits of patching: sites of a task, ranges of text in which they may be, and
 // after how many traps a site is worth it.

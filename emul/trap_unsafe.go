@@ -407,7 +407,15 @@ func (t *Thread) ring() {
 // server that wants the thread's attention only has to answer.
 func (t *Thread) wait(s *abi.Slot, own uint32) {
 	addr := uintptr(unsafe.Pointer(&s.State))
-	t.spin(addr, uintptr(own), uintptr(t.task().Spin))
+	w := &t.task().Waits[s.Nr%WaitKinds]
+	turns := uintptr(t.task().Spin)
+	from := t.cycles()
+	t.spin(addr, uintptr(own), turns)
+	if *w == waitLooks && turns != 0 {
+		for atomic.LoadUint32(&s.State) == own && t.cycles()-from < lookCycles {
+			t.spin(addr, uintptr(own), turns)
+		}
+	}
 	if atomic.LoadUint32(&s.State) != own {
 		return
 	}
@@ -416,7 +424,27 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 		t.host(sysFutex, addr, futexWait, uintptr(own), 0, 0, 0)
 	}
 	atomic.StoreUint32(&s.Waiter, 0)
+	if *w == waitLooks {
+		*w = waitPause
+	} else if *w != 0 {
+		*w--
+	} else if t.cycles()-from < lookCycles {
+		*w = waitLooks
+	}
 }
+
+// Values of Task.Waits: 0 is a call of which nothing is known, or that takes its time:
+// the thread looks for the answer for Task.Spin turns and then sleeps. When it was woken
+// soon, the sleep was most of the time, and the next call of that kind looks for longer
+// (waitLooks). When that was in vain, because the answer takes its time or because there
+// is no processor for who has to give it, so many do not.
+const (
+	waitLooks = 255
+	waitPause = 16
+	// lookCycles is how long a call looks at most: some 40 to 60 us. A host takes 5 to
+	// 30 us to wake a thread, or far more where its processors are virtual.
+	lookCycles = 120_000
+)
 
 // prefetch copies arguments of the call into the In area.
 func prefetch(t *Thread, uc *Ucontext, s *abi.Slot, d *abi.CallDesc) {
