@@ -38,7 +38,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "hythe-wasi: started by a machine of Hythe, when a program executes a WebAssembly module")
 		os.Exit(2)
 	}
-	sys := &system{inherited: openFiles()}
+	sys := &system{inherited: openFiles(), pipes: ignored&(1<<(unix.SIGPIPE-1)) == 0}
 	restoreSignals(ignored)
 	end(prog, run(sys, prog))
 }
@@ -65,6 +65,9 @@ func run(sys *system, prog *wasi.Program) error {
 		prog.Dir = "." // it is not to be reached any more
 	}
 	prog.Env = withDir(prog.Env, prog.Dir)
+	if len(prog.Module) >= worthCache {
+		prog.Cache = cacheDir(prog.Env)
+	}
 	// Two threads compile in two thirds of the time; more gain little.
 	prog.Workers = min(runtime.NumCPU(), 4)
 	// What is made while compiling is garbage only at the end.

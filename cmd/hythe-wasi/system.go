@@ -13,7 +13,11 @@ import (
 )
 
 // system implements wasi.System with the calls of Linux.
-type system struct{ inherited []int }
+type system struct {
+	inherited []int
+	// pipes: SIGPIPE was not ignored when the program was executed.
+	pipes bool
+}
 
 // number is an error's; EIO for one that is none of the system's.
 func number(err error) abi.Errno {
@@ -55,7 +59,18 @@ func (*system) Readv(fd int, v [][]byte, off int64) (int, abi.Errno) {
 	})
 }
 
-func (*system) Writev(fd int, v [][]byte, off int64) (int, abi.Errno) {
+// Writev implements wasi.System. Who writes to standard output or standard error that
+// nobody reads any more is ended, as by Linux: a module can have no handler for that. At
+// other descriptors the error is told.
+func (s *system) Writev(fd int, v [][]byte, off int64) (int, abi.Errno) {
+	n, e := writev(fd, v, off)
+	if e == abi.EPIPE && s.pipes && (fd == 1 || fd == 2) {
+		s.Raise(int(unix.SIGPIPE))
+	}
+	return n, e
+}
+
+func writev(fd int, v [][]byte, off int64) (int, abi.Errno) {
 	return again(func() (int, error) {
 		switch {
 		case len(v) == 1 && off < 0:

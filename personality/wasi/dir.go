@@ -73,9 +73,6 @@ func (p *Process) fdReaddir(a args) Errno {
 	if d.typ != typeDirectory {
 		return errNotDir
 	}
-	if int64(a[3]) < 0 {
-		return errInval
-	}
 	size, cookie := len(out), a[3]
 	for len(out) > 0 {
 		b, e := p.entries(d, cookie)

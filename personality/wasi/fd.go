@@ -29,6 +29,14 @@ func (p *Process) desc(fd uint32, rights uint64) (*desc, Errno) {
 	}
 	d := p.fds[fd]
 	if d.base&rights != rights {
+		switch {
+		case d.typ != typeDirectory:
+			return nil, errNotCapable
+		case rights == rightRead:
+			return nil, errIsDir
+		case rights&^rightsDir != 0:
+			return nil, errBadf // what no directory can do
+		}
 		return nil, errNotCapable
 	}
 	return d, 0

@@ -146,12 +146,12 @@ func (p *Process) pathOpen(a args) Errno {
 	if oflags&oCreat != 0 {
 		right |= rightPathCreateFile
 	}
-	if oflags&oTrunc != 0 {
-		right |= rightPathFilestatSetSize
-	}
 	at, d, e := p.whole(a.u32(0), right, a.u32(2), a.u32(3))
 	if e != 0 {
 		return e
+	}
+	if oflags&oTrunc != 0 && d.base&rightPathFilestatSetSize == 0 && d.inherit&rightFilestatSetSize == 0 {
+		return errNotCapable // either will do: Go opens directories without the first
 	}
 	if a.u32(1)&^lookupFollow != 0 || oflags&^(oCreat|oDirectory|oExcl|oTrunc) != 0 ||
 		flags&^(fdAppend|fdDsync|fdNonblock|fdRsync|fdSync) != 0 || oflags&(oDirectory|oCreat) == oDirectory|oCreat {

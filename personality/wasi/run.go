@@ -42,20 +42,9 @@ func Run(sys System, prog *Program) (err error) {
 	}
 	ctx := experimental.WithMemoryAllocator(context.Background(), &p.mem)
 	ctx = experimental.WithCompilationWorkers(ctx, prog.Workers)
-	cfg := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features)
-	if prog.Cache != "" {
-		// A directory that cannot be used is as none.
-		if c, err := wazero.NewCompilationCacheWithDir(prog.Cache); err == nil {
-			cfg = cfg.WithCompilationCache(c)
-		}
-	}
-	r := wazero.NewRuntimeWithConfig(ctx, cfg)
-	if err := p.export(ctx, r); err != nil {
-		return err
-	}
-	c, err := r.CompileModule(ctx, prog.Module)
+	r, c, err := p.compile(ctx, prog)
 	if err != nil {
-		return fmt.Errorf("%w: %s", ErrModule, firstLine(err))
+		return err
 	}
 	prog.Module = nil
 	for _, f := range c.ImportedFunctions() {
@@ -79,6 +68,37 @@ func Run(sys System, prog *Program) (err error) {
 		return trap(err)
 	}
 	return nil
+}
+
+// compile makes the engine and compiles the module, or takes it from the cache. A cache
+// that fails is as none.
+func (p *Process) compile(ctx context.Context, prog *Program) (_ wazero.Runtime, _ wazero.CompiledModule, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = fmt.Errorf("%w: the engine cannot compile it: %v", ErrModule, x)
+		}
+	}()
+	cfg := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	cached := false
+	if prog.Cache != "" {
+		if c, err := wazero.NewCompilationCacheWithDir(prog.Cache); err == nil {
+			cfg = cfg.WithCompilationCache(c)
+			cached = true
+		}
+	}
+	for {
+		r := wazero.NewRuntimeWithConfig(ctx, cfg)
+		c, err := r.CompileModule(ctx, prog.Module)
+		if err == nil {
+			return r, c, p.export(ctx, r)
+		}
+		if !cached {
+			return nil, nil, fmt.Errorf("%w: %s", ErrModule, firstLine(err))
+		}
+		// It may be the cache that is full.
+		cached = false
+		cfg = cfg.WithCompilationCache(nil)
+	}
 }
 
 // instantiate makes the module's memory and tables and runs what it starts with. The
