@@ -17,12 +17,14 @@ import (
 
 	"hythe/abi"
 	"hythe/confine"
+	"hythe/emul"
 	protocol "hythe/idl/console"
 	unixctl "hythe/idl/unix"
 	"hythe/ipc"
 	"hythe/machine"
 	"hythe/machine/linux"
 	"hythe/nucleus"
+	"hythe/personality/freebsd"
 	personality "hythe/personality/linux"
 	"hythe/server/console"
 	hostfs "hythe/server/fs/host"
@@ -325,10 +327,24 @@ func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, 
 	return attach(t)
 }
 
+// personalities are the systems whose programs a machine runs, in the order in which they
+// are asked whether a file is theirs: Linux takes what nobody else wants. k nil: only
+// the tables are wanted.
+func personalities(k *core.Kernel) []core.Personality {
+	return []core.Personality{freebsd.New(k), personality.New(k)}
+}
+
 // startGuests starts the host side of guests: reaper and zygote.
 func (w *wired) startGuests() error {
-	table := linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(personality.New(nil).Descriptors(w.cfg.Trace != nil)))
-	z, err := linux.StartZygote(linux.GuestConfig{Tables: [][]byte{table}, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})
+	all := personalities(nil)
+	tables, conv := make([][]byte, len(all)), make([]uint8, len(all))
+	for _, p := range all {
+		tables[p.Index()] = linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(p.Descriptors(w.cfg.Trace != nil)))
+		if p.Convention() == abi.ReplyCarry {
+			conv[p.Index()] = emul.ConvBSD
+		}
+	}
+	z, err := linux.StartZygote(linux.GuestConfig{Tables: tables, Conv: conv, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})
 	if err != nil {
 		return err
 	}
@@ -1137,9 +1153,7 @@ func serverMains() []serverMain {
 		{"net", func() error { return withConn(func(c *ipc.Conn) error { return netserver.Main(c, confined("net")) }) }},
 		{"unix", func() error {
 			return withConn(func(c *ipc.Conn) error {
-				return unixserver.Main(c, confined("unix"), func(k *core.Kernel) []core.Personality {
-					return []core.Personality{personality.New(k)}
-				})
+				return unixserver.Main(c, confined("unix"), personalities)
 			})
 		}},
 	}

@@ -348,12 +348,50 @@ type CallDesc struct {
 	Pre   [3]Pre
 }
 
+// Digits is how many small numbers CallDesc.Digit knows, NoDigit what it answers for one
+// that the library is not to serve.
+const (
+	Digits  = 22
+	NoDigit = 15
+)
+
+// Digit answers what the descriptor says of the small number i (LocalClocks,
+// LocalAdvice): a half-byte for each, in the bytes of Pre behind the first one.
+func (d *CallDesc) Digit(i uint64) uint8 {
+	if i >= Digits {
+		return NoDigit
+	}
+	p := &d.Pre[(i/2+1)/4]
+	b := p.Kind
+	if n := (i/2 + 1) % 4; n == 1 {
+		b = p.Arg
+	} else if n != 0 {
+		b = uint8(p.Size >> (8 * (n - 2)))
+	}
+	return b >> (4 * (i % 2)) & 15
+}
+
+// SetDigit has Digit answer v for i.
+func (d *CallDesc) SetDigit(i uint64, v uint8) {
+	p := &d.Pre[(i/2+1)/4]
+	v16 := uint16(v&15) << (4 * (i % 2))
+	mask := uint16(15) << (4 * (i % 2))
+	switch n := (i/2 + 1) % 4; n {
+	case 0:
+		p.Kind = p.Kind&^uint8(mask) | uint8(v16)
+	case 1:
+		p.Arg = p.Arg&^uint8(mask) | uint8(v16)
+	default:
+		p.Size = p.Size&^(mask<<(8*(n-2))) | v16<<(8*(n-2))
+	}
+}
+
 // CallFS, of CallDesc.Flags: the server must know the thread pointer (Regs.FSBase). Without
 // it that is 0 for calls where reading it would take a host call.
 const CallFS = 1
 
 // CallTableSize is the number of descriptors of one personality.
-const CallTableSize = 512
+const CallTableSize = 768
 
 // Calls the library can serve itself (CallDesc.Local). Those that take host
 // constants are for personalities whose constants are the host's.
@@ -381,6 +419,9 @@ const (
 	LocalPortSend   = 20
 	LocalPortRecv   = 21
 	LocalPortMap    = 22
+	LocalClocks     = 23 // LocalClock with clock ids that CallDesc.Digit turns into the host's
+	LocalAdvice     = 24 // LocalMadvise with advice that CallDesc.Digit turns into the host's
+	LocalUmtx       = 25 // _umtx_op(2): waits on and wakes of a word
 )
 
 // Words of BindHeader.Told.

@@ -605,6 +605,9 @@ func (r *reply) thread(a *abi.Action) uintptr {
 	u := (*Ucontext)(at(uc))
 	u.Regs.FSBase = uint64(fp)
 	u.Regs.AX = 0
+	if t.conv() == ConvBSD {
+		u.Regs.Flags &^= 1
+	}
 	if a.A[2] != 0 {
 		u.Regs.SP = a.A[2]
 	}
@@ -723,6 +726,9 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	t.HostTid = 1
 	t.hello()
 	r.uc.Regs.AX = 0
+	if t.conv() == ConvBSD {
+		r.uc.Regs.Flags &^= 1
+	}
 	if sp != 0 {
 		r.uc.Regs.SP = sp
 	}

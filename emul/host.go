@@ -43,18 +43,19 @@ const (
 	sysMembarrier   = 324
 	sysCloseRange   = 436
 
-	ePERM   = 1
-	eSRCH   = 3
-	eINTR   = 4
-	eBADF   = 9
-	eAGAIN  = 11
-	eNOMEM  = 12
-	eFAULT  = 14
-	eEXIST  = 17
-	eINVAL  = 22
-	eDEADLK = 35
-	eNOSYS  = 38
-	eBADMSG = 74
+	ePERM     = 1
+	eSRCH     = 3
+	eINTR     = 4
+	eBADF     = 9
+	eAGAIN    = 11
+	eNOMEM    = 12
+	eFAULT    = 14
+	eEXIST    = 17
+	eINVAL    = 22
+	eDEADLK   = 35
+	eNOSYS    = 38
+	eTIMEDOUT = 110
+	eBADMSG   = 74
 
 	sigILL    = 4
 	sigTRAP   = 5

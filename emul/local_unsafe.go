@@ -43,6 +43,19 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		}
 		return t.host(sysClockGettime, a, b, 0, 0, 0, 0), true
 	}
+	if k == abi.LocalClocks {
+		v := d.Digit(uint64(a))
+		if v == abi.NoDigit {
+			return 0, false
+		}
+		if !t.inGuest(b, 16) {
+			return errno(eFAULT), true
+		}
+		return t.host(sysClockGettime, uintptr(v), b, 0, 0, 0, 0), true
+	}
+	if k == abi.LocalUmtx {
+		return t.umtx(uc)
+	}
 	if k == abi.LocalYield {
 		return t.host(sysYield, 0, 0, 0, 0, 0, 0), true
 	}
@@ -60,6 +73,14 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	}
 	if k >= abi.LocalPortOpen && k <= abi.LocalPortMap {
 		return t.ports(uc, k, a, b, c)
+	}
+	if k == abi.LocalAdvice {
+		v := d.Digit(uint64(c))
+		if v == abi.NoDigit {
+			return 0, false
+		}
+		k = abi.LocalMadvise
+		c = uintptr(v)
 	}
 	return t.localMemory(uc, k, a, b, c)
 }
@@ -295,6 +316,87 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 	t.kicks(1)
 	if r == errno(eINTR) {
 		t.Redo = 1
+	}
+	return r, true
+}
+
+// Operations of _umtx_op(2) that the library serves (FreeBSD's sys/umtx.h), and the flag
+// and the size of its struct _umtx_time.
+const (
+	umtxWait        = 2
+	umtxWake        = 3
+	umtxWaitUint    = 11
+	umtxWaitUintOwn = 15
+	umtxWakeOwn     = 16
+	umtxAbstime     = 1
+	umtxTimeSize    = 24
+)
+
+// umtx serves _umtx_op(2): address, operation, value, and for waits the size of the
+// time limit, and where it is. A word that does not have the value is no error.
+func (t *Thread) umtx(uc *Ucontext) (uintptr, bool) {
+	addr, op, val := uintptr(uc.Regs.DI), uintptr(uint32(uc.Regs.SI)), uintptr(uc.Regs.DX)
+	size, timeout := uintptr(uc.Regs.R10), uintptr(uc.Regs.R8)
+	private := uintptr(futexPrivate)
+	if op == umtxWake || op == umtxWait || op == umtxWaitUint {
+		private = 0
+	}
+	if op == umtxWake || op == umtxWakeOwn {
+		if !t.inGuest(addr, 4) {
+			return errno(eFAULT), true
+		}
+		if r := t.host(sysFutex, addr, futexWake|private, uintptr(int(int32(uint32(val)))), 0, 0, 0); failed(r) {
+			return r, true
+		}
+		return 0, true
+	}
+	if op != umtxWait && op != umtxWaitUint && op != umtxWaitUintOwn {
+		return 0, false
+	}
+	if !t.inGuest(addr, 8) {
+		return errno(eFAULT), true
+	}
+	if op == umtxWait {
+		// A long: its high half is compared once, since the host's wait sees the low
+		// one alone.
+		if t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), addr, 8) != 0 {
+			return errno(eFAULT), true
+		}
+		if t.Scratch[0] != uint64(val) {
+			return 0, true
+		}
+	}
+	limit := uintptr(0)
+	op = futexWaitBitset | private
+	if timeout != 0 {
+		flags, clock := uint64(0), uint64(0)
+		if size >= umtxTimeSize {
+			if !t.inGuest(timeout, umtxTimeSize) || t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), timeout, umtxTimeSize) != 0 {
+				return errno(eFAULT), true
+			}
+			flags, clock = t.Scratch[2]&0xffffffff, t.Scratch[2]>>32
+		}
+		if flags&umtxAbstime != 0 && clock == 0 {
+			op |= futexRealtime
+		}
+		limit = t.addr() + unsafe.Offsetof(t.Deadline)
+		if t.Redo == 0 {
+			if r := t.deadline(timeout); failed(r) {
+				return r, true
+			}
+			if flags&umtxAbstime == 0 {
+				t.addNow(op)
+			}
+		}
+	}
+	t.kicks(0)
+	r := t.hostWait(sysFutex, addr, op, uintptr(uint32(val)), limit, 0, 0xffffffff)
+	t.kicks(1)
+	if r == errno(eINTR) {
+		t.Redo = 1
+	}
+	if r == errno(eAGAIN) {
+		return 0, true
 	}
 	return r, true
 }

@@ -193,13 +193,28 @@ func (t *Thread) request(uc *Ucontext, s *abi.Slot, d *abi.CallDesc, nr, raw uin
 func setResult(uc *Ucontext, conv uint8, r uintptr) {
 	if conv == ConvBSD {
 		if failed(r) {
-			uc.Regs.AX = uint64(-r)
+			uc.Regs.AX = bsdErrno(uint64(-r))
 			uc.Regs.Flags |= 1
 			return
 		}
 		uc.Regs.Flags &^= 1
 	}
 	uc.Regs.AX = uint64(r)
+}
+
+// bsdErrno turns an error of the host into 4.4BSD's number for it. Only those that
+// host calls of the library answer are told apart.
+func bsdErrno(e uint64) uint64 {
+	if e == eAGAIN {
+		return 35
+	}
+	if e == eNOSYS {
+		return 78
+	}
+	if e == eTIMEDOUT {
+		return 60
+	}
+	return e
 }
 
 // fault tells the server of an exception of the guest.
@@ -380,6 +395,9 @@ func storeResult(uc *Ucontext, s *abi.Slot, r *reply, flags uint32) {
 	}
 	if flags&abi.ReplyCarry != 0 {
 		if e != 0 {
+			if r.err != 0 {
+				e = bsdErrno(e)
+			}
 			uc.Regs.AX = e
 			uc.Regs.Flags |= 1
 			return

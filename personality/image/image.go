@@ -397,3 +397,46 @@ func Seed(c *core.Call) Rand {
 	}
 	return Rand(c.Thread().Aux)
 }
+
+// IsELF says whether head, the first bytes of a file, is the header of a program for
+// this processor.
+func IsELF(head []byte) bool {
+	if len(head) < HeaderSize || string(head[:4]) != "\x7fELF" || head[4] != 2 || head[5] != 1 {
+		return false
+	}
+	t := binary.LittleEndian.Uint16(head[16:])
+	return binary.LittleEndian.Uint16(head[18:]) == EMX8664 && (t == ETExec || t == ETDyn)
+}
+
+// Note looks in the first bytes of an ELF file for the note with this name and type and
+// answers its first word: by it the programs of some systems are known.
+func Note(head []byte, name string, typ uint32) (uint32, bool) {
+	le := binary.LittleEndian
+	if len(head) < HeaderSize {
+		return 0, false
+	}
+	off, n := le.Uint64(head[32:]), int(le.Uint16(head[56:]))
+	for i := range n {
+		at := off + uint64(i)*PhdrSize
+		if at < off || at+PhdrSize > uint64(len(head)) {
+			return 0, false
+		}
+		ph := head[at:]
+		from, size := le.Uint64(ph[8:]), le.Uint64(ph[32:])
+		if le.Uint32(ph) != PTNote || from > uint64(len(head)) || size > uint64(len(head))-from {
+			continue
+		}
+		for b := head[from : from+size]; len(b) >= 12; {
+			ns, ds := uint64(le.Uint32(b)), uint64(le.Uint32(b[4:]))
+			text, data := 12+(ns+3)&^3, 12+(ns+3)&^3+(ds+3)&^3
+			if data > uint64(len(b)) || ns > data || ds > data {
+				break
+			}
+			if le.Uint32(b[8:]) == typ && string(b[12:12+ns]) == name+"\x00" && ds >= 4 {
+				return le.Uint32(b[text:]), true
+			}
+			b = b[data:]
+		}
+	}
+	return 0, false
+}

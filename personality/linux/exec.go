@@ -2,7 +2,6 @@ package linux
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 
 	"hythe/abi"
@@ -59,13 +58,7 @@ func (p *Personality) Probe(head []byte) bool {
 		_, ok := p.K.Engine()
 		return ok
 	}
-	if len(head) < image.HeaderSize || !bytes.Equal(head[:4], []byte("\x7fELF")) {
-		return false
-	}
-	le := binary.LittleEndian
-	t := le.Uint16(head[16:])
-	return head[4] == 2 && head[5] == 1 && (head[7] == 0 || head[7] == 3) &&
-		le.Uint16(head[18:]) == image.EMX8664 && (t == image.ETExec || t == image.ETDyn)
+	return image.IsELF(head) && (head[7] == 0 || head[7] == 3)
 }
 
 // Interpreted implements core.Interpreter: WebAssembly's magic number. The engine that

@@ -106,6 +106,15 @@ func (p *Personality) Name() string { return "linux" }
 // Index implements core.Personality.
 func (p *Personality) Index() uint32 { return 0 }
 
+// Convention implements core.Personality: the result or -errno in one register.
+func (p *Personality) Convention() uint32 { return 0 }
+
+// Errno implements core.Personality: Linux's numbers are the neutral ones.
+func (p *Personality) Errno(e abi.Errno) uint32 { return uint32(e) }
+
+// Ignored implements core.Personality.
+func (p *Personality) Ignored() core.SigSet { return core.DefaultIgnored }
+
 // Descriptors implements core.Personality.
 func (p *Personality) Descriptors(traced bool) []abi.CallDesc {
 	d := make([]abi.CallDesc, abi.CallTableSize)

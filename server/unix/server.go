@@ -418,7 +418,7 @@ func (s *server) serve(t *task, n int) bool {
 	hold := core.AnswerOther
 	for hold == core.AnswerOther {
 		sh := t.b.Slot(n)
-		sh.Result, sh.Err, sh.RFlags = c.Result, uint32(c.Err), c.Flags
+		sh.Result, sh.Err, sh.RFlags = c.Result, c.ErrNumber(), c.Flags
 		sh.NAct = uint32(copy(sh.Acts[:], c.Acts))
 		sh.DoneSeq = c.Seq
 		k.Finished(c)

@@ -36,7 +36,7 @@ func (c *Call) UserRegs() abi.Regs {
 		r.Flags &^= 1
 		r.AX = c.Result
 		if c.Err != 0 {
-			r.AX = uint64(c.Err)
+			r.AX = uint64(c.ErrNumber())
 			r.Flags |= 1
 		}
 	case c.Err != 0:
@@ -45,6 +45,14 @@ func (c *Call) UserRegs() abi.Regs {
 		r.AX = c.Result
 	}
 	return r
+}
+
+// ErrNumber is the error of the call as the guest's system numbers it.
+func (c *Call) ErrNumber() uint32 {
+	if c.Err != 0 && c.Flags&abi.ReplyCarry != 0 && c.T != 0 {
+		return c.K.Personality(c.Proc().Personality).Errno(c.Err)
+	}
+	return uint32(c.Err)
 }
 
 // storeRegs adds the action that loads the registers that SetRegs chose.
@@ -73,15 +81,18 @@ func (k *Kernel) pollCall(c *Call) {
 	if c.Args[0] == abi.PollKick || c.Args[0] == abi.PollCut {
 		k.hostClocks(c)
 	}
+	pers := k.Personality(c.Proc().Personality)
 	switch c.Args[0] {
 	case abi.PollShort:
+		c.Flags |= pers.Convention()
 		k.shortCall(c)
 		return
 	case abi.PollFailed:
 		k.frameFailed(c)
 		return
 	case abi.PollCut:
-		c.Err = k.Personality(c.Proc().Personality).Cut(c)
+		c.Flags |= pers.Convention()
+		c.Err = pers.Cut(c)
 		c.localCut = true
 		return
 	}
@@ -310,7 +321,7 @@ func (k *Kernel) HoldReply(c *Call) Hold {
 func (k *Kernel) fatalPending(t store.Ref[Thread]) int32 {
 	th := k.Threads.Get(t)
 	p := k.Procs.Get(th.Proc)
-	for s := (th.Pending | p.Pending) &^ (th.Mask | setStops | setIgnored); s != 0; s &= s - 1 {
+	for s := (th.Pending | p.Pending) &^ (th.Mask | setStops | k.ignored(p)); s != 0; s &= s - 1 {
 		sig := int32(bits.TrailingZeros64(uint64(s))) + 1
 		if k.Hands.Get(p.Hand).Act[sig].Handler == SigDfl {
 			return sig
@@ -342,7 +353,7 @@ func (k *Kernel) handle(c *Call, s, raw *SigInfo) bool {
 	case act.Handler == SigIgn:
 		return false
 	case act.Handler == SigDfl:
-		if setIgnored.Has(sig) {
+		if k.ignored(k.Procs.Get(p)).Has(sig) {
 			return false
 		}
 		if setStops.Has(sig) {

@@ -45,6 +45,8 @@ type CloneArgs struct {
 	ParentTid  uint64
 	ChildTid   uint64
 	Pidfd      uint64 // where its number is stored
+	// Regs is what a thread begins with; nil: with the caller's, and result 0.
+	Regs *abi.Regs
 }
 
 // Clone makes a process or a thread and answers its id.
@@ -162,6 +164,9 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 		hasTLS = 1
 	}
 	th.HasTLS, th.SetTid = 0, 0 // done by the caller
+	if a.Regs != nil {
+		th.VforkRegs, th.Begins = *a.Regs, 1
+	}
 	c.Act(abi.ActThread, 0, uint64(slot), token(t, th.Token), a.SP, a.TLS, hasTLS)
 	return tid, 0
 }
@@ -384,7 +389,8 @@ func (c *Call) vfork(a *CloneArgs) (int32, abi.Errno) {
 	m.VforkParent = parent
 	pm := k.Threads.Mut(parent)
 	pm.VforkChild = p
-	pm.VforkRegs = c.Regs
+	c.Ret(0)
+	pm.VforkRegs = c.UserRegs()
 	pm.VforkPid = m.Pid
 	if a.Flags&CloneSetTLS != 0 {
 		pm.VforkTLS = 1
@@ -395,8 +401,7 @@ func (c *Call) vfork(a *CloneArgs) (int32, abi.Errno) {
 	k.bindSlot(task, c.Slot, t)
 	c.T = t
 	k.threadRT(t).inServer = true
-	regs := c.Regs
-	regs.AX = 0
+	regs := pm.VforkRegs
 	if a.SP != 0 {
 		regs.SP = a.SP
 	}
@@ -498,6 +503,9 @@ func (k *Kernel) firstCall(c *Call) {
 		c.Act(abi.ActSetFS, 0, th.TLS)
 	}
 	c.Ret(0)
+	if th.Begins != 0 && c.Kind == abi.KindThread {
+		c.SetRegs(&th.VforkRegs, false)
+	}
 }
 
 // copyFs makes a copy of a file-system context.

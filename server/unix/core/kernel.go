@@ -134,6 +134,7 @@ type Kernel struct {
 	Failpoint func(c *Call)
 
 	personalities []Personality
+	byIndex       [maxPersonalities]Personality
 
 	// Derived: rebuilt by Recover.
 	byPid   map[int32]store.Ref[Proc]
@@ -210,6 +211,13 @@ type Personality interface {
 	// leaves to the server what that can serve too, so that the tracer sees it.
 	Descriptors(traced bool) []abi.CallDesc
 	Index() uint32
+	// Convention is how the guest is told a result (abi.ReplyCarry, or 0), Errno the
+	// system's number for an error: it is asked where ReplyCarry is set; Linux's
+	// numbers are the neutral ones.
+	Convention() uint32
+	Errno(e abi.Errno) uint32
+	// Ignored are the signals whose default action is to do nothing.
+	Ignored() SigSet
 	// Call serves one abi.KindTrap with the lock held. It ends by storing the
 	// result in c (Ret or Fail, or actions with ReplyKeepRegs).
 	Call(c *Call)
@@ -264,17 +272,30 @@ func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
 	return k
 }
 
-// AddPersonality makes a system's programs known; all before Boot or Recover.
-func (k *Kernel) AddPersonality(p Personality) { k.personalities = append(k.personalities, p) }
+// maxPersonalities bounds Personality.Index.
+const maxPersonalities = 8
 
-// Personality answers the personality with this index.
+// AddPersonality makes a system's programs known; all before Boot or Recover. They are
+// asked in this order whether a program is theirs.
+func (k *Kernel) AddPersonality(p Personality) {
+	k.personalities = append(k.personalities, p)
+	k.byIndex[p.Index()] = p
+}
+
+// Personality answers the personality with this index, nil if there is none.
 func (k *Kernel) Personality(index uint32) Personality {
-	for _, p := range k.personalities {
-		if p.Index() == index {
-			return p
-		}
+	if index >= maxPersonalities {
+		return nil
 	}
-	return nil
+	return k.byIndex[index]
+}
+
+// convention is how a process is told results.
+func (k *Kernel) convention(p *Proc) uint32 {
+	if q := k.Personality(p.Personality); q != nil {
+		return q.Convention()
+	}
+	return 0
 }
 
 // Enter takes the lock and begins a transaction.

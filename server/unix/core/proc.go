@@ -92,6 +92,7 @@ type ThreadExtra struct {
 	// pointer must be loaded when it gives it back.
 	VforkPid int32
 	VforkTLS uint32
+	Begins   uint32
 	Nice     int32
 	Start    int64
 	// Fs is the thread's own file-system context, 0: its process's.

@@ -21,6 +21,9 @@ type testPers struct {
 
 func (*testPers) Name() string                            { return "test" }
 func (*testPers) Index() uint32                           { return 0 }
+func (*testPers) Ignored() SigSet                         { return DefaultIgnored }
+func (*testPers) Convention() uint32                      { return 0 }
+func (*testPers) Errno(e abi.Errno) uint32                { return uint32(e) }
 func (*testPers) Descriptors(bool) []abi.CallDesc         { return nil }
 func (p *testPers) Call(c *Call)                          { p.calls[c.Nr](c) }
 func (*testPers) Start(c *Call) abi.Errno                 { c.SetRegs(&abi.Regs{IP: 1}, false); return 0 }

@@ -203,7 +203,7 @@ type Thread struct {
 	State          uint32 // ThreadState...
 	Token          uint32
 	// Vfork: while a vfork child uses this thread's slot, the registers to
-	// come back with.
+	// come back with. Before that, if Begins is 1, those that the thread begins with.
 	VforkChild store.Ref[Proc]
 	VforkRegs  abi.Regs
 	ThreadExtra

@@ -121,17 +121,27 @@ func (s SigSet) Has(sig int32) bool { return s&SigBit(sig) != 0 }
 const (
 	setKillStop = SigSet(1<<(SIGKILL-1) | 1<<(SIGSTOP-1))
 	setStops    = SigSet(1<<(SIGSTOP-1) | 1<<(SIGTSTP-1) | 1<<(SIGTTIN-1) | 1<<(SIGTTOU-1))
-	setIgnored  = SigSet(1<<(SIGCHLD-1) | 1<<(SIGCONT-1) | 1<<(SIGURG-1) | 1<<(SIGWINCH-1))
-	setCore     = SigSet(1<<(SIGQUIT-1) | 1<<(SIGILL-1) | 1<<(SIGTRAP-1) | 1<<(SIGABRT-1) | 1<<(SIGBUS-1) |
+	// DefaultIgnored are the signals whose default action is nothing on Linux and in
+	// POSIX (Personality.Ignored).
+	DefaultIgnored = SigSet(1<<(SIGCHLD-1) | 1<<(SIGCONT-1) | 1<<(SIGURG-1) | 1<<(SIGWINCH-1))
+	setCore        = SigSet(1<<(SIGQUIT-1) | 1<<(SIGILL-1) | 1<<(SIGTRAP-1) | 1<<(SIGABRT-1) | 1<<(SIGBUS-1) |
 		1<<(SIGFPE-1) | 1<<(SIGSEGV-1) | 1<<(SIGXCPU-1) | 1<<(SIGXFSZ-1) | 1<<(SIGSYS-1))
 	// setSync are dequeued first: they belong to the instruction that ran.
 	setSync = SigSet(1<<(SIGSEGV-1) | 1<<(SIGBUS-1) | 1<<(SIGILL-1) | 1<<(SIGTRAP-1) | 1<<(SIGFPE-1) | 1<<(SIGSYS-1))
 )
 
-// ignored says whether a signal would do nothing to a process.
+// ignored are the signals that do nothing to a process by default.
+func (k *Kernel) ignored(p *Proc) SigSet {
+	if q := k.Personality(p.Personality); q != nil {
+		return q.Ignored()
+	}
+	return DefaultIgnored
+}
+
+// sigIgnored says whether a signal would do nothing to a process.
 func (k *Kernel) sigIgnored(p *Proc, sig int32) bool {
 	a := &k.Hands.Get(p.Hand).Act[sig]
-	return a.Handler == SigIgn || a.Handler == SigDfl && setIgnored.Has(sig)
+	return a.Handler == SigIgn || a.Handler == SigDfl && k.ignored(p).Has(sig)
 }
 
 // signalPending says whether a thread has a signal to handle.

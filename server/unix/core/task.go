@@ -167,6 +167,9 @@ func (k *Kernel) serveOnce(c *Call) {
 	if rt.gone {
 		return
 	}
+	if c.Kind == abi.KindTrap {
+		c.Flags |= k.convention(c.Proc())
+	}
 	if n := c.Thread().Crashes; n >= maxCrashes {
 		k.refuse(c, n)
 		return

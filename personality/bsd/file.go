@@ -1,0 +1,1085 @@
+package bsd
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/server/unix/core"
+)
+
+// Statfs and Dirent are what System.PutStatfs and System.Dirent encode.
+type (
+	// Statfs is what statfs(2) shows.
+	Statfs = fs.Statfs
+	// Dirent is an entry of a directory.
+	Dirent = fs.DirEntry
+)
+
+// Flags of open(2) that all systems share (sys/fcntl.h).
+const (
+	oAccMode  = 0x3
+	oNonblock = 0x4
+	oAppend   = 0x8
+	oAsync    = 0x40
+	oSync     = 0x80
+	oNofollow = 0x100
+	oCreat    = 0x200
+	oTrunc    = 0x400
+	oExcl     = 0x800
+	oNoctty   = 0x8000
+	// flags of flock(2) that open takes at once
+	oShlock = 0x10
+	oExlock = 0x20
+)
+
+// OpenFlags are the flags of open(2) in which the systems differ; 0: it has none.
+type OpenFlags struct {
+	Directory, Cloexec, Direct, Path, Dsync uint64
+	// Exec opens a file to execute it.
+	Exec uint64
+}
+
+var openBits = []struct {
+	native uint64
+	core   uint32
+}{
+	{oCreat, core.OpenCreate}, {oExcl, core.OpenExcl}, {oNoctty, core.OpenNoctty}, {oTrunc, core.OpenTrunc},
+	{oAppend, core.OpenAppend}, {oNonblock, core.OpenNonblock}, {oAsync, core.OpenAsync}, {oNofollow, core.OpenNofollow},
+}
+
+// openFlags turns flags of open(2) and fcntl(2) into the core's.
+func (p *Personality) openFlags(fl uint64) (access, flags uint32) {
+	o := &p.Sys.Open
+	switch fl & oAccMode {
+	case 0:
+		access = core.AccessRead
+	case 1:
+		access = core.AccessWrite
+	default:
+		access = core.AccessRead | core.AccessWrite
+	}
+	for _, b := range openBits {
+		if fl&b.native != 0 {
+			flags |= b.core
+		}
+	}
+	if fl&oSync != 0 {
+		flags |= core.OpenSync | core.OpenDsync
+	}
+	if fl&o.Dsync != 0 {
+		flags |= core.OpenDsync
+	}
+	if fl&o.Directory != 0 {
+		flags |= core.OpenDirectory
+	}
+	if fl&o.Cloexec != 0 {
+		flags |= core.OpenCloexec
+	}
+	if fl&o.Direct != 0 {
+		flags |= core.OpenDirect
+	}
+	if fl&o.Path != 0 {
+		flags |= core.OpenPath
+	}
+	return access, flags
+}
+
+// showFlags is what F_GETFL answers.
+func (p *Personality) showFlags(f *core.File) uint64 {
+	o := &p.Sys.Open
+	var fl uint64
+	switch f.Access & 3 {
+	case core.AccessWrite:
+		fl |= 1
+	case core.AccessRead | core.AccessWrite:
+		fl |= 2
+	}
+	const shown = core.OpenAppend | core.OpenNonblock | core.OpenAsync
+	for _, b := range openBits {
+		if f.Flags&b.core&shown != 0 {
+			fl |= b.native
+		}
+	}
+	if f.Flags&core.OpenSync != 0 {
+		fl |= oSync
+	}
+	if f.Flags&core.OpenDirect != 0 {
+		fl |= o.Direct
+	}
+	if f.Kind == core.FilePath {
+		fl |= o.Path
+	}
+	return fl
+}
+
+// Open serves open(2): path, flags, mode.
+func Open(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return p.openAt(c, core.AtCwd, 0, c.Args[1], c.Args[2])
+}
+
+// Openat serves openat(2).
+func Openat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return p.openAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+}
+
+func (p *Personality) openAt(c *core.Call, dirfd int32, arg int, fl, mode uint64) (uint64, abi.Errno) {
+	fl = uint64(uint32(fl))
+	if fl&oAccMode == oAccMode || fl&(oShlock|oExlock) == oShlock|oExlock {
+		return 0, abi.EINVAL
+	}
+	if x := p.Sys.Open.Exec; x != 0 && fl&x != 0 && fl&oAccMode != 0 {
+		return 0, abi.EINVAL
+	}
+	path, e := c.PathArg(arg)
+	if e != 0 {
+		return 0, e
+	}
+	if e := c.FDRoom(); e != 0 {
+		return 0, e
+	}
+	access, flags := p.openFlags(fl)
+	f, e := c.OpenAt(dirfd, path, access, flags|core.OpenLargefile, uint32(mode)&0o7777, 0)
+	if e == abi.ELOOP && fl&oNofollow != 0 {
+		// The last name is a link, or one before it leads nowhere.
+		if s, e2 := c.StatAt(dirfd, path, 0); e2 == 0 && s.Mode&fs.TypeMask == fs.TypeLink {
+			e = p.Sys.NofollowLink
+		}
+	}
+	if e != 0 {
+		return 0, e
+	}
+	var fdf uint32
+	if flags&core.OpenCloexec != 0 {
+		fdf = core.FDCloexec
+	}
+	fd, e := c.Install(f, fdf)
+	if e == 0 && fl&(oShlock|oExlock) != 0 {
+		if e := flock(c, fd, fl&oExlock != 0, false, fl&oNonblock != 0); e != 0 {
+			_ = c.CloseFD(fd)
+			return 0, e
+		}
+	}
+	return uint64(uint32(fd)), e
+}
+
+// Close serves close(2), CloseRange close_range(2), Closefrom closefrom(2).
+func Close(_ *Personality, c *core.Call) (uint64, abi.Errno) { return 0, c.CloseFD(int32(c.Args[0])) }
+
+// CloseRange serves close_range(2): the flag 0x10 is CLOSE_RANGE_CLOEXEC.
+func CloseRange(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	first, last, flags := uint32(c.Args[0]), uint32(c.Args[1]), uint32(c.Args[2])
+	if flags&^0x10 != 0 || first > last {
+		return 0, abi.EINVAL
+	}
+	return 0, c.CloseRange(first, last, flags != 0, false)
+}
+
+// Closefrom serves closefrom(2).
+func Closefrom(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return 0, c.CloseRange(uint32(max(int32(c.Args[0]), 0)), ^uint32(0), false, false)
+}
+
+// ioFile checks that fd is open for want, and for positioned calls that it has
+// offsets. EBADF, ESPIPE.
+func ioFile(c *core.Call, want uint32, at bool) abi.Errno {
+	f, file, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return e
+	}
+	if file.Kind == core.FilePath || file.Access&want == 0 {
+		return abi.EBADF
+	}
+	if at && !c.Seekable(f) {
+		return abi.ESPIPE
+	}
+	return 0
+}
+
+// move is read, write, pread and pwrite; off -1 is the file's own offset.
+func move(c *core.Call, want uint32, at bool, off int64) (uint64, abi.Errno) {
+	if e := ioFile(c, want, at); e != 0 {
+		return 0, e
+	}
+	if at && off < 0 || int64(c.Args[2]) < 0 {
+		return 0, abi.EINVAL
+	}
+	if !at {
+		off = -1
+	}
+	var n uint64
+	var e abi.Errno
+	if want == core.AccessRead {
+		n, e = c.ReadFD(int32(c.Args[0]), c.Args[1], c.Args[2], off)
+		c.CountIO(core.CountRead, n, e)
+	} else {
+		n, e = c.WriteFD(int32(c.Args[0]), c.Args[1], c.Args[2], off)
+		c.CountIO(core.CountWrite, n, e)
+	}
+	return n, e
+}
+
+// Read serves read(2), Write write(2).
+func Read(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return move(c, core.AccessRead, false, -1)
+}
+
+// Write serves write(2).
+func Write(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return move(c, core.AccessWrite, false, -1)
+}
+
+// Pread serves pread(2) whose offset is argument 3, Pwrite pwrite(2).
+func Pread(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return move(c, core.AccessRead, true, int64(c.Args[3]))
+}
+
+// Pwrite serves pwrite(2).
+func Pwrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return move(c, core.AccessWrite, true, int64(c.Args[3]))
+}
+
+func vector(c *core.Call, want uint32, at bool, off int64) (uint64, abi.Errno) {
+	if e := ioFile(c, want, at); e != 0 {
+		return 0, e
+	}
+	if n := int32(c.Args[2]); n < 0 || n > 1024 || at && off < 0 {
+		return 0, abi.EINVAL
+	}
+	v, e := c.IOVecArg(1, int(c.Args[2]))
+	if e != 0 || len(v) == 0 {
+		return 0, e
+	}
+	if !at {
+		off = -1
+	}
+	var n uint64
+	if want == core.AccessRead {
+		n, e = c.ReadV(int32(c.Args[0]), v, off)
+		c.CountIO(core.CountRead, n, e)
+	} else {
+		n, e = c.WriteV(int32(c.Args[0]), v, off)
+		c.CountIO(core.CountWrite, n, e)
+	}
+	return n, e
+}
+
+// Readv serves readv(2), and its like the others.
+func Readv(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return vector(c, core.AccessRead, false, -1)
+}
+
+// Writev serves writev(2).
+func Writev(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return vector(c, core.AccessWrite, false, -1)
+}
+
+// Preadv serves preadv(2).
+func Preadv(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return vector(c, core.AccessRead, true, int64(c.Args[3]))
+}
+
+// Pwritev serves pwritev(2).
+func Pwritev(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return vector(c, core.AccessWrite, true, int64(c.Args[3]))
+}
+
+// Lseek serves lseek(2): descriptor, offset, whence.
+func Lseek(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	f, _, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	if uint32(c.Args[2]) > 4 {
+		return 0, abi.EINVAL
+	}
+	n, e := c.K.Ops(f).Seek(c, f, int64(c.Args[1]), int(uint32(c.Args[2])))
+	return uint64(n), e
+}
+
+// Fsync serves fsync(2), Fdatasync fdatasync(2), Sync sync(2).
+func Fsync(_ *Personality, c *core.Call) (uint64, abi.Errno) { return syncFD(c, false) }
+
+// Fdatasync serves fdatasync(2).
+func Fdatasync(_ *Personality, c *core.Call) (uint64, abi.Errno) { return syncFD(c, true) }
+
+func syncFD(c *core.Call, dataOnly bool) (uint64, abi.Errno) {
+	f, file, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	if file.Kind == core.FilePath {
+		return 0, abi.EBADF
+	}
+	return 0, c.K.Ops(f).Sync(c, f, dataOnly)
+}
+
+// Sync serves sync(2).
+func Sync(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	c.SyncAll()
+	return 0, 0
+}
+
+// AT_ flags (sys/fcntl.h).
+const (
+	atEaccess         = 0x100
+	atSymlinkNofollow = 0x200
+	atSymlinkFollow   = 0x400
+	atRemovedir       = 0x800
+	atEmptyPath       = 0x4000
+)
+
+// walkFlags turns AT_ flags into a walk; false for those that the call does not take.
+func walkFlags(fl uint64, allowed uint64) (uint32, bool) {
+	var w uint32
+	if fl&atSymlinkNofollow == 0 {
+		w |= core.WalkFollow
+	}
+	if fl&atEmptyPath != 0 {
+		w |= core.WalkEmpty
+	}
+	return w, uint64(uint32(fl))&^allowed == 0
+}
+
+func (p *Personality) stat(c *core.Call, out uint64, s core.Stat, e abi.Errno) (uint64, abi.Errno) {
+	if e != 0 {
+		return 0, e
+	}
+	n := p.Sys.StatSize
+	b := c.OutBuf(n)
+	clear(b)
+	p.Sys.PutStat(c, b, &s)
+	c.CopyOutBuf(out, n)
+	return 0, 0
+}
+
+// Stat serves stat(2), Lstat lstat(2), Fstat fstat(2).
+func Stat(p *Personality, c *core.Call) (uint64, abi.Errno) { return p.statPath(c, core.WalkFollow) }
+
+// Lstat serves lstat(2).
+func Lstat(p *Personality, c *core.Call) (uint64, abi.Errno) { return p.statPath(c, 0) }
+
+func (p *Personality) statPath(c *core.Call, walk uint32) (uint64, abi.Errno) {
+	path, e := c.PathArg(0)
+	if e != 0 {
+		return 0, e
+	}
+	s, e := c.StatAt(core.AtCwd, path, walk)
+	return p.stat(c, c.Args[1], s, e)
+}
+
+// Fstat serves fstat(2).
+func Fstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	s, e := c.StatFD(int32(c.Args[0]))
+	return p.stat(c, c.Args[1], s, e)
+}
+
+// Fstatat serves fstatat(2): directory, path, struct, flags.
+func Fstatat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+	if !ok {
+		return 0, abi.EINVAL
+	}
+	path, e := c.PathArg(1)
+	if e != 0 {
+		return 0, e
+	}
+	s, e := c.StatAt(int32(c.Args[0]), path, w)
+	return p.stat(c, c.Args[2], s, e)
+}
+
+func (p *Personality) statfs(c *core.Call, out uint64, t core.Target) (uint64, abi.Errno) {
+	s, e := c.Statfs(t)
+	if e != 0 {
+		return 0, e
+	}
+	n := p.Sys.StatfsSize
+	b := make([]byte, n)
+	p.Sys.PutStatfs(b, &s)
+	c.CopyOut(out, b)
+	return 0, 0
+}
+
+// StatfsPath serves statfs(2), Fstatfs fstatfs(2).
+func StatfsPath(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	path, e := c.PathArg(0)
+	if e != 0 {
+		return 0, e
+	}
+	return p.statfs(c, c.Args[1], core.Target{Dir: core.AtCwd, Path: path, Walk: core.WalkFollow})
+}
+
+// Fstatfs serves fstatfs(2).
+func Fstatfs(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return p.statfs(c, c.Args[1], core.Target{Dir: int32(c.Args[0]), ByFD: true})
+}
+
+// Access serves access(2), Eaccess eaccess(2), Faccessat faccessat(2).
+func Access(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return accessAt(c, core.AtCwd, 0, c.Args[1], 0)
+}
+
+// Eaccess serves eaccess(2).
+func Eaccess(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return accessAt(c, core.AtCwd, 0, c.Args[1], atEaccess)
+}
+
+// Faccessat serves faccessat(2).
+func Faccessat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return accessAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+}
+
+func accessAt(c *core.Call, dirfd int32, arg int, mode, fl uint64) (uint64, abi.Errno) {
+	w, ok := walkFlags(fl, atEaccess|atSymlinkNofollow|atEmptyPath)
+	if uint32(mode)&^7 != 0 || !ok {
+		return 0, abi.EINVAL
+	}
+	path, e := c.PathArg(arg)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, c.AccessAt(dirfd, path, uint32(mode), fl&atEaccess != 0, w)
+}
+
+// Readlink serves readlink(2), Readlinkat readlinkat(2).
+func Readlink(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return readlinkAt(c, core.AtCwd, 0, c.Args[1], c.Args[2])
+}
+
+// Readlinkat serves readlinkat(2).
+func Readlinkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return readlinkAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+}
+
+func readlinkAt(c *core.Call, dirfd int32, arg int, buf, size uint64) (uint64, abi.Errno) {
+	if int64(size) < 0 {
+		return 0, abi.EINVAL
+	}
+	path, e := c.PathArg(arg)
+	if e != 0 {
+		return 0, e
+	}
+	if path == "" && dirfd == core.AtCwd {
+		return 0, abi.ENOENT
+	}
+	s, e := c.Readlink(dirfd, path)
+	if e != 0 {
+		return 0, e
+	}
+	n := min(uint64(len(s)), size)
+	c.CopyOut(buf, []byte(s[:n]))
+	return n, 0
+}
+
+func path2(c *core.Call, a, b int) (string, string, abi.Errno) {
+	x, e := c.PathArg(a)
+	if e != 0 {
+		return "", "", e
+	}
+	y, e := c.PathArg(b)
+	return x, y, e
+}
+
+// withPath fetches the path at argument arg and hands it to fn.
+func withPath(c *core.Call, arg int, fn func(path string) abi.Errno) (uint64, abi.Errno) {
+	path, e := c.PathArg(arg)
+	if e == 0 {
+		e = fn(path)
+	}
+	return 0, e
+}
+
+// Mkdir serves mkdir(2), and its like the others.
+func Mkdir(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 0, func(s string) abi.Errno { return c.Mkdir(core.AtCwd, s, uint32(c.Args[1])&0o7777) })
+}
+
+// Mkdirat serves mkdirat(2).
+func Mkdirat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 1, func(s string) abi.Errno { return c.Mkdir(int32(c.Args[0]), s, uint32(c.Args[2])&0o7777) })
+}
+
+// Rmdir serves rmdir(2).
+func Rmdir(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 0, func(s string) abi.Errno { return c.Rmdir(core.AtCwd, s) })
+}
+
+func (p *Personality) unlink(c *core.Call, dirfd int32, path string) abi.Errno {
+	e := c.Unlink(dirfd, path)
+	if e == abi.EISDIR {
+		e = p.Sys.UnlinkDir
+	}
+	return e
+}
+
+// Unlink serves unlink(2).
+func Unlink(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 0, func(s string) abi.Errno { return p.unlink(c, core.AtCwd, s) })
+}
+
+// Unlinkat serves unlinkat(2).
+func Unlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint32(c.Args[2])
+	if fl&^atRemovedir != 0 {
+		return 0, abi.EINVAL
+	}
+	return withPath(c, 1, func(s string) abi.Errno {
+		if fl != 0 {
+			return c.Rmdir(int32(c.Args[0]), s)
+		}
+		return p.unlink(c, int32(c.Args[0]), s)
+	})
+}
+
+// Rename serves rename(2).
+func Rename(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	a, b, e := path2(c, 0, 1)
+	if e == 0 {
+		e = c.Rename(core.AtCwd, a, core.AtCwd, b, 0)
+	}
+	return 0, e
+}
+
+// Renameat serves renameat(2).
+func Renameat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	a, b, e := path2(c, 1, 3)
+	if e == 0 {
+		e = c.Rename(int32(c.Args[0]), a, int32(c.Args[2]), b, 0)
+	}
+	return 0, e
+}
+
+// Link serves link(2), which follows a symbolic link.
+func Link(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	a, b, e := path2(c, 0, 1)
+	if e == 0 {
+		e = c.Link(core.AtCwd, a, core.AtCwd, b, core.WalkFollow)
+	}
+	return 0, e
+}
+
+// Linkat serves linkat(2).
+func Linkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint64(uint32(c.Args[4]))
+	if fl&^(atSymlinkFollow|atEmptyPath) != 0 {
+		return 0, abi.EINVAL
+	}
+	a, b, e := path2(c, 1, 3)
+	if e != 0 {
+		return 0, e
+	}
+	var w uint32
+	if fl&atSymlinkFollow != 0 {
+		w |= core.WalkFollow
+	}
+	if fl&atEmptyPath != 0 {
+		w |= core.WalkEmpty
+	}
+	return 0, c.Link(int32(c.Args[0]), a, int32(c.Args[2]), b, w)
+}
+
+// Symlink serves symlink(2).
+func Symlink(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	a, b, e := path2(c, 0, 1)
+	if e == 0 {
+		e = c.Symlink(a, core.AtCwd, b)
+	}
+	return 0, e
+}
+
+// Symlinkat serves symlinkat(2).
+func Symlinkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	a, b, e := path2(c, 0, 2)
+	if e == 0 {
+		e = c.Symlink(a, int32(c.Args[1]), b)
+	}
+	return 0, e
+}
+
+// Mkfifo serves mkfifo(2).
+func Mkfifo(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 0, func(s string) abi.Errno {
+		return c.Mknod(core.AtCwd, s, fs.TypeFifo|uint32(c.Args[1])&0o7777, 0)
+	})
+}
+
+// Mkfifoat serves mkfifoat(2).
+func Mkfifoat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return withPath(c, 1, func(s string) abi.Errno {
+		return c.Mknod(int32(c.Args[0]), s, fs.TypeFifo|uint32(c.Args[2])&0o7777, 0)
+	})
+}
+
+// Getcwd serves __getcwd(2): buffer and size. ERANGE if it does not fit.
+func Getcwd(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	s, e := c.Getcwd()
+	if e != 0 {
+		return 0, e
+	}
+	if uint64(len(s))+1 > c.Args[1] {
+		return 0, abi.ERANGE
+	}
+	c.CopyOut(c.Args[0], append([]byte(s), 0))
+	return 0, 0
+}
+
+// Chdir serves chdir(2), and its like the others.
+func Chdir(_ *Personality, c *core.Call) (uint64, abi.Errno) { return withPath(c, 0, c.Chdir) }
+
+// Fchdir serves fchdir(2).
+func Fchdir(_ *Personality, c *core.Call) (uint64, abi.Errno) { return 0, c.Fchdir(int32(c.Args[0])) }
+
+// Chroot serves chroot(2).
+func Chroot(_ *Personality, c *core.Call) (uint64, abi.Errno) { return withPath(c, 0, c.Chroot) }
+
+// Umask serves umask(2).
+func Umask(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return uint64(c.Umask(uint32(c.Args[0]) & 0o777)), 0
+}
+
+// Getdirentries serves getdirentries(2): descriptor, buffer, its size, and where the
+// position before the first entry is stored (0: nowhere).
+func Getdirentries(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fd := int32(c.Args[0])
+	size := int(min(c.Args[2], 64<<10))
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	from := file.Off
+	small := false
+	buf := make([]byte, 0, size)
+	e = c.ReadDirFD(fd, max(size/2, 32), func(d *fs.DirEntry) bool {
+		var ok bool
+		buf, ok = p.Sys.Dirent(buf, size, d)
+		small = small || !ok && len(buf) == 0
+		return ok
+	})
+	if e == abi.ENOTDIR {
+		e = abi.EINVAL
+	}
+	if e != 0 {
+		return 0, e
+	}
+	if small {
+		return 0, abi.EINVAL
+	}
+	if c.Args[3] != 0 {
+		c.CopyOut64(c.Args[3], uint64(from))
+	}
+	if len(buf) > 0 {
+		c.CopyOut(c.Args[1], buf)
+		c.OrUndo(func(c *core.Call) {
+			if g, _, e := c.File(fd); e == 0 && g == f {
+				c.K.Files.Mut(f).Off = from
+			}
+		})
+	}
+	return uint64(len(buf)), 0
+}
+
+func target(c *core.Call, dirfd int32, arg int, walk uint32) (core.Target, abi.Errno) {
+	s, e := c.PathArg(arg)
+	return core.Target{Dir: dirfd, Path: s, Walk: walk}, e
+}
+
+func fdTarget(c *core.Call) core.Target { return core.Target{Dir: int32(c.Args[0]), ByFD: true} }
+
+// Chmod serves chmod(2), and its like the others.
+func Chmod(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, core.WalkFollow)
+	return chmod(c, t, e, c.Args[1])
+}
+
+// Lchmod serves lchmod(2).
+func Lchmod(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, 0)
+	return chmod(c, t, e, c.Args[1])
+}
+
+// Fchmod serves fchmod(2).
+func Fchmod(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return chmod(c, fdTarget(c), 0, c.Args[1])
+}
+
+// Fchmodat serves fchmodat(2).
+func Fchmodat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+	if !ok {
+		return 0, abi.EINVAL
+	}
+	t, e := target(c, int32(c.Args[0]), 1, w)
+	return chmod(c, t, e, c.Args[2])
+}
+
+func chmod(c *core.Call, t core.Target, e abi.Errno, mode uint64) (uint64, abi.Errno) {
+	if e == 0 {
+		e = c.Chmod(t, uint32(mode)&0o7777)
+	}
+	return 0, e
+}
+
+// Chown serves chown(2), and its like the others.
+func Chown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, core.WalkFollow)
+	return chown(c, t, e, c.Args[1], c.Args[2])
+}
+
+// Lchown serves lchown(2).
+func Lchown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, 0)
+	return chown(c, t, e, c.Args[1], c.Args[2])
+}
+
+// Fchown serves fchown(2).
+func Fchown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return chown(c, fdTarget(c), 0, c.Args[1], c.Args[2])
+}
+
+// Fchownat serves fchownat(2).
+func Fchownat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := walkFlags(c.Args[4], atSymlinkNofollow|atEmptyPath)
+	if !ok {
+		return 0, abi.EINVAL
+	}
+	t, e := target(c, int32(c.Args[0]), 1, w)
+	return chown(c, t, e, c.Args[2], c.Args[3])
+}
+
+const keepID = ^uint32(0)
+
+func idArg(a uint64, m func(uint32) (uint32, bool)) (uint32, bool) {
+	if uint32(a) == keepID {
+		return keepID, true
+	}
+	return m(uint32(a))
+}
+
+func chown(c *core.Call, t core.Target, e abi.Errno, uid, gid uint64) (uint64, abi.Errno) {
+	if e != 0 {
+		return 0, e
+	}
+	u, ok := idArg(uid, c.MapUID)
+	g, ok2 := idArg(gid, c.MapGID)
+	if !ok || !ok2 {
+		return 0, abi.EINVAL
+	}
+	return 0, c.Chown(t, u, g)
+}
+
+// times decodes two times of 16 bytes each at argument arg; unit is how many ns one of
+// the second word is. 0: now. The special values are those of utimensat(2).
+func times(c *core.Call, arg int, unit uint64) (at, mt core.TimeSet, e abi.Errno) {
+	const now, omit = ^uint64(0), ^uint64(1) // UTIME_NOW -1, UTIME_OMIT -2
+	at, mt = core.TimeSet{Now: true}, core.TimeSet{Now: true}
+	if c.Args[arg] == 0 {
+		return at, mt, 0
+	}
+	b, e := c.StructArg(arg, 32)
+	if e != 0 {
+		return at, mt, e
+	}
+	le := binary.LittleEndian
+	for i, t := range []*core.TimeSet{&at, &mt} {
+		v := le.Uint64(b[16*i+8:])
+		switch {
+		case unit == 1 && v == now:
+			*t = core.TimeSet{Now: true}
+		case unit == 1 && v == omit:
+			*t = core.TimeSet{Omit: true}
+		case v >= 1e9/unit:
+			return at, mt, abi.EINVAL
+		default:
+			*t = core.TimeSet{T: fs.Time{Sec: int64(le.Uint64(b[16*i:])), Nsec: uint32(v * unit)}}
+		}
+	}
+	return at, mt, 0
+}
+
+func utimes(c *core.Call, arg int, unit uint64, t core.Target, e abi.Errno) (uint64, abi.Errno) {
+	if e != 0 {
+		return 0, e
+	}
+	at, mt, e := times(c, arg, unit)
+	if e != 0 || at.Omit && mt.Omit {
+		return 0, e
+	}
+	return 0, c.Utimes(t, at, mt)
+}
+
+// Utimes serves utimes(2), and its like the others.
+func Utimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, core.WalkFollow)
+	return utimes(c, 1, 1000, t, e)
+}
+
+// Lutimes serves lutimes(2).
+func Lutimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, core.AtCwd, 0, 0)
+	return utimes(c, 1, 1000, t, e)
+}
+
+// Futimes serves futimes(2).
+func Futimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return utimes(c, 1, 1000, fdTarget(c), 0)
+}
+
+// Futimesat serves futimesat(2).
+func Futimesat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, int32(c.Args[0]), 1, core.WalkFollow)
+	return utimes(c, 2, 1000, t, e)
+}
+
+// Futimens serves futimens(2).
+func Futimens(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return utimes(c, 1, 1, fdTarget(c), 0)
+}
+
+// Utimensat serves utimensat(2).
+func Utimensat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+	if !ok {
+		return 0, abi.EINVAL
+	}
+	t, e := target(c, int32(c.Args[0]), 1, w)
+	return utimes(c, 2, 1, t, e)
+}
+
+// Truncate serves truncate(2), Ftruncate ftruncate(2), with the length as argument 1.
+func Truncate(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	if int64(c.Args[1]) < 0 {
+		return 0, abi.EINVAL
+	}
+	return withPath(c, 0, func(s string) abi.Errno { return c.Truncate(s, c.Args[1]) })
+}
+
+// Ftruncate serves ftruncate(2).
+func Ftruncate(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	f, file, e := c.File(int32(c.Args[0]))
+	switch {
+	case e != 0:
+		return 0, e
+	case file.Kind == core.FilePath:
+		return 0, abi.EBADF
+	case int64(c.Args[1]) < 0 || file.Access&core.AccessWrite == 0:
+		return 0, abi.EINVAL
+	}
+	return 0, c.K.Ops(f).Truncate(c, f, c.Args[1])
+}
+
+// Dup serves dup(2), Dup2 dup2(2).
+func Dup(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	fd, e := c.Dup(int32(c.Args[0]), 0, 0)
+	return uint64(uint32(fd)), e
+}
+
+// Dup2 serves dup2(2).
+func Dup2(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return dup2(c, int32(c.Args[0]), int32(c.Args[1]), 0)
+}
+
+func dup2(c *core.Call, from, to int32, flags uint32) (uint64, abi.Errno) {
+	if from == to {
+		_, _, e := c.File(from)
+		return uint64(uint32(to)), e
+	}
+	return uint64(uint32(to)), c.Dup2(from, to, flags)
+}
+
+// Commands of fcntl(2) (sys/fcntl.h).
+const (
+	fDupfd        = 0
+	fGetfd        = 1
+	fSetfd        = 2
+	fGetfl        = 3
+	fSetfl        = 4
+	fGetown       = 5
+	fSetown       = 6
+	fDup2fd       = 10
+	fGetlk        = 11
+	fSetlk        = 12
+	fSetlkw       = 13
+	fDupfdCloexec = 17
+	fDup2fdCloexe = 18
+)
+
+// Fcntl serves fcntl(2).
+func Fcntl(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fd, cmd, arg := int32(c.Args[0]), uint32(c.Args[1]), c.Args[2]
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	switch cmd {
+	case fDupfd, fDupfdCloexec:
+		var flags uint32
+		if cmd == fDupfdCloexec {
+			flags = core.FDCloexec
+		}
+		n, e := c.Dup(fd, int32(arg), flags)
+		return uint64(uint32(n)), e
+	case fDup2fd:
+		return dup2(c, fd, int32(arg), 0)
+	case fDup2fdCloexe:
+		return dup2(c, fd, int32(arg), core.FDCloexec)
+	case fGetfd:
+		_, flags, e := c.K.FDAt(c.Proc().FDs, fd)
+		return uint64(flags & core.FDCloexec), e
+	case fSetfd:
+		return 0, c.K.SetFDFlags(c.Proc().FDs, fd, uint32(arg)&core.FDCloexec)
+	case fGetfl:
+		return p.showFlags(file), 0
+	}
+	if file.Kind == core.FilePath {
+		return 0, abi.EBADF
+	}
+	switch cmd {
+	case fSetfl:
+		_, flags := p.openFlags(arg)
+		return 0, c.SetFlags(f, fd, flags)
+	case fSetown:
+		id := int32(arg)
+		if id == -1<<31 {
+			return 0, abi.EINVAL
+		}
+		if id < 0 {
+			return 0, c.SetOwner(f, -id, core.OwnerGroup)
+		}
+		return 0, c.SetOwner(f, id, core.OwnerProc)
+	case fGetown:
+		id, kind := c.K.Owner(f)
+		if kind == core.OwnerGroup {
+			id = -id
+		}
+		return uint64(int64(id)), 0
+	case fGetlk, fSetlk, fSetlkw:
+		return lockRange(c, fd, cmd, arg)
+	}
+	return 0, abi.EINVAL
+}
+
+// lockRange serves the record locks: struct flock {s64 start, len; s32 pid; s16 type,
+// whence; s32 sysid} (sys/fcntl.h, 32 bytes), types 1 read, 2 unlock, 3 write.
+func lockRange(c *core.Call, fd int32, cmd uint32, addr uint64) (uint64, abi.Errno) {
+	const rdlck, unlck, wrlck = 1, 2, 3
+	raw, e := c.CopyIn(addr, 32)
+	if e != 0 {
+		return 0, e
+	}
+	le := binary.LittleEndian
+	b := append([]byte(nil), raw...)
+	start, n := int64(le.Uint64(b)), int64(le.Uint64(b[8:]))
+	typ, whence := le.Uint16(b[20:]), le.Uint16(b[22:])
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	if typ < rdlck || typ > wrlck || cmd == fGetlk && typ == unlck {
+		return 0, abi.EINVAL
+	}
+	switch whence {
+	case 0:
+	case 1:
+		start += file.Off
+	case 2:
+		size, e := c.FileSize(f)
+		if e != 0 {
+			return 0, e
+		}
+		start += int64(size)
+	default:
+		return 0, abi.EINVAL
+	}
+	end := int64(1<<63 - 1)
+	if n > 0 {
+		if end = start + n - 1; end < start {
+			return 0, abi.EOVERFLOW
+		}
+	} else if n < 0 {
+		end, start = start-1, start+n
+	}
+	if start < 0 || end < start {
+		return 0, abi.EINVAL
+	}
+	file = c.K.Files.Get(f)
+	if cmd != fGetlk && (typ == rdlck && file.Access&core.AccessRead == 0 || typ == wrlck && file.Access&core.AccessWrite == 0) {
+		return 0, abi.EBADF
+	}
+	l := core.FileLock{LockPlace: c.K.LockPlace(f), Kind: core.LockPosix, Pid: c.Proc().Pid,
+		Start: uint64(start), End: uint64(end), Proc: c.ProcRef(), File: f}
+	if typ == wrlck {
+		l.Write = 1
+	}
+	if cmd != fGetlk {
+		return 0, c.SetLock(l, typ == unlck, cmd == fSetlkw)
+	}
+	held, ok := c.TestLock(l)
+	if !ok {
+		le.PutUint16(b[20:], unlck)
+	} else {
+		n := held.End - held.Start + 1
+		if held.End == 1<<63-1 {
+			n = 0
+		}
+		le.PutUint64(b, held.Start)
+		le.PutUint64(b[8:], n)
+		le.PutUint32(b[16:], uint32(held.Pid))
+		le.PutUint16(b[20:], uint16(rdlck+2*held.Write))
+		le.PutUint16(b[22:], 0)
+	}
+	c.CopyOut(addr, b)
+	return 0, 0
+}
+
+// Flock serves flock(2).
+func Flock(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	const sh, ex, nb, un = 1, 2, 4, 8
+	op := uint32(c.Args[1])
+	fd := int32(c.Args[0])
+	switch op &^ nb {
+	case sh, ex, un:
+		return 0, flock(c, fd, op&ex != 0, op&un != 0, op&nb != 0)
+	}
+	return 0, abi.EINVAL
+}
+
+func flock(c *core.Call, fd int32, write, unlock, nowait bool) abi.Errno {
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return e
+	}
+	if file.Kind == core.FilePath {
+		return abi.EBADF
+	}
+	l := core.FileLock{LockPlace: c.K.LockPlace(f), Kind: core.LockFlock, Pid: c.Proc().Pid, End: 1<<63 - 1, Proc: c.ProcRef(), File: f}
+	if write {
+		l.Write = 1
+	}
+	return c.SetLock(l, unlock, !nowait)
+}
+
+// Pipe2 serves pipe2(2): int[2] and flags.
+func Pipe2(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint64(uint32(c.Args[1]))
+	o := &p.Sys.Open
+	if fl&^(oNonblock|o.Cloexec) != 0 {
+		return 0, abi.EINVAL
+	}
+	_, flags := p.openFlags(fl)
+	r, w, e := c.NewPipe(flags)
+	if e != 0 {
+		return 0, e
+	}
+	copyPair(c, c.Args[0], r, w)
+	return 0, 0
+}
+
+// copyPair hands out two new descriptors; if the guest does not get them there
+// are none.
+func copyPair(c *core.Call, addr uint64, a, b int32) {
+	c.CopyOut64(addr, uint64(uint32(a))|uint64(uint32(b))<<32)
+	c.OrUndo(func(c *core.Call) {
+		_ = c.CloseFD(a)
+		_ = c.CloseFD(b)
+	})
+}
