@@ -170,6 +170,11 @@ func calls() []bsd.Entry {
 		{Nr: 117, Name: "getrusage", Fn: bsd.Getrusage, Sig: "ip", Level: bsd.Partial, Note: "times and resident size only"},
 		{Nr: 100, Name: "getpriority", Fn: bsd.Getpriority, Sig: "ii"},
 		{Nr: 96, Name: "setpriority", Fn: bsd.Setpriority, Sig: "iii", Level: bsd.Partial, Note: "noted, not enforced"},
+		// events
+		{Nr: 362, Name: "kqueue", Fn: bsd.Kqueue},
+		{Nr: 583, Name: "kqueuex", Fn: bsd.Kqueuex, Sig: "x"},
+		{Nr: 560, Name: "kevent", Fn: bsd.Kevent(&kevents), Sig: "fpipip", Pre: pre(fixed(1, 128), fixed(5, 16)), Level: bsd.Partial,
+			Note: "filters READ, WRITE, TIMER and USER; others are EINVAL, devices ENODEV"},
 		// files
 		{Nr: 3, Name: "read", Fn: bsd.Read, Sig: "fBu"},
 		{Nr: 4, Name: "write", Fn: bsd.Write, Sig: "fbu", Pre: pre(buf(1, 2))},

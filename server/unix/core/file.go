@@ -106,6 +106,8 @@ const (
 type fileRT struct {
 	// epolls are the epoll registrations that watch it (epoll.go).
 	epolls []*epollWatch
+	// notes are those of event queues (kqueue.go).
+	notes []*knoteWatch
 	// pins counts calls that work with it (vpin.go).
 	pins int
 }
@@ -160,6 +162,7 @@ func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
 // releaseFile ends a description without references.
 func (k *Kernel) releaseFile(c *Call, f store.Ref[File]) {
 	k.epollForget(f)
+	k.knotesForget(f)
 	k.dropAsync(f)
 	k.dropFileLocks(f)
 	k.ops[k.Files.Get(f).Kind].Release(c, f)
@@ -208,8 +211,13 @@ func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 		dst := fdEntries(k.Heap.Bytes(t.Block))[:n]
 		copy(dst, all)
 		for i := range dst {
-			if dst[i].File != 0 {
-				k.HoldFile(dst[i].File)
+			switch f := dst[i].File; {
+			case f == 0:
+			case k.Files.Get(f).Kind == FileKqueue:
+				dst[i] = FDEntry{} // a queue belongs to its table
+				t.Next = min(t.Next, uint32(i))
+			default:
+				k.HoldFile(f)
 			}
 		}
 	}
@@ -313,7 +321,7 @@ func (c *Call) InstallFDAt(f store.Ref[File], fd int32, flags uint32) abi.Errno 
 	k.HoldFile(f)
 	k.fdSet(t, uint32(fd), FDEntry{File: f, Flags: flags})
 	if e == 0 {
-		k.flushDrop(c, old, c.ProcRef())
+		k.flushDrop(c, t, uint32(fd), old, c.ProcRef())
 	}
 	return 0
 }
@@ -328,7 +336,9 @@ func (k *Kernel) SetFDFlags(t store.Ref[FDTable], fd int32, flags uint32) abi.Er
 	return 0
 }
 
-func (k *Kernel) flushDrop(c *Call, f store.Ref[File], p store.Ref[Proc]) {
+// flushDrop gives up what descriptor fd of table t referred to.
+func (k *Kernel) flushDrop(c *Call, t store.Ref[FDTable], fd uint32, f store.Ref[File], p store.Ref[Proc]) {
+	k.knotesClosed(t, fd, f)
 	k.dropPosixLocks(f, p) // closing any descriptor of a file ends them (POSIX fcntl)
 	k.Ops(f).Flush(c, f, p)
 	k.DropFile(c, f)
@@ -342,7 +352,7 @@ func (c *Call) CloseFD(fd int32) abi.Errno {
 		return e
 	}
 	c.K.fdClear(t, uint32(fd))
-	c.K.flushDrop(c, f, c.ProcRef())
+	c.K.flushDrop(c, t, uint32(fd), f, c.ProcRef())
 	return 0
 }
 
@@ -365,7 +375,7 @@ func (k *Kernel) DropFDTable(c *Call, t store.Ref[FDTable], p store.Ref[Proc]) {
 	for fd := uint32(0); fd < k.FDs.Get(t).Cap; fd++ {
 		if f, _, e := k.FDAt(t, int32(fd)); e == 0 {
 			k.fdSet(t, fd, FDEntry{})
-			k.flushDrop(c, f, p)
+			k.flushDrop(c, t, fd, f, p)
 		}
 	}
 	tab = k.FDs.Get(t)
@@ -380,7 +390,7 @@ func (k *Kernel) CloseOnExec(c *Call, t store.Ref[FDTable], p store.Ref[Proc]) {
 	for fd := uint32(0); fd < k.FDs.Get(t).Cap; fd++ {
 		if f, flags, e := k.FDAt(t, int32(fd)); e == 0 && flags&FDCloexec != 0 {
 			k.fdClear(t, fd)
-			k.flushDrop(c, f, p)
+			k.flushDrop(c, t, fd, f, p)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // ioTables are the tables 40..69 (40 pipes, 41 console streams, 42 sockets, 43
 // messages in sockets, 44 epoll sets, 45 their items, 46 event counters, 47
 // timers, 48 inotify instances, 49 their watches, 50 their events, 51 console
-// sessions).
+// sessions, 52 sockets outside, 53 event queues, 54 their notes).
 type ioTables struct {
 	Pipes    *store.Table[Pipe]           // 40
 	Consoles *store.Table[ConsoleStream]  // 41
@@ -27,6 +27,8 @@ type ioTables struct {
 	InoEvs   *store.Table[InotifyEvent]   // 50
 	Sessions *store.Table[ConsoleSession] // 51
 	Outs     *store.Table[Outside]        // 52
+	Kqueues  *store.Table[Kqueue]         // 53
+	Knotes   *store.Table[Knote]          // 54
 }
 
 func newIOTables(h *store.Heap) ioTables {
@@ -44,6 +46,8 @@ func newIOTables(h *store.Heap) ioTables {
 		InoEvs:   store.NewTable[InotifyEvent](h, 50, 1<<16),
 		Sessions: store.NewTable[ConsoleSession](h, 51, maxSessions),
 		Outs:     store.NewTable[Outside](h, 52, maxOutside),
+		Kqueues:  store.NewTable[Kqueue](h, 53, 1<<15),
+		Knotes:   store.NewTable[Knote](h, 54, 1<<18),
 	}
 }
 
@@ -57,6 +61,7 @@ type ioState struct {
 	console consoleState
 	sockState
 	epollState
+	kqueues rtOf[Kqueue, kqueueRT]
 	events  rtOf[EventFD, WaitQueue]
 	timers  rtOf[TimerFD, timerRT]
 	inotify inotifyState
@@ -89,6 +94,7 @@ func (k *Kernel) initIO() {
 	k.SetOps(FileConsole, consoleOps{b})
 	k.SetOps(FileSocket, sockOps{b})
 	k.SetOps(FileEpoll, epollOps{stillOps{b}})
+	k.SetOps(FileKqueue, kqueueOps{stillOps{b}})
 	k.SetOps(FileEvent, eventOps{stillOps{b}})
 	k.SetOps(FileTimer, timerOps{stillOps{b}})
 	k.SetOps(FileSignal, signalfdOps{stillOps{b}})
@@ -108,6 +114,7 @@ func (k *Kernel) recoverIO() {
 	k.recoverSockets()
 	k.recoverOutside()
 	k.recoverEpoll()
+	k.recoverKqueues()
 	k.recoverTimers()
 	k.recoverInotify()
 	k.recoverConsole()

@@ -246,6 +246,7 @@ const (
 	FilePath    // O_PATH
 	FileMemfd   // unnamed file of a tmpfs; reads and writes as FileVnode
 	FileMqueue  // POSIX message queue
+	FileKqueue
 	NumFileKinds
 )
 
@@ -266,8 +267,9 @@ type File struct {
 	OwnKind, OwnUID, OwnEUID uint32
 	AsyncFD                  int32 // one more than the descriptor that is told of, 0: none
 	Cred                     store.Ref[Cred]
-	// Epolls counts registrations in epoll sets.
+	// Epolls counts registrations in epoll sets, Notes those in event queues.
 	Epolls uint32
+	Notes  uint32
 	Seals  uint32
 }
 
