@@ -82,3 +82,17 @@ func TestHello(t *testing.T) {
 	same(t, "hello")
 	same(t, "hello", "a", "b c", strings.Repeat("long", 1000))
 }
+
+// TestThreads: faults that are recovered, goroutines on many threads, preemption,
+// timers, collections.
+func TestThreads(t *testing.T) {
+	same(t, "threads")
+	same(t, "threads", "and", "arguments")
+}
+
+// TestFiles: what the library does with files comes out as on Linux.
+func TestFiles(t *testing.T) { same(t, "files") }
+
+// TestProcesses: programs that start programs, of their own system and of Linux, with
+// pipes, signals, statuses and exec from one system to the other.
+func TestProcesses(t *testing.T) { same(t, "procs") }
