@@ -179,7 +179,10 @@ func openFiles() []int {
 }
 
 func (*system) Openat(fd int, path string, flags int, beneath bool) (int, abi.Errno) {
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOCTTY)}
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC)}
+	if flags&unix.O_PATH == 0 {
+		how.Flags |= unix.O_NOCTTY // openat2 refuses the two together
+	}
 	if flags&unix.O_CREAT != 0 {
 		how.Mode = 0o666
 	}

@@ -12,12 +12,19 @@ import (
 // a slash, or has more ".." than names before them, is ENOTCAPABLE. What symbolic
 // links do on the way depends on where the descriptor comes from:
 //
-//   - The pre-opened directories with absolute names are views of one tree, the
-//     machine's, and "/" is one of them: links in it lead wherever they lead.
+//   - "/" is the machine's tree: links in it lead wherever they lead.
 //   - From the working directory (".") and from every directory that the module has
 //     opened, no link leads out of it: ENOTCAPABLE. For path_open the system sees to
 //     that in one call (openat2's RESOLVE_BENEATH), for the others here: the directory
 //     that holds the last name is opened so first.
+
+//
+// The C library of WASI does not tell absolute paths from relative ones: it leaves out
+// the slash, takes of the pre-opened directories the one whose name is the longest
+// beginning of the rest, and among equals the last, which is "." for all paths. So a
+// path from "." whose first name the working directory does not have, and "/" has, is
+// taken for an absolute one; but if it has no other name only where nothing is made,
+// changed or removed by it.
 
 // maxPath is PATH_MAX.
 const maxPath = 4096
@@ -77,8 +84,28 @@ func (p *Process) leave(at place) {
 	}
 }
 
+// absolute says whether a path from the working directory is to be taken for an
+// absolute one. look: nothing is made, changed or removed by its last name.
+func (p *Process) absolute(path string, look bool) bool {
+	first, rest, _ := strings.Cut(path, "/")
+	if first == "." || first == ".." || strings.Trim(rest, "/") == "" && !look {
+		return false
+	}
+	if _, e := p.sys.Statat(atCwd, first, false); e != abi.ENOENT {
+		return false
+	}
+	_, e := p.sys.Statat(atCwd, "/"+first, false)
+	return e == 0
+}
+
+// What is done with a file that a path names.
+const (
+	toLook   = true
+	toChange = false
+)
+
 // whole is the place of a path with all of it still to be walked.
-func (p *Process) whole(fd uint32, right uint64, addr, n uint32) (place, *desc, Errno) {
+func (p *Process) whole(fd uint32, right uint64, look bool, addr, n uint32) (place, *desc, Errno) {
 	d, e := p.desc(fd, right)
 	if e != 0 {
 		return place{}, nil, e
@@ -93,16 +120,19 @@ func (p *Process) whole(fd uint32, right uint64, addr, n uint32) (place, *desc, 
 	if above(s) {
 		return place{}, nil, errNotCapable
 	}
-	if d.name != "" {
-		return place{fd: atCwd, name: d.at + s, beneath: !d.tree}, d, 0
+	switch {
+	case d.tree || d.name != "" && p.absolute(s, look):
+		return place{fd: atCwd, name: "/" + s}, d, 0
+	case d.name != "":
+		return place{fd: atCwd, name: s, beneath: true}, d, 0
 	}
 	return place{fd: d.fd, name: s, beneath: true}, d, 0
 }
 
 // last is the place of a path with only its last name still to be looked up, so that
 // no link is followed on the way there (it may be one itself).
-func (p *Process) last(fd uint32, right uint64, addr, n uint32) (place, Errno) {
-	at, _, e := p.whole(fd, right, addr, n)
+func (p *Process) last(fd uint32, right uint64, look bool, addr, n uint32) (place, Errno) {
+	at, _, e := p.whole(fd, right, look, addr, n)
 	if e != 0 || !at.beneath {
 		return at, e
 	}
@@ -146,7 +176,7 @@ func (p *Process) pathOpen(a args) Errno {
 	if oflags&oCreat != 0 {
 		right |= rightPathCreateFile
 	}
-	at, d, e := p.whole(a.u32(0), right, a.u32(2), a.u32(3))
+	at, d, e := p.whole(a.u32(0), right, oflags&(oCreat|oTrunc) == 0, a.u32(2), a.u32(3))
 	if e != 0 {
 		return e
 	}
@@ -199,7 +229,7 @@ func (p *Process) pathOpen(a args) Errno {
 
 // pathCreateDirectory is path_create_directory(fd, path, len).
 func (p *Process) pathCreateDirectory(a args) Errno {
-	at, e := p.last(a.u32(0), rightPathCreateDir, a.u32(1), a.u32(2))
+	at, e := p.last(a.u32(0), rightPathCreateDir, toChange, a.u32(1), a.u32(2))
 	if e != 0 {
 		return e
 	}
@@ -209,7 +239,7 @@ func (p *Process) pathCreateDirectory(a args) Errno {
 
 // pathRemoveDirectory is path_remove_directory(fd, path, len).
 func (p *Process) pathRemoveDirectory(a args) Errno {
-	at, e := p.last(a.u32(0), rightPathRemoveDir, a.u32(1), a.u32(2))
+	at, e := p.last(a.u32(0), rightPathRemoveDir, toChange, a.u32(1), a.u32(2))
 	if e != 0 {
 		return e
 	}
@@ -219,7 +249,7 @@ func (p *Process) pathRemoveDirectory(a args) Errno {
 
 // pathUnlinkFile is path_unlink_file(fd, path, len).
 func (p *Process) pathUnlinkFile(a args) Errno {
-	at, e := p.last(a.u32(0), rightPathUnlinkFile, a.u32(1), a.u32(2))
+	at, e := p.last(a.u32(0), rightPathUnlinkFile, toChange, a.u32(1), a.u32(2))
 	if e != 0 {
 		return e
 	}
@@ -229,8 +259,8 @@ func (p *Process) pathUnlinkFile(a args) Errno {
 
 // follow is the place of a file whose last name may be a link that is to be followed:
 // where that must not lead out of the directory, the file is opened to be named.
-func (p *Process) follow(fd uint32, right uint64, addr, n uint32) (place, Errno) {
-	at, _, e := p.whole(fd, right, addr, n)
+func (p *Process) follow(fd uint32, right uint64, look bool, addr, n uint32) (place, Errno) {
+	at, _, e := p.whole(fd, right, look, addr, n)
 	if e != 0 || !at.beneath {
 		return at, e
 	}
@@ -242,15 +272,15 @@ func (p *Process) follow(fd uint32, right uint64, addr, n uint32) (place, Errno)
 }
 
 // file is last or follow, as the look-up flags say.
-func (p *Process) file(fd uint32, right uint64, lookup, addr, n uint32) (place, bool, Errno) {
+func (p *Process) file(fd uint32, right uint64, look bool, lookup, addr, n uint32) (place, bool, Errno) {
 	if lookup&^lookupFollow != 0 {
 		return place{}, false, errInval
 	}
 	if lookup&lookupFollow != 0 {
-		at, e := p.follow(fd, right, addr, n)
+		at, e := p.follow(fd, right, look, addr, n)
 		return at, true, e
 	}
-	at, e := p.last(fd, right, addr, n)
+	at, e := p.last(fd, right, look, addr, n)
 	return at, false, e
 }
 
@@ -259,7 +289,7 @@ func (p *Process) pathFilestatGet(a args) Errno {
 	if _, ok := p.bytes(a.u32(4), 64); !ok {
 		return errFault
 	}
-	at, follow, e := p.file(a.u32(0), rightPathFilestatGet, a.u32(1), a.u32(2), a.u32(3))
+	at, follow, e := p.file(a.u32(0), rightPathFilestatGet, toLook, a.u32(1), a.u32(2), a.u32(3))
 	if e != 0 {
 		return e
 	}
@@ -283,7 +313,7 @@ func (p *Process) pathFilestatSetTimes(a args) Errno {
 	if e != 0 {
 		return e
 	}
-	at, follow, e := p.file(a.u32(0), rightPathFilestatSetTimes, a.u32(1), a.u32(2), a.u32(3))
+	at, follow, e := p.file(a.u32(0), rightPathFilestatSetTimes, toChange, a.u32(1), a.u32(2), a.u32(3))
 	if e != 0 {
 		return e
 	}
@@ -293,12 +323,12 @@ func (p *Process) pathFilestatSetTimes(a args) Errno {
 
 // pathLink is path_link(fd, lookup, path, len, to fd, to path, to len).
 func (p *Process) pathLink(a args) Errno {
-	at, follow, e := p.file(a.u32(0), rightPathLinkSource, a.u32(1), a.u32(2), a.u32(3))
+	at, follow, e := p.file(a.u32(0), rightPathLinkSource, toLook, a.u32(1), a.u32(2), a.u32(3))
 	if e != 0 {
 		return e
 	}
 	defer p.leave(at)
-	to, e := p.last(a.u32(4), rightPathLinkTarget, a.u32(5), a.u32(6))
+	to, e := p.last(a.u32(4), rightPathLinkTarget, toChange, a.u32(5), a.u32(6))
 	if e != 0 {
 		return e
 	}
@@ -308,12 +338,12 @@ func (p *Process) pathLink(a args) Errno {
 
 // pathRename is path_rename(fd, path, len, to fd, to path, to len).
 func (p *Process) pathRename(a args) Errno {
-	at, e := p.last(a.u32(0), rightPathRenameSource, a.u32(1), a.u32(2))
+	at, e := p.last(a.u32(0), rightPathRenameSource, toChange, a.u32(1), a.u32(2))
 	if e != 0 {
 		return e
 	}
 	defer p.leave(at)
-	to, e := p.last(a.u32(3), rightPathRenameTarget, a.u32(4), a.u32(5))
+	to, e := p.last(a.u32(3), rightPathRenameTarget, toChange, a.u32(4), a.u32(5))
 	if e != 0 {
 		return e
 	}
@@ -328,7 +358,7 @@ func (p *Process) pathSymlink(a args) Errno {
 	if e != 0 {
 		return e
 	}
-	at, e := p.last(a.u32(2), rightPathSymlink, a.u32(3), a.u32(4))
+	at, e := p.last(a.u32(2), rightPathSymlink, toChange, a.u32(3), a.u32(4))
 	if e != 0 {
 		return e
 	}
@@ -346,7 +376,7 @@ func (p *Process) pathReadlink(a args) Errno {
 	if _, ok2 := p.bytes(a.u32(5), 4); !ok || !ok2 {
 		return errFault
 	}
-	at, e := p.last(a.u32(0), rightPathReadlink, a.u32(1), a.u32(2))
+	at, e := p.last(a.u32(0), rightPathReadlink, toLook, a.u32(1), a.u32(2))
 	if e != 0 {
 		return e
 	}

@@ -142,72 +142,21 @@ func checkHeader(b []byte) error {
 }
 
 // preopen makes the descriptors that the module begins with: those of the process,
-// then, from 3 on, directories: "/", views of it, and at last ".". Descriptors above 2
-// that the process has inherited come behind them.
+// then "/" as 3, and "." as 4 unless that is the same. Descriptors above 2 that the
+// process has inherited come behind them.
 func (p *Process) preopen(dir string) {
-	var more []*desc
-	for _, fd := range p.sys.Inherited() {
-		if fd > 2 {
-			more = append(more, p.inherit(fd))
-		}
-	}
 	for fd := range 3 {
 		p.fds = append(p.fds, p.inherit(fd))
 	}
-	names := []string{"/"}
-	if dir != "/" {
-		names = append(names, p.views()...)
-	}
-	for _, n := range names {
-		p.fds = append(p.fds, &desc{fd: -1, name: n, at: n, tree: true, typ: typeDirectory, base: rightsDir, inherit: rightsAll})
-	}
+	p.fds = append(p.fds, &desc{fd: -1, name: "/", at: "/", tree: true, typ: typeDirectory, base: rightsDir, inherit: rightsAll})
 	if dir != "/" {
 		p.fds = append(p.fds, &desc{fd: -1, name: ".", typ: typeDirectory, base: rightsDir, inherit: rightsAll})
 	}
-	for _, d := range more {
-		if d != nil {
-			p.fds = append(p.fds, d)
-		}
-	}
-}
-
-// views are the directories right below "/", each with a slash at the end of its name.
-// The C library of WASI does not tell absolute paths from relative ones: it takes the
-// pre-opened directory whose name is the longest beginning of a path, slashes in front
-// left out, and among equals the last. With these a path that begins with one of them
-// is absolute, and all others are relative to the working directory, which therefore
-// wins if it has an entry of the same name.
-func (p *Process) views() []string {
-	fd, e := p.sys.Openat(atCwd, "/", sysDirectory, false)
-	if e != 0 {
-		return nil
-	}
-	defer p.sys.Close(fd)
-	var out []string
-	buf := make([]byte, direntBuf)
-	for {
-		n, e := p.sys.Dirents(fd, buf)
-		if e != 0 || n == 0 {
-			return out
-		}
-		for b := buf[:n]; len(b) > 0; b = b[le.Uint16(b[direntLen:]):] {
-			name, _, _ := strings.Cut(string(b[direntName:le.Uint16(b[direntLen:])]), "\x00")
-			if name == "." || name == ".." {
-				continue
+	for _, fd := range p.sys.Inherited() {
+		if fd > 2 {
+			if d := p.inherit(fd); d != nil {
+				p.fds = append(p.fds, d)
 			}
-			switch direntFileType(b[direntType]) {
-			case typeDirectory:
-			case typeSymlink, typeUnknown:
-				if st, e := p.sys.Statat(fd, name, true); e != 0 || st.Mode&modeType != modeDir {
-					continue
-				}
-			default:
-				continue
-			}
-			if _, e := p.sys.Statat(atCwd, name, false); e == 0 {
-				continue
-			}
-			out = append(out, "/"+name+"/")
 		}
 	}
 }

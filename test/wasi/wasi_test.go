@@ -65,6 +65,11 @@ func guest(t *testing.T, in string, c *hythe.Cmd) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	return guestIn(ctx, t, in, c)
+}
+
+func guestIn(ctx context.Context, t *testing.T, in string, c *hythe.Cmd) result {
+	t.Helper()
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if in != "" {
