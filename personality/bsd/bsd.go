@@ -89,6 +89,8 @@ type System struct {
 	// Dirent appends a directory entry to b, if it fits into max bytes; false: it
 	// does not.
 	Dirent func(b []byte, max int, d *Dirent) ([]byte, bool)
+	// Sock are the families of sockets that differ.
+	Sock SockFamilies
 	// Open are the flags of open(2) that differ.
 	Open OpenFlags
 	// UnlinkDir and NofollowLink are what unlink(2) answers for a directory and open(2)

@@ -96,3 +96,12 @@ func TestFiles(t *testing.T) { same(t, "files") }
 // TestProcesses: programs that start programs, of their own system and of Linux, with
 // pipes, signals, statuses and exec from one system to the other.
 func TestProcesses(t *testing.T) { same(t, "procs") }
+
+// TestHostile: addresses that are none are EFAULT, numbers that are no calls ENOSYS with
+// SIGSYS, and files that are no programs harm nobody.
+func TestHostile(t *testing.T) {
+	want := strings.Repeat("true true\n", 8) + "done\n"
+	if got := hythe(t, program(t, "hostile", "freebsd")); got.out != want || got.status != 0 {
+		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	}
+}

@@ -1,0 +1,70 @@
+package bsd
+
+import (
+	"testing"
+
+	"hythe/abi"
+	"hythe/server/unix/core"
+)
+
+// Every signal of the core has a number of its own, and comes back from it.
+func TestSignals(t *testing.T) {
+	seen := map[int32]int32{}
+	for sig := int32(1); sig < core.NumSignals; sig++ {
+		n := Native(sig)
+		if n == 0 || seen[n] != 0 {
+			t.Errorf("signal %d is %d, as %d", sig, n, seen[n])
+		}
+		seen[n] = sig
+		if back, ok := Signal(n); !ok || back != sig {
+			t.Errorf("signal %d is %d, which is %d", sig, n, back)
+		}
+	}
+	for _, n := range []int32{0, -1, 34, 64, maxSignal + 1, 127, 1 << 30} {
+		if sig, ok := Signal(n); ok {
+			t.Errorf("%d is signal %d", n, sig)
+		}
+	}
+	for _, x := range [][2]int32{{core.SIGCHLD, 20}, {core.SIGURG, 16}, {core.SIGUSR1, 30}, {core.SIGSYS, 12}, {core.SIGBUS, 10}} {
+		if Native(x[0]) != x[1] {
+			t.Errorf("signal %d is %d, want %d", x[0], Native(x[0]), x[1])
+		}
+	}
+}
+
+func TestSets(t *testing.T) {
+	var b [SetSize]byte
+	for _, s := range []core.SigSet{0, ^core.SigSet(0), core.SigBit(core.SIGCHLD), core.SigBit(40) | core.SigBit(1)} {
+		PutSet(b[:], s)
+		if got := GetSet(b[:]); got != s {
+			t.Errorf("%#x comes back as %#x", s, got)
+		}
+	}
+	PutSet(b[:], core.SigBit(core.SIGCHLD))
+	if b[2] != 1<<3 {
+		t.Errorf("SIGCHLD is not bit 19: % x", b)
+	}
+}
+
+// Every neutral error has a number, and those of 4.4BSD are not Linux's.
+func TestErrnos(t *testing.T) {
+	p := &Personality{Sys: &System{Errnos: &Errnos{abi.EPROTO: 92}}}
+	for e := abi.EPERM; e <= abi.ERFKILL; e++ {
+		if n := p.Errno(e); n == 0 || n > 97 {
+			t.Errorf("%v is %d", e, n)
+		}
+	}
+	for e, want := range map[abi.Errno]uint32{abi.EAGAIN: 35, abi.EDEADLK: 11, abi.ENOENT: 2, abi.ERANGE: 34, abi.ETIMEDOUT: 60, abi.ENOSYS: 78, abi.EPROTO: 92, abi.EL3HLT: 22} {
+		if n := p.Errno(e); n != want {
+			t.Errorf("%v is %d, want %d", e, n, want)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	for w, want := range map[uint32]uint32{0: 0, 7 << 8: 7 << 8, core.SIGSEGV: 11, core.SIGBUS | 0x80: 10 | 0x80, core.SIGTSTP<<8 | 0x7f: 18<<8 | 0x7f, 0xffff: 19} {
+		if got := Status(w); got != want {
+			t.Errorf("%#x: %#x, want %#x", w, got, want)
+		}
+	}
+}

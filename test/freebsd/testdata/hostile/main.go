@@ -1,0 +1,126 @@
+//go:build freebsd
+
+// Command hostile calls with addresses that are none, with numbers that are no calls, and
+// executes files that are no programs.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// calls are calls with their arguments; bad stands for an address.
+var calls = []struct {
+	name string
+	nr   uintptr
+	args []uintptr
+}{
+	{"read", 3, []uintptr{zero, bad, 10}}, {"write", 4, []uintptr{1, bad, 10}}, {"open", 5, []uintptr{bad, 0, 0}},
+	{"wait4", 7, []uintptr{^uintptr(0), bad, 1, 0}}, {"unlink", 10, []uintptr{bad}}, {"chdir", 12, []uintptr{bad}},
+	{"recvmsg", 27, []uintptr{sock, bad, 0}}, {"sendmsg", 28, []uintptr{sock, bad, 0}}, {"getsockname", 32, []uintptr{sock, bad, bad}},
+	{"access", 33, []uintptr{bad, 0}}, {"ioctl FIONBIO", 54, []uintptr{1, 0x8004667e, bad}}, {"sigaltstack", 53, []uintptr{bad, 0}},
+	{"execve", 59, []uintptr{bad, 0, 0}}, {"execve arguments", 59, []uintptr{name, bad, 0}}, {"bind", 104, []uintptr{sock, bad, 16}},
+	{"gettimeofday", 116, []uintptr{bad, 0}}, {"getrusage", 117, []uintptr{0, bad}}, {"rename", 128, []uintptr{name, bad}},
+	{"mkdir", 136, []uintptr{bad, 0}}, {"utimes", 138, []uintptr{name, bad}}, {"sysarch", 165, []uintptr{129, bad}},
+	{"getrlimit", 194, []uintptr{8, bad}}, {"setrlimit", 195, []uintptr{8, bad}}, {"__sysctl", 202, []uintptr{bad, 2, 0, 0, 0, 0}},
+	{"clock_gettime", 232, []uintptr{0, bad}}, {"nanosleep", 240, []uintptr{bad, 0}}, {"__getcwd", 326, []uintptr{bad, 100}},
+	{"sigprocmask", 340, []uintptr{1, bad, 0}}, {"sigaction", 416, []uintptr{30, bad, 0}}, {"thr_self", 432, []uintptr{bad}},
+	{"_umtx_op wait", 454, []uintptr{bad, 15, 0, 0, 0}}, {"thr_new", 455, []uintptr{bad, 104}}, {"cpuset_getaffinity", 487, []uintptr{3, 1, ^uintptr(0), 32, bad}},
+	{"wait6", 532, []uintptr{7, 0, bad, 16 | 1, 0, 0}}, {"pipe2", 542, []uintptr{bad, 0}}, {"fstat", 551, []uintptr{1, bad}},
+	{"fstatat", 552, []uintptr{100, bad, bad, 0}}, {"kevent", 560, []uintptr{kq, bad, 1, 0, 0, 0}}, {"getrandom", 563, []uintptr{bad, 10, 0}},
+	{"readlink", 58, []uintptr{name, bad, 10}}, {"getdirentries", 554, []uintptr{dir, bad, 1000, 0}},
+}
+
+// Arguments that are put in place.
+const (
+	bad = 1<<40 + iota
+	sock
+	kq
+	dir
+	name
+	zero
+)
+
+func main() {
+	s, _ := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	q, _ := syscall.Kqueue()
+	d, _ := syscall.Open("/", 0, 0)
+	z, _ := syscall.Open("/dev/zero", 0, 0)
+	p, _ := syscall.BytePtrFromString("/nowhere")
+	for _, at := range []uintptr{8, 0x7fff_ffff_0000, 1 << 63, ^uintptr(0) - 7} {
+		for _, c := range calls {
+			var a [6]uintptr
+			for i, v := range c.args {
+				switch v {
+				case bad:
+					v = at
+				case sock:
+					v = uintptr(s)
+				case kq:
+					v = uintptr(q)
+				case dir:
+					v = uintptr(d)
+				case zero:
+					v = uintptr(z)
+				case name:
+					v = pointer(p)
+				}
+				a[i] = v
+			}
+			_, _, e := syscall.Syscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+			switch e {
+			case syscall.EFAULT:
+			case syscall.ECHILD, syscall.ENOENT, syscall.EBADF, syscall.EINVAL:
+				// What is wrong beside the address may be seen first.
+			default:
+				fmt.Printf("%s(%#x): %d\n", c.name, at, e)
+			}
+		}
+	}
+	ch := make(chan os.Signal, 10)
+	signal.Notify(ch, syscall.SIGSYS)
+	for _, nr := range []uintptr{0, 8, 500 + 88, 700, 767, 768, 1 << 20, ^uintptr(0)} {
+		_, _, e := syscall.Syscall(nr, 0, 0, 0)
+		fmt.Println(e == syscall.ENOSYS, <-ch == syscall.SIGSYS)
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		exe, _ := os.Executable()
+		self, err = os.ReadFile(exe)
+	}
+	if err != nil {
+		fmt.Println(err)
+	}
+	tmp := filepath.Join(os.TempDir(), fmt.Sprint("hostile", os.Getpid()))
+	for i, n := range []int{0, 1, 7, 16, 63, 64, 65, 100, 119, 120, 200, 500, 1000, 4000, 4096} {
+		b := append([]byte(nil), self[:n]...)
+		try(tmp, i, b)
+	}
+	for i := range 64 + 8*56 {
+		// One byte of the headers spoilt: an error, or a program that ends somehow.
+		if i%7 != 0 {
+			continue
+		}
+		b := append([]byte(nil), self[:8192]...)
+		b[i] ^= 0xff
+		try(tmp, 1000+i, b)
+	}
+	os.Remove(tmp)
+	fmt.Println("done")
+}
+
+func try(tmp string, i int, b []byte) {
+	if err := os.WriteFile(tmp, b, 0o755); err != nil {
+		fmt.Println(err)
+	}
+	p, err := os.StartProcess(tmp, []string{tmp}, &os.ProcAttr{})
+	if err != nil {
+		return
+	}
+	if _, err := p.Wait(); err != nil {
+		fmt.Println(i, err)
+	}
+}
