@@ -4,7 +4,9 @@
 // machine does falls on all of them; the figures are medians.
 //
 //	go run ./bench [-rounds N] [-write docs/performance.md] [-hythe PATH]
+//	go run ./bench -calls [-rounds N] [-write docs/performance.md]
 //
+// The second prints what calls between processes cost (calls.go).
 // It needs gcc, git and python3, as the tests do.
 package main
 
@@ -24,6 +26,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe"
 )
 
 //go:embed testdata/micro.c
@@ -43,11 +47,26 @@ var rows = []string{
 }
 
 func main() {
+	hythe.Main(servers...)
+	if len(os.Args) > 3 && os.Args[1] == "peer" {
+		if err := peerMain(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: peer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	rounds := flag.Int("rounds", 5, "rounds of each side; the figures are medians")
 	write := flag.String("write", "", "put the table into this file, between its two markers")
-	hythe := flag.String("hythe", "bin/hythe", "the command to measure")
+	command := flag.String("hythe", "bin/hythe", "the command to measure")
+	calls := flag.Bool("calls", false, "measure calls between processes")
 	flag.Parse()
-	if err := run(*rounds, *write, *hythe); err != nil {
+	err := error(nil)
+	if *calls {
+		err = runCalls(*rounds, *write)
+	} else {
+		err = run(*rounds, *write, *command)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -95,7 +114,7 @@ func run(rounds int, write, hythe string) error {
 	if write == "" {
 		return nil
 	}
-	return insert(write, table)
+	return insert(write, "table", table)
 }
 
 // prepare makes the workload's program and files.
@@ -208,10 +227,7 @@ func spread(v []float64) float64 {
 
 func format(sides []side, got map[string]map[string][]float64, rounds int) string {
 	var b strings.Builder
-	var u unix.Utsname
-	_ = unix.Uname(&u)
-	fmt.Fprintf(&b, "Linux %s, %d processors, median of %d interleaved rounds; ± is the spread between the\nrounds' extremes.\n\n",
-		unix.ByteSliceToString(u.Release[:]), runtime.NumCPU(), rounds)
+	fmt.Fprintf(&b, "%s, median of %d interleaved rounds; ± is the spread between the\nrounds' extremes.\n\n", host(), rounds)
 	head, rule := "| operation |", "| --- |"
 	for i, s := range sides {
 		head += " " + s.name + " | ± |"
@@ -335,14 +351,16 @@ func cpu(pids []int) (int64, error) {
 	return sum, nil
 }
 
-// The table's place in a document.
-const (
-	begin = "<!-- table: make bench WRITE=1 -->\n"
-	end   = "<!-- end of table -->\n"
-)
+// host names the machine in general terms.
+func host() string {
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	return fmt.Sprintf("Linux %s, %d processors", unix.ByteSliceToString(u.Release[:]), runtime.NumCPU())
+}
 
-// insert puts the table between the markers of a document.
-func insert(file, table string) error {
+// insert puts a table between its markers in a document.
+func insert(file, name, table string) error {
+	begin, end := "<!-- "+name+": make bench WRITE=1 -->\n", "<!-- end of "+name+" -->\n"
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return err

@@ -327,9 +327,7 @@ func (c *Call) wait(sl *abi.Slot) {
 	spin := time.Duration(b.spin.Load())
 	start := time.Now()
 	for !answered(sl) {
-		pause(16)
-		yield()
-		if time.Since(start) < spin {
+		if linger(start, time.Since(start), spin) {
 			continue
 		}
 		atomic.StoreUint32(&sl.Waiter, 1)

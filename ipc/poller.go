@@ -429,9 +429,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		now := time.Now()
 		over := timeout >= 0 && now.Sub(begin) >= timeout
-		if (len(p.hot) > 0 || p.asked()) && now.Sub(start) < p.spin && !over {
-			pause(16)
-			yield()
+		if (len(p.hot) > 0 || p.asked()) && !over && linger(start, now.Sub(start), p.spin) {
 			continue
 		}
 		if over {

@@ -1,6 +1,9 @@
 package ipc
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // How long a waiter looks at shared memory before it sleeps. It yields its
 // processor meanwhile (yield): where client and server are more than the
@@ -14,6 +17,38 @@ const (
 	// expected to be long too.
 	spinTry = 4
 )
+
+// Where others have work for all processors a yield lasts as long as they like, some
+// milliseconds, and who sleeps instead is put in front of them when it is woken. So after
+// a yield of crowdedYield nobody of this process yields for crowdedFor.
+const (
+	crowdedYield = time.Millisecond
+	crowdedFor   = 50 * time.Millisecond
+)
+
+// crowded is until when, in nanoseconds since born, the processors are taken to be busy.
+var (
+	crowded atomic.Int64
+	born    = time.Now()
+)
+
+// linger is one look's pause, since so long after start; false: it is time to sleep.
+func linger(start time.Time, since, spin time.Duration) bool {
+	if since >= spin {
+		return false
+	}
+	pause(16)
+	now := start.Sub(born) + since
+	if int64(now) < crowded.Load() {
+		return false
+	}
+	yield()
+	if time.Since(start)-since > crowdedYield {
+		crowded.Store(int64(now + crowdedYield + crowdedFor))
+		return false
+	}
+	return true
+}
 
 // spinNext is how long to look the next time, when the last idle time was idle,
 // sleep included.
