@@ -62,7 +62,25 @@ const (
 	// its end is a fault wherever it is mapped. For files of guests; no server
 	// maps one.
 	ObjectShrinks = 1
+	// ObjectPaged: its pages are supplied by who receives on a port
+	// (docs/decisions/0011).
+	ObjectPaged = 2
 )
+
+// What a pager does to pages of its object (CallObjectPages).
+const (
+	PagesSupply      = 1 // they are there: it has stored them by the descriptor
+	PagesUnavailable = 2 // they are zeros
+	PagesError       = 3 // to touch them is a fault
+	PagesLock        = 4 // no mapping writes them from now on
+	PagesFlush       = 5 // what was locked is not there any more, and not locked
+	PagesUnlock      = 6
+)
+
+// MsgPageRequest is the ID of a message by which the nucleus asks a pager for pages. Its
+// body are four times eight bytes: the pager's own word for the object, offset, length,
+// and 1 if they are to be written.
+const MsgPageRequest = 80
 
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
@@ -79,7 +97,7 @@ const (
 	CallPortRename     = 10 // A0 old, A1 new
 	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0, A4 bytes of the sender's budget that the receiver may spend until it answers -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg
-	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; inline = durable label -> A0 name, 1 fd
+	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; ObjectPaged: A3 the pager's receive right, A4 its word for the object; inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
 	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant
@@ -97,6 +115,9 @@ const (
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
 	CallTaskStore      = 31 // A0 task name, A1 address, inline = bytes -> A0 how many were stored (as CallTaskMemory)
+	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor tells of its faults (a userfaultfd)
+	CallObjectUnwatch  = 33 // A0 address: it is not mapped there any more
+	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length: of the pager
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from A1 on as far as it fits
 )
 

@@ -132,6 +132,18 @@ type ServerSpec struct {
 	Log func(line string)
 }
 
+// Faults is power over who waits for pages in one address space.
+type Faults interface {
+	// Wake lets who waits for pages look again.
+	Wake(addr, n uint64)
+	// Protect forbids to write them, until it is taken back: who tries waits.
+	Protect(addr, n uint64, on bool) error
+	// Poison makes it an error to touch them, for who waits too.
+	Poison(addr, n uint64) error
+	// Close: no call of f begins any more, but for one that is under way.
+	Close()
+}
+
 // Timer is a pending After.
 type Timer interface {
 	// Stop forbids the call if it has not begun; it never waits.
@@ -153,6 +165,14 @@ type Machine interface {
 	// Freeze forbids writing by anybody, for good. It fails while a writable
 	// mapping exists.
 	Freeze(h Handle) error
+	// WatchFaults calls f, on a goroutine of the machine's, for each touch of memory of a
+	// task that is not there, or is locked and to be written; h is what the task made for
+	// that. ENOSYS and the like where the host has no such thing.
+	WatchFaults(h Handle, f func(addr uint64, write, locked bool)) (Faults, error)
+	// FillPages makes pages of storage that are not there zeros, PunchPages takes pages
+	// away, from all mappings too.
+	FillPages(h Handle, off, n uint64) error
+	PunchPages(h Handle, off, n uint64) error
 	// NewDoorbell makes a doorbell.
 	NewDoorbell() (Handle, error)
 	// FormatBinding writes an empty abi.BindHeader for slots slots into the

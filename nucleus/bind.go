@@ -198,6 +198,9 @@ func callObjectGrant(k *Kernel, t *task, c *call) abi.Errno {
 	if e.ReadOnly && !ro {
 		return abi.EPERM
 	}
+	if e.Object.Pager != nil && ro {
+		return abi.EINVAL
+	}
 	peer := b.client
 	if peer == t && b.server != t {
 		peer = b.server

@@ -33,7 +33,7 @@ type handler struct {
 	guest  bool // whether guest tasks that make calls may make it
 }
 
-var calls [abi.CallTaskStore + 1]handler
+var calls [abi.CallObjectPages + 1]handler
 
 func init() {
 	calls = [...]handler{
@@ -68,6 +68,9 @@ func init() {
 		abi.CallTaskStore:      {run: callTaskStore, power: PowerMemory, inline: true},
 		abi.CallTaskOpen:       {run: callTaskOpen, power: PowerTasks},
 		abi.CallMsgCancel:      {run: callMsgCancel, guest: true},
+		abi.CallObjectWatch:    {run: callObjectWatch, fds: 1},
+		abi.CallObjectUnwatch:  {run: callObjectUnwatch},
+		abi.CallObjectPages:    {run: callObjectPages, guest: true},
 	}
 }
 
@@ -283,11 +286,22 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 // MaxObjectSize bounds a memory object: 1 TiB of address range (it is sparse).
 const MaxObjectSize = 1 << 40
 
-// callObjectCreate: EINVAL: size or flags; EMSGSIZE: label; ENOSPC: names; ENOMEM;
+// callObjectCreate: EINVAL: size or flags; EBADF, EPERM: of a paged one, A3 is no receive
+// right; EMSGSIZE: label; ENOSPC: names; ENOMEM;
 // lender's, where it is a guest or says so (servers may make as many as they need).
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
-	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^abi.ObjectShrinks != 0 {
+	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^(abi.ObjectShrinks|abi.ObjectPaged) != 0 {
 		return abi.EINVAL
+	}
+	var pages *port.Entry
+	if c.A[1]&abi.ObjectPaged != 0 {
+		if c.A[1] != abi.ObjectPaged || c.A[0]%abi.PageSize != 0 {
+			return abi.EINVAL
+		}
+		var err abi.Errno
+		if pages, err = receiveRight(t, c.A[3]); err != 0 {
+			return err
+		}
 	}
 	if len(c.inline) > abi.MaxLabel {
 		return abi.EMSGSIZE
@@ -310,6 +324,9 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if payer != nil {
 		o.Payer = payer
 		k.charge(payer, vm.Cost)
+	}
+	if pages != nil {
+		k.paged(o, pages, c.A[4])
 	}
 	c.out[0] = uint64(t.space.AddObject(o, false).Name)
 	c.fds = []machine.Handle{h}
@@ -345,6 +362,9 @@ func callObjectFD(k *Kernel, t *task, c *call) abi.Errno {
 	ro := c.A[1]&1 != 0
 	if e.ReadOnly && !ro {
 		return abi.EPERM
+	}
+	if e.Object.Pager != nil && ro {
+		return abi.EINVAL
 	}
 	h, herr := e.Object.Handle(ro)
 	if herr != nil {

@@ -2,6 +2,7 @@ package nucleus
 
 import (
 	"fmt"
+	"slices"
 
 	"hythe/nucleus/port"
 	"hythe/nucleus/vm"
@@ -32,6 +33,12 @@ func (k *Kernel) Check() error {
 			}
 			for _, r := range m.Again {
 				refs[r.Object]++
+			}
+		}
+		for _, m := range t.watches {
+			refs[m.p.object]++
+			if !slices.Contains(m.p.watches, m) {
+				return fmt.Errorf("task %d: a mapping that its object does not know", t.id)
 			}
 		}
 		for w := range t.waits {

@@ -76,7 +76,8 @@ type Kernel struct {
 	calls   []*call
 	waiters []*waiter
 	stopped bool
-	guests  int // bytes that guest tasks pay for
+	pagers  []*pager // of all paged objects
+	guests  int      // bytes that guest tasks pay for
 }
 
 // New makes a nucleus over m.
@@ -101,6 +102,7 @@ func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
 		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}
 	k.ports.Charge = func(payer any, n int) { k.charge(payer.(*task), n) }
 	k.objects.Charge = k.ports.Charge
+	k.objects.Gone = k.unpaged
 	return k
 }
 
@@ -133,6 +135,7 @@ func (k *Kernel) enter() { k.mu.Lock() }
 // leave carries out what the call brought about and releases the lock.
 func (k *Kernel) leave() {
 	k.settle()
+	k.orphaned()
 	start := len(k.later) > 0 && !k.hooking
 	if start {
 		k.hooking = true

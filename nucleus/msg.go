@@ -282,6 +282,9 @@ func callMsgSend(k *Kernel, t *task, c *call) abi.Errno {
 		if err != 0 {
 			return err
 		}
+		if e.Object.Pager != nil && o.Flags != 0 {
+			return abi.EINVAL
+		}
 		if o.Flags&^3 != 0 || o.Off+o.Len < o.Off || o.Off+o.Len > e.Object.Size {
 			return abi.EINVAL
 		}
@@ -482,6 +485,9 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 	if !ok {
 		k.ports.Requeue(p, m)
 		return
+	}
+	if a, ok := m.Page.(*asked); ok {
+		a.taken = true
 	}
 	k.ports.Done(m)
 }

@@ -199,6 +199,11 @@ func (s *Server) logLine(line string) {
 // far end of the control channel itself, in the nucleus's own process.
 func (s *Server) Attach(config []byte) (machine.Handle, error) {
 	_, far, _, err := s.begin(config)
+	if err == nil {
+		s.k.enter()
+		defer s.k.leave()
+		s.t.inside = true
+	}
 	return far, err
 }
 
@@ -230,7 +235,7 @@ func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.Ca
 func (s *Server) introduce(ctx machine.Context, l *link, config []byte) []abi.CallHeader {
 	t := s.t
 	s.running, s.ready, s.leaving = true, false, false
-	t.ctx, t.link, t.wanted = ctx, l, false
+	t.ctx, t.link, t.wanted, t.inside = ctx, l, false, false
 	s.inc++
 	for _, e := range t.space.Sorted() {
 		t.inherit(e)
@@ -251,6 +256,7 @@ func (s *Server) introduce(ctx machine.Context, l *link, config []byte) []abi.Ca
 		t.post(&unsaid[i], nil, nil)
 	}
 	t.unsaid = nil
+	s.k.askAgain(t)
 	return unsaid
 }
 

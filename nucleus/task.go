@@ -32,6 +32,9 @@ type task struct {
 	ports     machine.Context
 	portsLink *link
 
+	watches []*watch // mappings of paged objects
+	inside  bool     // the incarnation is in the nucleus's own process
+
 	bindings []*binding       // as a server and as a client, in order of ids
 	taken    []*port.Message  // received requests whose reply right is unused, in order
 	waits    map[*waiter]bool // calls that wait
@@ -79,6 +82,7 @@ func (k *Kernel) ended(t *task, e machine.Exit) {
 	for w := range t.waits {
 		k.cancel(w)
 	}
+	t.unmapped()
 	if t.guest {
 		k.shutPorts(t)
 		k.remove(t)
@@ -127,6 +131,7 @@ func (k *Kernel) remove(t *task) {
 	}
 	t.gone = true
 	delete(k.tasks, t.id)
+	t.unmapped()
 	var bind uint64
 	for _, b := range slices.Clone(t.bindings) {
 		if b.guest == t {

@@ -21,6 +21,7 @@ const (
 	OpChannel  = "channel"
 	OpServer   = "server"
 	OpSpawn    = "spawn"
+	OpFill     = "fill"
 )
 
 // ErrInjected is what an operation that was told to fail returns.
@@ -30,7 +31,8 @@ var ErrInjected = errors.New("sim: injected fault")
 const (
 	KindObject = iota
 	KindDoorbell
-	KindEnd // the far end of a channel
+	KindEnd    // the far end of a channel
+	KindFaults // what tells of faults
 )
 
 // Handle is a thing of this machine.
@@ -43,6 +45,7 @@ type Handle struct {
 	ReadOnly bool
 	// Ends.
 	Channel *Channel
+	Faults  *Faults
 }
 
 // Storage is the storage of a memory object. It has no bytes.
@@ -53,6 +56,8 @@ type Storage struct {
 	Frozen  bool
 	Mapped  int // writable mappings that a test says exist
 	Slots   uint32
+	// Filled and Punched are ranges: offset and length.
+	Filled, Punched [][2]uint64
 	// Requests is how many slots hold a request, as a test says.
 	Requests int
 }

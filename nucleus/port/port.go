@@ -64,6 +64,8 @@ type Message struct {
 	Wire []byte
 	// Again keeps the objects of a delivered message, to hand them over again.
 	Again []Range
+	// Page is what the nucleus notes of a request for a page.
+	Page any
 	// Times is how many incarnations of its receiver have died with it.
 	Times uint64
 	// From is the port that it was received on.

@@ -17,6 +17,9 @@ type Object struct {
 	Frozen bool
 	// Payer is whom the object costs Cost, nil for nobody.
 	Payer any
+	// Pager is what the nucleus knows of who supplies the pages, nil for memory that is
+	// there.
+	Pager any
 	table *Table
 }
 
@@ -27,6 +30,8 @@ type Table struct {
 	live map[uint64]*Object
 	// Charge is told what a payer pays more or, negative, has back.
 	Charge func(payer any, bytes int)
+	// Gone is told of an object whose last right is gone.
+	Gone func(*Object)
 }
 
 // Cost is what an object costs the budget of who pays for it, until nobody has a
@@ -35,7 +40,7 @@ const Cost = 64 << 10
 
 // NewTable makes an empty table over m.
 func NewTable(m machine.Machine) *Table {
-	return &Table{m: m, live: map[uint64]*Object{}, Charge: func(any, int) {}}
+	return &Table{m: m, live: map[uint64]*Object{}, Charge: func(any, int) {}, Gone: func(*Object) {}}
 }
 
 // Len is the number of objects that live.
@@ -74,6 +79,7 @@ func (o *Object) Release() {
 		o.ro.Release()
 	}
 	delete(o.table.live, o.ID)
+	o.table.Gone(o)
 	if o.Payer != nil {
 		o.table.Charge(o.Payer, -Cost)
 	}
