@@ -2,6 +2,7 @@ package bsd
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"hythe/abi"
 	"hythe/idl/fs"
@@ -489,23 +490,52 @@ func withPath(c *core.Call, arg int, fn func(path string) abi.Errno) (uint64, ab
 	return 0, e
 }
 
+// maxLinks is how many symbolic links a name may lead through (sys/param.h, MAXSYMLINKS).
+const maxLinks = 32
+
+// slashed is the name that path stands for when its last part is a symbolic link with
+// slashes behind it: these systems follow it then, also where the name is to be made,
+// removed or renamed.
+func slashed(c *core.Call, dirfd int32, path string) string {
+	for range maxLinks {
+		t := strings.TrimRight(path, "/")
+		if t == path || t == "" {
+			return path
+		}
+		to, e := c.Readlink(dirfd, t)
+		if e != 0 || to == "" {
+			return path
+		}
+		if to[0] != '/' {
+			to = t[:strings.LastIndexByte(t, '/')+1] + to
+		}
+		path = to + "/"
+	}
+	return path
+}
+
 // Mkdir serves mkdir(2), and its like the others.
 func Mkdir(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return withPath(c, 0, func(s string) abi.Errno { return c.Mkdir(core.AtCwd, s, uint32(c.Args[1])&0o7777) })
+	return withPath(c, 0, func(s string) abi.Errno {
+		return c.Mkdir(core.AtCwd, slashed(c, core.AtCwd, s), uint32(c.Args[1])&0o7777)
+	})
 }
 
 // Mkdirat serves mkdirat(2).
 func Mkdirat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return withPath(c, 1, func(s string) abi.Errno { return c.Mkdir(int32(c.Args[0]), s, uint32(c.Args[2])&0o7777) })
+	return withPath(c, 1, func(s string) abi.Errno {
+		dir := int32(c.Args[0])
+		return c.Mkdir(dir, slashed(c, dir, s), uint32(c.Args[2])&0o7777)
+	})
 }
 
 // Rmdir serves rmdir(2).
 func Rmdir(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return withPath(c, 0, func(s string) abi.Errno { return c.Rmdir(core.AtCwd, s) })
+	return withPath(c, 0, func(s string) abi.Errno { return c.Rmdir(core.AtCwd, slashed(c, core.AtCwd, s)) })
 }
 
 func (p *Personality) unlink(c *core.Call, dirfd int32, path string) abi.Errno {
-	e := c.Unlink(dirfd, path)
+	e := c.Unlink(dirfd, slashed(c, dirfd, path))
 	if e == abi.EISDIR {
 		e = p.Sys.UnlinkDir
 	}
@@ -525,7 +555,7 @@ func Unlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	return withPath(c, 1, func(s string) abi.Errno {
 		if fl != 0 {
-			return c.Rmdir(int32(c.Args[0]), s)
+			return c.Rmdir(int32(c.Args[0]), slashed(c, int32(c.Args[0]), s))
 		}
 		return p.unlink(c, int32(c.Args[0]), s)
 	})
@@ -535,7 +565,7 @@ func Unlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func Rename(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	a, b, e := path2(c, 0, 1)
 	if e == 0 {
-		e = c.Rename(core.AtCwd, a, core.AtCwd, b, 0)
+		e = rename(c, core.AtCwd, a, core.AtCwd, b)
 	}
 	return 0, e
 }
@@ -544,9 +574,14 @@ func Rename(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 func Renameat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	a, b, e := path2(c, 1, 3)
 	if e == 0 {
-		e = c.Rename(int32(c.Args[0]), a, int32(c.Args[2]), b, 0)
+		e = rename(c, int32(c.Args[0]), a, int32(c.Args[2]), b)
 	}
 	return 0, e
+}
+
+func rename(c *core.Call, from int32, a string, to int32, b string) abi.Errno {
+	a = slashed(c, from, a)
+	return c.Rename(from, a, to, slashed(c, to, b), 0)
 }
 
 // Link serves link(2), which follows a symbolic link.

@@ -155,6 +155,70 @@ func Gettimeofday(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, 0
 }
 
+// putItimer stores struct itimerval: interval and value, two times of 16 bytes. Of the
+// timers ITIMER_REAL is the core's, the others are the host's, which takes the structure
+// as it is.
+func putItimer(c *core.Call, addr uint64, left, every int64) {
+	if addr != 0 {
+		var b [32]byte
+		putTimeval(b[:], every)
+		putTimeval(b[16:], left)
+		c.CopyOut(addr, b[:])
+	}
+}
+
+// Setitimer serves setitimer(2): which, new value, old value.
+func Setitimer(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	which := uint32(c.Args[0])
+	if which > 2 {
+		return 0, abi.EINVAL
+	}
+	if c.Args[1] == 0 { // only asks
+		if which != 0 {
+			c.Act(abi.ActTimer, abi.ActResult, uint64(which), c.Args[2], 0, 1)
+			return 0, 0
+		}
+		left, every := c.SetITimer(0, 0, false)
+		putItimer(c, c.Args[2], left, every)
+		return 0, 0
+	}
+	b, e := c.StructArg(1, 32)
+	if e != 0 {
+		return 0, e
+	}
+	every, ok := duration(b, 1000)
+	first, ok2 := duration(b[16:], 1000)
+	if !ok || !ok2 {
+		return 0, abi.EINVAL
+	}
+	if which != 0 {
+		c.HostITimer(int(which), first, every)
+		c.Act(abi.ActTimer, abi.ActResult, uint64(which), c.Args[1], c.Args[2])
+		return 0, 0
+	}
+	left, old := c.SetITimer(first, every, true)
+	putItimer(c, c.Args[2], left, old)
+	return 0, 0
+}
+
+// Getitimer serves getitimer(2).
+func Getitimer(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	which := uint32(c.Args[0])
+	if which > 2 {
+		return 0, abi.EINVAL
+	}
+	if which != 0 {
+		if c.Args[1] == 0 {
+			return 0, abi.EFAULT
+		}
+		c.Act(abi.ActTimer, abi.ActResult, uint64(which), c.Args[1], 0, 1)
+		return 0, 0
+	}
+	left, every := c.SetITimer(0, 0, false)
+	putItimer(c, c.Args[1], left, every)
+	return 0, 0
+}
+
 // Getrandom serves getrandom(2).
 func Getrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	const flags = 1 | 2 | 4

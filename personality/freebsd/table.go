@@ -162,7 +162,10 @@ func calls() []bsd.Entry {
 		{Nr: 234, Name: "clock_getres", Fn: bsd.ClockGetres, Sig: "ip"},
 		{Nr: 240, Name: "nanosleep", Fn: bsd.Nanosleep, Sig: "pp", Pre: pre(fixed(0, 16))},
 		{Nr: 244, Name: "clock_nanosleep", Fn: bsd.ClockNanosleep, Sig: "ixpp", Pre: pre(fixed(2, 16))},
+		{Nr: 83, Name: "setitimer", Fn: bsd.Setitimer, Sig: "ipp", Pre: pre(fixed(1, 32))},
+		{Nr: 86, Name: "getitimer", Fn: bsd.Getitimer, Sig: "ip"},
 		// the system
+		{Nr: 26, Name: "ptrace", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "iipi", Note: "EPERM: no tracing"},
 		{Nr: 202, Name: "__sysctl", Fn: sysSysctl, Sig: "pupppu", Level: bsd.Partial, Note: "docs/personality.md lists the variables; nothing can be set"},
 		{Nr: 570, Name: "__sysctlbyname", Fn: sysSysctlbyname, Sig: "pupppu", Level: bsd.Partial, Note: "as __sysctl"},
 		{Nr: 563, Name: "getrandom", Fn: bsd.Getrandom, Sig: "Bux"},
@@ -176,6 +179,7 @@ func calls() []bsd.Entry {
 		{Nr: 583, Name: "kqueuex", Fn: bsd.Kqueuex, Sig: "x"},
 		{Nr: 560, Name: "kevent", Fn: bsd.Kevent(&kevents), Sig: "fpipip", Pre: pre(fixed(1, 128), fixed(5, 16)), Level: bsd.Partial,
 			Note: "filters READ, WRITE, TIMER and USER; others are EINVAL, devices ENODEV"},
+		{Nr: 209, Name: "poll", Fn: bsd.Poll, Sig: "pui"},
 		// sockets
 		{Nr: 97, Name: "socket", Fn: bsd.Socket, Sig: "ixi", Level: bsd.Partial, Note: "AF_UNIX, AF_INET, AF_INET6; others are EAFNOSUPPORT"},
 		{Nr: 135, Name: "socketpair", Fn: bsd.Socketpair, Sig: "ixip", Level: bsd.Partial, Note: "as socket"},
@@ -253,6 +257,7 @@ func calls() []bsd.Entry {
 		{Nr: 547, Name: "utimensat", Fn: bsd.Utimensat, Sig: "fspx", Pre: pre(str(1), fixed(2, 32))},
 		{Nr: 479, Name: "truncate", Fn: bsd.Truncate, Sig: "sd", Pre: pre(str(0))},
 		{Nr: 480, Name: "ftruncate", Fn: bsd.Ftruncate, Sig: "fd"},
+		{Nr: 569, Name: "copy_file_range", Fn: bsd.CopyFileRange, Sig: "fpfpux"},
 		{Nr: 95, Name: "fsync", Fn: bsd.Fsync, Sig: "f"},
 		{Nr: 550, Name: "fdatasync", Fn: bsd.Fdatasync, Sig: "f"},
 		{Nr: 36, Name: "sync", Fn: bsd.Sync},
