@@ -245,7 +245,9 @@ func (r *reply) stepMap(a *abi.Action) uintptr {
 	if !t.inGuest(addr, n) {
 		return errno(eNOMEM)
 	}
-	t.dropText(addr, n)
+	if op != abi.ActMapAnon || a.A[3]&(mapFixed|mapNoreplace) != 0 { // else it takes the place of nothing
+		t.dropText(addr, n)
+	}
 	if op == abi.ActMapAnon {
 		return t.host(sysMmap, addr, n, uintptr(a.A[2]), uintptr(a.A[3])|mapAnon, ^uintptr(0), 0)
 	}

@@ -7,17 +7,18 @@ import (
 	"hythe/abi"
 )
 
-// Kinds of call site (docs/patching.md). The first four have an instruction of five bytes
-// before the SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
+// Kinds of call site (docs/patching.md). All but the comparing ones have an instruction of five
+// bytes before the SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
 // and an instruction that compares its result, together six bytes or more: a jump of six
 // bytes takes their place, and the library makes the comparison.
 const (
 	siteNumber    = 1 // MOVL $number, EAX
-	siteStack     = 2 // MOVQ 8(SP), R9: the last argument of a function that takes the number
+	siteStack     = 2 // MOVQ n(SP), R9: the last argument of a function that takes the number
 	siteLoadNr    = 3 // MOVQ 8(SP), RAX: the number, of Go's functions that look at no error
 	siteStoreR11  = 4 // MOVQ R11, 8(SP): musl's cancellation points
 	siteCompare   = 5 // CMPQ RAX, $x
 	siteCompare32 = 6 // CMPL EAX, $x
+	siteLeaSI     = 7 // LEAQ n(SP), SI: Go's reading of a clock on 4.4BSD's descendants
 )
 
 // invalid is a byte that begins no instruction.
@@ -105,7 +106,7 @@ func (t *Thread) heat(uc *Ucontext) {
 	}
 	v += 1 << 48
 	atomic.StoreUint64(p, v)
-	if v>>48 == SiteHot && uintptr(ret) < t.Window && t.conv() == ConvLinux {
+	if v>>48 == SiteHot && uintptr(ret) < t.Window && t.conv() != ConvPlan9 {
 		t.lock()
 		t.patch(uintptr(ret), uc.Regs.AX)
 		t.unlock()
@@ -185,11 +186,17 @@ func (t *Thread) precedes(s *Site, r *Text, nr uint64) bool {
 	s.Skip = 0
 	s.Back = n
 	s.Len = n
-	if b[3] == 0x24 && b[4] == 0x08 {
+	if b[3] == 0x24 && b[4] < 0x80 {
 		if b[0] == 0x4c && b[1] == 0x8b && b[2] == 0x4c {
 			s.Kind = siteStack
 			return true
 		}
+		if b[0] == 0x48 && b[1] == 0x8d && b[2] == 0x74 {
+			s.Kind = siteLeaSI
+			return true
+		}
+	}
+	if b[3] == 0x24 && b[4] == 0x08 {
 		if b[0] == 0x48 && b[1] == 0x8b && b[2] == 0x44 {
 			s.Kind = siteLoadNr
 			return true
@@ -579,7 +586,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	nr := uint64(int64(int32(uint32(raw))))
 	d := t.desc(nr)
 	if d != nil && d.Local != abi.LocalNone {
-		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalPortSend || d.Local == abi.LocalPortRecv {
+		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalUmtx && !umtxNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalPortSend || d.Local == abi.LocalPortRecv {
 			// It may wait, and a kick may cut the wait.
 			t.SiteWhy = siteTrap
 			return false
@@ -616,11 +623,15 @@ func (t *Thread) siteRegs(uc *Ucontext, s *Site) bool {
 	}
 	v := t.SiteNr >> 32
 	uc.Regs.AX = v>>24 | v>>8&0xff00 | v<<8&0xff0000 | v<<24&0xff000000
+	if s.Kind == siteLeaSI {
+		uc.Regs.SI = uc.Regs.SP + uint64(s.Old[4])
+		return true
+	}
 	if s.Kind != siteStack && s.Kind != siteLoadNr {
 		return true
 	}
 	p := t.addr() + unsafe.Offsetof(t.Scratch)
-	if t.copyIn(p, uintptr(uc.Regs.SP)+8, 8) != 0 {
+	if t.copyIn(p, uintptr(uc.Regs.SP)+uintptr(s.Old[4]), 8) != 0 {
 		return false
 	}
 	if s.Kind == siteLoadNr {
@@ -636,6 +647,9 @@ func futexNow(op uintptr) bool {
 	cmd := op & 127
 	return cmd == futexWake || cmd == futexWakeBitset || cmd == futexRequeue || cmd == futexCmpRequeue || cmd == futexWakeOp
 }
+
+// umtxNow is futexNow for _umtx_op(2).
+func umtxNow(op uintptr) bool { return uint32(op) == umtxWake || uint32(op) == umtxWakeOwn }
 
 // plain says whether a reply can be carried out without a signal frame.
 func plain(s *abi.Slot) bool {
@@ -713,6 +727,9 @@ func (t *Thread) siteFault(uc *Ucontext, s *Site) {
 	info.Signo = sigSEGV
 	info.Code = 1 // SEGV_MAPERR
 	info.Addr = uc.Regs.SP + 8
+	if s.Kind == siteStack {
+		info.Addr = uc.Regs.SP + uint64(s.Old[4])
+	}
 	uc.Regs.IP = uint64(s.start())
 	uc.Regs.TrapNo = 14
 	uc.Regs.Err = 4 // a read by the user

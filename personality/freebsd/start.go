@@ -80,7 +80,11 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 	if f.Dyn {
 		bias = image.PIEBase + r.Pages(1<<40) - f.Lo
 	}
-	if e := f.Map(c, exe, bias, 0); e != 0 {
+	patch := uint32(0)
+	if f.Interp == "" {
+		patch = abi.ActPatch // its library is in it
+	}
+	if e := f.Map(c, exe, bias, patch); e != 0 {
 		return e
 	}
 	entry, base := f.Entry+bias, uint64(0)
@@ -97,7 +101,7 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 		if g.Dyn {
 			base = image.InterpBase + r.Pages(1<<32) - g.Lo
 		}
-		if e := g.Map(c, iv, base, 0); e != 0 {
+		if e := g.Map(c, iv, base, abi.ActPatch); e != 0 {
 			return e
 		}
 		entry = g.Entry + base

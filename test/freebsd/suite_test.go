@@ -52,7 +52,8 @@ func TestGoSuite(t *testing.T) {
 			slices.Sort(not)
 			dir := filepath.Join(src, filepath.FromSlash(pkg))
 			own := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
-			c := exec.Command(subject.Binary(t), "run", "-u", own, "-w", dir, "-e", "PATH", "-e", "HOME", "-e", "PWD="+dir, "--",
+			c := exec.Command(subject.Binary(t), "run", "-u", own, "-w", dir, "-e", "PATH", "-e", "HOME", "-e", "PWD="+dir,
+				"-e", "GOOS=freebsd", "-e", "CGO_ENABLED=0", "--", // some tests build programs
 				prog, "-test.v", "-test.short", "-test.timeout="+f[2]+"s", "-test.skip="+strings.Join(not, "|"))
 			text, errs, status := subject.Run(t, time.Duration(sec+10)*time.Second, c)
 			n := map[string]int{}
