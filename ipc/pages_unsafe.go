@@ -65,7 +65,8 @@ const (
 // MapPaged maps a paged object whole, of which fd is a descriptor. A thread that touches
 // a page which is not there waits until the pager has supplied it, without the Go
 // runtime's knowing: everything in this process may have to wait with it. A host call on
-// such a page fails (EFAULT). The host must be Linux 5.19 or later.
+// such a page fails (EFAULT). A confined server must not call it: userfaultfd(2) is deadly
+// there (docs/decisions/0011-pagers.md). The host must be Linux 5.19 or later.
 func (c *Conn) MapPaged(object abi.Name, fd int, size int) ([]byte, error) {
 	mem, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
