@@ -284,6 +284,17 @@ type ProcessInfo struct {
 	Args        []string      `json:"args"`
 }
 
+// SocketInfo is an IP socket of a guest that has an address, as `hythe ps -n` shows it.
+type SocketInfo struct {
+	Proto   string `json:"proto"` // tcp, tcp6, udp, udp6
+	Local   string `json:"local"` // ADDRESS:PORT, an IPv6 address in brackets
+	Remote  string `json:"remote,omitempty"`
+	State   string `json:"state,omitempty"` // TCP's word, as ss(8) has it: LISTEN, ESTAB...
+	Waiting uint32 `json:"waiting"`         // bytes, of a listener connections, that nobody has taken
+	UID     uint32 `json:"uid"`
+	PIDs    []int  `json:"pids"` // who has it open
+}
+
 // ServiceInfo is a server of the machine as `hythe services` shows it.
 type ServiceInfo struct {
 	Name        string        `json:"name"`
@@ -343,6 +354,7 @@ type engine interface {
 	// long as the program may use them, and the caller closes its own.
 	start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error)
 	processes(ctx context.Context) ([]ProcessInfo, error)
+	sockets(ctx context.Context) ([]SocketInfo, error)
 	services(ctx context.Context) ([]ServiceInfo, error)
 	ports(ctx context.Context) ([]PortInfo, error)
 	calls(ctx context.Context) ([]CallInfo, error)
@@ -483,6 +495,10 @@ func (m *Machine) ID() string { return m.id }
 
 // Processes answers all guest processes, in the order of their numbers.
 func (m *Machine) Processes(ctx context.Context) ([]ProcessInfo, error) { return m.eng.processes(ctx) }
+
+// Sockets answers the guests' IP sockets that have an address, in the order of their
+// making.
+func (m *Machine) Sockets(ctx context.Context) ([]SocketInfo, error) { return m.eng.sockets(ctx) }
 
 // Services answers all servers, in the order of their names.
 func (m *Machine) Services(ctx context.Context) ([]ServiceInfo, error) { return m.eng.services(ctx) }

@@ -921,6 +921,19 @@ func (w *wired) ports(context.Context) ([]PortInfo, error) {
 	return out, nil
 }
 
+// sockets implements engine.
+func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
+	var rep unixctl.Sockets
+	if err := w.ask(unixctl.MsgSockets, struct{}{}, &rep); err != nil {
+		return nil, err
+	}
+	var out []SocketInfo
+	for _, s := range rep.List {
+		out = append(out, SocketInfo(s))
+	}
+	return out, nil
+}
+
 // calls implements engine.
 func (w *wired) calls(context.Context) ([]CallInfo, error) {
 	var rep unixctl.Calls

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,11 +174,23 @@ func cpuText(d time.Duration) string { return fmt.Sprintf("%.2fs", d.Seconds()) 
 
 func (a *app) psCommand() *cobra.Command {
 	var s chosen
+	var sockets bool
 	c := &cobra.Command{
 		Use:   "ps",
-		Short: "List the processes of running machines",
+		Short: "List the processes, or the sockets, of running machines",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if sockets {
+				return show(a, &s, []column[hythe.SocketInfo]{
+					{"PROTO", func(v *hythe.SocketInfo) string { return v.Proto }},
+					{"STATE", func(v *hythe.SocketInfo) string { return cmp.Or(v.State, "-") }},
+					{"WAITING", func(v *hythe.SocketInfo) string { return strconv.Itoa(int(v.Waiting)) }},
+					{"LOCAL", func(v *hythe.SocketInfo) string { return v.Local }},
+					{"REMOTE", func(v *hythe.SocketInfo) string { return cmp.Or(v.Remote, "-") }},
+					{"UID", func(v *hythe.SocketInfo) string { return strconv.Itoa(int(v.UID)) }},
+					{"PIDS", func(v *hythe.SocketInfo) string { return strings.Trim(fmt.Sprint(v.PIDs), "[]") }},
+				}, (*control.Client).Sockets)
+			}
 			return show(a, &s, []column[hythe.ProcessInfo]{
 				{"PID", func(p *hythe.ProcessInfo) string { return strconv.Itoa(p.PID) }},
 				{"PPID", func(p *hythe.ProcessInfo) string { return strconv.Itoa(p.PPID) }},
@@ -191,6 +204,7 @@ func (a *app) psCommand() *cobra.Command {
 			}, (*control.Client).Processes)
 		},
 	}
+	c.Flags().BoolVarP(&sockets, "network", "n", false, "list IP sockets that have an address, and who has them open")
 	s.machineFlag(c)
 	s.jsonFlag(c)
 	return c

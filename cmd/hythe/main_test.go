@@ -119,6 +119,9 @@ func (f *fake) Services(context.Context) ([]hythe.ServiceInfo, error) {
 	return []hythe.ServiceInfo{{Name: "unix", State: "running", HostPID: 3}}, nil
 }
 func (f *fake) Ports(context.Context) ([]hythe.PortInfo, error) { return nil, nil }
+func (f *fake) Sockets(context.Context) ([]hythe.SocketInfo, error) {
+	return []hythe.SocketInfo{{Proto: "tcp", Local: "0.0.0.0:80", State: "LISTEN", PIDs: []int{7, 9}}}, nil
+}
 func (f *fake) Calls(context.Context) ([]hythe.CallInfo, error) {
 	return []hythe.CallInfo{{Personality: "linux", Name: "read", Count: 3}, {Personality: "linux", Name: "kexec_load", Nr: 246, Count: 1, Unserved: true}}, nil
 }

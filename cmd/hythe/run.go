@@ -148,7 +148,7 @@ func (r *runFlags) config() (hythe.Config, error) {
 		n.Publish = append(n.Publish, p)
 	}
 	if len(n.Publish) > 0 && !n.Outside {
-		return c, errors.New("-p: a machine without an outside has no ports on the host; add --network user")
+		return c, errors.New("-p: a machine without an outside has no ports on the host; leave --network none out")
 	}
 	c.Network = n
 	return c, nil
@@ -184,7 +184,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.ports, "trace-ports", "", "write one line for each message between ports, when it is sent and when it is received, to `FILE` (default standard error)")
 	f.Lookup("trace-ports").NoOptDefVal = "-"
-	f.StringVar(&r.network, "network", "none", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
+	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")

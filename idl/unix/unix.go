@@ -21,12 +21,13 @@ const (
 	MsgCalls     = 5 // nothing -> Calls
 	MsgEnd       = 6 // End -> Done
 	MsgReclaim   = 7 // nothing -> Reclaimed
+	MsgSockets   = 8 // nothing -> Sockets
 )
 
 // Kind is the word for a request, for people; empty if there is none of the number.
 func Kind(id uint32) string {
 	return map[uint32]string{MsgStart: "start", MsgWait: "wait", MsgKill: "kill", MsgProcesses: "processes",
-		MsgCalls: "calls", MsgEnd: "end", MsgReclaim: "reclaim"}[id]
+		MsgCalls: "calls", MsgEnd: "end", MsgReclaim: "reclaim", MsgSockets: "sockets"}[id]
 }
 
 // Start asks for a program.
@@ -109,6 +110,20 @@ type Process struct {
 
 // Processes is the list of all processes.
 type Processes struct{ List []Process }
+
+// Socket is a row of Sockets: one of the internet that has an address. What waits
+// counts bytes, of a listener connections.
+type Socket struct {
+	Proto         string // tcp, tcp6, udp, udp6
+	Local, Remote string // ADDRESS:PORT, "" without one
+	State         string // TCP's word; "" for UDP
+	Waiting       uint32
+	UID           uint32
+	PIDs          []int // who has it open
+}
+
+// Sockets is the list of all of them.
+type Sockets struct{ List []Socket }
 
 // CallCount is a row of Calls.
 type CallCount struct {

@@ -631,6 +631,8 @@ func (s *server) request(m *ipc.Message) {
 		body = unix.Encode(unix.Done{})
 	case unix.MsgProcesses:
 		body = unix.Encode(unix.Processes{List: s.k.ListProcesses()})
+	case unix.MsgSockets:
+		body = unix.Encode(unix.Sockets{List: s.k.ListSockets()})
 	case unix.MsgCalls:
 		body = unix.Encode(unix.Calls{List: s.k.ListCalls()})
 	}

@@ -289,7 +289,7 @@ func TestPolicy(t *testing.T) {
 	default:
 	}
 	// Without a network there is nothing.
-	got = inMachine(t, nil, "policy.py", "10.0.2.2 "+port, "8.8.8.8 53")
+	got = inMachine(t, []string{"--network", "none"}, "policy.py", "10.0.2.2 "+port, "8.8.8.8 53")
 	if want := "10.0.2.2 " + port + " ENETUNREACH ENETUNREACH\n8.8.8.8 53 ENETUNREACH ENETUNREACH\n"; got.out != want {
 		t.Errorf("--network none: %q", got.out)
 	}

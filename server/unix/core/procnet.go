@@ -3,9 +3,12 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
+	"hythe/idl/unix"
 	"hythe/store"
 )
 
@@ -160,6 +163,57 @@ func (k *Kernel) procInet(family, typ uint32) string {
 		b.WriteString(l + "\n")
 	}
 	return b.String()
+}
+
+// tcpWords are ss(8)'s words for TCPState's numbers.
+var tcpWords = map[byte]string{1: "ESTAB", 2: "SYN-SENT", 5: "FIN-WAIT-2", 7: "UNCONN", 8: "CLOSE-WAIT", 10: "LISTEN"}
+
+// ListSockets answers what `hythe ps -n` shows.
+func (k *Kernel) ListSockets() []unix.Socket {
+	k.Enter()
+	defer k.Leave()
+	owners := map[store.Ref[Socket]][]int{}
+	k.EachProc(func(_ store.Ref[Proc], p *Proc) bool {
+		if p.State != ProcLive {
+			return true
+		}
+		k.EachFD(p.FDs, func(_ int32, f store.Ref[File], _ uint32) bool {
+			if file := k.Files.Get(f); file.Kind == FileSocket {
+				r := sockOf(file)
+				if l := owners[r]; len(l) == 0 || l[len(l)-1] != int(p.Pid) {
+					owners[r] = append(l, int(p.Pid))
+				}
+			}
+			return true
+		})
+		return true
+	})
+	list := []unix.Socket{}
+	for _, r := range k.sortedSocks(func(s *Socket) bool {
+		return (s.Family == FamilyInet || s.Family == FamilyInet6) && s.Inet.Local.Port != 0 && !s.hidden()
+	}) {
+		s := k.Socks.Get(r)
+		v := unix.Socket{Proto: "udp", Local: s.Inet.Local.text(), Waiting: s.Bytes, UID: s.UID, PIDs: owners[r]}
+		if s.Type == SockStream {
+			v.Proto, v.State = "tcp", tcpWords[s.TCPState()]
+		}
+		if s.Family == FamilyInet6 {
+			v.Proto += "6"
+		}
+		if s.State == SockListening {
+			v.Waiting = s.Pending.N
+		}
+		if s.Inet.Far.Port != 0 {
+			v.Remote = s.Inet.Far.text()
+		}
+		slices.Sort(v.PIDs)
+		list = append(list, v)
+	}
+	return list
+}
+
+func (a *InetAddr) text() string {
+	return netip.AddrPortFrom(netip.AddrFrom16(a.IP).Unmap(), a.Port).String()
 }
 
 func (k *Kernel) procUnix() string {

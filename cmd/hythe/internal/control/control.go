@@ -36,6 +36,7 @@ import (
 // any goroutine.
 type Machine interface {
 	Processes(ctx context.Context) ([]hythe.ProcessInfo, error)
+	Sockets(ctx context.Context) ([]hythe.SocketInfo, error)
 	Services(ctx context.Context) ([]hythe.ServiceInfo, error)
 	Ports(ctx context.Context) ([]hythe.PortInfo, error)
 	Calls(ctx context.Context) ([]hythe.CallInfo, error)
@@ -311,6 +312,9 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "ps":
 		v, err := s.m.Processes(ctx)
 		reply(c, v, err)
+	case "sockets":
+		v, err := s.m.Sockets(ctx)
+		reply(c, v, err)
 	case "services":
 		v, err := s.m.Services(ctx)
 		reply(c, v, err)
@@ -557,6 +561,12 @@ func (k *Client) Services(ctx context.Context) (v []hythe.ServiceInfo, err error
 // Ports answers the machine's ports.
 func (k *Client) Ports(ctx context.Context) (v []hythe.PortInfo, err error) {
 	err = k.ask(ctx, &request{Op: "ports"}, &v)
+	return v, err
+}
+
+// Sockets answers the machine's sockets.
+func (k *Client) Sockets(ctx context.Context) (v []hythe.SocketInfo, err error) {
+	err = k.ask(ctx, &request{Op: "sockets"}, &v)
 	return v, err
 }
 
