@@ -850,6 +850,8 @@ func (p *guestProcess) wait() error {
 	switch {
 	case rep.Status == 0:
 		return nil
+	case rep.Status&0x7f == uint32(syscall.SIGKILL) && p.w.reason(nil) != nil:
+		return p.w.reason(nil) // it ended with the machine, not by itself
 	case rep.Status&0x7f != 0:
 		return &ExitError{Signal: int(rep.Status & 0x7f), Core: rep.Status&0x80 != 0}
 	}
