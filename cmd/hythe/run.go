@@ -167,7 +167,8 @@ Signals that hythe receives (INT, TERM, HUP, QUIT, USR1, USR2...) are passed to 
 program; with -t the keys of the terminal are the program's.`,
 		Example: `  hythe run -- /bin/echo hello
   hythe run -it -- /bin/sh
-  hythe run -v "$PWD":/work -w /work -- make`,
+  hythe run -v "$PWD":/work -w /work -- make
+  hythe run -v "$PWD":/work -w /work -- ./prog.wasm`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.run(&r, args) },
 	}
