@@ -1,0 +1,81 @@
+// Package systems runs programs of several operating systems in one machine: in one
+// pipeline, with the same files, processes and signals.
+package systems
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hythe/test/subject"
+)
+
+const limit = 2 * time.Minute
+
+// targets are the systems whose programs Go builds and a machine runs.
+var targets = []struct{ goos, goarch string }{
+	{"linux", "amd64"}, {"freebsd", "amd64"}, {"wasip1", "wasm"},
+}
+
+// stages builds testdata/stage for each system into dir.
+func stages(t *testing.T, dir string) {
+	t.Helper()
+	for _, s := range targets {
+		c := exec.Command("go", "build", "-o", filepath.Join(dir, s.goos), "./testdata/stage")
+		c.Env = append(os.Environ(), "GOOS="+s.goos, "GOARCH="+s.goarch, "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+		if b, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", s.goos, err, b)
+		}
+	}
+}
+
+func machine(t *testing.T, dir, script string) (string, string, int) {
+	t.Helper()
+	return subject.Run(t, limit, exec.Command(subject.Binary(t), "run", "-v", dir+":/work", "-w", "/work", "--", "/bin/sh", "-c", script))
+}
+
+// TestPipeline: one stage of each system, in a shell, with more than fits into the pipes;
+// each finds what the others wrote.
+func TestPipeline(t *testing.T) {
+	dir := t.TempDir()
+	stages(t, dir)
+	const lines = 5000
+	out, errs, status := machine(t, dir, fmt.Sprintf("seq %d | ./linux count | ./freebsd count | ./wasip1 count | tail -n +%d; cat count", lines, lines))
+	want := fmt.Sprintf("%d linux freebsd wasip1\nlinux %d\nfreebsd %d\nwasip1 %d\n", lines, lines, lines, lines)
+	if out != want || errs != "" || status != 0 {
+		t.Errorf("status %d\n got: %q %q\nwant: %q", status, out, errs, want)
+	}
+}
+
+// TestProcesses: programs of all systems are processes of one table: a shell sees, waits
+// for and signals them alike, and one whose reader has gone ends as its system says.
+func TestProcesses(t *testing.T) {
+	dir := t.TempDir()
+	stages(t, dir)
+	out, errs, status := machine(t, dir, `
+mkfifo in
+exec 9<>in
+for s in linux freebsd wasip1; do
+	./$s <in >/dev/null &
+	echo "$s $!"
+done >pids
+while read s pid; do
+	kill -0 $pid && kill -TERM $pid
+	wait $pid
+	echo "$s: $?"
+done <pids
+rm in
+for s in linux freebsd wasip1; do
+	{ seq 10000; } | ./$s | head -n 1
+done
+`)
+	want := "linux: 143\nfreebsd: 143\nwasip1: 143\n1 linux\n1 freebsd\n1 wasip1\n"
+	// The shell says of some jobs what ended them, as it comes.
+	if out != want || strings.ReplaceAll(errs, "Terminated\n", "") != "" || status != 0 {
+		t.Errorf("status %d\n got: %q %q\nwant: %q", status, out, errs, want)
+	}
+}
