@@ -654,9 +654,19 @@ func (w *wired) isReady(srv *nucleus.Server) {
 
 // ask sends a request to the unix server and decodes the answer.
 func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
-	b, e := w.conn.Ask(w.ctl, id, unixctl.Encode(req), rights...)
+	q, done, e := w.conn.Pack(unixctl.Encode(req))
+	if e != 0 {
+		return fmt.Errorf("a request to the unix server: %w", syscall.Errno(e))
+	}
+	defer done()
+	q.ID, q.Rights = id, rights
+	m, e := w.conn.AskWith(w.ctl, q)
 	if e != 0 {
 		return w.reason(ErrClosed)
+	}
+	b, e := w.conn.Unpack(m)
+	if e != 0 {
+		return fmt.Errorf("an answer of the unix server: %w", syscall.Errno(e))
 	}
 	return unixctl.Decode(b, reply)
 }
@@ -682,6 +692,8 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	var rep unixctl.Started
 	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})
 	switch e := abi.Errno(rep.Errno); {
+	case errors.Is(err, syscall.E2BIG): // more than is sent at all
+		err = &StartError{Path: c.Path, Err: syscall.E2BIG}
 	case err != nil:
 	case rep.BadDir:
 		err = fmt.Errorf("working directory %s: %w", c.Dir, startReason(e))

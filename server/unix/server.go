@@ -581,10 +581,14 @@ func (s *server) control(port abi.Name) {
 
 func (s *server) request(m *ipc.Message) {
 	var body []byte
+	in, e := s.conn.Unpack(m)
+	if e != 0 {
+		in = nil // as one that cannot be read
+	}
 	switch m.ID {
 	case unix.MsgStart:
 		var r unix.Start
-		if err := unix.Decode(m.Body, &r); err != nil {
+		if err := unix.Decode(in, &r); err != nil {
 			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
 			break
 		}
@@ -597,7 +601,7 @@ func (s *server) request(m *ipc.Message) {
 		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e), BadDir: badDir})
 	case unix.MsgWait:
 		var r unix.Wait
-		if err := unix.Decode(m.Body, &r); err != nil {
+		if err := unix.Decode(in, &r); err != nil {
 			body = unix.Encode(unix.Waited{Errno: uint32(abi.EINVAL)})
 			break
 		}
@@ -607,7 +611,7 @@ func (s *server) request(m *ipc.Message) {
 		body = unix.Encode(unix.Waited{Status: status, Errno: uint32(e)})
 	case unix.MsgKill:
 		var r unix.Kill
-		if err := unix.Decode(m.Body, &r); err != nil {
+		if err := unix.Decode(in, &r); err != nil {
 			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
 			break
 		}
@@ -623,7 +627,7 @@ func (s *server) request(m *ipc.Message) {
 		body = unix.Encode(unix.Reclaimed{PID: int(pid), Name: name})
 	case unix.MsgEnd:
 		var r unix.End
-		if err := unix.Decode(m.Body, &r); err != nil {
+		if err := unix.Decode(in, &r); err != nil {
 			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
 			break
 		}
@@ -636,5 +640,10 @@ func (s *server) request(m *ipc.Message) {
 	case unix.MsgCalls:
 		body = unix.Encode(unix.Calls{List: s.k.ListCalls()})
 	}
-	_ = s.conn.Answer(m, body)
+	a, done, e := s.conn.Pack(body)
+	if e != 0 {
+		a, done = &ipc.Message{Body: unix.Encode(unix.Done{Errno: uint32(e)})}, func() {}
+	}
+	_ = s.conn.AnswerWith(m, a)
+	done()
 }

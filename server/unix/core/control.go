@@ -77,6 +77,9 @@ func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Er
 	if r.Home && !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
 		env = append(slices.Clip(env), "HOME="+k.homeOf(r.UID))
 	}
+	if long := func(v string) bool { return len(v) >= MaxArgLen }; slices.ContainsFunc(r.Args, long) || slices.ContainsFunc(env, long) {
+		return 0, false, abi.E2BIG
+	}
 	path, e := k.findProgram(r)
 	if e != 0 {
 		return 0, false, e
