@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"hythe"
@@ -19,7 +20,7 @@ import (
 // fake is a machine whose one program copies its input to its output.
 type fake struct {
 	Machine
-	restarted string
+	restarted atomic.Value // the last one, a string
 	sigs      chan int
 	got       chan int // when set: signals that ended a program
 	kill      func(pid, sig int) error
@@ -40,11 +41,11 @@ func (f *fake) Calls(context.Context) ([]hythe.CallInfo, error) {
 }
 func (f *fake) Kill(_ context.Context, pid, sig int) error { return f.kill(pid, sig) }
 func (f *fake) Replace(_ context.Context, s string, v hythe.Version) error {
-	f.restarted = s + " by " + v.Program
+	f.restarted.Store(s + " by " + v.Program)
 	return nil
 }
 func (f *fake) Restart(_ context.Context, s string) error {
-	f.restarted = s
+	f.restarted.Store(s)
 	return nil
 }
 func (f *fake) Start(_ context.Context, c *hythe.Cmd) (Process, error) {
@@ -123,10 +124,10 @@ func TestConversation(t *testing.T) {
 	if err := k.Kill(ctx, 7, 9); !errors.Is(err, hythe.ErrNoProcess) || err.Error() != "process 7: no such process" {
 		t.Errorf("Kill: %v", err)
 	}
-	if err := k.Restart(ctx, "unix", "/other/hythe"); err != nil || f.restarted != "unix by /other/hythe" {
+	if err := k.Restart(ctx, "unix", "/other/hythe"); err != nil || f.restarted.Load() != "unix by /other/hythe" {
 		t.Errorf("Restart by another: %v", err)
 	}
-	if err := k.Restart(ctx, "overlay", ""); err != nil || f.restarted != "overlay" {
+	if err := k.Restart(ctx, "overlay", ""); err != nil || f.restarted.Load() != "overlay" {
 		t.Errorf("Restart: %v", err)
 	}
 	if _, err := Listen(f, k.ID); err == nil {
