@@ -497,11 +497,18 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 		return 0, e
 	}
 	w := k.Vnodes.Mut(v)
+	if w.ObjFlags&(1|objFill) != 0 && !out.Writable {
+		// Meanwhile somebody else was given more.
+		k.DropObject(name)
+		return w.Object, 0
+	}
 	if w.Object != 0 {
 		k.DropObject(w.Object) // also where it is name, which this grant names once more
 	}
 	w.Object = name
-	w.ObjFlags &= 1 | objFill // what it was, it is
+	if w.ObjFlags &= 1 | objFill; !out.Writable {
+		w.ObjFlags = 0
+	}
 	switch {
 	case out.Writable && fill:
 		w.ObjFlags |= objFill
