@@ -477,7 +477,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 	if n == nil || n.m.srv == nil || k.vfs.objects == nil || !n.isRegular() {
 		return 0, abi.ENODEV
 	}
-	if rec.Object != 0 && (!write && !fill || rec.ObjFlags&1 != 0 || fill && rec.ObjFlags&objFill != 0) {
+	if rec.Object != 0 && (!write || rec.ObjFlags&1 != 0) && (!fill || rec.ObjFlags&objFill != 0) {
 		return rec.Object, 0
 	}
 	var out fs.MapOut
@@ -585,8 +585,8 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 	if rec.ObjFlags&objNoFill != 0 {
 		return false
 	}
-	if rec.ObjFlags&(1|objFill) == 0 || !n.solid {
-		if n.fills++; n.fills < fillOften {
+	if rec.ObjFlags&objFill == 0 || !n.solid {
+		if n.fills++; n.fills < fillOften || rec.Object == 0 && !k.vfs.objects.Room() {
 			return false
 		}
 		if !n.solid {
@@ -600,10 +600,9 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 				return false
 			}
 		}
-		if k.Vnodes.Get(n.v).ObjFlags&(1|objFill) == 0 {
-			if !k.vfs.objects.Room() {
-				return false
-			}
+		// An object that is there to be mapped says nothing: only the server knows whether
+		// its clients may fill the file.
+		if k.Vnodes.Get(n.v).ObjFlags&objFill == 0 {
 			if _, e := c.MapVnode(n.v, fs.MapToFill); e != 0 && n.v != 0 {
 				k.Vnodes.Mut(n.v).ObjFlags |= objNoFill
 			}
@@ -613,7 +612,7 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 		}
 	}
 	rec = k.Vnodes.Get(n.v)
-	if rec.ObjFlags&(1|objFill) == 0 || rec.ObjFlags&2 == 0 {
+	if rec.ObjFlags&(objFill|2) != objFill|2 {
 		return false
 	}
 	if n.data == nil {
