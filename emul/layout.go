@@ -197,7 +197,7 @@ type Task struct {
 	NGrants   uint32
 	Patch     uint32 // 1: call sites are patched
 	Grants    [MaxGrants]Grant
-	// Waits says of each call, by its number, how long it is worth to look for the
+	// Waits says of each call, by its kind and number, how long it is worth to look for the
 	// answer before the thread sleeps (Thread.wait). All threads write it, without a
 	// lock: a wrong value costs time only.
 	Waits [WaitKinds]uint8

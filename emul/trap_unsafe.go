@@ -425,10 +425,14 @@ func (t *Thread) ring() {
 // server that wants the thread's attention only has to answer.
 func (t *Thread) wait(s *abi.Slot, own uint32) {
 	addr := uintptr(unsafe.Pointer(&s.State))
-	w := &t.task().Waits[s.Nr%WaitKinds]
 	turns := uintptr(t.task().Spin)
-	from := t.cycles()
 	t.spin(addr, uintptr(own), turns)
+	if atomic.LoadUint32(&s.State) != own {
+		return
+	}
+	// Other kinds of request than calls have numbers of their own.
+	w := &t.task().Waits[(s.Nr^uint64(s.Kind)<<6)%WaitKinds]
+	from := t.cycles()
 	if *w == waitLooks && turns != 0 {
 		for atomic.LoadUint32(&s.State) == own && t.cycles()-from < lookCycles {
 			t.spin(addr, uintptr(own), turns)
