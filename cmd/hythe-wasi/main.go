@@ -38,7 +38,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "hythe-wasi: started by a machine of Hythe, when a program executes a WebAssembly module")
 		os.Exit(2)
 	}
-	sys := &system{inherited: openFiles(), pipes: ignored&(1<<(unix.SIGPIPE-1)) == 0}
+	sys := &system{inherited: openFiles(), ignored: ignored}
 	restoreSignals(ignored)
 	end(prog, run(sys, prog))
 }

@@ -15,9 +15,10 @@ import (
 // system implements wasi.System with the calls of Linux.
 type system struct {
 	inherited []int
-	// pipes: SIGPIPE was not ignored when the program was executed.
-	pipes bool
+	ignored   uint64 // signals, when the program was executed: bit n-1 for signal n
 }
+
+func (s *system) ignores(sig int) bool { return s.ignored&(1<<(sig-1)) != 0 }
 
 // number is an error's; EIO for one that is none of the system's.
 func number(err error) abi.Errno {
@@ -64,7 +65,7 @@ func (*system) Readv(fd int, v [][]byte, off int64) (int, abi.Errno) {
 // other descriptors the error is told.
 func (s *system) Writev(fd int, v [][]byte, off int64) (int, abi.Errno) {
 	n, e := writev(fd, v, off)
-	if e == abi.EPIPE && s.pipes && (fd == 1 || fd == 2) {
+	if e == abi.EPIPE && !s.ignores(int(unix.SIGPIPE)) && (fd == 1 || fd == 2) {
 		s.Raise(int(unix.SIGPIPE))
 	}
 	return n, e
@@ -373,6 +374,9 @@ func (*system) Commit(b []byte, n uint64) abi.Errno {
 const raisePatience = time.Second
 
 func (s *system) Raise(sig int) abi.Errno {
+	if s.ignores(sig) {
+		return 0
+	}
 	setSignal(sig, false)
 	if err := unix.Kill(unix.Getpid(), unix.Signal(sig)); err != nil {
 		return number(err)

@@ -245,9 +245,9 @@ func doExec(c *core.Call, dirfd int32, path string, flags uint32, argvAt, envpAt
 // signals are ignored (bit n-1 for signal n, hexadecimal).
 func engineArg(c *core.Call, argc int) string {
 	ignored := uint64(0)
-	for i, a := range c.K.Hands.Get(c.Proc().Hand).Act {
-		if a.Handler == core.SigIgn {
-			ignored |= 1 << i
+	for sig, a := range c.K.Hands.Get(c.Proc().Hand).Act {
+		if sig > 0 && a.Handler == core.SigIgn {
+			ignored |= 1 << (sig - 1)
 		}
 	}
 	return fmt.Sprintf("%d %x", argc, ignored)

@@ -53,8 +53,8 @@ type System interface {
 	// Poll waits until one of f is ready, for timeout nanoseconds or, below 0, for
 	// ever. The answer is how many are.
 	Poll(f []PollFD, timeout int64) (int, abi.Errno)
-	// Exit ends the process. Raise sends it a signal (Linux's number) whose action is
-	// the default one.
+	// Exit ends the process. Raise sends it a signal (Linux's number), whose action is
+	// the default one unless it was ignored from the beginning.
 	Exit(status int)
 	Raise(sig int) abi.Errno
 
