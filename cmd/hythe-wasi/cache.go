@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,15 @@ const (
 )
 
 // cacheDir answers the directory of compiled modules, made if it is missing; empty if
-// there can be none.
+// there can be none. The answer names an open descriptor: whoever may rename the
+// directories above cannot put another in the place of the one that was looked at. In
+// a process that has become another user's or group's the environment is not to say
+// where code comes from: it has none.
 func cacheDir(env []string) string {
+	uid := unix.Geteuid()
+	if uid != unix.Getuid() || unix.Getegid() != unix.Getgid() {
+		return ""
+	}
 	var home, cache string
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, "HOME="); ok {
@@ -29,25 +37,35 @@ func cacheDir(env []string) string {
 			cache = v
 		}
 	}
-	if !strings.HasPrefix(cache, "/") {
-		if !strings.HasPrefix(home, "/") || home == "/" {
-			return ""
-		}
-		cache = home + "/.cache"
+	base, below := cache, []string{"hythe-wasi"}
+	if !strings.HasPrefix(base, "/") {
+		base, below = home, []string{".cache", "hythe-wasi"}
 	}
-	dir := cache + "/hythe-wasi"
-	var st unix.Stat_t
-	err := unix.Lstat(dir, &st)
-	if err == unix.ENOENT {
-		_ = unix.Mkdir(cache, 0o755)
-		if unix.Mkdir(dir, 0o700) != nil {
-			return ""
-		}
-		err = unix.Lstat(dir, &st)
-	}
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o077 != 0 || int(st.Uid) != unix.Geteuid() {
+	if !strings.HasPrefix(base, "/") || base == "/" {
 		return ""
 	}
+	fd, err := unix.Open(base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	var st unix.Stat_t
+	for _, name := range below {
+		// Nothing is made in another's directory.
+		if unix.Fstat(fd, &st) == nil && int(st.Uid) == uid {
+			_ = unix.Mkdirat(fd, name, 0o700)
+		}
+		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		_ = unix.Close(fd)
+		if err != nil {
+			return ""
+		}
+		fd = next
+	}
+	if unix.Fstat(fd, &st) != nil || st.Mode&0o077 != 0 || int(st.Uid) != uid {
+		_ = unix.Close(fd)
+		return ""
+	}
+	dir := fmt.Sprintf("/proc/self/fd/%d", fd)
 	trim(dir)
 	return dir
 }

@@ -2,12 +2,14 @@ package wasi
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"hythe"
@@ -86,6 +88,81 @@ func TestRestart(t *testing.T) {
 	}
 	if err := p.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCache: compiled modules are kept where only the user who runs them can write, and
+// nowhere else.
+func TestCache(t *testing.T) {
+	const mod = "kept.wasm"
+	data := make([]byte, 80<<10) // large enough to be kept
+	copy(data, "hello\n")
+	binary.LittleEndian.PutUint32(data[20:], 6)
+	mb := module(2, data, cat(call{"fd_write", []uint64{1, 16, 1, 24}}.emit(), []byte{opDrop}))
+	if err := os.WriteFile(filepath.Join(work, mod), mb, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := `
+mkdir /tmp/cache; cd /tmp/cache
+mkdir own wide link others hers real; mkdir wide/.cache link/.cache hers/.cache
+mkdir -m 755 wide/.cache/hythe-wasi; mkdir -m 700 hers/.cache/hythe-wasi target
+ln -s /tmp/cache/target link/.cache/hythe-wasi
+chown 1000:1000 others hers/.cache/hythe-wasi
+run() { "$@" /w/MOD >out && echo "$(cat out) $(find own real wide link target others hers -type f | wc -l)"; }
+for h in own own wide link others hers none; do HOME=/tmp/cache/$h run; done
+XDG_CACHE_HOME=/tmp/cache/real run
+HOME=/ XDG_CACHE_HOME= run
+HOME=relative XDG_CACHE_HOME=relative run
+find own real others none -printf '%p %m\n' 2>/dev/null | sed -E 's,wazero-[^/ ]*,V,; s,[0-9a-f]{64},F,' | LC_ALL=C sort
+# A process that has become root from another user keeps nothing.
+chmod 777 .
+python3 -c 'import os, sys
+os.setresuid(1000, 0, 0)
+os.execve("/w/MOD", ["x"], {"HOME": "/tmp/cache/set"})'
+ls set
+# What is not as it was written does no harm.
+printf spoilt | dd of=$(find own -type f) bs=1 seek=100 conv=notrunc status=none
+HOME=/tmp/cache/own run
+rm -r /tmp/cache`
+	want := `hello 1
+hello 1
+hello 1
+hello 1
+hello 1
+hello 1
+hello 1
+hello 2
+hello 2
+hello 2
+others 755
+own 755
+own/.cache 700
+own/.cache/hythe-wasi 700
+own/.cache/hythe-wasi/V 700
+own/.cache/hythe-wasi/V/F 600
+real 755
+real/hythe-wasi 700
+real/hythe-wasi/V 700
+real/hythe-wasi/V/F 600
+hello
+hello 2
+`
+	got := guest(t, "", &hythe.Cmd{Path: "/bin/bash", Args: []string{"bash", "-c", strings.ReplaceAll(script, "MOD", mod)}})
+	if got.out != want {
+		t.Errorf("out %s\nwant %s\nerr %q", got.out, want, got.errs)
+	}
+}
+
+// TestIgnored: a signal that was ignored when the module was executed does not end it,
+// whoever sends it.
+func TestIgnored(t *testing.T) {
+	body := cat(call{"proc_raise", []uint64{1}}.emit(), []byte{opDrop}, call{"proc_exit", []uint64{5}}.emit())
+	if err := os.WriteFile(filepath.Join(work, "raise"), module(1, nil, body), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := guest(t, "", &hythe.Cmd{Path: "/bin/bash", Args: []string{"bash", "-c", "./raise; echo $?; trap '' HUP; ./raise; echo $?"}, Dir: "/w"})
+	if got.out != "129\n5\n" {
+		t.Errorf("out %q, err %q", got.out, got.errs)
 	}
 }
 
