@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -284,4 +285,45 @@ func TestVersionAndHelp(t *testing.T) {
 			t.Errorf("help does not name %s: %d", w, status)
 		}
 	}
+}
+
+// TestEngineBeside: what lies beside hythe runs modules only if it comes from who hythe
+// comes from.
+func TestEngineBeside(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "hythe-wasi")
+	exe := filepath.Join(dir, "hythe")
+	for _, f := range []string{exe, name} {
+		if err := os.WriteFile(f, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Stat(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(what, want string) {
+		t.Helper()
+		if got := engineBeside(self, dir); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	try("a file", name)
+	check(os.Chmod(name, 0o775))
+	try("a file that the group may write", "")
+	check(os.Chmod(name, 0o755))
+	if os.Geteuid() == 0 {
+		check(os.Chown(name, 1000, 1000))
+		try("another user's", "")
+	}
+	check(os.Remove(name))
+	try("none", "")
+	check(os.Symlink(exe, name))
+	try("a link", "")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,8 +101,23 @@ func engine() string {
 	if err != nil {
 		return ""
 	}
-	name := filepath.Join(filepath.Dir(exe), "hythe-wasi")
-	if st, err := os.Stat(name); err != nil || !st.Mode().IsRegular() {
+	self, err := os.Stat("/proc/self/exe") // exe may be gone
+	if err != nil {
+		return ""
+	}
+	return engineBeside(self, filepath.Dir(exe))
+}
+
+// engineBeside is hythe-wasi in dir, where hythe is, if it comes from who hythe comes
+// from: in a directory like /tmp anybody can lay a file beside another's. So it is root's
+// or hythe's owner's, no link, and written by nobody who could not write hythe.
+func engineBeside(hythe os.FileInfo, dir string) string {
+	name := filepath.Join(dir, "hythe-wasi")
+	st, err := os.Lstat(name)
+	if err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&^hythe.Mode().Perm()&0o022 != 0 {
+		return ""
+	}
+	if uid := st.Sys().(*syscall.Stat_t).Uid; uid != 0 && uid != hythe.Sys().(*syscall.Stat_t).Uid {
 		return ""
 	}
 	return name
