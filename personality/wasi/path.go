@@ -24,7 +24,8 @@ import (
 // beginning of the rest, and among equals the last, which is "." for all paths. So a
 // path from "." whose first name the working directory does not have, and "/" has, is
 // taken for an absolute one; but if it has no other name only where nothing is made,
-// changed or removed by it.
+// changed or removed by it. It is the descriptor of "/" that it is then looked up from,
+// with the rights which that has: a module that has closed it has no absolute paths.
 
 // maxPath is PATH_MAX.
 const maxPath = 4096
@@ -98,6 +99,16 @@ func (p *Process) absolute(path string, look bool) bool {
 	return e == 0
 }
 
+// root is the descriptor of the machine's tree; nil when the module has closed it.
+func (p *Process) root() *desc {
+	for _, d := range p.fds {
+		if d != nil && d.tree {
+			return d
+		}
+	}
+	return nil
+}
+
 // What is done with a file that a path names.
 const (
 	toLook   = true
@@ -120,8 +131,16 @@ func (p *Process) whole(fd uint32, right uint64, look bool, addr, n uint32) (pla
 	if above(s) {
 		return place{}, nil, errNotCapable
 	}
+	if d.name != "" && !d.tree && p.absolute(s, look) {
+		if root := p.root(); root != nil {
+			if root.base&right != right {
+				return place{}, nil, errNotCapable
+			}
+			d = root
+		}
+	}
 	switch {
-	case d.tree || d.name != "" && p.absolute(s, look):
+	case d.tree:
 		return place{fd: atCwd, name: "/" + s}, d, 0
 	case d.name != "":
 		return place{fd: atCwd, name: s, beneath: true}, d, 0

@@ -48,10 +48,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(sample(f))
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 1<<16 {
-			t.Skip("longer than it has to be")
-		}
-		if err := load(b); err != nil && !errors.Is(err, ErrModule) {
+		if err := load(b[:min(len(b), 1<<16)]); err != nil && !errors.Is(err, ErrModule) {
 			t.Error(err)
 		}
 	})

@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
 	const char *p = argv[2];
 	errno = 0;
 	switch (argv[1][0]) {
+	case 'x': close(3); // "/": then there are no absolute paths
 	case 's': { struct stat st; r = stat(p, &st); break; }
 	case 'o': r = open(p, O_RDONLY); break;
 	case 'c': r = open(p, O_RDWR | O_CREAT, 0666); break;
@@ -71,7 +72,7 @@ t() { echo "$* $($P "$@")"; }
 t s /etc/passwd; t o /etc; t s dir/f; t s in/f; t s /w/dir/f
 t s ../w/dir/f; t o out/passwd; t s up/passwd; t s dir/../dir/f; t s dir/../../etc/passwd
 t c /tmp/made/g; t u /tmp/made/f; t m tmp; t r tmp; t u bin; t r srv
-t l /etc abs; t l dir rel; rm -f rel; t s nothing; t s /nothing`
+t l /etc abs; t l dir rel; rm -f rel; t s nothing; t s /nothing; t x /etc/passwd; t x dir/f`
 	want := `s /etc/passwd ok
 o /etc ok
 s dir/f ok
@@ -92,6 +93,8 @@ l /etc abs Capabilities insufficient
 l dir rel ok
 s nothing No such file or directory
 s /nothing No such file or directory
+x /etc/passwd No such file or directory
+x dir/f ok
 `
 	got := guest(t, "", &hythe.Cmd{Path: "/bin/bash", Args: []string{"bash", "-c", script}, Dir: "/w"})
 	if got.out != want {
