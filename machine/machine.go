@@ -132,13 +132,15 @@ type ServerSpec struct {
 	Log func(line string)
 }
 
-// Faults is power over who waits for pages in one address space.
+// Faults is power over who waits for pages in one address space. An error says that the
+// task has made something else of its memory, or that the host cannot; it is none that the
+// address space is gone.
 type Faults interface {
 	// Wake lets who waits for pages look again.
 	Wake(addr, n uint64)
 	// Protect forbids to write them, until it is taken back: who tries waits.
 	Protect(addr, n uint64, on bool) error
-	// Poison makes it an error to touch them, for who waits too.
+	// Poison makes it an error to touch those that are not there, for who waits too.
 	Poison(addr, n uint64) error
 	// Close: no call of f begins any more, but for one that is under way.
 	Close()

@@ -68,6 +68,32 @@ func (p *pager) each(s span, f func(w *watch, addr, n uint64)) {
 	}
 }
 
+// broken ends a task whose mapping does not do what the pager of its object says. To the
+// pager, and to who else maps the object, it is as if that task had ended before.
+func (w *watch) broken(why string) {
+	if w.task.ctx != nil {
+		w.task.ctx.Kill(why)
+	}
+}
+
+// lock forbids to write a range in all mappings, or takes that back.
+func (p *pager) lock(s span, on bool) {
+	p.each(s, func(w *watch, addr, n uint64) {
+		if w.faults.Protect(addr, n, on) != nil {
+			w.broken("its mapping of a paged object cannot be locked")
+		}
+	})
+}
+
+// refuse makes it an error to touch a range in all mappings.
+func (p *pager) refuse(s span) {
+	p.each(s, func(w *watch, addr, n uint64) {
+		if w.faults.Poison(addr, n) != nil {
+			w.broken("a page of its memory is nobody's to supply")
+		}
+	})
+}
+
 // paged makes an object a paged one, whose pager receives on e. The lock is held.
 func (k *Kernel) paged(o *vm.Object, e *port.Entry, tag uint64) {
 	p := &pager{object: o, port: e.Port, tag: tag, asked: map[uint64]*asked{}}
@@ -132,11 +158,7 @@ func (k *Kernel) orphaned() {
 	for _, p := range k.pagers {
 		if p.port.Dead && len(p.asked) > 0 {
 			for off := range p.asked {
-				p.each(span{off, abi.PageSize}, func(w *watch, addr, n uint64) {
-					if w.faults.Poison(addr, n) != nil && w.task.ctx != nil {
-						w.task.ctx.Kill("a page of its memory is nobody's to supply")
-					}
-				})
+				p.refuse(span{off, abi.PageSize})
 			}
 			clear(p.asked)
 		}
@@ -234,7 +256,9 @@ func (s span) in(o *vm.Object) bool {
 // callObjectPages: see abi.CallObjectPages. EBADF, EPERM: the name is no object, or the
 // task does not receive on the pager's port; EINVAL: no paged object, no such operation,
 // the range is not of whole pages of it or more than a MiB, or, to lock, a part of it is
-// locked, or, to flush or unlock, it is none that was locked; EAGAIN: too much is locked; ENOMEM; ENOSYS: the host cannot.
+// locked, or, to flush or unlock, it is none that was locked; EAGAIN: too much is
+// locked; ENOMEM. A task whose mapping cannot be locked, or made an error to touch, ends:
+// no task's doing is an error of the pager's.
 func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 	e, err := k.object(t, c.A[0])
 	if err != 0 {
@@ -248,14 +272,6 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 	if p.port.Holder != t.space {
 		return abi.EPERM
 	}
-	protect := func(on bool) (err error) {
-		p.each(s, func(w *watch, addr, n uint64) {
-			if e := w.faults.Protect(addr, n, on); e != nil {
-				err = e
-			}
-		})
-		return err
-	}
 	h, _ := o.Handle(false)
 	at := slices.Index(p.locked, s)
 	switch c.A[1] {
@@ -268,11 +284,7 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 		p.each(s, func(w *watch, addr, n uint64) { w.faults.Wake(addr, n) })
 		p.answered(s)
 	case abi.PagesError:
-		failed := false
-		p.each(s, func(w *watch, addr, n uint64) { failed = w.faults.Poison(addr, n) != nil || failed })
-		if failed {
-			return abi.ENOSYS
-		}
+		p.refuse(s)
 		p.answered(s)
 	case abi.PagesLock:
 		if at >= 0 {
@@ -284,10 +296,7 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 		if len(p.locked) >= maxLocked {
 			return abi.EAGAIN
 		}
-		if protect(true) != nil {
-			_ = protect(false) // as it was
-			return abi.ENOSYS
-		}
+		p.lock(s, true)
 		p.locked = append(p.locked, s)
 	case abi.PagesFlush, abi.PagesUnlock:
 		if at < 0 {
@@ -297,7 +306,7 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 			return abi.ENOMEM
 		}
 		p.locked = slices.Delete(p.locked, at, at+1)
-		_ = protect(false) // a mapping that is gone
+		p.lock(s, false)
 	default:
 		return abi.EINVAL
 	}

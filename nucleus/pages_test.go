@@ -283,18 +283,28 @@ func TestPagedHostile(t *testing.T) {
 		}
 	}
 	p.proc.want(abi.EINVAL, abi.CallObjectFD, p.object, 1)
-	// A host that cannot.
+	// Who makes something else of its mapping ends, or the host cannot; the pager and
+	// other mappings go on.
 	f, e := a.mapIt(oa, 0x10000, 0, 10)
 	if e != 0 {
 		t.Fatal(e)
 	}
-	f.NoProtect, f.NoPoison = true, true
-	for _, what := range []uint64{abi.PagesLock, abi.PagesError} {
-		if e := p.pages(what, 0, 1); e != abi.ENOSYS {
-			t.Errorf("%d: %v", what, e)
+	for _, what := range []uint64{abi.PagesLock, abi.PagesFlush, abi.PagesError} {
+		bad := w.server("bad", 0)
+		fb, e := bad.mapIt(p.hand(bad), 0x10000, 0, 10)
+		fb.NoProtect, fb.NoPoison = true, true
+		if e != 0 {
+			t.Fatal(e)
 		}
+		if e := p.pages(what, 0, 1); e != 0 || !bad.c.Killed || a.c.Killed {
+			t.Errorf("%d: %v, ended: %v, %v", what, e, bad.c.Killed, a.c.Killed)
+		}
+		if locked := len(f.Protected); locked != 0 && what != abi.PagesLock {
+			t.Errorf("%d: %d locked", what, locked)
+		}
+		bad.s.Discard()
+		w.run()
 	}
-	f.NoProtect, f.NoPoison = false, false
 	// As many as there may be.
 	for i := uint64(1); ; i++ {
 		if _, e := a.mapIt(oa, 0x100000*(i+1), 0, 1); e == abi.EAGAIN && i == 64 {

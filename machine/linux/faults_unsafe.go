@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hythe/abi"
 	"hythe/machine"
 )
 
@@ -67,7 +68,8 @@ func (m *Machine) WatchFaults(h machine.Handle, f func(addr uint64, write, locke
 	return w, nil
 }
 
-// ask makes a request whose structure is arg.
+// ask makes a request whose structure is arg. In an address space that is gone (ESRCH: its
+// last thread has ended, which the nucleus hears of later) nobody waits, and nobody writes.
 //
 // Safety: arg has at least the bytes that the request's number says (32 at most).
 func (w *faults) ask(request uintptr, arg *[4]uint64) error {
@@ -76,7 +78,7 @@ func (w *faults) ask(request uintptr, arg *[4]uint64) error {
 	if w.fd < 0 {
 		return unix.EBADF
 	}
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), request, uintptr(unsafe.Pointer(arg))); e != 0 {
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), request, uintptr(unsafe.Pointer(arg))); e != 0 && e != unix.ESRCH {
 		return e
 	}
 	return nil
@@ -94,9 +96,16 @@ func (w *faults) Protect(addr, n uint64, on bool) error {
 	return w.ask(uffdWriteProtect, &[4]uint64{addr, n, mode})
 }
 
-// Poison implements machine.Faults. It wakes who waits.
+// Poison implements machine.Faults. The host's request ends at the first page that is
+// there, or was poisoned before (EEXIST), and wakes only those before it.
 func (w *faults) Poison(addr, n uint64) error {
-	return w.ask(uffdPoison, &[4]uint64{addr, n})
+	for at := addr; at < addr+n; at += abi.PageSize {
+		if err := w.ask(uffdPoison, &[4]uint64{at, abi.PageSize}); err != nil && err != unix.EEXIST {
+			return err
+		}
+	}
+	w.Wake(addr, n)
+	return nil
 }
 
 // Close implements machine.Faults.

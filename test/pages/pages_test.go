@@ -21,7 +21,6 @@ import (
 	"hythe/machine"
 	"hythe/machine/linux"
 	"hythe/nucleus"
-	"hythe/test/subject"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +52,7 @@ const (
 	check = 2 // answer how many words are not pattern number n
 	touch = 3 // answer whether page n can be read
 	drop  = 4 // unmap
+	lose  = 5 // unmap, and tell nobody
 )
 
 // pager serves one object, to which it hands out a right, and refuses its last page.
@@ -80,7 +80,7 @@ func pager() error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- conn.Run(&ipc.Handlers{}) }()
 	go func() {
 		for {
@@ -95,8 +95,10 @@ func pager() error {
 				failed <- fmt.Errorf("no request: %+v", m)
 				return
 			case q.Off == size-abi.PageSize:
-				if e := conn.Pages(object, abi.PagesError, q.Off, q.Len); e != 0 {
-					failed <- fmt.Errorf("error: %w", e)
+				for range 2 { // said twice, it is as it was
+					if e := conn.Pages(object, abi.PagesError, q.Off, q.Len); e != 0 {
+						failed <- fmt.Errorf("error: %w", e)
+					}
 				}
 				continue
 			}
@@ -114,7 +116,9 @@ func pager() error {
 				return
 			}
 			a := &ipc.Message{Objects: []abi.ObjectDesc{{Name: object, Len: size}}}
-			_ = conn.AnswerWith(m, a)
+			if e := conn.AnswerWith(m, a); e != 0 && e != abi.EPIPE { // who asked is gone
+				failed <- fmt.Errorf("answer: %w", e)
+			}
 		}
 	}()
 	if e := conn.Ready(); e != 0 {
@@ -167,6 +171,10 @@ func mapper() error {
 			}
 		case touch:
 			answer = readable(mem, int(n)*abi.PageSize)
+		case lose:
+			if err := unix.Munmap(mem); err != nil {
+				return err
+			}
 		case drop:
 			if err := conn.UnmapPaged(mem); err != nil {
 				return err
@@ -284,9 +292,6 @@ func (w *world) start(s *nucleus.Server) {
 				return
 			}
 		case d := <-w.dead:
-			if d != s {
-				continue
-			}
 			line := ""
 			for len(w.logs) > 0 {
 				line = <-w.logs
@@ -294,10 +299,25 @@ func (w *world) start(s *nucleus.Server) {
 			if strings.Contains(line, "userfaultfd") || strings.Contains(line, "UFFDIO") {
 				w.t.Skip("the host has no userfaultfd for this: ", line)
 			}
-			w.t.Fatalf("%s: %s", s.Name(), line)
+			w.t.Fatalf("%s is started, %s ended: %s", s.Name(), d.Name(), line)
 		case <-time.After(time.Minute):
 			w.t.Fatalf("%s does not come to serve", s.Name())
 		}
+	}
+}
+
+// kill ends a server; no other has ended meanwhile.
+func (w *world) kill(s *nucleus.Server) {
+	w.t.Helper()
+	s.Kill("the test")
+	w.ended(s)
+}
+
+// ended waits for a server's end.
+func (w *world) ended(s *nucleus.Server) {
+	w.t.Helper()
+	if d := <-w.dead; d != s {
+		w.t.Fatalf("%s ended, not %s", d.Name(), s.Name())
 	}
 }
 
@@ -345,8 +365,7 @@ func TestPagerDies(t *testing.T) {
 			close(over)
 		}()
 		for range kills {
-			p.Kill("the test")
-			<-w.dead
+			w.kill(p)
 			w.start(p)
 		}
 		<-over
@@ -358,24 +377,35 @@ func TestPagerDies(t *testing.T) {
 	}
 }
 
-// TestMapperDies: a mapper that is killed leaves nothing, and its next incarnation maps
-// the object again. One of some twenty does not come to serve on a busy host
-// (docs/decisions/0011-pagers.md, what is open), so only long runs try it.
+// TestMapperDies: a mapper that is killed while the pager takes pages back from it leaves
+// nothing, its next incarnation maps the object again, and the pager hears of none of it.
+// The same for one whose mapping is not what it said.
 func TestMapperDies(t *testing.T) {
-	if !subject.Long() {
-		t.Skip("HYTHE_LONG=1 runs it: see what is open in docs/decisions/0011-pagers.md")
-	}
 	w, p, m := newWorld(t)
-	w.do(m[1], write, 1)
-	for range 4 {
-		p.Kill("the test")
-		<-w.dead
-		w.start(p)
-		m[0].Kill("the test")
-		<-w.dead
-		w.start(m[0])
-		if bad := w.do(m[0], check, 1); bad != 0 {
-			t.Errorf("%d words", bad)
+	for n := range uint64(4) {
+		over := make(chan bool)
+		go func() {
+			w.do(m[1], write, n+1)
+			close(over)
+		}()
+		for range 12 {
+			w.kill(m[0])
+			w.start(m[0])
 		}
+		<-over
+		w.kill(p)
+		w.start(p)
+		for _, s := range m {
+			if bad := w.do(s, check, n+1); bad != 0 {
+				t.Errorf("round %d: %s finds %d words that are others", n, s.Name(), bad)
+			}
+		}
+	}
+	w.do(m[0], lose, 0)
+	w.do(m[1], write, 5)
+	w.ended(m[0])
+	w.start(m[0])
+	if bad := w.do(m[0], check, 5); bad != 0 {
+		t.Errorf("%d words", bad)
 	}
 }
