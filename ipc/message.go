@@ -148,13 +148,17 @@ func (c *Conn) Answer(m *Message, body []byte) abi.Errno {
 }
 
 // AnswerWith is Answer with a message that may carry rights and objects. ID, Seq and
-// Trace are the request's, but for an ID that is set.
+// Trace are the request's, but for an ID that is set. EPIPE: who asked is gone, and the
+// name of the reply right is given up.
 func (c *Conn) AnswerWith(m, a *Message) abi.Errno {
 	b, err := encodeAnswer(m, a)
 	if err != 0 {
 		return err
 	}
 	_, err = c.Call(abi.CallMsgSend, [6]uint64{abi.Forever}, b, nil)
+	if err == abi.EPIPE {
+		c.Deallocate(m.Reply) // a dead name
+	}
 	return err
 }
 

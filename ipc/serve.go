@@ -83,7 +83,8 @@ func (t *Taker) Answer(m, a *Message) (*Message, abi.Errno) {
 	}
 	next, err := t.call(abi.CallMsgSend, [6]uint64{abi.Forever, uint64(t.port), abi.Forever}, b)
 	if err == abi.EPIPE {
-		return t.Take() // says it again if it is the channel that is gone
+		t.conn.Deallocate(m.Reply) // a dead name
+		return t.Take()            // says it again if it is the channel that is gone
 	}
 	return next, err
 }

@@ -79,6 +79,11 @@ func (k *Kernel) Check() error {
 			paid[o.Payer] += vm.Cost
 		}
 	})
+	for _, p := range k.pagers {
+		for _, a := range p.asked {
+			paid[a.task] += askedCost
+		}
+	}
 	guests := 0
 	for t, n := range paid {
 		if t.(*task).guest {

@@ -135,7 +135,6 @@ func (k *Kernel) enter() { k.mu.Lock() }
 // leave carries out what the call brought about and releases the lock.
 func (k *Kernel) leave() {
 	k.settle()
-	k.orphaned()
 	start := len(k.later) > 0 && !k.hooking
 	if start {
 		k.hooking = true
@@ -186,6 +185,10 @@ func (k *Kernel) settle() {
 				// Nobody can name it any more, so nobody could end it.
 				t.ctx.Kill("no right to the task is left")
 			}
+		case len(k.ports.Orphans) > 0:
+			p := k.ports.Orphans[0]
+			k.ports.Orphans = k.ports.Orphans[1:]
+			k.orphaned(p)
 		default:
 			p, ok := k.ports.NextTouched()
 			if !ok {

@@ -28,6 +28,10 @@ type pager struct {
 	watches []*watch
 }
 
+// askedCost is what a page that was asked for costs the budget of who faulted, until there
+// is an answer: a task can wake itself, and go on to the next page.
+const askedCost = port.MessageCost
+
 // asked is a page that somebody waits for.
 type asked struct {
 	p     *pager
@@ -97,7 +101,7 @@ func (p *pager) refuse(s span) {
 // paged makes an object a paged one, whose pager receives on e. The lock is held.
 func (k *Kernel) paged(o *vm.Object, e *port.Entry, tag uint64) {
 	p := &pager{object: o, port: e.Port, tag: tag, asked: map[uint64]*asked{}}
-	o.Pager = p
+	o.Pager, e.Port.Pages = p, true
 	k.pagers = append(k.pagers, p)
 }
 
@@ -105,6 +109,7 @@ func (k *Kernel) paged(o *vm.Object, e *port.Entry, tag uint64) {
 // nucleus knows of, is gone.
 func (k *Kernel) unpaged(o *vm.Object) {
 	if p, ok := o.Pager.(*pager); ok {
+		p.answered(k, span{0, o.Size})
 		k.pagers = slices.DeleteFunc(k.pagers, func(q *pager) bool { return q == p })
 	}
 }
@@ -146,22 +151,35 @@ func (w *watch) fault(addr uint64, write, locked bool) {
 	if p.asked[off] != nil {
 		return
 	}
+	if p.port.Dead {
+		p.refuse(span{off, abi.PageSize})
+		return
+	}
+	if !k.affords(w.task, askedCost) {
+		w.broken("it waits for more pages than it can pay for")
+		return
+	}
 	a := &asked{p: p, off: off, write: write, task: w.task}
 	p.asked[off] = a
-	if !p.port.Dead { // else orphaned sees to it
-		k.ask(a)
-	}
+	k.charge(w.task, askedCost)
+	k.ask(a)
 }
 
-// orphaned refuses the pages of objects whose pager is gone for good.
-func (k *Kernel) orphaned() {
+// orphaned refuses the pages that were asked for of a pager that is gone for good, and
+// lets those be written that it had locked.
+func (k *Kernel) orphaned(dead *port.Port) {
 	for _, p := range k.pagers {
-		if p.port.Dead && len(p.asked) > 0 {
-			for off := range p.asked {
-				p.refuse(span{off, abi.PageSize})
-			}
-			clear(p.asked)
+		if p.port != dead {
+			continue
 		}
+		for off := range p.asked {
+			p.refuse(span{off, abi.PageSize})
+		}
+		p.answered(k, span{0, p.object.Size})
+		for _, l := range p.locked {
+			p.lock(l, false)
+		}
+		p.locked = nil
 	}
 }
 
@@ -282,10 +300,10 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 		fallthrough
 	case abi.PagesSupply:
 		p.each(s, func(w *watch, addr, n uint64) { w.faults.Wake(addr, n) })
-		p.answered(s)
+		p.answered(k, s)
 	case abi.PagesError:
 		p.refuse(s)
-		p.answered(s)
+		p.answered(k, s)
 	case abi.PagesLock:
 		if at >= 0 {
 			return 0
@@ -314,10 +332,11 @@ func callObjectPages(k *Kernel, t *task, c *call) abi.Errno {
 }
 
 // answered forgets that pages were asked for.
-func (p *pager) answered(s span) {
-	for off := range p.asked {
+func (p *pager) answered(k *Kernel, s span) {
+	for off, a := range p.asked {
 		if off >= s.off && off-s.off < s.n {
 			delete(p.asked, off)
+			k.charge(a.task, -askedCost)
 		}
 	}
 }

@@ -111,11 +111,14 @@ func TestPaged(t *testing.T) {
 		t.Error("who faults does not pay")
 	}
 	p.want([2]uint64{3, 0}, [2]uint64{4, 1})
-	if used(a.s) != used0 {
-		t.Error("received, and paid for still")
+	if used(a.s) == used0 {
+		t.Error("not answered, and free")
 	}
 	if e := p.pages(abi.PagesSupply, 3, 3); e != 0 {
 		t.Error(e)
+	}
+	if used(a.s) != used0 {
+		t.Error("answered, and paid for still")
 	}
 	if s := fmt.Sprint(fa.Woken, fb.Woken); s != fmt.Sprint([][2]uint64{{0x10000 + 3*pg, 3 * pg}}, [][2]uint64{{0x70000, 2 * pg}}) {
 		t.Error(s)
@@ -205,9 +208,19 @@ func TestPagerDies(t *testing.T) {
 	p.die()
 	p.start()
 	p.want([2]uint64{2, 0}, [2]uint64{5, 0})
+	if e := p.pages(abi.PagesLock, 3, 1); e != 0 {
+		t.Error(e)
+	}
+	fd, _ := c.mapIt(oc, 0x80000, 3, 1)
+	if len(fd.Protected) != 1 {
+		t.Error("not locked")
+	}
 	p.s.Discard()
 	w.run()
 	w.check()
+	if len(fd.Protected) != 0 {
+		t.Error("locked by nobody")
+	}
 	if len(fc.Poisoned) != 1 {
 		t.Errorf("the pager is gone for good: %v", fc.Poisoned)
 	}
@@ -337,5 +350,31 @@ func TestPagedHostile(t *testing.T) {
 	}
 	a.ok(abi.CallObjectPages, oa, abi.PagesSupply, 0, pg)
 	_ = message.Put
+	w.end()
+}
+
+// TestPagedBudget: a task that goes from page to page, though none was supplied, ends when
+// its budget is used up.
+func TestPagedBudget(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{Memory: 3 << 10})
+	p, a := newPaged(w), w.server("a", 0)
+	fa, e := a.mapIt(p.hand(a), 0x10000, 0, 10)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	asked := 0
+	for i := range uint64(10) {
+		fa.Fault(0x10000+i*pg, false, false)
+		w.run()
+		asked += len(p.requests())
+	}
+	if !a.c.Killed || asked == 0 || asked == 10 {
+		t.Errorf("%d pages asked for, ended: %v", asked, a.c.Killed)
+	}
+	a.die()
+	w.check()
+	if e := p.pages(abi.PagesSupply, 0, 10); e != 0 || used(a.s) != 0 {
+		t.Errorf("%v, %d bytes", e, used(a.s))
+	}
 	w.end()
 }

@@ -105,6 +105,8 @@ type Port struct {
 	Transit *Port
 	// Kernel is what a port of the nucleus stands for; nobody receives on it.
 	Kernel any
+	// Pages: a pager receives on it, and its death is news (System.Orphans).
+	Pages bool
 	// Payer is the task in whose budget it is until it dies.
 	Payer any
 
@@ -143,8 +145,9 @@ type System struct {
 	trash   []*Message        // messages to destroy
 	Touched core.Deque[*Port] // queues with news: a message, or room
 	Events  []Event
-	Failed  []any // tokens of waiters whose port died, of senders and receivers
-	Gone    []any // kernel objects whose last send right was dropped
+	Failed  []any   // tokens of waiters whose port died, of senders and receivers
+	Gone    []any   // kernel objects whose last send right was dropped
+	Orphans []*Port // those with Pages that have died
 	// Charge is told of bytes that a task pays for, negative when it has them back.
 	Charge func(payer any, bytes int)
 	// Messages made and done with: what lies between them waits in a queue, for
@@ -498,6 +501,9 @@ func (s *System) destroyPort(p *Port) {
 	}
 	p.Dead = true
 	delete(s.live, p.ID)
+	if p.Pages {
+		s.Orphans = append(s.Orphans, p)
+	}
 	if p.Payer != nil {
 		s.Charge(p.Payer, -PortCost)
 		p.Payer = nil
