@@ -69,9 +69,6 @@ func Kevent(l *KeventLayout) Func {
 			c.MutThread().Progress = 1
 		}
 		evs := make([]core.Kevent, min(room, maxEvents))
-		if room == 0 {
-			return 0, 0
-		}
 		n, e := c.KqueueWait(kq, evs, deadline)
 		if e == abi.ErrRestart {
 			e = abi.ErrRestartNoHnd
@@ -93,7 +90,7 @@ func Kevent(l *KeventLayout) Func {
 func (p *Personality) changes(c *core.Call, l *KeventLayout, kq int32, n, room int) (int, abi.Errno) {
 	told := 0
 	at := c.Args[1]
-	for n > 0 {
+	for n > 0 && !c.OutFault() {
 		m := min(n, 64)
 		b, _, ok := c.Prefetched(1)
 		if !ok || at != c.Args[1] || len(b) < m*l.Size {

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -13,8 +15,6 @@ const (
 	EpollET        = 1 << 31
 
 	epollPrivate = EpollExclusive | EpollWakeup | EpollOneshot | EpollET
-	// epollDepth is how deep sets may be nested (EP_MAX_NESTS).
-	epollDepth = 4
 )
 
 // EpollSet is an epoll instance.
@@ -51,54 +51,21 @@ type epollKey struct {
 	fd   int32
 }
 
-// epollRT is the derived part of a set: the ready list may hold items that are
-// not ready any more, but misses none that is.
+// epollRT is the derived part of a set.
 type epollRT struct {
-	q          WaitQueue
-	items      map[epollKey]*epollWatch
-	head, tail *epollWatch
+	q     WaitQueue
+	items map[epollKey]*epollWatch
+	ready readyList[*epollWatch]
 }
 
 // epollWatch is the derived part of an item.
 type epollWatch struct {
-	item       store.Ref[EpollItem]
-	set        store.Ref[EpollSet]
-	file       store.Ref[File]
-	fd         int32
-	entry      *waitEntry
-	ready      bool
-	prev, next *epollWatch
-}
-
-func (rt *epollRT) push(w *epollWatch) {
-	if w.ready {
-		return
-	}
-	w.ready = true
-	w.prev, w.next = rt.tail, nil
-	if rt.tail != nil {
-		rt.tail.next = w
-	} else {
-		rt.head = w
-	}
-	rt.tail = w
-}
-
-func (rt *epollRT) remove(w *epollWatch) {
-	if !w.ready {
-		return
-	}
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
-		rt.head = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		rt.tail = w.prev
-	}
-	w.ready, w.prev, w.next = false, nil, nil
+	item  store.Ref[EpollItem]
+	set   store.Ref[EpollSet]
+	file  store.Ref[File]
+	fd    int32
+	entry *waitEntry
+	place readyNode[*epollWatch]
 }
 
 func (k *Kernel) epItems() store.Lists[EpollItem] {
@@ -126,6 +93,7 @@ func (k *Kernel) epollSetRT(s store.Ref[EpollSet]) *epollRT {
 func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	rt := k.epollSetRT(i.Set)
 	w := &epollWatch{item: r, set: i.Set, file: i.File, fd: i.FD}
+	w.place.of = w
 	rt.items[epollKey{i.File, i.FD}] = w
 	frt := k.fileRT(i.File)
 	frt.epolls = append(frt.epolls, w)
@@ -135,13 +103,11 @@ func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 			if it == nil || it.Off != 0 || ev&(it.Events|PollErr|PollHup) == 0 {
 				return
 			}
-			if !w.ready {
-				rt.push(w)
-			}
+			rt.ready.push(&w.place)
 			rt.q.Wake(PollIn | PollRdNorm)
 		})
 	}
-	rt.push(w)
+	rt.ready.push(&w.place)
 	rt.q.Wake(PollIn | PollRdNorm)
 }
 
@@ -151,7 +117,7 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 		w.entry.Unwatch()
 	}
 	rt := k.epollSetRT(w.set)
-	rt.remove(w)
+	rt.ready.remove(&w.place)
 	delete(rt.items, epollKey{w.file, w.fd})
 	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
 	k.EpItems.Free(w.item)
@@ -160,12 +126,8 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 // epollUnlist takes w off its file's list.
 func (k *Kernel) epollUnlist(w *epollWatch) {
 	frt := k.fileRT(w.file)
-	for i, x := range frt.epolls {
-		if x == w {
-			frt.epolls = append(frt.epolls[:i], frt.epolls[i+1:]...)
-			break
-		}
-	}
+	i := slices.Index(frt.epolls, w)
+	frt.epolls = slices.Delete(frt.epolls, i, i+1)
 	k.Files.Mut(w.file).Epolls--
 }
 
@@ -262,10 +224,8 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 		if w != nil {
 			return abi.EEXIST
 		}
-		if file.Kind == FileEpoll {
-			if e := k.epollLoop(set, f); e != 0 {
-				return e
-			}
+		if !k.mayWatch(watchSet{FileEpoll, uint32(set)}, f) {
+			return abi.ELOOP
 		}
 		r, it := k.EpItems.New()
 		if r == 0 {
@@ -290,61 +250,12 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 		}
 		it := k.EpItems.Mut(w.item)
 		it.Events, it.Data, it.Off = events, data, 0
-		rt.push(w)
+		rt.ready.push(&w.place)
 		rt.q.Wake(PollIn | PollRdNorm)
 	default:
 		return abi.EINVAL
 	}
 	return 0
-}
-
-// epollLoop checks that adding the epoll file f to set makes no cycle and no
-// nesting that is too deep. ELOOP.
-func (k *Kernel) epollLoop(set store.Ref[EpollSet], f store.Ref[File]) abi.Errno {
-	down, ok := k.epollDown(store.Ref[EpollSet](k.Files.Get(f).Obj), set, 1)
-	if !ok || down+k.epollUp(set, 0) > epollDepth {
-		return abi.ELOOP
-	}
-	return 0
-}
-
-// epollDown answers how deep the sets below s are nested; false: set is among
-// them.
-func (k *Kernel) epollDown(s, set store.Ref[EpollSet], depth int) (int, bool) {
-	if s == set {
-		return 0, false
-	}
-	deep := depth
-	if depth > epollDepth {
-		return deep, true
-	}
-	for _, w := range k.epollSetRT(s).items {
-		if file := k.Files.Get(w.file); file.Kind == FileEpoll {
-			d, ok := k.epollDown(store.Ref[EpollSet](file.Obj), set, depth+1)
-			if !ok {
-				return 0, false
-			}
-			deep = max(deep, d)
-		}
-	}
-	return deep, true
-}
-
-// epollUp answers how many levels of sets are above s.
-func (k *Kernel) epollUp(s store.Ref[EpollSet], depth int) int {
-	deep := depth
-	if depth > epollDepth {
-		return deep
-	}
-	for f, rt := range k.files {
-		if file := k.Files.Get(f); file == nil || file.Kind != FileEpoll || file.Obj != uint32(s) {
-			continue
-		}
-		for _, w := range rt.epolls {
-			deep = max(deep, k.epollUp(w.set, depth+1))
-		}
-	}
-	return deep
 }
 
 // epollAsk answers which of the events that an item asks for hold now.
@@ -371,13 +282,8 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 		}
 		n := 0
 		k.io.poller = c.ProcRef()
-		last := rt.tail
-		for w := rt.head; w != nil && n < len(ev); {
-			next := w.next
-			stop := w == last
-			m := k.epollAsk(w)
-			rt.remove(w)
-			if m != 0 {
+		rt.ready.sweep(func(w *epollWatch) bool {
+			if m := k.epollAsk(w); m != 0 {
 				it := k.EpItems.Get(w.item)
 				ev[n] = EpollEvent{m, it.Data}
 				n++
@@ -385,14 +291,11 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 				case it.Events&EpollOneshot != 0:
 					k.EpItems.Mut(w.item).Off = 1
 				case it.Events&EpollET == 0:
-					rt.push(w)
+					rt.ready.push(&w.place)
 				}
 			}
-			if stop {
-				break
-			}
-			w = next
-		}
+			return n < len(ev)
+		})
 		k.io.poller = 0
 		if n > 0 || deadline <= 0 {
 			return n, 0
@@ -417,13 +320,8 @@ func (o epollOps) setOf(f store.Ref[File]) store.Ref[EpollSet] {
 
 func (o epollOps) Poll(f store.Ref[File]) uint32 {
 	rt := o.K.epollSetRT(o.setOf(f))
-	for w := rt.head; w != nil; {
-		next := w.next
-		if o.K.epollAsk(w) != 0 {
-			return PollIn | PollRdNorm
-		}
-		rt.remove(w)
-		w = next
+	if rt.ready.any(func(w *epollWatch) bool { return o.K.epollAsk(w) != 0 }) {
+		return PollIn | PollRdNorm
 	}
 	return 0
 }

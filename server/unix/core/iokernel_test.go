@@ -454,6 +454,13 @@ func (c *ioClock) After(t int64, fn func()) func() {
 	}
 }
 
+// waiting is how many timers are set.
+func (c *ioClock) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
+}
+
 // advance moves the time and runs what is due, without the kernel's lock.
 func (c *ioClock) advance(ns int64) {
 	c.mu.Lock()

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -87,60 +89,27 @@ type knoteKey struct {
 	ident  uint64
 }
 
-// kqueueRT is the derived part of a queue: as in an epoll set, the list of those that may
-// be ready misses none that is.
+// kqueueRT is the derived part of a queue.
 type kqueueRT struct {
-	q          WaitQueue
-	notes      map[knoteKey]*knoteWatch
-	head, tail *knoteWatch
+	q     WaitQueue
+	notes map[knoteKey]*knoteWatch
+	ready readyList[*knoteWatch]
 }
 
 type knoteWatch struct {
-	note       store.Ref[Knote]
-	queue      store.Ref[Kqueue]
-	file       store.Ref[File]
-	key        knoteKey
-	entry      *waitEntry
-	cancel     func()
-	ready      bool
-	prev, next *knoteWatch
+	note   store.Ref[Knote]
+	queue  store.Ref[Kqueue]
+	file   store.Ref[File]
+	key    knoteKey
+	entry  *waitEntry
+	cancel func()
+	place  readyNode[*knoteWatch]
 }
 
-func (rt *kqueueRT) push(w *knoteWatch) {
-	if w.ready {
-		return
-	}
-	w.ready = true
-	w.prev, w.next = rt.tail, nil
-	if rt.tail != nil {
-		rt.tail.next = w
-	} else {
-		rt.head = w
-	}
-	rt.tail = w
-}
-
-func (rt *kqueueRT) remove(w *knoteWatch) {
-	if !w.ready {
-		return
-	}
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
-		rt.head = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		rt.tail = w.prev
-	}
-	w.ready, w.prev, w.next = false, nil, nil
-}
-
-// wake puts a note on the list of its queue and wakes who waits.
+// knoteWake puts a note on the list of its queue and wakes who waits.
 func (k *Kernel) knoteWake(w *knoteWatch) {
 	rt := k.kqueueRT(w.queue)
-	rt.push(w)
+	rt.ready.push(&w.place)
 	rt.q.Wake(PollIn | PollRdNorm)
 }
 
@@ -177,6 +146,7 @@ const (
 func (k *Kernel) knoteWatch(r store.Ref[Knote], n *Knote) {
 	rt := k.kqueueRT(n.Queue)
 	w := &knoteWatch{note: r, queue: n.Queue, file: n.File, key: knoteKey{n.Filter, n.Ident}}
+	w.place.of = w
 	rt.notes[w.key] = w
 	switch n.Filter {
 	case KqRead, KqWrite:
@@ -188,7 +158,7 @@ func (k *Kernel) knoteWatch(r store.Ref[Knote], n *Knote) {
 		frt.notes = append(frt.notes, w)
 		if q := k.Ops(n.File).Queue(n.File); q != nil {
 			w.entry = q.Watch(func(ev uint32) {
-				if m := k.Knotes.Get(r); m != nil && ev&bits != 0 {
+				if m := k.Knotes.Get(r); m != nil && m.Flags&KqDisable == 0 && ev&bits != 0 {
 					k.knoteWake(w)
 				}
 			})
@@ -199,14 +169,15 @@ func (k *Kernel) knoteWatch(r store.Ref[Knote], n *Knote) {
 	k.knoteWake(w)
 }
 
-// knoteArm has a timer's end told.
+// knoteArm has a timer's end told. One whose end is to be told already waits until it has
+// been: nothing runs for a timer that nobody asks.
 func (k *Kernel) knoteArm(w *knoteWatch) {
 	if w.cancel != nil {
 		w.cancel()
 		w.cancel = nil
 	}
 	n := k.Knotes.Get(w.note)
-	if n.Next == 0 {
+	if n.Next == 0 || n.Count != 0 {
 		return
 	}
 	gen := k.Knotes.Gen(w.note)
@@ -236,7 +207,6 @@ func (k *Kernel) knoteTick(w *knoteWatch) {
 	times := (now-m.Next)/m.Period + 1
 	m.Count += uint64(times)
 	m.Next += times * m.Period
-	k.knoteArm(w)
 }
 
 // knoteDrop ends a note; its file's list is the caller's.
@@ -248,7 +218,7 @@ func (k *Kernel) knoteDrop(w *knoteWatch) {
 		w.cancel()
 	}
 	rt := k.kqueueRT(w.queue)
-	rt.remove(w)
+	rt.ready.remove(&w.place)
 	delete(rt.notes, w.key)
 	k.knotes().Remove(&k.Kqueues.Mut(w.queue).Notes, w.note)
 	k.Knotes.Free(w.note)
@@ -260,12 +230,8 @@ func (k *Kernel) knoteUnlist(w *knoteWatch) {
 		return
 	}
 	frt := k.fileRT(w.file)
-	for i, x := range frt.notes {
-		if x == w {
-			frt.notes = append(frt.notes[:i], frt.notes[i+1:]...)
-			break
-		}
-	}
+	i := slices.Index(frt.notes, w)
+	frt.notes = slices.Delete(frt.notes, i, i+1)
 	k.Files.Mut(w.file).Notes--
 }
 
@@ -274,12 +240,15 @@ func (k *Kernel) knotesClosed(t store.Ref[FDTable], fd uint32, f store.Ref[File]
 	if k.Files.Get(f).Notes == 0 {
 		return
 	}
-	for _, w := range append([]*knoteWatch(nil), k.fileRT(f).notes...) {
-		if w.key.ident == uint64(fd) && k.Kqueues.Get(w.queue).Table == t {
-			k.knoteUnlist(w)
-			k.knoteDrop(w)
+	frt := k.fileRT(f)
+	frt.notes = slices.DeleteFunc(frt.notes, func(w *knoteWatch) bool {
+		if w.key.ident != uint64(fd) || k.Kqueues.Get(w.queue).Table != t {
+			return false
 		}
-	}
+		k.knoteDrop(w)
+		return true
+	})
+	k.Files.Mut(f).Notes = uint32(len(frt.notes))
 }
 
 // knotesForget ends the notes on a file that goes.
@@ -287,10 +256,12 @@ func (k *Kernel) knotesForget(f store.Ref[File]) {
 	if k.Files.Get(f).Notes == 0 {
 		return
 	}
-	for _, w := range append([]*knoteWatch(nil), k.fileRT(f).notes...) {
-		k.knoteUnlist(w)
+	frt := k.fileRT(f)
+	for _, w := range frt.notes {
 		k.knoteDrop(w)
 	}
+	frt.notes = nil
+	k.Files.Mut(f).Notes = 0
 }
 
 // NewKqueue makes an event queue and a descriptor for it.
@@ -307,6 +278,8 @@ func (c *Call) NewKqueue(fdflags uint32) (int32, abi.Errno) {
 	return fd, e
 }
 
+// kqueueFile answers the queue of descriptor fd. EBADF, also for a queue of another
+// table: the notes of a queue are on its own table's descriptors.
 func (c *Call) kqueueFile(fd int32) (store.Ref[File], store.Ref[Kqueue], abi.Errno) {
 	f, file, e := c.File(fd)
 	if e != 0 {
@@ -315,11 +288,15 @@ func (c *Call) kqueueFile(fd int32) (store.Ref[File], store.Ref[Kqueue], abi.Err
 	if file.Kind != FileKqueue {
 		return 0, 0, abi.EBADF
 	}
-	return f, store.Ref[Kqueue](file.Obj), 0
+	q := store.Ref[Kqueue](file.Obj)
+	if c.K.Kqueues.Get(q).Table != c.Proc().FDs {
+		return 0, 0, abi.EBADF
+	}
+	return f, q, 0
 }
 
 // KqueueChange makes, changes or ends a note. EBADF, ENOENT for one that is not there,
-// EINVAL for what a filter does not take, ENODEV for a device that has no events.
+// EINVAL for what a filter does not take and for queues that would watch each other, ENODEV for a device that has no events.
 func (c *Call) KqueueChange(kq int32, ev *Kevent) abi.Errno {
 	k := c.K
 	kf, q, e := c.kqueueFile(kq)
@@ -339,7 +316,7 @@ func (c *Call) KqueueChange(kq int32, ev *Kevent) abi.Errno {
 			return e
 		case rec.Kind == FilePath:
 			return abi.EBADF
-		case f == kf:
+		case f == kf || rec.Kind == FileKqueue && ev.Filter == KqWrite:
 			return abi.EINVAL
 		case rec.Kind == FileDev:
 			return abi.ENODEV
@@ -357,6 +334,9 @@ func (c *Call) KqueueChange(kq int32, ev *Kevent) abi.Errno {
 			return abi.ENOENT
 		}
 		if ev.Flags&KqDelete != 0 {
+			return abi.EINVAL
+		}
+		if file != 0 && !k.mayWatch(watchSet{FileKqueue, uint32(q)}, file) {
 			return abi.EINVAL
 		}
 		r, n := k.Knotes.New()
@@ -409,7 +389,9 @@ func (c *Call) KqueueChange(kq int32, ev *Kevent) abi.Errno {
 	case KqTimer:
 		if ev.Flags&KqAdd != 0 {
 			if e := k.knoteTimer(w, n, ev); e != 0 {
-				k.knoteDrop(w)
+				if made {
+					k.knoteDrop(w)
+				}
 				return e
 			}
 		}
@@ -536,27 +518,23 @@ func (c *Call) KqueueWait(kq int32, ev []Kevent, deadline int64) (int, abi.Errno
 	if e != 0 {
 		return 0, e
 	}
+	if len(ev) == 0 {
+		return 0, 0
+	}
 	rt := k.kqueueRT(q)
 	for {
 		if k.Kqueues.Get(q) == nil {
 			return 0, abi.EBADF
 		}
 		n := 0
-		last := rt.tail
-		for w := rt.head; w != nil && n < len(ev); {
-			next := w.next
-			stop := w == last
-			rt.remove(w)
+		rt.ready.sweep(func(w *knoteWatch) bool {
 			if x, ok := k.knoteAsk(w); ok {
 				ev[n] = x
 				n++
 				k.knoteTold(w, rt)
 			}
-			if stop {
-				break
-			}
-			w = next
-		}
+			return n < len(ev)
+		})
 		if n > 0 || deadline <= 0 {
 			return n, 0
 		}
@@ -580,13 +558,14 @@ func (k *Kernel) knoteTold(w *knoteWatch, rt *kqueueRT) {
 		return
 	case n.Filter == KqTimer:
 		k.Knotes.Mut(w.note).Count = 0
+		k.knoteArm(w)
 	case n.Flags&KqClear != 0:
 		if n.Filter == KqUser {
 			m := k.Knotes.Mut(w.note)
 			m.Fired, m.FFlags, m.Data = 0, 0, 0
 		}
 	default:
-		rt.push(w)
+		rt.ready.push(&w.place)
 	}
 	if n.Flags&KqDispatch != 0 {
 		k.Knotes.Mut(w.note).Flags |= KqDisable
@@ -601,13 +580,8 @@ func (o kqueueOps) queueOf(f store.Ref[File]) store.Ref[Kqueue] {
 
 func (o kqueueOps) Poll(f store.Ref[File]) uint32 {
 	rt := o.K.kqueueRT(o.queueOf(f))
-	for w := rt.head; w != nil; {
-		next := w.next
-		if _, ok := o.K.knoteAsk(w); ok {
-			return PollIn | PollRdNorm
-		}
-		rt.remove(w)
-		w = next
+	if rt.ready.any(func(w *knoteWatch) bool { _, ok := o.K.knoteAsk(w); return ok }) {
+		return PollIn | PollRdNorm
 	}
 	return 0
 }

@@ -159,3 +159,85 @@ func TestKqueueOfTable(t *testing.T) {
 		t.Error("the note is gone", m)
 	}
 }
+
+// Queues and epoll sets that watch each other would ask each other for ever.
+func TestKqueueCycle(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	watch := func(kq, fd int32) abi.Errno {
+		return p.change(kq, Kevent{Ident: uint64(fd), Filter: KqRead, Flags: KqAdd})
+	}
+	ep := p.epoll()
+	add := func(fd int32) abi.Errno { return p.ctl(ep, EpollAdd, fd, PollIn) }
+	a, b := p.kqueue(), p.kqueue()
+	for i, x := range []struct{ got, want abi.Errno }{
+		{watch(a, b), 0}, {watch(b, a), abi.EINVAL}, {watch(b, ep), 0}, {add(a), abi.ELOOP}, {add(b), abi.ELOOP}, {watch(a, ep), 0},
+		{p.change(a, Kevent{Ident: uint64(b), Filter: KqWrite, Flags: KqAdd}), abi.EINVAL},
+	} {
+		if x.got != x.want {
+			t.Errorf("step %d: %v, want %v", i, x.got, x.want)
+		}
+	}
+	// What happens at the bottom is seen at the top.
+	r, w := p.pipe(OpenNonblock)
+	if e := add(r); e != 0 {
+		t.Fatal(e)
+	}
+	if m := p.told(a); len(m) != 0 {
+		t.Error("told of nothing", m)
+	}
+	p.write(w, "x")
+	if m := p.told(a); len(m) != 2 {
+		t.Error("told", m)
+	}
+	q := a
+	for i := range watchDepth {
+		up := p.kqueue()
+		want := abi.Errno(0)
+		if i+2 >= watchDepth {
+			want = abi.EINVAL
+		}
+		if e := watch(up, q); e != want {
+			t.Errorf("%d queues above the set: %v, want %v", i+3, e, want)
+		}
+		q = up
+		if want != 0 {
+			break
+		}
+	}
+}
+
+// A timer whose end nobody takes does not run on; its ends are counted all the same.
+func TestKqueueTimerRests(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	kq := p.kqueue()
+	tm := Kevent{Ident: 1, Filter: KqTimer, Flags: KqAdd, FFlags: KqTimerMsec, Data: 10}
+	if e := p.change(kq, tm); e != 0 {
+		t.Fatal(e)
+	}
+	tm.FFlags = 0x20
+	if e := p.change(kq, tm); e != abi.EINVAL {
+		t.Fatal(e)
+	}
+	for range 2 {
+		tk.clock.advance(10e6)
+		if n := tk.clock.waiting(); n != 0 {
+			t.Errorf("%d timers run for an end that is not taken", n)
+		}
+		tk.clock.advance(45e6)
+		if m := p.told(kq); m[1].Data != 5 {
+			t.Error(m)
+		}
+		if m := p.told(kq); len(m) != 0 {
+			t.Error("told twice", m)
+		}
+		if n := tk.clock.waiting(); n != 1 {
+			t.Errorf("%d timers run", n)
+		}
+		tk.clock.advance(5e6)
+		if m := p.told(kq); m[1].Data != 1 {
+			t.Error(m)
+		}
+	}
+}
