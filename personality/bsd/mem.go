@@ -57,10 +57,10 @@ func Mmap(f MapFlags) Func {
 		if size == 0 {
 			return 0, abi.EINVAL
 		}
-		size = (size + lead + 4095) &^ 4095
-		if size == 0 || size > image.GuestEnd {
+		if size > image.GuestEnd {
 			return 0, abi.ENOMEM
 		}
+		size = (size + lead + 4095) &^ 4095
 		host := uint64(image.MapPrivate | image.MapNoreserve)
 		shared := flags&mapShared != 0
 		if shared {
@@ -82,7 +82,10 @@ func Mmap(f MapFlags) Func {
 			host |= 0x40 // MAP_32BIT
 		}
 		if a := flags >> alignShift; a > 1 && flags&mapFixed == 0 {
-			return mapAligned(c, addr, size, prot, host, 1<<a, anon && !shared)
+			if !anon || shared {
+				return 0, abi.EINVAL
+			}
+			return mapAligned(c, size, prot, host, 1<<a)
 		}
 		if anon && !shared {
 			c.Act(abi.ActMapAnon, abi.ActResult, addr, size, prot, host)
@@ -97,11 +100,8 @@ func Mmap(f MapFlags) Func {
 
 // mapAligned maps private memory at a multiple of align, which is above a page: at a
 // place of ours.
-func mapAligned(c *core.Call, _, size, prot, host, align uint64, simple bool) (uint64, abi.Errno) {
+func mapAligned(c *core.Call, size, prot, host, align uint64) (uint64, abi.Errno) {
 	const base, limit = 0x7c00_0000_0000, 1 << 38
-	if !simple {
-		return 0, abi.EINVAL
-	}
 	m := c.MutProc()
 	next := (m.MapNext + align - 1) &^ (align - 1)
 	if size > limit || next+size > limit {

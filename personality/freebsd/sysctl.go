@@ -17,6 +17,9 @@ type variable struct {
 	get  func(c *core.Call) []byte
 }
 
+// arandom is the variable of which what does not fit is left out, which is no error.
+const arandom = "kern.arandom"
+
 func text(s string) func(*core.Call) []byte {
 	return func(*core.Call) []byte { return append([]byte(s), 0) }
 }
@@ -28,6 +31,12 @@ func number(v uint32) func(*core.Call) []byte {
 func cpus(c *core.Call) []byte { return le.AppendUint32(nil, uint32(c.K.Config.CPUs)) }
 
 func memory(c *core.Call) []byte { return le.AppendUint64(nil, c.K.Use().Total) }
+
+func random(c *core.Call) []byte {
+	b := make([]byte, 256)
+	c.K.Random(b)
+	return b
+}
 
 func hostname(c *core.Call) []byte {
 	h := c.K.Globals().Hostname[:]
@@ -56,7 +65,7 @@ func variables() []variable {
 		{"kern.ngroups", []int32{ctlKern, 18}, number(64)},
 		{"kern.osreldate", []int32{ctlKern, 24}, number(relDate)},
 		{"kern.iov_max", []int32{ctlKern, 35}, number(1024)},
-		{"kern.arandom", []int32{ctlKern, 37}, nil},
+		{arandom, []int32{ctlKern, 37}, random},
 		{"kern.smp.maxcpus", []int32{ctlKern, auto + 1, 1}, cpus},
 		{"kern.smp.cpus", []int32{ctlKern, auto + 1, 2}, cpus},
 		{"kern.ipc.soacceptqueue", []int32{ctlKern, auto + 2, 1}, number(128)},
@@ -95,33 +104,49 @@ func sysSysctl(p *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
 		if e != 0 {
 			return 0, e
 		}
-		return 0, byName(c, b)
+		if i := slices.Index(b, 0); i >= 0 {
+			b = b[:i]
+		}
+		v, e := find(func(v *variable) bool { return v.name == string(b) })
+		if e != 0 {
+			return 0, e
+		}
+		var out []byte
+		for _, x := range v.mib {
+			out = le.AppendUint32(out, uint32(x))
+		}
+		return 0, old(c, out, false)
 	}
-	v, e := value(p, c, mib)
+	const kernProc = 14
+	if mib[0] == ctlKern && mib[1] == kernProc && n == 4 {
+		b, e := ofProc(c, mib[2], mib[3])
+		if e != 0 {
+			return 0, e
+		}
+		return 0, old(c, b, false)
+	}
+	return show(c, func(v *variable) bool { return slices.Equal(v.mib, mib) })
+}
+
+// find answers the variable that is asked for. ENOENT.
+func find(is func(*variable) bool) (*variable, abi.Errno) {
+	all := variables()
+	if i := slices.IndexFunc(all, func(v variable) bool { return is(&v) }); i >= 0 {
+		return &all[i], 0
+	}
+	return nil, abi.ENOENT
+}
+
+// show serves a call for the variable that is asked for. EPERM: nothing can be set.
+func show(c *core.Call, is func(*variable) bool) (uint64, abi.Errno) {
+	v, e := find(is)
 	if e != 0 {
 		return 0, e
 	}
 	if c.Args[4] != 0 {
-		return 0, abi.EPERM // nothing can be set
+		return 0, abi.EPERM
 	}
-	return 0, old(c, c.Args[2], c.Args[3], v)
-}
-
-func byName(c *core.Call, b []byte) abi.Errno {
-	if i := slices.Index(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	name := string(b)
-	for _, v := range variables() {
-		if v.name == name {
-			var out []byte
-			for _, x := range v.mib {
-				out = le.AppendUint32(out, uint32(x))
-			}
-			return old(c, c.Args[2], c.Args[3], out)
-		}
-	}
-	return abi.ENOENT
+	return 0, old(c, v.get(c), v.name == arandom)
 }
 
 // sysSysctlbyname serves __sysctlbyname(2): name, its length, old, its size, new, its
@@ -135,52 +160,32 @@ func sysSysctlbyname(p *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	name := string(b)
-	for _, v := range variables() {
-		if v.name == name && v.get != nil {
-			if c.Args[4] != 0 {
-				return 0, abi.EPERM
-			}
-			return 0, old(c, c.Args[2], c.Args[3], v.get(c))
-		}
-	}
-	return 0, abi.ENOENT
+	return show(c, func(v *variable) bool { return v.name == name })
 }
 
-// value answers the value of a variable. ENOENT.
-func value(p *bsd.Personality, c *core.Call, mib []int32) ([]byte, abi.Errno) {
-	const kernProc, procPathname, procArgs, kernArnd = 14, 12, 7, 37
-	if mib[0] == ctlKern && mib[1] == kernArnd {
-		b := make([]byte, 256)
-		p.K.Random(b)
-		return b, 0
+// ofProc answers what kern.proc's variable which says of a process (-1: the caller's).
+// ESRCH, ENOENT.
+func ofProc(c *core.Call, which, pid int32) ([]byte, abi.Errno) {
+	const procArgs, procPathname = 7, 12
+	r := c.ProcRef()
+	if pid != -1 {
+		r = c.K.ProcByPid(pid)
 	}
-	if mib[0] == ctlKern && mib[1] == kernProc && len(mib) == 4 {
-		r := c.ProcRef()
-		if mib[3] != -1 {
-			r = c.K.ProcByPid(mib[3])
-		}
-		pr := c.K.Procs.Get(r)
-		if pr == nil || pr.State != core.ProcLive {
-			return nil, abi.ESRCH
-		}
-		switch mib[2] {
-		case procPathname:
-			return append([]byte(exePath(c, pr.Exe)), 0), 0
-		case procArgs:
-			if r == c.ProcRef() {
-				argv, _, _ := c.ExecArgs()
-				var b []byte
-				for _, a := range argv {
-					b = append(append(b, a...), 0)
-				}
-				return b, 0
+	pr := c.K.Procs.Get(r)
+	if pr == nil || pr.State != core.ProcLive {
+		return nil, abi.ESRCH
+	}
+	switch which {
+	case procPathname:
+		return append([]byte(exePath(c, pr.Exe)), 0), 0
+	case procArgs:
+		if r == c.ProcRef() {
+			argv, _, _ := c.ExecArgs()
+			var b []byte
+			for _, a := range argv {
+				b = append(append(b, a...), 0)
 			}
-		}
-		return nil, abi.ENOENT
-	}
-	for _, v := range variables() {
-		if slices.Equal(v.mib, mib) && v.get != nil {
-			return v.get(c), 0
+			return b, 0
 		}
 	}
 	return nil, abi.ENOENT
@@ -193,9 +198,11 @@ func exePath(c *core.Call, v store.Ref[core.Vnode]) string {
 	return c.PathFor(v)
 }
 
-// old hands a value out: size is where the room at addr is told, and what it takes is
-// stored. addr 0 only asks for that. ENOMEM if it does not fit.
-func old(c *core.Call, addr, size uint64, v []byte) abi.Errno {
+// old hands a value out to both calls' old value (argument 2): argument 3 is where its
+// room is told, and what it takes is stored. Address 0 only asks for that. ENOMEM if it
+// does not fit, unless it may be cut.
+func old(c *core.Call, v []byte, cut bool) abi.Errno {
+	addr, size := c.Args[2], c.Args[3]
 	if size == 0 {
 		if addr != 0 {
 			c.CopyOut(addr, v)
@@ -210,12 +217,11 @@ func old(c *core.Call, addr, size uint64, v []byte) abi.Errno {
 		c.CopyOut64(size, uint64(len(v)))
 		return 0
 	}
-	if room < uint64(len(v)) {
-		c.CopyOut(addr, v[:room])
-		c.CopyOut64(size, room)
+	n := min(room, uint64(len(v)))
+	c.CopyOut(addr, v[:n])
+	c.CopyOut64(size, n)
+	if n < uint64(len(v)) && !cut {
 		return abi.ENOMEM
 	}
-	c.CopyOut(addr, v)
-	c.CopyOut64(size, uint64(len(v)))
 	return 0
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/signal"
@@ -80,6 +81,8 @@ func main() {
 			}
 		}
 	}
+	sizes()
+	queues(uintptr(q))
 	ch := make(chan os.Signal, 10)
 	signal.Notify(ch, syscall.SIGSYS)
 	for _, nr := range []uintptr{0, 8, 500 + 88, 700, 767, 768, 1 << 20, ^uintptr(0)} {
@@ -110,6 +113,54 @@ func main() {
 	}
 	os.Remove(tmp)
 	fmt.Println("done")
+}
+
+// sizes asks for memory of sizes that are none.
+func sizes() {
+	const anon, private, stack = 0x1000, 2, 0x400
+	for _, flags := range []uintptr{anon | private, stack | private, anon | private | 21<<24, anon | private | 40<<24, anon | 1} {
+		for _, n := range []uintptr{0, 1 << 47, 1 << 63, ^uintptr(0) - 4094, ^uintptr(0)} {
+			if at, _, e := syscall.Syscall6(477, 0, n, 3, flags, ^uintptr(0), 0); e == 0 {
+				fmt.Printf("mmap(%#x, %#x): %#x\n", n, flags, at)
+			}
+		}
+	}
+	z, _ := syscall.Open("/dev/zero", 0, 0)
+	if _, _, e := syscall.Syscall6(477, 0, ^uintptr(0), 1, private, uintptr(z), 4095); e == 0 {
+		fmt.Println("a mapping of everything")
+	}
+	syscall.Close(z)
+}
+
+// queues makes event queues that watch each other, and changes without end.
+func queues(q uintptr) {
+	other, _ := syscall.Kqueue()
+	change := func(kq, on uintptr) syscall.Errno {
+		b := make([]byte, 64)
+		binary.LittleEndian.PutUint64(b, uint64(on))
+		binary.LittleEndian.PutUint32(b[8:], 0x1ffff) // EVFILT_READ, EV_ADD
+		_, _, e := syscall.Syscall6(560, kq, bytes(b), 1, 0, 0, 0)
+		return e
+	}
+	if e := change(q, uintptr(other)); e != 0 {
+		fmt.Println("a queue that watches another:", e)
+	}
+	if e := change(uintptr(other), q); e != syscall.EINVAL {
+		fmt.Println("two that watch each other:", e)
+	}
+	syscall.Close(other)
+	const size = 1 << 20 // whose last page is none
+	at, _, _ := syscall.Syscall6(477, 0, size, 3, 0x1002, ^uintptr(0), 0)
+	syscall.Syscall(74, at+size-4096, 4096, 0)
+	if _, _, e := syscall.Syscall6(560, q, at, 1<<31-1, at, 1<<31-1, 0); e != syscall.EFAULT {
+		fmt.Println("changes without end:", e)
+	}
+	b := make([]byte, 16)
+	// Of random bytes as many are given as there is room for.
+	mib, n := []byte{1, 0, 0, 0, 37, 0, 0, 0}, []byte{16, 0, 0, 0, 0, 0, 0, 0}
+	if _, _, e := syscall.Syscall6(202, bytes(mib), 2, bytes(b), bytes(n), 0, 0); e != 0 || n[0] != 16 {
+		fmt.Println("kern.arandom:", e, n)
+	}
 }
 
 func try(tmp string, i int, b []byte) {
