@@ -344,7 +344,7 @@ func lattice(files []*file, rules []rule) []string {
 // personalityShared are packages below personality that are none themselves: what
 // several of them have in common, with what that is. They know no single one.
 var personalityShared = map[string]string{
-	"./personality/image": "reading, checking and mapping ELF files, start-up stacks",
+	"./personality/image": "reading, checking and mapping ELF files and their interpreters, start-up stacks",
 	"./personality/bsd":   "calls, numbers and layouts that 4.4BSD's descendants share; each system's package gives its table",
 }
 

@@ -172,20 +172,7 @@ func (p *Personality) Probe(head []byte) bool {
 
 // Prepare implements core.Preparer.
 func (p *Personality) Prepare(c *core.Call, v store.Ref[core.Vnode], head []byte) abi.Errno {
-	f, e := image.OpenELF(c, v)
-	if e != 0 {
-		return e
-	}
-	if f.Interp == "" {
-		return 0
-	}
-	iv, _, e := c.OpenExec(core.AtCwd, f.Interp, core.WalkFollow)
-	if e != 0 {
-		return e
-	}
-	_, e = image.OpenELF(c, iv)
-	c.K.DropVnode(iv)
-	return e
+	return image.Prepare(c, v, abi.ENOEXEC)
 }
 
 // Start implements core.Personality.

@@ -76,72 +76,26 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	bias := uint64(0)
-	if f.Dyn {
-		bias = image.PIEBase + r.Pages(1<<40) - f.Lo
-	}
-	patch := uint32(0)
-	if f.Interp == "" {
-		patch = abi.ActPatch // its library is in it
-	}
-	if e := f.Map(c, exe, bias, patch); e != 0 {
+	l, e := image.Load(c, &r, f, exe)
+	if e != 0 {
 		return e
 	}
-	entry, base := f.Entry+bias, uint64(0)
-	if f.Interp != "" {
-		iv, _, e := c.OpenExec(core.AtCwd, f.Interp, core.WalkFollow)
-		if e != 0 {
-			return e
-		}
-		defer k.DropVnode(iv)
-		g, e := image.OpenELF(c, iv)
-		if e != 0 {
-			return e
-		}
-		if g.Dyn {
-			base = image.InterpBase + r.Pages(1<<32) - g.Lo
-		}
-		if e := g.Map(c, iv, base, abi.ActPatch); e != 0 {
-			return e
-		}
-		entry = g.Entry + base
-	}
-	const rw = image.ProtRead | image.ProtWrite
-	c.Act(abi.ActMapAnon, 0, codePage, abi.PageSize, rw, image.MapPrivate|image.MapFixed)
+	c.Act(abi.ActMapAnon, 0, codePage, abi.PageSize, image.ProtRead|image.ProtWrite, image.MapPrivate|image.MapFixed)
 	c.CopyOut(codePage, sigcode[:])
 	c.Act(abi.ActProtect, 0, codePage, abi.PageSize, image.ProtRead|image.ProtExec)
 
-	pr := c.Proc()
-	size := image.StackSize(pr)
-	top := image.StackTop - r.Pages(1<<32)
-	prot := uint64(rw)
-	if f.ExecStack {
-		prot |= image.ProtExec
-	}
-	c.Act(abi.ActMapAnon, 0, top-size, size, prot, image.MapPrivate|image.MapFixed|image.MapNoreserve)
-
-	st := image.NewStack(top)
+	st := image.StartStack(c, &r, f)
 	var canary [64]byte
 	k.Random(canary[:])
 	pageSizes := st.Words([]uint64{abi.PageSize, 2 << 20})
 	canaryAt := st.Bytes(canary[:])
 	execpath := st.Str(name)
-	envEnd := st.SP
-	envPtr := make([]uint64, len(envp))
-	for i := len(envp) - 1; i >= 0; i-- {
-		envPtr[i] = st.Str(envp[i])
-	}
-	envStart := st.SP
-	argPtr := make([]uint64, len(argv))
-	for i := len(argv) - 1; i >= 0; i-- {
-		argPtr[i] = st.Str(argv[i])
-	}
-	argStart := st.SP
+	argPtr, envPtr := st.Args(argv, envp)
 	st.Align()
 	aux := []uint64{
-		atPhdr, f.PhdrAt(bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum), atPagesz, abi.PageSize, atFlags, 0,
-		atEntry, f.Entry + bias, atBase, base, atExecpath, execpath, atOsreldate, relDate, atCanary, canaryAt, atCanarylen, uint64(len(canary)),
-		atNcpus, uint64(k.Config.CPUs), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
+		atPhdr, f.PhdrAt(l.Bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum), atPagesz, abi.PageSize, atFlags, 0,
+		atEntry, f.Entry + l.Bias, atBase, l.Base, atExecpath, execpath, atOsreldate, relDate, atCanary, canaryAt, atCanarylen, uint64(len(canary)),
+		atNcpus, uint64(k.Config.CPUs), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, st.Prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
 		atArgc, uint64(len(argv)), atArgv, 0, atEnvc, uint64(len(envp)), atEnvv, 0, atPsStrings, 0, atNull, 0,
 	}
 	n := 1 + len(argv) + 1 + len(envp) + 1 + len(aux)
@@ -159,43 +113,14 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 		}
 	}
 	st.Words([]uint64{argvAt, uint64(len(argv)), envAt, uint64(len(envp))}) // struct ps_strings
-	words := make([]uint64, 0, n+1)
-	words = append(words, uint64(len(argv)))
-	words = append(words, argPtr...)
-	words = append(words, 0)
-	words = append(words, envPtr...)
-	words = append(words, 0)
-	auxAt := len(words)
-	words = append(words, aux...)
+	words, auxAt := image.Vectors(argPtr, envPtr, aux)
 	for sp+8*uint64(len(words)) < psAt {
 		words = append(words, 0)
 	}
 	st.Words(words)
-	c.CopyOut(sp, st.Data())
-
-	m := c.MutProc()
-	m.ArgStart, m.ArgEnd = argStart, envStart
-	m.EnvStart, m.EnvEnd = envStart, envEnd
-	m.MapNext = 0
-	m.AuxvStart, m.AuxvLen = sp+uint64(auxAt)*8, uint64(len(aux))*8
-	m.BrkStart = f.Hi + bias
-	m.FPSize = uint32(min(max(c.Args[5], 512), 1<<20))
-	m.StackTop = sp
-	m.StackProt, m.StackLow, m.StackHigh = uint32(prot), top-size, top
-	c.Act(abi.ActTask, 0, abi.TaskBrkStart, m.BrkStart)
-	c.Act(abi.ActTask, 0, abi.TaskBrk, m.BrkStart)
-	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(p.Index()))
-	for _, n := range [...]int{core.RlimitAS, core.RlimitData, core.RlimitCPU} {
-		if m.Rlimits[n].Cur != core.RlimInfinity {
-			p.Limit(c, n)
-		}
-	}
-	c.SetHostITimers()
-	c.TaskWords()
-	c.Act(abi.ActLoadFP, 0, 0)
-	c.Act(abi.ActSetFS, 0, 0)
+	st.Begin(c, p, auxAt, len(aux), f.Hi+l.Bias)
 	// RDI too is where argc is, and the stack is as after a call.
-	regs := abi.Regs{IP: entry, DI: sp, SP: (sp-8)&^15 + 8, Flags: 0x202}
+	regs := abi.Regs{IP: l.Begin, DI: sp, SP: (sp-8)&^15 + 8, Flags: 0x202}
 	c.SetRegs(&regs, false)
 	return 0
 }

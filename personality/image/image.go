@@ -278,8 +278,12 @@ func loadBytes(c *core.Call, v store.Ref[core.Vnode], addr, size uint64, off int
 
 // Stack builds the start-up stack from its top down.
 type Stack struct {
-	SP  uint64 // where the last thing that was put on it is
-	rev [][]byte
+	SP   uint64 // where the last thing that was put on it is
+	Prot uint64 // of its memory
+	rev  [][]byte
+
+	low, high                  uint64 // its memory
+	argStart, envStart, envEnd uint64 // the strings
 }
 
 // NewStack begins at top.

@@ -70,23 +70,7 @@ func (p *Personality) Prepare(c *core.Call, v store.Ref[core.Vnode], head []byte
 	if p.Interpreted(head) {
 		return 0 // the engine says what is wrong with it
 	}
-	f, e := image.OpenELF(c, v)
-	if e != 0 {
-		return e
-	}
-	if f.Interp == "" {
-		return 0
-	}
-	iv, _, e := c.OpenExec(core.AtCwd, f.Interp, core.WalkFollow)
-	if e != 0 {
-		return e
-	}
-	_, e = image.OpenELF(c, iv)
-	c.K.DropVnode(iv)
-	if e == abi.ENOEXEC {
-		e = abi.ELIBBAD
-	}
-	return e
+	return image.Prepare(c, v, abi.ELIBBAD)
 }
 
 // Start implements core.Personality: it builds the image that exec asked for.
@@ -107,63 +91,19 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	bias := uint64(0)
-	if f.Dyn {
-		bias = image.PIEBase + r.Pages(1<<40) - f.Lo
-	}
-	patch := uint32(0)
-	if f.Interp == "" {
-		patch = abi.ActPatch // its library is in it
-	}
-	if e := f.Map(c, exe, bias, patch); e != 0 {
+	l, e := image.Load(c, &r, f, exe)
+	if e != 0 {
 		return e
 	}
-	entry, base := f.Entry+bias, uint64(0)
-	if f.Interp != "" {
-		iv, _, e := c.OpenExec(core.AtCwd, f.Interp, core.WalkFollow)
-		if e != 0 {
-			return e
-		}
-		defer k.DropVnode(iv)
-		g, e := image.OpenELF(c, iv)
-		if e != 0 {
-			return e
-		}
-		if g.Dyn {
-			base = image.InterpBase + r.Pages(1<<32) - g.Lo
-		}
-		if e := g.Map(c, iv, base, abi.ActPatch); e != 0 {
-			return e
-		}
-		entry = g.Entry + base
-	}
-
 	pr := c.Proc()
-	brk := f.Hi + bias + r.Pages(32<<20)
-	size := image.StackSize(pr)
-	top := image.StackTop - r.Pages(1<<32)
-	prot := uint64(protRead | protWrite)
-	if f.ExecStack {
-		prot |= protExec
-	}
-	c.Act(abi.ActMapAnon, 0, top-size, size, prot, mapPrivate|mapFixed|mapNoreserve)
+	brk := f.Hi + l.Bias + r.Pages(32<<20)
+	st := image.StartStack(c, &r, f)
 
 	// The strings, from the top down.
 	cr := *c.Cred()
-	st := image.NewStack(top)
 	st.Bytes(make([]byte, 8))
 	execfn := st.Str(name)
-	envEnd := st.SP
-	envPtr := make([]uint64, len(envp))
-	for i := len(envp) - 1; i >= 0; i-- {
-		envPtr[i] = st.Str(envp[i])
-	}
-	envStart := st.SP
-	argPtr := make([]uint64, len(argv))
-	for i := len(argv) - 1; i >= 0; i-- {
-		argPtr[i] = st.Str(argv[i])
-	}
-	argStart := st.SP
+	argPtr, envPtr := st.Args(argv, envp)
 	if module {
 		// The environment is the module's: the engine's runtime is not to see it.
 		argPtr = append(append([]uint64{st.Str(engineArg(c, len(argv)))}, argPtr...), envPtr...)
@@ -184,50 +124,21 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 		aux = append(aux, atSysinfoEhdr, c.Args[0])
 	}
 	aux = append(aux, atHwcap, c.Args[1], atPagesz, abi.PageSize, atClktck, clk,
-		atPhdr, f.PhdrAt(bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum),
-		atBase, base, atFlags, 0, atEntry, f.Entry+bias,
+		atPhdr, f.PhdrAt(l.Bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum),
+		atBase, l.Base, atFlags, 0, atEntry, f.Entry+l.Bias,
 		atUID, uint64(c.ShowUID(cr.UID)), atEUID, uint64(c.ShowUID(cr.EUID)), atGID, uint64(c.ShowGID(cr.GID)), atEGID, uint64(c.ShowGID(cr.EGID)),
 		atSecure, secure, atRandom, random, atHwcap2, c.Args[2], atExecfn, execfn, atPlatform, platform)
 	if c.Args[3] != 0 {
 		aux = append(aux, atMinsigstksz, c.Args[3])
 	}
 	aux = append(aux, atNull, 0)
-	words := make([]uint64, 0, 4+len(argv)+len(envp)+len(aux))
-	words = append(words, uint64(len(argPtr)))
-	words = append(words, argPtr...)
-	words = append(words, 0)
-	words = append(words, envPtr...)
-	words = append(words, 0)
-	auxAt := len(words)
-	words = append(words, aux...)
+	words, auxAt := image.Vectors(argPtr, envPtr, aux)
 	if len(words)&1 != 0 {
 		st.Words([]uint64{0}) // keeps the stack pointer 16-byte aligned
 	}
 	sp := st.Words(words)
-	c.CopyOut(sp, st.Data())
-
-	m := c.MutProc()
-	m.ArgStart, m.ArgEnd = argStart, envStart
-	m.EnvStart, m.EnvEnd = envStart, envEnd
-	m.MapNext = 0
-	m.AuxvStart, m.AuxvLen = sp+uint64(auxAt)*8, uint64(len(aux))*8
-	m.BrkStart = brk
-	m.FPSize = uint32(min(max(c.Args[5], 512), 1<<20))
-	m.StackTop = sp
-	m.StackProt, m.StackLow, m.StackHigh = uint32(prot), top-size, top
-	c.Act(abi.ActTask, 0, abi.TaskBrkStart, brk)
-	c.Act(abi.ActTask, 0, abi.TaskBrk, brk)
-	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(p.Index()))
-	for _, n := range [...]int{core.RlimitAS, core.RlimitData, core.RlimitCPU} {
-		if m.Rlimits[n].Cur != core.RlimInfinity {
-			p.Limit(c, n)
-		}
-	}
-	c.SetHostITimers()
-	c.TaskWords()
-	c.Act(abi.ActLoadFP, 0, 0)
-	c.Act(abi.ActSetFS, 0, 0)
-	regs := abi.Regs{IP: entry, SP: sp, Flags: 0x202}
+	st.Begin(c, p, auxAt, len(aux), brk)
+	regs := abi.Regs{IP: l.Begin, SP: sp, Flags: 0x202}
 	c.SetRegs(&regs, false)
 	return 0
 }
