@@ -345,6 +345,7 @@ func lattice(files []*file, rules []rule) []string {
 // several of them have in common, with what that is. They know no single one.
 var personalityShared = map[string]string{
 	"./personality/image": "reading, checking and mapping ELF files and their interpreters, start-up stacks",
+	"./personality/calls": "the type of a table of calls: dispatch, what the library is told, the support table",
 	"./personality/bsd":   "calls, numbers and layouts that 4.4BSD's descendants share; each system's package gives its table",
 }
 

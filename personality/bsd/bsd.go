@@ -6,63 +6,26 @@
 package bsd
 
 import (
-	"fmt"
-	"sort"
-
 	"hythe/abi"
+	"hythe/personality/calls"
 	"hythe/personality/image"
 	"hythe/server/unix/core"
 	"hythe/store"
 )
 
-// Level says how far a call is served.
-type Level uint8
-
-const (
-	// Full: everything that a program can see, as the system does it.
-	Full Level = iota
-	// Partial: the Note says what is missing.
-	Partial
-	// Refused: answered with the error that the Note names, on purpose.
-	Refused
+// What the tables are made of. Numbers without an entry answer ENOSYS with SIGSYS.
+type (
+	// Func serves one call.
+	Func = calls.Func[Personality]
+	// Entry is one system call of a system.
+	Entry = calls.Entry[Personality]
 )
 
-func (l Level) String() string {
-	switch l {
-	case Full:
-		return "full"
-	case Partial:
-		return "partial"
-	}
-	return "refused"
-}
-
-// Func serves one call: arguments are in c.Args, the lock is held.
-type Func func(p *Personality, c *core.Call) (uint64, abi.Errno)
-
-// Entry is one system call of a system: dispatch, the support table and the tracer
-// come from it. Numbers without one answer ENOSYS with SIGSYS.
-type Entry struct {
-	Nr   uint16
-	Name string
-	// Fn is nil for what only the library serves: what that passes on makes no
-	// sense (EINVAL).
-	Fn    Func
-	Level Level
-	// Pre are the arguments that the library copies in beforehand.
-	Pre []abi.Pre
-	// Local is what the library serves itself (abi.Local...), LocalArg its word.
-	Local    uint8
-	LocalArg uint8
-	// Digits are for abi.LocalClocks and abi.LocalAdvice: the host's number for each
-	// of the system's, in order.
-	Digits []uint8
-	// FS: the thread pointer is needed.
-	FS bool
-	// Sig is how the tracer prints the arguments, a letter each (trace.go).
-	Sig  string
-	Note string
-}
+// How far calls are served.
+const (
+	Partial = calls.Partial
+	Refused = calls.Refused
+)
 
 // System is what makes one of the systems.
 type System struct {
@@ -102,21 +65,12 @@ type System struct {
 type Personality struct {
 	K     *core.Kernel
 	Sys   *System
-	table *[abi.CallTableSize]*Entry
+	table *calls.Table[Personality]
 }
 
 // New makes the personality of k; nil: only the table is wanted.
 func New(k *core.Kernel, s *System) *Personality {
-	p := &Personality{K: k, Sys: s, table: new([abi.CallTableSize]*Entry)}
-	calls := s.Calls()
-	for i := range calls {
-		e := &calls[i]
-		if p.table[e.Nr] != nil {
-			panic(fmt.Sprintf("%s: call %d is declared twice: %s, %s", s.Name, e.Nr, p.table[e.Nr].Name, e.Name))
-		}
-		p.table[e.Nr] = e
-	}
-	return p
+	return &Personality{K: k, Sys: s, table: calls.New(s.Name, s.Calls())}
 }
 
 // Name implements core.Personality.
@@ -135,35 +89,7 @@ func (p *Personality) Ignored() core.SigSet {
 }
 
 // Descriptors implements core.Personality.
-func (p *Personality) Descriptors(traced bool) []abi.CallDesc {
-	d := make([]abi.CallDesc, abi.CallTableSize)
-	for nr, e := range p.table {
-		if e == nil {
-			continue
-		}
-		if traced && (e.Local == abi.LocalWord || e.Local == abi.LocalTid || e.Local == abi.LocalTold) {
-			continue // the server can say it too, and then sees it
-		}
-		d[nr].Local = e.Local
-		if e.FS {
-			d[nr].Flags = abi.CallFS
-		}
-		copy(d[nr].Pre[:], e.Pre)
-		switch e.Local {
-		case abi.LocalWord, abi.LocalTold:
-			d[nr].Pre[0].Arg = e.LocalArg
-		case abi.LocalClocks, abi.LocalAdvice:
-			for i := range uint64(abi.Digits) {
-				v := uint8(abi.NoDigit)
-				if i < uint64(len(e.Digits)) {
-					v = e.Digits[i]
-				}
-				d[nr].SetDigit(i, v)
-			}
-		}
-	}
-	return d
-}
+func (p *Personality) Descriptors(traced bool) []abi.CallDesc { return p.table.Descriptors(traced) }
 
 // Probe implements core.Personality.
 func (p *Personality) Probe(head []byte) bool {
@@ -190,77 +116,21 @@ func (p *Personality) Fault(c *core.Call) core.SigInfo { return p.Sys.Fault(c) }
 // words can be cut, and those are not run again after a handler.
 func (p *Personality) Cut(c *core.Call) abi.Errno { return abi.ErrRestartNoHnd }
 
-// Call implements core.Personality.
+// Call implements core.Personality. Of a call that the system does not have the program
+// learns twice, as from nosys().
 func (p *Personality) Call(c *core.Call) {
-	t := p.entry(c.Nr)
-	if t == nil {
-		// The program learns it twice, as from nosys().
+	if !p.table.Call(p, c) {
 		s := core.SigInfo{Sig: core.SIGSYS, Code: core.SiKernel}
 		_ = c.K.SendThreadSignal(c.T, &s)
 		c.Fail(abi.ENOSYS)
-		return
 	}
-	if t.Fn == nil {
-		c.Fail(abi.EINVAL)
-		return
-	}
-	v, e := t.Fn(p, c)
-	if e == 0 && c.OutFault() {
-		e = abi.EFAULT
-	}
-	if e != 0 {
-		c.Fail(e)
-		return
-	}
-	c.Ret(v)
-}
-
-func (p *Personality) entry(nr uint64) *Entry {
-	if nr >= abi.CallTableSize {
-		return nil
-	}
-	return p.table[nr]
 }
 
 // CallName implements core.Personality.
-func (p *Personality) CallName(nr uint64) (name string, served bool) {
-	if e := p.entry(nr); e != nil {
-		return e.Name, true
-	}
-	if nr >= abi.CallTableSize {
-		return "others", false
-	}
-	return fmt.Sprintf("syscall_%d", nr), false
-}
-
-// MatrixRow is a row of the support table.
-type MatrixRow struct {
-	Nr    int    `json:"nr"`
-	Name  string `json:"name"`
-	Level string `json:"level"`
-	Where string `json:"where"` // who serves it
-	Note  string `json:"note,omitempty"`
-}
+func (p *Personality) CallName(nr uint64) (name string, served bool) { return p.table.Name(nr) }
 
 // Matrix answers the support table in the order of numbers.
-func (p *Personality) Matrix() []MatrixRow {
-	var rows []MatrixRow
-	for nr, e := range p.table {
-		if e == nil {
-			continue
-		}
-		w := "unix server"
-		if e.Local != abi.LocalNone {
-			w = "library"
-			if e.Fn != nil {
-				w += "; else unix server"
-			}
-		}
-		rows = append(rows, MatrixRow{nr, e.Name, e.Level.String(), w, e.Note})
-	}
-	sort.Slice(rows, func(i, j int) bool { return rows[i].Nr < rows[j].Nr })
-	return rows
-}
+func (p *Personality) Matrix() []calls.Row { return p.table.Rows() }
 
 // Str, Fixed and Buf describe arguments that the library copies in: a string, n bytes,
 // and as many as another argument says.

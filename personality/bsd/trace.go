@@ -104,7 +104,7 @@ func cut(s string, n, limit uint64) string {
 
 // TraceCall implements core.Personality.
 func (p *Personality) TraceCall(c *core.Call, r core.TraceResult) string {
-	e := p.entry(c.Nr)
+	e := p.table.Entry(c.Nr)
 	if e == nil {
 		e = &Entry{Name: fmt.Sprintf("#%d", c.Nr), Sig: "xxxxxx"}
 	}

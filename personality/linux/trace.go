@@ -468,7 +468,7 @@ func statusText(w uint32) string {
 
 // TraceCall implements core.Personality.
 func (p *Personality) TraceCall(c *core.Call, r core.TraceResult) string {
-	e := p.entry(c.Nr)
+	e := p.table.Entry(c.Nr)
 	if e == nil {
 		e = &Entry{Name: fmt.Sprintf("syscall_%d", c.Nr), Sig: "xxxxxx"}
 	}
