@@ -93,13 +93,13 @@ const (
 	CallPortSetMember  = 6  // A0 receive name, A1 set name or NameNull
 	CallPortLimit      = 7  // A0 receive name, A1 queue limit
 	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes
-	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels)
+	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels), A3 see MsgNotify
 	CallPortRename     = 10 // A0 old, A1 new
 	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0, A4 bytes of the sender's budget that the receiver may spend until it answers -> as CallMsgReceive; A3 1 when an error is the receive's
-	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg
+	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg, fds of its objects
 	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; ObjectPaged: A3 the pager's receive right, A4 its word for the object; inline = durable label -> A0 name, 1 fd
-	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name
-	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> 1 fd
+	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name, A1 its size now
+	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> A1 bytes, 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant
 	CallBind           = 17 // A0 send name of a service port, A1 slots, inline = label (told to the receiver) -> A0 binding id, 3 fds: area, doorbell to the server, doorbell to the client
 	CallUnbind         = 18 // A0 binding id
@@ -110,7 +110,7 @@ const (
 	CallTaskMemory     = 23 // A0 task name, A1 address, A2 length -> inline bytes (holders of the task's memory right only)
 	CallReady          = 24 // a server has recovered and serves
 	CallLog            = 25 // inline = one line for the machine's log; A0 level
-	CallSupervise      = 26 // supervisor's own: inline JSON
+	CallSupervise      = 26 // supervisor's own: inline JSON -> inline JSON
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
@@ -118,7 +118,7 @@ const (
 	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor tells of its faults (a userfaultfd)
 	CallObjectUnwatch  = 33 // A0 address: it is not mapped there any more
 	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length: of the pager
-	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from A1 on as far as it fits
+	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
 )
 
 // GuestTask is the call number by which a guest asks for the right to a process

@@ -23,7 +23,7 @@ type guest struct {
 // guest makes a guest task of p.
 func (p *proc) guest() *guest {
 	p.w.t.Helper()
-	g := &guest{proc: &proc{w: p.w, answer: map[uint64]event{}}}
+	g := &guest{proc: &proc{w: p.w, answer: map[uint64]event{}, asked: map[uint64]uint32{}}}
 	p.w.m.OnSpawn = func(c *sim.Channel, _, _ *sim.Handle) { g.task = c }
 	g.name = p.ok(abi.CallTaskCreate, 0, 4)
 	p.w.m.OnSpawn = nil

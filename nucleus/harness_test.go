@@ -71,6 +71,7 @@ type proc struct {
 	c      *sim.Channel
 	got    []event // events not yet looked at
 	answer map[uint64]event
+	asked  map[uint64]uint32 // the number of each call that is not answered
 }
 
 type event struct {
@@ -94,7 +95,7 @@ func (p *proc) start() []event {
 		p.w.t.Fatal(err)
 	}
 	p.c = p.w.last
-	p.got, p.answer = nil, map[uint64]event{}
+	p.got, p.answer, p.asked = nil, map[uint64]event{}, map[uint64]uint32{}
 	p.pull()
 	var told []event
 	for i, e := range p.got {
@@ -137,6 +138,10 @@ func (p *proc) pull() {
 			p.w.heard(p, &e)
 		}
 		if h.Op == abi.EventReply {
+			if op, ok := p.asked[h.ID]; ok && h.Err != 0 && !nucleus.Documented(op, abi.Errno(h.Err)) {
+				p.w.t.Errorf("call %d answers %v, of which abi/manual says nothing", op, abi.Errno(h.Err))
+			}
+			delete(p.asked, h.ID)
 			p.answer[h.ID] = e
 		} else {
 			p.got = append(p.got, e)
@@ -150,6 +155,7 @@ func (p *proc) post(op uint32, data []byte, fds []machine.Handle, a ...uint64) u
 	p.w.next++
 	h := abi.CallHeader{Op: op, ID: p.w.next, NFds: uint32(len(fds)), Len: uint32(len(data))}
 	copy(h.A[:], a)
+	p.asked[h.ID] = op
 	p.c.Send(append(message.PutCall(nil, &h), data...), fds...)
 	p.w.run()
 	p.w.check()

@@ -1,0 +1,495 @@
+// Package manual says of each call of the nucleus what a page of a manual does:
+// arguments, rights, errors, cost. docs/nucleus-calls.md is made of it, and tests of
+// package nucleus hold it against the code.
+//
+// A new call gets its entry here: the tests that fail say which one, and what of it.
+package manual
+
+import "hythe/abi"
+
+// Call is the page of one call.
+type Call struct {
+	Op   uint32 // abi.Call...
+	Name string // of the constant
+	// Does says what it does, in sentences.
+	Does string
+	// In and Out are what goes with the call and what comes with its answer, by where it
+	// is: "A0" to "A5", "inline", "fds".
+	In, Out []Field
+	// Rights says what its caller has to hold. Which tasks may make it at all is in the
+	// nucleus's own table.
+	Rights string
+	Errors []Error
+	// Cost is what it costs beside a datagram each way: time, where that is not constant,
+	// and whose budget.
+	Cost string
+	Go   string // how package ipc offers it, "" if it does only by Conn.Call
+	See  string // what else to read
+}
+
+// Field is an argument or a result.
+type Field struct{ At, Is string }
+
+// Error is an error and when it comes.
+type Error struct {
+	Err  abi.Errno
+	When string
+}
+
+// Always are the errors of every call, found before the call's own rules are looked at.
+// They do not stand in the entries unless a call has reasons of its own.
+var Always = []Error{
+	{abi.EINVAL, "the datagram's lengths do not agree, or descriptors or inline bytes came with a call that takes none"},
+	{abi.EPERM, "the call is not this kind of task's to make, or needs a power that the server was not given"},
+	{abi.ENOSYS, "no call has this number"},
+}
+
+const (
+	noName    = "no such name"
+	noReceive = "the name has no receive right"
+	noObject  = "the name is no memory object"
+	noTask    = "the name is no guest task's"
+	noNames   = "the task has as many names as it may have"
+	noHost    = "the host has no room"
+	longLabel = "a label of more than `abi.MaxLabel` bytes"
+	taskDead  = "the task has ended"
+	lends     = "the reply right of a request that was lent for, which then pays, or `NameNull`"
+	lentLess  = "the budget is used up, or so much was not lent"
+	governs   = "A send right to the task (`CallTaskCreate`)."
+)
+
+// Calls are all of them, by number.
+var Calls = []Call{
+	{
+		Op: abi.CallPortAllocate, Name: "CallPortAllocate",
+		Does:   "Makes a port, of which the task gets the receive right, or an empty port set.",
+		In:     []Field{{"A0", "`RightReceive` or `RightSet`"}, {"A1", lends}},
+		Out:    []Field{{"A0", "the name"}},
+		Rights: "None; with `A1`, a request that lends and is not answered.",
+		Errors: []Error{
+			{abi.EINVAL, "another kind, or a set with `A1`"},
+			{abi.ENOSPC, noNames},
+			{abi.EBADF, "`A1`: " + noName},
+			{abi.EPERM, "`A1`: it is no such right"},
+			{abi.EAGAIN, lentLess},
+		},
+		Cost: "512 bytes of the payer's budget until the port dies; a set only its name.",
+		Go:   "Conn.MakePort, Conn.MakePortFor", See: "decisions/0010-who-pays.md",
+	},
+	{
+		Op: abi.CallPortDeallocate, Name: "CallPortDeallocate",
+		Does:   "Drops one user reference of a send, send-once or dead name or of a memory object; the last one takes the name with it. A send-once right that is dropped unused tells its port so (`NotifySendOnce`).",
+		In:     []Field{{"A0", "name"}},
+		Rights: "A send, send-once or object right, or a dead name.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, "only a receive right or a set is there (`CallPortModRefs`)"}},
+		Cost:   "Constant, but for what ends with the last right to an object or a task.",
+		Go:     "Conn.Deallocate",
+	},
+	{
+		Op: abi.CallPortModRefs, Name: "CallPortModRefs",
+		Does:   "Changes the user references of one right of a name. A receive right that goes takes its port with it, a set lets its members go.",
+		In:     []Field{{"A0", "name"}, {"A1", "which right, `Right...`"}, {"A2", "what is added, signed; of receive, set and send-once rights 0 or -1"}},
+		Rights: "The right `A1`.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, "the name has not that right"},
+			{abi.EINVAL, "no such right, or the count would fall below zero"},
+			{abi.EOVERFLOW, "the count would exceed 65,535"},
+		},
+		Cost: "Constant; the end of a port: in proportion to its queue, and to the names that stand for rights to it.",
+		Go:   "Conn.DropReceive",
+	},
+	{
+		Op: abi.CallPortMakeSend, Name: "CallPortMakeSend",
+		Does:   "Makes one more send right to a port under the name of its receive right, and counts it in the port's make-send count.",
+		In:     []Field{{"A0", "name"}},
+		Rights: "The receive right.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noReceive}, {abi.EOVERFLOW, "the name has 65,535 user references"}},
+		Cost:   "Constant.",
+		Go:     "Conn.MakeSend",
+	},
+	{
+		Op: abi.CallPortLabel, Name: "CallPortLabel",
+		Does:   "Gives a port a durable label, by which the next incarnation of a server finds it (`EventInherit`) and the supervisor gives rights to it.",
+		In:     []Field{{"A0", "name"}, {"inline", "the label"}},
+		Rights: "The receive right.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noReceive}, {abi.EMSGSIZE, longLabel}},
+		Cost:   "Constant.",
+		Go:     "Conn.MakePort",
+	},
+	{
+		Op: abi.CallPortSetMember, Name: "CallPortSetMember",
+		Does:   "Moves a port into a set, out of the one that it was in, or out of any.",
+		In:     []Field{{"A0", "name of the port"}, {"A1", "name of the set, or `NameNull`"}},
+		Rights: "The receive right, and the set.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, "`A0` has no receive right, or `A1` is no set"}},
+		Cost:   "In proportion to the members of the set that it leaves.",
+	},
+	{
+		Op: abi.CallPortLimit, Name: "CallPortLimit",
+		Does:   "Sets how many messages the port's queue holds; senders beyond wait, or are refused. Send-once rights are not bound by it.",
+		In:     []Field{{"A0", "name"}, {"A1", "1 to 4096 (64 in the beginning)"}},
+		Rights: "The receive right.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noReceive}, {abi.EINVAL, "another limit"}},
+		Cost:   "Constant; messages that waited for room are let in.",
+	},
+	{
+		Op: abi.CallPortStatus, Name: "CallPortStatus",
+		Does: "Tells what a name stands for.",
+		In:   []Field{{"A0", "name"}},
+		Out: []Field{
+			{"A0", "rights, bits `1<<Right...`"},
+			{"A1", "receive: messages in the queue; set: members; object: bytes"},
+			{"A2", "receive: the queue's limit"},
+			{"A3", "receive: the sequence number of the last message"},
+			{"A4", "receive: the make-send count"},
+			{"A5", "user references"},
+			{"inline", "receive: `abi.PortStatus`; set: the names of the first 8,192 members, four bytes each"},
+		},
+		Rights: "Any.",
+		Errors: []Error{{abi.EBADF, noName}},
+		Cost:   "Constant; of a set, in proportion to its members.",
+	},
+	{
+		Op: abi.CallPortNotify, Name: "CallPortNotify",
+		Does: "Asks to be told: when the port behind a name dies (`NotifyDeadName`), when no send right to a port exists (`NotifyNoSenders`), or to have the receive right instead of the port's death (`NotifyPortDestroyed`). What is the case already is told at once. The right that was registered before is dropped, which tells its port (`NotifySendOnce`).",
+		In: []Field{
+			{"A0", "name"}, {"A1", "`Notify...`"},
+			{"A2", "the send-once right to notify, which is taken; `NameNull` cancels; `NameDead` asks for `EventDead` on the task's own channel (not for `NotifyPortDestroyed`)"},
+			{"A3", "of `NotifyNoSenders`: the make-send count that must have been reached to be told at once"},
+		},
+		Rights: "Dead name: any right to a port, or a dead name; the others: the receive right. `A2`: the send-once right.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, "the name has not the right that the notification is about, or `A2` is no send-once right"},
+			{abi.EINVAL, "no such notification, `A2` is the name itself or, of `NotifyPortDestroyed`, a right to the same port or `NameDead`"},
+		},
+		Cost: "Constant. The notification is in the budget of who receives it.",
+		Go:   "Conn.NotifyDead",
+	},
+	{
+		Op: abi.CallPortRename, Name: "CallPortRename",
+		Does:   "Gives what a name stands for another name, which the task chooses.",
+		In:     []Field{{"A0", "the old name"}, {"A1", "the new one"}},
+		Rights: "Any.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EINVAL, "the new name is `NameNull` or `NameDead`"}, {abi.EEXIST, "the new name stands for something"}},
+		Cost:   "Constant.",
+	},
+	{
+		Op: abi.CallMsgSend, Name: "CallMsgSend",
+		Does: "Sends a message and, with `A1`, then receives one by the same answer. Everything is checked before anything is taken: a message that is refused leaves the sender with all its rights. One that waited for room and got none comes back in the answer, with the names that its rights have then.",
+		In: []Field{
+			{"A0", "how long to wait for room in the queue, ns; 0: not at all; `Forever`"},
+			{"A1", "name to receive from then, or `NameNull`"},
+			{"A2", "how long to wait for that, ns"},
+			{"A3", "`SendAlone`: the task takes nothing until it has the answer; 0"},
+			{"A4", "bytes of the task's budget that the receiver may spend until it answers, 1 GiB at most"},
+			{"inline", "the message: `abi.MsgHeader`, `RightDesc`s, `ObjectDesc`s, bytes"},
+		},
+		Out: []Field{
+			{"A0", "with `A1`, as `CallMsgReceive`; so are `A1`, `A2`, `A4`, inline and fds"},
+			{"A3", "1 when an error is the receive's: the message was sent"},
+			{"inline", "`ETIMEDOUT`, `ECANCELED` without `A3`: the message that comes back"},
+		},
+		Rights: "To where it goes, and of each right that it carries, what the disposition takes: `MakeSend`, `MakeSendOnce`, `MoveReceive` the receive right, `CopySend`, `MoveSend` a send right or dead name, `MoveSendOnce` a send-once right or dead name. Objects: the object right; one that may not be written travels with flag 1, and with flag 2 only if it is frozen.",
+		Errors: []Error{
+			{abi.EINVAL, "the bytes are no message; a disposition or flag that there is not, or that cannot be there; a range outside its object; a receive right that nobody could ever receive; `SendAlone` without `A1`; more lent than 1 GiB"},
+			{abi.EMSGSIZE, "more than `abi.MaxInline` bytes, `MaxRights` rights or `MaxObjects` objects"},
+			{abi.EBADF, noName},
+			{abi.EPERM, "a name has not the right that its disposition takes; the port is a task's own; an object may only be read"},
+			{abi.EPIPE, "the port is dead, or dies while the message waits; with `A3` of the answer, the receive right went away"},
+			{abi.EAGAIN, "the queue is full and `A0` 0; too many calls wait; the budget is used up; with `A3` of the answer, no message is there"},
+			{abi.EBUSY, "an object that is to be frozen is mapped writable"},
+			{abi.EDEADLK, "with `SendAlone`: the answer would wait for this call"},
+			{abi.ETIMEDOUT, "the time is over: the message comes back; with `A3` of the answer, that of the receive"},
+			{abi.ECANCELED, "`CallMsgCancel`, in the same way"},
+			{abi.ENOSPC, "with `A3` of the answer: as `CallMsgReceive`"},
+		},
+		Cost: "384 bytes of budget, the body's bytes, and 48 for each right and object, until nobody has to do with the message any more: the sender's budget, but of a message to a send-once right the receiver's. Time in proportion to bytes, rights and objects; nothing is allocated (`TestNoAllocation`). A call that waits for its receiver's answer is one datagram each way for each of them.",
+		Go:   "Conn.Send, Conn.Exchange, Conn.ExchangeAlone, Conn.Ask, Conn.AnswerWith, Taker.Answer", See: "nucleus.md (Rights, Calls that wait for each other), decisions/0010-who-pays.md",
+	},
+	{
+		Op: abi.CallMsgReceive, Name: "CallMsgReceive",
+		Does: "Takes the first message of a port, or of a member of a set, the members in turn. A request, which came with a send-once right to answer, is taken until that is used or dropped: if the server dies before, the next incarnation receives it again.",
+		In:   []Field{{"A0", "name of a receive right or set"}, {"A1", "how long to wait, ns; 0: not at all; `Forever`"}},
+		Out: []Field{
+			{"A0", "the port that it came on"},
+			{"A1", "1: an earlier incarnation had taken it"},
+			{"A2", "how many incarnations died with it"},
+			{"A4", "the number of the task that pays for it: of a request, who asks"},
+			{"inline", "the message, with the names that this task has for what it carries"},
+			{"fds", "one for each memory object"},
+		},
+		Rights: "The receive right, or the set.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, "the name is neither receive right nor set"},
+			{abi.EAGAIN, "no message is there and `A1` 0, or too many calls wait"},
+			{abi.ETIMEDOUT, "the time is over"},
+			{abi.ECANCELED, "`CallMsgCancel`"},
+			{abi.EPIPE, "the receive right or the set went away"},
+			{abi.ENOSPC, "the message, which stays, needs more names than the task may have"},
+		},
+		Cost: "In proportion to the message, and of a set to its members; nothing is allocated.",
+		Go:   "Conn.Receive, Taker.Take, Serve", See: "nucleus.md (Estates)",
+	},
+	{
+		Op: abi.CallObjectCreate, Name: "CallObjectCreate",
+		Does: "Makes a memory object, which holds zeros. It can grow, and becomes shorter only with `ObjectShrinks`. With `ObjectPaged` its pages come from a pager.",
+		In: []Field{
+			{"A0", "bytes, 1 TiB at most"},
+			{"A1", "`ObjectShrinks`, `ObjectPaged` or 0"},
+			{"A2", lends},
+			{"A3", "of a paged one: the receive right to which the pager is asked for pages"},
+			{"A4", "of a paged one: the pager's own word for it"},
+			{"inline", "its durable label"},
+		},
+		Out:    []Field{{"A0", "the name"}, {"fds", "the object, to read, write and map"}},
+		Rights: "None; with `A2`, a request that lends and is not answered; `ObjectPaged`: the receive right `A3`.",
+		Errors: []Error{
+			{abi.EINVAL, "size or flags; of a paged one, not whole pages"},
+			{abi.EBADF, "`A2`, `A3`: " + noName},
+			{abi.EPERM, "`A2` is no request's reply right, `A3` no receive right"},
+			{abi.EMSGSIZE, longLabel},
+			{abi.ENOSPC, noNames},
+			{abi.EAGAIN, "of a guest, or with `A2`: " + lentLess},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A memfd of the host; pages when they are touched. 64 KiB of the budget of a guest, or of who lends, until the last right goes.",
+		Go:   "Conn.CreateObject, Conn.CreateFile, Conn.Pack", See: "decisions/0006-objects-that-shrink.md, decisions/0011-pagers.md",
+	},
+	{
+		Op: abi.CallObjectImport, Name: "CallObjectImport",
+		Does:   "Makes a memory object of a file of the host.",
+		In:     []Field{{"inline", "its durable label"}, {"fds", "the file"}},
+		Out:    []Field{{"A0", "the name"}, {"A1", "its bytes, now"}},
+		Rights: "None but the power.",
+		Errors: []Error{{abi.EINVAL, "it is no file that can be mapped"}, {abi.EMSGSIZE, longLabel}, {abi.ENOSPC, noNames}},
+		Cost:   "A descriptor of the host; nothing is copied.",
+		Go:     "Conn.ImportObject",
+	},
+	{
+		Op: abi.CallObjectFD, Name: "CallObjectFD",
+		Does:   "Gives a descriptor of a memory object.",
+		In:     []Field{{"A0", "name"}, {"A1", "1: to read only"}},
+		Out:    []Field{{"A1", "its bytes"}, {"fds", "the object"}},
+		Rights: "The object right; to write, one that may.",
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noObject + ", or may only be read"}, {abi.EINVAL, "a paged object, to read only"}, {abi.ENOMEM, noHost}},
+		Cost:   "A descriptor; the first that may only read opens the object anew.",
+		Go:     "Conn.ObjectFD, Conn.MapObject",
+	},
+	{
+		Op: abi.CallObjectGrant, Name: "CallObjectGrant",
+		Does:   "Gives the peer of a binding a memory object beside the calls on it: the peer gets `EventGrant`.",
+		In:     []Field{{"A0", "id of the binding"}, {"A1", "name of the object"}, {"A2", "1: to read only"}, {"A3", "a tag by which the peer knows it"}},
+		Rights: "A side of the binding, and the object right; to write, one that may.",
+		Errors: []Error{
+			{abi.EBADF, "no such binding of the task, or name"},
+			{abi.EPERM, noObject + ", or may only be read"},
+			{abi.EINVAL, "a paged object, to read only"},
+			{abi.ESRCH, "the guest is gone"},
+			{abi.EAGAIN, "the guest does not read"},
+			{abi.ENOSPC, "the peer has as many names as it may have"},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A datagram and a descriptor for the peer; nothing is copied.",
+		Go:   "Conn.Grant, Conn.PostGrant, ClientBinding.TakeGrant",
+	},
+	{
+		Op: abi.CallBind, Name: "CallBind",
+		Does:   "Makes a session with who receives on a port: an area of memory that both map, with slots for calls, and a doorbell each way. From then on calls need nobody else. The receiver gets `EventBinding`.",
+		In:     []Field{{"A0", "name"}, {"A1", "slots, up to `abi.MaxSlots`"}, {"inline", "a label that the receiver is told"}},
+		Out:    []Field{{"A0", "id of the binding"}, {"fds", "area, doorbell to the server, doorbell to the client"}},
+		Rights: "A send right.",
+		Errors: []Error{
+			{abi.EINVAL, "slots, or " + longLabel},
+			{abi.EBADF, noName},
+			{abi.EPERM, "it is no send right, or one to a task"},
+			{abi.EPIPE, "the port is dead"},
+			{abi.EAGAIN, "the receive right is in a message; the budget, or the sessions of either side, are used up"},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A page and one for each slot of the client's budget, until it is unbound; three descriptors of the host.",
+		Go:   "Conn.Bind", See: "architecture.md, decisions/0003-sessions-and-limits.md",
+	},
+	{
+		Op: abi.CallUnbind, Name: "CallUnbind",
+		Does:   "Ends a binding; the peer gets `EventUnbound`.",
+		In:     []Field{{"A0", "id of the binding"}},
+		Rights: "A side of the binding.",
+		Errors: []Error{{abi.EBADF, "no such binding of the task"}, {abi.EPERM, "it is a guest task's, and ends with that"}},
+		Cost:   "Constant; the client has its budget back.",
+		Go:     "Conn.Unbind",
+	},
+	{
+		Op: abi.CallTaskCreate, Name: "CallTaskCreate",
+		Does:   "Makes a guest task, whose governor the caller is: a fresh one, or one that its parent forks, which gets `EventChannel` for it. Its calls come on a binding.",
+		In:     []Field{{"A0", "the parent's name, or `NameNull`"}, {"A1", "slots, up to `abi.MaxSlots`"}, {"A2", "of a fork: what the parent knows it by"}},
+		Out:    []Field{{"A0", "the task's name: a send right to its own port"}, {"A1", "id of the binding"}, {"fds", "area, doorbell to the server"}},
+		Rights: "To fork, a send right to the parent.",
+		Errors: []Error{
+			{abi.EINVAL, "slots"},
+			{abi.EBADF, noName},
+			{abi.EPERM, noTask},
+			{abi.ESRCH, "the parent has ended"},
+			{abi.EAGAIN, "too many tasks or bindings; the parent does not read; the host makes no process"},
+			{abi.ENOSPC, noNames},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A host process (of a fork: the parent makes it), a channel, an area.",
+		Go:   "Conn.TaskCreate",
+	},
+	{
+		Op: abi.CallTaskTerminate, Name: "CallTaskTerminate",
+		Does:   "Ends a guest task. That it has ended its governor learns by `EventTaskDead`.",
+		In:     []Field{{"A0", "the task's name"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, taskDead}},
+		Cost:   "A call of the host.",
+		Go:     "Conn.TaskTerminate",
+	},
+	{
+		Op: abi.CallThreadKick, Name: "CallThreadKick",
+		Does:   "Interrupts a thread of a guest task: it comes with `KindPoll`, or leaves the wait that it is in.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "the thread, as in `Slot.HostID`"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, "the task has ended, or has no such thread"}},
+		Cost:   "A signal of the host.",
+		Go:     "Conn.Kick",
+	},
+	{
+		Op: abi.CallTaskInfo, Name: "CallTaskInfo",
+		Does:   "Tells what the host knows of a guest task.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "0, or the thread whose processor time is asked for"}},
+		Out:    []Field{{"A0", "the host's number of the process"}, {"A1", "bytes resident"}, {"A2", "ns in user mode"}, {"A3", "ns in the host"}, {"A4", "ns of both, exactly, of the thread if there is one"}, {"inline", "its command, for debuggers"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, "the task has ended, or has no such thread"}},
+		Cost:   "Some files of the host are read, while other calls go on.",
+		Go:     "Conn.TaskInfo, Conn.ThreadInfo",
+	},
+	{
+		Op: abi.CallTaskMemory, Name: "CallTaskMemory",
+		Does:   "Reads memory of a guest task; less than was asked for where it ends.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "address"}, {"A2", "bytes, up to `abi.MaxInline`"}},
+		Out:    []Field{{"inline", "the bytes"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, taskDead}, {abi.EINVAL, "no bytes, or too many"}, {abi.EFAULT, "nothing can be read there"}},
+		Cost:   "In proportion to the bytes, while other calls go on.",
+		Go:     "Conn.TaskMemory",
+	},
+	{
+		Op: abi.CallReady, Name: "CallReady",
+		Does:   "Says that a server has recovered and serves. What waits for that goes on; a successor's predecessor ends.",
+		Rights: "None.",
+		Cost:   "Constant; a second time it does nothing.",
+		Go:     "Conn.Ready, Serve", See: "decisions/0009-live-replacement.md",
+	},
+	{
+		Op: abi.CallLog, Name: "CallLog",
+		Does:   "Puts a line into the machine's log; of a longer one 4,096 bytes.",
+		In:     []Field{{"A0", "level"}, {"inline", "the line"}},
+		Rights: "None.",
+		Cost:   "In proportion to the line.",
+		Go:     "Conn.Log",
+	},
+	{
+		Op: abi.CallSupervise, Name: "CallSupervise",
+		Does:   "Asks the supervisor, in its own language (JSON).",
+		In:     []Field{{"inline", "the question"}},
+		Out:    []Field{{"inline", "the answer"}},
+		Rights: "None but the power.",
+		Errors: []Error{{abi.ENOSYS, "the machine has no supervisor"}, {abi.EMSGSIZE, "an answer of more than `abi.MaxInline` bytes"}},
+		Cost:   "The supervisor's, while other calls go on. Its own errors come beside these.",
+	},
+	{
+		Op: abi.CallTaskMaps, Name: "CallTaskMaps",
+		Does:   "Gives the host's map of a guest task's own part of its address space, as text, as far as it fits.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "where in the text to begin"}, {"A2", "1: with what each line takes"}},
+		Out:    []Field{{"A0", "length of the whole text"}, {"inline", "the text from there on"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, taskDead}, {abi.EINVAL, "`A2`"}},
+		Cost:   "A file of the host is read, while other calls go on.",
+		Go:     "Conn.TaskMaps",
+	},
+	{
+		Op: abi.CallHello, Name: "CallHello",
+		Does:   "A guest task's first datagram, by which the host tells the nucleus who sent it. There is no answer, and of a server it does nothing.",
+		Rights: "None.",
+		Cost:   "Constant.",
+	},
+	{
+		Op: abi.CallMsgCancel, Name: "CallMsgCancel",
+		Does:   "Ends a call of this task that waits: that answers `ECANCELED`, and brings back a message that waited for room.",
+		In:     []Field{{"A0", "the id of the call"}},
+		Rights: "None.",
+		Errors: []Error{{abi.ESRCH, "no call with this id waits: its answer is on the channel"}},
+		Cost:   "In proportion to the calls of the task that wait.",
+		Go:     "Taker.Stop",
+	},
+	{
+		Op: abi.CallTaskOpen, Name: "CallTaskOpen",
+		Does:   "Lets a guest task make calls of its own, on a channel that it gets by `EventGrant` with `PortsTag`, and gives it a copy of a send right to begin with.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "name of the send right"}},
+		Out:    []Field{{"A0", "the guest's name for the right"}, {"A1", "1: it could make calls already"}},
+		Rights: governs + " A send right, `A1`.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, noTask + ", or no send right, or one to a task"},
+			{abi.ESRCH, taskDead},
+			{abi.EPIPE, "the right's port is dead"},
+			{abi.EAGAIN, "the task's library does not read"},
+			{abi.ENOSPC, "the guest has as many names as it may have"},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A channel of the host, once for each task.",
+		Go:   "Conn.TaskOpen", See: "decisions/0007-guests-and-ports.md",
+	},
+	{
+		Op: abi.CallTaskStore, Name: "CallTaskStore",
+		Does:   "Writes memory of a guest task; less than was asked for where it ends, or is not the task's own to write.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "address"}, {"inline", "the bytes"}},
+		Out:    []Field{{"A0", "how many were stored"}},
+		Rights: governs,
+		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, taskDead}, {abi.EINVAL, "no bytes, or too many"}, {abi.EFAULT, "nothing can be stored there"}},
+		Cost:   "In proportion to the bytes, while other calls go on.",
+		Go:     "Conn.TaskStore",
+	},
+	{
+		Op: abi.CallObjectWatch, Name: "CallObjectWatch",
+		Does:   "Says that the task has mapped a range of a paged object: whoever touches a page that is not there waits for the pager.",
+		In:     []Field{{"A0", "name of the object"}, {"A1", "address of the mapping"}, {"A2", "offset in the object"}, {"A3", "length"}, {"fds", "what tells of the mapping's faults (a userfaultfd)"}},
+		Rights: "The object right.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, noObject + ", or the task is in the nucleus's own process"},
+			{abi.EINVAL, "it is no paged object, the range is not of whole pages of it, or the descriptor is not what the machine wants"},
+			{abi.EAGAIN, "64 are mapped"},
+		},
+		Cost: "A descriptor of the host. Each page that is asked for is a message in the task's budget.",
+		Go:   "Conn.MapPaged", See: "decisions/0011-pagers.md",
+	},
+	{
+		Op: abi.CallObjectUnwatch, Name: "CallObjectUnwatch",
+		Does:   "Says that what `CallObjectWatch` spoke of is not mapped any more.",
+		In:     []Field{{"A0", "address of the mapping"}},
+		Rights: "None.",
+		Errors: []Error{{abi.ESRCH, "nothing is mapped there"}},
+		Cost:   "In proportion to the mappings of the object.",
+		Go:     "Conn.UnmapPaged",
+	},
+	{
+		Op: abi.CallObjectPages, Name: "CallObjectPages",
+		Does:   "What a pager does to pages of its object: they are there, they are zeros, they are an error, nobody writes them, they are gone, they may be written again (`Pages...`).",
+		In:     []Field{{"A0", "name of the object"}, {"A1", "`Pages...`"}, {"A2", "offset"}, {"A3", "length, up to 1 MiB"}},
+		Rights: "The object right, and the receive right on which it is asked for pages.",
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, noObject + ", or the task is not its pager"},
+			{abi.EINVAL, "it is no paged object; no such operation; the range is not of whole pages of it, or too long; to lock, a part of it is locked; to flush or unlock, it is none that was locked"},
+			{abi.EAGAIN, "64 ranges are locked"},
+			{abi.ENOMEM, noHost},
+		},
+		Cost: "A call of the host for each mapping of the object.",
+		Go:   "Conn.Pages, FilePager", See: "nucleus.md (Pagers), decisions/0011-pagers.md",
+	},
+}
