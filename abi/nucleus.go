@@ -44,6 +44,7 @@ const (
 	RightDead     = 5
 	RightObject   = 6 // a memory object
 	RightTask     = 7 // a task's kernel port, held as a send right
+	RightAlarm    = 8 // EventInherit: no right, but an alarm that was set
 )
 
 // Dispositions of a right in a message (Mach's mach_msg_type_name_t).
@@ -82,6 +83,10 @@ const (
 // and 1 if they are to be written.
 const MsgPageRequest = 80
 
+// MsgAlarm is the ID of an alarm's message (CallAlarmSet). Its body are three times eight
+// bytes: the word that was given, the time, and the time at which it was sent.
+const MsgAlarm = 81
+
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
 const (
@@ -118,6 +123,8 @@ const (
 	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor tells of its faults (a userfaultfd)
 	CallObjectUnwatch  = 33 // A0 address: it is not mapped there any more
 	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length: of the pager
+	CallAlarmSet       = 40 // A0 a time of the host's monotonic clock in ns, A1 name, A2 a word, A3 the disposition by which the name makes a send or send-once right: at that time it gets MsgAlarm -> A0 the alarm's number, of this task
+	CallAlarmCancel    = 41 // A0 an alarm's number -> A0 the name of its right, which comes back, A1 the disposition that moves it
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
 )
 
@@ -160,7 +167,7 @@ const (
 	EventGrant    = 67 // A0 binding id, A1 object name (0 for guests), A3 tag; 1 fd
 	EventChannel  = 68 // to a guest about to fork: A3 tag; 3 fds: control, area, doorbell
 	EventDead     = 69 // A0 dead name (dead-name notification), A1 Notify...
-	EventInherit  = 70 // to a new incarnation: A0 name, A1 Right...; inline = label; objects: 1 fd
+	EventInherit  = 70 // to a new incarnation: A0 name, A1 Right...; inline = label; objects: 1 fd; alarms: A0 number, A2 word, A3 time
 	EventGo       = 71 // to a new server: nothing more is inherited; inline = configuration (JSON); A0 incarnation, from 1
 	EventStop     = 72 // finish what can be finished and end
 	EventTaskDead = 73 // A0 task name: the task ended on the host

@@ -35,8 +35,9 @@ type Bound struct {
 type Inheritance struct {
 	Rights      []Right
 	Bindings    []*Bound
-	Config      []byte // JSON
-	Incarnation uint64 // from 1
+	Alarms      []Alarm // that the last incarnation set and that are still to come
+	Config      []byte  // JSON
+	Incarnation uint64  // from 1
 }
 
 func newRight(e *Event) *Right {
@@ -76,6 +77,10 @@ func Startup(c *Conn) (*Inheritance, error) {
 		}
 		switch e.Op {
 		case abi.EventInherit:
+			if e.A[1] == abi.RightAlarm {
+				in.Alarms = append(in.Alarms, Alarm{ID: e.A[0], Word: e.A[2], At: e.A[3]})
+				break
+			}
 			in.Rights = append(in.Rights, *newRight(&e))
 		case abi.EventBinding:
 			b, err := newBound(&e)

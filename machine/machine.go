@@ -196,7 +196,8 @@ type Machine interface {
 	// abi.CallHello on the channel.
 	Spawn(far, area, doorbell Handle) error
 
-	// Now is a monotonic time in nanoseconds.
+	// Now is the host's monotonic time in nanoseconds, which every task can read by itself
+	// (CLOCK_MONOTONIC).
 	Now() uint64
 	// After calls f once, ns nanoseconds from now, on the machine's goroutine.
 	After(ns uint64, f func()) Timer

@@ -33,10 +33,11 @@ type handler struct {
 	guest  bool // whether guest tasks that make calls may make it
 }
 
-var calls [abi.CallObjectPages + 1]handler
+// calls are numbered below the events.
+var calls [abi.EventReply]handler
 
 func init() {
-	calls = [...]handler{
+	calls = [len(calls)]handler{
 		abi.CallPortAllocate:   {run: callPortAllocate, guest: true},
 		abi.CallPortDeallocate: {run: callPortDeallocate, guest: true},
 		abi.CallPortModRefs:    {run: callPortModRefs, guest: true},
@@ -71,6 +72,8 @@ func init() {
 		abi.CallObjectWatch:    {run: callObjectWatch, fds: 1},
 		abi.CallObjectUnwatch:  {run: callObjectUnwatch},
 		abi.CallObjectPages:    {run: callObjectPages, guest: true},
+		abi.CallAlarmSet:       {run: callAlarmSet, guest: true},
+		abi.CallAlarmCancel:    {run: callAlarmCancel, guest: true},
 	}
 }
 

@@ -66,7 +66,11 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("binding %d of a dead task", id)
 		}
 	}
-	if err := k.ports.Check(spaces, held, refs, taken, paid); err != nil {
+	rights, err := k.checkAlarms(paid)
+	if err != nil {
+		return err
+	}
+	if err := k.ports.Check(spaces, held, refs, taken, rights, paid); err != nil {
 		return err
 	}
 	for _, b := range k.bindings {
@@ -98,7 +102,6 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("task %d: its budget says %d bytes, found %d", t.id, t.used, paid[t])
 		}
 	}
-	var err error
 	k.objects.Each(func(o *vm.Object) {
 		if o.Refs() != refs[o] {
 			err = fmt.Errorf("object %d: %d references, %d found", o.ID, o.Refs(), refs[o])
@@ -109,4 +112,46 @@ func (k *Kernel) Check() error {
 			k.ports.Len(), k.objects.Len(), len(k.bindings))
 	}
 	return err
+}
+
+// checkAlarms verifies the alarms' places and answers the rights that they hold.
+func (k *Kernel) checkAlarms(paid map[any]int) ([]port.Right, error) {
+	var rights []port.Right
+	a := &k.alarms
+	linked := map[*port.Port]int{}
+	for i, x := range a.heap {
+		switch {
+		case x.index != i || x.t.gone || x.t.alarms[x.id] != x:
+			return nil, fmt.Errorf("alarm %d of task %d is not itself", x.id, x.t.id)
+		case i > 0 && a.Less(i, (i-1)/2):
+			return nil, fmt.Errorf("alarm %d of task %d is before a later one", x.id, x.t.id)
+		case x.to.Port.Dead:
+			return nil, fmt.Errorf("alarm %d of task %d is for a dead port", x.id, x.t.id)
+		}
+		rights = append(rights, x.to)
+		linked[x.to.Port]++
+		paid[x.t] += AlarmCost
+	}
+	for p, n := range linked {
+		var prev *alarm
+		for x, _ := p.Alarms.(*alarm); x != nil; prev, x = x, x.next {
+			if n--; x.prev != prev || x.to.Port != p {
+				return nil, fmt.Errorf("port %d has alarms that are not its own", p.ID)
+			}
+		}
+		if n != 0 {
+			return nil, fmt.Errorf("port %d does not know %d of its alarms", p.ID, n)
+		}
+	}
+	n := 0
+	for _, t := range k.tasks {
+		n += len(t.alarms)
+	}
+	switch {
+	case n != len(a.heap):
+		return nil, fmt.Errorf("tasks have %d alarms, of %d", n, len(a.heap))
+	case (a.timer != nil) != (n > 0) || n > 0 && a.at != a.heap[0].at:
+		return nil, fmt.Errorf("the timer is not set to the first of %d alarms", n)
+	}
+	return rights, nil
 }

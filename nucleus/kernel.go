@@ -78,6 +78,7 @@ type Kernel struct {
 	stopped bool
 	pagers  []*pager // of all paged objects
 	guests  int      // bytes that guest tasks pay for
+	alarms  alarms
 }
 
 // New makes a nucleus over m.
@@ -178,6 +179,10 @@ func (k *Kernel) settle() {
 				h.A = [6]uint64{uint64(e.Name), uint64(e.Kind), e.Count}
 				t.post(&h, nil, nil)
 			}
+		case len(k.ports.Silenced) > 0:
+			a := k.ports.Silenced[0].(*alarm)
+			k.ports.Silenced = k.ports.Silenced[1:]
+			k.silenced(a)
 		case len(k.ports.Gone) > 0:
 			t := k.ports.Gone[0].(*task)
 			k.ports.Gone = k.ports.Gone[1:]

@@ -1,12 +1,15 @@
 package nucleus_test
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"hythe/abi"
@@ -65,6 +68,10 @@ type chaos struct {
 	sent   map[uint32]*letter
 	calls  map[uint64]*letter // by the call that sends it
 	spent  map[string]bool    // what the host has none of
+
+	alarms        map[uint64]alarm  // by their words
+	times         map[uint64]uint64 // when each word is for
+	sets, cancels map[uint64]uint64 // calls that set or cancel: the word, the number
 }
 
 // letter is what the test knows of a message.
@@ -85,6 +92,19 @@ func (c *chaos) heard(p *proc, e *event) {
 	if e.Op != abi.EventReply {
 		return
 	}
+	if word, ok := c.sets[e.ID]; ok && e.Err == 0 {
+		c.alarms[word] = alarm{at: c.times[word], p: p, id: e.A[0]}
+	}
+	if id, ok := c.cancels[e.ID]; ok && e.Err == 0 {
+		for word, a := range c.alarms {
+			if a.p == p && a.id == id {
+				if a.rang {
+					c.t.Errorf("alarm %d came and was cancelled", word)
+				}
+				delete(c.alarms, word)
+			}
+		}
+	}
 	l := c.calls[e.ID]
 	delete(c.calls, e.ID)
 	back := l != nil && e.Err != 0 && e.A[3] == 0
@@ -98,6 +118,10 @@ func (c *chaos) heard(p *proc, e *event) {
 		return
 	}
 	m, err := message.Get(e.data)
+	if err == 0 && m.ID == abi.MsgAlarm {
+		c.rang(m)
+		return
+	}
 	if err != 0 || m.ID > abi.MsgNotify && m.ID < firstID {
 		return // a notification, or no message
 	}
@@ -116,6 +140,35 @@ func (c *chaos) heard(p *proc, e *event) {
 	}
 }
 
+// alarm is what the test knows of one that was set.
+type alarm struct {
+	at   uint64
+	p    *proc
+	id   uint64
+	rang bool
+}
+
+// rang looks at an alarm's message: of one that was set and not cancelled, once, and not
+// before its time.
+func (c *chaos) rang(m *message.Msg) {
+	if len(m.Body) != 24 {
+		c.t.Fatalf("an alarm's message has %d bytes", len(m.Body))
+	}
+	word, at, sent := binary.LittleEndian.Uint64(m.Body), binary.LittleEndian.Uint64(m.Body[8:]), binary.LittleEndian.Uint64(m.Body[16:])
+	switch a, ok := c.alarms[word]; {
+	case !ok && c.times[word] == 0:
+		c.t.Errorf("alarm %d is nobody's", word)
+	case !ok: // who set it died before it read the answer
+	case a.rang:
+		c.t.Errorf("alarm %d came twice", word)
+	case at != a.at || sent < at || c.m.Now() < sent:
+		c.t.Errorf("alarm %d for %d came with %d at %d", word, a.at, at, sent)
+	default:
+		a.rang = true
+		c.alarms[word] = a
+	}
+}
+
 func randomRun(t *testing.T, seed uint64) uint64 {
 	defer func() {
 		if r := recover(); r != nil {
@@ -125,7 +178,8 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 	}()
 	w := newWorld(t, nucleus.Limits{Names: 40, Waiting: 6, Bindings: 8, Sessions: 4, Tasks: 4, Memory: 48 << 10})
 	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), nextID: firstID, hash: fnv.New64a(),
-		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{}}
+		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{},
+		alarms: map[uint64]alarm{}, times: map[uint64]uint64{}, sets: map[uint64]uint64{}, cancels: map[uint64]uint64{}}
 	w.heard = c.heard
 	w.m.Pick = c.r.IntN
 	w.run = func() {
@@ -229,7 +283,7 @@ func (c *chaos) step() {
 		return
 	}
 	any := uint8(0xff)
-	switch c.r.IntN(30) {
+	switch c.r.IntN(32) {
 	case 0:
 		p.post(abi.CallPortAllocate, nil, nil, []uint64{abi.RightReceive, abi.RightReceive, abi.RightSet}[c.r.IntN(3)])
 	case 1:
@@ -298,6 +352,24 @@ func (c *chaos) step() {
 		p.c.Capacity = c.r.IntN(3) * 4
 	case 29:
 		p.post([]uint32{abi.CallSupervise, abi.CallTaskInfo, abi.CallTaskMaps, abi.CallReady}[c.r.IntN(4)], nil, nil, c.name(p, send))
+	case 30:
+		disp := []uint64{abi.CopySend, abi.MoveSend, abi.MakeSend, abi.MoveSendOnce, abi.MakeSendOnce}[c.r.IntN(5)]
+		kinds := map[uint64]uint8{abi.CopySend: send, abi.MoveSend: send, abi.MakeSend: recv, abi.MoveSendOnce: once, abi.MakeSendOnce: recv}
+		word, at := uint64(len(c.times)+1), 1+c.m.Now()+uint64(c.r.IntN(400))-min(c.m.Now(), uint64(c.r.IntN(200)))
+		c.times[word], c.sets[c.next+1] = at, word
+		p.post(abi.CallAlarmSet, nil, nil, at, c.name(p, kinds[disp]), word, disp)
+	case 31:
+		var ids []uint64
+		for _, word := range slices.Sorted(maps.Keys(c.alarms)) {
+			if a := c.alarms[word]; a.p == p {
+				ids = append(ids, a.id)
+			}
+		}
+		if len(ids) > 0 {
+			id := ids[c.r.IntN(len(ids))]
+			c.cancels[c.next+1] = id
+			p.post(abi.CallAlarmCancel, nil, nil, id)
+		}
 	case 24:
 		c.m.Advance(uint64(c.r.IntN(200)))
 	case 25:

@@ -248,6 +248,11 @@ func (s *Server) introduce(ctx machine.Context, l *link, config []byte) []abi.Ca
 			b.announce(t, abi.RoleClient, s.inc > 1)
 		}
 	}
+	for _, a := range t.sorted() {
+		h := abi.CallHeader{Op: abi.EventInherit}
+		h.A = [6]uint64{a.id, abi.RightAlarm, a.word, a.at}
+		t.post(&h, nil, nil)
+	}
 	h := abi.CallHeader{Op: abi.EventGo}
 	h.A[0] = s.inc
 	t.post(&h, config, nil)

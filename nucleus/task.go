@@ -40,6 +40,9 @@ type task struct {
 	waits    map[*waiter]bool // calls that wait
 	alone    *waiter          // the one for whose answer the task takes nothing else
 
+	alarms    map[uint64]*alarm // that it set, by their numbers
+	nextAlarm uint64
+
 	used    int // bytes that it pays for
 	clients int // bindings of which it is the client
 
@@ -166,6 +169,7 @@ func (k *Kernel) remove(t *task) {
 			u.ctx.Kill("its server is gone for good")
 		}
 	}
+	k.unalarm(t)
 	t.space.Destroy(k.ports)
 	k.ports.Kill(t.self)
 }

@@ -492,4 +492,38 @@ var Calls = []Call{
 		Cost: "A call of the host for each mapping of the object.",
 		Go:   "Conn.Pages, FilePager", See: "nucleus.md (Pagers), decisions/0011-pagers.md",
 	},
+	{
+		Op: abi.CallAlarmSet, Name: "CallAlarmSet",
+		Does: "Sets an alarm: at the time, or at once if it is over, the right gets a message `MsgAlarm`, which waits for room in a full queue if it is a send right. It outlives the process of a server, and ends with its task or its port.",
+		In: []Field{
+			{"A0", "a time of the host's monotonic clock, in ns"},
+			{"A1", "name"},
+			{"A2", "a word of one's own"},
+			{"A3", "the disposition by which the name makes a send or send-once right"},
+		},
+		Out:    []Field{{"A0", "the alarm's number, of this task"}},
+		Rights: "What the disposition needs, to a port that is no task's.",
+		Errors: []Error{
+			{abi.EINVAL, "the disposition makes no send or send-once right"},
+			{abi.EBADF, noName},
+			{abi.EPERM, "the name has not the right that the disposition needs, or it is a task's"},
+			{abi.EPIPE, "the port is dead"},
+			{abi.EAGAIN, "the budget is used up"},
+		},
+		Cost: "512 bytes of the budget until it goes off, out of which its message is paid; O(log n) of all alarms, and the host's timer if it is the earliest.",
+		Go:   "Conn.SetAlarm, Conn.AlarmTo", See: "nucleus.md (Alarms), decisions/0012-time-and-processors.md",
+	},
+	{
+		Op: abi.CallAlarmCancel, Name: "CallAlarmCancel",
+		Does:   "Takes an alarm back, and gives its right a name.",
+		In:     []Field{{"A0", "the alarm's number"}},
+		Out:    []Field{{"A0", "the right's name"}, {"A1", "the disposition that moves it"}},
+		Rights: "None: the alarm is the task's own.",
+		Errors: []Error{
+			{abi.ESRCH, "no such alarm: its message is on its way, or its port died"},
+			{abi.ENOSPC, noNames + "; nothing is changed"},
+		},
+		Cost: "O(log n) of all alarms.",
+		Go:   "Conn.CancelAlarm",
+	},
 }

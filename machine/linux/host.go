@@ -304,7 +304,13 @@ func (m *Machine) Spawn(far, area, doorbell machine.Handle) error {
 }
 
 // Now implements machine.Machine.
-func (m *Machine) Now() uint64 { return uint64(time.Since(m.start)) }
+func (m *Machine) Now() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return uint64(time.Since(m.start))
+	}
+	return uint64(ts.Nano())
+}
 
 type timer struct{ *time.Timer }
 

@@ -11,9 +11,10 @@ import (
 // Check verifies the counts of all ports against what spaces, queues and the
 // nucleus hold, and adds the references to objects that it finds to refs. held
 // are the ports whose receive right is the nucleus's, taken the messages that
-// were received and can come again. What each task pays for is added to paid.
-func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message, paid map[any]int) error {
-	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+s.Touched.Len() > 0 {
+// were received and can come again, rights those that the nucleus has besides. What each
+// task pays for is added to paid.
+func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object]int, taken []*Message, rights []Right, paid map[any]int) error {
+	if len(s.doomed)+len(s.trash)+len(s.Failed)+len(s.Events)+len(s.Silenced)+s.Touched.Len() > 0 {
 		return fmt.Errorf("work is left undone")
 	}
 	type count struct{ send, once, recv int }
@@ -44,6 +45,11 @@ func (s *System) Check(spaces []*Space, held map[*Port]bool, refs map[*vm.Object
 			c.recv++
 		}
 		return nil
+	}
+	for _, r := range rights {
+		if err := add(r, "the nucleus"); err != nil {
+			return err
+		}
 	}
 	for _, sp := range spaces {
 		if len(sp.entries) > sp.Limit {

@@ -109,6 +109,8 @@ type Port struct {
 	Pages bool
 	// Payer is the task in whose budget it is until it dies.
 	Payer any
+	// Alarms is the first of the nucleus's alarms that hold a right to it.
+	Alarms any
 
 	Queue   core.Deque[*Message]
 	Blocked core.Deque[*Message] // senders that wait for room
@@ -139,15 +141,16 @@ type Event struct {
 
 // System is all ports of one nucleus.
 type System struct {
-	next    uint64
-	live    map[uint64]*Port
-	doomed  []*Port           // receive right gone, not yet dead
-	trash   []*Message        // messages to destroy
-	Touched core.Deque[*Port] // queues with news: a message, or room
-	Events  []Event
-	Failed  []any   // tokens of waiters whose port died, of senders and receivers
-	Gone    []any   // kernel objects whose last send right was dropped
-	Orphans []*Port // those with Pages that have died
+	next     uint64
+	live     map[uint64]*Port
+	doomed   []*Port           // receive right gone, not yet dead
+	trash    []*Message        // messages to destroy
+	Touched  core.Deque[*Port] // queues with news: a message, or room
+	Events   []Event
+	Failed   []any   // tokens of waiters whose port died, of senders and receivers
+	Gone     []any   // kernel objects whose last send right was dropped
+	Orphans  []*Port // those with Pages that have died
+	Silenced []any   // the first alarms of ports that died
 	// Charge is told of bytes that a task pays for, negative when it has them back.
 	Charge func(payer any, bytes int)
 	// Messages made and done with: what lies between them waits in a queue, for
@@ -509,6 +512,9 @@ func (s *System) destroyPort(p *Port) {
 		p.Payer = nil
 	}
 	p.Holder, p.Transit = nil, nil
+	if p.Alarms != nil {
+		s.Silenced = append(s.Silenced, p.Alarms)
+	}
 	if p.Set != nil {
 		p.Set.remove(p)
 	}

@@ -90,6 +90,23 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestAlarms: guests are told the time by messages.
+func TestAlarms(t *testing.T) {
+	m := machine(t)
+	p, c := build(t, "../../examples/alarm"), build(t, "../../examples/c/alarm.c")
+	if got := sh(t, m, "%s 900ms -1h 300ms 600ms 0s", p); got != "taken back\n0s\n300ms\n600ms\n900ms\n" {
+		t.Errorf("Go: %q", got)
+	}
+	if got := sh(t, m, "%s 900 300 600 0", c); got != "0\n300\n600\n900\n" {
+		t.Errorf("C: %q", got)
+	}
+	for _, p := range []string{p, c} {
+		if b, err := exec.Command(p, "1").CombinedOutput(); err == nil || !strings.Contains(string(b), "no guest of Hythe") {
+			t.Errorf("on the host: %v, %s", err, b)
+		}
+	}
+}
+
 // TestHostile: nothing comes of mischief, not even for who makes it.
 func TestHostile(t *testing.T) {
 	m := machine(t)

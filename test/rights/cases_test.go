@@ -24,7 +24,7 @@ var dispositions = map[string]uint8{
 	"copy-send": abi.CopySend, "make-send": abi.MakeSend, "make-once": abi.MakeSendOnce, "none": 0, "unknown": 7,
 }
 
-var kinds = []string{"", "send", "receive", "once", "set", "dead", "object", "task"}
+var kinds = []string{"", "send", "receive", "once", "set", "dead", "object", "task", "alarm"}
 
 var notifications = map[string]uint64{
 	"dead-name": abi.NotifyDeadName, "no-senders": abi.NotifyNoSenders, "port-destroyed": abi.NotifyPortDestroyed, "unknown": 9,
@@ -222,6 +222,8 @@ func (t *task) got(e event, as []string) string {
 		case abi.NotifySendOnce:
 			s = append(s, "send-once")
 		}
+	} else if m.ID == abi.MsgAlarm && len(m.Body) == 24 && le.Uint64(m.Body) == 7 {
+		s = append(s, "alarm")
 	} else if len(m.Body) > 0 {
 		s = append(s, fmt.Sprintf("body %d", len(m.Body)))
 	}
@@ -380,6 +382,29 @@ func (w *world) step(line string) string {
 		return s
 	case "cancel":
 		return result(t.call(abi.CallMsgCancel, nil, t.calls[f[2]]))
+	case "alarm": // WORD NAME DISPOSITION MS, or -1 (over), or ever
+		at := abi.Forever
+		switch f[5] {
+		case "ever":
+		case "-1":
+			at = 0
+		default:
+			at = w.h.machine().Now() + num(5)*1e6
+		}
+		e := t.call(abi.CallAlarmSet, nil, at, t.name(f[3]), 7, uint64(dispositions[f[4]]))
+		if e.Err == 0 {
+			t.calls[f[2]] = e.A[0]
+		}
+		return result(e)
+	case "unalarm": // WORD NAME for the right that comes back
+		e := t.call(abi.CallAlarmCancel, nil, t.calls[f[2]])
+		if e.Err != 0 {
+			return result(e)
+		}
+		if n := abi.Name(e.A[0]); t.word(n) == "?" {
+			t.names[f[3]] = e.A[0]
+		}
+		return t.word(abi.Name(e.A[0])) + " " + word(dispositions, uint8(e.A[1]))
 	case "recv": // NAME [WORD...] for the rights that come
 		return t.got(t.call(abi.CallMsgReceive, nil, t.name(f[2])), f[3:])
 	case "events":
@@ -402,6 +427,10 @@ func (w *world) step(line string) string {
 	case "restart":
 		var s []string
 		for _, e := range t.start() {
+			if e.Op == abi.EventInherit && e.A[1] == abi.RightAlarm {
+				s = append(s, fmt.Sprint("alarm ", e.A[0]))
+				continue
+			}
 			if e.Op == abi.EventInherit && t.word(abi.Name(e.A[0])) != "box" && !strings.HasPrefix(t.word(abi.Name(e.A[0])), "@") {
 				s = append(s, t.word(abi.Name(e.A[0]))+" "+kinds[e.A[1]])
 			}
