@@ -497,25 +497,7 @@ func (a *app) execCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			term, err := a.connect(cmd, p.interactive)
-			if err != nil {
-				return err
-			}
-			defer term.restore()
-			files, done, err := stdFiles(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
-			sigs := make(chan os.Signal, 64)
-			catch(sigs, p.tty)
-			defer signal.Stop(sigs)
-			proc, err := k.Start(context.Background(), cmd, files)
-			pid := 0
-			if err == nil {
-				pid = proc.PID()
-				err = follow(proc, sigs)
-			}
+			pid, err := a.runIn(k, cmd, p.interactive)
 			if s.json {
 				return a.ended(k.ID, pid, err)
 			}
@@ -526,6 +508,29 @@ func (a *app) execCommand() *cobra.Command {
 	c.Flags().BoolVar(&s.json, "json", false, "say on standard error in JSON how the program ended")
 	p.flags(c)
 	return c
+}
+
+// runIn runs a program on a running machine and passes signals on to it. It answers the
+// program's number there, 0 if it was not started, and how it ended.
+func (a *app) runIn(k *control.Client, cmd *hythe.Cmd, interactive bool) (pid int, err error) {
+	term, err := a.connect(cmd, interactive)
+	if err != nil {
+		return 0, err
+	}
+	defer term.restore()
+	files, done, err := stdFiles(cmd)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	sigs := make(chan os.Signal, 64)
+	catch(sigs, cmd.TTY)
+	defer signal.Stop(sigs)
+	proc, err := k.Start(context.Background(), cmd, files)
+	if err != nil {
+		return 0, err
+	}
+	return proc.PID(), follow(proc, sigs)
 }
 
 // ended says in JSON how a program ended, in a line on standard error: standard

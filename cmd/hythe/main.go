@@ -20,7 +20,11 @@ func main() {
 	// What this command inherited beside its streams is not for servers. (A host
 	// without the call, before Linux 5.11, passes it on.)
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	os.Exit(execute(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+	std := stdio{os.Stdin, os.Stdout, os.Stderr}
+	if system, ok := execSystem(os.Args[0]); ok {
+		os.Exit(execFor(system, os.Args[1:], std))
+	}
+	os.Exit(execute(os.Args[1:], std))
 }
 
 // stdio is what a command reads and writes.
@@ -40,7 +44,12 @@ func (e quietError) Error() string { return fmt.Sprintf("status %d", e.code) }
 func execute(args []string, std stdio) int {
 	root := newRoot(std, args)
 	root.SetArgs(args)
-	err := root.Execute()
+	return status(root.Execute(), std)
+}
+
+// status makes an error a line, if the program has not said what there was to say, and
+// an exit status.
+func status(err error, std stdio) int {
 	var quiet quietError
 	switch {
 	case err == nil:
@@ -78,15 +87,16 @@ found. The other commands answer 0 or 125.`,
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	app := &app{std: std}
+	app := &app{std: std, args: args}
 	all := []struct {
 		name string
 		make func() *cobra.Command
 	}{
-		{"run", app.runCommand}, {"exec", app.execCommand},
+		{"run", app.runCommand}, {"exec", app.execCommand}, {"pool", app.poolCommand},
 		{"ps", app.psCommand}, {"services", app.servicesCommand}, {"ports", app.portsCommand},
 		{"trace", app.traceCommand}, {"calls", app.callsCommand},
-		{"kill", app.killCommand}, {"restart", app.restartCommand}, {"version", app.versionCommand},
+		{"kill", app.killCommand}, {"restart", app.restartCommand},
+		{"install-exec", app.installCommand}, {"version", app.versionCommand},
 	}
 	for _, c := range all {
 		if len(args) > 0 && args[0] == c.name {
@@ -102,4 +112,7 @@ found. The other commands answer 0 or 125.`,
 }
 
 // app is what the commands share.
-type app struct{ std stdio }
+type app struct {
+	std  stdio
+	args []string
+}

@@ -67,6 +67,11 @@ func TestWrongUse(t *testing.T) {
 		{"ps", "-m", "no-such-machine"},
 		{"exec", "-m", "no-such-machine", "x"},
 		{"exec"},
+		{"pool", "x"},
+		{"pool", "--idle", "-1s"},
+		{"pool", "-v", "/no/such/place:/x"},
+		{"install-exec", "/dev/null/x"},
+		{"install-exec", "a", "b"},
 	} {
 		out, errs, status := command(args...)
 		if status != 125 || strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "hythe: ") || out != "" {

@@ -123,6 +123,22 @@ func engineBeside(hythe os.FileInfo, dir string) string {
 	return name
 }
 
+// machineFlags are those that say what the machine is: common to run and pool.
+func (r *runFlags) machineFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show host path SRC at DST: `SRC:DST[:ro]`")
+	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
+	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
+	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
+	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
+	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
+	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
+	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
+	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
+	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
+	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
+}
+
 func (r *runFlags) config() (hythe.Config, error) {
 	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure, ID: r.name}
 	if r.root != "" {
@@ -189,22 +205,12 @@ program; with -t the keys of the terminal are the program's.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.run(&r, args) },
 	}
 	r.flags(c)
+	r.machineFlags(c)
 	f := c.Flags()
-	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show host path SRC at DST: `SRC:DST[:ro]`")
-	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
-	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
-	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
-	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
-	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
-	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.trace, "trace", "", "write one line for each system call that reaches a server, for each signal and each end to `FILE` (default standard error)")
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.ports, "trace-ports", "", "write one line for each message between ports, when it is sent and when it is received, to `FILE` (default standard error)")
 	f.Lookup("trace-ports").NoOptDefVal = "-"
-	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
-	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
-	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
-	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 	return c
 }
 

@@ -604,6 +604,9 @@ func (k *Client) Start(ctx context.Context, c *hythe.Cmd, stdio [3]*os.File) (Pr
 	rights := unix.UnixRights(int(stdio[0].Fd()), int(stdio[1].Fd()), int(stdio[2].Fd()))
 	if _, _, err := conn.WriteMsgUnix(b[:1], rights, nil); err != nil {
 		conn.Close()
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			return nil, &goneError{k.ID} // it ended before it had taken the conversation
+		}
 		return nil, err
 	}
 	conn.Write(append(b[1:], '\n'))
