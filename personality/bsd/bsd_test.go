@@ -68,3 +68,25 @@ func TestStatus(t *testing.T) {
 		}
 	}
 }
+
+// A terminal's settings come back as they were, with all flags and with none.
+func TestTermios(t *testing.T) {
+	var b [termiosSize]byte
+	set := core.Termios{Iflag: 0x3dff, Oflag: 0x183d, Cflag: 0xff0, Lflag: 0x1dffb}
+	for i := range set.CC {
+		set.CC[i] = uint8(i + 1)
+	}
+	for _, want := range []core.Termios{set, {}} {
+		putTermios(b[:], &want)
+		got := set
+		got.CC[7], got.CC[17], got.CC[18] = want.CC[7], want.CC[17], want.CC[18] // of Linux alone
+		getTermios(b[:], &got)
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	putTermios(b[:], &core.Termios{Lflag: 0x3, CC: [19]uint8{0: 3}})
+	if b[12] != 0x80 || b[13] != 0x1 || b[ccOff+8] != 3 || b[ccOff] != ccDisabled {
+		t.Errorf("% x", b)
+	}
+}

@@ -50,8 +50,7 @@ func terminalRequest(req uint32) (uint32, bool) {
 	return 0, false
 }
 
-// Ioctl serves ioctl(2). The modes of a terminal are not served: ENOTTY, as for what is
-// none.
+// Ioctl serves ioctl(2).
 func Ioctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	fd, req, arg := int32(c.Args[0]), uint32(c.Args[1]), c.Args[2]
 	f, file, e := c.File(fd)
@@ -83,8 +82,32 @@ func Ioctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			flags |= core.OpenNonblock
 		}
 		return 0, c.SetFlags(f, fd, flags)
-	case tiocgeta, tiocseta, tiocsetaw, tiocsetaf:
-		return 0, abi.ENOTTY
+	case tiocgeta:
+		t, e := c.Termios(f)
+		if e != 0 {
+			return 0, e
+		}
+		var b [termiosSize]byte
+		putTermios(b[:], &t)
+		c.CopyOut(arg, b[:])
+		return 0, 0
+	case tiocseta, tiocsetaw, tiocsetaf:
+		if _, e := c.Termios(f); e != 0 {
+			return 0, e
+		}
+		b, e := c.CopyIn(arg, termiosSize)
+		if e != 0 {
+			return 0, e
+		}
+		if f, _, e = c.File(fd); e != 0 {
+			return 0, e
+		}
+		t, e := c.Termios(f)
+		if e != 0 {
+			return 0, e
+		}
+		getTermios(b, &t)
+		return 0, c.SetTermios(f, t, req != tiocseta, req == tiocsetaf)
 	}
 	if n, ok := terminalRequest(req); ok {
 		if req == tiocsctty {

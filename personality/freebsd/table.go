@@ -198,7 +198,7 @@ func calls() []bsd.Entry {
 		{Nr: 105, Name: "setsockopt", Fn: bsd.Setsockopt, Sig: "fixpi", Level: bsd.Partial, Note: "SOL_SOCKET; TCP_NODELAY, KEEPIDLE, KEEPINTVL, KEEPCNT; IP_TOS, IP_TTL; IPV6_V6ONLY, IPV6_UNICAST_HOPS; others are ENOPROTOOPT"},
 		{Nr: 118, Name: "getsockopt", Fn: bsd.Getsockopt, Sig: "fixpp", Level: bsd.Partial, Note: "as setsockopt"},
 		// files
-		{Nr: 54, Name: "ioctl", Fn: bsd.Ioctl, Sig: "fxp", Level: bsd.Partial, Note: "a terminal's modes are ENOTTY; its size, session and group are served"},
+		{Nr: 54, Name: "ioctl", Fn: bsd.Ioctl, Sig: "fxp", Level: bsd.Partial, Note: "a terminal's modes, size, session and group; others are ENOTTY"},
 		{Nr: 3, Name: "read", Fn: bsd.Read, Sig: "fBu"},
 		{Nr: 4, Name: "write", Fn: bsd.Write, Sig: "fbu", Pre: pre(buf(1, 2))},
 		{Nr: 120, Name: "readv", Fn: bsd.Readv, Sig: "fpu", Pre: iov},

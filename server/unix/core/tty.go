@@ -708,6 +708,64 @@ func (o ttyOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint6
 	return o.K.ttyIoctl(c, r, req, arg, false)
 }
 
+// ttyChange gives a terminal other settings: after its output is written if drain is set,
+// and without its input if flush is.
+func (k *Kernel) ttyChange(c *Call, r store.Ref[TTY], t Termios, drain, flush bool) abi.Errno {
+	if drain {
+		if e := k.ttyDrain(c, r); e != 0 {
+			return e
+		}
+	}
+	if k.TTYs.Get(r) == nil {
+		return abi.EIO
+	}
+	if flush {
+		k.ttyFlushIn(r)
+	}
+	k.ttySetTermios(r, t)
+	return 0
+}
+
+// terminal answers the terminal that f is of. ENOTTY, EIO when it has hung up.
+func (k *Kernel) terminal(f store.Ref[File]) (store.Ref[TTY], abi.Errno) {
+	file := k.Files.Get(f)
+	if file.Kind != FileTTY && file.Kind != FilePty {
+		return 0, abi.ENOTTY
+	}
+	r := store.Ref[TTY](file.Obj)
+	if k.TTYs.Get(r) == nil {
+		return 0, abi.EIO
+	}
+	if o, ok := k.Ops(f).(ttyOps); ok {
+		if _, _, hung := o.of(f); hung {
+			return 0, abi.EIO
+		}
+	}
+	return r, 0
+}
+
+// Termios answers the settings of the terminal that f is of. ENOTTY, EIO.
+func (c *Call) Termios(f store.Ref[File]) (Termios, abi.Errno) {
+	r, e := c.K.terminal(f)
+	if e != 0 {
+		return Termios{}, e
+	}
+	return c.K.TTYs.Get(r).T, 0
+}
+
+// SetTermios changes them: after the output is written if drain is set, and without the
+// input if flush is. A process of the background is stopped. ENOTTY, EIO.
+func (c *Call) SetTermios(f store.Ref[File], t Termios, drain, flush bool) abi.Errno {
+	r, e := c.K.terminal(f)
+	if e != 0 {
+		return e
+	}
+	if e := c.background(r, SIGTTOU); e != 0 {
+		return e
+	}
+	return c.K.ttyChange(c, r, t, drain, flush)
+}
+
 // ttyIoctl serves what both sides of a terminal know; master: asked there.
 func (k *Kernel) ttyIoctl(c *Call, r store.Ref[TTY], req uint32, arg uint64, master bool) (uint64, abi.Errno) {
 	// Changes from the background stop the process. (The master's session is
@@ -739,18 +797,7 @@ func (k *Kernel) ttyIoctl(c *Call, r store.Ref[TTY], req uint32, arg uint64, mas
 			return 0, e
 		}
 		nt := getTermios(b, t.T)
-		if req != ioTCSETS && req != ioTCSETS2 {
-			if e := k.ttyDrain(c, r); e != 0 {
-				return 0, e
-			}
-		}
-		if k.TTYs.Get(r) == nil {
-			return 0, abi.EIO
-		}
-		if req == ioTCSETSF || req == ioTCSETSF2 {
-			k.ttyFlushIn(r)
-		}
-		k.ttySetTermios(r, nt)
+		return 0, k.ttyChange(c, r, nt, req != ioTCSETS && req != ioTCSETS2, req == ioTCSETSF || req == ioTCSETSF2)
 	case ioTIOCGWINSZ:
 		var b [8]byte
 		putLE16(b[0:], t.Size.Rows)
