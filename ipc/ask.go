@@ -62,3 +62,43 @@ func (c *Conn) doneReply(port abi.Name) {
 		c.DropReceive(port)
 	}
 }
+
+// Later is what a handler of a request answers when its answer comes later.
+const Later abi.Errno = 1 << 31
+
+// Drop gives up what a message brought and nobody has taken: rights, objects and
+// descriptors.
+func (c *Conn) Drop(m *Message) {
+	for _, r := range m.Rights {
+		switch {
+		case r.Name == abi.NameNull || r.Name == abi.NameDead:
+		case r.Kind == abi.RightReceive:
+			c.DropReceive(r.Name)
+		default:
+			c.Deallocate(r.Name)
+		}
+	}
+	for _, o := range m.Objects {
+		c.Deallocate(o.Name)
+	}
+	closeAll(m.FDs)
+	m.Rights, m.Objects, m.FDs = nil, nil, nil
+}
+
+// AskPacked is AskWith for bodies that may be too long for a message (Pack), in both
+// directions.
+func (c *Conn) AskPacked(to abi.Name, q *Message) (*Message, abi.Errno) {
+	p, done, err := c.Pack(q.Body)
+	if err != 0 {
+		return nil, err
+	}
+	defer done()
+	out := *q
+	out.Body, out.Objects = p.Body, p.Objects
+	m, err := c.AskWith(to, &out)
+	if err != 0 {
+		return nil, err
+	}
+	m.Body, err = c.Unpack(m)
+	return m, err
+}

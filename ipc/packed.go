@@ -50,8 +50,8 @@ func (c *Conn) Unpack(m *Message) ([]byte, abi.Errno) {
 	}
 	defer func() {
 		closeAll(m.FDs)
-		m.FDs = nil
 		_ = c.Deallocate(m.Objects[0].Name)
+		m.FDs, m.Objects = nil, nil
 	}()
 	n := m.Objects[0].Len
 	if n > maxPacked {

@@ -45,7 +45,7 @@ func give(c *ipc.Conn, count string) error {
 	if err != nil {
 		return err
 	}
-	to, e := names.Await(c, c.Names(), name)
+	to, e := names.Client{C: c, Port: c.Names()}.Await(name)
 	if e != 0 {
 		return e
 	}
@@ -75,7 +75,8 @@ func take(c *ipc.Conn) error {
 	if e != 0 {
 		return e
 	}
-	if e := names.Register(c, c.Names(), name, port); e != 0 {
+	ns := names.Client{C: c, Port: c.Names()}
+	if e := ns.Register(name, port); e != 0 {
 		return e
 	}
 	m, e := c.Receive(port)

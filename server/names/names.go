@@ -141,32 +141,46 @@ func (s *server) died(right abi.Name) {
 func (s *server) serve(m *ipc.Message) *ipc.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := string(m.Body)
-	e := abi.EINVAL
-	valid := name != "" && len(name) <= names.MaxName && !strings.Contains(name, "\x00")
+	a := names.Dispatch(m, s)
+	s.c.Drop(m)
+	return a
+}
+
+func valid(name string) bool { return name != "" && !strings.Contains(name, "\x00") }
+
+// Register implements names.Server.
+func (s *server) Register(m *ipc.Message, name string, right abi.Name) abi.Errno {
+	if !valid(name) || right == abi.NameDead {
+		return abi.EINVAL
+	}
+	return s.register(name, right, m)
+}
+
+// Lookup implements names.Server.
+func (s *server) Lookup(_ *ipc.Message, name string) (abi.Name, abi.Errno) {
 	have, found := s.byName[name]
 	switch {
-	case m.ID == names.MsgRegister && valid && len(m.Rights) == 1 && m.Rights[0].Kind == abi.RightSend && m.Rights[0].Name != abi.NameNull:
-		e = s.register(name, m)
-		if e != 0 {
-			break
-		}
-		m.Rights = nil // kept
-	case (m.ID == names.MsgLookup || m.ID == names.MsgAwait) && valid && found:
-		s.drop(m)
-		return s.found(have)
-	case m.ID == names.MsgLookup && valid:
-		e = abi.ENOENT
-	case m.ID == names.MsgAwait && valid && m.Reply != abi.NameNull:
-		e = abi.EAGAIN
-		if s.admit(m.Payer) {
-			s.drop(m)
-			s.waiting[name] = append(s.waiting[name], m)
-			return nil
-		}
+	case !valid(name):
+		return 0, abi.EINVAL
+	case !found:
+		return 0, abi.ENOENT
 	}
-	s.drop(m)
-	return &ipc.Message{Body: names.Answer(e)}
+	return have.right, 0
+}
+
+// Await implements names.Server.
+func (s *server) Await(m *ipc.Message, name string) (abi.Name, abi.Errno) {
+	right, e := s.Lookup(m, name)
+	switch {
+	case e != abi.ENOENT:
+		return right, e
+	case m.Reply == abi.NameNull:
+		return 0, abi.EINVAL
+	case !s.admit(m.Payer):
+		return 0, abi.EAGAIN
+	}
+	s.waiting[name] = append(s.waiting[name], m)
+	return 0, ipc.Later
 }
 
 // admit counts one request more that waits, if there is room for it.
@@ -224,27 +238,7 @@ func (s *server) sweep(some func(*ipc.Message) bool) {
 	}
 }
 
-func (s *server) found(e entry) *ipc.Message {
-	return &ipc.Message{Body: names.Answer(0), Rights: []abi.RightDesc{{Name: e.right, Disp: abi.CopySend}}}
-}
-
-// drop gives up what a request carried and nobody wants.
-func (s *server) drop(m *ipc.Message) {
-	for _, r := range m.Rights {
-		if r.Kind == abi.RightReceive {
-			s.c.DropReceive(r.Name)
-		} else if r.Name != abi.NameNull && r.Name != abi.NameDead {
-			s.c.Deallocate(r.Name)
-		}
-	}
-	for _, o := range m.Objects {
-		s.c.Deallocate(o.Name)
-	}
-	m.Rights, m.Objects = nil, nil
-}
-
-func (s *server) register(name string, m *ipc.Message) abi.Errno {
-	right := m.Rights[0].Name
+func (s *server) register(name string, right abi.Name, m *ipc.Message) abi.Errno {
 	if have, ok := s.byName[name]; ok {
 		if have.right == right {
 			return 0 // the last incarnation did it
@@ -272,7 +266,7 @@ func (s *server) register(name string, m *ipc.Message) abi.Errno {
 	h.names++
 	for _, m := range s.waiting[name] {
 		s.over(m)
-		_ = s.c.AnswerWith(m, s.found(s.byName[name])) // who is gone wants no answer
+		_ = s.c.AnswerWith(m, names.EncodeAwaitAnswer(right, 0)) // who is gone wants no answer
 	}
 	delete(s.waiting, name)
 	return 0

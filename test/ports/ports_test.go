@@ -160,7 +160,7 @@ func TestEmbedder(t *testing.T) {
 		defer wg.Done()
 		sh(t, m, "%s serve", pong)
 	}()
-	to, e := names.Await(c, in.Send("names"), "example/pingpong")
+	to, e := names.Client{C: c, Port: in.Send("names")}.Await("example/pingpong")
 	if e != 0 {
 		t.Fatal(e)
 	}
@@ -174,21 +174,22 @@ func TestEmbedder(t *testing.T) {
 		t.Errorf("%q, %v", b, e)
 	}
 	// Its names are its own servers' too.
-	up, e := names.Lookup(c, in.Send("names"), "upper")
+	ns := names.Client{C: c, Port: in.Send("names")}
+	up, e := ns.Lookup("upper")
 	if e != 0 {
 		t.Fatal(e)
 	}
 	if b, e := c.Ask(up, 0, []byte("y")); e != 0 || string(b) != "Y" {
 		t.Errorf("%q, %v", b, e)
 	}
-	if _, e := names.Lookup(c, in.Send("names"), "nobody"); e == 0 {
+	if _, e := ns.Lookup("nobody"); e == 0 {
 		t.Error("nobody is there")
 	}
 	port, e := c.MakePort("")
 	if e != 0 {
 		t.Fatal(e)
 	}
-	if e := names.Register(c, in.Send("names"), "upper", port); e == 0 {
+	if e := ns.Register("upper", port); e == 0 {
 		t.Error("a name was taken over")
 	}
 	if _, _, err := m.Connect("unix"); err == nil {

@@ -38,7 +38,7 @@ func TestShares(t *testing.T) {
 					continue
 				}
 				a, e := greedy.Receive(reply)
-				if e != 0 || names.Errno(a.Body) != abi.EAGAIN {
+				if e != 0 || names.DecodeRegisterAnswer(a) != abi.EAGAIN {
 					t.Fatalf("answer %v, %v", a, e)
 				}
 				refused++
@@ -54,13 +54,15 @@ func TestShares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		others := names.Client{C: other, Port: oin.Send("names")}
 		found := make(chan abi.Errno)
 		name := fmt.Sprint("found ", round)
 		go func() {
-			_, e := names.Await(other, oin.Send("names"), name)
+			_, e := others.Await(name)
 			found <- e
 		}()
-		if e := names.Register(greedy, server, name, reply); e != 0 {
+		own := names.Client{C: greedy, Port: server}
+		if e := own.Register(name, reply); e != 0 {
 			t.Error(e)
 		}
 		if e := <-found; e != 0 {
@@ -68,7 +70,7 @@ func TestShares(t *testing.T) {
 		}
 		have := 1
 		for i := range 3 * servernames.MaxNamesEach {
-			switch e := names.Register(greedy, server, fmt.Sprint("greedy ", i), reply); e {
+			switch e := own.Register(fmt.Sprint("greedy ", i), reply); e {
 			case 0:
 				have++
 			case abi.ENOSPC:
@@ -88,7 +90,7 @@ func TestShares(t *testing.T) {
 		if e != 0 {
 			t.Fatal(e)
 		}
-		if e := names.Register(other, oin.Send("names"), fmt.Sprint("mine ", round), mine); e != 0 {
+		if e := others.Register(fmt.Sprint("mine ", round), mine); e != 0 {
 			t.Errorf("somebody else's name: %v", e)
 		}
 		// Who gives up what it asked for has room again.
