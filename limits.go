@@ -92,8 +92,11 @@ func (w *wired) watchMemory(limit uint64, stop <-chan struct{}) {
 func (w *wired) reclaim(used, limit uint64) {
 	w.reclaiming.Lock()
 	defer w.reclaiming.Unlock()
-	var rep unixctl.Reclaimed
-	if w.ask(unixctl.MsgReclaim, struct{}{}, &rep) == nil && rep.PID != 0 {
-		w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, rep.PID, rep.Name))
+	m, err := w.ask(unixctl.EncodeReclaim())
+	if err != nil {
+		return
+	}
+	if pid, name, e := unixctl.DecodeReclaimAnswer(m); e == 0 && pid != 0 {
+		w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, pid, name))
 	}
 }

@@ -652,23 +652,32 @@ func (w *wired) isReady(srv *nucleus.Server) {
 	}
 }
 
-// ask sends a request to the unix server and decodes the answer.
-func (w *wired) ask(id uint32, req, reply any, rights ...abi.RightDesc) error {
-	q, done, e := w.conn.Pack(unixctl.Encode(req))
+// ask sends a request to the unix server, unless making it has failed, and answers the
+// answer, whose errno is for who decodes it.
+func (w *wired) ask(q *ipc.Message, e abi.Errno) (*ipc.Message, error) {
+	var p *ipc.Message
+	var done func()
+	if e == 0 {
+		p, done, e = w.conn.Pack(q.Body)
+	}
 	if e != 0 {
-		return fmt.Errorf("a request to the unix server: %w", syscall.Errno(e))
+		return nil, fmt.Errorf("a request to the unix server: %w", syscall.Errno(e))
 	}
 	defer done()
-	q.ID, q.Rights = id, rights
+	q.Body, q.Objects = p.Body, p.Objects
 	m, e := w.conn.AskWith(w.ctl, q)
 	if e != 0 {
-		return w.reason(ErrClosed)
+		return nil, w.reason(ErrClosed)
 	}
-	b, e := w.conn.Unpack(m)
-	if e != 0 {
-		return fmt.Errorf("an answer of the unix server: %w", syscall.Errno(e))
+	if m.Body, e = w.conn.Unpack(m); e != 0 {
+		return nil, answerError(e)
 	}
-	return unixctl.Decode(b, reply)
+	return m, nil
+}
+
+// answerError is what is wrong with an answer of the unix server.
+func answerError(e abi.Errno) error {
+	return fmt.Errorf("an answer of the unix server: %w", syscall.Errno(e))
 }
 
 // start implements engine: a console server for the program's streams, then the
@@ -681,7 +690,7 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	if err := w.begunWell(); err != nil {
 		return nil, w.reason(err) // there is nobody to ask for the session's end
 	}
-	req := unixctl.Start{
+	req := unixctl.Program{
 		Path: c.Path, Args: c.Args, Env: c.Env, Home: c.Home, Dir: c.Dir,
 		UID: c.User.UID, GID: c.User.GID, Groups: c.User.Groups,
 		Session: p.session, Streams: streams, TTY: c.TTY, Init: c.Init,
@@ -690,7 +699,13 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 		req.Nice = 20 - n // the bare call's answer (getpriority(2))
 	}
 	var rep unixctl.Started
-	err = w.ask(unixctl.MsgStart, &req, &rep, abi.RightDesc{Name: send, Disp: abi.MoveSend})
+	m, err := w.ask(unixctl.EncodeStart(send, &req))
+	if err == nil {
+		var e abi.Errno
+		if rep, e = unixctl.DecodeStartAnswer(m); e != 0 {
+			err = answerError(e)
+		}
+	}
 	switch e := abi.Errno(rep.Errno); {
 	case errors.Is(err, syscall.E2BIG): // more than is sent at all
 		err = &StartError{Path: c.Path, Err: syscall.E2BIG}
@@ -803,7 +818,7 @@ type guestProcess struct {
 func (p *guestProcess) pid() int { return p.id }
 
 func (p *guestProcess) signal(sig int) error {
-	return p.w.signal(&unixctl.Kill{Sig: sig, Session: p.session}, p.id)
+	return p.w.signal(0, sig, p.session, p.id)
 }
 
 // resized implements resizer: the console server asks the terminal when it is
@@ -822,8 +837,7 @@ func (p *guestProcess) resized() {
 
 // end implements process: it gives the session up.
 func (p *guestProcess) end() {
-	var rep unixctl.Done
-	_ = p.w.ask(unixctl.MsgEnd, &unixctl.End{Session: p.session}, &rep) // without the machine there is no session
+	_, _ = p.w.ask(unixctl.EncodeEnd(p.session)) // without the machine there is no session
 	w := p.w
 	w.mu.Lock()
 	con := w.svcs[p.name]
@@ -849,35 +863,40 @@ func release(files []machine.Handle) {
 }
 
 func (p *guestProcess) wait() error {
-	var rep unixctl.Waited
-	if err := p.w.ask(unixctl.MsgWait, &unixctl.Wait{Session: p.session}, &rep); err != nil {
+	m, err := p.w.ask(unixctl.EncodeWait(p.session))
+	if err != nil {
 		return err
 	}
+	status, e := unixctl.DecodeWaitAnswer(m)
 	// Why it was killed is said before its end is known.
 	p.w.reclaiming.Lock()
 	p.w.reclaiming.Unlock() //lint:ignore SA2001 waits for the holder
-	if rep.Errno != 0 {
-		return fmt.Errorf("wait: %w", syscall.Errno(rep.Errno))
+	if e != 0 {
+		return fmt.Errorf("wait: %w", syscall.Errno(e))
 	}
 	switch {
-	case rep.Status == 0:
+	case status == 0:
 		return nil
-	case rep.Status&0x7f == uint32(syscall.SIGKILL) && p.w.reason(nil) != nil:
+	case status&0x7f == uint32(syscall.SIGKILL) && p.w.reason(nil) != nil:
 		return p.w.reason(nil) // it ended with the machine, not by itself
-	case rep.Status&0x7f != 0:
-		return &ExitError{Signal: int(rep.Status & 0x7f), Core: rep.Status&0x80 != 0}
+	case status&0x7f != 0:
+		return &ExitError{Signal: int(status & 0x7f), Core: status&0x80 != 0}
 	}
-	return &ExitError{Code: int(rep.Status >> 8 & 0xff)}
+	return &ExitError{Code: int(status >> 8 & 0xff)}
 }
 
 // processes implements engine.
 func (w *wired) processes(context.Context) ([]ProcessInfo, error) {
-	var rep unixctl.Processes
-	if err := w.ask(unixctl.MsgProcesses, struct{}{}, &rep); err != nil {
+	m, err := w.ask(unixctl.EncodeProcesses())
+	if err != nil {
 		return nil, err
 	}
+	rows, e := unixctl.DecodeProcessesAnswer(m)
+	if e != 0 {
+		return nil, answerError(e)
+	}
 	var out []ProcessInfo
-	for _, p := range rep.List {
+	for _, p := range rows {
 		out = append(out, ProcessInfo{PID: p.PID, PPID: p.PPID, UID: p.UID, State: p.State, Threads: p.Threads,
 			Personality: p.Personality, Resident: p.Resident, CPU: time.Duration(p.CPU),
 			Started: time.Unix(0, p.StartedReal), Args: p.Args})
@@ -937,12 +956,16 @@ func (w *wired) ports(context.Context) ([]PortInfo, error) {
 
 // sockets implements engine.
 func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
-	var rep unixctl.Sockets
-	if err := w.ask(unixctl.MsgSockets, struct{}{}, &rep); err != nil {
+	m, err := w.ask(unixctl.EncodeSockets())
+	if err != nil {
 		return nil, err
 	}
+	rows, e := unixctl.DecodeSocketsAnswer(m)
+	if e != 0 {
+		return nil, answerError(e)
+	}
 	var out []SocketInfo
-	for _, s := range rep.List {
+	for _, s := range rows {
 		out = append(out, SocketInfo(s))
 	}
 	return out, nil
@@ -950,12 +973,16 @@ func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
 
 // calls implements engine.
 func (w *wired) calls(context.Context) ([]CallInfo, error) {
-	var rep unixctl.Calls
-	if err := w.ask(unixctl.MsgCalls, struct{}{}, &rep); err != nil {
+	m, err := w.ask(unixctl.EncodeCalls())
+	if err != nil {
 		return nil, err
 	}
+	rows, e := unixctl.DecodeCallsAnswer(m)
+	if e != 0 {
+		return nil, answerError(e)
+	}
 	var out []CallInfo
-	for _, c := range rep.List {
+	for _, c := range rows {
 		out = append(out, CallInfo(c))
 	}
 	return out, nil
@@ -963,21 +990,24 @@ func (w *wired) calls(context.Context) ([]CallInfo, error) {
 
 // kill implements engine.
 func (w *wired) kill(_ context.Context, pid, sig int) error {
-	return w.signal(&unixctl.Kill{PID: pid, Sig: sig}, pid)
+	return w.signal(pid, sig, 0, pid)
 }
 
-func (w *wired) signal(k *unixctl.Kill, pid int) error {
-	var rep unixctl.Done
-	if err := w.ask(unixctl.MsgKill, k, &rep); err != nil {
+// signal sends one to process, or (0) to the program of a session; pid is the number that
+// the caller has for it.
+func (w *wired) signal(process, sig int, session uint32, pid int) error {
+	m, err := w.ask(unixctl.EncodeKill(process, sig, session))
+	if err != nil {
 		return err
 	}
-	switch abi.Errno(rep.Errno) {
+	e := unixctl.DecodeKillAnswer(m)
+	switch e {
 	case 0:
 		return nil
 	case abi.ESRCH:
 		return fmt.Errorf("process %d: %w", pid, ErrNoProcess)
 	}
-	return syscall.Errno(rep.Errno)
+	return syscall.Errno(e)
 }
 
 // restartReason is why a server ends that a person wants to start again.

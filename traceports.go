@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"hythe/idl/debug"
 	"hythe/idl/names"
 	unixctl "hythe/idl/unix"
 	"hythe/ipc"
@@ -118,6 +119,10 @@ func kindOf(t *nucleus.Traffic) string {
 		return names.Kind(t.ID)
 	case t.To == "unix" && t.Port == "control", t.To == "supervisor" && t.Answer: // who asks nobody else
 		return unixctl.Kind(t.ID)
+	case t.To == "unix" && strings.HasPrefix(t.Port, "process:"), t.From == "unix" && t.Answer:
+		return debug.ProcessKind(t.ID)
+	case t.From == "unix" && t.Port == "", t.To == "unix" && t.Port == "exception":
+		return debug.DebuggerKind(t.ID)
 	}
 	return ""
 }

@@ -128,18 +128,18 @@ func follow(c *ipc.Conn, p debug.Process, port abi.Name, function string, at uin
 		}
 		last, seq = *x, m.Seq
 		switch {
-		case m.ID == debug.Exec:
+		case m.ID == debug.MsgExec:
 			// The shell's own start may still be told, too.
-			if b, _ := p.Read(at, len(code)); bytes.Equal(b, code) {
+			if b, _ := p.Read(at, uint64(len(code))); bytes.Equal(b, code) {
 				e = p.Write(at, []byte{breakpoint})
 			}
-		case m.ID == debug.Fault && x.Signal == sigTrap && r.IP == at+1 && left == 0:
+		case m.ID == debug.MsgFault && x.Signal == sigTrap && r.IP == at+1 && left == 0:
 			r.IP = at
 			e = p.Write(at, code[:1])
 			show(p, function, r)
 			r.Flags |= trapFlag
 			left = steps
-		case m.ID == debug.Fault && x.Signal == sigTrap && left > 0:
+		case m.ID == debug.MsgFault && x.Signal == sigTrap && left > 0:
 			left--
 			fmt.Printf("step to %s+%d\n", function, r.IP-at)
 			if left == 0 {

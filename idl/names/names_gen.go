@@ -45,7 +45,7 @@ func EncodeRegister(name string, port abi.Name) (m *ipc.Message, err abi.Errno) 
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG
 	}
-	var b []byte
+	b := make([]byte, 0, 32)
 	b = append(b, name...)
 	m = &ipc.Message{ID: MsgRegister, Lend: 512, Body: b}
 	m.Rights = append(m.Rights, abi.RightDesc{Name: port, Disp: abi.MakeSend})
@@ -70,11 +70,7 @@ func DecodeRegister(m *ipc.Message) (name string, port abi.Name, err abi.Errno) 
 
 // EncodeRegisterAnswer makes an answer; with an error it has nothing else.
 func EncodeRegisterAnswer(err abi.Errno) *ipc.Message {
-	if err != 0 {
-		return wire.Refuse(err)
-	}
-	b := wire.AppendErrno(nil, 0)
-	return &ipc.Message{Body: b}
+	return wire.Refuse(err)
 }
 
 // DecodeRegisterAnswer reads an answer. EIO: it is none.
@@ -90,7 +86,7 @@ func EncodeLookup(name string) (m *ipc.Message, err abi.Errno) {
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG
 	}
-	var b []byte
+	b := make([]byte, 0, 32)
 	b = append(b, name...)
 	return &ipc.Message{ID: MsgLookup, Body: b}, 0
 }
@@ -138,7 +134,7 @@ func EncodeAwait(name string) (m *ipc.Message, err abi.Errno) {
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG
 	}
-	var b []byte
+	b := make([]byte, 0, 32)
 	b = append(b, name...)
 	return &ipc.Message{ID: MsgAwait, Body: b}, 0
 }

@@ -1,7 +1,6 @@
 package unix
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"hythe/abi"
@@ -55,17 +54,9 @@ func (s *server) processPort(id core.ProcID, port abi.Name) {
 			if e != 0 {
 				return
 			}
-			b, e := s.debug(id, m)
-			for _, r := range m.Rights { // what was not kept
-				s.conn.Deallocate(r.Name)
-			}
-			for _, o := range m.Objects {
-				s.conn.Deallocate(o.Name)
-			}
-			for _, fd := range m.FDs {
-				ipc.CloseFD(fd)
-			}
-			_ = s.conn.Answer(m, append(binary.LittleEndian.AppendUint32(nil, uint32(e)), b...))
+			a := debug.DispatchProcess(m, debugged{s, id})
+			s.conn.Drop(m) // what was not kept
+			_ = s.conn.AnswerWith(m, a)
 		}
 	}()
 }
@@ -101,56 +92,80 @@ func (s *server) OpenProcess(id core.TaskID, of core.ProcID) (uint64, abi.Errno)
 	return uint64(name), e
 }
 
-// debug serves one request about a process.
-func (s *server) debug(id core.ProcID, m *ipc.Message) ([]byte, abi.Errno) {
-	s.k.Enter()
-	task, e := s.k.Debugged(id)
-	s.k.Leave()
+// debugged serves the port of a process.
+type debugged struct {
+	s  *server
+	id core.ProcID
+}
+
+// task answers the task that the process has now.
+func (d debugged) task() (*task, abi.Errno) {
+	d.s.k.Enter()
+	id, e := d.s.k.Debugged(d.id)
+	d.s.k.Leave()
 	if e != 0 {
 		return nil, e
 	}
-	t := s.task(task)
+	t := d.s.task(id)
 	if t == nil {
 		return nil, abi.ESRCH
 	}
-	le := binary.LittleEndian
-	switch b := m.Body; {
-	case m.ID == debug.MsgRead && len(b) == 16:
-		n := le.Uint64(b[8:])
-		if n == 0 || n > debug.MaxBytes {
-			return nil, abi.EINVAL
-		}
-		return s.conn.TaskMemory(t.name, le.Uint64(b), int(n))
-	case m.ID == debug.MsgWrite && len(b) > 8 && len(b) <= 8+debug.MaxBytes:
-		n, e := s.conn.TaskStore(t.name, le.Uint64(b), b[8:])
-		if e == 0 && n < len(b)-8 {
-			e = abi.EFAULT
-		}
+	return t, 0
+}
+
+// Read implements debug.ProcessServer.
+func (d debugged) Read(_ *ipc.Message, addr, n uint64) ([]byte, abi.Errno) {
+	t, e := d.task()
+	switch {
+	case e != 0:
 		return nil, e
-	case m.ID == debug.MsgExceptions && len(b) == 4 && len(m.Rights) <= 1:
-		port := abi.NameNull
-		if len(m.Rights) == 1 {
-			if port = m.Rights[0].Name; m.Rights[0].Kind != abi.RightSend || s.conn.NotifyDead(port) != 0 {
-				return nil, abi.EINVAL
-			}
-		}
-		s.k.Enter()
-		old, e := s.k.SetDebugger(id, uint32(port), le.Uint32(b))
-		s.k.Leave()
-		if e != 0 {
-			return nil, e
-		}
-		m.Rights = nil
-		if old != 0 {
-			s.conn.Deallocate(abi.Name(old))
-		}
-		return nil, 0
-	case m.ID == debug.MsgStop && len(b) == 0:
-		s.k.Enter()
-		defer s.k.Leave()
-		return nil, s.k.StopDebugged(id)
+	case n == 0 || n > debug.MaxBytes:
+		return nil, abi.EINVAL
 	}
-	return nil, abi.EINVAL
+	return d.s.conn.TaskMemory(t.name, addr, int(n))
+}
+
+// Write implements debug.ProcessServer.
+func (d debugged) Write(_ *ipc.Message, addr uint64, data []byte) abi.Errno {
+	t, e := d.task()
+	switch {
+	case e != 0:
+		return e
+	case len(data) == 0:
+		return abi.EINVAL
+	}
+	n, e := d.s.conn.TaskStore(t.name, addr, data)
+	if e == 0 && n < len(data) {
+		e = abi.EFAULT
+	}
+	return e
+}
+
+// Exceptions implements debug.ProcessServer.
+func (d debugged) Exceptions(_ *ipc.Message, port abi.Name, flags uint32) abi.Errno {
+	if _, e := d.task(); e != 0 {
+		return e
+	}
+	if port != abi.NameNull && d.s.conn.NotifyDead(port) != 0 {
+		return abi.EINVAL
+	}
+	d.s.k.Enter()
+	old, e := d.s.k.SetDebugger(d.id, uint32(port), flags)
+	d.s.k.Leave()
+	if e == 0 && old != 0 {
+		d.s.conn.Deallocate(abi.Name(old))
+	}
+	return e
+}
+
+// Stop implements debug.ProcessServer.
+func (d debugged) Stop(*ipc.Message) abi.Errno {
+	if _, e := d.task(); e != 0 {
+		return e
+	}
+	d.s.k.Enter()
+	defer d.s.k.Leave()
+	return d.s.k.StopDebugged(d.id)
 }
 
 // debuggerDied forgets an exception port that is dead.
@@ -170,9 +185,15 @@ func (s *server) Raise(to uint32, x core.Exception, done func(abi.Regs, bool)) {
 		var a debug.Answer
 		ok := false
 		if port, e := s.conn.MakePort(exceptionLabel); e == 0 {
-			m, e := s.conn.Exchange(abi.Name(to), &ipc.Message{ID: x.What, Seq: x.Seq, Body: debug.Encode(&debug.Exception{
-				Pid: x.Pid, Tid: x.Tid, Signal: x.Sig, Code: x.Code, Addr: x.Addr, TrapNo: x.TrapNo, Err: x.Err, Regs: x.Regs})}, port)
-			ok = e == 0 && m.ID == x.What && debug.Decode(m.Body, &a) && a.Taken == 1
+			// All kinds of exception have one form; limits there are none.
+			q, _ := debug.EncodeFault(&debug.Exception{Pid: x.Pid, Tid: x.Tid, Signal: x.Sig, Code: x.Code, Addr: x.Addr,
+				TrapNo: x.TrapNo, Err: x.Err, Regs: x.Regs})
+			q.ID, q.Seq = x.What, x.Seq
+			if m, e := s.conn.Exchange(abi.Name(to), q, port); e == 0 {
+				a, e = debug.DecodeFaultAnswer(m)
+				ok = e == 0 && m.ID == x.What && a.Taken == 1
+				s.conn.Drop(m)
+			}
 			s.conn.DropReceive(port)
 		}
 		done(a.Regs, ok)

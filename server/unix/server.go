@@ -14,6 +14,7 @@ import (
 	"hythe/idl/fs"
 	"hythe/idl/net"
 	"hythe/idl/unix"
+	"hythe/idl/wire"
 	"hythe/ipc"
 	"hythe/server/unix/core"
 )
@@ -580,70 +581,72 @@ func (s *server) control(port abi.Name) {
 }
 
 func (s *server) request(m *ipc.Message) {
-	var body []byte
-	in, e := s.conn.Unpack(m)
+	var e abi.Errno
+	if m.Body, e = s.conn.Unpack(m); e != 0 {
+		m.Body = nil // as one that cannot be read
+	}
+	a := unix.Dispatch(m, control{s})
+	s.conn.Drop(m)
+	p, done, e := s.conn.Pack(a.Body)
 	if e != 0 {
-		in = nil // as one that cannot be read
+		p, done = wire.Refuse(e), func() {}
 	}
-	switch m.ID {
-	case unix.MsgStart:
-		var r unix.Start
-		if err := unix.Decode(in, &r); err != nil {
-			body = unix.Encode(unix.Started{Errno: uint32(abi.EINVAL)})
-			break
-		}
-		e := s.openSession(r.Session, r.Streams, m)
-		var pid int32
-		var badDir bool
-		if e == 0 {
-			pid, badDir, e = s.k.StartProgram(&r)
-		}
-		body = unix.Encode(unix.Started{PID: int(pid), Errno: uint32(e), BadDir: badDir})
-	case unix.MsgWait:
-		var r unix.Wait
-		if err := unix.Decode(in, &r); err != nil {
-			body = unix.Encode(unix.Waited{Errno: uint32(abi.EINVAL)})
-			break
-		}
-		status, e := s.k.WaitProgram(r.Session)
-		s.drain(r.Session)
-		s.posted() // the machine may end now, and the tracer's lines with it
-		body = unix.Encode(unix.Waited{Status: status, Errno: uint32(e)})
-	case unix.MsgKill:
-		var r unix.Kill
-		if err := unix.Decode(in, &r); err != nil {
-			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
-			break
-		}
-		var e abi.Errno
-		if r.PID == 0 {
-			e = s.k.SignalProgram(r.Session, int32(r.Sig))
-		} else {
-			e = s.k.KillPid(int32(r.PID), int32(r.Sig))
-		}
-		body = unix.Encode(unix.Done{Errno: uint32(e)})
-	case unix.MsgReclaim:
-		pid, name := s.k.KillLargest()
-		body = unix.Encode(unix.Reclaimed{PID: int(pid), Name: name})
-	case unix.MsgEnd:
-		var r unix.End
-		if err := unix.Decode(in, &r); err != nil {
-			body = unix.Encode(unix.Done{Errno: uint32(abi.EINVAL)})
-			break
-		}
-		s.endSession(r.Session)
-		body = unix.Encode(unix.Done{})
-	case unix.MsgProcesses:
-		body = unix.Encode(unix.Processes{List: s.k.ListProcesses()})
-	case unix.MsgSockets:
-		body = unix.Encode(unix.Sockets{List: s.k.ListSockets()})
-	case unix.MsgCalls:
-		body = unix.Encode(unix.Calls{List: s.k.ListCalls()})
-	}
-	a, done, e := s.conn.Pack(body)
-	if e != 0 {
-		a, done = &ipc.Message{Body: unix.Encode(unix.Done{Errno: uint32(e)})}, func() {}
-	}
-	_ = s.conn.AnswerWith(m, a)
+	_ = s.conn.AnswerWith(m, p)
 	done()
 }
+
+// control serves the supervisor (idl/unix).
+type control struct{ s *server }
+
+// Start implements unix.Server.
+func (c control) Start(_ *ipc.Message, console abi.Name, p *unix.Program) (unix.Started, abi.Errno) {
+	if p.Session == 0 {
+		return unix.Started{}, abi.EINVAL
+	}
+	var pid int32
+	var badDir bool
+	e := c.s.openSession(p.Session, p.Streams, console)
+	if e == 0 {
+		pid, badDir, e = c.s.k.StartProgram(p)
+	}
+	return unix.Started{PID: int(pid), Errno: uint32(e), BadDir: badDir}, 0
+}
+
+// Wait implements unix.Server.
+func (c control) Wait(_ *ipc.Message, session uint32) (uint32, abi.Errno) {
+	status, e := c.s.k.WaitProgram(session)
+	c.s.drain(session)
+	c.s.posted() // the machine may end now, and the tracer's lines with it
+	return status, e
+}
+
+// Kill implements unix.Server.
+func (c control) Kill(_ *ipc.Message, pid, signal int, session uint32) abi.Errno {
+	if pid == 0 {
+		return c.s.k.SignalProgram(session, int32(signal))
+	}
+	return c.s.k.KillPid(int32(pid), int32(signal))
+}
+
+// Processes implements unix.Server.
+func (c control) Processes(*ipc.Message) ([]unix.Process, abi.Errno) {
+	return c.s.k.ListProcesses(), 0
+}
+
+// Calls implements unix.Server.
+func (c control) Calls(*ipc.Message) ([]unix.CallCount, abi.Errno) { return c.s.k.ListCalls(), 0 }
+
+// End implements unix.Server.
+func (c control) End(_ *ipc.Message, session uint32) abi.Errno {
+	c.s.endSession(session)
+	return 0
+}
+
+// Reclaim implements unix.Server.
+func (c control) Reclaim(*ipc.Message) (int, string, abi.Errno) {
+	pid, name := c.s.k.KillLargest()
+	return int(pid), name, 0
+}
+
+// Sockets implements unix.Server.
+func (c control) Sockets(*ipc.Message) ([]unix.Socket, abi.Errno) { return c.s.k.ListSockets(), 0 }

@@ -115,17 +115,14 @@ func (se *session) end() {
 }
 
 // openSession makes the session that a request to start a program names, with
-// the console server to which the request brought a send right. A request that
-// comes again finds it.
-func (s *server) openSession(id uint32, streams [console.Streams]console.Info, m *ipc.Message) abi.Errno {
+// the console server that it brought a send right to. A request that comes again finds
+// it.
+func (s *server) openSession(id uint32, streams [console.Streams]console.Info, send abi.Name) abi.Errno {
 	s.smu.Lock()
 	se := s.sessions[id]
 	s.smu.Unlock()
 	if se != nil {
 		return 0
-	}
-	if id == 0 || len(m.Rights) != 1 {
-		return abi.EINVAL
 	}
 	var info [console.Streams]core.ConsoleInfo
 	terminal := false
@@ -133,7 +130,6 @@ func (s *server) openSession(id uint32, streams [console.Streams]console.Info, m
 		info[i] = core.ConsoleInfo{Mode: v.Mode, Size: v.Size, Closed: v.Flags&console.InfoClosed != 0, Terminal: v.Flags&console.InfoTerminal != 0}
 		terminal = terminal || info[i].Terminal
 	}
-	send := m.Rights[0].Name
 	se = s.addSession(id, send)
 	s.k.Enter()
 	e := s.k.MakeConsole(id, uint32(send), info)

@@ -55,7 +55,7 @@ func (k *Kernel) AttachCores() {
 // answers the process that the session has, also if that has ended. Errors are
 // those of execve(2), or, with badDir, of the working directory; ESRCH: the
 // machine's process 1 has ended, or there is one and another is wanted.
-func (k *Kernel) StartProgram(r *unix.Start) (pid int32, badDir bool, err abi.Errno) {
+func (k *Kernel) StartProgram(r *unix.Program) (pid int32, badDir bool, err abi.Errno) {
 	k.Enter()
 	defer k.Leave()
 	s := k.Sessions.Get(k.session(r.Session))
@@ -166,7 +166,7 @@ func (c *Call) readFile(path string, max int) (string, abi.Errno) {
 }
 
 // findProgram looks for the program along PATH, as execvp(3) does.
-func (k *Kernel) findProgram(r *unix.Start) (string, abi.Errno) {
+func (k *Kernel) findProgram(r *unix.Program) (string, abi.Errno) {
 	if strings.Contains(r.Path, "/") {
 		if !strings.HasPrefix(r.Path, "/") {
 			return strings.TrimSuffix(r.Dir, "/") + "/" + r.Path, 0

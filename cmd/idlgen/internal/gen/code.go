@@ -15,6 +15,7 @@ type generator struct {
 	f       *idl.File
 	b       bytes.Buffer
 	depth   int // of loops, for the names of their variables
+	serial  int // of other variables
 	streams map[*idl.Decl]bool
 	used    map[*idl.Decl]bool
 	imports map[string]bool
@@ -180,14 +181,19 @@ func scalar(t *idl.Type) string {
 func bits(s string) int { return 8 * idl.ScalarSize(s) }
 
 // wireValue is a scalar as the unsigned integer that is stored.
-func wireValue(s, expr string) string {
-	switch s {
-	case "size":
+func (g *generator) wireValue(t *idl.Type, expr string) string {
+	s := scalar(t)
+	typ := fmt.Sprintf("uint%d", bits(s))
+	switch {
+	case s == "size":
+		if t.Kind == idl.TNamed {
+			expr = "int(" + expr + ")"
+		}
 		return "wire.Size32(" + expr + ")"
-	case "u8", "u16", "u32", "u64", "seq":
-		return fmt.Sprintf("uint%d(%s)", bits(s), expr)
+	case g.goType(t) == typ:
+		return expr
 	}
-	return fmt.Sprintf("uint%d(%s)", bits(s), expr)
+	return typ + "(" + expr + ")"
 }
 
 // goValue is the unsigned integer of a scalar's width as its Go type.
@@ -350,7 +356,7 @@ func (g *generator) store(t *idl.Type, slice string, off int, expr string) {
 	case s != "" && bits(s) == 8:
 		g.p("%s[%d] = byte(%s)", slice, off, expr)
 	case s != "":
-		g.p("le.PutUint%d(%s, %s)", bits(s), at(slice, off), wireValue(s, expr))
+		g.p("le.PutUint%d(%s, %s)", bits(s), at(slice, off), g.wireValue(t, expr))
 	case t.Kind == idl.TArray:
 		n, _ := t.Elem.Fixed()
 		i := g.loop()
@@ -415,7 +421,7 @@ func (g *generator) add(t *idl.Type, expr string, ptr bool) {
 	case s != "" && bits(s) == 8:
 		g.p("b = append(b, byte(%s))", expr)
 	case s != "":
-		g.p("b = le.AppendUint%d(b, %s)", bits(s), wireValue(s, expr))
+		g.p("b = le.AppendUint%d(b, %s)", bits(s), g.wireValue(t, expr))
 	case t.Kind == idl.TStream, t.Rest && t.Kind != idl.TSome:
 		g.p("b = append(b, %s...)", expr)
 	case t.Kind == idl.TString || t.Kind == idl.TName:
@@ -614,14 +620,15 @@ func (g *generator) takeOne(t *idl.Type, to, rest, fail string) {
 		if t.Kind == idl.TArray {
 			g.p("for %s := range %s {", i, to)
 		} else {
-			count := "n" + i
+			g.serial++
+			count := fmt.Sprintf("n%d", g.serial)
 			most := t.Max
 			if t.Kind == idl.TSome {
 				most = t.Max / max(t.Elem.MinSize(), 1)
 			}
 			g.p("var %s int", count)
 			g.p("if %s, b, ok = wire.Count(b, %d, %d); !ok { %s }", count, most, t.Elem.MinSize(), fail)
-			g.p("%s = make(%s, %s)", to, g.goType(t), count)
+			g.p("if %s > 0 { %s = make(%s, %s) }", count, to, g.goType(t), count)
 			g.p("for %s := range %s {", i, to)
 		}
 		g.takeOne(t.Elem, to+"["+i+"]", "b", fail)
@@ -642,7 +649,11 @@ func (g *generator) takeOne(t *idl.Type, to, rest, fail string) {
 				g.p("if !wire.IsName(%s) { %s }", to, fail)
 			}
 		case idl.TBytes:
-			g.p("%s = append([]byte(nil), b...)", to)
+			if g.f.Transport == "bindings" {
+				g.p("%s = append([]byte(nil), b...)", to)
+				break
+			}
+			g.p("%s = b", to) // nobody else has the message
 		default:
 			g.p("%s = b", to)
 		}
@@ -650,8 +661,10 @@ func (g *generator) takeOne(t *idl.Type, to, rest, fail string) {
 		take("String")
 	case t.Kind == idl.TName:
 		g.p("if %s, %s, ok = wire.String(b, %d); !ok || !wire.IsName(%s) { %s }", to, rest, t.Max, to, fail)
-	case t.Kind == idl.TBytes:
+	case t.Kind == idl.TBytes && g.f.Transport == "bindings":
 		take("Bytes")
+	case t.Kind == idl.TBytes:
+		take("View") // nobody else has the message
 	case t.Kind == idl.TView:
 		take("View")
 	default:

@@ -129,6 +129,12 @@ func (g *generator) encodeMessage(m *idl.Method, list []*idl.Field, name string,
 	} else {
 		g.p("// %s makes an answer; with an error it has nothing else.", name)
 		g.p("func %s(%s) *ipc.Message {", name, join(g.sig(list, true), []string{"err abi.Errno"}))
+		if len(list) == 0 && !m.Plain {
+			g.p("return wire.Refuse(err)")
+			g.p("}")
+			g.p("")
+			return
+		}
 		if m.Plain {
 			g.p("if err != 0 { return &ipc.Message{} }")
 		} else {
@@ -152,7 +158,11 @@ func (g *generator) encodeMessage(m *idl.Method, list []*idl.Field, name string,
 	case len(pl.Body) == 0:
 		body = "nil"
 	default:
-		g.p("var b []byte")
+		size := uint64(0)
+		for _, f := range pl.Body {
+			size += f.Type.MinSize()
+		}
+		g.p("b := make([]byte, 0, %d)", max(size, 32))
 	}
 	for _, f := range pl.Body {
 		g.add(f.Type, f.Name, big(f.Type))

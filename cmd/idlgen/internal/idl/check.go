@@ -196,6 +196,9 @@ func (c *checker) interf(i *Interface, names map[string]Pos) {
 	if i.Name != "" && !upper(i.Name) {
 		c.bad(i.Pos, "the name of an interface begins with a capital letter")
 	}
+	if d := c.file.decls[i.Name]; d != nil || c.file.consts[i.Name] != nil {
+		c.bad(i.Pos, "there is a %q already", i.Name)
+	}
 	if at, ok := names[i.Name]; ok {
 		c.bad(i.Pos, "%s is at line %d, too", i.Name, at.Line)
 	}
