@@ -26,6 +26,7 @@ import (
 	"hythe/nucleus"
 	"hythe/personality/freebsd"
 	personality "hythe/personality/linux"
+	"hythe/personality/plan9"
 	"hythe/server/console"
 	hostfs "hythe/server/fs/host"
 	"hythe/server/fs/overlay"
@@ -331,17 +332,23 @@ func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, 
 // are asked whether a file is theirs: Linux takes what nobody else wants. k nil: only
 // the tables are wanted.
 func personalities(k *core.Kernel) []core.Personality {
-	return []core.Personality{freebsd.New(k), personality.New(k)}
+	return []core.Personality{freebsd.New(k), plan9.New(k), personality.New(k)}
 }
 
 // startGuests starts the host side of guests: reaper and zygote.
 func (w *wired) startGuests() error {
 	all := personalities(nil)
-	tables, conv := make([][]byte, len(all)), make([]uint8, len(all))
+	tables, conv := make([][]byte, emul.MaxTables), make([]uint8, emul.MaxTables)
+	for i := range tables {
+		tables[i] = make([]byte, emul.TableSize)
+	}
 	for _, p := range all {
 		tables[p.Index()] = linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(p.Descriptors(w.cfg.Trace != nil)))
-		if p.Convention() == abi.ReplyCarry {
+		switch {
+		case p.Convention()&abi.ReplyCarry != 0:
 			conv[p.Index()] = emul.ConvBSD
+		case p.Convention()&abi.ReplyMinus != 0:
+			conv[p.Index()] = emul.ConvPlan9
 		}
 	}
 	z, err := linux.StartZygote(linux.GuestConfig{Tables: tables, Conv: conv, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})

@@ -320,6 +320,8 @@ const (
 	// ReplyMust: a failing action is not the result of the call; it is told to
 	// the server by a KindPoll with Args[0] = PollFailed. For signal frames.
 	ReplyMust = 8
+	// ReplyMinus: an error is -1 in AX; which one the program asks by another call.
+	ReplyMinus = 16
 )
 
 // Pre says how the library copies an argument in before it sends the call.
@@ -422,6 +424,11 @@ const (
 	LocalClocks     = 23 // LocalClock with clock ids that CallDesc.Digit turns into the host's
 	LocalAdvice     = 24 // LocalMadvise with advice that CallDesc.Digit turns into the host's
 	LocalUmtx       = 25 // _umtx_op(2): waits on and wakes of a word
+	// Semaphores that are words of memory, shared by those who have it mapped: take one
+	// (argument 1: wait for it), take one within so many milliseconds, give so many.
+	LocalSemAcquire = 32
+	LocalSemTimed   = 33
+	LocalSemRelease = 34
 )
 
 // Words of BindHeader.Told.

@@ -62,8 +62,8 @@ const (
 	ConvLinux = 0
 	// ConvBSD: as ConvLinux; an error sets the carry flag and AX is positive.
 	ConvBSD = 1
-	// ConvPlan9: number in BP, arguments on the stack (the server reads
-	// them), result in AX.
+	// ConvPlan9: number in BP, arguments on the stack above the address that the
+	// caller goes back to, result in AX, -1 for an error.
 	ConvPlan9 = 2
 )
 

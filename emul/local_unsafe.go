@@ -56,6 +56,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalUmtx {
 		return t.umtx(uc)
 	}
+	if k == abi.LocalSemAcquire || k == abi.LocalSemTimed || k == abi.LocalSemRelease {
+		return t.semaphore(uc, k)
+	}
 	if k == abi.LocalYield {
 		return t.host(sysYield, 0, 0, 0, 0, 0, 0), true
 	}
@@ -399,6 +402,65 @@ func (t *Thread) umtx(uc *Ucontext) (uintptr, bool) {
 		return 0, true
 	}
 	return r, true
+}
+
+// semaphore serves calls on a semaphore that is a word of memory (argument 0). Whoever
+// has the memory mapped may wait on the other end. What is no semaphore is the server's
+// affair.
+func (t *Thread) semaphore(uc *Ucontext, k uint8) (uintptr, bool) {
+	s := t.slot()
+	t.arguments(uc, s)
+	addr, v := uintptr(s.Args[0]), uintptr(uint32(s.Args[1]))
+	if addr&3 != 0 || !t.inGuest(addr, 4) || s.Args[7] != 0 && addr == 0 {
+		return 0, false
+	}
+	if k == abi.LocalSemRelease && int32(uint32(v)) < 0 {
+		return 0, false
+	}
+	limit := uintptr(0)
+	if k == abi.LocalSemTimed {
+		limit = t.addr() + unsafe.Offsetof(t.Deadline)
+		if t.Redo == 0 {
+			t.Deadline[0] = uint64(v) / 1000
+			t.Deadline[1] = uint64(v) % 1000 * 1000000
+			t.addNow(0)
+		}
+	}
+	for {
+		now := t.cas32(addr, 0, 0)
+		if now > 0xffffffff || int32(uint32(now)) < 0 {
+			return 0, false
+		}
+		if k == abi.LocalSemRelease {
+			next := uintptr(uint32(now + v))
+			if t.cas32(addr, now, next) != now {
+				continue
+			}
+			if v != 0 {
+				t.host(sysFutex, addr, futexWake, v, 0, 0, 0)
+			}
+			return next, true
+		}
+		if now != 0 {
+			if t.cas32(addr, now, now-1) == now {
+				return 1, true
+			}
+			continue
+		}
+		if k == abi.LocalSemAcquire && v == 0 {
+			return 0, true
+		}
+		t.kicks(0)
+		r := t.hostWait(sysFutex, addr, futexWaitBitset, 0, limit, 0, 0xffffffff)
+		t.kicks(1)
+		if r == errno(eINTR) {
+			t.Redo = 1
+			return r, true
+		}
+		if r == errno(eTIMEDOUT) {
+			return 0, true
+		}
+	}
 }
 
 // deadline copies a time limit into Deadline and answers where that is, or a

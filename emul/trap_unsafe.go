@@ -174,23 +174,41 @@ func trap(t *Thread, uc *Ucontext) {
 func (t *Thread) request(uc *Ucontext, s *abi.Slot, d *abi.CallDesc, nr, raw uint64) {
 	s.NIn = 0
 	s.InLen = 0
-	if d != nil {
-		prefetch(t, uc, s, d)
-	}
 	s.Nr = nr
-	s.Args[0] = uc.Regs.DI
-	s.Args[1] = uc.Regs.SI
-	s.Args[2] = uc.Regs.DX
-	s.Args[3] = uc.Regs.R10
-	s.Args[4] = uc.Regs.R8
-	s.Args[5] = uc.Regs.R9
+	t.arguments(uc, s)
 	s.Args[6] = raw
+	if d != nil {
+		prefetch(t, s, d)
+	}
+}
+
+// arguments stores those of the trapped call. On the stack they lie behind the address
+// that the caller goes back to; Args[7] is 1 when not all of the memory is there.
+func (t *Thread) arguments(uc *Ucontext, s *abi.Slot) {
 	s.Args[7] = 0
+	if t.conv() != ConvPlan9 {
+		s.Args[0] = uc.Regs.DI
+		s.Args[1] = uc.Regs.SI
+		s.Args[2] = uc.Regs.DX
+		s.Args[3] = uc.Regs.R10
+		s.Args[4] = uc.Regs.R8
+		s.Args[5] = uc.Regs.R9
+		return
+	}
+	for i := uintptr(0); i < 6; i++ {
+		*(*uint64)(unsafe.Add(unsafe.Pointer(&s.Args), i*8)) = 0
+	}
+	if t.copyIn(uintptr(unsafe.Pointer(&s.Args)), uintptr(uc.Regs.SP)+8, 48) != 0 {
+		s.Args[7] = 1
+	}
 }
 
 // setResult stores the result of a call served in the task: a value or a
 // negative errno.
 func setResult(uc *Ucontext, conv uint8, r uintptr) {
+	if conv == ConvPlan9 && failed(r) {
+		r = ^uintptr(0)
+	}
 	if conv == ConvBSD {
 		if failed(r) {
 			uc.Regs.AX = bsdErrno(uint64(-r))
@@ -408,6 +426,9 @@ func storeResult(uc *Ucontext, s *abi.Slot, r *reply, flags uint32) {
 	}
 	if e != 0 {
 		v = -e
+		if flags&abi.ReplyMinus != 0 {
+			v = ^uint64(0)
+		}
 	}
 	uc.Regs.AX = v
 }
@@ -469,13 +490,13 @@ const (
 )
 
 // prefetch copies arguments of the call into the In area.
-func prefetch(t *Thread, uc *Ucontext, s *abi.Slot, d *abi.CallDesc) {
+func prefetch(t *Thread, s *abi.Slot, d *abi.CallDesc) {
 	for i := uintptr(0); i < 3; i++ {
 		p := (*abi.Pre)(unsafe.Add(unsafe.Pointer(&d.Pre), i*4))
 		if p.Kind == abi.PreNone {
 			return
 		}
-		a := argument(uc, p.Arg)
+		a := argument(s, p.Arg)
 		left := uintptr(abi.SlotInSize) - uintptr(s.InLen)
 		if p.Kind == abi.PreStr {
 			n := uintptr(4096)
@@ -488,12 +509,15 @@ func prefetch(t *Thread, uc *Ucontext, s *abi.Slot, d *abi.CallDesc) {
 			continue
 		}
 		if p.Kind == abi.PreIov || p.Kind == abi.PreIovRO {
-			prefetchIov(t, uc, s, p, a)
+			prefetchIov(t, s, p, a)
 			continue
 		}
 		n := uintptr(p.Size)
 		if p.Kind == abi.PreBuf {
-			n = argument(uc, uint8(p.Size))
+			n = argument(s, uint8(p.Size))
+			if t.conv() == ConvPlan9 {
+				n &= 0xffffffff
+			}
 		}
 		if n > left/2 {
 			n = left / 2
@@ -513,8 +537,8 @@ func (t *Thread) pull(s *abi.Slot, arg uint8, a, n uintptr) {
 
 // prefetchIov copies an iovec array (two words each, at most 1024 as
 // UIO_MAXIOV), and for PreIov then the bytes that it names, as one extent.
-func prefetchIov(t *Thread, uc *Ucontext, s *abi.Slot, p *abi.Pre, a uintptr) {
-	count := argument(uc, uint8(p.Size))
+func prefetchIov(t *Thread, s *abi.Slot, p *abi.Pre, a uintptr) {
+	count := argument(s, uint8(p.Size))
 	if count > 1024 {
 		count = 0
 	}
@@ -564,27 +588,12 @@ func addExtent(s *abi.Slot, arg uint8, n uintptr, bad bool) {
 	s.InLen += uint32((n + 15) &^ 15)
 }
 
-// argument answers argument i (0..5) of the trapped call.
-func argument(uc *Ucontext, i uint8) uintptr {
-	if i == 0 {
-		return uintptr(uc.Regs.DI)
+// argument answers argument i (0..5) of the call in the slot.
+func argument(s *abi.Slot, i uint8) uintptr {
+	if i > 5 {
+		return 0
 	}
-	if i == 1 {
-		return uintptr(uc.Regs.SI)
-	}
-	if i == 2 {
-		return uintptr(uc.Regs.DX)
-	}
-	if i == 3 {
-		return uintptr(uc.Regs.R10)
-	}
-	if i == 4 {
-		return uintptr(uc.Regs.R8)
-	}
-	if i == 5 {
-		return uintptr(uc.Regs.R9)
-	}
-	return 0
+	return uintptr(*(*uint64)(unsafe.Add(unsafe.Pointer(&s.Args), uintptr(i)*8)))
 }
 
 // inGuest says whether the n bytes at a are in the guest's part.

@@ -1,6 +1,11 @@
 package unix
 
 import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
 	"hythe/abi"
 	"hythe/ipc"
 	"hythe/server/unix/core"
@@ -105,6 +110,57 @@ func (s *server) NewObject(size uint64, label string) (core.ObjectName, core.Hos
 		ipc.CloseFD(fd) // guests map it; nobody does here
 	}
 	return core.ObjectName(n), f, e
+}
+
+// CopyObject implements core.Host. Holes stay holes.
+func (s *server) CopyObject(from core.ObjectName, n, size uint64) (core.ObjectName, abi.Errno) {
+	src, e := s.conn.ObjectFD(abi.Name(from), true)
+	if e != 0 {
+		return 0, e
+	}
+	in := os.NewFile(uintptr(src), "object")
+	defer in.Close()
+	name, dst, e := s.conn.CreateObject(size, "")
+	if e != 0 {
+		return 0, e
+	}
+	out := os.NewFile(uintptr(dst), "object")
+	defer out.Close()
+	if err := copySparse(out, in, int64(n)); err != nil {
+		s.posts <- func() { _ = s.conn.Deallocate(name) }
+		return 0, abi.ENOMEM
+	}
+	return core.ObjectName(name), 0
+}
+
+// copySparse copies the data among the first n bytes of a file.
+func copySparse(out, in *os.File, n int64) error {
+	buf := make([]byte, 256<<10)
+	for at := int64(0); at < n; {
+		from, err := in.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // a hole up to the end
+		}
+		if err != nil {
+			return err
+		}
+		to, err := in.Seek(from, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		for to = min(to, n); from < to; {
+			b := buf[:min(int64(len(buf)), to-from)]
+			if _, err := in.ReadAt(b, from); err != nil {
+				return err
+			}
+			if _, err := out.WriteAt(b, from); err != nil {
+				return err
+			}
+			from += int64(len(b))
+		}
+		at = max(at+1, to)
+	}
+	return nil
 }
 
 // Maps implements core.Host.

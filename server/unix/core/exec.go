@@ -424,6 +424,7 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 	k.CloseOnExec(nil, fds, p)
 	k.dropTimers(p, false)
 	k.shmLeave(p)
+	k.leaveRegion(p)
 
 	m := k.Procs.Mut(p)
 	oldTask, oldSlot := m.Task, c.Slot

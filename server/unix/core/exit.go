@@ -30,6 +30,12 @@ func (c *Call) ExitGroup(code uint32) {
 	c.K.exitGroup(c.ProcRef(), code&0xff<<8)
 }
 
+// Die ends the calling process as by a signal's default action.
+func (c *Call) Die(sig int32) {
+	c.lastActs()
+	c.K.exitGroup(c.ProcRef(), uint32(sig))
+}
+
 // lastActs prepares what a thread that ends leaves in its memory: the robust
 // list's locks are marked, clear_child_tid is cleared and its waiters woken.
 // It also notes the time that the process has used.
@@ -285,6 +291,8 @@ func (k *Kernel) procEnd(p store.Ref[Proc]) {
 	k.dropTimers(p, true)
 	k.shmLeave(p)
 	k.semLeave(p)
+	k.leaveRegion(p)
+	k.leaveDicts(p)
 	if fds := r.FDs; fds != 0 {
 		k.Procs.Mut(p).FDs = 0
 		k.DropFDTable(nil, fds, p)

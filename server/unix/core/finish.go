@@ -39,6 +39,8 @@ func (c *Call) UserRegs() abi.Regs {
 			r.AX = uint64(c.ErrNumber())
 			r.Flags |= 1
 		}
+	case c.Err != 0 && c.Flags&abi.ReplyMinus != 0:
+		r.AX = ^uint64(0)
 	case c.Err != 0:
 		r.AX = -uint64(c.Err)
 	default:
@@ -86,6 +88,7 @@ func (k *Kernel) pollCall(c *Call) {
 	case abi.PollShort:
 		c.Flags |= pers.Convention()
 		k.shortCall(c)
+		c.failed(c.Err)
 		return
 	case abi.PollFailed:
 		k.frameFailed(c)
@@ -368,6 +371,7 @@ func (k *Kernel) handle(c *Call, s, raw *SigInfo) bool {
 			// No file is written: where a core goes is the host's affair.
 			status |= 0x80
 		}
+		k.Procs.Mut(p).ExitText = s.Text
 		k.exitGroup(p, status)
 		return false
 	}
@@ -379,6 +383,7 @@ func (k *Kernel) handle(c *Call, s, raw *SigInfo) bool {
 		} else {
 			c.Err = abi.EINTR
 			c.Result = 0
+			c.failed(c.Err)
 			regs = c.UserRegs()
 		}
 		c.Err = 0

@@ -47,6 +47,14 @@ type CloneArgs struct {
 	Pidfd      uint64 // where its number is stored
 	// Regs is what a thread begins with; nil: with the caller's, and result 0.
 	Regs *abi.Regs
+	// Share: the child has the caller's Region, and not a copy.
+	Share bool
+	// Alone: nobody waits for the child.
+	Alone bool
+	// NoFiles: the child has no descriptors.
+	NoFiles bool
+	// Dicts are the child's (dict.go): the caller's, copies, or empty ones.
+	Dicts [NumDicts]int
 }
 
 // Clone makes a process or a thread and answers its id.
@@ -239,7 +247,9 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 	if m.Exe != 0 {
 		k.holdExe(m.Exe)
 	}
-	if a.Flags&CloneFiles != 0 {
+	if a.NoFiles {
+		m.FDs = k.NewFDTable()
+	} else if a.Flags&CloneFiles != 0 {
 		m.FDs = src.FDs
 		k.FDs.Mut(m.FDs).Refs++
 	} else {
@@ -308,12 +318,15 @@ func (c *Call) parentSide(a *CloneArgs, p store.Ref[Proc], fd int32) {
 
 func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	k := c.K
+	region, e := c.childRegion(a)
+	if e != 0 {
+		return 0, e
+	}
 	g := k.MutGlobals()
 	g.NextToken++
 	tag := g.NextToken
 	parentTask := c.Proc().Task
 	var id TaskID
-	var e abi.Errno
 	k.proc.creating++
 	k.proc.forking++
 	c.Unlocked(func() { id, e = k.Host.NewTask(parentTask, tag) })
@@ -321,14 +334,17 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	k.proc.forking--
 	defer k.proc.born.Wake(^uint32(0))
 	if e != 0 {
+		k.dropRegion(region)
 		return 0, abi.EAGAIN
 	}
 	if k.threadRT(c.T).gone {
+		k.dropRegion(region)
 		k.afterCommit(func() { k.Host.Terminate(id) })
 		return 0, abi.ErrRestart
 	}
 	p, t, e := c.copyProc(a, id, c.Slot)
 	if e != 0 {
+		k.dropRegion(region)
 		k.afterCommit(func() { k.Host.Terminate(id) })
 		return 0, e
 	}
@@ -337,14 +353,15 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	ts.slots[c.Slot] = t
 	k.addProcIndex(p)
 	k.addThreadIndex(t)
-	if a.Flags&ClonePidfd != 0 {
-		if fd, e = c.OpenPidfd(p, 0); e != 0 {
-			// Too late to have no child: it is killed, as if it never was.
-			k.Procs.Mut(p).ExitSignal = 0
-			k.exitGroup(p, SIGKILL)
-			k.reapIfZombie(p)
-			return 0, e
-		}
+	if e = c.inherit(a, p, region); e == 0 && a.Flags&ClonePidfd != 0 {
+		fd, e = c.OpenPidfd(p, 0)
+	}
+	if e != 0 {
+		// Too late to have no child: it is killed, as if it never was.
+		k.Procs.Mut(p).ExitSignal = 0
+		k.exitGroup(p, SIGKILL)
+		k.reapIfZombie(p)
+		return 0, e
 	}
 	k.shmFork(c.ProcRef(), p)
 	c.parentSide(a, p, fd)
@@ -492,6 +509,7 @@ func (c *Call) CredWords() {
 func (k *Kernel) firstCall(c *Call) {
 	th := *c.Thread()
 	if c.Kind == abi.KindFork {
+		c.mapNewRegion()
 		c.TaskWords()
 	} else {
 		c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(th.Tid))

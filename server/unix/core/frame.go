@@ -70,6 +70,15 @@ func (k *Kernel) frameFailed(c *Call) {
 	if c.Args[3] == 0 {
 		return
 	}
+	if _, ok := k.Personality(c.Proc().Personality).(Worded); ok && (len(notes) == 0 || notes[0].seq+1 != c.Seq) {
+		c.Flags = k.convention(c.Proc())
+		c.Fail(abi.Errno(c.Args[1]))
+		regs := c.UserRegs()
+		c.failed(c.Err)
+		c.Err = 0
+		c.SetRegs(&regs, false)
+		return
+	}
 	if len(notes) == 0 || notes[0].seq+1 != c.Seq {
 		k.noFrame(c, SIGSEGV)
 		return
@@ -92,6 +101,7 @@ func (k *Kernel) frameFailed(c *Call) {
 		c.Flags = n.flags
 		c.Fail(abi.Errno(c.Args[1]))
 		n.regs = c.UserRegs()
+		c.failed(c.Err)
 		c.Err = 0
 	}
 	c.SetRegs(&n.regs, false)

@@ -401,6 +401,10 @@ func (ioHost) Kick(TaskID, uint64)                        {}
 func (ioHost) Tell(TaskID, int, uint64)                   {}
 func (ioHost) Grant(TaskID, ObjectName, bool, uint64)     {}
 func (ioHost) DropObject(ObjectName)                      {}
+func (ioHost) CopyObject(ObjectName, uint64, uint64) (ObjectName, abi.Errno) {
+	return 0, abi.ENODEV
+}
+
 func (ioHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOMEM
 }

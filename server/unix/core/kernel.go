@@ -59,6 +59,9 @@ type Host interface {
 	// NewObject makes an anonymous memory object of size bytes with a durable
 	// label and answers its name and what Maps shows of it. Called WITHOUT the lock.
 	NewObject(size uint64, label string) (ObjectName, HostFile, abi.Errno)
+	// CopyObject makes an object as NewObject does, whose first n bytes are those of
+	// from. Called WITHOUT the lock.
+	CopyObject(from ObjectName, n, size uint64) (ObjectName, abi.Errno)
 	// Maps answers the host's map of the task's address space
 	// (/proc/PID/maps text). Called WITHOUT the lock.
 	Maps(t TaskID, detail bool) ([]byte, abi.Errno)
@@ -246,6 +249,21 @@ type Personality interface {
 	TraceStart(c *Call) string
 	TraceSignal(s *SigInfo) string
 	TraceEnd(status uint32) string
+}
+
+// Worded is a Personality that tells a program of an error by -1 (abi.ReplyMinus) and
+// says which it was when it is asked.
+type Worded interface {
+	// Failed notes that the caller's call ends with e, where its own function did not
+	// answer that. EFAULT: the answer could not be stored.
+	Failed(c *Call, e abi.Errno)
+}
+
+// failed tells a personality that has to know.
+func (c *Call) failed(e abi.Errno) {
+	if p, ok := c.K.Personality(c.Proc().Personality).(Worded); ok && e != 0 {
+		p.Failed(c, e)
+	}
 }
 
 // NewKernel makes a kernel over a heap: a fresh one (format is true: the first

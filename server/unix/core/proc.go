@@ -85,6 +85,7 @@ type ProcExtra struct {
 
 // ThreadExtra are the fields of a thread that clone and scheduling add.
 type ThreadExtra struct {
+	Frame  uint64 // of the handler that runs, for systems whose handlers do not say it
 	SetTid uint64 // CLONE_CHILD_SETTID's address, stored at the first call
 	TLS    uint64 // thread pointer to set at the first call
 	HasTLS uint32

@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 2
+const StateVersion = 3
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
@@ -31,6 +31,9 @@ type Tables struct {
 	ProcTexts  *store.Table[procText]  // 100
 	CallCounts *store.Table[callCount] // 101
 	UserNSs    *store.Table[UserNS]    // 102
+	Regions    *store.Table[Region]    // 105
+	Dicts      *store.Table[Dict]      // 106
+	DictEnts   *store.Table[DictEnt]   // 107
 }
 
 func newTables(h *store.Heap) Tables {
@@ -50,6 +53,9 @@ func newTables(h *store.Heap) Tables {
 	t.ProcTexts = store.NewTable[procText](h, 100, 1<<16)
 	t.CallCounts = store.NewTable[callCount](h, 101, 1<<12)
 	t.UserNSs = store.NewTable[UserNS](h, 102, 1<<12)
+	t.Regions = store.NewTable[Region](h, 105, 1<<16)
+	t.Dicts = store.NewTable[Dict](h, 106, 1<<16)
+	t.DictEnts = store.NewTable[DictEnt](h, 107, 1<<20)
 	return t
 }
 
@@ -135,6 +141,18 @@ type Proc struct {
 	// Debugger is the server's name of the exception port, 0 for none; DebugUID whose
 	// process its debugger may debug (debug.go).
 	Debugger, DebugFlags, DebugUID uint32
+	// Region is memory that it may share with other processes, 0 for none; RegionNew
+	// is 1 until it is mapped where it was copied from (region.go).
+	Region    store.Ref[Region]
+	RegionNew uint32
+	// Dicts are named values that it may share with other processes (dict.go).
+	Dicts [NumDicts]store.Ref[Dict]
+	// ErrText is the last error of a call, ExitText how the program ended, for systems
+	// that say both in words.
+	ErrText, ExitText Text
+	// Meet is the group in which it finds others by a number (rendezvous(2) of Plan 9);
+	// the first one's is 0.
+	Meet uint32
 	ProcExtra
 }
 
@@ -247,6 +265,7 @@ const (
 	FileMemfd   // unnamed file of a tmpfs; reads and writes as FileVnode
 	FileMqueue  // POSIX message queue
 	FileKqueue
+	FileOwn // a personality's own; Obj and Aux are its affair
 	NumFileKinds
 )
 

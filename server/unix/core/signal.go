@@ -103,6 +103,7 @@ type SigInfo struct {
 	Fd               int32
 	TrapNo           int32
 	FaultErr         uint64 // hardware error code, for the context
+	Text             Text   // what it says, of systems whose signals are words
 }
 
 // SigEnt is a queued signal.

@@ -216,6 +216,11 @@ func (c *Call) procName() string {
 	if p == nil {
 		return "?"
 	}
+	return p.CommName()
+}
+
+// CommName is the process's name.
+func (p *Proc) CommName() string {
 	n := 0
 	for n < len(p.Comm) && p.Comm[n] != 0 {
 		n++

@@ -60,6 +60,10 @@ func (h *testHost) Usage(TaskID) (uint64, uint64, uint64, abi.Errno) {
 	return 4096, 1000, 1000, 0
 }
 func (h *testHost) CPU(TaskID, uint64) (uint64, abi.Errno) { return 2000, 0 }
+func (h *testHost) CopyObject(ObjectName, uint64, uint64) (ObjectName, abi.Errno) {
+	return 0, abi.ENODEV
+}
+
 func (h *testHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOSYS
 }

@@ -1169,7 +1169,7 @@ func (c *Call) Dup2(from, to int32, flags uint32) abi.Errno {
 // Seekable says whether an open file has offsets: pread and its like work.
 func (c *Call) Seekable(f store.Ref[File]) bool {
 	switch c.K.Files.Get(f).Kind {
-	case FileVnode, FileMemfd, FileDev, FileProc:
+	case FileVnode, FileMemfd, FileDev, FileProc, FileOwn:
 		return true
 	}
 	return false

@@ -463,6 +463,10 @@ func (k *Kernel) HeldObjects() map[ObjectName]int {
 		held[s.Object]++
 		return true
 	})
+	k.Regions.Each(func(_ store.Ref[Region], r *Region) bool {
+		held[r.Object]++
+		return true
+	})
 	return held
 }
 

@@ -31,7 +31,10 @@ type WaitResult struct {
 	UID           uint32
 	Code, Value   int32  // si_code and si_status
 	Status        uint32 // wait4's status word
+	Text          Text   // how it ended, of systems that say it in words
 	UTime, STime  int64  // ns, of the child and those it waited for
+	Real          int64  // ns since it began
+	Comm          string
 	Reaped        bool
 	StillThereRef store.Ref[Proc]
 }
@@ -97,9 +100,10 @@ func (c *Call) takeChild(p store.Ref[Proc], what uint32, keep bool) WaitResult {
 	r := k.Procs.Get(p)
 	w := WaitResult{Pid: r.Pid, UID: k.Creds.Get(r.Cred).UID}
 	w.UTime, w.STime = r.UTime+r.CUTime, r.STime+r.CSTime
+	w.Real, w.Comm = k.Clock.Mono()-r.Start, r.CommName()
 	switch what {
 	case WExited:
-		w.Status = r.ExitStatus
+		w.Status, w.Text = r.ExitStatus, r.ExitText
 		w.Code, w.Value = DeathCode(r.ExitStatus)
 		if !keep {
 			m := c.MutProc()

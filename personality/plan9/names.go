@@ -1,0 +1,302 @@
+package plan9
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"hythe/abi"
+	"hythe/server/unix/core"
+	"hythe/store"
+)
+
+// Where names lead. A process sees the machine's tree, with the services of this package
+// in some places of it (services), as its name space has it (bind(2)): a core.Dict from
+// directories to what is bound there.
+
+// services are the places, and devices what they are called without the tree (intro(3)).
+var services = map[string]uint32{"/dev": kDev, "/env": kEnvDir, "/proc": kProcDir, "/fd": kFdDir, "/srv": kSrvDir}
+
+var devices = map[byte]string{'c': "/dev", 'e': "/env", 'p': "/proc", 'd': "/fd", 's': "/srv"}
+
+// node is one of this package's files; kind 0 is none.
+type node struct {
+	kind uint32
+	num  uint32 // process, descriptor, entry of a Dict
+	name string // the last element of its name
+}
+
+// realPath answers where a name leads for the caller: to a file of the machine's tree, by
+// that name, or to one of ours.
+func (p *Personality) realPath(c *core.Call, name string) (string, node, abi.Errno) {
+	return p.find(c, name, false)
+}
+
+func (p *Personality) find(c *core.Call, name string, create bool) (string, node, abi.Errno) {
+	abs, e := p.absolute(c, name)
+	if e != 0 {
+		return "", node{}, e
+	}
+	if abs == "" { // its directory has no name
+		return name, node{}, 0
+	}
+	to := p.resolve(c, abs, create)
+	n, e := p.own(c, to)
+	if e != 0 || n.kind != 0 {
+		return to, n, e
+	}
+	if n.name != "" {
+		return n.name, node{}, 0 // another name for a file of the machine
+	}
+	if to == abs && name[0] != '#' {
+		return name, node{}, 0 // with what the machine makes of its links
+	}
+	return to, node{}, 0
+}
+
+// absolute is a name from the root, "" if nobody knows it.
+func (p *Personality) absolute(c *core.Call, name string) (string, abi.Errno) {
+	switch {
+	case name == "":
+		return "", abi.ENOENT
+	case name[0] == '/':
+		return path.Clean(name), 0
+	case name[0] == '#':
+		dev, rest, _ := strings.Cut(name[1:], "/")
+		if dev == "" {
+			return path.Clean("/" + rest), 0
+		}
+		at, ok := devices[dev[0]]
+		if !ok {
+			return "", abi.ENODEV
+		}
+		return path.Join(at, rest), 0
+	}
+	cwd, e := c.Getcwd()
+	if e != 0 || !strings.HasPrefix(cwd, "/") {
+		return "", 0
+	}
+	return path.Join(cwd, name), 0
+}
+
+// Flags of bind(2).
+const (
+	mRepl   = 0
+	mBefore = 1
+	mAfter  = 2
+	mOrder  = 3
+	mCreate = 4
+	mCache  = 16
+)
+
+// bound is one of the things that are bound to a name.
+type bound struct {
+	flags uint32
+	to    string
+}
+
+func (p *Personality) boundTo(d store.Ref[core.Dict], at string) []bound {
+	v, ok := p.K.DictGet(d, at)
+	if !ok {
+		return nil
+	}
+	var l []bound
+	for line := range strings.Lines(string(v)) {
+		f, to, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		n, _ := strconv.Atoi(f)
+		l = append(l, bound{uint32(n), to})
+	}
+	return l
+}
+
+func (p *Personality) setBound(d store.Ref[core.Dict], at string, l []bound) abi.Errno {
+	if len(l) == 0 || len(l) == 1 && l[0].to == at {
+		_ = p.K.DictRemove(d, at)
+		return 0
+	}
+	var b strings.Builder
+	for _, x := range l {
+		b.WriteString(strconv.Itoa(int(x.flags)) + " " + x.to + "\n")
+	}
+	return p.K.DictSet(d, at, []byte(b.String()))
+}
+
+// resolve answers where an absolute name leads in the caller's name space.
+func (p *Personality) resolve(c *core.Call, abs string, create bool) string {
+	d := c.Proc().Dicts[core.DictNames]
+	if d == 0 || p.K.Dicts.Get(d).Count == 0 {
+		return abs
+	}
+	used := map[string]bool{}
+	for {
+		at := abs
+		for {
+			if _, ok := p.K.DictGet(d, at); ok && !used[at] {
+				break
+			}
+			if at == "/" {
+				return abs
+			}
+			at = path.Dir(at)
+		}
+		used[at] = true
+		rest := strings.TrimPrefix(abs[len(at):], "/")
+		l := p.boundTo(d, at)
+		if len(l) == 0 {
+			return abs
+		}
+		pick := l[0].to
+		if len(l) > 1 && rest != "" {
+			pick = p.pick(c, l, rest, create)
+		}
+		abs = path.Join(pick, rest)
+	}
+}
+
+// pick chooses from a union: the first directory that has the name, or into which may be
+// created.
+func (p *Personality) pick(c *core.Call, l []bound, rest string, create bool) string {
+	for _, x := range l {
+		if p.exists(c, path.Join(x.to, rest)) {
+			return x.to
+		}
+	}
+	if create {
+		for _, x := range l {
+			if x.flags&mCreate != 0 {
+				return x.to
+			}
+		}
+	}
+	return l[0].to
+}
+
+func (p *Personality) exists(c *core.Call, abs string) bool {
+	n, e := p.own(c, abs)
+	if e != 0 || n.kind != 0 {
+		return e == 0
+	}
+	if n.name != "" {
+		abs = n.name
+	}
+	_, e = c.StatAt(core.AtCwd, abs, core.WalkFollow)
+	return e == 0
+}
+
+// sysBind serves bind(2): name, old, flags.
+func sysBind(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	flags := uint32(c.Args[2])
+	if flags&^(mOrder|mCreate|mCache) != 0 || flags&mOrder == mOrder {
+		return 0, abi.EINVAL
+	}
+	name, e := c.PathArg(0)
+	if e != 0 {
+		return 0, e
+	}
+	old, e := c.PathArg(1)
+	if e != 0 {
+		return 0, e
+	}
+	from, e := p.absolute(c, name)
+	if e != 0 {
+		return 0, e
+	}
+	at, e := p.absolute(c, old)
+	if e != 0 {
+		return 0, e
+	}
+	if from == "" || at == "" {
+		return 0, abi.ENOENT
+	}
+	from = p.resolve(c, from, false)
+	for _, x := range []string{from, p.resolve(c, at, false)} {
+		if !p.exists(c, x) {
+			return 0, abi.ENOENT
+		}
+	}
+	if p.isDir(c, from) != p.isDir(c, p.resolve(c, at, false)) || flags&mOrder != 0 && !p.isDir(c, from) {
+		return 0, abi.EINVAL
+	}
+	d := c.Dict(core.DictNames)
+	l := p.boundTo(d, at)
+	if l == nil {
+		l = []bound{{0, at}}
+	}
+	x := bound{flags & mCreate, from}
+	switch flags & mOrder {
+	case mRepl:
+		l = []bound{x}
+	case mBefore:
+		l = append([]bound{x}, l...)
+	case mAfter:
+		l = append(l, x)
+	}
+	return 1, p.setBound(d, at, l)
+}
+
+func (p *Personality) isDir(c *core.Call, abs string) bool {
+	n, e := p.own(c, abs)
+	if e == 0 && n.kind != 0 {
+		return n.isDir()
+	}
+	s, e := c.StatAt(core.AtCwd, abs, core.WalkFollow)
+	return e == 0 && isDir(&s)
+}
+
+// sysUnmount serves unmount (bind(2)): name, which may be none, old.
+func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	old, e := c.PathArg(1)
+	if e != 0 {
+		return 0, e
+	}
+	at, e := p.absolute(c, old)
+	if e != 0 {
+		return 0, e
+	}
+	d := c.Dict(core.DictNames)
+	l := p.boundTo(d, at)
+	if l == nil {
+		return 0, abi.EINVAL
+	}
+	if c.Args[0] == 0 {
+		return 0, p.setBound(d, at, nil)
+	}
+	name, e := c.PathArg(0)
+	if e != 0 {
+		return 0, e
+	}
+	from, e := p.absolute(c, name)
+	if e != 0 {
+		return 0, e
+	}
+	for i, x := range l {
+		if x.to == from {
+			return 0, p.setBound(d, at, append(l[:i:i], l[i+1:]...))
+		}
+	}
+	return 0, abi.EINVAL
+}
+
+// nameSpace is /proc/N/ns: the calls that would make it.
+func (p *Personality) nameSpace(d store.Ref[core.Dict]) string {
+	var b strings.Builder
+	p.K.EachInDict(d, func(at string, _ []byte) bool {
+		for i, x := range p.boundTo(d, at) {
+			opt := ""
+			if i > 0 {
+				opt = "a"
+			}
+			if x.flags&mCreate != 0 {
+				opt += "c"
+			}
+			if opt != "" {
+				opt = "-" + opt + " "
+			}
+			if x.to != at {
+				b.WriteString("bind " + opt + quote(x.to) + " " + quote(at) + "\n")
+			}
+		}
+		return true
+	})
+	return b.String()
+}

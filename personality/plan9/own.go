@@ -1,0 +1,562 @@
+package plan9
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"hythe/abi"
+	"hythe/idl/fs"
+	"hythe/server/unix/core"
+	"hythe/store"
+)
+
+// Files of this package: /dev (cons(3)), /env (env(3)), /proc (proc(3)), /fd (dup(3)) and
+// /srv (srv(3)). An open one is a core.FileOwn: Obj says which kind, Aux of what, Aux2
+// whether that is still the same.
+
+// Kinds. They are in the state of record.
+const (
+	kDev       = 1
+	kEnvDir    = 2
+	kProcDir   = 3
+	kFdDir     = 4
+	kSrvDir    = 5
+	kProc      = 6 // of one process
+	kEnv       = 10
+	kPid       = 20
+	kPpid      = 21
+	kPgrpid    = 22
+	kTime      = 23
+	kBintime   = 24
+	kUser      = 25
+	kHostowner = 26
+	kSysname   = 27
+	kOsversion = 28
+	kSwap      = 29
+	kSysstat   = 30
+	kCputime   = 31
+	kNote      = 40
+	kNotepg    = 41
+	kCtl       = 42
+	kStatus    = 43
+	kArgs      = 44
+	kNs        = 45
+	kProcFd    = 46
+	kNoteid    = 47
+	kProcPpid  = 48
+	kFd        = 50
+	kFdCtl     = 51
+)
+
+// entry is a name in a directory of this package; to is another name for a file of the
+// machine.
+type entry struct {
+	name string
+	kind uint32
+	mode uint32
+	to   string
+}
+
+var devFiles = []entry{
+	{"bintime", kBintime, 0o444, ""}, {"cons", 0, 0, "/dev/tty"}, {"cputime", kCputime, 0o444, ""}, {"hostowner", kHostowner, 0o444, ""},
+	{"null", 0, 0, "/dev/null"}, {"osversion", kOsversion, 0o444, ""}, {"pgrpid", kPgrpid, 0o444, ""}, {"pid", kPid, 0o444, ""},
+	{"ppid", kPpid, 0o444, ""}, {"random", 0, 0, "/dev/random"}, {"swap", kSwap, 0o444, ""}, {"sysname", kSysname, 0o444, ""},
+	{"sysstat", kSysstat, 0o444, ""}, {"time", kTime, 0o444, ""}, {"user", kUser, 0o444, ""}, {"zero", 0, 0, "/dev/zero"},
+}
+
+var procFiles = []entry{
+	{"args", kArgs, 0o444, ""}, {"ctl", kCtl, 0o200, ""}, {"fd", kProcFd, 0o444, ""}, {"note", kNote, 0o200, ""}, {"noteid", kNoteid, 0o444, ""},
+	{"notepg", kNotepg, 0o200, ""}, {"ns", kNs, 0o444, ""}, {"ppid", kProcPpid, 0o444, ""}, {"status", kStatus, 0o444, ""}, {"text", 0, 0, "text"},
+}
+
+func (n node) isDir() bool { return n.kind > 0 && n.kind < kEnv }
+
+// device is the letter of the kind of server (stat(5)): d, of what is not ours, M.
+func (n node) device() uint16 {
+	switch {
+	case n.kind == kEnvDir || n.kind == kEnv:
+		return 'e'
+	case n.kind == kProcDir || n.kind == kProc || n.kind >= kNote && n.kind < kFd:
+		return 'p'
+	case n.kind == kFdDir || n.kind >= kFd:
+		return 'd'
+	case n.kind == kSrvDir:
+		return 's'
+	}
+	return 'c'
+}
+
+func find(l []entry, name string) *entry {
+	for i := range l {
+		if l[i].name == name {
+			return &l[i]
+		}
+	}
+	return nil
+}
+
+// own answers which of our files an absolute name is; kind 0 is none, with a name if it is
+// another name for a file of the machine.
+func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
+	first, rest, deep := strings.Cut(abs[1:], "/")
+	kind := services["/"+first]
+	if kind == 0 {
+		return node{}, 0
+	}
+	if !deep {
+		return node{kind, 0, first}, 0
+	}
+	switch kind {
+	case kDev:
+		if e := find(devFiles, rest); e != nil {
+			if e.to != "" {
+				return node{name: e.to}, 0
+			}
+			return node{e.kind, 0, rest}, 0
+		}
+		return node{}, 0
+	case kEnvDir:
+		if r := p.K.DictLookup(c.Dict(core.DictEnv), rest); r != 0 {
+			return node{kEnv, uint32(r), rest}, 0
+		}
+	case kProcDir:
+		id, file, more := strings.Cut(rest, "/")
+		pid, ok := number(id)
+		r := p.K.Procs.Get(p.K.ProcByPid(pid))
+		if !ok || r == nil || r.State != core.ProcLive {
+			return node{}, abi.ENOENT
+		}
+		if !more {
+			return node{kProc, uint32(pid), id}, 0
+		}
+		if file == "text" && r.Exe != 0 {
+			return node{name: p.K.VnodePath(r.Exe)}, 0
+		}
+		if e := find(procFiles, file); e != nil && e.to == "" {
+			return node{e.kind, uint32(pid), file}, 0
+		}
+	case kFdDir:
+		id, ctl := strings.CutSuffix(rest, "ctl")
+		fd, ok := number(id)
+		if !ok {
+			return node{}, abi.ENOENT
+		}
+		if _, _, e := c.File(fd); e != 0 {
+			return node{}, abi.ENOENT
+		}
+		if ctl {
+			return node{kFdCtl, uint32(fd), rest}, 0
+		}
+		return node{kFd, uint32(fd), rest}, 0
+	}
+	return node{}, abi.ENOENT
+}
+
+func number(s string) (int32, bool) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	return int32(n), err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+}
+
+// mode is a file's permissions.
+func (n node) mode() uint32 {
+	if n.isDir() {
+		return 0o555
+	}
+	if n.kind == kEnv || n.kind == kFd {
+		return 0o666
+	}
+	for _, l := range [][]entry{devFiles, procFiles} {
+		for i := range l {
+			if l[i].kind == n.kind {
+				return l[i].mode
+			}
+		}
+	}
+	return 0o444
+}
+
+// identity is what Aux2 has.
+func (p *Personality) identity(n node) uint64 {
+	switch n.device() {
+	case 'e':
+		if n.kind == kEnv {
+			return uint64(p.K.DictEnts.Gen(store.Ref[core.DictEnt](n.num)))
+		}
+	case 'p':
+		if n.num != 0 {
+			return uint64(p.K.Procs.Gen(p.K.ProcByPid(int32(n.num))))
+		}
+	}
+	return 0
+}
+
+// openOwn opens one of our files.
+func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (store.Ref[core.File], abi.Errno) {
+	if n.kind == kFd {
+		f, file, e := c.File(int32(n.num))
+		if e == 0 && access&^file.Access != 0 {
+			e = abi.EACCES
+		}
+		return f, e
+	}
+	m := n.mode()
+	if access&core.AccessRead != 0 && m&0o444 == 0 || access&core.AccessWrite != 0 && m&0o222 == 0 {
+		return 0, abi.EACCES
+	}
+	if trunc && n.kind == kEnv {
+		if e := p.K.DictStore(store.Ref[core.DictEnt](n.num), nil); e != 0 {
+			return 0, e
+		}
+	}
+	f, file, e := p.K.NewFile(core.FileOwn, access, 0)
+	if e == 0 {
+		file.Obj, file.Aux, file.Aux2 = n.kind, n.num, p.identity(n)
+	}
+	return f, e
+}
+
+// ownOps serves them.
+type ownOps struct {
+	core.BaseOps
+	p *Personality
+}
+
+// of is which file it is; what it is of may be gone.
+func (o *ownOps) of(f store.Ref[core.File]) (node, abi.Errno) {
+	file := o.K.Files.Get(f)
+	n := node{kind: file.Obj, num: file.Aux}
+	switch n.device() {
+	case 'e':
+		if n.kind == kEnv {
+			r := store.Ref[core.DictEnt](n.num)
+			if o.K.DictEnts.Get(r) == nil || uint64(o.K.DictEnts.Gen(r)) != file.Aux2 {
+				return n, abi.EIDRM
+			}
+			n.name = o.K.DictName(r)
+		}
+	case 'p':
+		if n.num != 0 {
+			r := o.K.ProcByPid(int32(n.num))
+			if o.K.Procs.Get(r) == nil || o.K.Procs.Get(r).State != core.ProcLive || uint64(o.K.Procs.Gen(r)) != file.Aux2 {
+				return n, abi.ESRCH
+			}
+		}
+	}
+	return n, 0
+}
+
+// Read implements core.FileOps.
+func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int64) (int, abi.Errno) {
+	n, e := o.of(f)
+	if e != 0 {
+		return 0, e
+	}
+	if n.isDir() {
+		return 0, abi.EISDIR
+	}
+	b, e := o.p.content(c, n)
+	if e != 0 {
+		return 0, e
+	}
+	at := off
+	if off < 0 {
+		at = o.K.Files.Get(f).Off
+	}
+	if at >= int64(len(b)) {
+		return 0, 0
+	}
+	done := copy(buf, b[at:])
+	if off < 0 {
+		o.K.Files.Mut(f).Off = at + int64(done)
+	}
+	return done, 0
+}
+
+// Write implements core.FileOps.
+func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off int64) (int, abi.Errno) {
+	n, e := o.of(f)
+	if e != 0 {
+		return 0, e
+	}
+	k := o.K
+	text := strings.TrimRight(string(data), "\x00\n")
+	target := k.ProcByPid(int32(n.num))
+	switch n.kind {
+	case kEnv:
+		at := off
+		if off < 0 {
+			at = k.Files.Get(f).Off
+		}
+		r := store.Ref[core.DictEnt](n.num)
+		v := append([]byte(nil), k.DictValue(r)...)
+		end := at + int64(len(data))
+		if end > 1<<20 {
+			return 0, abi.EFBIG
+		}
+		if int64(len(v)) < end {
+			v = append(v, make([]byte, end-int64(len(v)))...)
+		}
+		copy(v[at:], data)
+		if e := k.DictStore(r, v); e != 0 {
+			return 0, e
+		}
+		if off < 0 {
+			k.Files.Mut(f).Off = end
+		}
+	case kNote:
+		if len(text) >= errMax {
+			return 0, abi.E2BIG
+		}
+		if e := send(c, target, text); e != 0 {
+			return 0, e
+		}
+	case kNotepg:
+		if len(text) >= errMax {
+			return 0, abi.E2BIG
+		}
+		var all []store.Ref[core.Proc]
+		k.EachInPgrp(k.Procs.Get(target).Pgid, func(q store.Ref[core.Proc]) {
+			if q != c.ProcRef() {
+				all = append(all, q)
+			}
+		})
+		for _, q := range all {
+			if e := send(c, q, text); e != 0 {
+				return 0, e
+			}
+		}
+	case kCtl:
+		sig := int32(0)
+		switch text {
+		case "kill":
+			sig = core.SIGKILL
+		case "stop":
+			sig = core.SIGSTOP
+		case "start":
+			sig = core.SIGCONT
+		default:
+			return 0, abi.EINVAL
+		}
+		if e := c.KillCheck(target, sig); e != 0 {
+			return 0, e
+		}
+		s := c.UserInfo(sig, core.SiUser)
+		if e := k.SendSignal(target, &s); e != 0 {
+			return 0, e
+		}
+	default:
+		return 0, abi.EACCES
+	}
+	return len(data), 0
+}
+
+// Seek implements core.FileOps.
+func (o *ownOps) Seek(c *core.Call, f store.Ref[core.File], off int64, whence int) (int64, abi.Errno) {
+	switch whence {
+	case 1:
+		off += o.K.Files.Get(f).Off
+	case 2:
+		n, e := o.of(f)
+		if e != 0 {
+			return 0, e
+		}
+		off += int64(o.p.length(n))
+	}
+	if off < 0 {
+		return 0, abi.EINVAL
+	}
+	o.K.Files.Mut(f).Off = off
+	return off, 0
+}
+
+// Stat implements core.FileOps: what other systems' programs see that inherit it.
+func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno) {
+	n, e := o.of(f)
+	if e != 0 {
+		return fs.Attr{}, e
+	}
+	typ := uint32(fs.TypeReg)
+	if n.isDir() {
+		typ = fs.TypeDir
+	}
+	t := o.K.BootTime()
+	return fs.Attr{Ino: qid(n), Mode: typ | n.mode(), Nlink: 1, BlkSize: 4096, Size: o.p.length(n), Atime: t, Mtime: t, Ctime: t, Btime: t}, 0
+}
+
+// LinkName implements core.FileOps.
+func (o *ownOps) LinkName(f store.Ref[core.File]) string {
+	n, _ := o.of(f)
+	return o.p.nameOf(n)
+}
+
+// nameOf is the name of one of our files.
+func (p *Personality) nameOf(n node) string {
+	for at, k := range services {
+		if k == n.kind {
+			return at
+		}
+	}
+	for _, l := range [][]entry{devFiles, procFiles} {
+		for i := range l {
+			if l[i].kind == n.kind && n.kind != 0 {
+				if n.kind >= kNote {
+					return fmt.Sprintf("/proc/%d/%s", n.num, l[i].name)
+				}
+				return "/dev/" + l[i].name
+			}
+		}
+	}
+	switch n.kind {
+	case kProc:
+		return fmt.Sprintf("/proc/%d", n.num)
+	case kEnv:
+		return path.Join("/env", n.name)
+	case kFdCtl:
+		return fmt.Sprintf("/fd/%dctl", n.num)
+	}
+	return "/fd/" + strconv.Itoa(int(n.num))
+}
+
+func qid(n node) uint64 { return uint64(n.kind)<<32 | uint64(n.num) }
+
+func (p *Personality) length(n node) uint64 {
+	if n.kind == kEnv {
+		return uint64(len(p.K.DictValue(store.Ref[core.DictEnt](n.num))))
+	}
+	return 0
+}
+
+func column(n int64, width int) string { return fmt.Sprintf("%*d ", width-1, n) }
+
+// content is what a file of ours says.
+func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
+	k := p.K
+	r := c.Proc()
+	if n.kind >= kNote && n.kind < kFd {
+		r = k.Procs.Get(k.ProcByPid(int32(n.num)))
+	}
+	parent := int32(0)
+	if q := k.Procs.Get(r.Parent); q != nil {
+		parent = q.Pid
+	}
+	s := ""
+	switch n.kind {
+	case kEnv:
+		return append([]byte(nil), k.DictValue(store.Ref[core.DictEnt](n.num))...), 0
+	case kBintime:
+		now, mono := uint64(k.Clock.Real()), uint64(k.Clock.Mono())
+		b := be.AppendUint64(nil, now)
+		b = be.AppendUint64(b, mono)
+		b = be.AppendUint64(b, 1e9)
+		return be.AppendUint64(b, mono), 0
+	case kTime:
+		now, mono := k.Clock.Real(), k.Clock.Mono()
+		s = column(now/1e9, 12) + column(now, 22) + column(mono, 22) + column(1e9, 22)
+	case kPid:
+		s = column(int64(r.Pid), 12)
+	case kPpid, kProcPpid:
+		s = column(int64(parent), 12)
+	case kPgrpid, kNoteid:
+		s = column(int64(r.Pgid), 12)
+	case kUser:
+		s = userName(c.ShowUID(c.Cred().UID))
+	case kHostowner:
+		s = userName(0)
+	case kSysname:
+		s = cstring(k.Globals().Hostname[:])
+	case kOsversion:
+		s = "2000"
+	case kSwap:
+		u := k.Use()
+		s = fmt.Sprintf("%d memory\n%d pagesize\n0 kernel\n%d/%d user\n0/0 swap\n", u.Total, abi.PageSize, (u.Total-u.Free)/abi.PageSize, u.Total/abi.PageSize)
+	case kSysstat:
+		for i := range k.Config.CPUs {
+			s += column(int64(i), 12) + strings.Repeat(column(0, 12), 9) + "\n"
+		}
+	case kCputime:
+		s = column(r.UTime/1e6, 12) + column(r.STime/1e6, 12) + column((k.Clock.Mono()-r.Start)/1e6, 12) +
+			column(r.CUTime/1e6, 12) + column(r.CSTime/1e6, 12) + column(0, 12)
+	case kStatus:
+		state := "Running"
+		if r.Stopped != 0 {
+			state = "Stopped"
+		}
+		s = fmt.Sprintf("%-27s %-27s %-11s ", r.CommName(), userName(c.ShowUID(k.Creds.Get(r.Cred).UID)), state)
+		for _, v := range []int64{r.UTime / 1e6, r.STime / 1e6, (k.Clock.Mono() - r.Start) / 1e6, r.CUTime / 1e6, r.CSTime / 1e6, 0, 0, 10, 10} {
+			s += column(v, 12)
+		}
+	case kArgs:
+		s = r.CommName()
+	case kNs:
+		s = p.nameSpace(r.Dicts[core.DictNames])
+	case kProcFd:
+		if cwd := k.Procs.Get(k.ProcByPid(r.Pid)); cwd != nil && r.Pid == c.Proc().Pid {
+			dot, _ := c.Getcwd()
+			s = dot + "\n"
+		} else {
+			s = "/\n"
+		}
+		k.EachFD(r.FDs, func(fd int32, f store.Ref[core.File], _ uint32) bool {
+			file := k.Files.Get(f)
+			s += fmt.Sprintf("%3d %-2s M %4d (%016x %10d %02x) %5d %8d %s\n", fd, []string{"-", "r", "w", "rw"}[file.Access&3], 0, uint64(file.Vnode), 0, 0, 8192, file.Off, k.Ops(f).LinkName(f))
+			return true
+		})
+	case kFdCtl:
+		f, file, e := c.File(int32(n.num))
+		if e != 0 {
+			return nil, e
+		}
+		s = fmt.Sprintf("%3d %-2s M %4d (%016x %10d %02x) %5d %8d %s\n", n.num, []string{"-", "r", "w", "rw"}[file.Access&3], 0, uint64(file.Vnode), 0, 0, 8192, file.Off, k.Ops(f).LinkName(f))
+	default:
+		return nil, abi.EACCES
+	}
+	return []byte(s), 0
+}
+
+// userName is what a user is called: there are no names but the machine's owner's that
+// could be relied on.
+func userName(uid uint32) string {
+	if uid == 0 {
+		return "root"
+	}
+	return strconv.Itoa(int(uid))
+}
+
+// list is a directory of ours.
+func (p *Personality) list(c *core.Call, n node) []node {
+	var l []node
+	k := p.K
+	fixed := func(from []entry, num uint32) {
+		for _, e := range from {
+			l = append(l, node{e.kind, num, e.name})
+		}
+	}
+	switch n.kind {
+	case kDev:
+		fixed(devFiles, 0)
+	case kProc:
+		fixed(procFiles, n.num)
+	case kEnvDir:
+		d := c.Dict(core.DictEnv)
+		k.EachInDict(d, func(name string, _ []byte) bool {
+			l = append(l, node{kEnv, uint32(k.DictLookup(d, name)), name})
+			return true
+		})
+	case kProcDir:
+		k.EachProc(func(_ store.Ref[core.Proc], r *core.Proc) bool {
+			if r.State == core.ProcLive {
+				l = append(l, node{kProc, uint32(r.Pid), strconv.Itoa(int(r.Pid))})
+			}
+			return true
+		})
+	case kFdDir:
+		k.EachFD(c.Proc().FDs, func(fd int32, _ store.Ref[core.File], _ uint32) bool {
+			id := strconv.Itoa(int(fd))
+			l = append(l, node{kFd, uint32(fd), id}, node{kFdCtl, uint32(fd), id + "ctl"})
+			return true
+		})
+	}
+	return l
+}

@@ -1,0 +1,84 @@
+package plan9
+
+import (
+	"hythe/abi"
+	"hythe/personality/calls"
+	"hythe/server/unix/core"
+)
+
+// Entry is one system call.
+type Entry = calls.Entry[Personality]
+
+func pre(p ...abi.Pre) []abi.Pre { return p }
+
+func str(arg uint8) abi.Pre { return abi.Pre{Kind: abi.PreStr, Arg: arg} }
+
+func refuse(e abi.Errno) calls.Func[Personality] {
+	return func(*Personality, *core.Call) (uint64, abi.Errno) { return 0, e }
+}
+
+// table has the calls by sys.h's numbers.
+func table() []Entry {
+	return []Entry{
+		{Nr: 0, Name: "sysr1", Fn: func(*Personality, *core.Call) (uint64, abi.Errno) { return 0, 0 }},
+		{Nr: 2, Name: "bind", Fn: sysBind, Pre: pre(str(0), str(1)), Sig: "ssx"},
+		{Nr: 3, Name: "chdir", Fn: sysChdir, Pre: pre(str(0)), Sig: "s", Level: calls.Partial, Note: "not into the services that have no directory in the machine's tree"},
+		{Nr: 4, Name: "close", Fn: sysClose, Sig: "i"},
+		{Nr: 5, Name: "dup", Fn: sysDup, Sig: "ii"},
+		{Nr: 6, Name: "alarm", Fn: sysAlarm, Sig: "u"},
+		{Nr: 7, Name: "exec", Fn: sysExec, Pre: pre(str(0)), Sig: "sp"},
+		{Nr: 8, Name: "exits", Fn: sysExits, Pre: pre(), Sig: "s"},
+		{Nr: 10, Name: "fauth", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "is", Note: "no file server asks for authentication: operation not supported"},
+		{Nr: 12, Name: "segbrk", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "pp", Note: "no segments are attached"},
+		{Nr: 14, Name: "open", Fn: sysOpen, Pre: pre(str(0)), Sig: "sx", Level: calls.Partial, Note: "ORCLOSE does not remove the file"},
+		{Nr: 15, Name: "_read", Fn: sysRead, Sig: "iBi"},
+		{Nr: 16, Name: "oseek", Fn: sysOseek, Sig: "iii"},
+		{Nr: 17, Name: "sleep", Fn: sysSleep, Sig: "i"},
+		{Nr: 19, Name: "rfork", Fn: sysRfork, Sig: "x"},
+		{Nr: 20, Name: "_write", Fn: sysWrite, Sig: "ibi"},
+		{Nr: 21, Name: "pipe", Fn: sysPipe, Sig: "p"},
+		{Nr: 22, Name: "create", Fn: sysCreate, Pre: pre(str(0)), Sig: "sxm"},
+		{Nr: 23, Name: "fd2path", Fn: sysFd2path, Sig: "iZi"},
+		{Nr: 24, Name: "brk_", Fn: sysBrk, Sig: "p"},
+		{Nr: 25, Name: "remove", Fn: sysRemove, Pre: pre(str(0)), Sig: "s"},
+		{Nr: 28, Name: "notify", Fn: sysNotify, Sig: "p"},
+		{Nr: 29, Name: "noted", Fn: sysNoted, Sig: "i"},
+		{Nr: 30, Name: "segattach", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "xspu", Note: "there are no classes of segments"},
+		{Nr: 31, Name: "segdetach", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "p", Note: "text, data, bss and stack stay"},
+		{Nr: 32, Name: "segfree", Fn: sysSegfree, Sig: "pu"},
+		{Nr: 33, Name: "segflush", Fn: sysSegflush, Sig: "pu"},
+		{Nr: 34, Name: "rendezvous", Fn: sysRendezvous, Sig: "pp"},
+		{Nr: 35, Name: "unmount", Fn: sysUnmount, Sig: "ss"},
+		{Nr: 37, Name: "semacquire", Fn: sysSem, Local: abi.LocalSemAcquire, Sig: "pi"},
+		{Nr: 38, Name: "semrelease", Fn: sysSem, Local: abi.LocalSemRelease, Sig: "pi"},
+		{Nr: 39, Name: "seek", Fn: sysSeek, Sig: "pidi"},
+		{Nr: 40, Name: "fversion", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "iisi", Note: "9P messages are not spoken: operation not supported"},
+		{Nr: 41, Name: "errstr", Fn: sysErrstr, Sig: "Zi"},
+		{Nr: 42, Name: "stat", Fn: sysStat, Pre: pre(str(0)), Sig: "spi"},
+		{Nr: 43, Name: "fstat", Fn: sysFstat, Sig: "ipi"},
+		{Nr: 44, Name: "wstat", Fn: sysWstat, Pre: pre(str(0)), Sig: "spi", Level: calls.Partial, Note: "owner and group stay"},
+		{Nr: 45, Name: "fwstat", Fn: sysFwstat, Sig: "ipi", Level: calls.Partial, Note: "owner and group stay"},
+		{Nr: 46, Name: "mount", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "iisxs", Note: "9P messages are not spoken: operation not supported"},
+		{Nr: 47, Name: "await", Fn: sysAwait, Sig: "Bi"},
+		{Nr: 50, Name: "pread", Fn: sysPread, Sig: "iBid"},
+		{Nr: 51, Name: "pwrite", Fn: sysPwrite, Pre: pre(abi.Pre{Kind: abi.PreBuf, Arg: 1, Size: 2}), Sig: "ibid"},
+		{Nr: 52, Name: "tsemacquire", Fn: sysSem, Local: abi.LocalSemTimed, Sig: "pu"},
+		{Nr: 53, Name: "nsec", Fn: sysNsec, Sig: "p"},
+	}
+}
+
+// sysSegfree serves segfree (segattach(2)): the pages are zero from now on.
+func sysSegfree(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	r := c.Region()
+	from, to := (c.Args[0]+abi.PageSize-1)&^(abi.PageSize-1), (c.Args[0]+uint64(uint32(c.Args[1])))&^(abi.PageSize-1)
+	if r == nil || from < r.Addr || to > r.Addr+r.Used {
+		return 0, abi.EINVAL
+	}
+	if from < to {
+		c.Act(abi.ActZero, 0, from, to-from)
+	}
+	return 0, 0
+}
+
+// sysSegflush serves segflush (segattach(2)): the processor sees to that.
+func sysSegflush(_ *Personality, c *core.Call) (uint64, abi.Errno) { return 0, 0 }

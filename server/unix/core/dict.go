@@ -1,0 +1,272 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Dict is a set of named values that belongs to a process and may be shared by several:
+// environments and name spaces, of systems that have them outside of a program's memory.
+type Dict struct {
+	Refs  uint32
+	Count uint32
+	First store.Ref[DictEnt]
+}
+
+// DictEnt is one of them. Vers counts its changes.
+type DictEnt struct {
+	Next        store.Ref[DictEnt]
+	Vers        uint32
+	Name, Value store.Block
+}
+
+// Which Dict of a process.
+const (
+	DictEnv   = 0
+	DictNames = 1
+	NumDicts  = 2
+)
+
+// What a child has (CloneArgs.Dicts).
+const (
+	DictShared = 0
+	DictCopied = 1
+	DictEmpty  = 2
+)
+
+const (
+	maxDict  = 4096
+	maxValue = 1 << 20
+)
+
+// Text is a short text in a record: up to the first NUL.
+type Text [128]byte
+
+// MakeText makes one, which may be cut.
+func MakeText(s string) (t Text) {
+	copy(t[:len(t)-1], s)
+	return t
+}
+
+func (t *Text) String() string {
+	n := 0
+	for n < len(t) && t[n] != 0 {
+		n++
+	}
+	return string(t[:n])
+}
+
+// Dict answers a set of the caller's process, and makes it if there is none. 0: there
+// is no room.
+func (c *Call) Dict(which int) store.Ref[Dict] {
+	if d := c.Proc().Dicts[which]; d != 0 {
+		return d
+	}
+	return c.NewDict(which)
+}
+
+// NewDict gives the caller's process an empty set in place of what it had.
+func (c *Call) NewDict(which int) store.Ref[Dict] {
+	d, m := c.K.Dicts.New()
+	if d != 0 {
+		*m = Dict{Refs: 1}
+	}
+	c.SetDict(which, d)
+	return d
+}
+
+// SetDict makes d, of which a reference is handed over, a set of the caller's process.
+func (c *Call) SetDict(which int, d store.Ref[Dict]) {
+	old := c.Proc().Dicts[which]
+	c.MutProc().Dicts[which] = d
+	c.K.dropDict(old)
+}
+
+// SplitDict gives the caller's process a set of its own: a copy, or an empty one.
+func (c *Call) SplitDict(which, how int) abi.Errno {
+	n, e := c.K.childDict(c.Proc().Dicts[which], how)
+	if e == 0 {
+		c.SetDict(which, n)
+	}
+	return e
+}
+
+func (k *Kernel) childDict(d store.Ref[Dict], how int) (store.Ref[Dict], abi.Errno) {
+	switch {
+	case d == 0 || how == DictEmpty:
+		return 0, 0
+	case how == DictShared:
+		k.Dicts.Mut(d).Refs++
+		return d, 0
+	}
+	n, m := k.Dicts.New()
+	if n == 0 {
+		return 0, abi.ENOMEM
+	}
+	*m = Dict{Refs: 1}
+	var e abi.Errno
+	k.EachInDict(d, func(name string, value []byte) bool {
+		e = k.DictSet(n, name, value)
+		return e == 0
+	})
+	if e != 0 {
+		k.dropDict(n)
+		return 0, e
+	}
+	return n, 0
+}
+
+// EachInDict calls fn for each value until it answers false.
+func (k *Kernel) EachInDict(d store.Ref[Dict], fn func(name string, value []byte) bool) {
+	if d == 0 {
+		return
+	}
+	for r := k.Dicts.Get(d).First; r != 0; {
+		e := k.DictEnts.Get(r)
+		next := e.Next
+		if !fn(store.String(k.Heap, e.Name), k.Heap.Bytes(e.Value)) {
+			return
+		}
+		r = next
+	}
+}
+
+// dictFind answers the entry of a name and the one before it.
+func (k *Kernel) dictFind(d store.Ref[Dict], name string) (r, prev store.Ref[DictEnt]) {
+	if d == 0 {
+		return 0, 0
+	}
+	for r = k.Dicts.Get(d).First; r != 0; r = k.DictEnts.Get(r).Next {
+		if store.String(k.Heap, k.DictEnts.Get(r).Name) == name {
+			return r, prev
+		}
+		prev = r
+	}
+	return 0, prev
+}
+
+// DictGet answers a value; it must be copied if it is to stay.
+func (k *Kernel) DictGet(d store.Ref[Dict], name string) ([]byte, bool) {
+	r, _ := k.dictFind(d, name)
+	if r == 0 {
+		return nil, false
+	}
+	return k.Heap.Bytes(k.DictEnts.Get(r).Value), true
+}
+
+// DictSet stores a value. ENOSPC.
+func (k *Kernel) DictSet(d store.Ref[Dict], name string, value []byte) abi.Errno {
+	if d == 0 {
+		return abi.ENOSPC
+	}
+	r, last := k.dictFind(d, name)
+	if r != 0 {
+		return k.DictStore(r, value)
+	}
+	if k.Dicts.Get(d).Count >= maxDict {
+		return abi.ENOSPC
+	}
+	r, m := k.DictEnts.New()
+	if r == 0 {
+		return abi.ENOSPC
+	}
+	*m = DictEnt{Name: store.PutString(k.Heap, name)}
+	if e := k.DictStore(r, value); e != 0 {
+		k.Heap.FreeBlock(k.DictEnts.Get(r).Name)
+		k.DictEnts.Free(r)
+		return e
+	}
+	if last == 0 {
+		k.Dicts.Mut(d).First = r
+	} else {
+		k.DictEnts.Mut(last).Next = r
+	}
+	k.Dicts.Mut(d).Count++
+	return 0
+}
+
+// DictLookup answers the entry of a name, 0 if there is none, for those who come back to
+// it; its table says whether it is still there.
+func (k *Kernel) DictLookup(d store.Ref[Dict], name string) store.Ref[DictEnt] {
+	r, _ := k.dictFind(d, name)
+	return r
+}
+
+// DictName and DictValue are what an entry says; DictStore changes it. ENOSPC.
+func (k *Kernel) DictName(r store.Ref[DictEnt]) string {
+	return store.String(k.Heap, k.DictEnts.Get(r).Name)
+}
+
+// DictValue is valid until the entry changes.
+func (k *Kernel) DictValue(r store.Ref[DictEnt]) []byte {
+	return k.Heap.Bytes(k.DictEnts.Get(r).Value)
+}
+
+// DictStore changes the value of an entry. ENOSPC.
+func (k *Kernel) DictStore(r store.Ref[DictEnt], value []byte) abi.Errno {
+	if len(value) > maxValue {
+		return abi.ENOSPC
+	}
+	b := store.Block{}
+	if len(value) > 0 {
+		if b = k.Heap.Alloc(len(value)); b.Nil() {
+			return abi.ENOSPC
+		}
+		copy(k.Heap.Bytes(b), value)
+	}
+	m := k.DictEnts.Mut(r)
+	old := m.Value
+	m.Value = b
+	m.Vers++
+	k.Heap.FreeBlock(old)
+	return 0
+}
+
+// DictRemove removes a value. ENOENT.
+func (k *Kernel) DictRemove(d store.Ref[Dict], name string) abi.Errno {
+	r, prev := k.dictFind(d, name)
+	if r == 0 {
+		return abi.ENOENT
+	}
+	e := *k.DictEnts.Get(r)
+	if prev == 0 {
+		k.Dicts.Mut(d).First = e.Next
+	} else {
+		k.DictEnts.Mut(prev).Next = e.Next
+	}
+	k.Dicts.Mut(d).Count--
+	k.Heap.FreeBlock(e.Name)
+	k.Heap.FreeBlock(e.Value)
+	k.DictEnts.Free(r)
+	return 0
+}
+
+// dropDict gives one up.
+func (k *Kernel) dropDict(d store.Ref[Dict]) {
+	if d == 0 {
+		return
+	}
+	m := k.Dicts.Mut(d)
+	if m.Refs > 1 {
+		m.Refs--
+		return
+	}
+	for r := m.First; r != 0; {
+		e := *k.DictEnts.Get(r)
+		k.Heap.FreeBlock(e.Name)
+		k.Heap.FreeBlock(e.Value)
+		k.DictEnts.Free(r)
+		r = e.Next
+	}
+	k.Dicts.Free(d)
+}
+
+// leaveDicts takes its sets from a process that ends.
+func (k *Kernel) leaveDicts(p store.Ref[Proc]) {
+	for i, d := range k.Procs.Get(p).Dicts {
+		if d != 0 {
+			k.Procs.Mut(p).Dicts[i] = 0
+			k.dropDict(d)
+		}
+	}
+}

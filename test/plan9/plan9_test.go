@@ -1,0 +1,95 @@
+// Package plan9 runs programs for Plan 9 under Hythe. There is no Plan 9 to compare with: the
+// same source built for Linux and run natively is the oracle, where the systems agree.
+package plan9
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hythe/test/subject"
+)
+
+const limit = 60 * time.Second
+
+// built are the programs that were built already, by folder and system.
+var built struct {
+	sync.Mutex
+	dir  string
+	done map[string]string
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hythe-plan9")
+	if err != nil {
+		panic(err)
+	}
+	built.dir, built.done = dir, map[string]string{}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// program builds a program for a system: of testdata, or one that FreeBSD's tests have.
+func program(t *testing.T, name, goos string) string {
+	t.Helper()
+	built.Lock()
+	defer built.Unlock()
+	out := filepath.Join(built.dir, name+"-"+goos)
+	if built.done[out] == "" {
+		dir := "./testdata/" + name
+		if _, err := os.Stat(dir); err != nil {
+			dir = "../freebsd/testdata/" + name
+		}
+		c := exec.Command("go", "build", "-o", out, dir)
+		c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+		if b, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		built.done[out] = out
+	}
+	return out
+}
+
+// result is what a program wrote and how it ended.
+type result struct {
+	out, err string
+	status   int
+}
+
+// hythe runs a command in a machine.
+func hythe(t *testing.T, args ...string) result {
+	t.Helper()
+	c := exec.Command(subject.Binary(t), append([]string{"run", "-e", "NAME", "--"}, args...)...)
+	var r result
+	r.out, r.err, r.status = subject.Run(t, limit, c)
+	return r
+}
+
+// same compares the program for Plan 9 with the one for Linux, run natively.
+func same(t *testing.T, name string, args ...string) {
+	t.Helper()
+	var want result
+	want.out, want.err, want.status = subject.Run(t, limit, exec.Command(program(t, name, "linux"), args...))
+	got := hythe(t, append([]string{program(t, name, "plan9")}, args...)...)
+	if got != want {
+		t.Errorf("%s: status %d, want %d\n got: %.2000q %.2000q\nwant: %.2000q %.2000q", name, got.status, want.status, got.out, got.err, want.out, want.err)
+	}
+}
+
+func TestHello(t *testing.T) {
+	t.Setenv("NAME", "a name")
+	same(t, "hello")
+	same(t, "hello", "a", "b c", strings.Repeat("long", 1000))
+}
+
+// TestThreads: faults that are recovered, goroutines on many threads, preemption,
+// timers, collections.
+func TestThreads(t *testing.T) {
+	same(t, "threads")
+	same(t, "threads", "and", "arguments")
+}
