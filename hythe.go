@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"hythe/ipc"
+	"hythe/machine"
 )
 
 // Config says what a machine is made of. The zero value is a machine that sees
@@ -64,6 +65,9 @@ type Config struct {
 	// Pids limits the number of guest processes and threads; 0: no limit but the
 	// one that keeps the host able to fork, a quarter of its process numbers.
 	Pids int
+	// Processors are the numbers of the host's processors on which the machine's guests
+	// and servers run; none: where the caller may. Guests are told of these alone.
+	Processors []int
 	// Network is what the machine has beside its own loopback interface; the zero
 	// value is nothing.
 	Network Network
@@ -469,6 +473,11 @@ func (c *Config) complete() error {
 	}
 	if c.Pids < 0 {
 		return fmt.Errorf("process limit %d: negative", c.Pids)
+	}
+	for _, n := range c.Processors {
+		if n < 0 || n >= machine.MaxProcessors {
+			return fmt.Errorf("processor %d: the numbers are 0 to %d", n, machine.MaxProcessors-1)
+		}
 	}
 	if err := c.Network.complete(); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	unixctl "hythe/idl/unix"
+	"hythe/machine"
 )
 
 // Limits without a cgroup: the unix server counts processes and threads, the
@@ -26,6 +27,16 @@ func limitsLine(c *Config) string {
 		return "limits: without a cgroup: --pids-limit by the unix server"
 	}
 	return ""
+}
+
+// processors makes a set of numbers; those that no host has are left out (check).
+func processors(l []int) (p machine.Processors) {
+	for _, n := range l {
+		if n >= 0 && n < machine.MaxProcessors {
+			p.Add(n)
+		}
+	}
+	return p
 }
 
 // hostThreads is the bound of host threads behind a limit of guest processes

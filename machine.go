@@ -95,7 +95,7 @@ type service struct {
 func newEngine(ctx context.Context, c *Config) (engine, error) {
 	w := &wired{cfg: c, svcs: map[string]*service{}, stop: make(chan struct{}), ended: make(chan struct{}), begun: make(chan struct{})}
 	var err error
-	if w.host, err = linux.New(linux.Options{Log: w.log}); err != nil {
+	if w.host, err = linux.New(linux.Options{Log: w.log, Processors: processors(c.Processors)}); err != nil {
 		return nil, err
 	}
 	w.k = nucleus.New(w.host, nucleus.Limits{}, nucleus.Hooks{
@@ -351,7 +351,8 @@ func (w *wired) startGuests() error {
 			conv[p.Index()] = emul.ConvPlan9
 		}
 	}
-	z, err := linux.StartZygote(linux.GuestConfig{Tables: tables, Conv: conv, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch})
+	z, err := linux.StartZygote(linux.GuestConfig{Tables: tables, Conv: conv, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch,
+		Processors: processors(w.cfg.Processors)})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	MaxRights  = 32       // rights in a message
 	MaxObjects = 16       // memory objects (descriptors) in a message
 	MaxLabel   = 256      // bytes of a durable label
+	MaxCPUs    = 1024     // numbers of processors in a set
 )
 
 // Name is a task's own name for a right, as Mach's mach_port_name_t.
@@ -45,6 +46,7 @@ const (
 	RightObject   = 6 // a memory object
 	RightTask     = 7 // a task's kernel port, held as a send right
 	RightAlarm    = 8 // EventInherit: no right, but an alarm that was set
+	RightCPUs     = 9 // a processor set, held as a send right
 )
 
 // Dispositions of a right in a message (Mach's mach_msg_type_name_t).
@@ -125,6 +127,9 @@ const (
 	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length: of the pager
 	CallAlarmSet       = 40 // A0 a time of the host's monotonic clock in ns, A1 name, A2 a word, A3 the disposition by which the name makes a send or send-once right: at that time it gets MsgAlarm -> A0 the alarm's number, of this task
 	CallAlarmCancel    = 41 // A0 an alarm's number -> A0 the name of its right, which comes back, A1 the disposition that moves it
+	CallProcessorSet   = 42 // inline = processors, a bit for each, bytes in order -> A0 name of a send right to a set of them
+	CallProcessorInfo  = 43 // A0 a set's name, or NameNull: the default set -> A0 how many processors are in it, A1 how many guest tasks; inline = the processors
+	CallTaskAssign     = 44 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 a set's name, or NameNull: the default set, or NameDead: that in which it is; inline = of the set's processors those on which it is to run (empty: all)
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
 )
 

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -158,6 +159,53 @@ func (c *Conn) TaskTerminate(task abi.Name) abi.Errno {
 // with KindPoll, or leaves the wait that it is in.
 func (c *Conn) Kick(task abi.Name, hostID uint64) abi.Errno {
 	_, err := c.Call(abi.CallThreadKick, [6]uint64{uint64(task), hostID}, nil, nil)
+	return err
+}
+
+// Processors is a set of processors: bit i%64 of word i/64 is number i.
+type Processors [abi.MaxCPUs / 64]uint64
+
+func (p *Processors) bytes() []byte {
+	b := make([]byte, 0, abi.MaxCPUs/8)
+	for _, w := range p {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return b
+}
+
+// ProcessorSet makes a set of processors, to which tasks can be assigned. EINVAL: one of
+// them is not the machine's.
+func (c *Conn) ProcessorSet(p Processors) (abi.Name, abi.Errno) {
+	r, err := c.Call(abi.CallProcessorSet, [6]uint64{}, p.bytes(), nil)
+	return abi.Name(r.A[0]), err
+}
+
+// ProcessorInfo says which processors are in a set, or, with NameNull, in the default set,
+// and how many guest tasks.
+func (c *Conn) ProcessorInfo(set abi.Name) (p Processors, tasks int, err abi.Errno) {
+	r, err := c.Call(abi.CallProcessorInfo, [6]uint64{uint64(set)}, nil, nil)
+	if err == 0 && len(r.Inline) != abi.MaxCPUs/8 {
+		err = abi.EPROTO
+	}
+	if err != 0 {
+		return p, 0, err
+	}
+	for i := range p {
+		p[i] = binary.LittleEndian.Uint64(r.Inline[8*i:])
+	}
+	return p, int(r.A[1]), 0
+}
+
+// TaskAssign moves a task to a processor set, or, with NameNull, to the default one.
+func (c *Conn) TaskAssign(task, set abi.Name) abi.Errno {
+	_, err := c.Call(abi.CallTaskAssign, [6]uint64{uint64(task), 0, uint64(set)}, nil, nil)
+	return err
+}
+
+// TaskProcessors lets a task, or the thread of it with this host id, run on some of the
+// processors of its set. EINVAL: none of them is in it.
+func (c *Conn) TaskProcessors(task abi.Name, hostID uint64, p Processors) abi.Errno {
+	_, err := c.Call(abi.CallTaskAssign, [6]uint64{uint64(task), hostID, uint64(abi.NameDead)}, p.bytes(), nil)
 	return err
 }
 

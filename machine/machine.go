@@ -10,6 +10,13 @@
 // slow.
 package machine
 
+import (
+	"math/bits"
+	"strconv"
+
+	"hythe/abi"
+)
+
 // Handle is a counted reference to something of the host that can be handed to
 // a task: the storage of a memory object, a doorbell, the far end of a channel.
 type Handle interface {
@@ -45,6 +52,57 @@ type Sink interface {
 	// Exited is the last call: the other end is gone. All datagrams that it
 	// had sent have been handed over.
 	Exited(e Exit)
+}
+
+// Processors is a set of processors of the host: bit i%64 of word i/64 is number i.
+type Processors [MaxProcessors / 64]uint64
+
+// MaxProcessors bounds the numbers of processors.
+const MaxProcessors = abi.MaxCPUs
+
+// Len is how many there are.
+func (p *Processors) Len() int {
+	n := 0
+	for _, w := range p {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// Has says whether number i is one.
+func (p *Processors) Has(i int) bool { return p[i/64]>>(i%64)&1 != 0 }
+
+// Add adds number i.
+func (p *Processors) Add(i int) { p[i/64] |= 1 << (i % 64) }
+
+// String lists the numbers, as in "0-2,5".
+func (p Processors) String() string {
+	var s []byte
+	for i := 0; i < MaxProcessors; i++ {
+		if !p.Has(i) {
+			continue
+		}
+		first := i
+		for i+1 < MaxProcessors && p.Has(i+1) {
+			i++
+		}
+		if s != nil {
+			s = append(s, ',')
+		}
+		s = strconv.AppendInt(s, int64(first), 10)
+		if i > first {
+			s = strconv.AppendInt(append(s, '-'), int64(i), 10)
+		}
+	}
+	return string(s)
+}
+
+// And is what is in both.
+func (p Processors) And(q Processors) Processors {
+	for i := range p {
+		p[i] &= q[i]
+	}
+	return p
 }
 
 // Info is the use of the host by a context.
@@ -89,6 +147,10 @@ type Context interface {
 	// WriteMemory stores p at addr, also where the process itself may not write but
 	// in memory that it shares, and returns how many bytes it could. Slow.
 	WriteMemory(addr uint64, p []byte) int
+	// SetProcessors is where the process's flows of control, or one of them, and what
+	// they begin or fork from then on, run. An error of package abi: ESRCH, EINVAL none of
+	// p is there. Slow.
+	SetProcessors(thread uint64, p Processors) error
 	// Close is told when the nucleus has seen Exited or gives the channel up.
 	Close()
 }
@@ -196,6 +258,8 @@ type Machine interface {
 	// abi.CallHello on the channel.
 	Spawn(far, area, doorbell Handle) error
 
+	// Processors are those on which the machine's tasks run.
+	Processors() Processors
 	// Now is the host's monotonic time in nanoseconds, which every task can read by itself
 	// (CLOCK_MONOTONIC).
 	Now() uint64

@@ -74,6 +74,9 @@ func init() {
 		abi.CallObjectPages:    {run: callObjectPages, guest: true},
 		abi.CallAlarmSet:       {run: callAlarmSet, guest: true},
 		abi.CallAlarmCancel:    {run: callAlarmCancel, guest: true},
+		abi.CallProcessorSet:   {run: callProcessorSet, inline: true},
+		abi.CallProcessorInfo:  {run: callProcessorInfo},
+		abi.CallTaskAssign:     {run: callTaskAssign, inline: true},
 	}
 }
 

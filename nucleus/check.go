@@ -61,6 +61,21 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("task %d: %d children, counted %d", t.id, n, t.children)
 		}
 	}
+	for _, s := range k.sets {
+		held[s.port] = true
+		if s.port.Dead || s.port.Sends == 0 {
+			return fmt.Errorf("a processor set that nobody can name")
+		}
+		n := 0
+		for _, t := range k.tasks {
+			if t.set == s {
+				n++
+			}
+		}
+		if n != s.tasks {
+			return fmt.Errorf("a processor set says it has %d tasks, found %d", s.tasks, n)
+		}
+	}
 	for id, b := range k.bindings {
 		if b.client.gone || b.server.gone {
 			return fmt.Errorf("binding %d of a dead task", id)

@@ -79,6 +79,7 @@ type Kernel struct {
 	pagers  []*pager // of all paged objects
 	guests  int      // bytes that guest tasks pay for
 	alarms  alarms
+	sets    []*processors // but the default set
 }
 
 // New makes a nucleus over m.
@@ -184,9 +185,12 @@ func (k *Kernel) settle() {
 			k.ports.Silenced = k.ports.Silenced[1:]
 			k.silenced(a)
 		case len(k.ports.Gone) > 0:
-			t := k.ports.Gone[0].(*task)
+			gone := k.ports.Gone[0]
 			k.ports.Gone = k.ports.Gone[1:]
-			if t.guest && t.self.Sends == 0 && t.ctx != nil {
+			t, ok := gone.(*task)
+			if !ok {
+				k.dissolve(gone.(*processors))
+			} else if t.guest && t.self.Sends == 0 && t.ctx != nil {
 				// Nobody can name it any more, so nobody could end it.
 				t.ctx.Kill("no right to the task is left")
 			}
@@ -325,6 +329,7 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 	if t.guest && !l.ports {
 		// On its control channel a guest may introduce itself, and the machine
 		// looked at that already. There is no answer.
+		k.begin(t)
 		k.freeCall(c)
 		return
 	}

@@ -283,7 +283,7 @@ func (c *chaos) step() {
 		return
 	}
 	any := uint8(0xff)
-	switch c.r.IntN(32) {
+	switch c.r.IntN(34) {
 	case 0:
 		p.post(abi.CallPortAllocate, nil, nil, []uint64{abi.RightReceive, abi.RightReceive, abi.RightSet}[c.r.IntN(3)])
 	case 1:
@@ -370,6 +370,15 @@ func (c *chaos) step() {
 			c.cancels[c.next+1] = id
 			p.post(abi.CallAlarmCancel, nil, nil, id)
 		}
+	case 32:
+		p.post(abi.CallProcessorSet, []byte{byte(c.r.IntN(20))}, nil)
+	case 33:
+		var own []byte
+		if c.r.IntN(3) == 0 {
+			own = []byte{byte(c.r.IntN(16))}
+		}
+		set := []uint64{0, uint64(abi.NameDead), c.name(p, send), c.name(p, send)}[c.r.IntN(4)]
+		p.post(abi.CallTaskAssign, own, nil, c.name(p, send), 0, set)
 	case 24:
 		c.m.Advance(uint64(c.r.IntN(200)))
 	case 25:

@@ -295,8 +295,11 @@ func (t *task) inherit(e *port.Entry) {
 		case abi.RightReceive:
 			label = e.Port.Label
 		case abi.RightSend:
-			if e.Port.Kernel != nil {
+			switch e.Port.Kernel.(type) {
+			case *task:
 				h.A[1] = abi.RightTask
+			case *processors:
+				h.A[1] = abi.RightCPUs
 			}
 		case abi.RightObject:
 			label = e.Object.Label

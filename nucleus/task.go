@@ -40,6 +40,15 @@ type task struct {
 	waits    map[*waiter]bool // calls that wait
 	alone    *waiter          // the one for whose answer the task takes nothing else
 
+	// Guests: the processor set, nil for the default one; of that the processors on which
+	// it is to run from its beginning, none for all; and whether it has begun.
+	set   *processors
+	cpus  machine.Processors
+	begun bool
+	// Until then: who forks it, and whether it is to run elsewhere than that does.
+	parent   *task
+	unplaced bool
+
 	alarms    map[uint64]*alarm // that it set, by their numbers
 	nextAlarm uint64
 
@@ -170,6 +179,7 @@ func (k *Kernel) remove(t *task) {
 		}
 	}
 	k.unalarm(t)
+	t.join(nil)
 	t.space.Destroy(k.ports)
 	k.ports.Kill(t.self)
 }
@@ -186,8 +196,8 @@ func (k *Kernel) taskOf(t *task, name uint64) (*task, abi.Errno) {
 	case e.Mask&(1<<abi.RightSend) == 0 || e.Port.Kernel == nil:
 		return nil, abi.EPERM
 	}
-	g := e.Port.Kernel.(*task)
-	if !g.guest {
+	g, ok := e.Port.Kernel.(*task)
+	if !ok || !g.guest {
 		return nil, abi.EPERM
 	}
 	if g.ctx == nil {
@@ -252,6 +262,10 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	g.owner = t
 	t.children++
+	if parent != nil {
+		g.join(parent.set)
+		g.parent = parent
+	}
 	b.guest, b.client, b.server = g, g, t
 	k.addBinding(b)
 	name, _ := t.space.Copyout(k.ports, k.ports.MakeSend(g.self))

@@ -165,6 +165,29 @@ func parseSize(s string) (int64, error) {
 	return n << shift, nil
 }
 
+// parseProcessors reads numbers and ranges of them, with commas between. Empty is none.
+func parseProcessors(s string) ([]int, error) {
+	if s == "" {
+		return nil, nil
+	}
+	var l []int
+	for f := range strings.SplitSeq(s, ",") {
+		lo, hi, two := strings.Cut(f, "-")
+		if !two {
+			hi = lo
+		}
+		from, err := strconv.ParseUint(lo, 10, 10)
+		to, err2 := strconv.ParseUint(hi, 10, 10)
+		if err != nil || err2 != nil || to < from {
+			return nil, fmt.Errorf("--cpuset-cpus %s: want numbers and ranges from 0 to 1023, as 0-2,5", s)
+		}
+		for i := from; i <= to; i++ {
+			l = append(l, int(i))
+		}
+	}
+	return l, nil
+}
+
 // parseSignal reads TERM, SIGTERM or 15. Names and numbers are Linux's; 0 asks
 // whether the process exists.
 func parseSignal(s string) (int, error) {

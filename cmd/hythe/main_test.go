@@ -53,6 +53,11 @@ func TestWrongUse(t *testing.T) {
 		{"run", "--memory", "9999999999t", "x"},
 		{"run", "--pids-limit", "-2", "x"},
 		{"run", "--pids-limit", "many", "x"},
+		{"run", "--cpuset-cpus", "1-0", "x"},
+		{"run", "--cpuset-cpus", "0,,1", "x"},
+		{"run", "--cpuset-cpus", "1024", "x"},
+		{"run", "--cpuset-cpus", "-1", "x"},
+		{"run", "--cpuset-cpus", "1023", "x"},
 		{"run", "--root", "/no/such/place", "x"},
 		{"run", "--hostname", "a b", "x"},
 		{"run", "--network", "host", "x"},
@@ -93,6 +98,11 @@ func TestParsers(t *testing.T) {
 	for in, want := range map[string]int{"TERM": 15, "sigkill": 9, "HUP": 1, "0": 0, "64": 64, "SIGUSR1": 10} {
 		if got, err := parseSignal(in); got != want || err != nil {
 			t.Errorf("signal %s: %d, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]string{"": "[]", "3": "[3]", "0-2,5": "[0 1 2 5]", "1023": "[1023]"} {
+		if got, err := parseProcessors(in); fmt.Sprint(got) != want || err != nil {
+			t.Errorf("processors %s: %v, %v", in, got, err)
 		}
 	}
 	if u, err := parseUser("5:6"); err != nil || u.UID != 5 || u.GID != 6 {

@@ -16,6 +16,7 @@ import (
 
 	"hythe/abi"
 	"hythe/emul"
+	"hythe/machine"
 )
 
 // GuestConfig is what all guest tasks of a machine share.
@@ -33,6 +34,8 @@ type GuestConfig struct {
 	// zygote included; 0 leaves the invoking user's limit. It holds whatever a
 	// guest does. A hostile guest may fork without asking its server.
 	Processes uint64
+	// Processors are those on which guests run; none: where the caller may.
+	Processors machine.Processors
 	// NoPatch leaves the guests' text alone: every call is a trap
 	// (docs/patching.md).
 	NoPatch bool
@@ -108,6 +111,12 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: see above
+		if (cfg.Processors != machine.Processors{}) {
+			if err := setProcessors(0, cfg.Processors); err != nil {
+				started <- fmt.Errorf("processors: %w", err)
+				return
+			}
+		}
 		pid, err := forkReaper(int(exe.Fd()), img, pair[1])
 		z.pid = pid
 		started <- err

@@ -34,6 +34,8 @@ type Spawner interface {
 type Options struct {
 	// Exe is the program that servers are; "" is the running one.
 	Exe string
+	// Processors are those on which its tasks run; none: where the caller may run.
+	Processors machine.Processors
 	// Log takes what the machine layer itself has to say.
 	Log func(line string)
 }
@@ -41,6 +43,7 @@ type Options struct {
 // Machine implements machine.Machine.
 type Machine struct {
 	opts    Options
+	all     bool // its processors are those of the caller
 	start   time.Time
 	reactor *reactor
 	null    *os.File
@@ -75,11 +78,19 @@ func New(opts Options) (*Machine, error) {
 	if opts.Exe == "" {
 		opts.Exe = "/proc/self/exe"
 	}
+	own := ownProcessors()
+	all := opts.Processors == machine.Processors{}
+	switch {
+	case all:
+		opts.Processors = own
+	case opts.Processors.And(own) != opts.Processors:
+		return nil, fmt.Errorf("processors %s: %w; it may use %s", opts.Processors, ErrProcessors, own)
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
-	m := &Machine{opts: opts, start: time.Now(), null: null,
+	m := &Machine{opts: opts, all: all, start: time.Now(), null: null,
 		servers: map[*channel]bool{}, idle: make(chan struct{}), objects: map[*file]bool{}, guests: map[*channel]int{}}
 	if m.reactor, err = newReactor(); err != nil {
 		_ = null.Close()

@@ -275,6 +275,7 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		on = onOutsideThread
 	}
 	on(func() {
+		defer m.runHere()()
 		attr.Sys = m.attributes(&spec)
 		attr.Sys.PidFD = &pidfd
 		pid, _, err = syscall.StartProcess(exe, argv, attr)

@@ -22,6 +22,7 @@ const (
 	OpServer   = "server"
 	OpSpawn    = "spawn"
 	OpFill     = "fill"
+	OpSchedule = "schedule"
 )
 
 // ErrInjected is what an operation that was told to fail returns.
@@ -93,6 +94,8 @@ type Machine struct {
 	live    int
 	fail    map[string]int
 	none    map[string]bool
+	// CPUs are the processors of this machine.
+	CPUs machine.Processors
 	// Channels are all that were made, in order.
 	Channels []*Channel
 	// Pick chooses which of n things that happened is handed over next (0 is the
@@ -106,7 +109,9 @@ type Machine struct {
 }
 
 // New makes a machine at time 0.
-func New() *Machine { return &Machine{fail: map[string]int{}, none: map[string]bool{}} }
+func New() *Machine {
+	return &Machine{fail: map[string]int{}, none: map[string]bool{}, CPUs: machine.Processors{0xf}}
+}
 
 // FailNext makes the n-th next use of an operation fail (1 is the next).
 func (m *Machine) FailNext(op string, n int) { m.fail[op] = n }
@@ -209,6 +214,9 @@ type Channel struct {
 	Hear func(d machine.Datagram)
 	// Threads are the ids that can be kicked.
 	Threads []uint64
+	// Runs is where each of its threads may run (0: those that were not named); nil if
+	// nobody said.
+	Runs map[uint64]machine.Processors
 	// Memory is what ReadMemory reads, from address MemoryAt.
 	Memory   []byte
 	MemoryAt uint64
@@ -370,6 +378,32 @@ func (c *Channel) WriteMemory(addr uint64, p []byte) int {
 	}
 	return copy(c.Memory[addr-c.MemoryAt:], p)
 }
+
+// thread says whether the process has it; 0 is all.
+func (c *Channel) thread(id uint64) bool {
+	return !c.ended && (id == 0 || slices.Contains(c.Threads, id))
+}
+
+// SetProcessors implements machine.Context.
+func (c *Channel) SetProcessors(thread uint64, p machine.Processors) error {
+	switch {
+	case !c.thread(thread):
+		return abi.ESRCH
+	case c.m.fails(OpSchedule), p == machine.Processors{}:
+		return abi.EINVAL
+	}
+	if thread == 0 {
+		c.Runs = nil
+	}
+	if c.Runs == nil {
+		c.Runs = map[uint64]machine.Processors{}
+	}
+	c.Runs[thread] = p
+	return nil
+}
+
+// Processors implements machine.Machine.
+func (m *Machine) Processors() machine.Processors { return m.CPUs }
 
 // Close implements machine.Context.
 func (c *Channel) Close() {

@@ -91,11 +91,12 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 	canaryAt := st.Bytes(canary[:])
 	execpath := st.Str(name)
 	argPtr, envPtr := st.Args(argv, envp)
+	cpus := k.CPUs()
 	st.Align()
 	aux := []uint64{
 		atPhdr, f.PhdrAt(l.Bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum), atPagesz, abi.PageSize, atFlags, 0,
 		atEntry, f.Entry + l.Bias, atBase, l.Base, atExecpath, execpath, atOsreldate, relDate, atCanary, canaryAt, atCanarylen, uint64(len(canary)),
-		atNcpus, uint64(k.Config.CPUs), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, st.Prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
+		atNcpus, uint64(cpus.Len()), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, st.Prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
 		atArgc, uint64(len(argv)), atArgv, 0, atEnvc, uint64(len(envp)), atEnvv, 0, atPsStrings, 0, atNull, 0,
 	}
 	n := 1 + len(argv) + 1 + len(envp) + 1 + len(aux)

@@ -28,7 +28,10 @@ func number(v uint32) func(*core.Call) []byte {
 	return func(*core.Call) []byte { return le.AppendUint32(nil, v) }
 }
 
-func cpus(c *core.Call) []byte { return le.AppendUint32(nil, uint32(c.K.Config.CPUs)) }
+func cpus(c *core.Call) []byte {
+	cpus := c.K.CPUs()
+	return le.AppendUint32(nil, uint32(cpus.Len()))
+}
 
 func memory(c *core.Call) []byte { return le.AppendUint64(nil, c.K.Use().Total) }
 

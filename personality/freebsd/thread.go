@@ -158,24 +158,20 @@ func cpuTarget(c *core.Call) (*core.Thread, abi.Errno) {
 // sysGetaffinity serves cpuset_getaffinity(2): level, which, id, size, mask. A mask that
 // is too small for the processors is ERANGE.
 func sysGetaffinity(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
-	size := c.Args[3]
-	if size*8 < uint64(c.K.Config.CPUs) || size > 128 {
+	size, cpus := c.Args[3], c.K.CPUs()
+	if size*8 < uint64(cpus.Top()) || size > 128 {
 		return 0, abi.ERANGE
 	}
 	th, e := cpuTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	b := make([]byte, size)
-	any := false
-	for i := range min(c.K.Config.CPUs, core.MaxCPUs) {
-		if th.CPUs[i/64]>>(i%64)&1 != 0 && c.Args[0] == cpuWhich {
-			b[i/8] |= 1 << (i % 8)
-			any = true
-		}
+	if c.Args[0] == cpuWhich {
+		cpus = c.K.CPUsOf(th)
 	}
-	if !any {
-		for i := range c.K.Config.CPUs {
+	b := make([]byte, size)
+	for i := range cpus.Top() {
+		if cpus.Has(i) {
 			b[i/8] |= 1 << (i % 8)
 		}
 	}

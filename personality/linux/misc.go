@@ -37,7 +37,7 @@ func miscCalls() []Entry {
 		{Nr: 160, Name: "setrlimit", Fn: sysSetrlimit, Sig: "Lr", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; a program bent on it can lift AS, DATA and CPU for itself (--memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 16}}},
 		{Nr: 170, Name: "sethostname", Fn: sysSethostname, Sig: "pu"},
 		{Nr: 171, Name: "setdomainname", Fn: sysSetdomainname, Sig: "pu"},
-		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup", Level: Partial, Note: "kept and shown, not enforced"},
+		{Nr: 203, Name: "sched_setaffinity", Fn: sysSchedSetaffinity, Sig: "iup"},
 		{Nr: 204, Name: "sched_getaffinity", Fn: sysSchedGetaffinity, Sig: "iup"},
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
@@ -490,16 +490,6 @@ func sysSchedGetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, 0
 }
 
-// cpuMask is the mask of all processors of the machine, in whole words.
-func cpuMask(c *core.Call) []uint64 {
-	n := min(max(c.K.Config.CPUs, 1), core.MaxCPUs)
-	m := make([]uint64, (n+63)/64)
-	for i := range n {
-		m[i/64] |= 1 << (i % 64)
-	}
-	return m
-}
-
 // schedThread is schedTarget for what each thread has for itself. ESRCH.
 func schedThread(c *core.Call) (store.Ref[core.Thread], abi.Errno) {
 	pid := int32(c.Args[0])
@@ -513,21 +503,18 @@ func schedThread(c *core.Call) (store.Ref[core.Thread], abi.Errno) {
 }
 
 func sysSchedGetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	m := cpuMask(c)
+	all := c.K.CPUs()
 	n := uint32(c.Args[1])
-	if uint64(n)*8 < uint64(max(c.K.Config.CPUs, 1)) || n&7 != 0 {
+	if uint64(n)*8 < uint64(all.Top()) || n&7 != 0 {
 		return 0, abi.EINVAL
 	}
 	t, e := schedThread(c)
 	if e != 0 {
 		return 0, e
 	}
-	th := c.K.Threads.Get(t)
-	if th.CPUs != [len(th.CPUs)]uint64{} {
-		m = th.CPUs[:len(m)]
-	}
-	b := make([]byte, 0, 8*len(m))
-	for _, w := range m {
+	cpus := c.K.CPUsOf(c.K.Threads.Get(t))
+	b := make([]byte, 0, len(cpus)*8)
+	for _, w := range cpus[:(all.Top()+63)/64] {
 		b = binary.LittleEndian.AppendUint64(b, w)
 	}
 	c.CopyOut(c.Args[2], b)
@@ -535,17 +522,17 @@ func sysSchedGetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	m := cpuMask(c)
-	given, e := c.CopyIn(c.Args[2], min(int(uint32(c.Args[1])), 8*len(m)))
+	all := c.K.CPUs()
+	words := (all.Top() + 63) / 64
+	given, e := c.CopyIn(c.Args[2], min(int(uint32(c.Args[1])), 8*words))
 	if e != 0 {
 		return 0, e
 	}
-	b := make([]byte, 8*len(m))
+	b := make([]byte, 8*words)
 	copy(b, given)
-	any := false
-	for i := range m {
-		m[i] &= binary.LittleEndian.Uint64(b[8*i:])
-		any = any || m[i] != 0
+	var cpus core.CPUSet
+	for i := range words {
+		cpus[i] = binary.LittleEndian.Uint64(b[8*i:])
 	}
 	t, e := schedThread(c)
 	if e != 0 {
@@ -555,13 +542,7 @@ func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Cred().EUID != him.EUID && c.Cred().EUID != him.UID && !c.Capable(core.CapSysNice) {
 		return 0, abi.EPERM
 	}
-	if !any {
-		return 0, abi.EINVAL
-	}
-	th := c.K.Threads.Mut(t)
-	th.CPUs = [len(th.CPUs)]uint64{}
-	copy(th.CPUs[:], m)
-	return 0, 0
+	return 0, c.SetCPUs(t, cpus)
 }
 
 // Options of prctl (include/uapi/linux/prctl.h).

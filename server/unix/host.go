@@ -202,6 +202,15 @@ func (s *server) CPU(id core.TaskID, hostTID uint64) (uint64, abi.Errno) {
 	return i.CPUNs, e
 }
 
+// Assign implements core.Host.
+func (s *server) Assign(id core.TaskID, hostTID uint64, cpus core.CPUSet) abi.Errno {
+	t := s.task(id)
+	if t == nil {
+		return abi.ESRCH
+	}
+	return s.conn.TaskProcessors(t.name, hostTID, ipc.Processors(cpus))
+}
+
 // Log implements core.Host.
 func (s *server) Log(line string) {
 	select {

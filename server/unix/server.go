@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -142,8 +141,13 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUs: runtime.NumCPU(), CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published,
+		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published,
 	}
+	cpus, _, e := conn.ProcessorInfo(abi.NameNull)
+	if e != 0 {
+		return fmt.Errorf("processors: %w", e)
+	}
+	ccfg.CPUs = core.CPUSet(cpus)
 	clock, err := newClock()
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"hythe/test/subject"
 )
 
@@ -75,6 +77,37 @@ func TestPidsLimit(t *testing.T) {
 		t.Errorf("kill: %+v", got)
 	}
 	r.end(137)
+}
+
+// A machine runs on the processors that it is given, guests and servers, and guests are
+// told of no others.
+func TestProcessors(t *testing.T) {
+	var may unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		t.Fatal(err)
+	}
+	last := 1023
+	for !may.IsSet(last) {
+		last--
+	}
+	n := strconv.Itoa(last)
+	id := "faces-cpus-" + strconv.Itoa(os.Getpid())
+	r := start(t, "run", "-i", "--name", id, "--cpuset-cpus", n, "--", "/bin/sh", "-c",
+		"nproc; grep Cpus_allowed_list: /proc/self/status; grep ^processor /proc/cpuinfo; cat /sys/devices/system/cpu/online; grep -c ^cpu[0-9] /proc/stat; read x")
+	for _, want := range []string{"1", "Cpus_allowed_list:\t" + n, "processor\t: " + n, n, "1"} {
+		r.line(want)
+	}
+	for pid, name := range processes(t, id, r.cmd.Process.Pid) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil || !strings.Contains(string(b), "\nCpus_allowed_list:\t"+n+"\n") {
+			t.Errorf("%s: %v, not on processor %s alone", name, err, n)
+		}
+	}
+	r.say("\n")
+	r.end(0)
+	if got := hythe(t, "", "run", "--cpuset-cpus", n+",1022", "--", "/bin/true"); got.status != 125 || !strings.HasPrefix(got.errs, "hythe: processors ") || strings.Count(got.errs, "\n") != 1 {
+		t.Errorf("one that is not there: %+v", got)
+	}
 }
 
 // Whatever a machine's own limit, its guests cannot take all of the host's

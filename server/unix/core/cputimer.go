@@ -83,9 +83,8 @@ func (k *Kernel) cpuDelay(x *CPUClock, left int64) int64 {
 	n := int64(1)
 	if p := k.Procs.Get(x.Proc); x.Thread == 0 && p != nil {
 		n = max(1, int64(p.Threads))
-		if k.Config.CPUs > 0 {
-			n = min(n, int64(k.Config.CPUs))
-		}
+		cpus := k.CPUs()
+		n = min(n, int64(cpus.Len()))
 	}
 	return max(left/n, cpuTick)
 }

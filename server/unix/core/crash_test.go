@@ -20,7 +20,7 @@ func (tk *testKernel) next() *testKernel {
 	n := *tk
 	n.dead = false
 	n.host = &testHost{}
-	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: 2})
+	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: CPUSet{3}})
 	n.AttachFS("root", tk.root)
 	n.AttachCore("dev", n.NewDevFS())
 	n.Enter()

@@ -480,6 +480,9 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 		FSSeq: th.FSSeq, FSBase: th.FSBase,
 		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start, CPUs: th.CPUs, IO: th.IO},
 	}
+	if th.CPUs != (CPUSet{}) {
+		th.StaleSched = 1 // a fresh task runs as all do
+	}
 	m.Leader = c.T
 	k.byTid[th.Tid] = c.T
 	if oldExe != 0 {

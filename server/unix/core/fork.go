@@ -507,6 +507,7 @@ func (c *Call) CredWords() {
 
 // firstCall serves the first message of a forked task or a new thread.
 func (k *Kernel) firstCall(c *Call) {
+	c.settleSched()
 	th := *c.Thread()
 	if c.Kind == abi.KindFork {
 		c.mapNewRegion()

@@ -53,7 +53,7 @@ func newIOKernelWith(t *testing.T, setup func(k *Kernel)) *ioKernel {
 
 func (tk *ioKernel) make(h *store.Heap) {
 	h.SetCheck(false)
-	tk.Kernel = NewKernel(h, ioHost{tk.t}, tk.clock, Config{CPUs: 1})
+	tk.Kernel = NewKernel(h, ioHost{tk.t}, tk.clock, Config{CPUs: CPUSet{1}})
 	h.SetCheck(true)
 	tk.HandOver = func() { tk.slept <- struct{}{} }
 	tk.Random = func(b []byte) { clear(b) }
@@ -412,6 +412,7 @@ func (ioHost) Maps(TaskID, bool) ([]byte, abi.Errno)               { return nil,
 func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil, abi.EFAULT }
 func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }
 func (ioHost) CPU(TaskID, uint64) (uint64, abi.Errno)              { return 0, 0 }
+func (ioHost) Assign(TaskID, uint64, CPUSet) abi.Errno             { return 0 }
 func (h ioHost) Log(line string)                                   { h.t.Log(line) }
 func (ioHost) OpenPorts(TaskID) (uint64, abi.Errno)                { return 0, abi.ENOSYS }
 func (ioHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno)      { return 0, abi.ENOSYS }

@@ -72,6 +72,9 @@ type Host interface {
 	// CPU answers the processor time, in ns, of a task, or of the thread with
 	// this host id (0: of all). WITHOUT the lock.
 	CPU(t TaskID, hostTID uint64) (ns uint64, err abi.Errno)
+	// Assign lets a task's thread with this host id (0: all) run on these processors, of
+	// Config.CPUs. WITHOUT the lock.
+	Assign(t TaskID, hostTID uint64, cpus CPUSet) abi.Errno
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
 	OpenPorts(t TaskID) (uint64, abi.Errno)
@@ -161,8 +164,8 @@ type Config struct {
 	// MemoryLimit and PidsLimit bound the machine; 0 means no bound.
 	MemoryLimit uint64
 	PidsLimit   uint32
-	// CPUs is how many processors guests are told of.
-	CPUs int
+	// CPUs are the host's processors on which guests run, by its numbers.
+	CPUs CPUSet
 	// CPUInfo is /proc/cpuinfo's text for one processor.
 	CPUInfo string
 	// Published are ports of a machine with an outside (SetNet) that the host has,

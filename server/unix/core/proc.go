@@ -101,8 +101,10 @@ type ThreadExtra struct {
 	// StaleIDs: the library is to be told the thread's ids with the next answer.
 	StaleIDs uint32
 	IO       IOCount
-	// CPUs is what sched_setaffinity said, a bit for each processor; no bit: any.
-	CPUs [MaxCPUs / 64]uint64
+	// CPUs is what sched_setaffinity said; no bit: any.
+	CPUs CPUSet
+	// StaleSched: the host is to be told how the thread is scheduled, with its first call.
+	StaleSched uint32
 }
 
 // IOCount counts what was read and written (proc(5), io): bytes, and calls.
@@ -139,9 +141,6 @@ func (c *Call) CountIO(how int, n uint64, e abi.Errno) {
 		m.IO.SyscW++
 	}
 }
-
-// MaxCPUs is how many processors an affinity mask names.
-const MaxCPUs = 1024
 
 // Thread states.
 const (

@@ -13,7 +13,11 @@ import (
 
 func (k *Kernel) procCPUInfo() string {
 	var b strings.Builder
-	for i := range max(k.Config.CPUs, 1) {
+	cpus := k.CPUs()
+	for i := range cpus.Top() {
+		if !cpus.Has(i) {
+			continue
+		}
 		if k.Config.CPUInfo == "" {
 			fmt.Fprintf(&b, "processor\t: %d\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel name\t: amd64\n\n", i)
 			continue
@@ -59,9 +63,12 @@ func (k *Kernel) procVMStat() string {
 func (k *Kernel) procStat() string {
 	var b strings.Builder
 	up := (k.Clock.Mono() - k.Globals().BootMono) / 1e7
-	n := int64(max(k.Config.CPUs, 1))
-	fmt.Fprintf(&b, "cpu  0 0 0 %d 0 0 0 0 0 0\n", up*n)
-	for i := range n {
+	cpus := k.CPUs()
+	fmt.Fprintf(&b, "cpu  0 0 0 %d 0 0 0 0 0 0\n", up*int64(cpus.Len()))
+	for i := range cpus.Top() {
+		if !cpus.Has(i) {
+			continue
+		}
 		fmt.Fprintf(&b, "cpu%d 0 0 0 %d 0 0 0 0 0 0\n", i, up)
 	}
 	run, blocked := 0, 0
@@ -206,13 +213,8 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 		max(r.Threads, 1), 63488, uint64(th.Pending), uint64(r.Pending), uint64(th.Mask), uint64(ign), uint64(caught))
 	fmt.Fprintf(&b, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
 		cr.CapInh, cr.CapPerm, cr.CapEff, cr.CapBound, cr.CapAmb, r.NoNewPrivs)
-	cpus := th.CPUs
-	if cpus == [len(cpus)]uint64{} {
-		for i := range min(max(k.Config.CPUs, 1), MaxCPUs) {
-			cpus[i/64] |= 1 << (i % 64)
-		}
-	}
-	mask, list := cpuText(cpus[:], max(k.Config.CPUs, 1))
+	cpus, all := k.CPUsOf(&th), k.CPUs()
+	mask, list := cpuText(cpus[:], all.Top())
 	fmt.Fprintf(&b, "Cpus_allowed:\t%s\nCpus_allowed_list:\t%s\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n", mask, list)
 	return b.String(), 0
 }

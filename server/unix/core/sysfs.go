@@ -1,8 +1,6 @@
 package core
 
 import (
-	"fmt"
-
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/store"
@@ -19,10 +17,9 @@ const sysRoot = 1
 
 // sysRange is a list of processors as /sys writes it.
 func sysRange(k *Kernel) string {
-	if n := k.Config.CPUs; n > 1 {
-		return fmt.Sprintf("0-%d\n", n-1)
-	}
-	return "0\n"
+	cpus := k.CPUs()
+	_, list := cpuText(cpus[:], cpus.Top())
+	return list + "\n"
 }
 
 // sysFiles are the files of /sys (Documentation/ABI/stable/sysfs-devices-system-cpu,

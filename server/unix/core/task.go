@@ -182,6 +182,10 @@ func (k *Kernel) serveOnce(c *Call) {
 		p := k.Personality(c.Proc().Personality)
 		p.Call(c)
 	case abi.KindStart:
+		c.settleSched()
+		if rt.gone {
+			break
+		}
 		p := k.Personality(c.Proc().Personality)
 		k.traceStart(c, p)
 		if e := p.Start(c); e != 0 {

@@ -44,6 +44,8 @@ type testHost struct {
 	drops []ObjectName
 }
 
+func (h *testHost) Assign(TaskID, uint64, CPUSet) abi.Errno { return 0 }
+
 func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +199,7 @@ func newTestKernel(t testing.TB) *testKernel {
 		t.Fatal(err)
 	}
 	tk.root = newTestFS(t)
-	k := NewKernel(h, tk.host, tk.clock, Config{Hostname: "test", CPUs: 2})
+	k := NewKernel(h, tk.host, tk.clock, Config{Hostname: "test", CPUs: CPUSet{3}})
 	h.SetCheck(true)
 	tk.Kernel = k
 	k.AttachFS("root", tk.root)

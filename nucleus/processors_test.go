@@ -1,0 +1,163 @@
+package nucleus_test
+
+import (
+	"testing"
+
+	"hythe/abi"
+	"hythe/machine"
+	"hythe/machine/sim"
+	"hythe/nucleus"
+	"hythe/nucleus/message"
+)
+
+// hello is a guest task's process, which introduces itself.
+func (g *guest) hello() {
+	g.task.Send(message.PutCall(nil, &abi.CallHeader{Op: abi.CallHello}))
+	g.w.run()
+	g.w.check()
+}
+
+// runs says where the process was told to run, all of it; 0: nobody said.
+func (g *guest) runs() uint64 { return g.task.Runs[0][0] }
+
+func (p *proc) assign(g *guest, thread, set uint64, own ...byte) abi.Errno {
+	p.w.t.Helper()
+	return abi.Errno(p.callData(abi.CallTaskAssign, own, g.name, thread, set).Err)
+}
+
+// fork lets g fork in the nucleus's eyes: its child's process does not run yet.
+func (p *proc) fork(g *guest) *guest {
+	p.w.t.Helper()
+	name := p.ok(abi.CallTaskCreate, g.name, 4, 7)
+	d, ok := g.task.Next()
+	if !ok || len(d.Handles) != 3 {
+		p.w.t.Fatal("no EventChannel")
+	}
+	far := d.Handles[0].(*sim.Handle)
+	far.Channel.Adopt()
+	for _, h := range d.Handles {
+		h.Release()
+	}
+	return &guest{proc: &proc{w: p.w}, name: name, task: far.Channel}
+}
+
+func TestProcessorSets(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{}) // processors 0 to 3
+	u := w.server("unix", nucleus.PowerTasks)
+	before := used(u.s)
+	for _, b := range [][]byte{nil, {0}, {16}, {1, 1}, make([]byte, 129)} {
+		if e := u.callData(abi.CallProcessorSet, b); abi.Errno(e.Err) != abi.EINVAL {
+			t.Errorf("a set of %v: %v", b, abi.Errno(e.Err))
+		}
+	}
+	set := func(b ...byte) uint64 {
+		t.Helper()
+		e := u.callData(abi.CallProcessorSet, b)
+		if e.Err != 0 {
+			t.Fatal(abi.Errno(e.Err))
+		}
+		return e.A[0]
+	}
+	info := func(set, n, tasks uint64, first byte) {
+		t.Helper()
+		if e := u.call(abi.CallProcessorInfo, set); e.Err != 0 || e.A[0] != n || e.A[1] != tasks || len(e.data) != 128 || e.data[0] != first {
+			t.Errorf("set %#x: %+v % x", set, e.CallHeader, e.data[:8])
+		}
+	}
+	a, b := set(3), set(12, 0, 0)
+	g := u.guest()
+	info(0, 4, 1, 15)
+	g.hello()
+	if g.task.Runs != nil {
+		t.Error("a task that nobody assigned was placed")
+	}
+	if err := u.assign(g, 0, a); err != 0 || g.runs() != 3 {
+		t.Errorf("assign: %v, runs on %#x", err, g.runs())
+	}
+	info(0, 4, 0, 15)
+	info(a, 2, 1, 3)
+
+	// Of the set, what it or a thread of it wants.
+	g.task.Threads = []uint64{5}
+	for _, x := range []struct {
+		err    abi.Errno
+		thread uint64
+		set    uint64
+		own    byte
+	}{
+		{abi.EINVAL, 0, uint64(abi.NameDead), 4}, {abi.EINVAL, 5, uint64(abi.NameDead), 12}, {abi.EINVAL, 5, b, 4}, {abi.EINVAL, 5, 0, 1},
+		{abi.ESRCH, 6, uint64(abi.NameDead), 1}, {abi.EBADF, 0, 0x7700, 1}, {abi.EPERM, 0, g.name, 1},
+	} {
+		if err := u.assign(g, x.thread, x.set, x.own); err != x.err {
+			t.Errorf("%+v: %v", x, err)
+		}
+	}
+	if err := u.assign(g, 5, uint64(abi.NameDead), 6); err != 0 || g.task.Runs[5][0] != 2 {
+		t.Errorf("a thread: %v, %v", err, g.task.Runs)
+	}
+	if err := u.assign(g, 0, uint64(abi.NameDead), 1); err != 0 || g.runs() != 1 || len(g.task.Runs) != 1 {
+		t.Errorf("the task: %v, %v", err, g.task.Runs)
+	}
+	w.server("other", 0).want(abi.EBADF, abi.CallTaskAssign, g.name)
+
+	// A fork is in its parent's set. Moved meanwhile it is told when it begins.
+	f := u.fork(g)
+	info(a, 2, 2, 3)
+	f.hello()
+	if f.task.Runs != nil {
+		t.Error("a fork was placed: it had what its parent had")
+	}
+	late := u.fork(g)
+	if err := u.assign(g, 0, b); err != 0 || g.runs() != 12 {
+		t.Errorf("assign: %v, %#x", err, g.runs())
+	}
+	late.hello()
+	if late.runs() != 3 { // its own set; its parent had left it before it forked
+		t.Errorf("the fork runs on %#x", late.runs())
+	}
+	mine := u.fork(g)
+	if err := u.assign(mine, 0, uint64(abi.NameDead), 8); err != 0 || mine.task.Runs != nil {
+		t.Errorf("before it begins: %v", err)
+	}
+	mine.hello()
+	if mine.runs() != 8 {
+		t.Errorf("it begins on %#x", mine.runs())
+	}
+
+	// Refused by the host.
+	w.m.FailNext(sim.OpSchedule, 1)
+	if err := u.assign(g, 5, uint64(abi.NameDead), 4); err != abi.ESRCH && err != abi.EINVAL {
+		t.Errorf("refused: %v", err)
+	}
+
+	// The server's next process has the sets; with the last right a set's tasks leave it.
+	u.die()
+	told := 0
+	for _, e := range u.start() {
+		if e.Op == abi.EventInherit && e.A[1] == abi.RightCPUs && (e.A[0] == a || e.A[0] == b) {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("told of %d sets", told)
+	}
+	u.ok(abi.CallPortDeallocate, b)
+	if g.runs() != 15 || mine.runs() != 15 || f.task.Runs != nil {
+		t.Errorf("after the set's end: %#x, %#x, %v", g.runs(), mine.runs(), f.task.Runs)
+	}
+	u.want(abi.EBADF, abi.CallProcessorInfo, b)
+	for _, x := range []*guest{f, late} {
+		x.task.Die(machine.Exit{})
+	}
+	w.run()
+	w.check()
+	info(a, 2, 0, 3)
+	u.ok(abi.CallPortDeallocate, a)
+	if n := used(u.s); n != before {
+		t.Errorf("%d bytes are left", n-before)
+	}
+	if err := u.assign(f, 0, 0); err != abi.ESRCH {
+		t.Errorf("a dead task: %v", err)
+	}
+	w.end()
+}
