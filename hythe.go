@@ -68,6 +68,8 @@ type Config struct {
 	// Processors are the numbers of the host's processors on which the machine's guests
 	// and servers run; none: where the caller may. Guests are told of these alone.
 	Processors []int
+	// Scheduling is what guests may take beyond the machine's own share.
+	Scheduling Scheduling
 	// Network is what the machine has beside its own loopback interface; the zero
 	// value is nothing.
 	Network Network
@@ -94,6 +96,18 @@ type Config struct {
 	// Insecure lets the machine start with less isolation where the host lacks
 	// something. Without it New fails instead.
 	Insecure bool
+}
+
+// Scheduling is how far a machine's guests may go before others on the host, where that
+// lets who runs the machine. The zero value is nowhere: they may take less than the
+// machine's own share, not more. Guests that may and do can leave the host no time.
+type Scheduling struct {
+	// Nice is the lowest nice value, -20 to -1; 0: that of who runs the machine.
+	Nice int
+	// Priority is the highest fixed priority (SCHED_FIFO, SCHED_RR), 1 to 99; 0: none.
+	Priority int
+	// Deadline: they may have shares of each period (SCHED_DEADLINE).
+	Deadline bool
 }
 
 // Mount is a host directory or file that guests see at Target.
@@ -473,6 +487,9 @@ func (c *Config) complete() error {
 	}
 	if c.Pids < 0 {
 		return fmt.Errorf("process limit %d: negative", c.Pids)
+	}
+	if s := c.Scheduling; s.Nice < -20 || s.Nice > 0 || s.Priority < 0 || s.Priority > 99 {
+		return fmt.Errorf("scheduling: a nice value of %d, a priority of %d: the former are -20 to -1, the latter 1 to 99", s.Nice, s.Priority)
 	}
 	for _, n := range c.Processors {
 		if n < 0 || n >= machine.MaxProcessors {

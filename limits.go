@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hythe/abi"
 	unixctl "hythe/idl/unix"
 	"hythe/machine"
 )
@@ -27,6 +28,25 @@ func limitsLine(c *Config) string {
 		return "limits: without a cgroup: --pids-limit by the unix server"
 	}
 	return ""
+}
+
+// schedulingLine tells the user what of the scheduling that guests may use the host does
+// not give.
+func schedulingLine(c *Config, has machine.Scheduling) string {
+	var no []string
+	if n := c.Scheduling.Nice; n < 0 && has.Nice > int32(n) {
+		no = append(no, fmt.Sprintf("nice values below %d", has.Nice))
+	}
+	if n := c.Scheduling.Priority; n > 0 && has.Priority < uint32(n) {
+		no = append(no, fmt.Sprintf("fixed priorities above %d", has.Priority))
+	}
+	if c.Scheduling.Deadline && has.Classes&(1<<abi.ClassDeadline) == 0 {
+		no = append(no, "deadlines")
+	}
+	if no == nil {
+		return ""
+	}
+	return "scheduling: the host does not let this user have " + strings.Join(no, ", ")
 }
 
 // processors makes a set of numbers; those that no host has are left out (check).

@@ -95,7 +95,8 @@ type service struct {
 func newEngine(ctx context.Context, c *Config) (engine, error) {
 	w := &wired{cfg: c, svcs: map[string]*service{}, stop: make(chan struct{}), ended: make(chan struct{}), begun: make(chan struct{})}
 	var err error
-	if w.host, err = linux.New(linux.Options{Log: w.log, Processors: processors(c.Processors)}); err != nil {
+	if w.host, err = linux.New(linux.Options{Log: w.log, Processors: processors(c.Processors),
+		Nice: int32(c.Scheduling.Nice), Priority: uint32(c.Scheduling.Priority), Deadline: c.Scheduling.Deadline}); err != nil {
 		return nil, err
 	}
 	w.k = nucleus.New(w.host, nucleus.Limits{}, nucleus.Hooks{
@@ -104,6 +105,9 @@ func newEngine(ctx context.Context, c *Config) (engine, error) {
 	if err := w.assemble(); err != nil {
 		w.close()
 		return nil, w.reason(err)
+	}
+	if line := schedulingLine(c, w.host.Scheduling()); line != "" {
+		w.log(line)
 	}
 	if line := limitsLine(c); line != "" {
 		w.log(line)

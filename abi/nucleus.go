@@ -80,6 +80,16 @@ const (
 	PagesUnlock      = 6
 )
 
+// Scheduling classes (CallThreadPolicy). The numbers in comments are Linux's SCHED_...
+const (
+	ClassNormal   = 1 // shares, by nice value (OTHER)
+	ClassBatch    = 2 // the same, for who computes (BATCH)
+	ClassIdle     = 3 // what nobody else wants (IDLE)
+	ClassFixed    = 4 // before all of lower fixed priority, until it waits (FIFO)
+	ClassRound    = 5 // the same, in turn with its equals (RR)
+	ClassDeadline = 6 // so much in each period (DEADLINE)
+)
+
 // MsgPageRequest is the ID of a message by which the nucleus asks a pager for pages. Its
 // body are four times eight bytes: the pager's own word for the object, offset, length,
 // and 1 if they are to be written.
@@ -128,8 +138,9 @@ const (
 	CallAlarmSet       = 40 // A0 a time of the host's monotonic clock in ns, A1 name, A2 a word, A3 the disposition by which the name makes a send or send-once right: at that time it gets MsgAlarm -> A0 the alarm's number, of this task
 	CallAlarmCancel    = 41 // A0 an alarm's number -> A0 the name of its right, which comes back, A1 the disposition that moves it
 	CallProcessorSet   = 42 // inline = processors, a bit for each, bytes in order -> A0 name of a send right to a set of them
-	CallProcessorInfo  = 43 // A0 a set's name, or NameNull: the default set -> A0 how many processors are in it, A1 how many guest tasks; inline = the processors
+	CallProcessorInfo  = 43 // A0 a set's name, or NameNull: the default set -> A0 how many processors are in it, A1 how many guest tasks, A2 classes that may be used, a bit 1<<Class... for each, A3 lowest nice value (signed), A4 highest fixed priority; inline = the processors
 	CallTaskAssign     = 44 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 a set's name, or NameNull: the default set, or NameDead: that in which it is; inline = of the set's processors those on which it is to run (empty: all)
+	CallThreadPolicy   = 45 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 Class..., A3 nice value (signed) or fixed priority, A4 1 = what it makes is of ClassNormal; inline, ClassDeadline only: runtime, deadline and period in ns
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
 )
 

@@ -209,6 +209,47 @@ func (c *Conn) TaskProcessors(task abi.Name, hostID uint64, p Processors) abi.Er
 	return err
 }
 
+// Policy is how a thread is scheduled.
+type Policy struct {
+	Class                     uint32 // abi.Class...
+	Nice                      int32  // ClassNormal, ClassBatch, ClassIdle
+	Priority                  uint32 // ClassFixed, ClassRound
+	Runtime, Deadline, Period uint64 // ClassDeadline: ns
+	Reset                     bool   // what the thread makes is of ClassNormal
+}
+
+// ThreadPolicy has the host schedule a task's thread with this host id, or, with 0, all of
+// them. EPERM: the machine was not given so much; EOPNOTSUPP: the host refuses it; EBUSY:
+// the host has no such share left.
+func (c *Conn) ThreadPolicy(task abi.Name, hostID uint64, p Policy) abi.Errno {
+	a := [6]uint64{uint64(task), hostID, uint64(p.Class), uint64(int64(p.Nice)), flag(p.Reset)}
+	var b []byte
+	switch p.Class {
+	case abi.ClassFixed, abi.ClassRound:
+		a[3] = uint64(p.Priority)
+	case abi.ClassDeadline:
+		a[3] = 0
+		for _, v := range [...]uint64{p.Runtime, p.Deadline, p.Period} {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+	}
+	_, err := c.Call(abi.CallThreadPolicy, a, b, nil)
+	return err
+}
+
+// Scheduling is what tasks of the machine may be given.
+type Scheduling struct {
+	Classes  uint32 // bits 1<<abi.Class...
+	Nice     int32  // the lowest nice value
+	Priority uint32 // the highest fixed one
+}
+
+// Scheduling asks what tasks may be given.
+func (c *Conn) Scheduling() (Scheduling, abi.Errno) {
+	r, err := c.Call(abi.CallProcessorInfo, [6]uint64{}, nil, nil)
+	return Scheduling{uint32(r.A[2]), int32(r.A[3]), uint32(r.A[4])}, err
+}
+
 // TaskInfo is what the host knows of a task.
 type TaskInfo struct {
 	HostPID          uint64

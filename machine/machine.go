@@ -105,6 +105,22 @@ func (p Processors) And(q Processors) Processors {
 	return p
 }
 
+// Policy is how the host schedules a flow of control.
+type Policy struct {
+	Class                     uint32 // abi.Class...
+	Nice                      int32  // of those that share: -20 to 19
+	Priority                  uint32 // fixed: 1 to 99
+	Runtime, Deadline, Period uint64 // ns
+	Reset                     bool   // what it begins or forks is of the normal class
+}
+
+// Scheduling is what a machine's tasks may be given.
+type Scheduling struct {
+	Classes  uint32 // bits 1<<abi.Class...
+	Nice     int32  // the lowest value
+	Priority uint32 // the highest fixed one
+}
+
 // Info is the use of the host by a context.
 type Info struct {
 	Pid      uint64 // the host's number of the process, for people
@@ -151,6 +167,10 @@ type Context interface {
 	// they begin or fork from then on, run. An error of package abi: ESRCH, EINVAL none of
 	// p is there. Slow.
 	SetProcessors(thread uint64, p Processors) error
+	// SetPolicy is how the process's flows of control, or one of them, are scheduled, and
+	// what they begin or fork from then on. An error of package abi: ESRCH, EPERM the host
+	// refuses, EBUSY it has no such share left, EINVAL. Slow.
+	SetPolicy(thread uint64, p Policy) error
 	// Close is told when the nucleus has seen Exited or gives the channel up.
 	Close()
 }
@@ -260,6 +280,8 @@ type Machine interface {
 
 	// Processors are those on which the machine's tasks run.
 	Processors() Processors
+	// Scheduling is what tasks may be given: by how the machine was made, and by the host.
+	Scheduling() Scheduling
 	// Now is the host's monotonic time in nanoseconds, which every task can read by itself
 	// (CLOCK_MONOTONIC).
 	Now() uint64

@@ -77,6 +77,7 @@ func init() {
 		abi.CallProcessorSet:   {run: callProcessorSet, inline: true},
 		abi.CallProcessorInfo:  {run: callProcessorInfo},
 		abi.CallTaskAssign:     {run: callTaskAssign, inline: true},
+		abi.CallThreadPolicy:   {run: callThreadPolicy, inline: true},
 	}
 }
 

@@ -183,7 +183,8 @@ func callProcessorInfo(k *Kernel, t *task, c *call) abi.Errno {
 			}
 		}
 	}
-	c.out[0], c.out[1] = uint64(p.Len()), uint64(n)
+	may := k.m.Scheduling()
+	c.out = [6]uint64{uint64(p.Len()), uint64(n), uint64(may.Classes), uint64(int64(may.Nice)), uint64(may.Priority)}
 	for _, w := range p {
 		c.data = binary.LittleEndian.AppendUint64(c.data, w)
 	}
@@ -235,11 +236,15 @@ func callTaskAssign(k *Kernel, t *task, c *call) abi.Errno {
 
 // hostError is the errno in an error of the machine.
 func hostError(err error) abi.Errno {
-	if err == nil {
+	switch err {
+	case nil:
 		return 0
-	}
-	if e, ok := err.(abi.Errno); ok {
-		return e
+	case abi.ESRCH:
+		return abi.ESRCH
+	case abi.EPERM:
+		return abi.EPERM
+	case abi.EBUSY:
+		return abi.EBUSY
 	}
 	return abi.EINVAL
 }

@@ -1,6 +1,7 @@
 package nucleus_test
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"hythe/abi"
@@ -159,5 +160,66 @@ func TestProcessorSets(t *testing.T) {
 	if err := u.assign(f, 0, 0); err != abi.ESRCH {
 		t.Errorf("a dead task: %v", err)
 	}
+	w.end()
+}
+
+// What a machine's tasks may be given is decided by the machine, then by the host.
+func TestPolicies(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	u := w.server("unix", nucleus.PowerTasks)
+	g := u.guest()
+	u.want(abi.ESRCH, abi.CallThreadPolicy, g.name, 0, abi.ClassIdle, 0) // it has not begun
+	g.hello()
+	g.task.Threads = []uint64{5}
+	deadline := func(r, d, p uint64) []byte {
+		b := binary.LittleEndian.AppendUint64(nil, r)
+		return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, d), p)
+	}
+	neg := func(n int64) uint64 { return uint64(n) }
+	ask := func(err abi.Errno, data []byte, a ...uint64) {
+		t.Helper()
+		if e := u.callData(abi.CallThreadPolicy, data, append([]uint64{g.name}, a...)...); abi.Errno(e.Err) != err {
+			t.Errorf("%v with %d bytes: %v, want %v", a, len(data), abi.Errno(e.Err), err)
+		}
+	}
+	for _, a := range [][]uint64{{0, 0, 0}, {0, 7, 0}, {0, abi.ClassNormal, 20}, {0, abi.ClassNormal, neg(-21)}, {0, abi.ClassNormal, 0, 2},
+		{0, abi.ClassFixed, 0}, {0, abi.ClassRound, 100}, {5, abi.ClassDeadline, 0}, {0, abi.ClassFixed, 1<<32 + 1}} {
+		ask(abi.EINVAL, nil, a...)
+	}
+	ask(abi.EINVAL, deadline(1e6, 1e7, 1e7), 0, abi.ClassDeadline, 0) // of all threads
+	ask(abi.EINVAL, deadline(1e6, 1e7, 1e7), 5, abi.ClassNormal, 0)
+	for _, d := range [][]byte{deadline(1000, 1e7, 1e7), deadline(2e7, 1e7, 1e7), deadline(1e6, 1e7, 1e6), deadline(1e6, 1e7, 1<<63), {1}} {
+		ask(abi.EINVAL, d, 5, abi.ClassDeadline, 0)
+	}
+
+	// Nothing was given.
+	ask(abi.EPERM, nil, 5, abi.ClassNormal, neg(-1))
+	ask(abi.EPERM, nil, 5, abi.ClassFixed, 1)
+	ask(abi.EPERM, deadline(1e6, 1e7, 1e7), 5, abi.ClassDeadline, 0)
+	ask(0, nil, 5, abi.ClassBatch, 7, 1)
+	if p := g.task.Policies[5]; p != (machine.Policy{Class: abi.ClassBatch, Nice: 7, Reset: true}) {
+		t.Errorf("the host was told %+v", p)
+	}
+	ask(0, nil, 0, abi.ClassIdle, 19)
+	if p := g.task.Policies[0]; p != (machine.Policy{Class: abi.ClassIdle, Nice: 19}) || len(g.task.Policies) != 1 {
+		t.Errorf("the host was told %+v", g.task.Policies)
+	}
+	ask(abi.ESRCH, nil, 6, abi.ClassIdle, 0)
+
+	w.m.May = machine.Scheduling{Classes: ^uint32(0), Nice: -5, Priority: 10}
+	if e := u.call(abi.CallProcessorInfo, 0); uint32(e.A[2]) != ^uint32(0) || int64(e.A[3]) != -5 || e.A[4] != 10 {
+		t.Errorf("what may be: %+v", e.CallHeader)
+	}
+	ask(0, nil, 5, abi.ClassNormal, neg(-5))
+	ask(abi.EPERM, nil, 5, abi.ClassNormal, neg(-6))
+	ask(0, nil, 5, abi.ClassFixed, 10)
+	ask(abi.EPERM, nil, 5, abi.ClassRound, 11)
+	ask(0, deadline(1e6, 1e7, 2e7), 5, abi.ClassDeadline, 0)
+	if p := g.task.Policies[5]; p != (machine.Policy{Class: abi.ClassDeadline, Runtime: 1e6, Deadline: 1e7, Period: 2e7}) {
+		t.Errorf("the host was told %+v", p)
+	}
+	w.m.FailNext(sim.OpSchedule, 1)
+	ask(abi.EOPNOTSUPP, nil, 5, abi.ClassFixed, 10)
+	w.server("other", 0).want(abi.EBADF, abi.CallThreadPolicy, g.name, 0, abi.ClassIdle, 0)
 	w.end()
 }

@@ -165,6 +165,29 @@ func parseSize(s string) (int64, error) {
 	return n << shift, nil
 }
 
+// parseScheduling reads nice=-N, rtprio=N and deadline, with commas between.
+func parseScheduling(s string) (hythe.Scheduling, error) {
+	var c hythe.Scheduling
+	if s == "" {
+		return c, nil
+	}
+	for f := range strings.SplitSeq(s, ",") {
+		k, v, set := strings.Cut(f, "=")
+		n, err := strconv.Atoi(v)
+		switch {
+		case k == "deadline" && !set:
+			c.Deadline = true
+		case k == "nice" && err == nil && n >= -20 && n < 0:
+			c.Nice = n
+		case k == "rtprio" && err == nil && n > 0 && n <= 99:
+			c.Priority = n
+		default:
+			return c, fmt.Errorf("--sched %s: want nice=-20 to -1, rtprio=1 to 99, deadline, with commas between", s)
+		}
+	}
+	return c, nil
+}
+
 // parseProcessors reads numbers and ranges of them, with commas between. Empty is none.
 func parseProcessors(s string) ([]int, error) {
 	if s == "" {

@@ -53,6 +53,10 @@ func TestWrongUse(t *testing.T) {
 		{"run", "--memory", "9999999999t", "x"},
 		{"run", "--pids-limit", "-2", "x"},
 		{"run", "--pids-limit", "many", "x"},
+		{"run", "--sched", "nice=1", "x"},
+		{"run", "--sched", "rtprio=100", "x"},
+		{"run", "--sched", "deadline=1", "x"},
+		{"run", "--sched", "rtprio=1,,deadline", "x"},
 		{"run", "--cpuset-cpus", "1-0", "x"},
 		{"run", "--cpuset-cpus", "0,,1", "x"},
 		{"run", "--cpuset-cpus", "1024", "x"},
@@ -104,6 +108,9 @@ func TestParsers(t *testing.T) {
 		if got, err := parseProcessors(in); fmt.Sprint(got) != want || err != nil {
 			t.Errorf("processors %s: %v, %v", in, got, err)
 		}
+	}
+	if s, err := parseScheduling("nice=-5,rtprio=7,deadline"); err != nil || s != (hythe.Scheduling{Nice: -5, Priority: 7, Deadline: true}) {
+		t.Errorf("scheduling: %+v, %v", s, err)
 	}
 	if u, err := parseUser("5:6"); err != nil || u.UID != 5 || u.GID != 6 {
 		t.Errorf("user: %+v, %v", u, err)

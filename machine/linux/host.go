@@ -36,6 +36,12 @@ type Options struct {
 	Exe string
 	// Processors are those on which its tasks run; none: where the caller may run.
 	Processors machine.Processors
+	// Nice is the lowest nice value that tasks may be given, if it is below 0; else it is
+	// that of the caller. Priority is the highest fixed priority, 0 for none; Deadline says
+	// whether they may have shares by deadline. What the host refuses they get not either.
+	Nice     int32
+	Priority uint32
+	Deadline bool
 	// Log takes what the machine layer itself has to say.
 	Log func(line string)
 }
@@ -44,6 +50,7 @@ type Options struct {
 type Machine struct {
 	opts    Options
 	all     bool // its processors are those of the caller
+	may     machine.Scheduling
 	start   time.Time
 	reactor *reactor
 	null    *os.File
@@ -90,7 +97,7 @@ func New(opts Options) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
-	m := &Machine{opts: opts, all: all, start: time.Now(), null: null,
+	m := &Machine{opts: opts, all: all, may: hostScheduling(&opts), start: time.Now(), null: null,
 		servers: map[*channel]bool{}, idle: make(chan struct{}), objects: map[*file]bool{}, guests: map[*channel]int{}}
 	if m.reactor, err = newReactor(); err != nil {
 		_ = null.Close()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -137,5 +138,92 @@ func (c *channel) SetProcessors(thread uint64, p machine.Processors) error {
 			return false, err
 		}
 		return true, setProcessors(tid, p)
+	})
+}
+
+// classes are the host's policies, by class.
+var classes = [...]uint32{
+	abi.ClassNormal: unix.SCHED_NORMAL, abi.ClassBatch: unix.SCHED_BATCH, abi.ClassIdle: unix.SCHED_IDLE,
+	abi.ClassFixed: unix.SCHED_FIFO, abi.ClassRound: unix.SCHED_RR, abi.ClassDeadline: unix.SCHED_DEADLINE,
+}
+
+// attr is a policy as the host has it.
+func attr(p *machine.Policy) unix.SchedAttr {
+	a := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: classes[p.Class]}
+	switch p.Class {
+	case abi.ClassFixed, abi.ClassRound:
+		a.Priority = p.Priority
+	case abi.ClassDeadline:
+		a.Runtime, a.Deadline, a.Period = p.Runtime, p.Deadline, p.Period
+	default:
+		a.Nice = p.Nice
+	}
+	if p.Reset {
+		a.Flags = unix.SCHED_FLAG_RESET_ON_FORK
+	}
+	return a
+}
+
+// hostScheduling is what tasks may be given: what the options say, as far as the host lets
+// a thread of ours have it. Nobody is asked if nothing was said.
+func hostScheduling(opts *Options) machine.Scheduling {
+	s := machine.Scheduling{Classes: 1<<abi.ClassNormal | 1<<abi.ClassBatch | 1<<abi.ClassIdle}
+	if n, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
+		s.Nice = int32(20 - n) // the bare call's answer (getpriority(2))
+	}
+	if opts.Nice >= 0 && opts.Priority == 0 && !opts.Deadline {
+		return s
+	}
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with what it got
+		defer close(done)
+		try := func(p machine.Policy) bool {
+			a := attr(&p)
+			return unix.SchedSetAttr(0, &a, 0) == nil
+		}
+		for n := opts.Nice; n < min(s.Nice, 0); n++ {
+			if try(machine.Policy{Class: abi.ClassNormal, Nice: n}) {
+				s.Nice = n
+				break
+			}
+		}
+		if opts.Deadline && try(machine.Policy{Class: abi.ClassDeadline, Runtime: 1e6, Deadline: 1e9, Period: 1e9}) {
+			s.Classes |= 1 << abi.ClassDeadline
+		}
+		for n := opts.Priority; n > 0; n-- {
+			if try(machine.Policy{Class: abi.ClassRound, Priority: n}) {
+				s.Classes |= 1<<abi.ClassFixed | 1<<abi.ClassRound
+				s.Priority = n
+				break
+			}
+		}
+	}()
+	<-done
+	return s
+}
+
+// Scheduling implements machine.Machine.
+func (m *Machine) Scheduling() machine.Scheduling { return m.may }
+
+// SetPolicy implements machine.Context.
+func (c *channel) SetPolicy(thread uint64, p machine.Policy) error {
+	a := attr(&p)
+	return c.eachThread(thread, func(tid int) (bool, error) {
+		was, err := unix.SchedGetAttr(tid, 0)
+		if err != nil {
+			return false, err
+		}
+		same := was.Policy == a.Policy && was.Flags&unix.SCHED_FLAG_RESET_ON_FORK == a.Flags && was.Priority == a.Priority
+		switch p.Class {
+		case abi.ClassNormal, abi.ClassBatch, abi.ClassIdle:
+			same = same && was.Nice == a.Nice
+		case abi.ClassDeadline:
+			same = same && was.Runtime == a.Runtime && was.Deadline == a.Deadline && was.Period == a.Period
+		}
+		if same {
+			return false, nil
+		}
+		return true, unix.SchedSetAttr(tid, &a, 0)
 	})
 }

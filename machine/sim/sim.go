@@ -96,6 +96,8 @@ type Machine struct {
 	none    map[string]bool
 	// CPUs are the processors of this machine.
 	CPUs machine.Processors
+	// May is what Scheduling answers.
+	May machine.Scheduling
 	// Channels are all that were made, in order.
 	Channels []*Channel
 	// Pick chooses which of n things that happened is handed over next (0 is the
@@ -110,7 +112,8 @@ type Machine struct {
 
 // New makes a machine at time 0.
 func New() *Machine {
-	return &Machine{fail: map[string]int{}, none: map[string]bool{}, CPUs: machine.Processors{0xf}}
+	return &Machine{fail: map[string]int{}, none: map[string]bool{}, CPUs: machine.Processors{0xf},
+		May: machine.Scheduling{Classes: 1<<abi.ClassNormal | 1<<abi.ClassBatch | 1<<abi.ClassIdle}}
 }
 
 // FailNext makes the n-th next use of an operation fail (1 is the next).
@@ -217,6 +220,8 @@ type Channel struct {
 	// Runs is where each of its threads may run (0: those that were not named); nil if
 	// nobody said.
 	Runs map[uint64]machine.Processors
+	// Policies is how each of its threads is scheduled, as Runs.
+	Policies map[uint64]machine.Policy
 	// Memory is what ReadMemory reads, from address MemoryAt.
 	Memory   []byte
 	MemoryAt uint64
@@ -401,6 +406,27 @@ func (c *Channel) SetProcessors(thread uint64, p machine.Processors) error {
 	c.Runs[thread] = p
 	return nil
 }
+
+// SetPolicy implements machine.Context.
+func (c *Channel) SetPolicy(thread uint64, p machine.Policy) error {
+	switch {
+	case !c.thread(thread):
+		return abi.ESRCH
+	case c.m.fails(OpSchedule):
+		return abi.EPERM
+	}
+	if thread == 0 {
+		c.Policies = nil
+	}
+	if c.Policies == nil {
+		c.Policies = map[uint64]machine.Policy{}
+	}
+	c.Policies[thread] = p
+	return nil
+}
+
+// Scheduling implements machine.Machine.
+func (m *Machine) Scheduling() machine.Scheduling { return m.May }
 
 // Processors implements machine.Machine.
 func (m *Machine) Processors() machine.Processors { return m.CPUs }

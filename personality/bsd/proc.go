@@ -591,26 +591,48 @@ func Getpriority(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	best := int32(20)
 	for _, r := range all {
-		best = min(best, c.K.Procs.Get(r).Nice)
+		best = min(best, c.K.SchedOf(r).Nice)
 	}
 	return uint64(int64(best)), 0
 }
 
-// Setpriority serves setpriority(2): noted, not enforced.
+// Setpriority serves setpriority(2), for all threads of the processes.
 func Setpriority(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	all, e := prioTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	n := min(max(int32(c.Args[2]), -20), 20)
+	n := min(max(int32(c.Args[2]), -20), 19)
+	type thread struct {
+		t   store.Ref[core.Thread]
+		gen uint32
+	}
+	var ts []thread
 	for _, r := range all {
 		if e := c.KillCheck(r, 0); e != 0 {
 			return 0, e
 		}
-		if n < c.K.Procs.Get(r).Nice && !c.Capable(core.CapSysNice) {
+		if n < c.K.SchedOf(r).Nice && !c.Capable(core.CapSysNice) {
 			return 0, abi.EACCES
 		}
-		c.K.Procs.Mut(r).Nice = n
+		for _, t := range c.K.ThreadsOf(r) {
+			ts = append(ts, thread{t, c.K.Threads.Gen(t)})
+		}
+	}
+	for _, x := range ts {
+		th := c.K.Threads.Get(x.t)
+		if th == nil || c.K.Threads.Gen(x.t) != x.gen || th.State != core.ThreadLive {
+			continue // it ended while another was told
+		}
+		s := th.Sched
+		s.Nice = n
+		switch e := c.SetSched(x.t, s); e {
+		case 0, abi.ESRCH:
+		case abi.EPERM: // the host lets nobody of ours
+			return 0, abi.EACCES
+		default:
+			return 0, e
+		}
 	}
 	return 0, 0
 }

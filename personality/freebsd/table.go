@@ -173,7 +173,7 @@ func calls() []bsd.Entry {
 		{Nr: 195, Name: "setrlimit", Fn: bsd.Setrlimit, Sig: "ip", Pre: pre(fixed(1, 16)), Level: bsd.Partial, Note: "kept, but not enforced: RSS, MEMLOCK; SBSIZE and those above VMEM are infinite"},
 		{Nr: 117, Name: "getrusage", Fn: bsd.Getrusage, Sig: "ip", Level: bsd.Partial, Note: "times and resident size only"},
 		{Nr: 100, Name: "getpriority", Fn: bsd.Getpriority, Sig: "ii"},
-		{Nr: 96, Name: "setpriority", Fn: bsd.Setpriority, Sig: "iii", Level: bsd.Partial, Note: "noted, not enforced"},
+		{Nr: 96, Name: "setpriority", Fn: bsd.Setpriority, Sig: "iii", Level: bsd.Partial, Note: "below the machine's own nice value only where it is given that (--sched)"},
 		// events
 		{Nr: 362, Name: "kqueue", Fn: bsd.Kqueue},
 		{Nr: 583, Name: "kqueuex", Fn: bsd.Kqueuex, Sig: "x"},

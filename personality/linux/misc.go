@@ -24,10 +24,10 @@ func miscCalls() []Entry {
 		{Nr: 99, Name: "sysinfo", Fn: sysSysinfo, Sig: "p"},
 		{Nr: 135, Name: "personality", Fn: sysPersonality, Sig: "x"},
 		{Nr: 140, Name: "getpriority", Fn: sysGetpriority, Sig: "ii"},
-		{Nr: 141, Name: "setpriority", Fn: sysSetpriority, Sig: "iii", Level: Partial, Note: "noted, not enforced"},
+		{Nr: 141, Name: "setpriority", Fn: sysSetpriority, Sig: "iii", Level: Partial, Note: "below the machine's own nice value only where it is given that (--sched)"},
 		{Nr: 142, Name: "sched_setparam", Fn: sysSchedSetparam, Sig: "ip"},
 		{Nr: 143, Name: "sched_getparam", Fn: sysSchedGetparam, Sig: "ip"},
-		{Nr: 144, Name: "sched_setscheduler", Fn: sysSchedSetscheduler, Sig: "iip", Level: Partial, Note: "noted, not enforced; real-time policies are EPERM"},
+		{Nr: 144, Name: "sched_setscheduler", Fn: sysSchedSetscheduler, Sig: "iip", Level: Partial, Note: "fixed priorities and deadlines only where the machine is given them (--sched)"},
 		{Nr: 145, Name: "sched_getscheduler", Fn: sysSchedGetscheduler, Sig: "i"},
 		{Nr: 146, Name: "sched_get_priority_max", Fn: sysSchedMax, Sig: "i"},
 		{Nr: 147, Name: "sched_get_priority_min", Fn: sysSchedMin, Sig: "i"},
@@ -46,7 +46,7 @@ func miscCalls() []Entry {
 		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
 		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
 		{Nr: 312, Name: "kcmp", Fn: sysKcmp, Sig: "iiixx"},
-		{Nr: 314, Name: "sched_setattr", Fn: sysSchedSetattr, Sig: "ipx", Level: Partial, Note: "noted, not enforced"},
+		{Nr: 314, Name: "sched_setattr", Fn: sysSchedSetattr, Sig: "ipx", Level: Partial, Note: "as sched_setscheduler; no bounds of utilization"},
 		{Nr: 315, Name: "sched_getattr", Fn: sysSchedGetattr, Sig: "ipux"},
 		{Nr: 318, Name: "getrandom", Fn: sysGetrandom, Sig: "Buj"},
 
@@ -266,164 +266,229 @@ func sysPersonality(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return uint64(old), 0
 }
 
-// whom calls fn for the processes that getpriority and setpriority name.
-func whom(c *core.Call, which, who int32, fn func(store.Ref[core.Proc], *core.Proc)) abi.Errno {
+// whom lists the threads that getpriority and setpriority name. ESRCH: none; EINVAL.
+func whom(c *core.Call, which, who int32) ([]store.Ref[core.Thread], abi.Errno) {
 	k := c.K
-	switch which {
-	case 0:
-		pr := c.ProcRef()
-		if who != 0 {
-			t := k.ThreadByTid(who)
-			if t == 0 {
-				return abi.ESRCH
-			}
-			pr = k.Threads.Get(t).Proc
-		}
-		fn(pr, k.Procs.Get(pr))
-		return 0
-	case 1, 2:
-		if who == 0 {
-			who = c.Proc().Pgid
-			if which == 2 {
-				who = int32(c.Cred().UID)
-			}
-		} else if which == 2 {
-			id, ok := c.MapUID(uint32(who))
-			if !ok {
-				return abi.EINVAL
-			}
-			who = int32(id)
-		}
-		e := abi.ESRCH
-		k.EachProc(func(pr store.Ref[core.Proc], r *core.Proc) bool {
-			if r.State == core.ProcLive && (which == 1 && r.Pgid == who || which == 2 && k.Creds.Get(r.Cred).UID == uint32(who)) {
-				e = 0
-				fn(pr, r)
-			}
-			return true
-		})
-		return e
+	if which < 0 || which > 2 {
+		return nil, abi.EINVAL
 	}
-	return abi.EINVAL
+	if which == 0 {
+		if who == 0 {
+			return []store.Ref[core.Thread]{c.T}, 0
+		}
+		if t := k.ThreadByTid(who); t != 0 {
+			return []store.Ref[core.Thread]{t}, 0
+		}
+		return nil, abi.ESRCH
+	}
+	switch {
+	case who == 0 && which == 1:
+		who = c.Proc().Pgid
+	case who == 0:
+		who = int32(c.Cred().UID)
+	case which == 2:
+		id, ok := c.MapUID(uint32(who))
+		if !ok {
+			return nil, abi.EINVAL
+		}
+		who = int32(id)
+	}
+	var all []store.Ref[core.Thread]
+	k.EachProc(func(pr store.Ref[core.Proc], r *core.Proc) bool {
+		if r.State != core.ProcLive || which == 1 && r.Pgid != who {
+			return true
+		}
+		for _, t := range k.ThreadsOf(pr) {
+			if which == 1 || k.Creds.Get(k.Threads.Get(t).Cred).UID == uint32(who) {
+				all = append(all, t)
+			}
+		}
+		return true
+	})
+	if len(all) == 0 {
+		return nil, abi.ESRCH
+	}
+	return all, 0
 }
 
 func sysGetpriority(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	all, e := whom(c, int32(c.Args[0]), int32(c.Args[1]))
 	best := int32(20)
-	e := whom(c, int32(c.Args[0]), int32(c.Args[1]), func(_ store.Ref[core.Proc], r *core.Proc) { best = min(best, r.Nice) })
+	for _, t := range all {
+		best = min(best, c.K.Threads.Get(t).Nice)
+	}
 	return uint64(20 - best), e
 }
 
 func sysSetpriority(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	n := min(max(int32(c.Args[2]), -20), 19)
-	var bad abi.Errno
-	e := whom(c, int32(c.Args[0]), int32(c.Args[1]), func(pr store.Ref[core.Proc], r *core.Proc) {
-		him, me := c.K.Creds.Get(r.Cred), c.Cred()
-		switch {
-		case him.UID != me.EUID && him.EUID != me.EUID && !c.Capable(core.CapSysNice):
-			bad = abi.EPERM
-		case n < r.Nice && !c.Capable(core.CapSysNice) && uint64(20-n) > r.Rlimits[core.RlimitNice].Cur:
-			bad = abi.EACCES
-		case n != r.Nice:
-			c.K.Procs.Mut(pr).Nice = n
+	all, e := whom(c, int32(c.Args[0]), int32(c.Args[1]))
+	gens := make([]uint32, len(all))
+	for i, t := range all {
+		gens[i] = c.K.Threads.Gen(t)
+	}
+	for i, t := range all {
+		th := c.K.Threads.Get(t)
+		if th == nil || c.K.Threads.Gen(t) != gens[i] || th.State != core.ThreadLive {
+			continue // it ended while another was told
 		}
-	})
-	if e == 0 {
-		e = bad
+		s := th.Sched
+		s.Nice = n
+		switch {
+		case !c.SchedOwner(t):
+			e = abi.EPERM
+		case !c.CanNice(t, n):
+			e = abi.EACCES
+		default:
+			// Of fixed priority or by deadline it is only noted, for when it is not any more.
+			if s.Fixed() || s.Policy == core.SchedDeadline {
+				c.K.Threads.Mut(t).Nice = n
+				break
+			}
+			switch x := c.SetSched(t, s); x {
+			case 0:
+			case abi.EPERM: // the host lets nobody of ours
+				e = abi.EACCES
+			default:
+				e = x
+			}
+		}
 	}
 	return 0, e
 }
 
-// schedTarget answers the process that a sched_ call is about.
-func schedTarget(c *core.Call) (store.Ref[core.Proc], abi.Errno) {
+// schedTarget answers the thread that a sched_ call is about.
+func schedTarget(c *core.Call) (store.Ref[core.Thread], abi.Errno) {
 	pid := int32(c.Args[0])
 	if pid < 0 {
 		return 0, abi.EINVAL
 	}
-	if pid == 0 {
-		return c.ProcRef(), 0
-	}
-	t := c.K.ThreadByTid(pid)
-	if t == 0 {
-		return 0, abi.ESRCH
-	}
-	return c.K.Threads.Get(t).Proc, 0
+	return schedThread(c)
 }
 
-// Scheduling policies: other, fifo, rr, batch, iso, idle, deadline.
-func setPolicy(c *core.Call, pr store.Ref[core.Proc], pol uint32, prio int32) abi.Errno {
-	switch pol &^ 0x40000000 {
-	case 0, 3, 5:
-		if prio != 0 {
+// How sched_attr and sched_setscheduler say more than a policy (linux/sched.h).
+const (
+	schedResetOnFork = 0x40000000 // in a policy
+	flagReset        = 0x01
+	flagKeepPolicy   = 0x08
+	flagKeepParams   = 0x10
+	flagUtil         = 0x60
+	flagsKnown       = 0x7f
+	attrSize0        = 48 // SCHED_ATTR_SIZE_VER0
+	attrSize         = 56
+)
+
+// setSched checks what is asked for as the host would (sched(7)) and has it done.
+func setSched(c *core.Call, t store.Ref[core.Thread], s core.Sched) abi.Errno {
+	switch s.Policy {
+	case core.SchedOther, core.SchedBatch, core.SchedIdle:
+		if s.Prio != 0 {
 			return abi.EINVAL
 		}
-	case 1, 2:
-		if prio < 1 || prio > 99 {
+	case core.SchedFIFO, core.SchedRR:
+		if s.Prio < 1 || s.Prio > 99 {
 			return abi.EINVAL
 		}
-		return abi.EPERM
-	case 6:
-		return abi.EPERM
+	case core.SchedDeadline:
+		if s.Period == 0 {
+			s.Period = s.Deadline
+		}
+		if s.Prio != 0 || s.Deadline == 0 || s.Runtime < 1024 || (s.Deadline|s.Period)>>63 != 0 || s.Runtime > s.Deadline || s.Deadline > s.Period {
+			return abi.EINVAL
+		}
 	default:
 		return abi.EINVAL
 	}
-	c.K.Procs.Mut(pr).SchedPol = pol &^ 0x40000000
-	return 0
+	if s.Policy != core.SchedDeadline {
+		s.Runtime, s.Deadline, s.Period = 0, 0, 0
+	}
+	was := c.K.Threads.Get(t).Sched
+	limit := c.K.Procs.Get(c.K.Threads.Get(t).Proc).Rlimits[core.RlimitRtprio].Cur
+	privileged := false
+	switch {
+	case s.Policy == core.SchedDeadline:
+		privileged = true
+	case s.Fixed():
+		privileged = s.Policy != was.Policy && limit == 0 || s.Prio > was.Prio && uint64(s.Prio) > limit
+	default:
+		privileged = s.Nice < was.Nice && !c.CanNice(t, s.Nice)
+	}
+	if was.Policy == core.SchedIdle && s.Policy != core.SchedIdle && !c.Capable(core.CapSysNice) &&
+		uint64(20-was.Nice) > c.K.Procs.Get(c.K.Threads.Get(t).Proc).Rlimits[core.RlimitNice].Cur {
+		privileged = true
+	}
+	privileged = privileged || was.Reset != 0 && s.Reset == 0
+	if privileged && !c.Capable(core.CapSysNice) || !c.SchedOwner(t) {
+		return abi.EPERM
+	}
+	return c.SetSched(t, s)
 }
 
 func sysSchedSetscheduler(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if int32(c.Args[1]) < 0 || c.Args[2] == 0 {
+	pol := uint32(c.Args[1])
+	if int32(pol) < 0 || int32(c.Args[0]) < 0 || c.Args[2] == 0 {
 		return 0, abi.EINVAL
 	}
 	b, e := c.CopyIn32(c.Args[2])
 	if e != 0 {
 		return 0, e
 	}
-	pr, e := schedTarget(c)
+	t, e := schedTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	return 0, setPolicy(c, pr, uint32(c.Args[1]), int32(b))
+	s := core.Sched{Policy: pol &^ schedResetOnFork, Prio: b, Nice: c.K.Threads.Get(t).Nice}
+	if pol&schedResetOnFork != 0 {
+		s.Reset = 1
+	}
+	return 0, setSched(c, t, s)
 }
 
 func sysSchedSetparam(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if c.Args[1] == 0 {
+	if c.Args[1] == 0 || int32(c.Args[0]) < 0 {
 		return 0, abi.EINVAL
 	}
 	b, e := c.CopyIn32(c.Args[1])
 	if e != 0 {
 		return 0, e
 	}
-	pr, e := schedTarget(c)
+	t, e := schedTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	return 0, setPolicy(c, pr, c.K.Procs.Get(pr).SchedPol, int32(b))
+	was := c.K.Threads.Get(t).Sched
+	return 0, setSched(c, t, core.Sched{Policy: was.Policy, Prio: b, Nice: was.Nice, Reset: was.Reset})
 }
 
 func sysSchedGetparam(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[1] == 0 {
 		return 0, abi.EINVAL
 	}
-	if _, e := schedTarget(c); e != 0 {
+	t, e := schedTarget(c)
+	if e != 0 {
 		return 0, e
 	}
-	c.CopyOut32(c.Args[1], 0)
+	c.CopyOut32(c.Args[1], c.K.Threads.Get(t).Prio)
 	return 0, 0
 }
 
 func sysSchedGetscheduler(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	pr, e := schedTarget(c)
+	t, e := schedTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	return uint64(c.K.Procs.Get(pr).SchedPol), 0
+	s := c.K.Threads.Get(t).Sched
+	if s.Reset != 0 {
+		s.Policy |= schedResetOnFork
+	}
+	return uint64(s.Policy), 0
 }
 
 func schedPrio(c *core.Call, rt uint64) (uint64, abi.Errno) {
 	switch int32(c.Args[0]) {
-	case 1, 2:
+	case core.SchedFIFO, core.SchedRR:
 		return rt, 0
-	case 0, 3, 5, 6:
+	case core.SchedOther, core.SchedBatch, core.SchedIdle, core.SchedDeadline:
 		return 0, 0
 	}
 	return 0, abi.EINVAL
@@ -433,60 +498,112 @@ func sysSchedMax(p *Personality, c *core.Call) (uint64, abi.Errno) { return sche
 func sysSchedMin(p *Personality, c *core.Call) (uint64, abi.Errno) { return schedPrio(c, 1) }
 
 func sysSchedRR(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if _, e := schedTarget(c); e != 0 {
+	t, e := schedTarget(c)
+	if e != 0 {
 		return 0, e
 	}
+	slice := int64(4e6)
+	switch c.K.Threads.Get(t).Policy {
+	case core.SchedRR:
+		slice = 100e6
+	case core.SchedFIFO, core.SchedDeadline:
+		slice = 0
+	}
 	var b [16]byte
-	putTimespec(b[:], 4e6)
+	putTimespec(b[:], slice)
 	c.CopyOut(c.Args[1], b[:])
 	return 0, 0
 }
 
-// sysSchedSetattr: struct sched_attr: size 4, policy 4, flags 8, nice 4,
-// priority 4, ... (include/uapi/linux/sched/types.h).
+// sysSchedSetattr: struct sched_attr: size 4, policy 4, flags 8, nice 4, priority 4,
+// runtime 8, deadline 8, period 8, and two bounds of utilization
+// (include/uapi/linux/sched/types.h).
 func sysSchedSetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if c.Args[1] == 0 || c.Args[2] != 0 {
+	if c.Args[1] == 0 || int32(c.Args[0]) < 0 || c.Args[2] != 0 {
 		return 0, abi.EINVAL
 	}
-	b, e := c.CopyIn(c.Args[1], 48)
+	size, e := c.CopyIn32(c.Args[1])
 	if e != 0 {
 		return 0, e
 	}
-	le := binary.LittleEndian
-	if n := le.Uint32(b); n != 0 && n < 48 {
+	if size == 0 {
+		size = attrSize0
+	}
+	if size < attrSize0 || size > abi.PageSize {
+		c.CopyOut32(c.Args[1], attrSize)
 		return 0, abi.E2BIG
 	}
-	pol, prio, nice := le.Uint32(b[4:]), int32(le.Uint32(b[20:])), int32(le.Uint32(b[16:]))
-	pr, e := schedTarget(c)
+	b, e := c.CopyIn(c.Args[1], int(size))
 	if e != 0 {
 		return 0, e
 	}
-	if e := setPolicy(c, pr, pol, prio); e != 0 {
+	for _, x := range b[min(size, attrSize):] {
+		if x != 0 {
+			c.CopyOut32(c.Args[1], attrSize)
+			return 0, abi.E2BIG
+		}
+	}
+	le := binary.LittleEndian
+	flags := le.Uint64(b[8:])
+	s := core.Sched{Policy: le.Uint32(b[4:]), Nice: min(max(int32(le.Uint32(b[16:])), -20), 19), Prio: le.Uint32(b[20:]),
+		Runtime: le.Uint64(b[24:]), Deadline: le.Uint64(b[32:]), Period: le.Uint64(b[40:])}
+	if flags&flagUtil != 0 && size < attrSize || int32(s.Policy) < 0 {
+		return 0, abi.EINVAL
+	}
+	t, e := schedTarget(c)
+	if e != 0 {
 		return 0, e
 	}
-	r := c.K.Procs.Get(pr)
-	if nice < r.Nice && !c.Capable(core.CapSysNice) {
-		return 0, abi.EPERM
+	was := c.K.Threads.Get(t).Sched
+	if flags&flagKeepParams != 0 {
+		s.Nice, s.Prio, s.Runtime, s.Deadline, s.Period = was.Nice, was.Prio, was.Runtime, was.Deadline, was.Period
 	}
-	c.K.Procs.Mut(pr).Nice = min(max(nice, -20), 19)
-	return 0, 0
+	switch {
+	case flags&flagKeepPolicy != 0:
+		s.Policy, s.Reset = was.Policy, was.Reset
+	case flags&^flagsKnown != 0:
+		return 0, abi.EINVAL
+	case flags&flagReset != 0:
+		s.Reset = 1
+	}
+	if flags&^flagsKnown != 0 {
+		return 0, abi.EINVAL
+	}
+	if flags&flagUtil != 0 {
+		return 0, abi.EOPNOTSUPP
+	}
+	if s.Fixed() || s.Policy == core.SchedDeadline {
+		s.Nice = was.Nice
+	}
+	return 0, setSched(c, t, s)
 }
 
 func sysSchedGetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if c.Args[1] == 0 || uint32(c.Args[2]) < 48 || uint32(c.Args[2]) > 4096 || c.Args[3] != 0 {
+	size := uint32(c.Args[2])
+	if c.Args[1] == 0 || int32(c.Args[0]) < 0 || size < attrSize0 || size > abi.PageSize || c.Args[3] != 0 {
 		return 0, abi.EINVAL
 	}
-	pr, e := schedTarget(c)
+	t, e := schedTarget(c)
 	if e != 0 {
 		return 0, e
 	}
-	r := c.K.Procs.Get(pr)
-	var b [48]byte
+	s := c.K.Threads.Get(t).Sched
+	b := make([]byte, size)
 	le := binary.LittleEndian
-	le.PutUint32(b[:], 48)
-	le.PutUint32(b[4:], r.SchedPol)
-	le.PutUint32(b[16:], uint32(r.Nice))
-	c.CopyOut(c.Args[1], b[:])
+	le.PutUint32(b[:], min(size, attrSize))
+	le.PutUint32(b[4:], s.Policy)
+	le.PutUint64(b[8:], uint64(s.Reset))
+	switch {
+	case s.Fixed():
+		le.PutUint32(b[20:], s.Prio)
+	case s.Policy == core.SchedDeadline:
+		le.PutUint64(b[24:], s.Runtime)
+		le.PutUint64(b[32:], s.Deadline)
+		le.PutUint64(b[40:], s.Period)
+	default:
+		le.PutUint32(b[16:], uint32(s.Nice))
+	}
+	c.CopyOut(c.Args[1], b)
 	return 0, 0
 }
 

@@ -211,6 +211,24 @@ func (s *server) Assign(id core.TaskID, hostTID uint64, cpus core.CPUSet) abi.Er
 	return s.conn.TaskProcessors(t.name, hostTID, ipc.Processors(cpus))
 }
 
+// schedClass are classes by policy.
+var schedClass = map[uint32]uint32{core.SchedOther: abi.ClassNormal, core.SchedBatch: abi.ClassBatch, core.SchedIdle: abi.ClassIdle,
+	core.SchedFIFO: abi.ClassFixed, core.SchedRR: abi.ClassRound, core.SchedDeadline: abi.ClassDeadline}
+
+// Schedule implements core.Host.
+func (s *server) Schedule(id core.TaskID, hostTID uint64, how core.Sched) abi.Errno {
+	t := s.task(id)
+	if t == nil {
+		return abi.ESRCH
+	}
+	e := s.conn.ThreadPolicy(t.name, hostTID, ipc.Policy{Class: schedClass[how.Policy], Nice: how.Nice, Priority: how.Prio,
+		Runtime: how.Runtime, Deadline: how.Deadline, Period: how.Period, Reset: how.Reset != 0})
+	if e == abi.EOPNOTSUPP {
+		e = abi.EPERM
+	}
+	return e
+}
+
 // Log implements core.Host.
 func (s *server) Log(line string) {
 	select {

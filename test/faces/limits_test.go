@@ -180,3 +180,63 @@ func descendants(t *testing.T, pid int) (all []string) {
 	}
 	return all
 }
+
+// Guests go before others on the host only in a machine that is given that, and as far as
+// the host gives it; the host is looked at.
+func TestScheduling(t *testing.T) {
+	const chrt = "/usr/bin/chrt"
+	subject.Need(t, chrt)
+	for _, c := range []string{"chrt -f 1 true", "chrt -r 5 true", "chrt -d --sched-runtime 1000000 --sched-period 10000000 0 true", "nice -n -1 sh -c 'exit $(nice)'"} {
+		if got := hythe(t, "", "run", "--", "/bin/sh", "-c", c+" 2>&1; echo status $?"); !strings.Contains(got.out, "Operation not permitted") && !strings.Contains(got.out, "Permission denied") {
+			t.Errorf("a machine that was given nothing: %s: %+v", c, got)
+		}
+	}
+	id := "faces-sched-" + strconv.Itoa(os.Getpid())
+	script := func(s string) (map[int][2]string, string) {
+		r := start(t, "run", "-i", "--name", id, "--sched", "nice=-4,rtprio=10,deadline", "--", "/bin/sh", "-c", s+" sh -c 'echo up; read x' || { echo up; read x; }")
+		r.line("up")
+		all := map[int][2]string{}
+		for pid, name := range processes(t, id, r.cmd.Process.Pid) {
+			if name != "guest" {
+				continue
+			}
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			f := strings.Fields(string(b[max(strings.LastIndexByte(string(b), ')'), 0):]))
+			if err != nil || len(f) < 41 {
+				t.Fatal(err, f)
+			}
+			all[pid] = [2]string{f[16], f[39]} // priority, policy (proc(5))
+		}
+		r.say("\n")
+		r.cmd.Wait()
+		return all, r.err.String()
+	}
+	for _, c := range []struct{ how, priority, policy, missing string }{
+		{"chrt -f 7", "-8", "1", "fixed priorities"},
+		{"chrt -r 10", "-11", "2", "fixed priorities"},
+		{"chrt -d --sched-runtime 1000000 --sched-deadline 10000000 --sched-period 10000000 0", "-101", "6", "deadlines"},
+		{"nice -n -4", "16", "0", "nice values"},
+		{"chrt -b 0", "20", "3", "-"},
+		{"chrt -i 0", "20", "5", "-"},
+		{"nice -n 7", "27", "0", "-"},
+	} {
+		got, errs := script(c.how)
+		if strings.Contains(errs, c.missing) {
+			t.Logf("%s: unsupported here: %s", c.how, errs)
+			continue
+		}
+		found := false
+		for _, x := range got {
+			found = found || x == [2]string{c.priority, c.policy}
+		}
+		if !found {
+			t.Errorf("%s: the host has %v; %s", c.how, got, errs)
+		}
+	}
+	// Not beyond that.
+	for _, c := range []string{"chrt -f 11 true", "nice -n -5 sh -c true 2>&1 >/dev/null | grep -q denied && false"} {
+		if got := hythe(t, "", "run", "--sched", "nice=-4,rtprio=10", "--", "/bin/sh", "-c", c); got.status != 1 {
+			t.Errorf("%s: %+v", c, got)
+		}
+	}
+}

@@ -121,7 +121,6 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 	*m = Proc{
 		Pid: pid, State: ProcLive, Pgid: pid, Sid: pid, ExitSignal: SIGCHLD, Dumpable: 1,
 		Start: k.Clock.Mono(), Rlimits: defaultRlimits(),
-		ProcExtra: ProcExtra{Nice: b.Nice},
 	}
 	if b.Rlimits != nil {
 		m.Rlimits = *b.Rlimits

@@ -478,9 +478,9 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 		Tid: m.Pid, Proc: p, Cred: newCred, Mask: th.Mask, Pending: th.Pending, SigQ: th.SigQ,
 		Comm: m.Comm, State: ThreadLive, Token: th.Token,
 		FSSeq: th.FSSeq, FSBase: th.FSBase,
-		ThreadExtra: ThreadExtra{Nice: th.Nice, Start: th.Start, CPUs: th.CPUs, IO: th.IO},
+		ThreadExtra: ThreadExtra{Sched: th.Sched, Start: th.Start, CPUs: th.CPUs, IO: th.IO},
 	}
-	if th.CPUs != (CPUSet{}) {
+	if th.CPUs != (CPUSet{}) || th.Sched != (Sched{}) {
 		th.StaleSched = 1 // a fresh task runs as all do
 	}
 	m.Leader = c.T

@@ -218,7 +218,7 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 		Exe: src.Exe, ArgStart: src.ArgStart, ArgEnd: src.ArgEnd, EnvStart: src.EnvStart, EnvEnd: src.EnvEnd,
 		BrkStart: src.BrkStart, StackTop: src.StackTop, Rlimits: src.Rlimits, NoNewPrivs: src.NoNewPrivs, OOMAdj: src.OOMAdj,
 	}
-	m.Persona, m.Nice, m.SchedPol, m.KeepCaps = src.Persona, src.Nice, src.SchedPol, src.KeepCaps
+	m.Persona, m.KeepCaps = src.Persona, src.KeepCaps
 	m.AuxvStart, m.AuxvLen, m.TimerSlack, m.FPSize = src.AuxvStart, src.AuxvLen, src.TimerSlack, src.FPSize
 	m.NextSlot = slot + 1
 	m.MapNext, m.StaleLimits = src.MapNext, src.StaleLimits

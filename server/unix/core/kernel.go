@@ -75,6 +75,9 @@ type Host interface {
 	// Assign lets a task's thread with this host id (0: all) run on these processors, of
 	// Config.CPUs. WITHOUT the lock.
 	Assign(t TaskID, hostTID uint64, cpus CPUSet) abi.Errno
+	// Schedule has the host schedule a thread, with this host id. EPERM: the machine was
+	// not given so much, or the host refuses it; EBUSY. WITHOUT the lock.
+	Schedule(t TaskID, hostTID uint64, s Sched) abi.Errno
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
 	OpenPorts(t TaskID) (uint64, abi.Errno)

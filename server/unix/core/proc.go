@@ -63,8 +63,6 @@ type ProcExtra struct {
 	TimerNext  uint32 // number of the next POSIX timer
 	Persona    uint32 // personality(2)
 	NextSlot   uint32 // where the search for a free slot begins
-	Nice       int32
-	SchedPol   uint32
 	KeepCaps   uint32
 	ExecSecure uint32 // AT_SECURE of the image that KindStart builds
 	FPSize     uint32 // bytes of vector state in a signal frame
@@ -94,8 +92,8 @@ type ThreadExtra struct {
 	VforkPid int32
 	VforkTLS uint32
 	Begins   uint32
-	Nice     int32
-	Start    int64
+	Sched
+	Start int64
 	// Fs is the thread's own file-system context, 0: its process's.
 	Fs store.Ref[FsCtx]
 	// StaleIDs: the library is to be told the thread's ids with the next answer.
@@ -368,6 +366,9 @@ func (k *Kernel) dropThreadIndex(t store.Ref[Thread]) {
 
 // newThread makes the record of a thread of p with no slot yet. EAGAIN.
 func (k *Kernel) newThread(p store.Ref[Proc], tid int32, from store.Ref[Thread]) (store.Ref[Thread], *Thread, abi.Errno) {
+	if from != 0 && !k.Threads.Get(from).Sched.makes() {
+		return 0, nil, abi.EAGAIN
+	}
 	t, th := k.Threads.New()
 	if t == 0 {
 		return 0, nil, abi.EAGAIN
@@ -385,7 +386,7 @@ func (k *Kernel) newThread(p store.Ref[Proc], tid int32, from store.Ref[Thread])
 			th.Mask = src.SavedMask
 		}
 		th.Comm = src.Comm
-		th.Nice = src.Nice
+		th.Sched = src.Sched.made()
 		th.CPUs = src.CPUs
 	} else {
 		th.Cred = k.Procs.Get(p).Cred

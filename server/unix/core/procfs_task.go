@@ -78,7 +78,7 @@ func (k *Kernel) pidSched(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (stri
 	for _, l := range []struct {
 		name string
 		v    int32
-	}{{"nr_switches", 1}, {"nr_voluntary_switches", 1}, {"nr_involuntary_switches", 0}, {"policy", int32(r.SchedPol)}, {"prio", 120 + th.Nice}} {
+	}{{"nr_switches", 1}, {"nr_voluntary_switches", 1}, {"nr_involuntary_switches", 0}, {"policy", int32(th.Policy)}, {"prio", 100 + th.Sched.shown()}} {
 		s += fmt.Sprintf("%-45s:%21d\n", l.name, l.v)
 	}
 	return s, 0

@@ -131,15 +131,17 @@ func (k *Kernel) pidStat(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (strin
 	start := (r.Start - k.Globals().BootMono) / 1e7
 	var pend, blocked, ign, caught SigSet
 	pend = r.Pending
+	var sched Sched
 	if th := k.Threads.Get(t); th != nil {
+		sched = th.Sched
 		blocked = th.Mask
 		pend |= th.Pending
 	}
 	ign, caught = k.signalSets(r)
-	return fmt.Sprintf("%d (%s) %c %d %d %d %d %d %d 0 0 0 0 %d %d %d %d %d %d %d 0 %d %d %d %d 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 0 0 0 0 0 0 0 %d %d %d %d %d %d\n",
+	return fmt.Sprintf("%d (%s) %c %d %d %d %d %d %d 0 0 0 0 %d %d %d %d %d %d %d 0 %d %d %d %d 1 1 %d 0 0 %d %d %d %d 0 0 0 %d 0 %d %d 0 0 0 0 0 %d %d %d %d %d %d\n",
 		tid, comm, k.stateOf(p, t), ppid, r.Pgid, r.Sid, tty, tpgid, flags,
-		user/1e7, sys/1e7, r.CUTime/1e7, r.CSTime/1e7, 20+r.Nice, r.Nice, max(r.Threads, 1), max(start, 0), rss, rss/4096, r.Rlimits[5].Cur,
-		r.StackTop, uint32(pend), uint32(blocked), uint32(ign), uint32(caught), r.ExitSignal,
+		user/1e7, sys/1e7, r.CUTime/1e7, r.CSTime/1e7, sched.shown(), sched.Nice, max(r.Threads, 1), max(start, 0), rss, rss/4096, r.Rlimits[5].Cur,
+		r.StackTop, uint32(pend), uint32(blocked), uint32(ign), uint32(caught), r.ExitSignal, sched.Prio, sched.Policy,
 		r.BrkStart, r.ArgStart, r.ArgEnd, r.EnvStart, r.EnvEnd, r.ExitStatus), 0
 }
 

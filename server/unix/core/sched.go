@@ -60,6 +60,54 @@ func (k *Kernel) CPUsOf(th *Thread) CPUSet {
 	return all
 }
 
+// Scheduling policies (linux/sched.h), as the records have them.
+const (
+	SchedOther    = 0
+	SchedFIFO     = 1
+	SchedRR       = 2
+	SchedBatch    = 3
+	SchedIdle     = 5
+	SchedDeadline = 6
+)
+
+// Sched is how a thread is scheduled. The zero value is how all begin.
+type Sched struct {
+	Policy uint32
+	Nice   int32
+	Prio   uint32 // FIFO, RR
+	Reset  uint32 // what it makes is OTHER
+	// DEADLINE: ns.
+	Runtime, Deadline, Period uint64
+}
+
+// Fixed says whether it is by fixed priority.
+func (s *Sched) Fixed() bool { return s.Policy == SchedFIFO || s.Policy == SchedRR }
+
+// made is how what a thread makes is scheduled.
+func (s Sched) made() Sched {
+	if s.Reset != 0 {
+		if s.Fixed() || s.Policy == SchedDeadline {
+			s = Sched{}
+		}
+		s.Nice, s.Reset = max(s.Nice, 0), 0
+	}
+	return s
+}
+
+// makes says whether a thread can make another: a share by deadline is not shared.
+func (s *Sched) makes() bool { return s.Policy != SchedDeadline || s.Reset != 0 }
+
+// shown is the priority in /proc (proc(5), stat): of what is before all others below 0.
+func (s *Sched) shown() int32 {
+	switch {
+	case s.Fixed():
+		return -1 - int32(s.Prio)
+	case s.Policy == SchedDeadline:
+		return -101
+	}
+	return 20 + s.Nice
+}
+
 // telling answers what the host knows a thread by; false: the host is told later, with the
 // first call of the thread, or of what it executes, because there is no such thread of the
 // host's yet, or it is another's (a vfork child's).
@@ -69,18 +117,15 @@ func (k *Kernel) telling(t store.Ref[Thread]) (TaskID, uint64, bool) {
 	return p.Task, th.HostTID, th.HostTID != 0 && p.VforkParent == 0 && p.Task != 0
 }
 
-// SetCPUs lets a thread run on these processors. EINVAL: none of them is the machine's;
-// ESRCH: it has ended meanwhile. It gives up the lock.
-func (c *Call) SetCPUs(t store.Ref[Thread], s CPUSet) abi.Errno {
+// tell has ask tell the host of a thread, and then, if that is well, set note it. ESRCH: it
+// has ended meanwhile. It gives up the lock.
+func (c *Call) tell(t store.Ref[Thread], ask func(TaskID, uint64) abi.Errno, set func(*Thread)) abi.Errno {
 	k := c.K
-	if s = s.And(k.CPUs()); s == (CPUSet{}) {
-		return abi.EINVAL
-	}
 	gen := k.Threads.Gen(t)
 	task, tid, now := k.telling(t)
 	if now {
 		var e abi.Errno
-		c.Unlocked(func() { e = k.Host.Assign(task, tid, s) })
+		c.Unlocked(func() { e = ask(task, tid) })
 		if e != 0 {
 			return e
 		}
@@ -90,11 +135,58 @@ func (c *Call) SetCPUs(t store.Ref[Thread], s CPUSet) abi.Errno {
 		return abi.ESRCH
 	}
 	m := k.Threads.Mut(t)
-	m.CPUs = s
+	set(m)
 	if !now {
 		m.StaleSched = 1
 	}
 	return 0
+}
+
+// SetCPUs lets a thread run on these processors. EINVAL: none of them is the machine's;
+// tell's. It gives up the lock.
+func (c *Call) SetCPUs(t store.Ref[Thread], s CPUSet) abi.Errno {
+	if s = s.And(c.K.CPUs()); s == (CPUSet{}) {
+		return abi.EINVAL
+	}
+	return c.tell(t, func(task TaskID, tid uint64) abi.Errno { return c.K.Host.Assign(task, tid, s) },
+		func(m *Thread) { m.CPUs = s })
+}
+
+// SetSched has a thread scheduled so. EPERM: the machine was not given so much, or the host
+// refuses it; EBUSY: it has no such share left; tell's. It gives up the lock.
+func (c *Call) SetSched(t store.Ref[Thread], s Sched) abi.Errno {
+	if c.K.Threads.Get(t).Sched == s {
+		return 0
+	}
+	return c.tell(t, func(task TaskID, tid uint64) abi.Errno { return c.K.Host.Schedule(task, tid, s) },
+		func(m *Thread) { m.Sched = s })
+}
+
+// CanNice says whether a thread may be given a nice value, by the limits of its process and
+// the caller's capabilities.
+func (c *Call) CanNice(t store.Ref[Thread], nice int32) bool {
+	th := c.K.Threads.Get(t)
+	return nice >= th.Nice || uint64(20-nice) <= c.K.Procs.Get(th.Proc).Rlimits[RlimitNice].Cur || c.Capable(CapSysNice)
+}
+
+// SchedOwner says whether the caller may say how a thread is scheduled.
+func (c *Call) SchedOwner(t store.Ref[Thread]) bool {
+	him, me := c.K.Creds.Get(c.K.Threads.Get(t).Cred), c.Cred()
+	return me.EUID == him.EUID || me.EUID == him.UID || c.Capable(CapSysNice)
+}
+
+// SchedOf is how a process is scheduled: as its first thread, or else any.
+func (k *Kernel) SchedOf(p store.Ref[Proc]) Sched {
+	t := k.Procs.Get(p).Leader
+	if t == 0 {
+		if l := k.ThreadsOf(p); len(l) > 0 {
+			t = l[0]
+		}
+	}
+	if th := k.Threads.Get(t); t != 0 && th != nil {
+		return th.Sched
+	}
+	return Sched{}
 }
 
 // settleSched tells the host how the calling thread is scheduled, if it does not know yet.
@@ -109,10 +201,13 @@ func (c *Call) settleSched() {
 	if !now {
 		return
 	}
-	s := th.CPUs
+	cpus, s := th.CPUs, th.Sched
 	c.Unlocked(func() {
-		if s != (CPUSet{}) {
-			_ = c.K.Host.Assign(task, tid, s)
+		if cpus != (CPUSet{}) {
+			_ = c.K.Host.Assign(task, tid, cpus)
+		}
+		if s != (Sched{}) {
+			_ = c.K.Host.Schedule(task, tid, s)
 		}
 	})
 }

@@ -44,6 +44,8 @@ type testHost struct {
 	drops []ObjectName
 }
 
+func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }
+
 func (h *testHost) Assign(TaskID, uint64, CPUSet) abi.Errno { return 0 }
 
 func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {

@@ -1,0 +1,73 @@
+package nucleus
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/machine"
+)
+
+// Bounds of a share by deadline, in ns (sched(7)).
+const (
+	minRuntime = 1024
+	maxPeriod  = 1 << 63
+)
+
+// policy reads what a call says; false: it is nonsense.
+func policy(c *call) (p machine.Policy, ok bool) {
+	v := int64(c.A[3])
+	p.Reset = c.A[4] == 1
+	if c.A[4] > 1 || c.A[2] == 0 || c.A[2] > abi.ClassDeadline || (c.A[2] == abi.ClassDeadline) != (len(c.inline) > 0) {
+		return p, false
+	}
+	p.Class = uint32(c.A[2])
+	switch p.Class {
+	case abi.ClassFixed, abi.ClassRound:
+		p.Priority = uint32(v)
+		return p, v >= 1 && v <= 99
+	case abi.ClassDeadline:
+		if len(c.inline) != 24 || v != 0 || c.A[1] == 0 {
+			return p, false
+		}
+		le := binary.LittleEndian
+		p.Runtime, p.Deadline, p.Period = le.Uint64(c.inline), le.Uint64(c.inline[8:]), le.Uint64(c.inline[16:])
+		return p, p.Runtime >= minRuntime && p.Runtime <= p.Deadline && p.Deadline <= p.Period && p.Period < maxPeriod
+	}
+	p.Nice = int32(v)
+	return p, v >= -20 && v <= 19
+}
+
+// allowed says whether tasks may be given a policy.
+func allowed(p *machine.Policy, may machine.Scheduling) bool {
+	return may.Classes>>p.Class&1 != 0 && (p.Priority > 0 || p.Class == abi.ClassDeadline || p.Nice >= may.Nice) && p.Priority <= may.Priority
+}
+
+// callThreadPolicy: see abi.CallThreadPolicy. EBADF, EPERM: the name; EINVAL: no such class,
+// or no such values of it, or a deadline for all threads; ESRCH: the task, or the thread, or
+// the task has not begun; EPERM: the machine was not given so much (CallProcessorInfo);
+// EOPNOTSUPP: the host refuses it; EBUSY: it has no such share left.
+func callThreadPolicy(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	p, ok := policy(c)
+	if !ok {
+		return abi.EINVAL
+	}
+	if !allowed(&p, k.m.Scheduling()) {
+		return abi.EPERM
+	}
+	if !g.begun {
+		return abi.ESRCH
+	}
+	ctx, thread := g.ctx, c.A[1]
+	c.slow = func(*call) abi.Errno {
+		err := hostError(ctx.SetPolicy(thread, p))
+		if err == abi.EPERM {
+			return abi.EOPNOTSUPP
+		}
+		return err
+	}
+	return 0
+}
