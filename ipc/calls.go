@@ -250,6 +250,19 @@ func (c *Conn) Scheduling() (Scheduling, abi.Errno) {
 	return Scheduling{uint32(r.A[2]), int32(r.A[3]), uint32(r.A[4])}, err
 }
 
+// TaskThreads says that a task has so many threads more, or fewer: they are in its budget.
+// EAGAIN: it has no room, and may not have them.
+func (c *Conn) TaskThreads(task abi.Name, more int) abi.Errno {
+	_, err := c.Call(abi.CallTaskThreads, [6]uint64{uint64(task), uint64(int64(more))}, nil, nil)
+	return err
+}
+
+// SetTaskThreads says how many threads a task has, whatever was said before.
+func (c *Conn) SetTaskThreads(task abi.Name, n int) abi.Errno {
+	_, err := c.Call(abi.CallTaskThreads, [6]uint64{uint64(task), uint64(n), 1}, nil, nil)
+	return err
+}
+
 // TaskInfo is what the host knows of a task.
 type TaskInfo struct {
 	HostPID          uint64

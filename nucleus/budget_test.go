@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/machine"
 	"hythe/nucleus"
 	"hythe/nucleus/message"
 )
@@ -267,5 +268,61 @@ func TestLent(t *testing.T) {
 	w.run()
 	w.check()
 	srv.want(abi.EPERM, abi.CallPortAllocate, abi.RightReceive, r)
+	w.end()
+}
+
+// A guest's threads are in its own budget, to the byte, and end with it.
+func TestThreadBudget(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{GuestMemory: 16 * nucleus.ThreadCost, GuestsMemory: 20 * nucleus.ThreadCost})
+	u := w.server("unix", nucleus.PowerTasks)
+	before := used(u.s)
+	_, first := u.sendable()
+	base := used(u.s)
+	g, o := u.guest(), u.guest()
+	threads := func(g *guest, n int, absolute ...uint64) event {
+		return u.call(abi.CallTaskThreads, append([]uint64{g.name, uint64(int64(n))}, absolute...)...)
+	}
+	want := func(e event, err abi.Errno, n uint64) {
+		t.Helper()
+		if abi.Errno(e.Err) != err || e.A[0] != n {
+			t.Errorf("%v, %d threads; want %v, %d", abi.Errno(e.Err), e.A[0], err, n)
+		}
+		w.check()
+	}
+	want(threads(g, 0), 0, 1)
+	want(threads(g, 14), 0, 15)
+	// What is left is for all that it makes the nucleus keep.
+	u.open(g, first)
+	p := g.port()
+	want(threads(g, 1), abi.EAGAIN, 0)
+	g.ok(abi.CallPortModRefs, p, abi.RightReceive, ^uint64(0))
+	want(threads(g, 1), 0, 16)
+	g.want(abi.EAGAIN, abi.CallPortAllocate, abi.RightReceive)
+	// All guests together.
+	want(threads(o, 3), 0, 4)
+	want(threads(o, 1), abi.EAGAIN, 0)
+	u.want(abi.EAGAIN, abi.CallTaskCreate, 0, 4)
+	want(threads(g, -1), 0, 15)
+	want(threads(o, 1), 0, 5)
+	for _, x := range [][]uint64{{g.name, ^uint64(15)}, {g.name, abi.MaxSlots + 1}, {g.name, 1, 2}, {g.name, 1 << 63}, {g.name, ^uint64(0), 1}} {
+		u.want(abi.EINVAL, abi.CallTaskThreads, x...)
+	}
+	want(threads(g, 3, 1), 0, 3)
+	want(threads(g, 3, 1), 0, 3)
+	w.server("other", 0).want(abi.EBADF, abi.CallTaskThreads, g.name, 1)
+	if n := used(u.s); n != base {
+		t.Errorf("the threads cost their governor %d bytes", n-base)
+	}
+	g.gone()
+	want(threads(o, 11), 0, 16)
+	u.want(abi.ESRCH, abi.CallTaskThreads, g.name, 1)
+	o.task.Die(machine.Exit{})
+	w.run()
+	w.check()
+	u.ok(abi.CallPortModRefs, first, abi.RightSend, ^uint64(0))
+	u.ok(abi.CallPortModRefs, first, abi.RightReceive, ^uint64(0))
+	if n := used(u.s); n != before {
+		t.Errorf("%d bytes are left", n-before)
+	}
 	w.end()
 }

@@ -78,6 +78,7 @@ func init() {
 		abi.CallProcessorInfo:  {run: callProcessorInfo},
 		abi.CallTaskAssign:     {run: callTaskAssign, inline: true},
 		abi.CallThreadPolicy:   {run: callThreadPolicy, inline: true},
+		abi.CallTaskThreads:    {run: callTaskThreads},
 	}
 }
 

@@ -103,6 +103,14 @@ func (k *Kernel) Check() error {
 			paid[a.task] += askedCost
 		}
 	}
+	for _, t := range k.tasks {
+		if t.threads > 0 {
+			paid[t] += t.threads * ThreadCost
+		}
+		if t.threads < 0 || !t.guest && t.threads > 0 {
+			return fmt.Errorf("task %d has %d threads", t.id, t.threads)
+		}
+	}
 	guests := 0
 	for t, n := range paid {
 		if t.(*task).guest {

@@ -29,8 +29,8 @@ type Limits struct {
 	// these together may make the nucleus keep.
 	GuestNames   int // (4096)
 	GuestWaiting int // (64)
-	GuestMemory  int // (4 MiB)
-	GuestsMemory int // (128 MiB)
+	GuestMemory  int // (8 MiB)
+	GuestsMemory int // (256 MiB)
 }
 
 // Hooks are the supervisor's. They are called one at a time, in order, on a
@@ -97,8 +97,8 @@ func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
 	def(&limits.Memory, 256<<20)
 	def(&limits.GuestNames, 4096)
 	def(&limits.GuestWaiting, 64)
-	def(&limits.GuestMemory, 4<<20)
-	def(&limits.GuestsMemory, 128<<20)
+	def(&limits.GuestMemory, 8<<20)
+	def(&limits.GuestsMemory, 256<<20)
 	k := &Kernel{m: m, hooks: hooks, limits: limits,
 		ports: port.NewSystem(), objects: vm.NewTable(m),
 		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}

@@ -283,7 +283,7 @@ func (c *chaos) step() {
 		return
 	}
 	any := uint8(0xff)
-	switch c.r.IntN(35) {
+	switch c.r.IntN(36) {
 	case 0:
 		p.post(abi.CallPortAllocate, nil, nil, []uint64{abi.RightReceive, abi.RightReceive, abi.RightSet}[c.r.IntN(3)])
 	case 1:
@@ -370,6 +370,8 @@ func (c *chaos) step() {
 			c.cancels[c.next+1] = id
 			p.post(abi.CallAlarmCancel, nil, nil, id)
 		}
+	case 35:
+		p.post(abi.CallTaskThreads, nil, nil, c.name(p, send), uint64(c.r.IntN(9)-4), uint64(c.r.IntN(2)))
 	case 34:
 		p.post(abi.CallThreadPolicy, nil, nil, c.name(p, send), 0, uint64(c.r.IntN(8)), uint64(c.r.IntN(30)))
 	case 32:

@@ -71,3 +71,40 @@ func callThreadPolicy(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	return 0
 }
+
+// ThreadCost is what a thread costs its task's budget, in bytes: its slot in the message
+// area, which takes memory when it is first used.
+const ThreadCost = abi.PageSize
+
+// threads adds n to the threads of a task.
+func (k *Kernel) threads(t *task, n int) {
+	t.threads += n
+	k.charge(t, n*ThreadCost)
+}
+
+// callTaskThreads: see abi.CallTaskThreads. EBADF, EPERM, ESRCH: the task; EINVAL: it would
+// have fewer than none, or A2; EAGAIN: more than it may have slots, or its budget, or that of
+// all guests, is used up. That it has fewer is never refused.
+func callTaskThreads(k *Kernel, t *task, c *call) abi.Errno {
+	g, err := k.taskOf(t, c.A[0])
+	if err != 0 {
+		return err
+	}
+	more := int64(c.A[1])
+	if c.A[2] > 1 || more > abi.MaxSlots || more < -abi.MaxSlots {
+		return abi.EINVAL
+	}
+	if c.A[2] == 1 {
+		more -= int64(g.threads)
+	}
+	n := g.threads + int(more)
+	switch {
+	case n < 0:
+		return abi.EINVAL
+	case more > 0 && (n > abi.MaxSlots || !k.affords(g, int(more)*ThreadCost)):
+		return abi.EAGAIN
+	}
+	k.threads(g, int(more))
+	c.out[0] = uint64(n)
+	return 0
+}

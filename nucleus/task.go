@@ -52,6 +52,7 @@ type task struct {
 	alarms    map[uint64]*alarm // that it set, by their numbers
 	nextAlarm uint64
 
+	threads int // of a guest, with its governor's leave; they are in its budget
 	used    int // bytes that it pays for
 	clients int // bindings of which it is the client
 
@@ -180,6 +181,7 @@ func (k *Kernel) remove(t *task) {
 	}
 	k.unalarm(t)
 	t.join(nil)
+	k.threads(t, -t.threads)
 	t.space.Destroy(k.ports)
 	k.ports.Kill(t.self)
 }
@@ -233,6 +235,11 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 		return err
 	}
 	g := k.newTask("task", true)
+	if !k.affords(g, ThreadCost) {
+		b.drop()
+		k.dropTask(g)
+		return abi.EAGAIN
+	}
 	g.link = &link{k: k, t: g}
 	ctx, far, herr := k.m.NewChannel(g.link)
 	if herr != nil {
@@ -262,6 +269,7 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	g.owner = t
 	t.children++
+	k.threads(g, 1)
 	if parent != nil {
 		g.join(parent.set)
 		g.parent = parent

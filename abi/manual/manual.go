@@ -598,4 +598,20 @@ var Calls = []Call{
 		Cost: "Two calls of the host for each thread.",
 		Go:   "Conn.ThreadPolicy", See: "nucleus.md (Scheduling)",
 	},
+	{
+		Op: abi.CallTaskThreads, Name: "CallTaskThreads",
+		Does:   "Counts the threads of a guest task in the task's own budget: its governor says so before it lets it have one, and when one has ended. A task begins with one.",
+		In:     []Field{{"A0", "the task's name"}, {"A1", "how many more, signed; with `A2` how many"}, {"A2", "1: `A1` is how many it has, as a governor says that does not know what was said before"}},
+		Out:    []Field{{"A0", "how many it has"}},
+		Rights: governs,
+		Errors: []Error{
+			{abi.EBADF, noName},
+			{abi.EPERM, noTask},
+			{abi.ESRCH, taskDead},
+			{abi.EINVAL, "fewer than none, or more at once than a task has slots"},
+			{abi.EAGAIN, "it has no more slots, or its budget or that of all guests is used up; fewer are never refused"},
+		},
+		Cost: "4096 bytes of the task's budget for each thread.",
+		Go:   "Conn.TaskThreads, Conn.SetTaskThreads", See: "decisions/0010-who-pays.md",
+	},
 }

@@ -202,6 +202,22 @@ func (s *server) CPU(id core.TaskID, hostTID uint64) (uint64, abi.Errno) {
 	return i.CPUNs, e
 }
 
+// AddThread implements core.Host.
+func (s *server) AddThread(id core.TaskID) abi.Errno {
+	t := s.task(id)
+	if t == nil {
+		return abi.ESRCH
+	}
+	return s.conn.TaskThreads(t.name, 1)
+}
+
+// ThreadGone implements core.Host.
+func (s *server) ThreadGone(id core.TaskID) {
+	if t := s.task(id); t != nil {
+		s.posts <- func() { _ = s.conn.TaskThreads(t.name, -1) }
+	}
+}
+
 // Assign implements core.Host.
 func (s *server) Assign(id core.TaskID, hostTID uint64, cpus core.CPUSet) abi.Errno {
 	t := s.task(id)

@@ -256,6 +256,12 @@ func (s *server) start(fresh bool, tasks []core.TaskID) error {
 	defer s.k.Leave()
 	if !fresh {
 		s.k.Recover(tasks)
+		// What the last incarnation had counted and not noted, or the other way round.
+		for id, n := range s.k.TaskThreads() {
+			if t := s.task(id); t != nil {
+				_ = s.conn.SetTaskThreads(t.name, n) // it has ended
+			}
+		}
 		return nil
 	}
 	s.k.Format()

@@ -227,7 +227,9 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 func (k *Kernel) leaveThread(c *Call) {
 	p := c.ProcRef()
 	rest := k.procRT(p)
+	task := c.Proc().Task
 	k.threadEnd(c.T)
+	k.afterCommit(func() { k.Host.ThreadGone(task) })
 	if len(rest.threads) == 1 {
 		rest.childQ.Wake(^uint32(0)) // an exec may wait for it
 	}

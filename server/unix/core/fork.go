@@ -135,6 +135,24 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 		return 0, abi.EAGAIN
 	}
 	task := c.Proc().Task
+	// It is counted before anything is: the lock is given up.
+	var e abi.Errno
+	c.Unlocked(func() { e = k.Host.AddThread(task) })
+	if e != 0 {
+		return 0, abi.EAGAIN
+	}
+	tid, e := c.countedThread(a, p, task)
+	if e != 0 {
+		k.afterCommit(func() { k.Host.ThreadGone(task) })
+	}
+	return tid, e
+}
+
+func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int32, abi.Errno) {
+	k := c.K
+	if k.threadRT(c.T).gone || c.Proc().Exiting != 0 {
+		return 0, abi.ErrRestart
+	}
 	tid, e := k.newPid()
 	if e != 0 {
 		return 0, e

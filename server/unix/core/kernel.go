@@ -78,6 +78,10 @@ type Host interface {
 	// Schedule has the host schedule a thread, with this host id. EPERM: the machine was
 	// not given so much, or the host refuses it; EBUSY. WITHOUT the lock.
 	Schedule(t TaskID, hostTID uint64, s Sched) abi.Errno
+	// AddThread counts one more thread of a task in its budget, before it is made. EAGAIN.
+	// WITHOUT the lock. ThreadGone takes one back and is not waited for.
+	AddThread(t TaskID) abi.Errno
+	ThreadGone(t TaskID)
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
 	OpenPorts(t TaskID) (uint64, abi.Errno)

@@ -543,6 +543,36 @@ func TestUserNamespace(t *testing.T) {
 	g.check()
 }
 
+// TestThreadsAreCounted: each thread in its task's budget, before it is there and until it
+// has ended.
+func TestThreadsAreCounted(t *testing.T) {
+	g := newGuest(t)
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	clone := func(f uint64) *Call {
+		return g.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: f, SP: 0x9000}); ret(uint64(v), e)(c) })
+	}
+	c := clone(flags)
+	x := findAct(c, abi.ActThread)
+	if c.Err != 0 || g.host.threads != 1 {
+		t.Fatalf("%v, %d are counted", c.Err, g.host.threads)
+	}
+	th := g.on(g.task, uint32(x.A[0]))
+	th.send(abi.KindThread, 0, x.A[1])
+	g.host.full = true
+	if c := clone(flags); c.Err != abi.EAGAIN || findAct(c, abi.ActThread) != nil || g.host.threads != 1 {
+		t.Errorf("without room: %v, %d are counted", c.Err, g.host.threads)
+	}
+	g.host.full = false
+	if n := g.TaskThreads(); n[g.task] != 2 {
+		t.Errorf("%v after a recovery", n)
+	}
+	th.call(func(c *Call) { c.Exit(0) })
+	if n := g.TaskThreads(); g.host.threads != 0 || n[g.task] != 1 {
+		t.Errorf("%d are counted of one that ended, %v after a recovery", g.host.threads, n)
+	}
+	g.check()
+}
+
 // TestCloneWhileExiting: the process ends while clone3 fetches its arguments. It
 // gets no thread any more, which nobody would start and which would never leave.
 func TestCloneWhileExiting(t *testing.T) {

@@ -211,3 +211,17 @@ func (c *Call) settleSched() {
 		}
 	})
 }
+
+// TaskThreads is how many threads each task has: what the host is to count after a
+// recovery.
+func (k *Kernel) TaskThreads() map[TaskID]int {
+	n := map[TaskID]int{}
+	for id, ts := range k.tasks {
+		for _, t := range ts.slots {
+			if th := k.Threads.Get(t); !ts.dead && th != nil && th.State != ThreadDead {
+				n[id]++
+			}
+		}
+	}
+	return n
+}

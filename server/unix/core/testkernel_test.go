@@ -38,13 +38,25 @@ type testHost struct {
 	mu    sync.Mutex
 	lines []string
 	tasks TaskID
-	kicks int
-	ended []TaskID
-	halts []uint32
-	drops []ObjectName
+	// threads are what was counted; full: the host takes no more.
+	threads int
+	full    bool
+	kicks   int
+	ended   []TaskID
+	halts   []uint32
+	drops   []ObjectName
 }
 
 func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }
+
+func (h *testHost) AddThread(TaskID) abi.Errno {
+	if h.full {
+		return abi.EAGAIN
+	}
+	h.threads++
+	return 0
+}
+func (h *testHost) ThreadGone(TaskID) { h.threads-- }
 
 func (h *testHost) Assign(TaskID, uint64, CPUSet) abi.Errno { return 0 }
 
