@@ -291,7 +291,8 @@ type Slot struct {
 	Regs   Regs
 	Back   uint32 // with Resumed: the Part that was carried out
 	_      uint32
-	_      [56]byte
+	Cancel uint32 // the low half of a Seq: whoever made that call waits for its answer no more
+	_      [52]byte
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success
@@ -300,7 +301,7 @@ type Slot struct {
 	RFlags  uint32
 	DoneSeq uint64 // Seq that this reply answers
 	Part    uint32 // with More: counts the call's, upwards, not always by one
-	_       uint32
+	Order   uint32 // counts the server's answers on the binding, whose client is no guest
 	Acts    [MaxActions]Action
 }
 

@@ -102,7 +102,7 @@ const MsgAlarm = 81
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
 const (
-	CallPortAllocate   = 1  // A0 kind (RightReceive or RightSet), A1 the reply right of a request that was lent for (it pays for the port) or NameNull -> A0 name
+	CallPortAllocate   = 1  // A0 kind (RightReceive or RightSet), A1 the reply right of a request that was lent for (it pays for the port) or NameNull, A2 the name that it is to have, or NameNull -> A0 name
 	CallPortDeallocate = 2  // A0 name: drops one user reference
 	CallPortModRefs    = 3  // A0 name, A1 right, A2 delta (int64)
 	CallPortMakeSend   = 4  // A0 receive name -> one more send right under the same name
@@ -114,7 +114,7 @@ const (
 	CallPortRename     = 10 // A0 old, A1 new
 	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0, A4 bytes of the sender's budget that the receiver may spend until it answers -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg, fds of its objects
-	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; ObjectPaged: A3 the pager's receive right, A4 its word for the object; inline = durable label -> A0 name, 1 fd
+	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; ObjectPaged: A3 the pager's receive right, A4 its word for the object; A5 as A2 of CallPortAllocate; inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name, A1 its size now
 	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> A1 bytes, 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant
@@ -127,6 +127,7 @@ const (
 	CallTaskMemory     = 23 // A0 task name, A1 address, A2 length -> inline bytes (holders of the task's memory right only)
 	CallReady          = 24 // a server has recovered and serves
 	CallLog            = 25 // inline = one line for the machine's log; A0 level
+	CallBatch          = 50 // A0 BatchStop or 0, A1 the ID of the first call, the next has one more; inline = BatchCalls -> A0 how many were carried out, A1 how many of them failed; inline BatchResults
 	CallSupervise      = 26 // supervisor's own: inline JSON -> inline JSON
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
@@ -143,6 +144,35 @@ const (
 	CallThreadPolicy   = 45 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 Class..., A3 nice value (signed) or fixed priority, A4 1 = what it makes is of ClassNormal; inline, ClassDeadline only: runtime, deadline and period in ns
 	CallTaskThreads    = 46 // A0 task name, A1 how many threads more it has (signed), or, with A2 = 1, how many it has: they are in its budget -> A0 how many it has
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
+)
+
+// MaxBatch bounds the calls in a CallBatch.
+const MaxBatch = 1024
+
+// BatchStop: what comes after a call that failed is not carried out.
+const BatchStop = 1
+
+// BatchCall opens a call in a CallBatch. NArgs arguments follow, eight bytes each (the
+// others are 0), then Len inline bytes.
+type BatchCall struct {
+	Op    uint16
+	NArgs uint8
+	_     uint8
+	Len   uint32
+}
+
+// BatchResult is the answer to one call of a batch. EINPROGRESS: it waits, and is
+// answered by itself.
+type BatchResult struct {
+	Err uint32
+	_   uint32
+	A0  uint64
+}
+
+// Wire sizes.
+const (
+	BatchCallSize   = 8
+	BatchResultSize = 16
 )
 
 // GuestTask is the call number by which a guest asks for the right to a process
@@ -206,6 +236,10 @@ const (
 // channel instead (not for port-destroyed). A3 is the least make-send count of
 // a no-senders notification.
 const MsgNotify = 64
+
+// MsgRights is the ID of messages that hold the rights of another one, which has no room
+// for them (docs/nucleus.md, Any number of rights).
+const MsgRights = 85
 
 // PortStatus is what CallPortStatus tells of a receive right in inline bytes.
 type PortStatus struct {

@@ -1,10 +1,12 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/bits"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +49,7 @@ type ClientBinding struct {
 	parked atomic.Int32 // calls of Do that leave that to it
 	spin   atomic.Int64 // ns: how long the next Do looks
 	doneFD *os.File
+	found  []uint64 // room of replied
 }
 
 // Call is one call in progress on a slot. It belongs to one goroutine.
@@ -58,6 +61,7 @@ type Call struct {
 	b    *ClientBinding
 	slot int
 	fn   func() // Start: what to do when the reply is there
+	left bool   // DoContext gave up: the slot is the server's until it answers
 
 	// parked is 1 while the caller of Do waits to be told on wake; whoever
 	// makes it 0 has to see to that.
@@ -208,8 +212,19 @@ func (b *ClientBinding) Begin() *Call {
 		if k := len(b.free); k > 0 {
 			c := &b.calls[b.free[k-1]]
 			b.free = b.free[:k-1]
-			c.Args = [8]uint64{}
+			c.Args, c.left = [8]uint64{}, false
 			return c
+		}
+		if n := len(b.orphans); n > 0 && n < b.slots {
+			// One may be answered before one that somebody uses is given back.
+			sl := b.slot(b.orphans[0])
+			b.mu.Unlock()
+			atomic.StoreUint32(&sl.Waiter, 1)
+			if st := atomic.LoadUint32(&sl.State); st == abi.SlotRequest || st == abi.SlotResumed {
+				futexWaitFor(&sl.State, st, 5*time.Millisecond)
+			}
+			b.mu.Lock()
+			continue
 		}
 		if len(b.orphans) == b.slots {
 			// Nobody will call End: wait for the server itself.
@@ -225,6 +240,13 @@ func (b *ClientBinding) Begin() *Call {
 // End gives the slot back. The bytes of Out are not valid any more.
 func (c *Call) End() {
 	b := c.b
+	if c.left {
+		b.mu.Lock()
+		b.orphans = append(b.orphans, c.slot)
+		b.avail.Signal()
+		b.mu.Unlock()
+		return
+	}
 	atomic.StoreUint32(&b.slot(c.slot).State, abi.SlotIdle)
 	b.mu.Lock()
 	b.free = append(b.free, c.slot)
@@ -256,6 +278,24 @@ func (c *Call) Tag() uint64 { return uint64(c.slot)<<48 | (c.b.slot(c.slot).Seq+
 
 // publish stores the request (operation nr, n bytes of In) and tells the server.
 func (c *Call) publish(nr uint64, n int) *abi.Slot {
+	sl := c.post(nr, n)
+	c.b.Ring()
+	return sl
+}
+
+// Ring tells the server of the calls that were queued since the last time (Call.Queue),
+// with one doorbell for all, and none if it looks anyway.
+func (b *ClientBinding) Ring() {
+	if atomic.LoadUint32(&b.hdr.Armed) != 0 {
+		ring(b.bell)
+	}
+	if b.broken.Load() {
+		b.sweep()
+	}
+}
+
+// post is publish without the doorbell.
+func (c *Call) post(nr uint64, n int) *abi.Slot {
 	b := c.b
 	if uint(n) > abi.SlotInSize {
 		panic("ipc: request is longer than the area")
@@ -267,12 +307,6 @@ func (c *Call) publish(nr uint64, n int) *abi.Slot {
 	atomic.StoreUint32(&sl.State, abi.SlotRequest)
 	crash.Point("request published")
 	atomic.OrUint64(&b.hdr.Pending[c.slot/64], 1<<(c.slot%64))
-	if atomic.LoadUint32(&b.hdr.Armed) != 0 {
-		ring(b.bell)
-	}
-	if b.broken.Load() {
-		b.sweep()
-	}
 	return sl
 }
 
@@ -315,6 +349,69 @@ func (c *Call) Do(nr uint64, n int) abi.Errno {
 	return abi.Errno(sl.Err)
 }
 
+// DoContext is Do until ctx ends: then it answers ETIMEDOUT or ECANCELED, the server can
+// know of it (ServerBinding.Cancelled), and what becomes of the call nobody learns. The
+// call is over for its caller, who ends it as any; its slot is used again once the server
+// has answered.
+func (c *Call) DoContext(ctx context.Context, nr uint64, n int) abi.Errno {
+	if ctx.Done() == nil {
+		return c.Do(nr, n)
+	}
+	sl := c.publish(nr, n)
+	crash.Point("request sent")
+	if !c.waitContext(ctx, sl) {
+		c.left = true
+		atomic.StoreUint32(&sl.Cancel, uint32(sl.Seq))
+		if ctx.Err() == context.DeadlineExceeded {
+			return abi.ETIMEDOUT
+		}
+		return abi.ECANCELED
+	}
+	crash.Point("reply seen")
+	return abi.Errno(sl.Err)
+}
+
+// waitContext waits for the reply; false: ctx ended before.
+func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
+	b := c.b
+	if b.polled.Load() {
+		if c.parking(sl) {
+			select {
+			case <-c.wake:
+			case <-ctx.Done():
+				if c.parked.CompareAndSwap(1, 0) {
+					b.parked.Add(-1)
+					return false
+				}
+				<-c.wake // the reply has come
+			}
+		}
+		c.clearDone()
+		return true
+	}
+	spin := time.Duration(b.spin.Load())
+	start := time.Now()
+	for !answered(sl) && linger(start, time.Since(start), spin) {
+	}
+	if !answered(sl) {
+		atomic.StoreUint32(&sl.Waiter, 1)
+		defer atomic.StoreUint32(&sl.Waiter, 0)
+		stop := context.AfterFunc(ctx, func() { futexWake(&sl.State, 1<<30) })
+		defer stop()
+		for !answered(sl) {
+			if ctx.Err() != nil {
+				return false
+			}
+			if st := atomic.LoadUint32(&sl.State); st != abi.SlotReply {
+				futexWaitFor(&sl.State, st, 50*time.Millisecond) // the end of ctx may fall between check and wait
+			}
+		}
+	}
+	b.spin.Store(int64(spinNext(time.Since(start), spinMax)))
+	c.clearDone()
+	return true
+}
+
 func answered(sl *abi.Slot) bool { return atomic.LoadUint32(&sl.State) == abi.SlotReply }
 
 func (c *Call) wait(sl *abi.Slot) {
@@ -349,8 +446,15 @@ func (c *Call) wait(sl *abi.Slot) {
 
 // park waits until the Poller has seen the reply. No thread sleeps for it.
 func (c *Call) park(sl *abi.Slot) {
+	if c.parking(sl) {
+		<-c.wake
+	}
+}
+
+// parking says whether the Poller is going to tell of the reply; false: it is there.
+func (c *Call) parking(sl *abi.Slot) bool {
 	if answered(sl) {
-		return
+		return false
 	}
 	if c.wake == nil {
 		c.wake = make(chan struct{}, 1)
@@ -359,9 +463,9 @@ func (c *Call) park(sl *abi.Slot) {
 	c.parked.Store(1)
 	if answered(sl) && c.parked.CompareAndSwap(1, 0) {
 		c.b.parked.Add(-1)
-		return
+		return false
 	}
-	<-c.wake
+	return true
 }
 
 // unpark tells those callers of Do whose reply is there. It is called with the
@@ -377,18 +481,35 @@ func (b *ClientBinding) unpark() bool {
 	})
 }
 
-// replied hands f the calls whose Done bit is set and whose reply is there, and
-// says whether one of them was what f waits for.
+// replied hands f the calls whose Done bit is set and whose reply is there, in the order
+// in which the server answered them, and says whether one of them was what f waits for.
+// It is one goroutine's at a time.
 func (b *ClientBinding) replied(f func(*Call) bool) (found bool) {
-	for w := range (b.slots + 63) / 64 {
-		if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
-			continue
-		}
-		for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
-			i := w*64 + bits.TrailingZeros64(m)
-			if i < b.slots && answered(b.slot(i)) && f(&b.calls[i]) {
-				found = true
+	l := b.found[:0]
+	// One that was answered before one that was found has its bit set by then, and so is
+	// found too, at the latest in the round that finds nothing more. (A server
+	// that sets bits as it likes has f see calls again that it has seen.)
+	for more := true; more && len(l) <= b.slots; { // and a server cannot keep us here
+		more = false
+		for w := range (b.slots + 63) / 64 {
+			if atomic.LoadUint64(&b.hdr.Done[w]) == 0 {
+				continue
 			}
+			for m := atomic.SwapUint64(&b.hdr.Done[w], 0); m != 0; m &= m - 1 {
+				if i := w*64 + bits.TrailingZeros64(m); i < b.slots && answered(b.slot(i)) {
+					l = append(l, uint64(atomic.LoadUint32(&b.slot(i).Order))<<32|uint64(i))
+					more = true
+				}
+			}
+		}
+	}
+	if len(l) > 1 {
+		slices.SortFunc(l, func(x, y uint64) int { return cmp.Compare(int32(x>>32)-int32(y>>32), 0) })
+	}
+	b.found = l
+	for _, x := range l {
+		if f(&b.calls[uint32(x)]) {
+			found = true
 		}
 	}
 	return found
@@ -407,6 +528,17 @@ func (c *Call) clearDone() {
 // the binding when the reply is there, and must not block; it, or what it
 // tells, ends the call with End.
 func (c *Call) Start(nr uint64, n int, done func()) error {
+	if err := c.Queue(nr, n, done); err != nil {
+		return err
+	}
+	c.b.Ring()
+	return nil
+}
+
+// Queue is Start without the doorbell: many calls are queued, and then the server is told
+// of all by one Ring. It may see them before. The functions of calls that are done are
+// called in the order in which the server answered them.
+func (c *Call) Queue(nr uint64, n int, done func()) error {
 	b := c.b
 	if b.polled.Load() {
 		panic("ipc: Start on a binding that a Poller has")
@@ -425,7 +557,7 @@ func (c *Call) Start(nr uint64, n int, done func()) error {
 	b.mu.Unlock()
 	b.async.Add(1)
 	atomic.StoreUint32(&b.hdr.ClientArmed, 1)
-	c.publish(nr, n)
+	c.post(nr, n)
 	return nil
 }
 

@@ -38,6 +38,8 @@ type Reply struct {
 type waiter struct {
 	ch    chan struct{}   // nil: nobody waits
 	fn    func(abi.Errno) // told of a refusal when nobody waits
+	late  chan<- int      // of a batch: where to say i when it is answered; has room
+	i     int
 	reply Reply
 	err   abi.Errno
 }
@@ -68,6 +70,7 @@ type Conn struct {
 	evReady *sync.Cond // on mu
 	grants  map[grantKey]Grant
 	grReady *sync.Cond
+	chosen  abi.Name                  // see choose
 	replies []abi.Name                // of a guest: ports that nobody can send to
 	clients map[uint64]*ClientBinding // broken when their server is gone for good
 	err     error                     // set once: the channel is gone
@@ -176,7 +179,10 @@ func (c *Conn) fail(err error) {
 	for id, w := range c.calls {
 		delete(c.calls, id)
 		w.err = abi.EPIPE
-		if w.ch != nil {
+		switch {
+		case w.late != nil:
+			w.late <- w.i
+		case w.ch != nil:
 			w.ch <- struct{}{}
 		}
 	}
@@ -230,6 +236,11 @@ func (c *Conn) deliver(h *abi.CallHeader, inline []byte, fds []int) (broken *Cli
 			return nil
 		}
 		delete(c.calls, h.ID)
+		if w.late != nil {
+			w.reply, w.err = Reply{h.A, inline, fds}, abi.Errno(h.Err)
+			w.late <- w.i
+			return nil
+		}
 		if w.ch == nil {
 			closeAll(fds)
 			if h.Err != 0 {

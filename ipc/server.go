@@ -46,7 +46,8 @@ type ServerBinding struct {
 
 	area
 	bell       int
-	clientBell int // -1: the client is a guest
+	clientBell int           // -1: the client is a guest
+	order      atomic.Uint32 // answers so far
 	words      int
 	valid      [bindWords]uint64 // which slots exist
 	taken      [bindWords]uint64 // taken from Pending, not yet given out
@@ -220,6 +221,12 @@ func (s *ServerBinding) Answer(slot int, seq, result uint64, err abi.Errno, n in
 	sl.DoneSeq = seq
 }
 
+// Cancelled says whether whoever made the request seq on a slot has given up waiting for
+// its answer (Call.DoContext). It has to be answered all the same.
+func (s *ServerBinding) Cancelled(slot int, seq uint64) bool {
+	return atomic.LoadUint32(&s.slot(slot).Cancel) == uint32(seq) && seq != 0
+}
+
 // Complete hands the reply, which is stored already, to the client.
 func (s *ServerBinding) Complete(slot int) { s.publish(slot, abi.SlotReply) }
 
@@ -230,6 +237,9 @@ func (s *ServerBinding) Ask(slot int) { s.publish(slot, abi.SlotMore) }
 func (s *ServerBinding) publish(slot int, state uint32) {
 	sl := s.slot(slot)
 	s.release(slot) // before the client can set Pending again
+	if s.clientBell >= 0 {
+		atomic.StoreUint32(&sl.Order, s.order.Add(1))
+	}
 	crash.Point("answer written")
 	atomic.StoreUint32(&sl.State, state)
 	crash.Point("answer published")

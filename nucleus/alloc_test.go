@@ -48,6 +48,8 @@ func TestNoAllocation(t *testing.T) {
 	ask := datagram(abi.CallMsgSend, message.Put(nil, q), abi.Forever, back, abi.Forever)
 	post := datagram(abi.CallMsgSend, message.Put(nil, q), abi.Forever)
 	reply := datagram(abi.CallMsgSend, message.Put(nil, r), 0)
+	two := message.PutBatch(message.PutBatch(nil, abi.CallMsgSend, message.Put(nil, q)), abi.CallMsgSend, message.Put(nil, q))
+	batch := datagram(abi.CallBatch, two)
 	listen := datagram(abi.CallMsgReceive, nil, svc, abi.Forever)
 	read := datagram(abi.CallMsgReceive, nil, svc, 0)
 	readBack := datagram(abi.CallMsgReceive, nil, back, 0)
@@ -63,6 +65,16 @@ func TestNoAllocation(t *testing.T) {
 			b.c.Send(listen) // it waits
 			a.c.Send(ask)    // it has it, and the caller waits
 			answer(got - 1)
+		}},
+		{"messages in a batch", func() {
+			a.c.Send(batch)
+			for range 2 {
+				b.c.Send(read)
+			}
+			for i := range 2 {
+				answer(got - 2 + i)
+				a.c.Send(readBack)
+			}
 		}},
 		{"a queue that fills", func() {
 			for range 4 { // two of them wait for room

@@ -63,6 +63,7 @@ func init() {
 		abi.CallTaskMemory:     {run: callTaskMemory, power: PowerMemory},
 		abi.CallReady:          {run: callReady},
 		abi.CallLog:            {run: callLog, inline: true},
+		abi.CallBatch:          {run: callBatch, guest: true, inline: true},
 		abi.CallSupervise:      {run: callSupervise, power: PowerSupervise, inline: true},
 		abi.CallTaskMaps:       {run: callTaskMaps},
 		abi.CallHello:          {run: callHello},
@@ -121,8 +122,21 @@ func (k *Kernel) lender(t *task, name uint64, cost int) (*task, abi.Errno) {
 	return u, 0
 }
 
+// chosen is a name that a task chooses for what it makes, or NameNull. EINVAL: it is
+// reserved; EEXIST: it stands for something.
+func chosen(t *task, v uint64) (abi.Name, abi.Errno) {
+	switch n := abi.Name(v); {
+	case v >= uint64(abi.NameDead):
+		return 0, abi.EINVAL
+	case t.space.Entry(n) != nil:
+		return 0, abi.EEXIST
+	default:
+		return n, 0
+	}
+}
+
 // callPortAllocate: EINVAL: kind, or a port set at another's cost; ENOSPC: the task's
-// names are used up; lender's.
+// names are used up; chosen's; lender's.
 func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] != abi.RightReceive && c.A[0] != abi.RightSet {
 		return abi.EINVAL
@@ -130,18 +144,22 @@ func callPortAllocate(k *Kernel, t *task, c *call) abi.Errno {
 	if !t.space.Room(1) {
 		return abi.ENOSPC
 	}
+	name, err := chosen(t, c.A[2])
+	if err != 0 {
+		return err
+	}
 	if c.A[0] == abi.RightSet {
 		if c.A[1] != uint64(abi.NameNull) {
 			return abi.EINVAL
 		}
-		c.out[0] = uint64(t.space.AllocateSet().Name)
+		c.out[0] = uint64(t.space.AllocateSet(name).Name)
 		return 0
 	}
 	payer, err := k.lender(t, c.A[1], port.PortCost)
 	if err != 0 {
 		return err
 	}
-	c.out[0] = uint64(t.space.Allocate(k.ports, payer).Name)
+	c.out[0] = uint64(t.space.Allocate(k.ports, name, payer).Name)
 	return 0
 }
 
@@ -295,7 +313,7 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 const MaxObjectSize = 1 << 40
 
 // callObjectCreate: EINVAL: size or flags; EBADF, EPERM: of a paged one, A3 is no receive
-// right; EMSGSIZE: label; ENOSPC: names; ENOMEM;
+// right; EMSGSIZE: label; ENOSPC: names; ENOMEM; chosen's;
 // lender's, where it is a guest or says so (servers may make as many as they need).
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^(abi.ObjectShrinks|abi.ObjectPaged) != 0 {
@@ -317,6 +335,10 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if !t.space.Room(1) {
 		return abi.ENOSPC
 	}
+	name, err := chosen(t, c.A[5])
+	if err != 0 {
+		return err
+	}
 	var payer *task
 	if t.guest || c.A[2] != uint64(abi.NameNull) {
 		var err abi.Errno
@@ -324,8 +346,8 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 			return err
 		}
 	}
-	h, err := k.m.NewObject(c.A[0], t.name, c.A[1]&abi.ObjectShrinks != 0)
-	if err != nil {
+	h, herr := k.m.NewObject(c.A[0], t.name, c.A[1]&abi.ObjectShrinks != 0)
+	if herr != nil {
 		return abi.ENOMEM // and what was lent for it is spent
 	}
 	o := k.objects.Adopt(h, c.A[0], slices.Clone(c.inline))
@@ -336,7 +358,7 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if pages != nil {
 		k.paged(o, pages, c.A[4])
 	}
-	c.out[0] = uint64(t.space.AddObject(o, false).Name)
+	c.out[0] = uint64(t.space.NewObject(name, o, false).Name)
 	c.fds = []machine.Handle{h}
 	return 0
 }

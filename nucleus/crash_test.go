@@ -141,6 +141,9 @@ func FuzzHandle(f *testing.F) {
 	f.Add(message.PutCall(nil, &abi.CallHeader{Op: abi.CallPortAllocate, A: [6]uint64{abi.RightReceive}}))
 	f.Add(append(message.PutCall(nil, &abi.CallHeader{Op: abi.CallMsgSend, Len: abi.MsgHeaderSize}),
 		message.Put(nil, msg(0x100, abi.MakeSend, right{0x100, abi.MakeSendOnce}, 1, right{0x100, abi.MoveReceive}))...))
+	batch := message.PutBatch(message.PutBatch(nil, abi.CallPortAllocate, nil, abi.RightReceive, 0, 7), abi.CallMsgSend,
+		message.Put(nil, msg(7, abi.MakeSend, right{}, 1)), abi.Forever)
+	f.Add(append(message.PutCall(nil, &abi.CallHeader{Op: abi.CallBatch, Len: uint32(len(batch))}), batch...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w := newWorld(t, nucleus.Limits{Names: 16})
 		a := w.server("a", ^nucleus.Powers(0))

@@ -100,6 +100,7 @@ func TestGuestPorts(t *testing.T) {
 		abi.CallPortStatus: true, abi.CallPortNotify: true, abi.CallPortRename: true, abi.CallMsgSend: true,
 		abi.CallMsgReceive: true, abi.CallMsgCancel: true, abi.CallObjectCreate: true, abi.CallObjectFD: true, abi.CallObjectPages: true,
 		abi.CallAlarmSet: true, abi.CallAlarmCancel: true}
+	may[abi.CallBatch] = true
 	for op := uint32(0); op < 100; op++ {
 		switch e := g.call(op, 7777, 7777, 7777); {
 		case may[op] && (abi.Errno(e.Err) == abi.EPERM || abi.Errno(e.Err) == abi.ENOSYS):

@@ -75,6 +75,7 @@ type Kernel struct {
 	claims  []port.Claim
 	calls   []*call
 	waiters []*waiter
+	results []byte // of a batch
 	stopped bool
 	pagers  []*pager // of all paged objects
 	guests  int      // bytes that guest tasks pay for

@@ -72,6 +72,15 @@ type chaos struct {
 	alarms        map[uint64]alarm  // by their words
 	times         map[uint64]uint64 // when each word is for
 	sets, cancels map[uint64]uint64 // calls that set or cancel: the word, the number
+	// The messages of batches, by the ID of the batch, in the order of its calls (nil for
+	// other calls).
+	batches map[uint64]*posted
+}
+
+// posted is a batch: the ID of its first call, and the messages.
+type posted struct {
+	first   uint64
+	letters []*letter
 }
 
 // letter is what the test knows of a message.
@@ -104,6 +113,26 @@ func (c *chaos) heard(p *proc, e *event) {
 				delete(c.alarms, word)
 			}
 		}
+	}
+	if b := c.batches[e.ID]; b != nil {
+		delete(c.batches, e.ID)
+		r := results(*e)
+		for i, l := range b.letters {
+			switch {
+			case l == nil:
+			case i < len(r) && r[i].err == abi.EINPROGRESS: // it has an answer of its own, then or before
+			default:
+				delete(c.calls, b.first+uint64(i))
+				if i < len(r) && r[i].err == 0 {
+					continue
+				}
+				if l.by != nil {
+					c.t.Errorf("a message of a batch was read and refused")
+				}
+				l.back = true
+			}
+		}
+		return
 	}
 	l := c.calls[e.ID]
 	delete(c.calls, e.ID)
@@ -178,7 +207,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 	}()
 	w := newWorld(t, nucleus.Limits{Names: 40, Waiting: 6, Bindings: 8, Sessions: 4, Tasks: 4, Memory: 48 << 10})
 	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), nextID: firstID, hash: fnv.New64a(),
-		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{},
+		sent: map[uint32]*letter{}, calls: map[uint64]*letter{}, spent: map[string]bool{}, batches: map[uint64]*posted{},
 		alarms: map[uint64]alarm{}, times: map[uint64]uint64{}, sets: map[uint64]uint64{}, cancels: map[uint64]uint64{}}
 	w.heard = c.heard
 	w.m.Pick = c.r.IntN
@@ -282,6 +311,11 @@ func (c *chaos) step() {
 		}
 		return
 	}
+	if c.r.IntN(16) == 0 {
+		c.batch(p)
+		return
+	}
+
 	any := uint8(0xff)
 	switch c.r.IntN(36) {
 	case 0:
@@ -390,4 +424,48 @@ func (c *chaos) step() {
 	case 26:
 		c.m.FailNext([]string{sim.OpObject, sim.OpReadOnly, sim.OpDoorbell, sim.OpFormat, sim.OpSpawn}[c.r.IntN(5)], 1)
 	}
+}
+
+// batch makes some calls in one datagram, messages among them.
+func (c *chaos) batch(p *proc) {
+	b := &posted{first: c.next + 1000}
+	var data []byte
+	for range c.r.IntN(6) {
+		var l *letter
+		n := c.name(p, 0xff)
+		op, in, a := uint32(0), []byte(nil), []uint64(nil)
+		switch c.r.IntN(8) {
+		case 0:
+			op, a = abi.CallPortAllocate, []uint64{abi.RightReceive, 0, uint64(c.r.IntN(0x400))}
+		case 1:
+			op, a = abi.CallObjectCreate, []uint64{4096, 0, 0, 0, 0, uint64(c.r.IntN(0x400))}
+		case 2:
+			op, a = abi.CallPortMakeSend, []uint64{c.name(p, recv)}
+		case 3:
+			op, a = abi.CallPortDeallocate, []uint64{n}
+		case 4:
+			op, a = abi.CallPortModRefs, []uint64{n, abi.RightReceive, ^uint64(0)}
+		case 5:
+			op = uint32(c.r.IntN(70))
+			if op == abi.CallMsgSend {
+				op = abi.CallMsgReceive
+			}
+			a = []uint64{n}
+		default:
+			op, a = abi.CallMsgSend, []uint64{c.timeout()}
+			in, l = c.message(p)
+		}
+		data = message.PutBatch(data, op, in, a...)
+		if l != nil {
+			c.calls[b.first+uint64(len(b.letters))] = l
+			p.asked[b.first+uint64(len(b.letters))] = op
+		}
+		b.letters = append(b.letters, l)
+	}
+	if c.r.IntN(20) == 0 && len(data) > 0 {
+		data = data[:len(data)-1]
+	}
+	c.batches[c.next+1] = b
+	p.post(abi.CallBatch, data, nil, uint64(c.r.IntN(2)), b.first)
+	c.next += 1010
 }

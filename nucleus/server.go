@@ -120,7 +120,7 @@ func (s *Server) MakePort(label string) (abi.Name, error) {
 	if !s.t.space.Room(1) {
 		return 0, ErrLimit
 	}
-	e := s.t.space.Allocate(s.k.ports, s.t)
+	e := s.t.space.Allocate(s.k.ports, abi.NameNull, s.t)
 	e.Port.Label = []byte(label)
 	return e.Name, nil
 }

@@ -55,6 +55,7 @@ const (
 	taskDead  = "the task has ended"
 	lends     = "the reply right of a request that was lent for, which then pays, or `NameNull`"
 	lentLess  = "the budget is used up, or so much was not lent"
+	ownName   = "the name that it is to have, or `NameNull`: one of the nucleus's choice"
 	governs   = "A send right to the task (`CallTaskCreate`)."
 )
 
@@ -63,18 +64,19 @@ var Calls = []Call{
 	{
 		Op: abi.CallPortAllocate, Name: "CallPortAllocate",
 		Does:   "Makes a port, of which the task gets the receive right, or an empty port set.",
-		In:     []Field{{"A0", "`RightReceive` or `RightSet`"}, {"A1", lends}},
+		In:     []Field{{"A0", "`RightReceive` or `RightSet`"}, {"A1", lends}, {"A2", ownName}},
 		Out:    []Field{{"A0", "the name"}},
 		Rights: "None; with `A1`, a request that lends and is not answered.",
 		Errors: []Error{
-			{abi.EINVAL, "another kind, or a set with `A1`"},
+			{abi.EINVAL, "another kind, a set with `A1`, or `A2` is reserved"},
+			{abi.EEXIST, "`A2` stands for something"},
 			{abi.ENOSPC, noNames},
 			{abi.EBADF, "`A1`: " + noName},
 			{abi.EPERM, "`A1`: it is no such right"},
 			{abi.EAGAIN, lentLess},
 		},
 		Cost: "512 bytes of the payer's budget until the port dies; a set only its name.",
-		Go:   "Conn.MakePort, Conn.MakePortFor", See: "decisions/0010-who-pays.md",
+		Go:   "Conn.MakePort, Conn.MakePortFor, Conn.MakePorts", See: "decisions/0010-who-pays.md",
 	},
 	{
 		Op: abi.CallPortDeallocate, Name: "CallPortDeallocate",
@@ -206,7 +208,7 @@ var Calls = []Call{
 			{abi.ENOSPC, "with `A3` of the answer: as `CallMsgReceive`"},
 		},
 		Cost: "384 bytes of budget, the body's bytes, and 48 for each right and object, until nobody has to do with the message any more: the sender's budget, but of a message to a send-once right the receiver's. Time in proportion to bytes, rights and objects; nothing is allocated (`TestNoAllocation`). A call that waits for its receiver's answer is one datagram each way for each of them.",
-		Go:   "Conn.Send, Conn.Exchange, Conn.ExchangeAlone, Conn.Ask, Conn.AnswerWith, Taker.Answer", See: "nucleus.md (Rights, Calls that wait for each other), decisions/0010-who-pays.md",
+		Go:   "Conn.Send, Conn.SendContext, Conn.Exchange, Conn.ExchangeContext, Conn.ExchangeAlone, Conn.Ask, Conn.AnswerWith, Taker.Answer", See: "nucleus.md (Rights, Calls that wait for each other), decisions/0010-who-pays.md",
 	},
 	{
 		Op: abi.CallMsgReceive, Name: "CallMsgReceive",
@@ -231,7 +233,7 @@ var Calls = []Call{
 			{abi.ENOSPC, "the message, which stays, needs more names than the task may have"},
 		},
 		Cost: "In proportion to the message, and of a set to its members; nothing is allocated.",
-		Go:   "Conn.Receive, Taker.Take, Serve", See: "nucleus.md (Estates)",
+		Go:   "Conn.Receive, Conn.ReceiveContext, Taker.Take, Serve", See: "nucleus.md (Estates)",
 	},
 	{
 		Op: abi.CallObjectCreate, Name: "CallObjectCreate",
@@ -242,12 +244,14 @@ var Calls = []Call{
 			{"A2", lends},
 			{"A3", "of a paged one: the receive right to which the pager is asked for pages"},
 			{"A4", "of a paged one: the pager's own word for it"},
+			{"A5", ownName},
 			{"inline", "its durable label"},
 		},
-		Out:    []Field{{"A0", "the name"}, {"fds", "the object, to read, write and map"}},
+		Out:    []Field{{"A0", "the name"}, {"fds", "the object, to read, write and map; in a batch none"}},
 		Rights: "None; with `A2`, a request that lends and is not answered; `ObjectPaged`: the receive right `A3`.",
 		Errors: []Error{
-			{abi.EINVAL, "size or flags; of a paged one, not whole pages"},
+			{abi.EINVAL, "size or flags; of a paged one, not whole pages; `A5` is reserved"},
+			{abi.EEXIST, "`A5` stands for something"},
 			{abi.EBADF, "`A2`, `A3`: " + noName},
 			{abi.EPERM, "`A2` is no request's reply right, `A3` no receive right"},
 			{abi.EMSGSIZE, longLabel},
@@ -256,7 +260,7 @@ var Calls = []Call{
 			{abi.ENOMEM, noHost},
 		},
 		Cost: "A memfd of the host; pages when they are touched. 64 KiB of the budget of a guest, or of who lends, until the last right goes.",
-		Go:   "Conn.CreateObject, Conn.CreateFile, Conn.Pack", See: "decisions/0006-objects-that-shrink.md, decisions/0011-pagers.md",
+		Go:   "Conn.CreateObject, Conn.CreateObjects, Conn.CreateFile, Conn.Pack", See: "decisions/0006-objects-that-shrink.md, decisions/0011-pagers.md",
 	},
 	{
 		Op: abi.CallObjectImport, Name: "CallObjectImport",
@@ -393,6 +397,30 @@ var Calls = []Call{
 		Go:     "Conn.Log",
 	},
 	{
+		Op: abi.CallBatch, Name: "CallBatch",
+		Does: "Carries calls in one datagram: each is carried out as if it had come by itself, before the next one, and one answer tells of all. With names that the task chooses (`CallPortAllocate`, `CallObjectCreate`) a later call can speak of what an earlier one makes, so that a thousand ports are made, given send rights and sent away in one round trip. What waits is answered by itself when it is done, in the order in which things are done. Those whose answer is more than an error and a name cannot be in a batch: that is for `CallPortAllocate`, `Deallocate`, `ModRefs`, `MakeSend`, `Label`, `SetMember`, `Limit`, `Notify`, `Rename`, `CallObjectCreate`, `CallMsgSend` without `A1`, `CallMsgCancel`, `CallAlarmSet`.",
+		In: []Field{
+			{"A0", "`BatchStop`: nothing is carried out after a call that failed; 0"},
+			{"A1", "the ID of the first call; each further one has one more"},
+			{"inline", "for each call `abi.BatchCall`, its arguments, its inline bytes; `abi.MaxBatch` (1024) of them"},
+		},
+		Out: []Field{
+			{"A0", "how many were carried out"},
+			{"A1", "how many of them failed"},
+			{"inline", "an `abi.BatchResult` for each that was carried out"},
+		},
+		Rights: "Those of each call.",
+		Errors: []Error{
+			{abi.EINVAL, "flags, or the bytes are no calls; in a result also a call that cannot be in a batch"},
+			{abi.EMSGSIZE, "more than `abi.MaxBatch` calls"},
+			{abi.EINPROGRESS, "in a result: the call waits, and its answer comes by itself"},
+			{abi.EPERM, "in a result: not this task's to make"},
+			{abi.ENOSYS, "in a result: no call has this number"},
+		},
+		Cost: "That of each call without its datagrams: a thousand ports are made and given up in 3 ms, of two processors that are busy with other work (`BenchmarkThousandPorts`). No other call is carried out meanwhile.",
+		Go:   "Conn.Batch, Batch.Do, Conn.MakePorts, Conn.CreateObjects", See: "decisions/0015-batches.md",
+	},
+	{
 		Op: abi.CallSupervise, Name: "CallSupervise",
 		Does:   "Asks the supervisor, in its own language (JSON).",
 		In:     []Field{{"inline", "the question"}},
@@ -424,7 +452,7 @@ var Calls = []Call{
 		Rights: "None.",
 		Errors: []Error{{abi.ESRCH, "no call with this id waits: its answer is on the channel"}},
 		Cost:   "In proportion to the calls of the task that wait.",
-		Go:     "Taker.Stop",
+		Go:     "Taker.Stop, Conn.ReceiveContext",
 	},
 	{
 		Op: abi.CallTaskOpen, Name: "CallTaskOpen",

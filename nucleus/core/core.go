@@ -170,34 +170,52 @@ func (h *Holding) Take(disp uint8) abi.Errno {
 // stale name is not soon mistaken for a new one. Indexes are used again in the
 // order in which they were given back.
 type Names struct {
-	gens []uint8
+	index []struct {
+		gen uint8
+		out bool // New gave the name, and Put has not had it back
+	}
 	free Deque[uint32]
 }
 
-// New returns a name that used does not claim (a task may have renamed a right
-// to any number).
+// New returns a name that used does not claim (a task may give a right any name). What
+// it tries, and what it keeps, is bound by how many names are claimed.
 func (n *Names) New(used func(abi.Name) bool) abi.Name {
-	for {
-		i, ok := n.free.PopFront()
-		if !ok {
-			i = uint32(len(n.gens))
-			n.gens = append(n.gens, 0)
+	try := func(i uint32) (abi.Name, bool) {
+		x := &n.index[i]
+		name := abi.Name((i+1)<<8 | uint32(x.gen))
+		if x.out = !used(name); x.out {
+			return name, true
 		}
-		name := abi.Name((i+1)<<8 | uint32(n.gens[i]))
-		if !used(name) {
+		x.gen++
+		n.free.PushBack(i)
+		return 0, false
+	}
+	for range n.free.Len() {
+		i, _ := n.free.PopFront()
+		if name, ok := try(i); ok {
 			return name
 		}
-		n.gens[i]++
-		n.free.PushBack(i)
+	}
+	for {
+		n.index = append(n.index, struct {
+			gen uint8
+			out bool
+		}{})
+		if name, ok := try(uint32(len(n.index) - 1)); ok {
+			return name
+		}
 	}
 }
 
 // Put gives a name back. Names that New did not make are ignored.
 func (n *Names) Put(name abi.Name) {
 	i := uint32(name)>>8 - 1
-	if name>>8 == 0 || i >= uint32(len(n.gens)) || n.gens[i] != uint8(name) {
+	if name>>8 == 0 || i >= uint32(len(n.index)) {
 		return
 	}
-	n.gens[i]++
-	n.free.PushBack(i)
+	if x := &n.index[i]; x.out && x.gen == uint8(name) {
+		x.out = false
+		x.gen++
+		n.free.PushBack(i)
+	}
 }

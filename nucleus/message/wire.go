@@ -45,6 +45,44 @@ func GetCall(b []byte) (h abi.CallHeader, inline []byte, ok bool) {
 	return h, inline, true
 }
 
+// BatchCall is a call in a batch.
+type BatchCall struct {
+	Op     uint32
+	A      [6]uint64
+	Inline []byte
+}
+
+// NextBatch takes the first call of a batch; false: the bytes are none.
+func NextBatch(b []byte) (c BatchCall, rest []byte, ok bool) {
+	if len(b) < abi.BatchCallSize {
+		return c, nil, false
+	}
+	c.Op = uint32(le.Uint16(b))
+	n, l := int(b[2]), le.Uint32(b[4:])
+	zero := b[3] == 0
+	b = b[abi.BatchCallSize:]
+	if !zero || n > len(c.A) || len(b) < 8*n || uint64(l) > uint64(len(b)-8*n) {
+		return c, nil, false
+	}
+	for i := range n {
+		c.A[i] = le.Uint64(b[8*i:])
+	}
+	b = b[8*n:]
+	c.Inline = b[:l:l]
+	return c, b[l:], true
+}
+
+// PutBatch appends the wire form of a call in a batch.
+func PutBatch(b []byte, op uint32, inline []byte, a ...uint64) []byte {
+	b = le.AppendUint16(b, uint16(op))
+	b = append(b, uint8(len(a)), 0)
+	b = le.AppendUint32(b, uint32(len(inline)))
+	for _, v := range a {
+		b = le.AppendUint64(b, v)
+	}
+	return append(b, inline...)
+}
+
 // PutStatus is the wire form of s.
 func PutStatus(s abi.PortStatus) []byte {
 	b := make([]byte, 0, abi.PortStatusSize)

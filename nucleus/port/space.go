@@ -103,8 +103,11 @@ func (sp *Space) Sorted() []*Entry {
 	return es
 }
 
+// add makes e what its name stands for, or, without one, a name of the space's choice.
 func (sp *Space) add(e *Entry) *Entry {
-	e.Name = sp.names.New(func(n abi.Name) bool { return sp.entries[n] != nil })
+	if e.Name == abi.NameNull {
+		e.Name = sp.names.New(func(n abi.Name) bool { return sp.entries[n] != nil })
+	}
 	e.space = sp
 	sp.entries[e.Name] = e
 	if e.Port != nil {
@@ -216,19 +219,20 @@ func (sp *Space) died(s *System, e *Entry) {
 	}
 }
 
-// Allocate makes a port with its receive right here, at the cost of payer.
-func (sp *Space) Allocate(s *System, payer any) *Entry {
+// Allocate makes a port with its receive right here, under a name that is free or, if
+// it is NameNull, of the space's choice, at the cost of payer.
+func (sp *Space) Allocate(s *System, name abi.Name, payer any) *Entry {
 	p := s.NewPort()
 	p.Payer = payer
 	s.Charge(payer, PortCost)
-	e := sp.add(&Entry{Mask: maskReceive, Port: p})
+	e := sp.add(&Entry{Name: name, Mask: maskReceive, Port: p})
 	p.Holder, p.Name = sp, e.Name
 	return e
 }
 
-// AllocateSet makes an empty port set.
-func (sp *Space) AllocateSet() *Entry {
-	e := sp.add(&Entry{Mask: maskSet, Set: &Set{}})
+// AllocateSet makes an empty port set, under a name as Allocate.
+func (sp *Space) AllocateSet(name abi.Name) *Entry {
+	e := sp.add(&Entry{Name: name, Mask: maskSet, Set: &Set{}})
 	e.Set.Name = e.Name
 	return e
 }
@@ -405,6 +409,14 @@ func (sp *Space) Copyout(s *System, r Right) (abi.Name, uint8) {
 	return e.Name, r.Kind
 }
 
+// NewObject gives a memory object that it has no right to yet to the task, under a name
+// as Allocate; it takes the caller's reference.
+func (sp *Space) NewObject(name abi.Name, o *vm.Object, ro bool) *Entry {
+	e := sp.add(&Entry{Name: name, Mask: maskObject, Object: o, ReadOnly: ro, Urefs: 1})
+	sp.byObj[objKey{o, ro}] = e
+	return e
+}
+
 // AddObject gives a memory object to the task; it takes the caller's reference.
 func (sp *Space) AddObject(o *vm.Object, ro bool) *Entry {
 	if e := sp.byObj[objKey{o, ro}]; e != nil {
@@ -412,9 +424,7 @@ func (sp *Space) AddObject(o *vm.Object, ro bool) *Entry {
 		e.Urefs = min(e.Urefs+1, MaxUrefs)
 		return e
 	}
-	e := sp.add(&Entry{Mask: maskObject, Object: o, ReadOnly: ro, Urefs: 1})
-	sp.byObj[objKey{o, ro}] = e
-	return e
+	return sp.NewObject(abi.NameNull, o, ro)
 }
 
 func (sp *Space) dropObject(s *System, e *Entry, n uint32) {

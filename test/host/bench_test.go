@@ -115,3 +115,22 @@ func BenchmarkTask(b *testing.B) {
 		c.Deallocate(task)
 	}
 }
+
+// A thousand ports in one round trip, and given up in another.
+func BenchmarkThousandPorts(b *testing.B) {
+	w := benchWorld(b)
+	c, _ := benchAttach(b, w.k.NewServer(nucleus.ServerSpec{Name: "c"}))
+	for b.Loop() {
+		names, err := c.MakePorts(1000)
+		if err != 0 {
+			b.Fatal(err)
+		}
+		l := c.Batch()
+		for _, n := range names {
+			l.Add(abi.CallPortModRefs, [6]uint64{uint64(n), abi.RightReceive, ^uint64(0)}, nil)
+		}
+		if err := l.Do(func(int, ipc.Reply, abi.Errno) {}); err != 0 {
+			b.Fatal(err)
+		}
+	}
+}
