@@ -42,8 +42,10 @@ type place struct {
 var (
 	places  = []place{{"one core", 0, 0, false}, {"a core each", 0, 1, false}, {"anywhere", -1, -1, false}, {"all cores busy", -1, -1, true}}
 	sizes   = []int{8, 4 << 10, 64 << 10, 1 << 20}
-	kinds   = []string{"futex", "pipe", "unix socket", "gRPC", "call"}
+	kinds   = []string{"futex", "pipe", "unix socket", "gRPC", "call", "in place", "bare"}
+	hosts   = 3 // of kinds, the first are the host's
 	crowds  = []int{1, 10, 100, 1000}
+	nears   = []string{"bare", "futex", "pipe", "call"}
 	crowded = []string{"unix socket", "gRPC", "call"}
 )
 
@@ -53,7 +55,9 @@ type callBench struct {
 	m    *hythe.Machine
 }
 
-func runCalls(rounds int, write string) error {
+func runCalls(rounds int, write, part string) error {
+	do := func(p string) bool { return part == "" || part == p }
+
 	if rounds < 1 {
 		return errors.New("-rounds: want at least 1")
 	}
@@ -76,6 +80,9 @@ func runCalls(rounds int, write string) error {
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "calls: round %d of %d\n", i+1, rounds)
 		for _, p := range places {
+			if !do("pairs") && !(part == "busy" && p.busy) {
+				continue
+			}
 			stop, err := p.burn()
 			if err != nil {
 				return err
@@ -93,7 +100,38 @@ func runCalls(rounds int, write string) error {
 			}
 			stop()
 		}
+		for _, k := range nears {
+			if !do("short") {
+				break
+			}
+			single = true
+			ns, err := b.pair(k, places[1], 8)
+			single = false
+			if err != nil {
+				return fmt.Errorf("%s, short: %w", k, err)
+			}
+			key := fmt.Sprint("near", k)
+			got[key] = append(got[key], ns)
+		}
+		for _, p := range places[:3] {
+			if !do("flows") {
+				break
+			}
+			for _, size := range flowSizes {
+				for _, k := range flows {
+					ns, err := b.flow(k, p, size)
+					if err != nil {
+						return fmt.Errorf("%s, %s, messages of %d bytes: %w", k, p.name, size, err)
+					}
+					key := fmt.Sprint("flow", p.name, size, k)
+					got[key] = append(got[key], ns)
+				}
+			}
+		}
 		for _, n := range crowds {
+			if !do("crowds") {
+				break
+			}
 			for _, k := range crowded {
 				ns, err := b.crowd(k, n)
 				if err != nil {
@@ -104,7 +142,7 @@ func runCalls(rounds int, write string) error {
 			}
 		}
 	}
-	table := formatCalls(got, rounds)
+	table := formatCalls(got, rounds) + formatFlows(got)
 	fmt.Print(table)
 	if write == "" {
 		return nil
@@ -128,22 +166,47 @@ func formatCalls(got map[string][]float64, rounds int) string {
 		fmt.Fprintf(&s, " %s ± %.0f %% |", nice(median(v)), 100*spread(v))
 	}
 	row := func(l []string) { s.WriteString("| " + strings.Join(l, " | ") + " |\n") }
-	head := append([]string{"both on", "bytes"}, kinds...)
-	row(append(head, "call / best of the host's"))
-	row(slices.Repeat([]string{"---"}, len(head)+1))
+	head := append(append([]string{"both on", "bytes"}, kinds...), "call / best of the host's", "in place / that", "call / bare")
+	row(head)
+	row(slices.Repeat([]string{"---"}, len(head)))
 	for _, p := range places {
 		for _, size := range sizes {
 			fmt.Fprintf(&s, "| %s | %d |", p.name, size)
 			best := 0.0
+			of := func(kind string) float64 {
+				if v := got[fmt.Sprint(p.name, size, kind)]; len(v) > 0 {
+					return median(v)
+				}
+				return 0
+			}
 			for _, k := range kinds {
 				key := fmt.Sprint(p.name, size, k)
 				cell(key, 0)
-				if v := median(got[key]); slices.Contains(kinds[:3], k) && (best == 0 || v < best) {
+				if v := of(k); slices.Contains(kinds[:hosts], k) && (best == 0 || v < best) {
 					best = v
 				}
 			}
-			fmt.Fprintf(&s, " %.2f |\n", median(got[fmt.Sprint(p.name, size, "call")])/best)
+			for _, r := range [][2]float64{{of("call"), best}, {of("in place"), best}, {of("call"), of("bare")}} {
+				if r[0] == 0 || r[1] == 0 {
+					s.WriteString(" - |")
+				} else {
+					fmt.Fprintf(&s, " %.2f |", r[0]/r[1])
+				}
+			}
+			s.WriteString("\n")
 		}
+	}
+	s.WriteString("\nA core each, 8 bytes, the fastest tenth of stretches of 16 calls: what it is while both have their cores.\n\n")
+	row(append(slices.Clone(nears), "call / bare"))
+	row(slices.Repeat([]string{"---"}, len(nears)+1))
+	s.WriteString("|")
+	for _, k := range nears {
+		cell("near"+k, 0)
+	}
+	if b := got["nearbare"]; len(b) > 0 && len(got["nearcall"]) > 0 {
+		fmt.Fprintf(&s, " %.2f |\n", median(got["nearcall"])/median(b))
+	} else {
+		s.WriteString(" - |\n")
 	}
 	s.WriteString("\nMany clients of one server, each with one call of eight bytes under way: calls a second.\n\n")
 	row(append([]string{"clients"}, crowded...))
@@ -234,9 +297,8 @@ func startOn(core int, files []*os.File, name string, args ...string) (*exec.Cmd
 	return cmd, cmd.Start()
 }
 
-// turns calls turn for cellTime on this thread, put on a core, and answers the
-// nanoseconds of each.
-func turns(core int, turn func() error) (float64, error) {
+// onCore calls f on this thread, put on a core.
+func onCore(core int, f func() (float64, error)) (float64, error) {
 	all := cores()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -244,6 +306,23 @@ func turns(core int, turn func() error) (float64, error) {
 		return 0, err
 	}
 	defer func() { _ = pinTo(0, -1, all) }()
+	return f()
+}
+
+// turns calls turn for cellTime on this thread, put on a core, and answers the
+// nanoseconds of each.
+func turns(core int, turn func() error) (float64, error) {
+	return onCore(core, func() (float64, error) { return count(turn) })
+}
+
+// single says that count answers what short does instead of the mean, on which all falls
+// that else goes on.
+var single bool
+
+func count(turn func() error) (float64, error) {
+	if single {
+		return short(turn)
+	}
 	for range 20 {
 		if err := turn(); err != nil {
 			return 0, err
@@ -257,6 +336,23 @@ func turns(core int, turn func() error) (float64, error) {
 		n++
 	}
 	return float64(time.Since(start).Nanoseconds()) / float64(n), nil
+}
+
+// short is what the fastest tenth of stretches of 16 turns takes at most, out of 5
+// cellTime: those in which both sides have their cores.
+func short(turn func() error) (float64, error) {
+	var l []float64
+	for begin := time.Now(); time.Since(begin) < 5*cellTime; {
+		start := time.Now()
+		for range 16 {
+			if err := turn(); err != nil {
+				return 0, err
+			}
+		}
+		l = append(l, float64(time.Since(start).Nanoseconds())/16)
+	}
+	slices.Sort(l)
+	return l[len(l)/10], nil
 }
 
 // pair measures one client and its server; 0: there is none of the kind.
@@ -305,6 +401,12 @@ func (b *callBench) pair(kind string, p place, size int) (float64, error) {
 				}
 			}
 		})
+	case "bare":
+		// The floor: both look all the time, each on a core of its own.
+		if p.here < 0 || p.here == p.far {
+			return 0, nil
+		}
+		fallthrough
 	case "futex":
 		fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC)
 		if err != nil {
@@ -320,7 +422,7 @@ func (b *callBench) pair(kind string, p place, size int) (float64, error) {
 			return 0, err
 		}
 		defer s.Close()
-		cmd, err := startOn(p.far, []*os.File{f}, "/proc/self/exe", "peer", "futex", arg)
+		cmd, err := startOn(p.far, []*os.File{f}, "/proc/self/exe", "peer", kind, arg)
 		if err != nil {
 			return 0, err
 		}
@@ -332,6 +434,11 @@ func (b *callBench) pair(kind string, p place, size int) (float64, error) {
 		return turns(p.here, func() error {
 			n++
 			copy(s.Payload(), buf[:size])
+			if kind == "bare" {
+				s.Put(0, n)
+				s.Look(1, n-1)
+				return nil
+			}
 			s.Set(0, n)
 			s.Wait(1, n-1)
 			return nil
@@ -339,7 +446,12 @@ func (b *callBench) pair(kind string, p place, size int) (float64, error) {
 	case "gRPC":
 		return b.overGRPC(p, size, 1)
 	case "call":
-		return b.call(p, size, buf)
+		return b.call(p, size, buf, false)
+	case "in place":
+		if size <= abi.SlotInSize {
+			return 0, nil
+		}
+		return b.call(p, size, buf, true)
 	}
 	return 0, fmt.Errorf("no kind %q", kind)
 }
@@ -405,8 +517,9 @@ func (b *callBench) pid() (int, error) {
 	return 0, errors.New("the server does not run")
 }
 
-// call measures Hythe's.
-func (b *callBench) call(p place, size int, buf []byte) (float64, error) {
+// call measures Hythe's. inPlace: the client has what it hands over in the object already,
+// and the server uses it there.
+func (b *callBench) call(p place, size int, buf []byte, inPlace bool) (float64, error) {
 	conn, in, err := b.m.Connect("echo")
 	if err != nil {
 		return 0, err
@@ -449,6 +562,12 @@ func (b *callBench) call(p place, size int, buf []byte) (float64, error) {
 		turn = func() error {
 			copy(mem, buf[:size])
 			return do(opObject, [2]uint64{}, nil)
+		}
+		if inPlace {
+			turn = func() error {
+				mem[0]++
+				return do(opInPlace, [2]uint64{}, nil)
+			}
 		}
 	}
 	if err := turn(); err != nil { // the server is there

@@ -59,10 +59,11 @@ func main() {
 	write := flag.String("write", "", "put the table into this file, between its two markers")
 	command := flag.String("hythe", "bin/hythe", "the command to measure")
 	calls := flag.Bool("calls", false, "measure calls between processes")
+	part := flag.String("part", "", "of -calls, only this: pairs, busy (the last of these), short, flows or crowds")
 	flag.Parse()
 	err := error(nil)
 	if *calls {
-		err = runCalls(*rounds, *write)
+		err = runCalls(*rounds, *write, *part)
 	} else {
 		err = run(*rounds, *write, *command)
 	}

@@ -34,19 +34,27 @@ func peerMain(args []string) error {
 	case "unix":
 		f := os.NewFile(3, "socket")
 		return answerOn(f, f, buf)
-	case "futex":
+	case "futex", "bare":
 		s, err := ipctest.MapShared(3, size)
 		if err != nil {
 			return err
 		}
+		wait, set := s.Wait, s.Set
+		if args[0] == "bare" {
+			wait, set = s.Look, s.Put
+		}
 		for last := uint32(0); ; {
-			last = s.Wait(0, last)
+			last = wait(0, last)
 			if last == ^uint32(0) {
 				return nil
 			}
 			copy(buf, s.Payload())
-			s.Set(1, last)
+			set(1, last)
 		}
+	case "flow":
+		return drain(os.NewFile(3, "flow"))
+	case "ring":
+		return ringDrain()
 	case "burn":
 		for {
 			buf = append(buf[:0], buf...)
@@ -83,6 +91,9 @@ const (
 	opInline = 1 // the payload is in the slot
 	opMap    = 2 // Args[0]: the tag of a memory object, Args[1]: its size
 	opObject = 3 // the payload is in the object
+	// opInPlace is opObject whose server uses what is there without a copy of its own.
+	opInPlace = 4
+	opStream  = 5 // messages of a stream, on a binding of that label
 )
 
 var servers = []hythe.Server{{Name: "echo", Main: echo}}
@@ -100,8 +111,24 @@ func echo(c *ipc.Conn, in *ipc.Inheritance) error {
 			delete(objects, b)
 		}
 	}
+	streams := map[uint64]*ipc.Inflow{}
+	forget := l.Forget
+	l.Forget = func(b uint64) {
+		delete(streams, b)
+		forget(b)
+	}
+	go takeMessages(c, in.Receive(ipc.RequestLabel))
 	buf := make([]byte, 1<<20)
+	var sum uint64
+	use := func(m []byte) { sum += uint64(m[0]) }
 	l.Take = func(b *ipc.ServerBinding, slot int) {
+		if b.Label == streamLabel {
+			if streams[b.ID] == nil {
+				streams[b.ID] = b.Inflow()
+			}
+			streams[b.ID].Serve(slot, use)
+			return
+		}
 		var q ipc.Request
 		if !b.Load(slot, &q) {
 			b.Drop(slot)
@@ -124,6 +151,8 @@ func echo(c *ipc.Conn, in *ipc.Inheritance) error {
 			objects[b.ID] = m
 		case opObject:
 			copy(buf, objects[b.ID])
+		case opInPlace:
+			copy(buf[:answerSize], objects[b.ID])
 		default:
 			e = abi.EINVAL
 		}

@@ -47,3 +47,18 @@ func (s *Shared) Wait(i int, old uint32) uint32 {
 		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.turn[i])), 0, uintptr(old), 0, 0, 0)
 	}
 }
+
+// Put stores word i and wakes nobody: for a peer that looks all the time.
+func (s *Shared) Put(i int, v uint32) { atomic.StoreUint32(&s.turn[i], v) }
+
+// Load is what word i holds.
+func (s *Shared) Load(i int) uint32 { return atomic.LoadUint32(&s.turn[i]) }
+
+// Look is Wait of one who looks all the time.
+func (s *Shared) Look(i int, old uint32) uint32 {
+	for {
+		if v := atomic.LoadUint32(&s.turn[i]); v != old {
+			return v
+		}
+	}
+}
