@@ -176,3 +176,13 @@ func encodeAnswer(m, a *Message) ([]byte, abi.Errno) {
 	out.Seq, out.Trace = m.Seq, m.Trace
 	return encodeMessage(&out, m.Reply, abi.MoveSendOnce, abi.NameNull, 0), 0
 }
+
+// Req identifies a request for exactly-once execution: Client is a number that the
+// client chose for one of its flows of control (the unix server: its thread record),
+// Seq counts that flow's requests. 0, 0 marks a request that may be repeated freely.
+// Binding is filled in by the receiving side and keeps the numbers of two clients apart.
+type Req struct {
+	Binding uint64
+	Client  uint32
+	Seq     uint64
+}

@@ -16,7 +16,7 @@ import (
 )
 
 //go:generate go run . -root ../..
-// //go:generate go run . -root ../.. -docs= ../../test/protocol/v1/sample.idl ../../test/protocol/v2/sample.idl
+//go:generate go run . -root ../.. -docs= ../../test/protocol/message1/message.idl ../../test/protocol/message2/message.idl ../../test/protocol/call1/call.idl ../../test/protocol/call2/call.idl
 
 func main() {
 	root := flag.String("root", ".", "`DIR` that has idl and docs")

@@ -7,10 +7,6 @@ import (
 	"hythe/ipc"
 )
 
-// Slots is how many slots a client's binding needs: one for each stream and
-// operation, twice, since those of a dead incarnation may linger.
-const Slots = 32
-
 // Client is a client's end. Its methods may be called from any goroutine, also
 // with locks held that the done functions take: those are called later, from a
 // goroutine of their own.
@@ -21,7 +17,7 @@ type Client struct {
 	b    *ipc.ClientBinding // nil: there is no way to the server
 
 	mu      sync.Mutex
-	size    Size // guarded by mu
+	now     Size // of the terminal; guarded by mu
 	raw     bool // wanted; guarded by mu
 	setting bool // a SetRaw is under way; guarded by mu
 }
@@ -40,52 +36,55 @@ func (c *Client) way() *ipc.ClientBinding {
 // WatchTerminal asks for the terminal's size, and then watches it: resized is
 // called after each change (nil: not wanted). For streams of which one is a terminal.
 func (c *Client) WatchTerminal(resized func()) abi.Errno {
-	b := c.way()
-	if b == nil {
-		return abi.EPIPE
-	}
-	if e := b.Call(OpSize, 0, 0, [6]uint64{}, nil, func(w uint64, _ []byte) {
+	answered := make(chan abi.Errno)
+	c.size(func(z Size, e abi.Errno) {
 		c.mu.Lock()
-		c.size = SizeOf(w)
+		c.now = z
 		c.mu.Unlock()
-	}); e != 0 {
+		answered <- e
+	})
+	if e := <-answered; e != 0 {
 		return e
 	}
 	c.watchSize(resized)
 	return 0
 }
 
-// start sends a call; done gets its outcome in a goroutine of its own, and the
-// reply's bytes are good until it returns.
-func (c *Client) start(nr uint64, args [2]uint64, seq uint64, in []byte, done func(result uint64, data []byte, e abi.Errno)) {
+// start makes a call, which put fills in; got gets its outcome in a goroutine of its
+// own, and the reply's bytes are good until it returns. Without a way to the server, and
+// if put says so, got gets no call and an error.
+func (c *Client) start(nr uint64, put func(*ipc.Call) (int, abi.Errno), got func(*ipc.Call, abi.Errno)) {
 	go func() {
 		// Not in the caller's goroutine: the binding may have to be made, and Begin
 		// may wait for a slot.
 		b := c.way()
 		if b == nil {
-			done(0, nil, abi.EPIPE)
+			got(nil, abi.EPIPE)
 			return
 		}
 		k := b.Begin()
 		if k == nil {
-			done(0, nil, abi.EPIPE)
+			got(nil, abi.EPIPE)
 			return
 		}
-		k.Args[0], k.Args[1] = args[0], args[1]
-		k.SetReq(uint32(args[0]), seq)
-		n := copy(k.In(), in)
+		n, e := put(k)
+		if e != 0 {
+			k.End()
+			got(nil, e)
+			return
+		}
 		started := make(chan struct{})
 		err := k.Start(nr, n, func() {
 			go func() {
 				<-started // the call is not touched any more from there
-				done(k.Result(), k.Out(), k.Err())
+				got(k, k.Err())
 				k.End()
 			}()
 		})
 		close(started)
 		if err != nil {
 			k.End()
-			done(0, nil, abi.EPIPE)
+			got(nil, abi.EPIPE)
 		}
 	}()
 }
@@ -93,23 +92,14 @@ func (c *Client) start(nr uint64, args [2]uint64, seq uint64, in []byte, done fu
 // Read waits for input and takes at most n bytes; none and no error are the end.
 // data is good until done returns.
 func (c *Client) Read(stream int, seq uint64, n int, done func(data []byte, e abi.Errno)) {
-	c.start(OpRead, [2]uint64{uint64(stream), uint64(min(n, MaxData))}, seq, nil, func(_ uint64, data []byte, e abi.Errno) {
-		done(data, e)
-	})
+	c.read(stream, seq, min(n, MaxData), done)
 }
 
 // Write writes data, at most MaxData bytes, and tells how much the host took;
 // data must stay as it is until done is called.
 func (c *Client) Write(stream int, seq uint64, data []byte, done func(n int, e abi.Errno)) {
 	data = data[:min(len(data), MaxData)]
-	c.start(OpWrite, [2]uint64{uint64(stream), 0}, seq, data, func(n uint64, _ []byte, e abi.Errno) {
-		done(int(min(n, uint64(len(data)))), e)
-	})
-}
-
-// Watch waits until Read would not wait; it takes nothing.
-func (c *Client) Watch(stream int, done func()) {
-	c.start(OpWatch, [2]uint64{uint64(stream), 0}, 0, nil, func(uint64, []byte, abi.Errno) { done() })
+	c.write(stream, seq, data, func(n int, e abi.Errno) { done(min(n, len(data)), e) })
 }
 
 // Size answers the size of the host's terminal, in characters and pixels; zeros
@@ -117,19 +107,19 @@ func (c *Client) Watch(stream int, done func()) {
 func (c *Client) Size() (rows, cols, xpixel, ypixel uint16) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.size.Rows, c.size.Cols, c.size.XPixel, c.size.YPixel
+	return c.now.Rows, c.now.Cols, c.now.XPixel, c.now.YPixel
 }
 
 func (c *Client) watchSize(resized func()) {
 	c.mu.Lock()
-	known := c.size
+	known := c.now
 	c.mu.Unlock()
-	c.start(OpResize, [2]uint64{known.Word(), 0}, 0, nil, func(w uint64, _ []byte, e abi.Errno) {
+	c.resize(known, func(z Size, e abi.Errno) {
 		if e != 0 {
 			return // the server has no terminal any more
 		}
 		c.mu.Lock()
-		c.size = SizeOf(w)
+		c.now = z
 		c.mu.Unlock()
 		if resized != nil {
 			resized()
@@ -158,18 +148,14 @@ func (c *Client) Restore() {
 	c.raw = false
 	c.mu.Unlock()
 	if raw {
-		if b := c.way(); b != nil {
-			_ = b.Call(OpSetRaw, 0, 0, [6]uint64{}, nil, nil) // ENOTTY: there is nothing to restore
-		}
+		restored := make(chan struct{})
+		c.setRaw(false, func(abi.Errno) { close(restored) }) // ENOTTY: there is nothing to restore
+		<-restored
 	}
 }
 
 func (c *Client) sendRaw(on bool) {
-	var w uint64
-	if on {
-		w = 1
-	}
-	c.start(OpSetRaw, [2]uint64{w, 0}, 0, nil, func(_ uint64, _ []byte, e abi.Errno) {
+	c.setRaw(on, func(e abi.Errno) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.raw != on && e == 0 {

@@ -16,6 +16,7 @@ func TestWire(t *testing.T) {
 	{
 		var xaddr uint64
 		var xn uint64
+		w.Next()
 		w.Fill(&xaddr, &xn)
 		m, err := EncodeRead(xaddr, xn)
 		if err != 0 {
@@ -27,6 +28,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xdata []byte
+		w.Next()
 		w.Fill(&xdata)
 		m := EncodeReadAnswer(xdata, 0)
 		w.Message("Read answer", m)
@@ -36,6 +38,7 @@ func TestWire(t *testing.T) {
 	{
 		var xaddr uint64
 		var xdata []byte
+		w.Next()
 		w.Fill(&xaddr, &xdata)
 		m, err := EncodeWrite(xaddr, xdata)
 		if err != 0 {
@@ -54,6 +57,7 @@ func TestWire(t *testing.T) {
 	{
 		var xport abi.Name
 		var xflags uint32
+		w.Next()
 		w.Fill(&xport, &xflags)
 		m, err := EncodeExceptions(xport, xflags)
 		if err != 0 {
@@ -86,6 +90,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xexception Exception
+		w.Next()
 		w.Fill(&xexception)
 		m, err := EncodeFault(&xexception)
 		if err != 0 {
@@ -97,6 +102,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xanswer Answer
+		w.Next()
 		w.Fill(&xanswer)
 		m := EncodeFaultAnswer(&xanswer, 0)
 		w.Message("Fault answer", m)
@@ -105,6 +111,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xexception Exception
+		w.Next()
 		w.Fill(&xexception)
 		m, err := EncodeStopped(&xexception)
 		if err != 0 {
@@ -116,6 +123,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xanswer Answer
+		w.Next()
 		w.Fill(&xanswer)
 		m := EncodeStoppedAnswer(&xanswer, 0)
 		w.Message("Stopped answer", m)
@@ -124,6 +132,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xexception Exception
+		w.Next()
 		w.Fill(&xexception)
 		m, err := EncodeExec(&xexception)
 		if err != 0 {
@@ -135,6 +144,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xanswer Answer
+		w.Next()
 		w.Fill(&xanswer)
 		m := EncodeExecAnswer(&xanswer, 0)
 		w.Message("Exec answer", m)
@@ -144,33 +154,48 @@ func TestWire(t *testing.T) {
 	w.Done()
 }
 
-// zeroProcessServer answers zeros.
-type zeroProcessServer struct{}
+// filledProcessServer answers with what wiretest fills in.
+type filledProcessServer struct {
+	w *wiretest.Golden
+}
 
-func (zeroProcessServer) Read(m *ipc.Message, addr uint64, n uint64) (data []byte, err abi.Errno) {
+func (s filledProcessServer) Read(m *ipc.Message, addr uint64, n uint64) (data []byte, err abi.Errno) {
+	s.w.Fill(&data)
 	return
 }
 
-func (zeroProcessServer) Write(m *ipc.Message, addr uint64, data []byte) (err abi.Errno) { return }
+func (s filledProcessServer) Write(m *ipc.Message, addr uint64, data []byte) (err abi.Errno) {
 
-func (zeroProcessServer) Exceptions(m *ipc.Message, port abi.Name, flags uint32) (err abi.Errno) {
 	return
 }
 
-func (zeroProcessServer) Stop(m *ipc.Message) (err abi.Errno) { return }
+func (s filledProcessServer) Exceptions(m *ipc.Message, port abi.Name, flags uint32) (err abi.Errno) {
 
-// zeroDebuggerServer answers zeros.
-type zeroDebuggerServer struct{}
-
-func (zeroDebuggerServer) Fault(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
 	return
 }
 
-func (zeroDebuggerServer) Stopped(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
+func (s filledProcessServer) Stop(m *ipc.Message) (err abi.Errno) {
+
 	return
 }
 
-func (zeroDebuggerServer) Exec(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
+// filledDebuggerServer answers with what wiretest fills in.
+type filledDebuggerServer struct {
+	w *wiretest.Golden
+}
+
+func (s filledDebuggerServer) Fault(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
+	s.w.Fill(&answer)
+	return
+}
+
+func (s filledDebuggerServer) Stopped(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
+	s.w.Fill(&answer)
+	return
+}
+
+func (s filledDebuggerServer) Exec(m *ipc.Message, exception *Exception) (answer Answer, err abi.Errno) {
+	s.w.Fill(&answer)
 	return
 }
 
@@ -250,7 +275,7 @@ func FuzzDecode(f *testing.F) {
 		for id := range uint32(66) {
 			m := wiretest.Hostile(body, rights)
 			m.ID = id
-			a := DispatchProcess(m, zeroProcessServer{})
+			a := DispatchProcess(m, filledProcessServer{w: wiretest.New(nil)})
 			if a == nil || ProcessKind(id) == "" && len(a.Body) != 4 {
 				t.Fatalf("%d: %+v", id, a)
 			}
@@ -309,7 +334,7 @@ func FuzzDecode(f *testing.F) {
 		for id := range uint32(66) {
 			m := wiretest.Hostile(body, rights)
 			m.ID = id
-			a := DispatchDebugger(m, zeroDebuggerServer{})
+			a := DispatchDebugger(m, filledDebuggerServer{w: wiretest.New(nil)})
 			if a == nil || DebuggerKind(id) == "" && len(a.Body) != 4 {
 				t.Fatalf("%d: %+v", id, a)
 			}

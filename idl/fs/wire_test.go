@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
+	"hythe/idl/wire"
 	"hythe/ipc"
 	"hythe/ipc/ipctest"
 )
@@ -298,8 +299,8 @@ func TestEveryMethod(t *testing.T) {
 		direct.set(seed, fail)
 		r.m.set(seed, fail)
 		b := r.c.Binding().ID
-		want := every(direct, Req{b, 77, 1<<60 + seed})
-		got := every(r.c, Req{0, 77, 1<<60 + seed})
+		want := every(direct, Req{Binding: b, Client: 77, Seq: 1<<60 + seed})
+		got := every(r.c, Req{Client: 77, Seq: 1<<60 + seed})
 		for i := range want {
 			if !reflect.DeepEqual(got[i], want[i]) && !(reflect.ValueOf(got[i]).Kind() == reflect.Slice && reflect.ValueOf(got[i]).Len() == 0 && reflect.ValueOf(want[i]).Len() == 0) {
 				t.Fatalf("seed %d, answer %d: got %+v, want %+v", seed, i, got[i], want[i])
@@ -395,7 +396,7 @@ func TestRestart(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for i := 0; !stop.Load(); i++ {
-				e, err := r.c.GetAttr(Req{0, uint32(g), uint64(i)}, NodeID(i))
+				e, err := r.c.GetAttr(Req{Client: uint32(g), Seq: uint64(i)}, NodeID(i))
 				if err != 0 || e != fill[Entry](r.m) {
 					t.Error(err)
 					return
@@ -495,9 +496,8 @@ func (noGrant) Grant(uint64, abi.Name, bool, uint64) abi.Errno { return 0 }
 // area.
 func FuzzDispatch(f *testing.F) {
 	for op := range uint64(52) {
-		b := make([]byte, 100)
-		n, _ := putStrings(b, "name", "other")
-		f.Add(op, uint64(1), uint64(2), uint64(3), uint64(4), b[:n])
+		b := wire.AppendString(wire.AppendString(nil, "name"), "other")
+		f.Add(op, uint64(1), uint64(2), uint64(3), uint64(4), b)
 		f.Add(op, ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), bytes.Repeat([]byte{0xff}, 70))
 	}
 	out := make([]byte, abi.SlotOutSize)
@@ -505,32 +505,39 @@ func FuzzDispatch(f *testing.F) {
 		m := &mirror{}
 		m.seed.Store(a1)
 		q := ipc.Request{Kind: abi.KindService, Nr: op, Args: [8]uint64{a0, a1, a2, a3, 0, 0, a0, a1}}
-		_, n, _ := dispatch(1, &q, in, out, m, noGrant{})
+		_, n, _ := dispatch(1, &q, in, out, m, granting{m, noGrant{}})
 		if n < 0 || n > len(out) {
 			t.Fatalf("%d bytes", n)
 		}
 	})
 }
 
-// FuzzAnswers feeds any reply to the client's decoders.
-func FuzzAnswers(f *testing.F) {
-	b := make([]byte, 4096)
-	c, n := putDirents(b, []DirEntry{{1, 2, 3, "name"}, {4, 5, 6, ""}})
-	f.Add(uint64(c), b[:n])
-	f.Add(^uint64(0), []byte{1})
-	f.Fuzz(func(t *testing.T, count uint64, b []byte) {
-		getEntry(b)
-		getStatfs(b)
-		getSetAttr(b)
-		getName(b)
-		if list, ok := getDirents(b, count); ok {
-			out := make([]byte, len(b))
-			if k, n := putDirents(out, list); k != len(list) || n > len(b) {
-				t.Fatal("entries do not go back")
-			}
+// FuzzEntries: entries of directories that are read go back, as far as they fit.
+func FuzzEntries(f *testing.F) {
+	m := &listing{list: []DirEntry{{1, 2, 3, "name"}, {4, 5, 6, ""}}}
+	out := make([]byte, abi.SlotOutSize)
+	_, n, _ := dispatch(1, &ipc.Request{Nr: OpReadDir}, nil, out, m, nil)
+	f.Add(bytes.Clone(out[:n]))
+	f.Add([]byte{255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, ok := loadReadDir(0, b)
+		if !ok {
+			return
+		}
+		m.list = list
+		_, n, err := dispatch(1, &ipc.Request{Nr: OpReadDir}, nil, out, m, nil)
+		if again, ok := loadReadDir(0, out[:n]); err != 0 || !ok || len(list) > 0 && !reflect.DeepEqual(again, list[:len(again)]) || len(b) < MaxRead && len(again) != len(list) {
+			t.Fatalf("entries do not go back: %v", err)
 		}
 	})
 }
+
+type listing struct {
+	Server
+	list []DirEntry
+}
+
+func (l *listing) ReadDir(Req, NodeID, uint64, int) ([]DirEntry, abi.Errno) { return l.list, 0 }
 
 func BenchmarkGetAttr(b *testing.B) {
 	r := newRig(b)

@@ -16,6 +16,7 @@ func TestWire(t *testing.T) {
 	{
 		var xname string
 		var xport abi.Name
+		w.Next()
 		w.Fill(&xname, &xport)
 		m, err := EncodeRegister(xname, xport)
 		if err != 0 {
@@ -33,6 +34,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xname string
+		w.Next()
 		w.Fill(&xname)
 		m, err := EncodeLookup(xname)
 		if err != 0 {
@@ -44,6 +46,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xport abi.Name
+		w.Next()
 		w.Fill(&xport)
 		m := EncodeLookupAnswer(xport, 0)
 		w.Message("Lookup answer", m)
@@ -52,6 +55,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xname string
+		w.Next()
 		w.Fill(&xname)
 		m, err := EncodeAwait(xname)
 		if err != 0 {
@@ -63,6 +67,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xport abi.Name
+		w.Next()
 		w.Fill(&xport)
 		m := EncodeAwaitAnswer(xport, 0)
 		w.Message("Await answer", m)
@@ -72,14 +77,25 @@ func TestWire(t *testing.T) {
 	w.Done()
 }
 
-// zeroServer answers zeros.
-type zeroServer struct{}
+// filledServer answers with what wiretest fills in.
+type filledServer struct {
+	w *wiretest.Golden
+}
 
-func (zeroServer) Register(m *ipc.Message, name string, port abi.Name) (err abi.Errno) { return }
+func (s filledServer) Register(m *ipc.Message, name string, port abi.Name) (err abi.Errno) {
 
-func (zeroServer) Lookup(m *ipc.Message, name string) (port abi.Name, err abi.Errno) { return }
+	return
+}
 
-func (zeroServer) Await(m *ipc.Message, name string) (port abi.Name, err abi.Errno) { return }
+func (s filledServer) Lookup(m *ipc.Message, name string) (port abi.Name, err abi.Errno) {
+	s.w.Fill(&port)
+	return
+}
+
+func (s filledServer) Await(m *ipc.Message, name string) (port abi.Name, err abi.Errno) {
+	s.w.Fill(&port)
+	return
+}
 
 // FuzzDecode: any message is decoded or refused, and what was decoded has a form.
 func FuzzDecode(f *testing.F) {
@@ -140,7 +156,7 @@ func FuzzDecode(f *testing.F) {
 		for id := range uint32(66) {
 			m := wiretest.Hostile(body, rights)
 			m.ID = id
-			a := Dispatch(m, zeroServer{})
+			a := Dispatch(m, filledServer{w: wiretest.New(nil)})
 			if a == nil || Kind(id) == "" && len(a.Body) != 4 {
 				t.Fatalf("%d: %+v", id, a)
 			}

@@ -72,22 +72,28 @@ func appendProgram(b []byte, v *Program) []byte {
 	for i := range v.Env {
 		b = wire.AppendString(b, v.Env[i])
 	}
-	b = wire.AppendBool(b, v.Home)
+	b = wire.Room(b, 1)
+	x1 := b[len(b)-1:]
+	x1[0] = byte(wire.Bit(v.Home, 1))
 	b = wire.AppendString(b, v.Dir)
-	b = le.AppendUint32(b, v.UID)
-	b = le.AppendUint32(b, v.GID)
+	b = wire.Room(b, 8)
+	x2 := b[len(b)-8:]
+	le.PutUint32(x2, v.UID)
+	le.PutUint32(x2[4:], v.GID)
 	b = le.AppendUint32(b, uint32(len(v.Groups)))
 	for i := range v.Groups {
 		b = le.AppendUint32(b, v.Groups[i])
 	}
-	b = le.AppendUint32(b, v.Session)
+	b = wire.Room(b, 58)
+	x3 := b[len(b)-58:]
+	le.PutUint32(x3, v.Session)
 	for i := range v.Streams {
-		b = wire.Room(b, sizeInfo)
-		putInfo(b[len(b)-sizeInfo:], &v.Streams[i])
+		xi := x3[4+i*16:]
+		putInfo(xi, &v.Streams[i])
 	}
-	b = wire.AppendBool(b, v.TTY)
-	b = le.AppendUint32(b, uint32(v.Nice))
-	b = wire.AppendBool(b, v.Init)
+	x3[52] = byte(wire.Bit(v.TTY, 1))
+	le.PutUint32(x3[53:], uint32(v.Nice))
+	x3[57] = byte(wire.Bit(v.Init, 1))
 	wire.EndRecord(b, start)
 	return b
 }
@@ -99,24 +105,24 @@ func takeProgram(b []byte, v *Program) (rest []byte, ok bool) {
 	if v.Path, b, ok = wire.String(b, 16777216); !ok {
 		return nil, false
 	}
-	var n1 int
-	if n1, b, ok = wire.Count(b, 1048576, 4); !ok {
+	var n4 int
+	if n4, b, ok = wire.Count(b, 1048576, 4); !ok {
 		return nil, false
 	}
-	if n1 > 0 {
-		v.Args = make([]string, n1)
+	if n4 > 0 {
+		v.Args = make([]string, n4)
 	}
 	for i := range v.Args {
 		if v.Args[i], b, ok = wire.String(b, 16777216); !ok {
 			return nil, false
 		}
 	}
-	var n2 int
-	if n2, b, ok = wire.Count(b, 1048576, 4); !ok {
+	var n5 int
+	if n5, b, ok = wire.Count(b, 1048576, 4); !ok {
 		return nil, false
 	}
-	if n2 > 0 {
-		v.Env = make([]string, n2)
+	if n5 > 0 {
+		v.Env = make([]string, n5)
 	}
 	for i := range v.Env {
 		if v.Env[i], b, ok = wire.String(b, 16777216); !ok {
@@ -137,12 +143,12 @@ func takeProgram(b []byte, v *Program) (rest []byte, ok bool) {
 	v.UID = le.Uint32(b)
 	v.GID = le.Uint32(b[4:])
 	b = b[8:]
-	var n3 int
-	if n3, b, ok = wire.Count(b, 65536, 4); !ok {
+	var n6 int
+	if n6, b, ok = wire.Count(b, 65536, 4); !ok {
 		return nil, false
 	}
-	if n3 > 0 {
-		v.Groups = make([]uint32, n3)
+	if n6 > 0 {
+		v.Groups = make([]uint32, n6)
 	}
 	for i := range v.Groups {
 		if len(b) < 4 {
@@ -205,9 +211,11 @@ type Started struct {
 func appendStarted(b []byte, v *Started) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
-	b = le.AppendUint32(b, uint32(v.PID))
-	b = le.AppendUint32(b, v.Errno)
-	b = wire.AppendBool(b, v.BadDir)
+	b = wire.Room(b, 9)
+	x7 := b[len(b)-9:]
+	le.PutUint32(x7, uint32(v.PID))
+	le.PutUint32(x7[4:], v.Errno)
+	x7[8] = byte(wire.Bit(v.BadDir, 1))
 	wire.EndRecord(b, start)
 	return b
 }
@@ -242,15 +250,21 @@ type Process struct {
 func appendProcess(b []byte, v *Process) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
-	b = le.AppendUint32(b, uint32(v.PID))
-	b = le.AppendUint32(b, uint32(v.PPID))
-	b = le.AppendUint32(b, v.UID)
+	b = wire.Room(b, 12)
+	x8 := b[len(b)-12:]
+	le.PutUint32(x8, uint32(v.PID))
+	le.PutUint32(x8[4:], uint32(v.PPID))
+	le.PutUint32(x8[8:], v.UID)
 	b = wire.AppendString(b, v.State)
-	b = le.AppendUint32(b, uint32(v.Threads))
+	b = wire.Room(b, 4)
+	x9 := b[len(b)-4:]
+	le.PutUint32(x9, uint32(v.Threads))
 	b = wire.AppendString(b, v.Personality)
-	b = le.AppendUint64(b, uint64(v.Resident))
-	b = le.AppendUint64(b, uint64(v.CPU))
-	b = le.AppendUint64(b, uint64(v.StartedReal))
+	b = wire.Room(b, 24)
+	x10 := b[len(b)-24:]
+	le.PutUint64(x10, uint64(v.Resident))
+	le.PutUint64(x10[8:], uint64(v.CPU))
+	le.PutUint64(x10[16:], uint64(v.StartedReal))
 	b = le.AppendUint32(b, uint32(len(v.Args)))
 	for i := range v.Args {
 		b = wire.AppendString(b, v.Args[i])
@@ -288,12 +302,12 @@ func takeProcess(b []byte, v *Process) (rest []byte, ok bool) {
 	v.CPU = int64(le.Uint64(b[8:]))
 	v.StartedReal = int64(le.Uint64(b[16:]))
 	b = b[24:]
-	var n4 int
-	if n4, b, ok = wire.Count(b, 1048576, 4); !ok {
+	var n11 int
+	if n11, b, ok = wire.Count(b, 1048576, 4); !ok {
 		return nil, false
 	}
-	if n4 > 0 {
-		v.Args = make([]string, n4)
+	if n11 > 0 {
+		v.Args = make([]string, n11)
 	}
 	for i := range v.Args {
 		if v.Args[i], b, ok = wire.String(b, 16777216); !ok {
@@ -341,8 +355,10 @@ func appendSocket(b []byte, v *Socket) []byte {
 	b = wire.AppendString(b, v.Local)
 	b = wire.AppendString(b, v.Remote)
 	b = wire.AppendString(b, v.State)
-	b = le.AppendUint32(b, v.Waiting)
-	b = le.AppendUint32(b, v.UID)
+	b = wire.Room(b, 8)
+	x12 := b[len(b)-8:]
+	le.PutUint32(x12, v.Waiting)
+	le.PutUint32(x12[4:], v.UID)
 	b = le.AppendUint32(b, uint32(len(v.PIDs)))
 	for i := range v.PIDs {
 		b = le.AppendUint32(b, uint32(v.PIDs[i]))
@@ -373,12 +389,12 @@ func takeSocket(b []byte, v *Socket) (rest []byte, ok bool) {
 	v.Waiting = le.Uint32(b)
 	v.UID = le.Uint32(b[4:])
 	b = b[8:]
-	var n5 int
-	if n5, b, ok = wire.Count(b, 1048576, 4); !ok {
+	var n13 int
+	if n13, b, ok = wire.Count(b, 1048576, 4); !ok {
 		return nil, false
 	}
-	if n5 > 0 {
-		v.PIDs = make([]int, n5)
+	if n13 > 0 {
+		v.PIDs = make([]int, n13)
 	}
 	for i := range v.PIDs {
 		if len(b) < 4 {
@@ -424,9 +440,11 @@ func appendCallCount(b []byte, v *CallCount) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = wire.AppendString(b, v.Personality)
 	b = wire.AppendString(b, v.Name)
-	b = le.AppendUint32(b, uint32(v.Nr))
-	b = le.AppendUint64(b, v.Count)
-	b = wire.AppendBool(b, v.Unserved)
+	b = wire.Room(b, 13)
+	x14 := b[len(b)-13:]
+	le.PutUint32(x14, uint32(v.Nr))
+	le.PutUint64(x14[4:], v.Count)
+	x14[12] = byte(wire.Bit(v.Unserved, 1))
 	wire.EndRecord(b, start)
 	return b
 }
@@ -668,12 +686,12 @@ func DecodeProcessesAnswer(m *ipc.Message) (rows []Process, err abi.Errno) {
 		return rows, err
 	}
 	var ok bool
-	var n6 int
-	if n6, b, ok = wire.Count(b, 1048576, 56); !ok {
+	var n15 int
+	if n15, b, ok = wire.Count(b, 1048576, 56); !ok {
 		return rows, abi.EIO
 	}
-	if n6 > 0 {
-		rows = make([]Process, n6)
+	if n15 > 0 {
+		rows = make([]Process, n15)
 	}
 	for i := range rows {
 		if b, ok = takeProcess(b, &rows[i]); !ok {
@@ -724,12 +742,12 @@ func DecodeCallsAnswer(m *ipc.Message) (rows []CallCount, err abi.Errno) {
 		return rows, err
 	}
 	var ok bool
-	var n7 int
-	if n7, b, ok = wire.Count(b, 1048576, 25); !ok {
+	var n16 int
+	if n16, b, ok = wire.Count(b, 1048576, 25); !ok {
 		return rows, abi.EIO
 	}
-	if n7 > 0 {
-		rows = make([]CallCount, n7)
+	if n16 > 0 {
+		rows = make([]CallCount, n16)
 	}
 	for i := range rows {
 		if b, ok = takeCallCount(b, &rows[i]); !ok {
@@ -858,12 +876,12 @@ func DecodeSocketsAnswer(m *ipc.Message) (rows []Socket, err abi.Errno) {
 		return rows, err
 	}
 	var ok bool
-	var n8 int
-	if n8, b, ok = wire.Count(b, 1048576, 32); !ok {
+	var n17 int
+	if n17, b, ok = wire.Count(b, 1048576, 32); !ok {
 		return rows, abi.EIO
 	}
-	if n8 > 0 {
-		rows = make([]Socket, n8)
+	if n17 > 0 {
+		rows = make([]Socket, n17)
 	}
 	for i := range rows {
 		if b, ok = takeSocket(b, &rows[i]); !ok {

@@ -16,6 +16,7 @@ func TestWire(t *testing.T) {
 	{
 		var xconsole abi.Name
 		var xprogram Program
+		w.Next()
 		w.Fill(&xconsole, &xprogram)
 		m, err := EncodeStart(xconsole, &xprogram)
 		if err != 0 {
@@ -27,6 +28,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xstarted Started
+		w.Next()
 		w.Fill(&xstarted)
 		m := EncodeStartAnswer(&xstarted, 0)
 		w.Message("Start answer", m)
@@ -35,6 +37,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xsession uint32
+		w.Next()
 		w.Fill(&xsession)
 		m, err := EncodeWait(xsession)
 		if err != 0 {
@@ -46,6 +49,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xstatus uint32
+		w.Next()
 		w.Fill(&xstatus)
 		m := EncodeWaitAnswer(xstatus, 0)
 		w.Message("Wait answer", m)
@@ -56,6 +60,7 @@ func TestWire(t *testing.T) {
 		var xpid int
 		var xsignal int
 		var xsession uint32
+		w.Next()
 		w.Fill(&xpid, &xsignal, &xsession)
 		m, err := EncodeKill(xpid, xsignal, xsession)
 		if err != 0 {
@@ -82,6 +87,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xrows []Process
+		w.Next()
 		w.Fill(&xrows)
 		m := EncodeProcessesAnswer(xrows, 0)
 		w.Message("Processes answer", m)
@@ -99,6 +105,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xrows []CallCount
+		w.Next()
 		w.Fill(&xrows)
 		m := EncodeCallsAnswer(xrows, 0)
 		w.Message("Calls answer", m)
@@ -107,6 +114,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xsession uint32
+		w.Next()
 		w.Fill(&xsession)
 		m, err := EncodeEnd(xsession)
 		if err != 0 {
@@ -134,6 +142,7 @@ func TestWire(t *testing.T) {
 	{
 		var xpid int
 		var xname string
+		w.Next()
 		w.Fill(&xpid, &xname)
 		m := EncodeReclaimAnswer(xpid, xname, 0)
 		w.Message("Reclaim answer", m)
@@ -151,6 +160,7 @@ func TestWire(t *testing.T) {
 	}
 	{
 		var xrows []Socket
+		w.Next()
 		w.Fill(&xrows)
 		m := EncodeSocketsAnswer(xrows, 0)
 		w.Message("Sockets answer", m)
@@ -160,26 +170,50 @@ func TestWire(t *testing.T) {
 	w.Done()
 }
 
-// zeroServer answers zeros.
-type zeroServer struct{}
+// filledServer answers with what wiretest fills in.
+type filledServer struct {
+	w *wiretest.Golden
+}
 
-func (zeroServer) Start(m *ipc.Message, console abi.Name, program *Program) (started Started, err abi.Errno) {
+func (s filledServer) Start(m *ipc.Message, console abi.Name, program *Program) (started Started, err abi.Errno) {
+	s.w.Fill(&started)
 	return
 }
 
-func (zeroServer) Wait(m *ipc.Message, session uint32) (status uint32, err abi.Errno) { return }
+func (s filledServer) Wait(m *ipc.Message, session uint32) (status uint32, err abi.Errno) {
+	s.w.Fill(&status)
+	return
+}
 
-func (zeroServer) Kill(m *ipc.Message, pid int, signal int, session uint32) (err abi.Errno) { return }
+func (s filledServer) Kill(m *ipc.Message, pid int, signal int, session uint32) (err abi.Errno) {
 
-func (zeroServer) Processes(m *ipc.Message) (rows []Process, err abi.Errno) { return }
+	return
+}
 
-func (zeroServer) Calls(m *ipc.Message) (rows []CallCount, err abi.Errno) { return }
+func (s filledServer) Processes(m *ipc.Message) (rows []Process, err abi.Errno) {
+	s.w.Fill(&rows)
+	return
+}
 
-func (zeroServer) End(m *ipc.Message, session uint32) (err abi.Errno) { return }
+func (s filledServer) Calls(m *ipc.Message) (rows []CallCount, err abi.Errno) {
+	s.w.Fill(&rows)
+	return
+}
 
-func (zeroServer) Reclaim(m *ipc.Message) (pid int, name string, err abi.Errno) { return }
+func (s filledServer) End(m *ipc.Message, session uint32) (err abi.Errno) {
 
-func (zeroServer) Sockets(m *ipc.Message) (rows []Socket, err abi.Errno) { return }
+	return
+}
+
+func (s filledServer) Reclaim(m *ipc.Message) (pid int, name string, err abi.Errno) {
+	s.w.Fill(&pid, &name)
+	return
+}
+
+func (s filledServer) Sockets(m *ipc.Message) (rows []Socket, err abi.Errno) {
+	s.w.Fill(&rows)
+	return
+}
 
 // FuzzDecode: any message is decoded or refused, and what was decoded has a form.
 func FuzzDecode(f *testing.F) {
@@ -325,7 +359,7 @@ func FuzzDecode(f *testing.F) {
 		for id := range uint32(66) {
 			m := wiretest.Hostile(body, rights)
 			m.ID = id
-			a := Dispatch(m, zeroServer{})
+			a := Dispatch(m, filledServer{w: wiretest.New(nil)})
 			if a == nil || Kind(id) == "" && len(a.Body) != 4 {
 				t.Fatalf("%d: %+v", id, a)
 			}

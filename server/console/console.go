@@ -127,7 +127,7 @@ type server struct {
 
 // failpoint, when a test sets it, is called before each request is served. Atomic:
 // servers of other tests may not have ended.
-var failpoint atomic.Pointer[func(*core.Request)]
+var failpoint atomic.Pointer[func(*proto.Request)]
 
 // take gives one request to the core, unless it crashed this server before.
 func (s *server) take(b *ipc.ServerBinding, slot int) {
@@ -139,24 +139,19 @@ func (s *server) take(b *ipc.ServerBinding, slot int) {
 		b.Drop(slot)
 		return
 	}
-	reply := func(result uint64, data []byte, e abi.Errno) {
-		n := copy(b.Out(slot), data)
-		b.Answer(slot, r.Seq, result, e, n)
-		b.Complete(slot)
-	}
-	if r.Kind != abi.KindService {
-		reply(0, nil, abi.ENOSYS)
-		return
-	}
-	q := &core.Request{Binding: b.ID, Nr: r.Nr, Args: [2]uint64{r.Args[0], r.Args[1]}, Seq: r.Args[7], Reply: reply,
+	q := &proto.Request{Binding: b.ID, Nr: r.Nr, Args: r.Args, In: b.In(slot)[:r.InLen], Out: b.Out(slot),
+		Reply: func(result uint64, n int, e abi.Errno) {
+			b.Answer(slot, r.Seq, result, e, n)
+			b.Complete(slot)
+		},
 		Crashed: func() { s.crashes.Note(b.ID, slot, r.Seq) }}
-	if r.Nr == proto.OpWrite {
-		// Private: the client could change it between two looks.
-		q.In = append([]byte(nil), b.In(slot)[:min(r.InLen, abi.SlotInSize)]...)
+	if r.Kind != abi.KindService {
+		q.Refuse(abi.ENOSYS)
+		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			q.Panicked(v)
+			core.Panicked(q, v)
 		}
 	}()
 	if f := failpoint.Load(); f != nil {

@@ -10,14 +10,13 @@ import (
 	proto "hythe/idl/console"
 	"hythe/ipc"
 	"hythe/ipc/ipctest"
-	"hythe/server/console/core"
 )
 
 // TestCrashingRequest: a request that makes the console panic is run by two
 // incarnations and answered EIO by the third, which serves the others.
 func TestCrashingRequest(t *testing.T) {
 	asked := make(chan string, 4)
-	f := func(r *core.Request) {
+	f := func(r *proto.Request) {
 		asked <- string(r.In)
 		if string(r.In) == "poison" {
 			panic("failpoint")

@@ -63,20 +63,14 @@ func (s *server) take(b *ipc.ServerBinding, slot int) {
 		b.Drop(slot)
 		return
 	}
-	reply := func(result uint64, n int, e abi.Errno) {
-		b.Answer(slot, r.Seq, result, e, n)
-		b.Complete(slot)
-	}
+	q := &proto.Request{Binding: b.ID, Nr: r.Nr, Args: r.Args, In: b.In(slot)[:r.InLen], Out: b.Out(slot),
+		Reply: func(result uint64, n int, e abi.Errno) {
+			b.Answer(slot, r.Seq, result, e, n)
+			b.Complete(slot)
+		}}
 	if r.Kind != abi.KindService {
-		reply(0, 0, abi.ENOSYS)
+		q.Refuse(abi.ENOSYS)
 		return
-	}
-	q := &core.Request{Binding: b.ID, Nr: r.Nr, Args: [3]uint64(r.Args[:3]), Seq: r.Args[7], Out: b.Out(slot), Reply: reply}
-	q.In = b.In(slot)[:min(r.InLen, abi.SlotInSize)]
-	if q.Nr != proto.OpSend {
-		// The client could change it between two looks; a stream's bytes are not
-		// looked at.
-		q.In = append([]byte(nil), q.In...)
 	}
 	s.core.Handle(q)
 }

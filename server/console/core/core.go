@@ -35,25 +35,49 @@ type Host interface {
 	SetRaw(on bool) abi.Errno
 }
 
-// Request is one request as the serving side took it from a slot. Reply is
-// called once, with the core's lock held: it must not block or call the core.
-type Request struct {
-	Binding uint64 // which client
-	Nr      uint64
-	Args    [2]uint64
-	Seq     uint64 // 0: not numbered
-	In      []byte // private to the request
-	Reply   func(result uint64, data []byte, e abi.Errno)
-	Crashed func() // notes that serving it has panicked; nil: nobody does
+// request is a Read, Watch or Write that is under way.
+type request struct {
+	*console.Request
+	seq uint64 // 0: not numbered
+	n   int    // Read: how much
+	in  []byte // Write: what; private to the request
+}
+
+// reply answers it. c.mu held.
+func (r *request) reply(n int, data []byte, e abi.Errno) {
+	switch r.Nr {
+	case console.OpRead:
+		r.AnswerRead(data, e)
+	case console.OpWrite:
+		r.AnswerWrite(n, e)
+	default:
+		r.AnswerWatch(e)
+	}
+}
+
+// sizing is a Resize that waits.
+type sizing struct {
+	*console.Request
+	known console.Size
 }
 
 // Panicked goes on with a panic, v, that serving the request has caused, when it is
 // noted. r may be nil.
-func (r *Request) Panicked(v any) {
+func Panicked(r *console.Request, v any) {
 	if r != nil && r.Crashed != nil {
 		r.Crashed()
 	}
 	panic(v)
+}
+
+// panicked is Panicked of the request that is r then.
+func panicked(r **request) {
+	if v := recover(); v != nil {
+		if *r == nil {
+			panic(v)
+		}
+		Panicked((*r).Request, v)
+	}
 }
 
 // record is what the state keeps for one stream and direction of a client.
@@ -91,19 +115,19 @@ type Core struct {
 	records *store.Table[record]
 	streams [console.Streams]stream
 	size    console.Size
-	resize  map[uint64]*Request // by binding
+	resize  map[uint64]sizing // by binding
 }
 
 // stream is what is under way; guarded by Core.mu.
 type stream struct {
-	read, watch, write    *Request
+	read, watch, write    *request
 	inWork, outWork       *sync.Cond
 	inRunning, outRunning bool
 }
 
 // New opens the console over its state.
 func New(h *store.Heap, host Host) *Core {
-	c := &Core{host: host, h: h, records: store.NewTable[record](h, 1, maxClients*console.Streams*2), resize: map[uint64]*Request{}}
+	c := &Core{host: host, h: h, records: store.NewTable[record](h, 1, maxClients*console.Streams*2), resize: map[uint64]sizing{}}
 	for i := range c.streams {
 		c.streams[i].inWork = sync.NewCond(&c.mu)
 		c.streams[i].outWork = sync.NewCond(&c.mu)
@@ -112,107 +136,123 @@ func New(h *store.Heap, host Host) *Core {
 	return c
 }
 
-// Handle carries a request out, now or later.
-func (c *Core) Handle(r *Request) {
+// Handle carries a request out, now or later. Its Reply is called once, with the core's
+// lock held: it must not block or call the core.
+func (c *Core) Handle(r *console.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch r.Nr {
-	case console.OpSize:
-		c.size = c.host.Size()
-		r.Reply(c.size.Word(), nil, 0)
-		return
-	case console.OpSetRaw:
-		if r.Args[0] > 1 {
-			r.Reply(0, nil, abi.EINVAL)
-			return
-		}
-		r.Reply(0, nil, c.host.SetRaw(r.Args[0] == 1))
-		return
-	case console.OpResize:
-		if old := c.resize[r.Binding]; old != nil {
-			old.Reply(0, nil, abi.ECANCELED)
-			delete(c.resize, r.Binding)
-		}
-		if c.size = c.host.Size(); c.size.Word() != r.Args[0] {
-			r.Reply(c.size.Word(), nil, 0)
-			return
-		}
-		c.resize[r.Binding] = r
-		return
-	case console.OpRead, console.OpWrite, console.OpWatch:
-	default:
-		r.Reply(0, nil, abi.ENOSYS)
-		return
-	}
+	console.Dispatch(r, serving{c})
+}
 
-	i := r.Args[0]
-	if i >= console.Streams {
-		r.Reply(0, nil, abi.EBADF)
+// serving is the core with its lock held.
+type serving struct{ *Core }
+
+// Size implements console.Server.
+func (c serving) Size(r *console.Request) {
+	c.size = c.host.Size()
+	r.AnswerSize(c.size, 0)
+}
+
+// SetRaw implements console.Server.
+func (c serving) SetRaw(r *console.Request, on bool) { r.AnswerSetRaw(c.host.SetRaw(on)) }
+
+// Resize implements console.Server.
+func (c serving) Resize(r *console.Request, known console.Size) {
+	if old, ok := c.resize[r.Binding]; ok {
+		old.Refuse(abi.ECANCELED)
+		delete(c.resize, r.Binding)
+	}
+	if c.size = c.host.Size(); c.size != known {
+		r.AnswerResize(c.size, 0)
 		return
 	}
-	if c.host.Info(int(i)).Flags&console.InfoClosed != 0 {
-		r.Reply(0, nil, abi.EBADF)
+	c.resize[r.Binding] = sizing{r, known}
+}
+
+// stream answers a stream, nil when it has refused the request for there is none.
+func (c serving) stream(r *console.Request, i int) *stream {
+	if i >= console.Streams || c.host.Info(i).Flags&console.InfoClosed != 0 {
+		r.Refuse(abi.EBADF)
+		return nil
+	}
+	return &c.streams[i]
+}
+
+// Read implements console.Server.
+func (c serving) Read(q *console.Request, i int, seq uint64, n int) {
+	s := c.stream(q, i)
+	if s == nil {
 		return
 	}
-	s := &c.streams[i]
-	switch r.Nr {
-	case console.OpRead:
-		if r.Args[1] == 0 || r.Args[1] > console.MaxData {
-			r.Reply(0, nil, abi.EINVAL)
-			return
-		}
-		if c.repeated(r, int(i), false) {
-			return
-		}
-		supersede(&s.read, r)
-	case console.OpWatch:
-		supersede(&s.watch, r)
-	case console.OpWrite:
-		if len(r.In) > console.MaxData {
-			r.Reply(0, nil, abi.EINVAL)
-			return
-		}
-		if c.repeated(r, int(i), true) {
-			return
-		}
-		supersede(&s.write, r)
-		if !s.outRunning {
-			s.outRunning = true
-			go c.output(int(i))
-		}
-		s.outWork.Signal()
+	if n == 0 || n > console.MaxData {
+		q.Refuse(abi.EINVAL)
 		return
 	}
+	r := &request{Request: q, seq: seq, n: n}
+	if c.repeated(r, i, false) {
+		return
+	}
+	supersede(&s.read, r)
+	c.wakeInput(s, i)
+}
+
+// Watch implements console.Server.
+func (c serving) Watch(q *console.Request, i int) {
+	if s := c.stream(q, i); s != nil {
+		supersede(&s.watch, &request{Request: q})
+		c.wakeInput(s, i)
+	}
+}
+
+func (c serving) wakeInput(s *stream, i int) {
 	if !s.inRunning {
 		s.inRunning = true
-		go c.input(int(i))
+		go c.input(i)
 	}
 	s.inWork.Signal()
 }
 
+// Write implements console.Server.
+func (c serving) Write(q *console.Request, i int, seq uint64, data []byte) {
+	s := c.stream(q, i)
+	if s == nil {
+		return
+	}
+	r := &request{Request: q, seq: seq, in: data}
+	if c.repeated(r, i, true) {
+		return
+	}
+	supersede(&s.write, r)
+	if !s.outRunning {
+		s.outRunning = true
+		go c.output(i)
+	}
+	s.outWork.Signal()
+}
+
 // supersede makes r the request under way. c.mu held.
-func supersede(at **Request, r *Request) {
+func supersede(at **request, r *request) {
 	if *at != nil {
-		(*at).Reply(0, nil, abi.ECANCELED)
+		(*at).reply(0, nil, abi.ECANCELED)
 	}
 	*at = r
 }
 
 // repeated answers a request that was finished before, or is older. c.mu held.
-func (c *Core) repeated(r *Request, stream int, write bool) bool {
-	if r.Seq == 0 {
+func (c *Core) repeated(r *request, stream int, write bool) bool {
+	if r.seq == 0 {
 		return false
 	}
 	_, rec := c.find(r.Binding, stream, write)
 	switch {
-	case rec == nil || r.Seq > rec.Seq:
+	case rec == nil || r.seq > rec.Seq:
 		return false
-	case r.Seq < rec.Seq:
-		r.Reply(0, nil, abi.ESTALE)
+	case r.seq < rec.Seq:
+		r.reply(0, nil, abi.ESTALE)
 	case write || rec.N == 0:
-		r.Reply(rec.N, nil, abi.Errno(rec.Err))
+		r.reply(int(rec.N), nil, abi.Errno(rec.Err))
 	default:
-		r.Reply(rec.N, c.h.Bytes(rec.Buf)[:rec.N], abi.Errno(rec.Err))
+		r.reply(int(rec.N), c.h.Bytes(rec.Buf)[:rec.N], abi.Errno(rec.Err))
 	}
 	return true
 }
@@ -254,12 +294,8 @@ func (c *Core) input(i int) {
 	buf := make([]byte, console.MaxData)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var r *Request
-	defer func() {
-		if v := recover(); v != nil {
-			r.Panicked(v)
-		}
-	}()
+	var r *request
+	defer panicked(&r)
 	for {
 		for s.read == nil && s.watch == nil {
 			s.inWork.Wait()
@@ -270,7 +306,7 @@ func (c *Core) input(i int) {
 		// Who asked may have gone meanwhile, or another may have come.
 		if w := s.watch; w != nil {
 			s.watch = nil
-			w.Reply(0, nil, 0)
+			w.reply(0, nil, 0)
 		}
 		r = s.read
 		if r == nil {
@@ -282,9 +318,9 @@ func (c *Core) input(i int) {
 		var n int
 		var e abi.Errno
 		if had > 0 {
-			n, e = c.host.ReadAt(i, buf[:min(r.Args[1], had)], from)
+			n, e = c.host.ReadAt(i, buf[:min(uint64(r.n), had)], from)
 		} else {
-			n, e = c.host.Read(i, buf[:r.Args[1]])
+			n, e = c.host.Read(i, buf[:r.n])
 		}
 		c.mu.Lock()
 		if e == abi.EAGAIN || e == abi.EINTR {
@@ -294,9 +330,9 @@ func (c *Core) input(i int) {
 			n, e = 0, te // too many clients, or no memory: the input is lost
 		}
 		// The one who gets the answer is the one that waits now.
-		if w := s.read; w != nil && w.Seq == r.Seq && w.Binding == r.Binding {
+		if w := s.read; w != nil && w.seq == r.seq && w.Binding == r.Binding {
 			s.read = nil
-			w.Reply(uint64(n), buf[:n], e)
+			w.reply(n, buf[:n], e)
 		}
 	}
 }
@@ -304,12 +340,12 @@ func (c *Core) input(i int) {
 // reading notes that a numbered Read of a stream that has an offset begins. If
 // the last incarnation died while it did the same, and the offset has moved since
 // from on, then had bytes have been taken, and are still in the file. c.mu held.
-func (c *Core) reading(i int, r *Request) (from int64, had uint64) {
+func (c *Core) reading(i int, r *request) (from int64, had uint64) {
 	off := c.host.Offset(i)
-	if r.Seq == 0 || off < 0 {
+	if r.seq == 0 || off < 0 {
 		return 0, 0
 	}
-	if _, rec := c.find(r.Binding, i, false); rec != nil && rec.Cur == r.Seq {
+	if _, rec := c.find(r.Binding, i, false); rec != nil && rec.Cur == r.seq {
 		return rec.Off, uint64(max(off-rec.Off, 0))
 	}
 	c.h.Begin()
@@ -318,14 +354,14 @@ func (c *Core) reading(i int, r *Request) (from int64, had uint64) {
 		c.h.Abort() // took will say so
 		return 0, 0
 	}
-	rec.Cur, rec.Off = r.Seq, off
+	rec.Cur, rec.Off = r.seq, off
 	c.h.Commit()
 	return 0, 0
 }
 
 // took records what a numbered Read took from the host. c.mu held.
-func (c *Core) took(i int, r *Request, data []byte, e abi.Errno) abi.Errno {
-	if r.Seq == 0 {
+func (c *Core) took(i int, r *request, data []byte, e abi.Errno) abi.Errno {
+	if r.seq == 0 {
 		return 0
 	}
 	if w := c.streams[i].read; w == nil || w.Binding != r.Binding {
@@ -340,7 +376,7 @@ func (c *Core) took(i int, r *Request, data []byte, e abi.Errno) abi.Errno {
 	// Of the bytes of the answer before, a rollback restores nothing: their
 	// reader has asked for the next.
 	copy(c.h.Unlogged(rec.Buf, 0, len(data)), data)
-	rec.Seq, rec.N, rec.Err, rec.Cur = r.Seq, uint64(len(data)), uint32(e), 0
+	rec.Seq, rec.N, rec.Err, rec.Cur = r.seq, uint64(len(data)), uint32(e), 0
 	c.h.Commit()
 	return 0
 }
@@ -350,12 +386,8 @@ func (c *Core) output(i int) {
 	s := &c.streams[i]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var r *Request
-	defer func() {
-		if v := recover(); v != nil {
-			r.Panicked(v)
-		}
-	}()
+	var r *request
+	defer panicked(&r)
 	for {
 		for s.write == nil {
 			s.outWork.Wait()
@@ -363,9 +395,9 @@ func (c *Core) output(i int) {
 		r = s.write
 		n, e, ok := c.writeAll(i, r)
 		// The one who gets the answer is the one that waits now.
-		if w := s.write; ok && w != nil && w.Seq == r.Seq && w.Binding == r.Binding {
+		if w := s.write; ok && w != nil && w.seq == r.seq && w.Binding == r.Binding {
 			s.write = nil
-			w.Reply(n, nil, e)
+			w.reply(int(n), nil, e)
 		}
 	}
 }
@@ -373,18 +405,18 @@ func (c *Core) output(i int) {
 // writeAll writes a request's bytes, a chunk at a time; it answers false if the
 // client has gone or wants something else. c.mu is held, and given up while
 // the host makes us wait.
-func (c *Core) writeAll(i int, r *Request) (n uint64, e abi.Errno, ok bool) {
+func (c *Core) writeAll(i int, r *request) (n uint64, e abi.Errno, ok bool) {
 	s := &c.streams[i]
 	var ref recordRef
-	if r.Seq != 0 {
+	if r.seq != 0 {
 		c.h.Begin()
 		rec := c.mut(r.Binding, i, true)
 		if rec == nil {
 			c.h.Abort()
 			return 0, abi.ENOMEM, true
 		}
-		if rec.Cur != r.Seq {
-			rec.Cur, rec.Done, rec.Flight = r.Seq, 0, 0
+		if rec.Cur != r.seq {
+			rec.Cur, rec.Done, rec.Flight = r.seq, 0, 0
 		} else if rec.Flight != 0 {
 			rec.Done += landed(rec, c.host.Offset(i))
 			rec.Flight = 0
@@ -394,20 +426,20 @@ func (c *Core) writeAll(i int, r *Request) (n uint64, e abi.Errno, ok bool) {
 		ref, _ = c.find(r.Binding, i, true)
 	}
 	change := func(f func(*record)) {
-		if r.Seq != 0 {
+		if r.seq != 0 {
 			c.h.Begin()
 			f(c.records.Mut(ref))
 			c.h.Commit()
 		}
 	}
-	for n < uint64(len(r.In)) && e == 0 {
+	for n < uint64(len(r.in)) && e == 0 {
 		c.mu.Unlock()
 		c.host.Wait(i, true)
 		c.mu.Lock()
-		if w := s.write; w == nil || w.Seq != r.Seq || w.Binding != r.Binding {
+		if w := s.write; w == nil || w.seq != r.seq || w.Binding != r.Binding {
 			return n, 0, false
 		}
-		chunk := r.In[n:min(n+console.WriteChunk, uint64(len(r.In)))]
+		chunk := r.in[n:min(n+console.WriteChunk, uint64(len(r.in)))]
 		change(func(v *record) { v.Flight, v.Off = uint64(len(chunk)), c.host.Offset(i) })
 		// The lock is given up again: a terminal that is stopped (Ctrl-S) can
 		// make a write wait although it was ready.
@@ -418,12 +450,12 @@ func (c *Core) writeAll(i int, r *Request) (n uint64, e abi.Errno, ok bool) {
 		if e = we; e == abi.EINTR || e == abi.EAGAIN {
 			e = 0
 		}
-		if w := s.write; w == nil || w.Seq != r.Seq || w.Binding != r.Binding {
+		if w := s.write; w == nil || w.seq != r.seq || w.Binding != r.Binding {
 			return n, e, false // gone, and perhaps its record with it
 		}
 		change(func(v *record) { v.Done, v.Flight = n, 0 })
 	}
-	change(func(v *record) { v.Seq, v.N, v.Err, v.Cur = r.Seq, n, uint32(e), 0 })
+	change(func(v *record) { v.Seq, v.N, v.Err, v.Cur = r.seq, n, uint32(e), 0 })
 	return n, e, true
 }
 
@@ -443,9 +475,9 @@ func (c *Core) Resized() {
 	defer c.mu.Unlock()
 	c.size = c.host.Size()
 	for b, r := range c.resize {
-		if c.size.Word() != r.Args[0] {
+		if c.size != r.known {
 			delete(c.resize, b)
-			r.Reply(c.size.Word(), nil, 0)
+			r.AnswerResize(c.size, 0)
 		}
 	}
 }
@@ -456,7 +488,7 @@ func (c *Core) Forget(binding uint64) {
 	defer c.mu.Unlock()
 	for i := range c.streams {
 		s := &c.streams[i]
-		for _, at := range []**Request{&s.read, &s.watch, &s.write} {
+		for _, at := range []**request{&s.read, &s.watch, &s.write} {
 			if *at != nil && (*at).Binding == binding {
 				*at = nil
 			}

@@ -125,9 +125,21 @@ type answer struct {
 
 func ask(c *Core, nr uint64, stream, arg, seq uint64, in string) <-chan answer {
 	ch := make(chan answer, 1)
-	c.Handle(&Request{Binding: 1, Nr: nr, Args: [2]uint64{stream, arg}, Seq: seq, In: []byte(in),
-		Reply: func(n uint64, data []byte, e abi.Errno) { ch <- answer{n, string(data), e} }})
+	q := wireRequest(1, nr, stream, arg, seq, in, ch)
+	c.Handle(q)
 	return ch
+}
+
+// wireRequest is a request as it comes from a slot; ch gets its answer.
+func wireRequest(binding, nr, stream, arg, seq uint64, in string, ch chan answer) *console.Request {
+	out := make([]byte, console.MaxData)
+	return &console.Request{Binding: binding, Nr: nr, Args: [8]uint64{stream, arg, 7: seq}, In: []byte(in), Out: out,
+		Reply: func(w uint64, n int, e abi.Errno) {
+			if nr == console.OpRead {
+				w = uint64(n)
+			}
+			ch <- answer{w, string(out[:n]), e}
+		}}
 }
 
 func heap(t *testing.T, mem []byte) *store.Heap {
@@ -301,8 +313,7 @@ func TestForget(t *testing.T) {
 	c.Resized()
 	// The next client gets the input that nobody took.
 	got := make(chan answer, 1)
-	c.Handle(&Request{Binding: 2, Nr: console.OpRead, Args: [2]uint64{0, 10}, Seq: 1,
-		Reply: func(n uint64, data []byte, e abi.Errno) { got <- answer{n, string(data), e} }})
+	c.Handle(wireRequest(2, console.OpRead, 0, 10, 1, "", got))
 	if a := <-got; a != (answer{5, "later", 0}) {
 		t.Errorf("next client: %v", a)
 	}
@@ -358,7 +369,6 @@ func TestBadRequests(t *testing.T) {
 		{console.OpRead, 0, 1 << 63, "", abi.EINVAL},
 		{console.OpWrite, 2, 0, "x", abi.EBADF},
 		{console.OpWrite, 1, 0, string(make([]byte, console.MaxData+1)), abi.EINVAL},
-		{console.OpSetRaw, 2, 0, "", abi.EINVAL},
 	} {
 		if a := <-ask(c, v.nr, v.stream, v.arg, 1, v.in); a.e != v.want {
 			t.Errorf("%+.60v: %v", v, a)
@@ -367,8 +377,7 @@ func TestBadRequests(t *testing.T) {
 	// More clients than there is room for.
 	for b := uint64(1); b < 100; b++ {
 		ch := make(chan answer, 1)
-		c.Handle(&Request{Binding: b, Nr: console.OpWrite, Args: [2]uint64{1}, Seq: 1, In: []byte("x"),
-			Reply: func(n uint64, _ []byte, e abi.Errno) { ch <- answer{n: n, e: e} }})
+		c.Handle(wireRequest(b, console.OpWrite, 1, 0, 1, "x", ch))
 		if a := <-ch; a.e != 0 && a.e != abi.ENOMEM {
 			t.Errorf("client %d: %v", b, a)
 		}
@@ -384,12 +393,13 @@ func TestCrashed(t *testing.T) {
 		h.onRead = h.onWrite
 		h.in[1] <- "data"
 		noted := make(chan bool)
-		c.Handle(&Request{Binding: 1, Nr: nr, Args: [2]uint64{1, 10}, Seq: 1, In: []byte("data"),
-			Reply: func(_ uint64, _ []byte, e abi.Errno) { t.Errorf("answered %v", e) },
-			Crashed: func() {
-				close(noted)
-				select {} // the process would end now
-			}})
+		q := wireRequest(1, nr, 1, 10, 1, "data", nil)
+		q.Reply = func(_ uint64, _ int, e abi.Errno) { t.Errorf("answered %v", e) }
+		q.Crashed = func() {
+			close(noted)
+			select {} // the process would end now
+		}
+		c.Handle(q)
 		<-noted
 	}
 }

@@ -5,7 +5,6 @@
 package core
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -48,18 +47,6 @@ type Poll interface {
 	Remove(reg int)
 }
 
-// Request is one request as the serving side took it from a slot. Out is where
-// the answer's bytes go, Reply is called once, with how many there are.
-type Request struct {
-	Binding uint64
-	Nr      uint64
-	Args    [3]uint64
-	Seq     uint64
-	In      []byte // private to the request
-	Out     []byte
-	Reply   func(result uint64, n int, e abi.Errno)
-}
-
 // Bounds: sockets of one machine, addresses that a UDP socket knows, lines of the
 // log about addresses.
 const (
@@ -78,8 +65,8 @@ type Core struct {
 	socks    map[uint64]*sock
 	accepted uint64
 	ready    map[uint64]uint32
-	order    []uint64 // keys of ready, in the order in which they came
-	events   *Request // waits for something to be ready
+	order    []uint64       // keys of ready, in the order in which they came
+	events   *proto.Request // waits for something to be ready
 	told     map[netip.AddrPort]bool
 	scratch  []byte
 }
@@ -94,7 +81,7 @@ type sock struct {
 	err       abi.Errno // then: how
 	seq       uint64    // the last OpSend or OpAccept that was answered
 	n         int       // OpSend: its result
-	acc       []byte    // OpAccept: its answer
+	acc       accepted  // OpAccept: its answer
 	// What came of the stream from offset base on, and the client may not have got;
 	// lost is the error that ended it.
 	base uint64
@@ -108,6 +95,12 @@ type sock struct {
 	name      map[netip.AddrPort]netip.AddrPort
 	peers     []netip.AddrPort
 	connected netip.AddrPort
+}
+
+// accepted is an answer to OpAccept.
+type accepted struct {
+	id   uint64 // 0: none was given
+	from netip.AddrPort
 }
 
 // New makes the server; log takes a line for the machine's log.
@@ -141,62 +134,92 @@ func (c *Core) add(id uint64, fd int, udp bool) (*sock, error) {
 }
 
 // Handle carries a request out. It never waits.
-func (c *Core) Handle(r *Request) {
-	id := r.Args[0]
-	switch r.Nr {
-	case proto.OpEvents:
-		if c.events != nil {
-			c.events.Reply(0, 0, abi.ECANCELED)
-		}
-		c.events = r
-		c.tell(id != c.inc)
-		return
-	case proto.OpConnect:
-		r.Reply(c.inc, 0, c.connect(id, r.In))
-		return
-	case proto.OpSendTo:
-		r.Reply(0, 0, c.sendTo(id, r.Args[1] == 1, r.In))
-		return
-	case proto.OpAccept, proto.OpSend, proto.OpRecv, proto.OpShut, proto.OpClose, proto.OpRecvFrom:
-	default:
-		r.Reply(0, 0, abi.ENOSYS)
-		return
+func (c *Core) Handle(r *proto.Request) { proto.Dispatch(r, c) }
+
+// Events implements proto.Server.
+func (c *Core) Events(r *proto.Request, known uint64) {
+	if c.events != nil {
+		c.events.Refuse(abi.ECANCELED)
 	}
+	c.events = r
+	c.tell(known != c.inc)
+}
+
+// Connect implements proto.Server.
+func (c *Core) Connect(r *proto.Request, id uint64, to netip.AddrPort) {
+	r.AnswerConnect(c.inc, c.connect(id, to))
+}
+
+// SendTo implements proto.Server.
+func (c *Core) SendTo(r *proto.Request, id uint64, connected bool, dgrams []byte) {
+	r.AnswerSendTo(c.sendTo(id, connected, dgrams))
+}
+
+// known answers a socket, nil when it has refused the request for there is none.
+func (c *Core) known(r *proto.Request, id uint64) *sock {
 	s := c.socks[id]
 	if s == nil {
-		r.Reply(0, 0, abi.ECONNRESET)
+		r.Refuse(abi.ECONNRESET)
+	}
+	return s
+}
+
+// Accept implements proto.Server.
+func (c *Core) Accept(r *proto.Request, id, seq uint64) {
+	if s := c.known(r, id); s != nil {
+		a, e := c.accept(s, seq)
+		r.AnswerAccept(c.inc, a.id, a.from, e)
+	}
+}
+
+// Send implements proto.Server.
+func (c *Core) Send(r *proto.Request, id, seq, taken uint64, data []byte) {
+	if s := c.known(r, id); s != nil {
+		s.confirm(taken)
+		n, e := s.send(seq, data)
+		r.AnswerSend(n, e)
+	}
+}
+
+// Recv implements proto.Server.
+func (c *Core) Recv(r *proto.Request, id uint64, n int, taken uint64) {
+	s := c.known(r, id)
+	if s == nil {
 		return
 	}
-	var e abi.Errno
-	switch r.Nr {
-	case proto.OpAccept:
-		n := 0
-		if n, e = c.accept(s, r.Seq, r.Out); e != 0 {
-			n = 0
-		}
-		r.Reply(c.inc, n, e)
-	case proto.OpSend:
-		s.confirm(r.Args[2])
-		n, e := s.send(r.Seq, r.In)
-		r.Reply(uint64(n), 0, e)
-	case proto.OpRecv:
-		n, e := s.recv(r.Out[:min(r.Args[1], uint64(len(r.Out)), proto.MaxData)], r.Args[2])
-		r.Reply(0, n, e)
-		if e == 0 && n > 0 && s.end {
-			// The host has told already that there is no more behind this.
-			c.note(id, proto.In)
-			c.tell(false)
-		}
-	case proto.OpShut:
-		r.Reply(0, 0, errno(unix.Shutdown(s.fd, unix.SHUT_WR)))
-	case proto.OpClose:
-		if !s.published {
-			c.close(s, r.Args[1] == 1)
-		}
-		r.Reply(0, 0, 0)
-	case proto.OpRecvFrom:
+	n, e := s.recv(r.Out[:min(n, len(r.Out), proto.MaxData)], taken)
+	r.AnswerRecv(r.Out[:n], e)
+	if e == 0 && n > 0 && s.end {
+		// The host has told already that there is no more behind this.
+		c.note(id, proto.In)
+		c.tell(false)
+	}
+}
+
+// Shut implements proto.Server.
+func (c *Core) Shut(r *proto.Request, id uint64) {
+	if s := c.known(r, id); s != nil {
+		r.AnswerShut(errno(unix.Shutdown(s.fd, unix.SHUT_WR)))
+	}
+}
+
+// Close implements proto.Server.
+func (c *Core) Close(r *proto.Request, id uint64, hard bool) {
+	s := c.known(r, id)
+	if s == nil {
+		return
+	}
+	if !s.published {
+		c.close(s, hard)
+	}
+	r.AnswerClose(0)
+}
+
+// RecvFrom implements proto.Server.
+func (c *Core) RecvFrom(r *proto.Request, id uint64) {
+	if s := c.known(r, id); s != nil {
 		n, e := c.recvFrom(s, r.Out)
-		r.Reply(0, n, e)
+		r.AnswerRecvFrom(r.Out[:n], e)
 	}
 }
 
@@ -254,12 +277,12 @@ func (c *Core) tell(must bool) {
 			if e.Bits&proto.In != 0 {
 				s.early(&e, c.scratch[:proto.EventData])
 			}
-			out = proto.AppendEvent(out, e)
+			out = proto.AppendEvent(out, &e)
 		}
 		delete(c.ready, id)
 	}
 	c.order = c.order[:copy(c.order, c.order[k:])]
-	r.Reply(c.inc, len(out), 0)
+	r.AnswerEvents(c.inc, out, 0)
 }
 
 func (c *Core) close(s *sock, hard bool) {
@@ -330,13 +353,10 @@ func errno(err error) abi.Errno {
 	return abi.EIO
 }
 
-func (c *Core) connect(id uint64, in []byte) abi.Errno {
+func (c *Core) connect(id uint64, to netip.AddrPort) abi.Errno {
 	s := c.socks[id]
 	if s == nil {
-		if len(in) < proto.AddrSize {
-			return abi.EINVAL
-		}
-		to, e := c.where(proto.GetAddr(in))
+		to, e := c.where(to)
 		if e != 0 {
 			return e
 		}
@@ -378,15 +398,15 @@ func (c *Core) connect(id uint64, in []byte) abi.Errno {
 	return s.err
 }
 
-func (c *Core) accept(s *sock, seq uint64, out []byte) (int, abi.Errno) {
-	if s.acc != nil && s.seq == seq {
-		return copy(out, s.acc), 0
+func (c *Core) accept(s *sock, seq uint64) (accepted, abi.Errno) {
+	if s.acc.id != 0 && s.seq == seq {
+		return s.acc, 0
 	}
 	if !s.published || s.udp {
-		return 0, abi.EINVAL
+		return accepted{}, abi.EINVAL
 	}
 	if len(c.socks) >= maxSockets {
-		return 0, abi.EAGAIN // an event will tell of the next one
+		return accepted{}, abi.EAGAIN // an event will tell of the next one
 	}
 	for {
 		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -395,7 +415,7 @@ func (c *Core) accept(s *sock, seq uint64, out []byte) (int, abi.Errno) {
 		case unix.EINTR, unix.ECONNABORTED:
 			continue
 		default:
-			return 0, errno(err)
+			return accepted{}, errno(err)
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 		c.accepted++
@@ -403,11 +423,11 @@ func (c *Core) accept(s *sock, seq uint64, out []byte) (int, abi.Errno) {
 		n, err := c.add(id, fd, false)
 		if err != nil {
 			_ = unix.Close(fd)
-			return 0, errno(err)
+			return accepted{}, errno(err)
 		}
 		n.done = true
-		s.seq, s.acc = seq, proto.AppendAddr(binary.LittleEndian.AppendUint64(nil, id), visible(addrPort(sa)))
-		return copy(out, s.acc), 0
+		s.seq, s.acc = seq, accepted{id, visible(addrPort(sa))}
+		return s.acc, 0
 	}
 }
 

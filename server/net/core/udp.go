@@ -32,12 +32,12 @@ func (s *sock) know(name, real netip.AddrPort) {
 
 func (c *Core) sendTo(id uint64, connected bool, in []byte) (last abi.Errno) {
 	for {
-		to, data, rest, ok := proto.NextDgram(in)
+		d, rest, ok := proto.NextDgram(in)
 		if !ok {
 			return last
 		}
 		in = rest
-		if e := c.sendOne(id, connected, to, data); e != 0 {
+		if e := c.sendOne(id, connected, d.Addr, d.Data); e != 0 {
 			last = e
 		}
 	}
@@ -121,7 +121,7 @@ func (c *Core) recvFrom(s *sock, out []byte) (int, abi.Errno) {
 			name = visible(real)
 			s.know(name, real)
 		}
-		b = proto.AppendDgram(b, name, c.scratch[:n])
+		b = proto.AppendDgram(b, &proto.Dgram{Addr: name, Data: c.scratch[:n]})
 	}
 	return len(b), 0
 }

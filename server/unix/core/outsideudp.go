@@ -24,7 +24,7 @@ func (x inetSockets) sendOut(r store.Ref[Socket], far InetAddr, data []byte) abi
 	}
 	rt := k.io.out.rt[o]
 	if len(rt.dgrams) < maxDgrams { // else it is lost
-		rt.dgrams = append(rt.dgrams, net.AppendDgram(nil, netAddr(far), data))
+		rt.dgrams = append(rt.dgrams, net.AppendDgram(nil, &net.Dgram{Addr: netAddr(far), Data: data}))
 	}
 	k.kickOut(o)
 	return 0
@@ -62,13 +62,13 @@ func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
 						k.failedDgram(rec, e, false)
 					}
 					for {
-						from, data, rest, ok := net.NextDgram(b)
+						d, rest, ok := net.NextDgram(b)
 						if !ok {
 							break
 						}
 						b = rest
 						rt.readable = true
-						k.arrivedDgram(rec, inetOf(from), data)
+						k.arrivedDgram(rec, inetOf(d.Addr), d.Data)
 					}
 				})
 			})

@@ -19,6 +19,8 @@ func (g *generator) toWord(run []*idl.Field) string {
 			s += fmt.Sprintf("wire.Bit(%s, %d)", x.Name, 1<<i)
 		}
 		return s
+	case scalar(f.Type) == "size" && f.Type.Kind == idl.TScalar:
+		return "wire.Size(" + f.Name + ")"
 	case scalar(f.Type) == "size":
 		return "wire.Size(int(" + f.Name + "))"
 	case scalar(f.Type) == "int":
@@ -57,34 +59,52 @@ func (g *generator) ofWord(run []*idl.Field, word, set, prefix string) {
 	}
 }
 
-// putBody writes what stores the body of a request in the In area: b is it then. fail
-// has one %s for the error.
-func (g *generator) putArgs(m *idl.Method, fail string) (body bool) {
-	pl := g.f.Place(m.In, false)
-	for _, f := range pl.Body {
+// checkArgs writes what refuses parameters beyond their limits. fail has one %s for the
+// error.
+func (g *generator) checkArgs(m *idl.Method, fail string) {
+	for _, f := range g.f.Place(m.In, false).Body {
 		g.fitsOr(f.Type, f.Name, big(f.Type), fail)
 	}
-	return len(pl.Body) > 0
 }
 
-func (g *generator) putWords(m *idl.Method) {
+// forms writes what stores a request and loads an answer.
+func (g *generator) forms(m *idl.Method) {
 	pl := g.f.Place(m.In, false)
+	sig, _ := g.parameters(m)
+	g.p("// store%s stores a request in the words and the body of a call.", m.Name)
+	g.p("func store%s(%s) []byte {", m.Name, join([]string{"w *[8]uint64", "b []byte"}, sig))
+	fill := fillOf(m)
 	for i, run := range pl.Words {
 		w := g.toWord(run)
-		if fill := fillOf(m); fill != nil && run[0].Name == fill.Type.Name {
+		if fill != nil && run[0].Name == fill.Type.Name {
 			w = "uint64(len(" + fill.Name + "))"
 		}
-		g.p("k.Args[%d] = %s", i, w)
+		g.p("w[%d] = %s", i, w)
 	}
 	if pl.Seq != nil {
-		g.p("k.Args[7] = %s", pl.Seq.Name)
+		g.p("w[7] = %s", pl.Seq.Name)
 	}
-	if len(pl.Body) > 0 {
-		g.p("b := k.In()[:0]")
-		for _, f := range pl.Body {
-			g.add(f.Type, f.Name, big(f.Type))
-		}
+	for _, f := range pl.Body {
+		g.add(f.Type, f.Name, big(f.Type))
 	}
+	g.p("return b")
+	g.p("}")
+	g.p("")
+	if len(m.Out) == 0 || fill != nil {
+		return
+	}
+	pl = g.f.Place(m.Out, true)
+	g.p("// load%s reads an answer.", m.Name)
+	g.p("func load%s(%s) (%s) {", m.Name, join([]string{"w uint64", "b []byte"}), join(g.sig(m.Out, false), []string{"ok bool"}))
+	if len(pl.Words) > 0 {
+		g.ofWord(pl.Words[0], "w", "=", "")
+	}
+	g.answer = true
+	g.take(pl.Body, max(m.Since, 1), "", "return "+join(names(m.Out), []string{"false"}), true)
+	g.answer = false
+	g.p("return %s", join(names(m.Out), []string{"true"}))
+	g.p("}")
+	g.p("")
 }
 
 // fillOf is the answer that a method stores in place, nil if it has none.
@@ -161,6 +181,15 @@ func (g *generator) calls(i *idl.Interface) {
 	name := "Dispatch"
 	hands := ""
 	if hand {
+		g.p("// serve%sByHand serves what is written by hand.", i.Name)
+		g.p("type serve%sByHand interface {", i.Name)
+		for _, m := range i.Methods {
+			if m.Hand {
+				g.p("serve%s(%s) %s", m.Name, join(reqs, g.sig(m.In, true)), results(g.sig(m.Out, false)))
+			}
+		}
+		g.p("}")
+		g.p("")
 		name, hands = "dispatch", ", h serve"+i.Name+"ByHand"
 	} else {
 		g.p("// %s is the whole client, beside its binding.", client)
@@ -183,11 +212,10 @@ func (g *generator) calls(i *idl.Interface) {
 		recv = "c *" + client
 	}
 	for _, m := range i.Methods {
-		if m.Hand {
-			g.handPut(m)
-			continue
+		g.forms(m)
+		if !m.Hand {
+			g.callStub(m, recv, reqs, pass)
 		}
-		g.callStub(m, recv, reqs, pass)
 	}
 	binding := ""
 	if g.f.Numbered {
@@ -231,7 +259,7 @@ func (g *generator) callStub(m *idl.Method, recv string, reqs, pass []string) {
 		return "return " + join(outs, []string{err})
 	}
 	g.p("func (%s) %s(%s) %s {", recv, stubName(m), join(reqs, sig), res)
-	g.putArgs(m, ret("%s"))
+	g.checkArgs(m, ret("%s"))
 	fill := fillOf(m)
 	if fill != nil {
 		g.p("if len(%s) > %d { %s }", fill.Name, fill.Type.Max, ret("abi.E2BIG"))
@@ -239,85 +267,23 @@ func (g *generator) callStub(m *idl.Method, recv string, reqs, pass []string) {
 	g.p("k, err := c.begin(%s)", join(pass))
 	g.p("if err != 0 { %s }", ret("err"))
 	g.p("defer k.End()")
-	g.putWords(m)
-	n := "0"
-	if len(g.f.Place(m.In, false).Body) > 0 {
-		n = "len(b)"
-	}
+	_, args := g.parameters(m)
+	g.p("b := store%s(%s)", m.Name, join([]string{"&k.Args", "k.In()[:0]"}, args))
+	do := fmt.Sprintf("k.Do(Op%s, len(b))", m.Name)
 	switch {
 	case m.Silent:
-		g.p("_ = k.Do(Op%s, %s)", m.Name, n)
+		g.p("_ = %s", do)
 	case len(m.Out) == 0:
-		g.p("return k.Do(Op%s, %s)", m.Name, n)
+		g.p("return %s", do)
 	case fill != nil:
-		g.p("if err = k.Do(Op%s, %s); err != 0 { return 0, err }", m.Name, n)
+		g.p("if err = %s; err != 0 { return 0, err }", do)
 		g.p("return copy(%s, k.Out()), 0", fill.Name)
 	default:
-		g.p("if err = k.Do(Op%s, %s); err != 0 { %s }", m.Name, n, ret("err"))
-		g.getAnswer(m, ret("abi.EIO"))
-		g.p("%s", ret("0"))
+		g.p("if err = %s; err != 0 { %s }", do, ret("err"))
+		g.p("%s := load%s(k.Result(), k.Out())", join(prefixed(outs, "got"), []string{"ok"}), m.Name)
+		g.p("if !ok { %s }", ret("abi.EIO"))
+		g.p("return %s", join(prefixed(outs, "got"), []string{"0"}))
 	}
-	g.p("}")
-	g.p("")
-}
-
-// getAnswer writes what reads an answer into its variables.
-func (g *generator) getAnswer(m *idl.Method, fail string) {
-	pl := g.f.Place(m.Out, true)
-	if len(pl.Words) > 0 {
-		if len(pl.Words[0]) > 1 {
-			g.p("w := k.Result()")
-			g.ofWord(pl.Words[0], "w", "=", "")
-		} else {
-			g.ofWord(pl.Words[0], "k.Result()", "=", "")
-		}
-	}
-	if len(pl.Body) == 0 {
-		return
-	}
-	name := "b"
-	if len(g.f.Place(m.In, false).Body) > 0 {
-		g.p("b = k.Out()")
-	} else {
-		g.p("%s := k.Out()", name)
-	}
-	if needsOK(pl.Body) {
-		g.p("var ok bool")
-	}
-	g.take(pl.Body, max(m.Since, 1), "", fail, true)
-}
-
-// handPut writes the client's forms of a method by hand.
-func (g *generator) handPut(m *idl.Method) {
-	g.p("// put%s stores the request in a call, and answers the length of its body.", m.Name)
-	g.p("func put%s(%s) (n int, err abi.Errno) {", m.Name, join([]string{"k *ipc.Call"}, g.sig(m.In, true)))
-	g.putArgs(m, "return 0, %s")
-	g.putWords(m)
-	if len(g.f.Place(m.In, false).Body) > 0 {
-		g.p("return len(b), 0")
-	} else {
-		g.p("return 0, 0")
-	}
-	g.p("}")
-	g.p("")
-	if len(m.Out) == 0 {
-		return
-	}
-	g.p("// get%s reads the answer. EIO: it is none.", m.Name)
-	g.p("func get%s(k *ipc.Call) %s {", m.Name, results(g.sig(m.Out, false)))
-	pl := g.f.Place(m.Out, true)
-	if len(pl.Words) > 0 {
-		g.p("w := k.Result()")
-		g.ofWord(pl.Words[0], "w", "=", "")
-	}
-	if len(pl.Body) > 0 {
-		g.p("b := k.Out()")
-		if needsOK(pl.Body) {
-			g.p("var ok bool")
-		}
-		g.take(pl.Body, max(m.Since, 1), "", "return "+join(names(m.Out), []string{"abi.EIO"}), true)
-	}
-	g.p("return %s", join(names(m.Out), []string{"0"}))
 	g.p("}")
 	g.p("")
 }
@@ -366,9 +332,6 @@ func (g *generator) callCase(m *idl.Method, pass []string) {
 	on, method := "s", m.Name
 	if m.Hand {
 		on, method = "h", "serve"+m.Name
-		if g.f.Numbered {
-			pass = append([]string{}, pass...)
-		}
 	}
 	call := fmt.Sprintf("%s.%s(%s)", on, method, join(pass, args))
 	switch {
@@ -388,7 +351,11 @@ func (g *generator) callCase(m *idl.Method, pass []string) {
 		}
 		g.p("%s := %s", join(outs, []string{"err"}), call)
 		g.p("if err != 0 { return 0, 0, err }")
-		g.putAnswer(pl, "out", "return 0, 0, %s")
+		set := ":="
+		if len(g.f.Place(m.In, false).Body) > 0 {
+			set = "="
+		}
+		g.putAnswer(pl, "out", set, "return 0, 0, %s")
 		result := "0"
 		if len(pl.Words) > 0 {
 			result = g.toWord(renamed(pl.Words[0], "out"))
@@ -425,7 +392,7 @@ func renamed(list []*idl.Field, prefix string) []*idl.Field {
 
 // putAnswer stores an answer's body, of variables with out before their names, in the
 // Out area: b is it then, unless it is one fixed struct.
-func (g *generator) putAnswer(pl idl.Place, out, fail string) {
+func (g *generator) putAnswer(pl idl.Place, out, set, fail string) {
 	body := renamed(pl.Body, "out")
 	if len(body) == 0 {
 		return
@@ -437,7 +404,7 @@ func (g *generator) putAnswer(pl idl.Place, out, fail string) {
 		g.p("put%s(%s, &%s)", d.Name, out, body[0].Name)
 		return
 	}
-	g.p("b := %s[:0]", out)
+	g.p("b %s %s[:0]", set, out)
 	for _, f := range body {
 		if f.Type.Kind == idl.TSome {
 			g.some(f)
@@ -474,6 +441,7 @@ func (g *generator) later(i *idl.Interface) {
 		client = i.Name
 	}
 	for _, m := range i.Methods {
+		g.forms(m)
 		pl := g.f.Place(m.Out, true)
 		if m.Local {
 			g.p("// %s is %s of the interface.", stubName(m), m.Name)
@@ -486,13 +454,9 @@ func (g *generator) later(i *idl.Interface) {
 		}
 		g.p("func (c *%s) %s(%s) {", client, stubName(m), join(g.sig(m.In, true), []string{done}))
 		g.p("c.start(Op%s, func(k *ipc.Call) (int, abi.Errno) {", m.Name)
-		g.putArgs(m, "return 0, %s")
-		g.putWords(m)
-		if len(g.f.Place(m.In, false).Body) > 0 {
-			g.p("return len(b), 0")
-		} else {
-			g.p("return 0, 0")
-		}
+		g.checkArgs(m, "return 0, %s")
+		_, args := g.parameters(m)
+		g.p("return len(store%s(%s)), 0", m.Name, join([]string{"&k.Args", "k.In()[:0]"}, args))
 		switch {
 		case m.Silent:
 			g.p("}, func(*ipc.Call, abi.Errno) { done() })")
@@ -504,21 +468,16 @@ func (g *generator) later(i *idl.Interface) {
 				g.p("var %s %s", f.Name, g.goType(f.Type))
 			}
 			if len(pl.Words) > 0 {
-				g.p("if k != nil {")
+				// It comes with an error, too.
+				g.p("if k != nil && err != 0 {")
 				g.p("w := k.Result()")
 				g.ofWord(pl.Words[0], "w", "=", "")
 				g.p("}")
 			}
-			if len(pl.Body) > 0 {
-				g.p("if k != nil && err == 0 && !func() bool {")
-				g.p("b := k.Out()")
-				if needsOK(pl.Body) {
-					g.p("var ok bool")
-				}
-				g.take(pl.Body, max(m.Since, 1), "", "return false", true)
-				g.p("return true")
-				g.p("}() { err = abi.EIO }")
-			}
+			g.p("if k != nil && err == 0 {")
+			g.p("var ok bool")
+			g.p("if %s = load%s(k.Result(), k.Out()); !ok { err = abi.EIO }", join(names(m.Out), []string{"ok"}), m.Name)
+			g.p("}")
 			g.p("done(%s)", join(names(m.Out), []string{"err"}))
 			g.p("})")
 		}
@@ -606,7 +565,7 @@ func (g *generator) later(i *idl.Interface) {
 			g.p("if len(out%s) > 0 && &out%s[0] != &r.Out[0] { copy(r.Out, out%s) }", f.Name, f.Name, f.Name)
 			g.p("r.Reply(%s, len(out%s), 0)", result, f.Name)
 		} else {
-			g.putAnswer(pl, "r.Out", "r.Refuse(%s); return")
+			g.putAnswer(pl, "r.Out", ":=", "r.Refuse(%s); return")
 			if d := onlyFixed(pl.Body); d != nil {
 				g.p("r.Reply(%s, size%s, 0)", result, d.Name)
 			} else {

@@ -14,8 +14,9 @@ import (
 type generator struct {
 	f       *idl.File
 	b       bytes.Buffer
-	depth   int // of loops, for the names of their variables
-	serial  int // of other variables
+	depth   int  // of loops, for the names of their variables
+	serial  int  // of other variables
+	answer  bool // what is taken is an answer
 	streams map[*idl.Decl]bool
 	used    map[*idl.Decl]bool
 	imports map[string]bool
@@ -459,12 +460,34 @@ func (g *generator) varForm(d *idl.Decl, typ string) {
 		g.p("start := len(b)")
 		g.p("b = append(b, 0, 0, 0, 0)")
 	}
-	for _, f := range d.Fields {
-		if f.Name == "" {
-			g.p("b = append(b, make([]byte, %d)...)", idl.ScalarSize(f.Type.Name))
+	for list := d.Fields; len(list) > 0; {
+		// A run of fields of fixed sizes has its room at once.
+		run, size := 0, 0
+		for run < len(list) {
+			n, ok := list[run].Type.Fixed()
+			if !ok {
+				break
+			}
+			run, size = run+1, size+n
+		}
+		if run == 0 {
+			g.add(list[0].Type, "v."+list[0].Name, false)
+			list = list[1:]
 			continue
 		}
-		g.add(f.Type, "v."+f.Name, false)
+		g.p("b = wire.Room(b, %d)", size)
+		g.serial++
+		x := fmt.Sprintf("x%d", g.serial)
+		g.p("%s := b[len(b)-%d:]", x, size)
+		off := 0
+		for _, f := range list[:run] {
+			n, _ := f.Type.Fixed()
+			if f.Name != "" {
+				g.store(f.Type, x, off, "v."+f.Name)
+			}
+			off += n
+		}
+		list = list[run:]
 	}
 	if d.Form == idl.Record {
 		g.p("wire.EndRecord(b, start)")
@@ -639,6 +662,10 @@ func (g *generator) takeOne(t *idl.Type, to, rest, fail string) {
 		}
 	case t.Kind == idl.TStream:
 		g.p("if len(b) > %d { %s }", t.Max, fail)
+		if g.answer {
+			g.p("%s = b", to) // the caller looks at it at once
+			break
+		}
 		g.p("%s = append([]byte(nil), b...)", to)
 	case t.Rest:
 		g.p("if len(b) > %d { %s }", t.Max, fail)
