@@ -60,7 +60,11 @@ func (m nlMsg) end() []byte {
 }
 
 // netlinkAnswer answers the requests of one datagram.
-func netlinkAnswer(c *core.Call, req []byte, port uint32) [][]byte {
+func netlinkAnswer(c *core.Call, proto int32, req []byte, port uint32) [][]byte {
+	one := netlinkOne
+	if proto == core.NetlinkSockDiag {
+		one = diagOne
+	}
 	var out [][]byte
 	for len(req) >= 16 {
 		n := le.Uint32(req)
@@ -73,7 +77,7 @@ func netlinkAnswer(c *core.Call, req []byte, port uint32) [][]byte {
 		if flags&nlRequest == 0 || typ < 16 {
 			continue
 		}
-		parts, e := netlinkOne(c.K, typ, flags, seq, port, m[16:])
+		parts, e := one(c.K, typ, flags, seq, port, m[16:])
 		out = append(out, parts...)
 		if e != 0 || flags&nlAck != 0 && flags&nlDump != nlDump {
 			r := newNlMsg(nlError, 0, seq, port)

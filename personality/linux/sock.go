@@ -653,6 +653,7 @@ const (
 	soSndlowat    = 19
 	soRcvtimeo    = 20
 	soSndtimeo    = 21
+	soBindtodev   = 25
 	soTimestamp   = 29
 	soAcceptconn  = 30
 	soSndbufforce = 32
@@ -683,6 +684,9 @@ func sysSetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	if level != solSocket {
 		return 0, setOption(c, level, opt, n)
+	}
+	if opt == soBindtodev {
+		return 0, bindToDevice(c, n)
 	}
 	var buf [16]byte
 	if n < 4 {
@@ -772,6 +776,35 @@ func sysSetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, 0
 }
 
+// ifNameSize is IFNAMSIZ of linux/if.h.
+const ifNameSize = 16
+
+// bindToDevice is SO_BINDTODEVICE with n bytes of an interface's name. It is kept; where
+// packets go follows from the address alone.
+func bindToDevice(c *core.Call, n int32) abi.Errno {
+	b, e := c.CopyIn(c.Args[3], int(min(n, ifNameSize-1)))
+	if e != 0 {
+		return e
+	}
+	_, r, _, e := c.Sock(fdArg(c, 0))
+	if e != 0 {
+		return e
+	}
+	index := int32(0)
+	if name := cstring(b); name != "" {
+		f := findIface(c.K, 0, name)
+		if f == nil {
+			return abi.ENODEV
+		}
+		index = int32(f.index)
+	}
+	// Who has no power over the network may choose once.
+	if old, _ := c.K.SockOption(r, optionKey(solSocket, soBindtodev)); old != 0 && !c.Capable(13) {
+		return abi.EPERM
+	}
+	return keep(c, r, optionKey(solSocket, soBindtodev), index)
+}
+
 func sysGetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if _, _, _, e := c.Sock(fdArg(c, 0)); e != 0 {
 		return 0, e
@@ -829,6 +862,15 @@ func sysGetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		b = val(s.RcvLowat)
 	case soSndlowat:
 		b = val(1)
+	case soBindtodev:
+		if i, _ := c.K.SockOption(r, optionKey(solSocket, soBindtodev)); i != 0 {
+			if room < ifNameSize {
+				return 0, abi.EINVAL
+			}
+			if f := findIface(c.K, uint32(i), ""); f != nil {
+				b = append([]byte(f.name), 0)
+			}
+		}
 	case soPeercred:
 		p := s.Their
 		if s.State == core.SockListening {

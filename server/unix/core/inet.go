@@ -724,7 +724,7 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 		x.stopConnecting(r)
 		k.dropOut(r)
 	case SockConnected:
-		if p := k.sockPeer(s); p != 0 && p != r {
+		if p := k.SockPeer(s); p != 0 && p != r {
 			if hard || s.Bytes > 0 {
 				x.abort(p)
 			} else {
@@ -825,7 +825,7 @@ func (x inetSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errn
 	s.Shut |= how
 	if s.Type == SockStream && how&ShutSend != 0 && s.Inet.Fin&FinSent == 0 {
 		s.Inet.Fin |= FinSent
-		if p := k.sockPeer(s); p != 0 {
+		if p := k.SockPeer(s); p != 0 {
 			x.end(p)
 		}
 		x.over(r)
@@ -873,7 +873,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 	if s.Bytes > 0 && s.Bytes >= min(s.RcvLowat, s.RcvBuf/2) {
 		m |= PollIn | PollRdNorm
 	}
-	p := k.sockPeer(s)
+	p := k.SockPeer(s)
 	if s.Shut&ShutSend != 0 || p == 0 || k.Socks.Get(p).Bytes <= x.bound(s, k.Socks.Get(p))/3*2 {
 		m |= PollOut | PollWrNorm
 	}
@@ -914,7 +914,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 		if s.State != SockConnected || s.Shut&ShutSend != 0 {
 			return 0, 0, abi.EPIPE
 		}
-		p := k.sockPeer(s)
+		p := k.SockPeer(s)
 		if p == 0 { // it has closed: the first bytes find out
 			if len(data) > 0 {
 				x.abort(r)

@@ -70,7 +70,7 @@ func TestInetIndexes(t *testing.T) {
 // TestNetlinkNumbers: the first socket of a process has its number, others another.
 func TestNetlinkNumbers(t *testing.T) {
 	tk := newIOKernel(t)
-	tk.OnNetlink(func(*Call, []byte, uint32) [][]byte { return nil })
+	tk.OnNetlink(func(*Call, int32, []byte, uint32) [][]byte { return nil })
 	p := tk.proc(nil)
 	any := SockAddr{FamilyNetlink, make([]byte, 10)}
 	var fds []int32

@@ -36,7 +36,7 @@ func (x inetSockets) urgent(c *Call, f store.Ref[File], r store.Ref[Socket], b b
 		return e
 	}
 	s := k.Socks.Get(r)
-	p := k.sockPeer(s)
+	p := k.SockPeer(s)
 	if p == 0 {
 		_, e := x.Send(c, f, []byte{b}, m)
 		return e

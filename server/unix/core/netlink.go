@@ -12,18 +12,19 @@ import (
 // queue when the send returns. A socket's number is Inet.Local.Scope.
 type netlinkSockets struct{ sockQueues }
 
-// FamilyNetlink is AF_NETLINK; NetlinkRoute and NetlinkUevent are its protocols
-// that exist here, the second without events.
+// FamilyNetlink is AF_NETLINK; the others are its protocols that exist here: interfaces
+// and routes, lists of sockets, and what happens to devices, of which nothing is told.
 const (
-	FamilyNetlink = 16
-	NetlinkRoute  = 0
-	NetlinkUevent = 15
+	FamilyNetlink   = 16
+	NetlinkRoute    = 0
+	NetlinkSockDiag = 4
+	NetlinkUevent   = 15
 )
 
-// OnNetlink has answer called for each datagram that is sent to a routing socket
-// with the number port; it answers the datagrams that come back. The personality
-// sets it before Boot or Recover.
-func (k *Kernel) OnNetlink(answer func(c *Call, req []byte, port uint32) [][]byte) {
+// OnNetlink has answer called for each datagram that is sent to a socket of NetlinkRoute
+// or NetlinkSockDiag with the number port; it answers the datagrams that come back. The
+// personality sets it before Boot or Recover.
+func (k *Kernel) OnNetlink(answer func(c *Call, proto int32, req []byte, port uint32) [][]byte) {
 	k.io.netlink = answer
 }
 
@@ -34,10 +35,15 @@ func (n netlinkSockets) Create(c *Call, s *Socket) abi.Errno {
 	if s.Proto < 0 || s.Proto >= 32 {
 		return abi.EPROTONOSUPPORT
 	}
-	if s.Proto != NetlinkUevent && (s.Proto != NetlinkRoute || n.k.io.netlink == nil) {
-		return abi.EPROTONOSUPPORT
+	switch s.Proto {
+	case NetlinkUevent:
+		return 0
+	case NetlinkRoute, NetlinkSockDiag:
+		if n.k.io.netlink != nil {
+			return 0
+		}
 	}
-	return 0
+	return abi.EPROTONOSUPPORT
 }
 
 func (n netlinkSockets) Pair(*Call, store.Ref[Socket], store.Ref[Socket]) abi.Errno {
@@ -153,10 +159,10 @@ func (n netlinkSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSen
 	if to != 0 {
 		return 0, abi.ECONNREFUSED // nobody but the kernel is spoken to
 	}
-	if s.Proto != NetlinkRoute {
+	if s.Proto == NetlinkUevent {
 		return len(data), 0
 	}
-	for _, d := range k.io.netlink(c, data, s.Inet.Local.Scope) {
+	for _, d := range k.io.netlink(c, s.Proto, data, s.Inet.Local.Scope) {
 		if s := k.Socks.Get(r); s.Bytes+s.Queue.N*dgramCost > s.RcvBuf {
 			k.Socks.Mut(r).Err = uint32(abi.ENOBUFS)
 			break

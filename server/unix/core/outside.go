@@ -281,7 +281,7 @@ func (k *Kernel) takeEvent(o store.Ref[Outside], rt *outsideRT, v *net.Event) bo
 	if rec.State != outStream || rt.receiving || rec.Taken != v.Off || rec.Over&outEnded != 0 {
 		return false
 	}
-	r := k.sockPeer(k.Socks.Get(rec.Sock))
+	r := k.SockPeer(k.Socks.Get(rec.Sock))
 	if r == 0 || k.Socks.Get(r).Bytes >= recvBound(k.Socks.Get(r)) || !k.sockHas(k.Socks.Get(r)) {
 		return false
 	}
@@ -339,7 +339,7 @@ func (k *Kernel) leftOut(r store.Ref[Socket]) {
 	if len(k.io.out.rt) == 0 {
 		return
 	}
-	if p := k.sockPeer(k.Socks.Get(r)); p != 0 && p != r {
+	if p := k.SockPeer(k.Socks.Get(r)); p != 0 && p != r {
 		if o := k.Socks.Get(p).Inet.Out; o != 0 {
 			k.kickOut(o)
 		}
@@ -379,7 +379,7 @@ func (k *Kernel) endOut(o store.Ref[Outside], hard bool) {
 // breakOut ends a stream with an error that the program's end is told.
 func (k *Kernel) breakOut(o store.Ref[Outside], e abi.Errno) {
 	if p := k.Outs.Get(o).Sock; p != 0 {
-		if r := k.sockPeer(k.Socks.Get(p)); r != 0 {
+		if r := k.SockPeer(k.Socks.Get(p)); r != 0 {
 			was := k.Socks.Get(r).State
 			inetSockets{sockQueues{k}}.abort(r)
 			if m := k.Socks.Mut(r); was == SockConnected && m.Err == uint32(abi.ECONNRESET) {
@@ -492,7 +492,7 @@ func (k *Kernel) newHidden(o store.Ref[Outside], inc uint64) (store.Ref[Socket],
 func (k *Kernel) pumpStream(o store.Ref[Outside], rec *Outside, rt *outsideRT) {
 	p := rec.Sock
 	ps := k.Socks.Get(p)
-	r := k.sockPeer(ps)
+	r := k.SockPeer(ps)
 	switch {
 	case ps.State == SockConnecting:
 		return // waits for a listener to have room
@@ -602,7 +602,7 @@ func (k *Kernel) consume(p store.Ref[Socket], n int) {
 		k.SockMsgs.Mut(at).Off += uint32(t)
 		k.Socks.Mut(p).Bytes -= uint32(t)
 	}
-	if r := k.sockPeer(k.Socks.Get(p)); r != 0 {
+	if r := k.SockPeer(k.Socks.Get(p)); r != 0 {
 		k.wakeSock(r, PollOut|PollWrNorm)
 	}
 }
@@ -639,7 +639,7 @@ func (k *Kernel) arrived(o store.Ref[Outside], data []byte) {
 	rec := k.Outs.Mut(o)
 	x := inetSockets{sockQueues{k}}
 	p := rec.Sock
-	r := k.sockPeer(k.Socks.Get(p))
+	r := k.SockPeer(k.Socks.Get(p))
 	if len(data) == 0 {
 		rec.Over |= outEnded
 		m := k.Socks.Mut(p)

@@ -53,6 +53,7 @@ func makeNetFiles() {
 			}
 			return t
 		}},
+		{"snmp", (*Kernel).procSNMP},
 		{"sockstat", (*Kernel).procSockstat},
 		{"sockstat6", func(k *Kernel) string {
 			t, u := k.countInet(FamilyInet6, SockStream), k.countInet(FamilyInet6, SockDgram)
@@ -83,6 +84,14 @@ func (k *Kernel) sortedSocks(ok func(s *Socket) bool) []store.Ref[Socket] {
 	return l
 }
 
+// EachSock calls f for each socket of a family that is a program's, in the order of their
+// making.
+func (k *Kernel) EachSock(family uint32, f func(r store.Ref[Socket], s *Socket)) {
+	for _, r := range k.sortedSocks(func(s *Socket) bool { return s.Family == family && !s.hidden() }) {
+		f(r, k.Socks.Get(r))
+	}
+}
+
 func (k *Kernel) countInet(family, typ uint32) int {
 	return len(k.sortedSocks(func(s *Socket) bool {
 		return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 && !s.hidden()
@@ -92,6 +101,28 @@ func (k *Kernel) countInet(family, typ uint32) int {
 func (k *Kernel) procSockstat() string {
 	return fmt.Sprintf("sockets: used %d\nTCP: inuse %d orphan 0 tw 0 alloc %d mem 0\nUDP: inuse %d mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
 		k.Socks.Len(), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockDgram))
+}
+
+// procSNMP is snmp. There are no packets to be counted; connections are.
+func (k *Kernel) procSNMP() string {
+	up := len(k.sortedSocks(func(s *Socket) bool {
+		return (s.Family == FamilyInet || s.Family == FamilyInet6) && s.Type == SockStream && s.State == SockConnected && !s.hidden()
+	}))
+	var b strings.Builder
+	for _, g := range []struct{ name, fields, values string }{
+		{"Ip", "Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits", "2 64"},
+		{"Icmp", "InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps OutTimestampReps OutAddrMasks OutAddrMaskReps", ""},
+		{"Tcp", "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors", fmt.Sprintf("1 200 120000 -1 0 0 0 0 %d", up)},
+		{"Udp", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors", ""},
+		{"UdpLite", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors", ""},
+	} {
+		v := strings.Fields(g.values)
+		for len(v) < len(strings.Fields(g.fields)) {
+			v = append(v, "0")
+		}
+		fmt.Fprintf(&b, "%s: %s\n%[1]s: %s\n", g.name, g.fields, strings.Join(v, " "))
+	}
+	return b.String()
 }
 
 // TCPState is the state that TCP would be in (include/net/tcp_states.h).
@@ -211,6 +242,9 @@ func (k *Kernel) ListSockets() []unix.Socket {
 	}
 	return list
 }
+
+// Auto: the port is one of those that are given to who asks for none.
+func (a *InetAddr) Auto() bool { return a.Port >= firstAuto && a.Port <= lastAuto }
 
 func (a *InetAddr) text() string {
 	return netip.AddrPortFrom(netip.AddrFrom16(a.IP).Unmap(), a.Port).String()

@@ -195,7 +195,7 @@ type sockState struct {
 	inet     inetState
 	out      outsideState
 	netlinks map[netlinkKey]store.Ref[Socket]
-	netlink  func(c *Call, req []byte, port uint32) [][]byte
+	netlink  func(c *Call, proto int32, req []byte, port uint32) [][]byte
 }
 
 func (k *Kernel) initSockets() {
@@ -433,7 +433,7 @@ func (o sockOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint
 	case ioTIOCOUTQ:
 		var n uint32
 		// What an IP socket sends is acknowledged at once.
-		if p := k.sockPeer(s); p != 0 && s.Type != SockDgram && s.Family == FamilyUnix {
+		if p := k.SockPeer(s); p != 0 && s.Type != SockDgram && s.Family == FamilyUnix {
 			n = k.Socks.Get(p).Bytes
 		}
 		c.CopyOut32(arg, n)
@@ -458,8 +458,8 @@ func (o sockOps) LinkName(f store.Ref[File]) string {
 	return fmt.Sprintf("socket:[%d]", o.K.Socks.Get(sockOf(o.K.Files.Get(f))).Ino)
 }
 
-// sockPeer answers the peer of s if it still lives.
-func (k *Kernel) sockPeer(s *Socket) store.Ref[Socket] {
+// SockPeer answers the peer of s if it still lives.
+func (k *Kernel) SockPeer(s *Socket) store.Ref[Socket] {
 	if s.Peer == 0 || k.Socks.Get(s.Peer) == nil || k.Socks.Gen(s.Peer) != s.PeerGen {
 		return 0
 	}

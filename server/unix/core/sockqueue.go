@@ -302,7 +302,7 @@ func (u sockQueues) madeRoom(r store.Ref[Socket], peek bool) {
 	if s.Type == SockDgram {
 		u.k.wakeSock(r, PollOut) // senders wait here, whoever they are
 	}
-	if p := u.k.sockPeer(s); p != 0 {
+	if p := u.k.SockPeer(s); p != 0 {
 		if u.k.Socks.Get(p).Type != SockStream {
 			u.k.wakeSock(r, PollOut)
 		}

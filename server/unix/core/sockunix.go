@@ -248,7 +248,7 @@ func (u unixSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 		}
 	}
 	ds := k.Socks.Get(d)
-	if p := k.sockPeer(ds); p != 0 && p != r {
+	if p := k.SockPeer(ds); p != 0 && p != r {
 		return abi.EPERM
 	}
 	k.setPeer(r, d)
@@ -290,7 +290,7 @@ func (u unixSockets) Name(r store.Ref[Socket], which SockName) (SockAddr, abi.Er
 	s := k.Socks.Get(r)
 	b := s.Addr
 	if which != NameOwn {
-		p := k.sockPeer(s)
+		p := k.SockPeer(s)
 		if p == 0 && s.State != SockClosed && s.State != SockConnected {
 			return SockAddr{}, abi.ENOTCONN
 		}
@@ -314,7 +314,7 @@ func (u unixSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errn
 	k := u.k
 	s := k.Socks.Mut(r)
 	s.Shut |= how // of one that is not connected, too
-	if p := k.sockPeer(s); p != 0 && s.Type != SockDgram {
+	if p := k.SockPeer(s); p != 0 && s.Type != SockDgram {
 		ps := k.Socks.Mut(p)
 		if how&ShutSend != 0 {
 			ps.Shut |= ShutRecv
@@ -352,13 +352,13 @@ func (u unixSockets) Poll(r store.Ref[Socket]) uint32 {
 	if s.Type != SockDgram && (s.State == SockIdle || s.State == SockClosed) {
 		m |= PollHup
 	}
-	switch p := k.sockPeer(s); {
+	switch p := k.SockPeer(s); {
 	case s.State == SockListening:
 	case p == 0:
 		m |= PollOut | PollWrNorm
 	default:
 		ps := k.Socks.Get(p)
-		if s.Type == SockDgram && k.sockPeer(ps) != r && ps.Queue.N > sockQueue {
+		if s.Type == SockDgram && k.SockPeer(ps) != r && ps.Queue.N > sockQueue {
 			break
 		}
 		if ps.Bytes*4 <= s.SndBuf {
@@ -402,7 +402,7 @@ func (u unixSockets) sendStream(c *Call, f store.Ref[File], r store.Ref[Socket],
 		return 0, abi.EOPNOTSUPP
 	}
 	return u.send(c, f, r, data, m, cr, func(s *Socket) (store.Ref[Socket], uint32, abi.Errno) {
-		p := k.sockPeer(s)
+		p := k.SockPeer(s)
 		if s.Shut&ShutSend != 0 && s.State != SockIdle || p == 0 && s.State == SockClosed || p != 0 && k.Socks.Get(p).Shut&ShutRecv != 0 {
 			return 0, 0, abi.EPIPE
 		}
@@ -423,7 +423,7 @@ func (u unixSockets) sendPacket(c *Call, f store.Ref[File], r store.Ref[Socket],
 		s := k.Socks.Get(r)
 		var p store.Ref[Socket]
 		if seq {
-			p = k.sockPeer(s)
+			p = k.SockPeer(s)
 			switch {
 			case s.State == SockIdle || s.State == SockListening:
 				return 0, abi.ENOTCONN
@@ -450,14 +450,14 @@ func (u unixSockets) sendPacket(c *Call, f store.Ref[File], r store.Ref[Socket],
 				if s.Peer == 0 {
 					return 0, abi.ENOTCONN
 				}
-				if p = k.sockPeer(s); p == 0 {
+				if p = k.SockPeer(s); p == 0 {
 					w := k.Socks.Mut(r)
 					w.Peer, w.State = 0, SockIdle
 					return 0, abi.ECONNREFUSED
 				}
 			}
 			ps := k.Socks.Get(p)
-			if q := k.sockPeer(ps); q != 0 && q != r {
+			if q := k.SockPeer(ps); q != 0 && q != r {
 				return 0, abi.EPERM
 			}
 			if ps.Shut&ShutRecv != 0 {
@@ -467,7 +467,7 @@ func (u unixSockets) sendPacket(c *Call, f store.Ref[File], r store.Ref[Socket],
 		ps := k.Socks.Get(p)
 		s = k.Socks.Get(r)
 		full := ps.Queue.N > 0 && ps.Bytes+uint32(len(data)) > s.SndBuf || !k.sockHas(ps)
-		if !seq && k.sockPeer(ps) != r && p != r && ps.Queue.N > sockQueue {
+		if !seq && k.SockPeer(ps) != r && p != r && ps.Queue.N > sockQueue {
 			full = true
 		}
 		if !full {
@@ -552,7 +552,7 @@ func (u unixSockets) Release(c *Call, r store.Ref[Socket]) {
 	} else if n := store.String(k.Heap, s.Addr); n != "" && k.io.abstract[n] == r {
 		delete(k.io.abstract, n)
 	}
-	if p := k.sockPeer(s); p != 0 {
+	if p := k.SockPeer(s); p != 0 {
 		ps := k.Socks.Mut(p)
 		if ps.Type != SockDgram {
 			ps.Shut = ShutRecv | ShutSend
