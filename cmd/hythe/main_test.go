@@ -77,6 +77,8 @@ func TestWrongUse(t *testing.T) {
 		{"exec", "-m", "no-such-machine", "x"},
 		{"exec"},
 		{"pool", "x"},
+		{"stop", "x"},
+		{"stop", "-m", "no-such-machine"},
 		{"pool", "--idle", "-1s"},
 		{"pool", "-v", "/no/such/place:/x"},
 		{"install-exec", "/dev/null/x"},

@@ -28,8 +28,8 @@ func (a *app) poolCommand() *cobra.Command {
 		Use:   "pool [flags]",
 		Short: "Keep a machine ready, in which exec starts programs at once",
 		Long: `Pool starts a machine without a program, prints its id once exec finds it, and
-keeps it until it is told to end (INT, TERM, HUP), or has been idle for as long as
---idle says. What programs change below the root stays for those that come after
+keeps it until it is told to end (hythe stop; INT, TERM, HUP), or has been idle for as
+long as --idle says. What programs change below the root stays for those that come after
 them, and so do processes that they leave behind, until the machine ends.`,
 		Example: `  id=$(hythe pool -d --idle 1m)
   hythe exec -m "$id" -- /bin/echo hello`,
@@ -62,6 +62,24 @@ them, and so do processes that they leave behind, until the machine ends.`,
 	c.Flags().BoolVarP(&detach, "detach", "d", false, "go on in the background once the machine is ready")
 	c.Flags().BoolVar(&detachedNow, "detached", false, "")
 	c.Flags().Lookup("detached").Hidden = true // what detached starts
+	return c
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "stop",
+		Short: "End a machine that pool keeps, and all programs on it",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			k, err := s.machine()
+			if err != nil {
+				return err
+			}
+			return k.Stop(context.Background())
+		},
+	}
+	s.machineFlag(c)
 	return c
 }
 
@@ -101,7 +119,7 @@ func (a *app) pool(conf hythe.Config, idle time.Duration) error {
 // kept is a machine that counts the programs that run.
 type kept struct {
 	control.Machine
-	idle  chan struct{} // closed when it was idle for long enough
+	idle  chan struct{} // closed when it was idle for long enough, or stopped
 	after time.Duration
 
 	mu      sync.Mutex
@@ -128,12 +146,26 @@ func (k *kept) rest() {
 	t = time.AfterFunc(k.after, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if k.timer == t && k.running == 0 && !k.over {
-			k.over = true
-			close(k.idle)
+		if k.timer == t && k.running == 0 {
+			k.end()
 		}
 	})
 	k.timer = t
+}
+
+// end is the end of the machine's time. The lock is held.
+func (k *kept) end() {
+	if !k.over {
+		k.over = true
+		close(k.idle)
+	}
+}
+
+// Stop implements control.Stopper.
+func (k *kept) Stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.end()
 }
 
 // Start implements control.Machine. Who comes after the machine's time hears that it

@@ -77,12 +77,18 @@ func TestKept(t *testing.T) {
 		if _, err := k.Start(t.Context(), &hythe.Cmd{}); !errors.Is(err, hythe.ErrClosed) {
 			t.Errorf("started after the end: %v", err)
 		}
+		k.Stop() // once more harms nobody
 		k = keep(s, 0)
 		start()()
 		pass(1000 * time.Hour)
 		if over() {
 			t.Error("it is never to end")
 		}
+		end := start()
+		if k.Stop(); !over() {
+			t.Error("it was stopped, and stays")
+		}
+		end()
 	})
 }
 

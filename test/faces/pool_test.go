@@ -21,7 +21,7 @@ func TestPool(t *testing.T) {
 		t.Errorf("exec afterwards: %+v", r)
 	}
 
-	if r := hythe(t, "", "pool", "-d", "--name", id, "--idle", "1s", "--network", "none"); r != (result{id + "\n", "", 0}) {
+	if r := hythe(t, "", "pool", "-d", "--name", id, "--network", "none"); r != (result{id + "\n", "", 0}) {
 		t.Fatalf("%+v", r)
 	}
 	// Its output is waited for, and not that of the machine.
@@ -31,4 +31,15 @@ func TestPool(t *testing.T) {
 	if r := hythe(t, "", "pool", "-d", "--name", id); r.status != 125 || r.errs != `hythe: a machine "`+id+"\" is already running\n" {
 		t.Errorf("a second in the background: %+v", r)
 	}
+	if r := hythe(t, "", "stop", "-m", id); r != (result{}) {
+		t.Errorf("stop: %+v", r)
+	}
+	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/true"); r.status != 125 {
+		t.Errorf("exec after stop: %+v", r)
+	}
+	id, run := machine(t)
+	if r := hythe(t, "", "stop", "-m", id); r.status != 125 || r.errs != "hythe: it ends with its program: hythe kill 1\n" {
+		t.Errorf("stop of a run: %+v", r)
+	}
+	run.in.Close()
 }

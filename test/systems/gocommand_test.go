@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,11 +72,13 @@ func main() {
 			t.Fatal(err)
 		}
 	}
+	// Each machine that is started is told by its flags, which have tmp in them.
+	t.Cleanup(func() { stopAll(t, tmp) })
 	goCmd := func(goos, goarch, word string, args ...string) (string, string, int) {
 		c := exec.Command("go", args...)
 		c.Dir = mod
 		c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false",
-			"PATH="+os.Getenv("PATH")+":"+bin, "TMPDIR="+tmp, "WORD="+word, "HYTHE_EXEC_FLAGS=--idle 3s --network none")
+			"PATH="+os.Getenv("PATH")+":"+bin, "TMPDIR="+tmp, "WORD="+word, "HYTHE_EXEC_FLAGS=--idle 5m --network none")
 		c.Stdin = strings.NewReader("input")
 		return subject.Run(t, limit, c)
 	}
@@ -116,9 +119,26 @@ func main() {
 		}
 		c := exec.Command(filepath.Join(bin, "go_"+s.goos+"_"+s.goarch+"_exec"), prog, "one", "two")
 		c.Dir, c.Stdin = mod, strings.NewReader("input")
-		c.Env = append(os.Environ(), "TMPDIR="+tmp, "HYTHE_EXEC_FLAGS=--idle 3s --network none")
+		c.Env = append(os.Environ(), "TMPDIR="+tmp, "HYTHE_EXEC_FLAGS=--idle 5m --network none")
 		if out, errs, status := subject.Run(t, limit, c); out != want || errs != "" || status != 3 {
 			t.Errorf("status %d\n%s%s", status, out, errs)
+		}
+	}
+}
+
+// stopAll ends the machines whose pools have a word in their command lines.
+func stopAll(t *testing.T, word string) {
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range all {
+		b, err := os.ReadFile(f)
+		args := strings.Split(string(b), "\x00")
+		if i := slices.Index(args, "--name"); err == nil && i > 0 && args[1] == "pool" && strings.Contains(string(b), word) {
+			if out, errs, status := subject.Run(t, limit, exec.Command(subject.Binary(t), "stop", "-m", args[i+1])); status != 0 {
+				t.Errorf("stop: %s%s", out, errs)
+			}
 		}
 	}
 }

@@ -55,6 +55,9 @@ type Process interface {
 	Wait() error
 }
 
+// Stopper is a Machine that ends when it is asked to, not with a program of its own.
+type Stopper interface{ Stop() }
+
 // Of makes a Machine of a *hythe.Machine.
 func Of(m *hythe.Machine) Machine { return machine{m} }
 
@@ -332,6 +335,14 @@ func (s *Server) serve(c *net.UnixConn) {
 			return
 		}
 		reply(c, nil, s.m.Restart(ctx, req.Server))
+	case "stop":
+		m, ok := s.m.(Stopper)
+		if !ok {
+			reply(c, nil, errors.New("it ends with its program: hythe kill 1"))
+			return
+		}
+		m.Stop()
+		reply(c, nil, nil)
 	case "exec":
 		s.execs.Add(1)
 		defer s.execs.Done()
@@ -579,6 +590,11 @@ func (k *Client) Calls(ctx context.Context) (v []hythe.CallInfo, err error) {
 // Kill sends a signal to a process of the machine.
 func (k *Client) Kill(ctx context.Context, pid, sig int) error {
 	return k.ask(ctx, &request{Op: "kill", PID: pid, Signal: sig}, nil)
+}
+
+// Stop has the machine end if it is none of a single program (Stopper); its programs are killed.
+func (k *Client) Stop(ctx context.Context) error {
+	return k.ask(ctx, &request{Op: "stop"}, nil)
 }
 
 // Restart restarts a server of the machine, or replaces it by that of another program.
