@@ -316,7 +316,7 @@ func takeDirEntry(b []byte, v *DirEntry) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsDirEntry(v *DirEntry) abi.Errno {
 	if len(v.Name) > 16384 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	return 0
 }

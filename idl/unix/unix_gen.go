@@ -174,14 +174,14 @@ func takeProgram(b []byte, v *Program) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsProgram(v *Program) abi.Errno {
 	if len(v.Path) > 16777216 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Args) > 1048576 {
 		return abi.E2BIG
 	}
 	for i := range v.Args {
 		if len(v.Args[i]) > 16777216 {
-			return abi.ENAMETOOLONG
+			return abi.E2BIG
 		}
 	}
 	if len(v.Env) > 1048576 {
@@ -189,11 +189,11 @@ func fitsProgram(v *Program) abi.Errno {
 	}
 	for i := range v.Env {
 		if len(v.Env[i]) > 16777216 {
-			return abi.ENAMETOOLONG
+			return abi.E2BIG
 		}
 	}
 	if len(v.Dir) > 16777216 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Groups) > 65536 {
 		return abi.E2BIG
@@ -320,17 +320,17 @@ func takeProcess(b []byte, v *Process) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsProcess(v *Process) abi.Errno {
 	if len(v.State) > 64 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Personality) > 64 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Args) > 1048576 {
 		return abi.E2BIG
 	}
 	for i := range v.Args {
 		if len(v.Args[i]) > 16777216 {
-			return abi.ENAMETOOLONG
+			return abi.E2BIG
 		}
 	}
 	return 0
@@ -409,16 +409,16 @@ func takeSocket(b []byte, v *Socket) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsSocket(v *Socket) abi.Errno {
 	if len(v.Proto) > 16 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Local) > 128 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Remote) > 128 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.State) > 64 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.PIDs) > 1048576 {
 		return abi.E2BIG
@@ -471,10 +471,10 @@ func takeCallCount(b []byte, v *CallCount) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsCallCount(v *CallCount) abi.Errno {
 	if len(v.Personality) > 64 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Name) > 256 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	return 0
 }

@@ -41,7 +41,7 @@ func takeItem(b []byte, v *Item) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsItem(v *Item) abi.Errno {
 	if len(v.Name) > 32 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	return 0
 }

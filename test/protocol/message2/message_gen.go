@@ -70,14 +70,14 @@ func takeItem(b []byte, v *Item) (rest []byte, ok bool) {
 // fits says whether v is within its limits.
 func fitsItem(v *Item) abi.Errno {
 	if len(v.Name) > 32 {
-		return abi.ENAMETOOLONG
+		return abi.E2BIG
 	}
 	if len(v.Tags) > 4 {
 		return abi.E2BIG
 	}
 	for i := range v.Tags {
 		if len(v.Tags[i]) > 16 {
-			return abi.ENAMETOOLONG
+			return abi.E2BIG
 		}
 	}
 	return 0

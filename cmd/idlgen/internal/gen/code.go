@@ -513,7 +513,7 @@ func (g *generator) varForm(d *idl.Decl, typ string) {
 	g.p("// fits says whether v is within its limits.")
 	g.p("func fits%s(v *%s) abi.Errno {", d.Name, typ)
 	for _, f := range d.Fields {
-		g.fits(f.Type, "v."+f.Name, false)
+		g.fits(f.Type, "v."+f.Name)
 	}
 	g.p("return 0")
 	g.p("}")
@@ -538,15 +538,25 @@ func limitedType(t *idl.Type) bool {
 }
 
 // fits writes what returns an error if a value is beyond a limit.
-func (g *generator) fits(t *idl.Type, expr string, ptr bool) { g.fitsOr(t, expr, ptr, "return %s") }
+func (g *generator) fits(t *idl.Type, expr string) { g.fitsDeep(t, expr, false, true, "return %s") }
 
+// fitsOr is that for a parameter; fail is what is done, with one %s for the error.
 func (g *generator) fitsOr(t *idl.Type, expr string, ptr bool, fail string) {
+	g.fitsDeep(t, expr, ptr, false, fail)
+}
+
+// fitsDeep is both: what is within another value is no name.
+func (g *generator) fitsDeep(t *idl.Type, expr string, ptr, within bool, fail string) {
 	if !limitedType(t) {
 		return
 	}
 	switch t.Kind {
 	case idl.TString, idl.TName:
-		g.p("if len(%s) > %d { "+fail+" }", expr, t.Max, "abi.ENAMETOOLONG")
+		e := "abi.ENAMETOOLONG"
+		if within {
+			e = "abi.E2BIG"
+		}
+		g.p("if len(%s) > %d { "+fail+" }", expr, t.Max, e)
 	case idl.TBytes, idl.TView, idl.TList, idl.TStream:
 		g.p("if len(%s) > %d { "+fail+" }", expr, t.Max, "abi.E2BIG")
 	case idl.TNamed:
@@ -559,7 +569,7 @@ func (g *generator) fitsOr(t *idl.Type, expr string, ptr bool, fail string) {
 	if t.Elem != nil && t.Kind != idl.TStream && limitedType(t.Elem) {
 		i := g.loop()
 		g.p("for %s := range %s {", i, expr)
-		g.fitsOr(t.Elem, expr+"["+i+"]", false, fail)
+		g.fitsDeep(t.Elem, expr+"["+i+"]", false, true, fail)
 		g.p("}")
 		g.depth--
 	}
