@@ -8,6 +8,7 @@ import (
 
 	"hythe/idl/debug"
 	"hythe/idl/names"
+	notices "hythe/idl/nucleus"
 	unixctl "hythe/idl/unix"
 	"hythe/ipc"
 	"hythe/nucleus"
@@ -124,5 +125,5 @@ func kindOf(t *nucleus.Traffic) string {
 	case t.From == "unix" && t.Port == "", t.To == "unix" && t.Port == "exception":
 		return debug.DebuggerKind(t.ID)
 	}
-	return ""
+	return notices.Kind(t.ID) // the numbers from abi.MsgNotify on are the nucleus's
 }

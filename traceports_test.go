@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"hythe/abi"
 	"hythe/idl/debug"
 	"hythe/idl/names"
 	unixctl "hythe/idl/unix"
@@ -25,6 +26,7 @@ func TestTraceWords(t *testing.T) {
 		{nucleus.Traffic{From: "unix", To: "guest 7", ID: debug.MsgExec}, "unix > guest 7 sent exec,"},
 		{nucleus.Traffic{From: "guest 7", To: "unix", Port: "exception", Answer: true, ID: debug.MsgFault}, "sent answer fault,"},
 		{nucleus.Traffic{From: "guest 7", To: "guest 8", ID: 3}, "guest 7 > guest 8 sent 3,"},
+		{nucleus.Traffic{To: "guest 7", ID: abi.MsgPageRequest}, "guest 7 sent page,"},
 		{nucleus.Traffic{From: "guest", To: "names", Port: "requests", ID: 60}, "sent 60,"},
 	} {
 		c.t.What = "sent"

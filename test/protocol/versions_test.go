@@ -36,6 +36,12 @@ func (s messages1) Old(_ *ipc.Message, x uint32) (uint32, abi.Errno) { return x 
 type messages2 struct {
 	have map[string]uint64
 	last string
+	note string
+}
+
+func (s *messages2) Note(_ *ipc.Message, text string) abi.Errno {
+	s.note = text
+	return 0
 }
 
 func (s *messages2) Put(_ *ipc.Message, item *message2.Item, amount, times uint32, note string, watcher abi.Name) (uint64, uint64, abi.Errno) {
@@ -82,13 +88,18 @@ func serve(t *testing.T, m *hythe.Machine, name string, dispatch func(*ipc.Messa
 	}()
 }
 
-// TestMessages: clients and servers of two versions speak by messages.
-func TestMessages(t *testing.T) {
+func newMachine(t *testing.T) *hythe.Machine {
 	m, err := hythe.New(t.Context(), hythe.Config{Pids: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// TestMessages: clients and servers of two versions speak by messages.
+func TestMessages(t *testing.T) {
+	m := newMachine(t)
 	s1, s2 := messages1{map[string]uint64{}}, &messages2{have: map[string]uint64{}}
 	serve(t, m, "one", func(q *ipc.Message) *ipc.Message { return message1.Dispatch(q, s1) })
 	serve(t, m, "two", func(q *ipc.Message) *ipc.Message { return message2.Dispatch(q, s2) })
@@ -138,10 +149,19 @@ func TestMessages(t *testing.T) {
 	if _, e := young.Take(&item, 1); e != abi.ENOSYS {
 		t.Errorf("a method that is not known: %v", e)
 	}
+	if e := young.Note("lost"); e != 0 {
+		t.Errorf("note: %v", e)
+	}
 	// Both of version 2.
 	young.Port = two
+	if e := young.Note("heard"); e != 0 {
+		t.Errorf("note: %v", e)
+	}
 	if total, before, e := young.Put(&item, 5, 10, "note", watcher); total != 55 || before != 5 || e != 0 || s2.last != `{k 3 [t]} 5 10 "note" true` {
 		t.Errorf("put: %d, %d, %v, served as %q", total, before, e, s2.last)
+	}
+	if s2.note != "heard" { // messages of one sender come in their order
+		t.Errorf("note: %q", s2.note)
 	}
 	if left, e := young.Take(&item, 1); left != 54 || e != 0 {
 		t.Errorf("take: %d, %v", left, e)

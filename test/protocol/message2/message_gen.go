@@ -88,6 +88,7 @@ const (
 	MsgPut  = 1
 	MsgList = 2
 	MsgTake = 4
+	MsgNote = 5
 
 // 3 was Old.
 )
@@ -101,6 +102,8 @@ func Kind(number uint32) string {
 		return "list"
 	case MsgTake:
 		return "take"
+	case MsgNote:
+		return "note"
 	}
 	return ""
 }
@@ -306,6 +309,29 @@ func DecodeTakeAnswer(m *ipc.Message) (left uint64, err abi.Errno) {
 	return left, 0
 }
 
+// EncodeNote makes a request.
+func EncodeNote(text string) (m *ipc.Message, err abi.Errno) {
+	if len(text) > 64 {
+		return nil, abi.ENAMETOOLONG
+	}
+	b := make([]byte, 0, 32)
+	b = append(b, text...)
+	return &ipc.Message{ID: MsgNote, Body: b}, 0
+}
+
+// DecodeNote reads a request. EINVAL: it makes no sense.
+func DecodeNote(m *ipc.Message) (text string, err abi.Errno) {
+	b := m.Body
+	if len(m.Rights) > 0 || len(m.Objects) > 0 {
+		return text, abi.EINVAL
+	}
+	if len(b) > 64 {
+		return text, abi.EINVAL
+	}
+	text = string(b)
+	return text, 0
+}
+
 // Client asks the port of that interface. Beside the errors of the methods its own
 // answer EPIPE when the receiver is gone for good, ENAMETOOLONG and E2BIG for what is
 // beyond a limit, EIO for an answer that is none, and ENOSYS when the receiver is of an
@@ -361,6 +387,15 @@ func (c Client) Take(item *Item, amount uint32) (left uint64, err abi.Errno) {
 	return left, err
 }
 
+// Note tells something and waits for nothing.
+func (c Client) Note(text string) abi.Errno {
+	m, err := EncodeNote(text)
+	if err != 0 {
+		return err
+	}
+	return c.C.Send(c.Port, m, abi.NameNull)
+}
+
 // Server serves the interface. A method keeps the rights that it is given unless it answers
 // an error; a right whose port died on its way is abi.NameDead. With ipc.Later it answers
 // by ipc.Conn.AnswerWith, when it can, what Encode...Answer makes.
@@ -372,6 +407,8 @@ type Server interface {
 	List(m *ipc.Message, prefix string) (items []Item, err abi.Errno)
 	// Take takes from it.
 	Take(m *ipc.Message, item *Item, amount uint32) (left uint64, err abi.Errno)
+	// Note tells something and waits for nothing.
+	Note(m *ipc.Message, text string) abi.Errno
 }
 
 // Dispatch has a request served and answers its answer, nil if that comes later. What
@@ -412,6 +449,13 @@ func Dispatch(m *ipc.Message, s Server) *ipc.Message {
 			return nil
 		}
 		return EncodeTakeAnswer(outleft, err)
+	case MsgNote:
+		text, err := DecodeNote(m)
+		if err == 0 {
+			err = s.Note(m, text)
+			_ = err // there is no answer
+		}
+		return nil
 	}
 	return wire.Refuse(abi.ENOSYS)
 }

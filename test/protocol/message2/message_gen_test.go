@@ -82,6 +82,18 @@ func TestWire(t *testing.T) {
 		yleft, err := DecodeTakeAnswer(wiretest.Arrived(m))
 		w.Same("Take answer", err, []any{yleft}, []any{xleft})
 	}
+	{
+		var xtext string
+		w.Next()
+		w.Fill(&xtext)
+		m, err := EncodeNote(xtext)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		w.Message("Note", m)
+		ytext, err := DecodeNote(wiretest.Arrived(m))
+		w.Same("Note", err, []any{ytext}, []any{xtext})
+	}
 	w.Done()
 }
 
@@ -102,6 +114,11 @@ func (s filledServer) List(m *ipc.Message, prefix string) (items []Item, err abi
 
 func (s filledServer) Take(m *ipc.Message, item *Item, amount uint32) (left uint64, err abi.Errno) {
 	s.w.Fill(&left)
+	return
+}
+
+func (s filledServer) Note(m *ipc.Message, text string) (err abi.Errno) {
+
 	return
 }
 
@@ -161,11 +178,21 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("TakeAnswer of %x: %v", body, err)
 			}
 		}
-		for id := range uint32(66) {
+		if xtext, err := DecodeNote(wiretest.Hostile(body, rights)); err == 0 {
+			m, err := EncodeNote(xtext)
+			if err != 0 {
+				t.Fatalf("Note: %v", err)
+			}
+			ytext, err := DecodeNote(wiretest.Arrived(m))
+			if err != 0 || !wiretest.Equal([]any{ytext}, []any{xtext}) {
+				t.Fatalf("Note of %x: %v", body, err)
+			}
+		}
+		for id := range uint32(130) {
 			m := wiretest.Hostile(body, rights)
 			m.ID = id
 			a := Dispatch(m, filledServer{w: wiretest.New(nil)})
-			if a == nil || Kind(id) == "" && len(a.Body) != 4 {
+			if (a == nil) != (id == MsgNote) || Kind(id) == "" && len(a.Body) != 4 {
 				t.Fatalf("%d: %+v", id, a)
 			}
 		}

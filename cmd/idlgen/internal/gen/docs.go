@@ -74,7 +74,11 @@ func Docs(files []*idl.File) []byte {
 			p("| number | method | arguments | answer | since |")
 			p("| --- | --- | --- | --- | --- |")
 			for _, m := range i.Methods {
-				p("| %d | %s | %s | %s | %d |", m.Number, m.Name, params(m, m.In), params(m, m.Out), max(m.Since, 1))
+				answer := params(m, m.Out)
+				if m.Oneway {
+					answer = "never"
+				}
+				p("| %d | %s | %s | %s | %d |", m.Number, m.Name, params(m, m.In), answer, max(m.Since, 1))
 			}
 			for _, x := range i.Gone {
 				p("| %d | %s | gone | | |", x.Number, x.Name)

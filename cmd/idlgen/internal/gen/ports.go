@@ -21,6 +21,9 @@ func (g *generator) ports(i *idl.Interface) {
 	for _, m := range i.Methods {
 		g.encodeMessage(m, m.In, "Encode"+m.Name, false)
 		g.decodeMessage(m, m.In, "Decode"+m.Name, false)
+		if m.Oneway {
+			continue
+		}
 		g.encodeMessage(m, m.Out, "Encode"+m.Name+"Answer", true)
 		g.decodeMessage(m, m.Out, "Decode"+m.Name+"Answer", true)
 	}
@@ -28,6 +31,14 @@ func (g *generator) ports(i *idl.Interface) {
 	if i.Name == "" {
 		client, server = "Client", "Server"
 	}
+	if !g.f.Nucleus {
+		g.client(i, client)
+	}
+	g.server(i, server)
+}
+
+// client writes the stubs.
+func (g *generator) client(i *idl.Interface, client string) {
 	if i.Doc != "" {
 		g.comment(i.Doc)
 		g.p("//")
@@ -47,6 +58,12 @@ func (g *generator) ports(i *idl.Interface) {
 		ret := "return " + join(names(m.Out), []string{"err"})
 		g.p("m, err := Encode%s(%s)", m.Name, join(names(m.In)))
 		g.p("if err != 0 { %s }", ret)
+		if m.Oneway {
+			g.p("return c.C.Send(c.Port, m, abi.NameNull)")
+			g.p("}")
+			g.p("")
+			continue
+		}
 		ask := "AskWith"
 		if g.f.Packed {
 			ask = "AskPacked"
@@ -62,6 +79,10 @@ func (g *generator) ports(i *idl.Interface) {
 		g.p("}")
 		g.p("")
 	}
+}
+
+// server writes the interface of who serves, and the dispatch.
+func (g *generator) server(i *idl.Interface, server string) {
 	g.p("// %s serves the interface. A method keeps the rights that it is given unless it answers", server)
 	g.p("// an error; a right whose port died on its way is abi.NameDead. With ipc.Later it answers")
 	g.p("// by ipc.Conn.AnswerWith, when it can, what Encode...Answer makes.")
@@ -96,10 +117,17 @@ func (g *generator) ports(i *idl.Interface) {
 		}
 		g.p("if err == 0 {")
 		g.p("%s = s.%s(%s)", join(outs, []string{"err"}), m.Name, join([]string{"m"}, args))
+		if m.Oneway && len(g.f.Place(m.In, false).Rights) == 0 {
+			g.p("_ = err // there is no answer")
+		}
 		if len(g.f.Place(m.In, false).Rights) > 0 {
 			g.p("if err == 0 || err == ipc.Later { m.Rights = nil }")
 		}
 		g.p("}")
+		if m.Oneway {
+			g.p("return nil")
+			continue
+		}
 		g.p("if err == ipc.Later { return nil }")
 		for j, o := range m.Out {
 			if big(o.Type) {

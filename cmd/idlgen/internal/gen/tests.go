@@ -118,6 +118,9 @@ func (g *generator) wireOfMessage(m *idl.Method) {
 	}
 	g.p("w.Same(%q, err, []any{%s}, []any{%s})", m.Name, join(prefixed(names(m.In), "y")), join(prefixed(names(m.In), "x")))
 	g.p("}")
+	if m.Oneway {
+		return
+	}
 	g.p("{")
 	g.fillVars(m.Out, "x")
 	g.p("m := Encode%sAnswer(%s)", m.Name, join(pass(m.Out, "x"), []string{"0"}))
@@ -196,6 +199,9 @@ func (g *generator) fuzzMessages() {
 		for _, m := range i.Methods {
 			for _, answer := range []bool{false, true} {
 				list, name := m.In, m.Name
+				if answer && m.Oneway {
+					continue
+				}
 				if answer {
 					list, name = m.Out, m.Name+"Answer"
 				}
@@ -219,11 +225,18 @@ func (g *generator) fuzzMessages() {
 		if len(i.Methods) == 0 {
 			continue
 		}
-		g.p("for id := range uint32(66) {")
+		oneway := "false"
+		for _, m := range i.Methods {
+			if m.Oneway {
+				oneway += fmt.Sprintf(" || id == Msg%s", m.Name)
+			}
+		}
+		oneway = strings.TrimPrefix(oneway, "false || ")
+		g.p("for id := range uint32(130) {")
 		g.p("m := wiretest.Hostile(body, rights)")
 		g.p("m.ID = id")
 		g.p("a := Dispatch%s(m, filled%sServer{w: wiretest.New(nil)})", i.Name, i.Name)
-		g.p("if a == nil || %sKind(id) == \"\" && len(a.Body) != 4 { t.Fatalf(\"%%d: %%+v\", id, a) }", i.Name)
+		g.p("if (a == nil) != (%s) || %sKind(id) == \"\" && len(a.Body) != 4 { t.Fatalf(\"%%d: %%+v\", id, a) }", oneway, i.Name)
 		g.p("}")
 	}
 	g.p("})")

@@ -222,12 +222,15 @@ func (c *checker) interf(i *Interface, names map[string]Pos) {
 			c.bad(m.Pos, "method %s: number %d is that of %s, too", m.Name, m.Number, other)
 		}
 		numbers[m.Number] = m.Name
-		top := uint64(maxPortNumber)
-		if c.file.Transport == "bindings" {
+		low, top := uint64(1), uint64(maxPortNumber)
+		switch {
+		case c.file.Nucleus:
+			low, top = abi.MsgNotify, 2*abi.MsgNotify-1
+		case c.file.Transport == "bindings":
 			top = math.MaxUint32
 		}
-		if m.Number == 0 || m.Number > top {
-			c.bad(m.Pos, "method %s: numbers are from 1 to %d", m.Name, top)
+		if m.Number < low || m.Number > top {
+			c.bad(m.Pos, "method %s: numbers are from %d to %d", m.Name, low, top)
 		}
 		c.method(m)
 	}
@@ -244,6 +247,10 @@ func (c *checker) method(m *Method) {
 		}
 	}
 	switch {
+	case m.Oneway && (f.Transport != "ports" || len(m.Out) > 0 || m.Plain || m.Lend != 0):
+		c.bad(m.Pos, "method %s: oneway is for messages without an answer", m.Name)
+	case f.Nucleus && !m.Oneway:
+		c.bad(m.Pos, "method %s: what the nucleus sends is oneway", m.Name)
 	case m.Plain && f.Transport != "ports":
 		c.bad(m.Pos, "method %s: plain is for answers on ports", m.Name)
 	case m.Silent && (len(m.Out) > 0 || f.Transport == "ports"):

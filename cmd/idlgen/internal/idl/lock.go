@@ -62,7 +62,7 @@ func lockOf(f *File) *lock {
 	for _, o := range []struct {
 		on   bool
 		name string
-	}{{f.Packed, "packed"}, {f.Numbered, "numbered"}, {f.Later, "later"}} {
+	}{{f.Packed, "packed"}, {f.Numbered, "numbered"}, {f.Later, "later"}, {f.Nucleus, "nucleus"}} {
 		if o.on {
 			over += ", " + o.name
 		}
@@ -98,6 +98,9 @@ func lockOf(f *File) *lock {
 			form := strconv.FormatUint(m.Number, 10)
 			if m.Plain {
 				form += " plain"
+			}
+			if m.Oneway {
+				form += " oneway"
 			}
 			since := max(m.Since, 1)
 			l.add(m.Pos, since, key, "%s", form)

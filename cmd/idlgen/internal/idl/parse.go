@@ -17,6 +17,7 @@ type File struct {
 	Packed    bool
 	Numbered  bool
 	Later     bool
+	Nucleus   bool // the sender is the nucleus
 
 	Consts     []*Const
 	Decls      []*Decl
@@ -133,6 +134,7 @@ type Method struct {
 	Out    []*Field
 	Silent bool // the caller is not told of errors
 	Plain  bool // the answer has no errno
+	Oneway bool // there is no answer
 	Local  bool // the stub is for the package itself
 	Hand   bool // both ends are written by hand around the forms
 	Lend   uint64
@@ -261,6 +263,8 @@ func (p *parser) parse() {
 		switch t := p.name(); {
 		case t.s == "packed" && f.Transport == "ports":
 			f.Packed = true
+		case t.s == "nucleus" && f.Transport == "ports":
+			f.Nucleus = true
 		case t.s == "numbered" && f.Transport == "bindings":
 			f.Numbered = true
 		case t.s == "later" && f.Transport == "bindings":
@@ -544,6 +548,8 @@ func (p *parser) method(t token) *Method {
 			m.Silent = true
 		case p.is("plain"):
 			m.Plain = true
+		case p.is("oneway"):
+			m.Oneway = true
 		case p.is("local"):
 			m.Local = true
 		case p.is("hand"):
