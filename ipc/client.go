@@ -375,7 +375,7 @@ func (c *Call) DoContext(ctx context.Context, nr uint64, n int) abi.Errno {
 func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
 	b := c.b
 	if b.polled.Load() {
-		if c.parking(sl) {
+		for c.parking(sl) {
 			select {
 			case <-c.wake:
 			case <-ctx.Done():
@@ -446,8 +446,8 @@ func (c *Call) wait(sl *abi.Slot) {
 
 // park waits until the Poller has seen the reply. No thread sleeps for it.
 func (c *Call) park(sl *abi.Slot) {
-	if c.parking(sl) {
-		<-c.wake
+	for c.parking(sl) {
+		<-c.wake // or of a reply to the slot's last call, which the Poller had found by then
 	}
 }
 
@@ -488,7 +488,8 @@ func (b *ClientBinding) replied(f func(*Call) bool) (found bool) {
 	l := b.found[:0]
 	// One that was answered before one that was found has its bit set by then, and so is
 	// found too, at the latest in the round that finds nothing more. (A server
-	// that sets bits as it likes has f see calls again that it has seen.)
+	// that sets bits as it likes has f see calls again that it has seen. By the time f
+	// sees a call its slot may also have been given back and used again.)
 	for more := true; more && len(l) <= b.slots; { // and a server cannot keep us here
 		more = false
 		for w := range (b.slots + 63) / 64 {
@@ -589,7 +590,14 @@ func (b *ClientBinding) look() bool {
 	return b.replied(func(c *Call) bool {
 		b.mu.Lock()
 		fn := c.fn
-		c.fn = nil
+		// What was found may have been the reply to the slot's last call. A slot is idle
+		// when fn is set, so that a reply which is seen after it is fn's.
+		if fn != nil && !answered(b.slot(c.slot)) {
+			fn = nil
+		}
+		if fn != nil {
+			c.fn = nil
+		}
 		b.mu.Unlock()
 		if fn == nil {
 			return false
