@@ -34,6 +34,11 @@ const (
 	tosSize   = 72
 	tosAt     = stackTop - tosSize
 	tosPid    = tosAt + 64
+	// Below the stack, memory that is private to each process too: for the state of the
+	// floating point unit while a handler runs, of which a program's stack knows nothing
+	// (a goroutine's has no room for it). The second half is for a handler within another.
+	fpSize = 64 << 10
+	fpAt   = stackTop - stackSize - fpSize
 )
 
 // onStack says whether the arguments of a call may reach the end of the memory behind a
@@ -101,7 +106,7 @@ func heapSize(c *core.Call) uint64 {
 // Start implements core.Personality: text, the shared region, the stack (exec(2)). A
 // program begins with RAX at its Tos, RSP at the number of arguments.
 func (p *Personality) Start(c *core.Call) abi.Errno {
-	argv, envp, name := c.ExecArgs()
+	argv, envp, _ := c.ExecArgs()
 	exe := c.Proc().Exe
 	h, e := open(c, exe)
 	if e != 0 {
@@ -122,7 +127,7 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	if e := fill(c, exe, h.dataAt(), int64(headerSize+h.text), h.data); e != 0 {
 		return e
 	}
-	c.Act(abi.ActMapAnon, 0, stackTop-stackSize, stackSize, image.ProtRead|image.ProtWrite, image.MapPrivate|image.MapFixed|image.MapNoreserve)
+	c.Act(abi.ActMapAnon, 0, fpAt, fpSize+stackSize, image.ProtRead|image.ProtWrite, image.MapPrivate|image.MapFixed|image.MapNoreserve)
 
 	st := image.NewStack(stackTop)
 	tos := make([]byte, tosSize)
@@ -156,7 +161,6 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	m.StackTop = st.SP
 	m.StackProt, m.StackLow, m.StackHigh = image.ProtRead|image.ProtWrite, stackTop-stackSize, stackTop
 	m.ErrText, m.ExitText = core.Text{}, core.Text{}
-	_ = name
 	c.MutThread().Frame = 0
 	c.Act(abi.ActTask, 0, abi.TaskTable, uint64(Index))
 	for _, n := range [...]int{core.RlimitAS, core.RlimitData, core.RlimitCPU} {

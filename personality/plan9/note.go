@@ -137,12 +137,14 @@ func uregs(r *abi.Regs) [15]*uint64 {
 // Deliver implements core.Personality: the handler is called with the registers and the
 // note.
 func (p *Personality) Deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs) abi.Errno {
-	fpSize := max(uint64(c.Proc().FPSize), 512)
-	if regs.SP < abi.PageSize+clear+fpSize+frSize || regs.SP > image.UserEnd {
+	fp := uint64(fpAt)
+	if c.Thread().Frame != 0 {
+		fp += fpSize / 2
+	}
+	if regs.SP < abi.PageSize+clear+frSize || regs.SP > image.UserEnd {
 		return abi.EFAULT
 	}
-	fp := (regs.SP - clear - fpSize) &^ 63
-	at := (fp - frSize) &^ 15
+	at := (regs.SP - clear - frSize) &^ 15
 	var b [frSize]byte
 	ureg := at + frUreg
 	le.PutUint64(b[8:], ureg)
@@ -163,7 +165,7 @@ func (p *Personality) Deliver(c *core.Call, s *core.SigInfo, act *core.SigAction
 	le.PutUint64(u[uSP:], regs.SP)
 	le.PutUint64(u[uSS:], userSS)
 	le.PutUint64(b[frFP:], fp)
-	c.Act(abi.ActSaveFP, 0, fp, fpSize)
+	c.Act(abi.ActSaveFP, 0, fp, min(max(uint64(c.Proc().FPSize), 512), fpSize/2))
 	c.CopyOut(at, b[:])
 	c.MutThread().Frame = ureg
 	n := *regs

@@ -93,3 +93,21 @@ func TestThreads(t *testing.T) {
 	same(t, "threads")
 	same(t, "threads", "and", "arguments")
 }
+
+// TestFiles: what the library does with files comes out as on Linux.
+func TestFiles(t *testing.T) {
+	t.Setenv("NAME", "a name")
+	same(t, "files")
+}
+
+// TestProcesses: programs that start programs, of their own system and of Linux, with
+// pipes, notes and statuses.
+func TestProcesses(t *testing.T) { same(t, "procs") }
+
+// TestNames: name spaces, services, semaphores are as the manual has them.
+func TestNames(t *testing.T) {
+	got := hythe(t, program(t, "names", "plan9"))
+	if n := strings.Count(got.out, " true\n"); n != 35 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
+		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
+	}
+}

@@ -1,0 +1,106 @@
+//go:build plan9
+
+// Command names uses what only Plan 9 has: name spaces, the environment and processes as
+// files, notes, semaphores, rendezvous, words as errors. Each line that it writes says
+// whether something is as the manual has it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+func ok(what string, good bool) { fmt.Println(what, good) }
+
+func read(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(b)
+}
+
+func main() {
+	runtime.LockOSThread()
+	dir, err := os.MkdirTemp("", "names")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	a, b := dir+"/a", dir+"/b"
+	for _, d := range []string{a, b} {
+		os.Mkdir(d, 0o755)
+		os.WriteFile(d+"/same", []byte(d), 0o644)
+	}
+	os.WriteFile(a+"/only-a", []byte("a"), 0o644)
+	os.WriteFile(b+"/only-b", []byte("b"), 0o644)
+
+	// A name space of its own, so that nobody else sees what is bound.
+	_, _, e := syscall.RawSyscall(syscall.SYS_RFORK, syscall.RFNAMEG, 0, 0)
+	ok("rfork", e == 0)
+	ok("bind", syscall.Bind(a, b, 0) == nil)
+	ok("replaced", read(b+"/same") == a && read(b+"/only-a") == "a" && strings.Contains(read(b+"/only-b"), "does not exist"))
+	ok("ns", strings.Contains(read(fmt.Sprintf("/proc/%d/ns", os.Getpid())), "bind "+a+" "+b))
+	ok("unmount", syscall.Unmount("", b) == nil)
+	ok("as before", read(b+"/same") == b && read(b+"/only-b") == "b")
+	ok("bind before", syscall.Bind(a, b, 1|4) == nil)
+	ok("union", read(b+"/same") == a && read(b+"/only-a") == "a" && read(b+"/only-b") == "b")
+	ok("create in the first", os.WriteFile(b+"/new", nil, 0o644) == nil && read(a+"/new") == "")
+	ok("unmount one", syscall.Unmount(a, b) == nil && read(b+"/same") == b)
+	ok("bind of nothing", syscall.Bind(dir+"/none", b, 0) != nil)
+	ok("a file on a directory", syscall.Bind(a+"/same", b, 0) != nil)
+
+	// The environment.
+	ok("env", os.WriteFile("/env/fruit", []byte("apple"), 0o666) == nil && read("/env/fruit") == "apple" && read("#e/fruit") == "apple")
+	list, err := os.ReadDir("/env")
+	found := false
+	for _, x := range list {
+		found = found || x.Name() == "fruit"
+	}
+	ok("env list", err == nil && found)
+	ok("env remove", os.Remove("/env/fruit") == nil && strings.Contains(read("/env/fruit"), "does not exist"))
+
+	// Processes and devices.
+	me := fmt.Sprint(os.Getpid())
+	ok("pid", strings.TrimSpace(read("/dev/pid")) == me || runtime.NumCPU() > 0 && strings.TrimSpace(read("#c/pid")) != "")
+	ok("status", strings.HasPrefix(read("/proc/"+me+"/status"), "names"))
+	ok("time", len(read("/dev/time")) == 12+3*22)
+	ok("sysname", read("/dev/sysname") != "" && read("/dev/user") != "")
+	ok("no process", strings.Contains(read("/proc/999999/status"), "does not exist"))
+	ok("null", read("/dev/null") == "")
+	fd, _ := syscall.Open("/dev/zero", syscall.O_RDONLY)
+	ok("fd", strings.HasPrefix(strings.TrimSpace(read(fmt.Sprintf("#d/%dctl", fd))), fmt.Sprint(fd)))
+	name, err := syscall.Fd2path(fd)
+	ok("fd2path", err == nil && name == "/dev/zero")
+	again, err := syscall.Open(fmt.Sprintf("/fd/%d", fd), syscall.O_RDONLY)
+	ok("dup by name", err == nil && again != fd)
+	_, err = syscall.Open(fmt.Sprintf("/fd/%d", fd), syscall.O_WRONLY)
+	ok("dup for what it is not open for", err != nil)
+	ok("an unknown device", strings.Contains(read("#z/x"), "no such device"))
+
+	// Semaphores, shared by processes that share memory.
+	sem := new(int32)
+	ok("semacquire without one", call(syscall.SYS_SEMACQUIRE, addr(sem), 0) == 0)
+	ok("semrelease", call(syscall.SYS_SEMRELEASE, addr(sem), 2) == 2)
+	ok("semacquire", call(syscall.SYS_SEMACQUIRE, addr(sem), 0) == 1 && *sem == 1)
+	ok("tsemacquire", call(syscall.SYS_TSEMACQUIRE, addr(sem), 10) == 1 && call(syscall.SYS_TSEMACQUIRE, addr(sem), 10) == 0)
+	ok("a negative count", call(syscall.SYS_SEMRELEASE, addr(sem), ^uintptr(0)) == -1)
+	got := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		got <- call(syscall.SYS_SEMACQUIRE, addr(sem), 1)
+	}()
+	call(syscall.SYS_SEMRELEASE, addr(sem), 1)
+	ok("from another process", <-got == 1)
+	go func() {
+		runtime.LockOSThread()
+		got <- call(syscall.SYS_RENDEZVOUS, 77, 5)
+	}()
+	ok("rendezvous", call(syscall.SYS_RENDEZVOUS, 77, 6) == 5 && <-got == 6)
+	ok("rfork of both", call(syscall.SYS_RFORK, syscall.RFNAMEG|syscall.RFCNAMEG, 0) == -1)
+	ok("alarm", call(syscall.SYS_ALARM, 5000, 0) == 0 && call(syscall.SYS_ALARM, 0, 0) > 1000)
+}
