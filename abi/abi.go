@@ -422,6 +422,9 @@ const (
 	LocalPortSend   = 20
 	LocalPortRecv   = 21
 	LocalPortMap    = 22
+	LocalPortPaged  = 35
+	LocalPortFaults = 36
+	LocalInherit    = 37
 	LocalClocks     = 23 // LocalClock with clock ids that CallDesc.Digit turns into the host's
 	LocalAdvice     = 24 // LocalMadvise with advice that CallDesc.Digit turns into the host's
 	LocalUmtx       = 25 // _umtx_op(2): waits on and wakes of a word

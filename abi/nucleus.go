@@ -68,6 +68,17 @@ const (
 	// ObjectPaged: its pages are supplied by who receives on a port
 	// (docs/decisions/0011).
 	ObjectPaged = 2
+	// ObjectPlaced: it has an address that no other object of the machine has, at which
+	// whoever maps it can, so that pointers in it are right for all: see PlacedBase.
+	ObjectPlaced = 4
+)
+
+// PlacedBase and PlacedEnd bound the addresses of objects with ObjectPlaced. In no task's
+// address space is there anything else, but for what a program maps there itself, at an
+// address that it insists on.
+const (
+	PlacedBase = 0x4000_0000_0000
+	PlacedEnd  = 0x5000_0000_0000
 )
 
 // What a pager does to pages of its object (CallObjectPages).
@@ -99,6 +110,17 @@ const MsgPageRequest = 80
 // bytes: the word that was given, the time, and the time at which it was sent.
 const MsgAlarm = 81
 
+// MsgPageTerminate is the ID of the message that tells a pager that nobody but itself has
+// its object any more. Its body is twice eight bytes: its own word for the object, and 1 if
+// the object is gone, because the pager had given up its own right.
+const MsgPageTerminate = 91
+
+// Whether a pager is told that nobody else has its object (CallPagerAttrs).
+const (
+	PagesTell = 1 // MsgPageTerminate
+	PagesKeep = 2 // no: the pages stay as they are for who maps it next
+)
+
 // Calls of the nucleus. The list is exhaustive; a new one needs a record in
 // docs/decisions that says why it cannot live outside.
 const (
@@ -109,14 +131,14 @@ const (
 	CallPortLabel      = 5  // A0 receive name, inline = durable label
 	CallPortSetMember  = 6  // A0 receive name, A1 set name or NameNull
 	CallPortLimit      = 7  // A0 receive name, A1 queue limit
-	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes
+	CallPortStatus     = 8  // A0 name -> A0 rights mask, A1 queued, A2 limit, A3 seqno, A4 make-send count, A5 send-refs; receive: inline PortStatus; set: A1 members, inline their names (the first 8192, 4 bytes each); object: A1 bytes, A2 address (ObjectPlaced)
 	CallPortNotify     = 9  // A0 name, A1 Notify..., A2 send-once name to notify (NameNull cancels), A3 see MsgNotify
 	CallPortRename     = 10 // A0 old, A1 new
 	CallMsgSend        = 11 // inline = Msg; A0 timeout in ns (0 = never waits, ^0 = for ever); A1 name to receive from then, in the same call, or NameNull, A2 that timeout, A3 SendAlone or 0, A4 bytes of the sender's budget that the receiver may spend until it answers -> as CallMsgReceive; A3 1 when an error is the receive's
 	CallMsgReceive     = 12 // A0 receive or set name, A1 timeout in ns -> A0 port, A1 1 = taken before, A2 incarnations that died with it, A4 number of the task that pays for it; inline = Msg, fds of its objects
 	CallObjectCreate   = 13 // A0 size in bytes, A1 Object..., A2 as A1 of CallPortAllocate; ObjectPaged: A3 the pager's receive right, A4 its word for the object; A5 as A2 of CallPortAllocate; inline = durable label -> A0 name, 1 fd
 	CallObjectImport   = 14 // 1 fd: a host file becomes a memory object; inline = durable label -> A0 name, A1 its size now
-	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> A1 bytes, 1 fd
+	CallObjectFD       = 15 // A0 name, A1 1 = read-only -> A1 bytes, A2 address (ObjectPlaced), 1 fd
 	CallObjectGrant    = 16 // A0 binding id, A1 object name, A2 1 = read-only, A3 tag: the peer of the binding gets EventGrant
 	CallBind           = 17 // A0 send name of a service port, A1 slots, inline = label (told to the receiver) -> A0 binding id, 3 fds: area, doorbell to the server, doorbell to the client
 	CallUnbind         = 18 // A0 binding id
@@ -133,9 +155,10 @@ const (
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
 	CallTaskStore      = 31 // A0 task name, A1 address, inline = bytes -> A0 how many were stored (as CallTaskMemory)
-	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor tells of its faults (a userfaultfd)
+	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor is a new userfaultfd of its address space; a guest has no descriptor beside the call, and in A4 its number
 	CallObjectUnwatch  = 33 // A0 address: it is not mapped there any more
-	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length: of the pager
+	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length; inline: the bytes, or none if they were stored by the descriptor: of the pager
+	CallPagerAttrs     = 35 // A0 name, A1 pages that are asked for at once, or 0: as it is, A2 PagesTell, PagesKeep, or 0: as it is -> A0, A1 what is so now: of the pager
 	CallAlarmSet       = 40 // A0 a time of the host's monotonic clock in ns, A1 name, A2 a word, A3 the disposition by which the name makes a send or send-once right: at that time it gets MsgAlarm -> A0 the alarm's number, of this task
 	CallAlarmCancel    = 41 // A0 an alarm's number -> A0 the name of its right, which comes back, A1 the disposition that moves it
 	CallProcessorSet   = 42 // inline = processors, a bit for each, bytes in order -> A0 name of a send right to a set of them
@@ -197,9 +220,28 @@ const (
 	GuestReceive = 510
 	// GuestMap: argument 0 is the ID, with GuestKeep, of a call that was answered with a
 	// descriptor. Argument 1 is an address or 0, 2 the length (0: the descriptor is
-	// given up), 3 the protection, 4 MAP_SHARED or MAP_PRIVATE, 5 the offset -> the
-	// address. The descriptor is used up.
+	// given up), 3 the protection, 4 MAP_SHARED or MAP_PRIVATE, with MAP_FIXED_NOREPLACE
+	// where it must be at the address, 5 the offset -> the address. The descriptor is used
+	// up.
 	GuestMap = 511
+	// GuestMapPaged: as GuestMap, shared, of a paged object: in place of the descriptor
+	// there is one then, under the same ID, of a new userfaultfd of the task, for
+	// CallObjectWatch, before which nobody may touch the memory. No forked child has it.
+	GuestMapPaged = 512
+	// GuestFaults: argument 0 is that ID -> the number of the descriptor. GuestMap with
+	// length 0 gives it up.
+	GuestFaults = 513
+	// GuestInherit: what a forked child has of memory that GuestMap has mapped shared (the
+	// same memory, if nothing was said) or GuestMapPaged (nothing). Argument 0 is the
+	// address, 1 the length, both of whole pages, 2 Inherit....
+	GuestInherit = 514
+)
+
+// What a forked child has of memory (GuestInherit), as Mach's vm_inherit_t.
+const (
+	InheritShare = 0 // the same memory; not of a paged object
+	InheritCopy  = 1 // memory of its own, with what was there at the fork: a copy is made
+	InheritNone  = 2 // nothing at that address
 )
 
 // GuestKeep is a bit of a call's ID: the library of a guest keeps the descriptor that

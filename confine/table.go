@@ -48,6 +48,10 @@ type Profile struct {
 // os_linux.go: cloneFlags; sys_linux_amd64.s adds CLONE_SETTLS).
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 
+// userFaults are the flags of the only userfaultfd(2) (linux/userfaultfd.h):
+// UFFD_USER_MODE_ONLY, which stops no host call of whoever.
+const userFaults = unix.O_CLOEXEC | unix.O_NONBLOCK | 1
+
 // prSetVMA names anonymous memory (linux/prctl.h PR_SET_VMA); the runtime does so.
 const prSetVMA = 0x53564d41
 
@@ -132,8 +136,10 @@ var Profiles = []Profile{
 		Name: "names", Why: "Send rights under names. It has nothing but its control channel.",
 	},
 	{
-		Name: "own", Why: "A server that an embedding program brings: memory objects.",
-		Calls: storage,
+		Name: "own", Why: "A server that an embedding program brings: memory objects, also such as others supply the pages of (docs/decisions/0011).",
+		Calls: append([]Call{
+			{"userfaultfd", 323, []Arg{{Arg: 0, Values: []uint32{userFaults}}}, "what tells the nucleus of missing pages of its own memory, for threads in user mode only; without ioctl it does nothing else with it"},
+		}, storage...),
 	},
 	{
 		Name: "overlay", Why: "Changed files in memory objects; the layer below through a file server's binding.",
@@ -245,7 +251,6 @@ var Killed = []Call{
 	{"open_by_handle_at", 304, nil, "files by number"},
 	{"bpf", 321, nil, "the host's kernel"},
 	{"perf_event_open", 298, nil, "the host's kernel"},
-	{"userfaultfd", 323, nil, "the host's kernel"},
 	{"io_uring_setup", 425, nil, "calls that no filter sees"},
 	{"io_uring_enter", 426, nil, "calls that no filter sees"},
 	{"io_uring_register", 427, nil, "calls that no filter sees"},

@@ -248,7 +248,13 @@ func (r *reply) stepMap(a *abi.Action) uintptr {
 	if op != abi.ActMapAnon || a.A[3]&(mapFixed|mapNoreplace) != 0 { // else it takes the place of nothing
 		t.dropText(addr, n)
 	}
+	if op == abi.ActUnmap || op == abi.ActMapAnon && a.A[3]&(mapFixed|mapNoreplace) == mapFixed {
+		t.dropRegions(addr, n)
+	}
 	if op == abi.ActMapAnon {
+		if a.A[3]&(mapFixed|mapNoreplace) == 0 {
+			addr = unplaced(addr, n)
+		}
 		return t.host(sysMmap, addr, n, uintptr(a.A[2]), uintptr(a.A[3])|mapAnon, ^uintptr(0), 0)
 	}
 	if op == abi.ActUnmap {
@@ -334,7 +340,7 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		if !t.inGuest(uintptr(a.A[0]), 4) {
 			return errno(eFAULT)
 		}
-		return t.host(sysFutex, uintptr(a.A[0]), futexWake, uintptr(a.A[1]), 0, 0, 0)
+		return t.hostOn(uintptr(a.A[0]), 4, 0, sysFutex, uintptr(a.A[0]), futexWake, uintptr(a.A[1]))
 	}
 	if op == abi.ActPorts {
 		return t.openPorts(a.A[0])
@@ -386,9 +392,13 @@ func (t *Thread) timer(a *abi.Action) uintptr {
 		return errno(eFAULT)
 	}
 	if a.A[3]&1 != 0 {
-		return t.host(sysGetitimer, which, p, 0, 0, 0, 0)
+		return t.hostOn(p, 32, 1, sysGetitimer, which, p, 0)
 	}
-	return t.host(sysSetitimer, which, p, old, 0, 0, 0)
+	r := t.host(sysSetitimer, which, p, old, 0, 0, 0)
+	for try := uintptr(0); t.missed(r, try) && (p == 0 || t.fetch(p, 32, 0)) && (old == 0 || t.fetch(old, 32, 1)); try++ {
+		r = t.host(sysSetitimer, which, p, old, 0, 0, 0)
+	}
+	return r
 }
 
 // exitThread ends the thread. The task's first host thread only parks: the
@@ -546,6 +556,11 @@ func (t *Thread) mapObject(a *abi.Action) uintptr {
 	}
 	if a.A[3]&(mapFixed|mapNoreplace) != 0 {
 		t.dropText(addr, n)
+	} else {
+		addr = unplaced(addr, n)
+	}
+	if a.A[3]&(mapFixed|mapNoreplace) == mapFixed {
+		t.dropRegions(addr, n)
 	}
 	t.lock()
 	v := errno(eNOMEM)
@@ -694,8 +709,12 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 		t.unlock()
 		return errno(eAGAIN)
 	}
-	v := t.host(sysClone, CloneFork, 0, 0, 0, 0, 0)
+	v := t.copyRegions()
+	if !failed(v) {
+		v = t.host(sysClone, CloneFork, 0, 0, 0, 0, 0)
+	}
 	if v != 0 {
+		t.dropCopies()
 		t.closeFDs(&g.FDs)
 		g.Op = 0
 		t.unlock()
@@ -718,6 +737,7 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	}
 	task.NGrants = 0
 	t.dropPorts()
+	t.takeCopies()
 	for i := uintptr(0); i < uintptr(task.Threads) && i < abi.MaxSlots; i++ {
 		t.block(i).HostTid = 0
 	}

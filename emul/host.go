@@ -40,6 +40,7 @@ const (
 	sysExitGroup    = 231
 	sysOpenat       = 257
 	sysGetcpu       = 309
+	sysUserfaultfd  = 323
 	sysMembarrier   = 324
 	sysCloseRange   = 436
 
@@ -87,6 +88,11 @@ const (
 	mapNoreplace = 0x100000
 
 	madvDontfork = 10
+	madvDofork   = 11
+
+	// uffdUser are the flags of the only userfaultfd that the library makes: O_CLOEXEC,
+	// O_NONBLOCK, UFFD_USER_MODE_ONLY (linux/userfaultfd.h).
+	uffdUser = 0x80000 | 0x800 | 1
 
 	mremapMaymove   = 1
 	mremapFixed     = 2

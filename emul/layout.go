@@ -48,6 +48,10 @@ const (
 // by one for a thread that waits with kicks masked.
 const KickSignal = 16
 
+// UserFaults are the flags of the userfaultfd(2) that a task makes for each mapping of a
+// paged object.
+const UserFaults = uffdUser
+
 // CloneFork and CloneThread are the only flag words with which the library
 // calls the host's clone (include/uapi/linux/sched.h).
 const (
@@ -201,6 +205,26 @@ type Task struct {
 	// answer before the thread sleeps (Thread.wait). All threads write it, without a
 	// lock: a wrong value costs time only.
 	Waits [WaitKinds]uint8
+	// Paged is 1 once the task has mapped a paged object: an EFAULT of a host call may be a
+	// page that is only missing then.
+	Paged    uint32
+	NRegions uint32
+	Regions  [MaxRegions]Region
+}
+
+// MaxRegions is of how many mappings of memory objects a task can say what its children
+// have of them.
+const MaxRegions = 256
+
+// Region is memory that the guest's program has mapped of a memory object. Task.Lock
+// guards it.
+type Region struct {
+	Lo, Hi uintptr // 0, 0: free
+	Copy   uintptr // at a fork: what the child is to have there
+	Prot   uint32
+	How    uint8 // abi.Inherit...
+	Paged  uint8 // 1: of a paged object
+	_      uint16
 }
 
 // WaitKinds is how many calls Task.Waits tells apart.

@@ -41,7 +41,7 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		if !t.inGuest(b, 16) {
 			return errno(eFAULT), true
 		}
-		return t.host(sysClockGettime, a, b, 0, 0, 0, 0), true
+		return t.hostOn(b, 16, 1, sysClockGettime, a, b, 0), true
 	}
 	if k == abi.LocalClocks {
 		v := d.Digit(uint64(a))
@@ -51,7 +51,7 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		if !t.inGuest(b, 16) {
 			return errno(eFAULT), true
 		}
-		return t.host(sysClockGettime, uintptr(v), b, 0, 0, 0, 0), true
+		return t.hostOn(b, 16, 1, sysClockGettime, uintptr(v), b, 0), true
 	}
 	if k == abi.LocalUmtx {
 		return t.umtx(uc)
@@ -72,10 +72,17 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		if a != 0 && !t.inGuest(a, 4) || b != 0 && !t.inGuest(b, 4) {
 			return errno(eFAULT), true
 		}
-		return t.host(sysGetcpu, a, b, 0, 0, 0, 0), true
+		r := t.host(sysGetcpu, a, b, 0, 0, 0, 0)
+		for try := uintptr(0); t.missed(r, try) && (a == 0 || t.fetch(a, 4, 1)) && (b == 0 || t.fetch(b, 4, 1)); try++ {
+			r = t.host(sysGetcpu, a, b, 0, 0, 0, 0)
+		}
+		return r, true
 	}
-	if k >= abi.LocalPortOpen && k <= abi.LocalPortMap {
+	if k >= abi.LocalPortOpen && k <= abi.LocalPortMap || k == abi.LocalPortPaged || k == abi.LocalPortFaults {
 		return t.ports(uc, k, a, b, c)
+	}
+	if k == abi.LocalInherit {
+		return t.inherit(a, b, c), true
 	}
 	if k == abi.LocalAdvice {
 		v := d.Digit(uint64(c))
@@ -103,6 +110,7 @@ func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, b
 			return errno(eINVAL), true
 		}
 		t.dropText(a, b)
+		t.dropRegions(a, b)
 		return t.host(sysMunmap, a, b, 0, 0, 0, 0), true
 	}
 	// The others check a range that must be mapped: Linux answers ENOMEM for
@@ -127,7 +135,7 @@ func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, b
 		if !t.inGuest(c, (b+pageMask)>>12) {
 			return errno(eFAULT), true
 		}
-		return t.host(sysMincore, a, b, c, 0, 0, 0), true
+		return t.hostOn(c, (b+pageMask)>>12, 1, sysMincore, a, b, c), true
 	}
 	if k == abi.LocalMsync {
 		return t.host(sysMsync, a, b, c, 0, 0, 0), true
@@ -159,6 +167,9 @@ func (t *Thread) mmap(addr, n, prot, flags uintptr) (uintptr, bool) {
 		return errno(eNOMEM), true
 	}
 	flags &^= mapLocked
+	if flags&(mapFixed|mapNoreplace) == 0 {
+		addr = unplaced(addr, n)
+	}
 	if !t.inGuest(addr, n) {
 		if flags&(mapFixed|mapNoreplace) != 0 {
 			return errno(eNOMEM), true
@@ -168,7 +179,19 @@ func (t *Thread) mmap(addr, n, prot, flags uintptr) (uintptr, bool) {
 	if flags&(mapFixed|mapNoreplace) != 0 {
 		t.dropText(addr, n)
 	}
+	if flags&(mapFixed|mapNoreplace) == mapFixed {
+		t.dropRegions(addr, n)
+	}
 	return t.host(sysMmap, addr, n, prot, flags, ^uintptr(0), 0), true
+}
+
+// unplaced is an address at which memory may be that need not be there: none where placed
+// objects are (abi.PlacedBase).
+func unplaced(addr, n uintptr) uintptr {
+	if addr < abi.PlacedEnd && n > 0 && addr+n > abi.PlacedBase {
+		return 0
+	}
+	return addr
 }
 
 // brk moves the end of the data region, as brk(2): the new end, or the old one
@@ -212,10 +235,12 @@ func (t *Thread) mremap(old, oldLen, n, flags, to uintptr) uintptr {
 		return errno(eNOMEM)
 	}
 	t.dropText(old, max(oldLen, n))
+	t.dropRegions(old, max(oldLen, n))
 	if flags&mremapFixed == 0 {
 		to = 0
 	} else {
 		t.dropText(to, n)
+		t.dropRegions(to, n)
 	}
 	return t.host(sysMremap, old, oldLen, n, flags, to, 0)
 }
@@ -244,7 +269,7 @@ func (t *Thread) archPrctl(code, a uintptr) (uintptr, bool) {
 			}
 			return 0, true
 		}
-		return t.host(sysArchPrctl, code, a, 0, 0, 0, 0), true
+		return t.hostOn(a, 8, 1, sysArchPrctl, code, a, 0), true
 	}
 	return 0, false
 }
@@ -283,13 +308,21 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 		return errno(eFAULT), true
 	}
 	if cmd == futexWake || cmd == futexWakeBitset {
-		return t.host(sysFutex, addr, op, val, 0, 0, val3), true
+		r := t.host(sysFutex, addr, op, val, 0, 0, val3)
+		for try := uintptr(0); t.missed(r, try) && t.fetch(addr, 4, 0); try++ {
+			r = t.host(sysFutex, addr, op, val, 0, 0, val3)
+		}
+		return r, true
 	}
 	if cmd == futexRequeue || cmd == futexCmpRequeue || cmd == futexWakeOp {
 		if !t.inGuest(addr2, 4) {
 			return errno(eFAULT), true
 		}
-		return t.host(sysFutex, addr, op, val, timeout, addr2, val3), true
+		r := t.host(sysFutex, addr, op, val, timeout, addr2, val3)
+		for try := uintptr(0); t.missed(r, try) && t.fetch(addr, 4, 0) && t.fetch(addr2, 4, 1); try++ {
+			r = t.host(sysFutex, addr, op, val, timeout, addr2, val3)
+		}
+		return r, true
 	}
 	if cmd >= futexLockPI && cmd <= futexTrylockPI || cmd >= futexWaitRequeuePI && cmd <= futexLockPI2 {
 		return t.futexPI(cmd, op, addr, val, timeout, addr2, val3), true
@@ -314,9 +347,7 @@ func (t *Thread) futex(uc *Ucontext) (uintptr, bool) {
 		op = futexWaitBitset | op&(futexPrivate|futexRealtime)
 		val3 = 0xffffffff
 	}
-	t.kicks(0)
-	r := t.hostWait(sysFutex, addr, op, val, limit, 0, val3)
-	t.kicks(1)
+	r := t.waitOn(addr, op, val, limit, val3)
 	if r == errno(eINTR) {
 		t.Redo = 1
 	}
@@ -348,7 +379,7 @@ func (t *Thread) umtx(uc *Ucontext) (uintptr, bool) {
 		if !t.inGuest(addr, 4) {
 			return errno(eFAULT), true
 		}
-		if r := t.host(sysFutex, addr, futexWake|private, uintptr(int(int32(uint32(val)))), 0, 0, 0); failed(r) {
+		if r := t.hostOn(addr, 4, 0, sysFutex, addr, futexWake|private, uintptr(int(int32(uint32(val))))); failed(r) {
 			return r, true
 		}
 		return 0, true
@@ -392,9 +423,7 @@ func (t *Thread) umtx(uc *Ucontext) (uintptr, bool) {
 			}
 		}
 	}
-	t.kicks(0)
-	r := t.hostWait(sysFutex, addr, op, uintptr(uint32(val)), limit, 0, 0xffffffff)
-	t.kicks(1)
+	r := t.waitOn(addr, op, uintptr(uint32(val)), limit, 0xffffffff)
 	if r == errno(eINTR) {
 		t.Redo = 1
 	}

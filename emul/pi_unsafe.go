@@ -51,7 +51,7 @@ func (t *Thread) futexPI(cmd, op, addr, val, timeout, addr2, val3 uintptr) uintp
 		if n > 1<<30 {
 			n = 1 << 30
 		}
-		return t.host(sysFutex, addr, futexWake|op, n, 0, 0, 0)
+		return t.hostOn(addr, 4, 0, sysFutex, addr, futexWake|op, n)
 	}
 
 	limit := uintptr(0)
@@ -86,10 +86,7 @@ func (t *Thread) futexPI(cmd, op, addr, val, timeout, addr2, val3 uintptr) uintp
 
 // waitPI waits while the word is val. op has the flags.
 func (t *Thread) waitPI(addr, op, val, limit uintptr) uintptr {
-	t.kicks(0)
-	r := t.hostWait(sysFutex, addr, futexWaitBitset|op, val, limit, 0, 0xffffffff)
-	t.kicks(1)
-	return r
+	return t.waitOn(addr, futexWaitBitset|op, val, limit, 0xffffffff)
 }
 
 // lockPI takes the lock of a word.
@@ -151,7 +148,7 @@ func (t *Thread) unlockPI(addr, op uintptr) uintptr {
 		if t.cas32(addr, v, left) != v {
 			continue
 		}
-		if left != 0 && t.host(sysFutex, addr, futexWake|op, 1, 0, 0, 0) == 0 {
+		if left != 0 && t.hostOn(addr, 4, 0, sysFutex, addr, futexWake|op, 1) == 0 {
 			t.cas32(addr, futexWaiters, 0)
 		}
 		return 0

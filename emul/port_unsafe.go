@@ -26,6 +26,12 @@ func (t *Thread) ports(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {
 	if open == 0 {
 		return errno(eBADF), true
 	}
+	if k == abi.LocalPortPaged {
+		return t.portPaged(a, b, c, uintptr(uc.Regs.R10), uintptr(uc.Regs.R8), uintptr(uc.Regs.R9)), true
+	}
+	if k == abi.LocalPortFaults {
+		return t.portFaults(a), true
+	}
 	if k == abi.LocalPortMap {
 		return t.portMap(a, b, c, uintptr(uc.Regs.R10), uintptr(uc.Regs.R8), uintptr(uc.Regs.R9)), true
 	}
@@ -36,10 +42,14 @@ func (t *Thread) ports(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {
 		return errno(eFAULT), true
 	}
 	if k == abi.LocalPortSend {
-		t.kicks(0)
-		r := t.hostWait(sysWrite, PortFD, a, b, 0, 0, 0)
-		t.kicks(1)
-		return r, true
+		for try := uintptr(0); ; try++ {
+			t.kicks(0)
+			r := t.hostWait(sysWrite, PortFD, a, b, 0, 0, 0)
+			t.kicks(1)
+			if !t.missed(r, try) || !t.fetch(a, b, 0) {
+				return r, true
+			}
+		}
 	}
 	return t.portRecv(a, b), true
 }
@@ -47,6 +57,21 @@ func (t *Thread) ports(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {
 // portRecv takes a datagram into the guest's memory. Of the descriptors beside it
 // it keeps one that comes alone with an ID that asks for it.
 func (t *Thread) portRecv(a, n uintptr) uintptr {
+	if t.task().Paged == 0 {
+		return t.portTake(a, n)
+	}
+	// The host would lose what it cannot store: into the slot first, which is not in use.
+	// Its server looks at a slot that holds a request only.
+	from := t.slotAddr() + abi.SlotInOff
+	r := t.portTake(from, n)
+	if !failed(r) && t.copyOut(a, from, r) != 0 {
+		return errno(eFAULT)
+	}
+	return r
+}
+
+// portTake is portRecv into memory that is there.
+func (t *Thread) portTake(a, n uintptr) uintptr {
 	// Scratch from here on: the first words are used by kicks.
 	ctl := (*[2 + portFDs/2]uint64)(unsafe.Pointer(&t.Scratch[8]))
 	t.Iov[0] = uint64(a)
@@ -66,7 +91,7 @@ func (t *Thread) portRecv(a, n uintptr) uintptr {
 		return r
 	}
 	fds := (uintptr(ctl[0]) - 16) / 4
-	if fds == 1 && r >= abi.CallHeaderSize && t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), a, 16) == 0 && t.Scratch[1]&abi.GuestKeep != 0 {
+	if fds == 1 && r >= abi.CallHeaderSize && t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), a, 16) == 0 && t.Scratch[1]&abi.GuestKeep != 0 {
 		if t.portKeep(t.Scratch[1], int32(uint32(ctl[2]))) {
 			return r
 		}
@@ -109,11 +134,17 @@ func (t *Thread) portKeep(id uint64, fd int32) bool {
 
 // portMap maps what was kept under an ID, and gives the descriptor up.
 func (t *Thread) portMap(id, addr, n, prot, flags, off uintptr) uintptr {
-	if n != 0 && (flags != mapShared && flags != mapPrivate || prot&^(protRead|protWrite|protExec) != 0 || n > t.Window) {
+	if kind := flags &^ mapNoreplace; n != 0 && (kind != mapShared && kind != mapPrivate || prot&^(protRead|protWrite|protExec) != 0 || n > t.Window) {
 		return errno(eINVAL)
 	}
 	if !t.inGuest(addr, n) {
+		if flags&mapNoreplace != 0 {
+			return errno(eNOMEM)
+		}
 		addr = 0
+	}
+	if flags&mapNoreplace == 0 {
+		addr = unplaced(addr, n)
 	}
 	t.lock()
 	g := t.findGrant(abi.EventReply, uint64(id))
@@ -127,9 +158,121 @@ func (t *Thread) portMap(id, addr, n, prot, flags, off uintptr) uintptr {
 	r := uintptr(0)
 	if n != 0 {
 		r = t.host(sysMmap, addr, n, prot, flags, uintptr(fd), off)
+		if !failed(r) && flags&mapShared != 0 {
+			t.lock()
+			t.addRegion(r, n, prot, abi.InheritShare, 0)
+			t.unlock()
+		}
 	}
 	t.closeFD(fd)
 	return r
+}
+
+// portPaged maps what was kept under an ID as a paged object, and keeps in its place what
+// tells of faults in the task's address space. That the nucleus takes (Context.Take), which
+// says to the host which memory is meant; here nothing can be done with it.
+//
+// A forked child's mapping would be one of the host's, with zeros where pages are missing:
+// it has none.
+func (t *Thread) portPaged(id, addr, n, prot, flags, off uintptr) uintptr {
+	if n == 0 || flags&^mapNoreplace != mapShared || prot&^(protRead|protWrite|protExec) != 0 || n > t.Window {
+		return errno(eINVAL)
+	}
+	if !t.inGuest(addr, n) {
+		if flags&mapNoreplace != 0 {
+			return errno(eNOMEM)
+		}
+		addr = 0
+	}
+	if flags&mapNoreplace == 0 {
+		addr = unplaced(addr, n)
+	}
+	// With the lock nobody forks: a child would have what tells of its parent's faults.
+	t.lock()
+	g := t.findGrant(abi.EventReply, uint64(id))
+	if g == nil {
+		t.unlock()
+		return errno(eBADF)
+	}
+	fd := g.FDs[0]
+	r := t.host(sysUserfaultfd, uffdUser, 0, 0, 0, 0, 0)
+	u := int32(uint32(r))
+	if !failed(r) {
+		r = t.host(sysMmap, addr, n, prot, flags, uintptr(fd), off)
+		if failed(r) {
+			t.closeFD(u)
+		}
+	}
+	if failed(r) {
+		g.Op = 0
+	} else {
+		t.host(sysMadvise, r, n, madvDontfork, 0, 0, 0)
+		t.addRegion(r, n, prot, abi.InheritNone, 1)
+		g.FDs[0] = u
+		atomic.StoreUint32(&t.task().Paged, 1)
+	}
+	t.closeFD(fd)
+	t.unlock()
+	return r
+}
+
+// portFaults answers the number of what portPaged left under an ID.
+func (t *Thread) portFaults(id uintptr) uintptr {
+	t.lock()
+	r := errno(eBADF)
+	if g := t.findGrant(abi.EventReply, uint64(id)); g != nil {
+		r = uintptr(uint32(g.FDs[0]))
+	}
+	t.unlock()
+	return r
+}
+
+// A page of a paged object that is missing, or locked and to be written, is an EFAULT to a
+// host call of the library's, where the library itself, as the guest, would wait for it.
+// So it touches the page, and makes the call again; a page may be taken away in between,
+// and after fetchTries times the call has failed.
+const fetchTries = 16
+
+// missed says whether a call's result may mean that a page is missing.
+func (t *Thread) missed(r, try uintptr) bool {
+	return r == errno(eFAULT) && try < fetchTries && atomic.LoadUint32(&t.task().Paged) != 0
+}
+
+// fetch touches the n bytes at a, for writing too: false if that is a fault.
+func (t *Thread) fetch(a, n, write uintptr) bool {
+	to := uintptr(unsafe.Pointer(&t.Scratch[63]))
+	for p := a &^ 3; p < a+n; p = (p | pageMask) + 1 {
+		if write != 0 {
+			if t.cas32(p, 0, 0) > 0xffffffff {
+				return false
+			}
+		} else if t.copyMem(to, p, 4) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hostOn makes a host call that uses n bytes of the guest's at a, and writes them if write
+// is not 0.
+func (t *Thread) hostOn(a, n, write, nr, x, y, z uintptr) uintptr {
+	r := t.host(nr, x, y, z, 0, 0, 0)
+	for try := uintptr(0); t.missed(r, try) && t.fetch(a, n, write); try++ {
+		r = t.host(nr, x, y, z, 0, 0, 0)
+	}
+	return r
+}
+
+// waitOn waits on the guest's word at addr; a kick cuts the wait.
+func (t *Thread) waitOn(addr, op, val, limit, val3 uintptr) uintptr {
+	for try := uintptr(0); ; try++ {
+		t.kicks(0)
+		r := t.hostWait(sysFutex, addr, op, val, limit, 0, val3)
+		t.kicks(1)
+		if !t.missed(r, try) || !t.fetch(addr, 4, 0) {
+			return r
+		}
+	}
 }
 
 // openPorts takes the task's ports channel, once, and answers name.

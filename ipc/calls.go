@@ -44,6 +44,25 @@ func (c *Conn) createObject(size, flags uint64, label string) (abi.Name, int, ab
 	return abi.Name(r.A[0]), f[0], 0
 }
 
+// CreatePlaced makes a memory object that has an address: one that no other object of the
+// machine has, and at which MapObject maps it in every task, so that pointers in it are
+// right for all of them. A task pays for it a little more, by its size.
+func (c *Conn) CreatePlaced(size uint64, label string) (abi.Name, int, abi.Errno) {
+	return c.createObject(size, abi.ObjectPlaced, label)
+}
+
+// ObjectAddress is the address of an object that has one, else 0.
+func (c *Conn) ObjectAddress(object abi.Name) (uint64, abi.Errno) {
+	r, err := c.Call(abi.CallPortStatus, [6]uint64{uint64(object)}, nil, nil)
+	if err != 0 {
+		return 0, err
+	}
+	if r.A[0] != 1<<abi.RightObject {
+		return 0, abi.EPERM
+	}
+	return r.A[2], 0
+}
+
 // ImportObject makes a memory object of the host file fd, which stays the
 // caller's.
 func (c *Conn) ImportObject(fd int, label string) (abi.Name, abi.Errno) {

@@ -92,8 +92,9 @@ func (guestLink) write(b []byte, fds []int) error {
 func (guestLink) close() error { return nil }
 
 // MapObject maps length bytes of a memory object, from offset on, until UnmapObject:
-// what is written is seen by all who map it. EPERM: the right is to read only; EINVAL;
-// ENOMEM; others as CallObjectFD.
+// what is written is seen by all who map it. One that has an address (CreatePlaced) is
+// mapped there: EEXIST if something is there already. EPERM: the right is to read only;
+// EINVAL; ENOMEM; others as CallObjectFD.
 //
 // An object that can become shorter (abi.ObjectShrinks) must not be mapped by a program
 // that another holder could crash with it.
@@ -107,25 +108,42 @@ func (c *Conn) MapObject(object abi.Name, offset int64, length int, writable boo
 	}
 	var addr uintptr
 	var e unix.Errno
+	at, err := c.ObjectAddress(object)
+	if err != 0 {
+		return nil, err
+	}
+	flags := unix.MAP_SHARED
+	if at != 0 {
+		at += uint64(offset)
+		flags |= unix.MAP_FIXED_NOREPLACE
+	}
 	if _, ok := c.link.(guestLink); ok {
 		_, id, err := c.call(abi.CallObjectFD, [6]uint64{uint64(object), flag(!writable)}, nil, nil, abi.GuestKeep)
 		if err != 0 {
 			return nil, err
 		}
-		addr, _, e = unix.Syscall6(abi.GuestMap, uintptr(id), 0, uintptr(length), prot, unix.MAP_SHARED, uintptr(offset))
+		addr, _, e = unix.Syscall6(abi.GuestMap, uintptr(id), uintptr(at), uintptr(length), prot, uintptr(flags), uintptr(offset))
 	} else {
 		fd, err := c.ObjectFD(object, !writable)
 		if err != 0 {
 			return nil, err
 		}
-		addr, _, e = unix.Syscall6(unix.SYS_MMAP, 0, uintptr(length), prot, unix.MAP_SHARED, uintptr(fd), uintptr(offset))
+		addr, _, e = unix.Syscall6(unix.SYS_MMAP, uintptr(at), uintptr(length), prot, uintptr(flags), uintptr(fd), uintptr(offset))
 		_ = unix.Close(fd)
 	}
 	if e != 0 {
 		return nil, abi.Errno(e)
 	}
-	// Safety: memory of ours that no Go allocation is in.
-	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&addr))), length), 0
+	return memory(addr, length), 0 // memory of ours that no Go allocation is in
+}
+
+// Inherit says what a forked process has of memory that MapObject or MapPaged has mapped, or
+// of a part of it: abi.InheritShare (as it is from the beginning; not of a paged object),
+// InheritCopy or InheritNone (as it is from the beginning of a paged one). Guests only.
+// EINVAL. Go programs fork only to execute another, which begins anew.
+func Inherit(b []byte, how uint64) abi.Errno {
+	_, _, e := unix.Syscall(abi.GuestInherit, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), uintptr(how))
+	return abi.Errno(e)
 }
 
 // UnmapObject ends what MapObject began; nobody may use the bytes any more.

@@ -144,6 +144,8 @@ type Context interface {
 	// Kick interrupts one flow of control of the process, by the id that it
 	// has inside its machine. False: there is none with this id.
 	Kick(thread uint64) bool
+	// Take is another handle of what the process has open under a number. Slow.
+	Take(fd uint64) (Handle, bool)
 	// Pace is for a channel whose other end is not trusted to read: as long as
 	// something waits to be sent to it, nothing is read from it. CallHello means
 	// nothing on it.
@@ -214,17 +216,29 @@ type ServerSpec struct {
 	Log func(line string)
 }
 
-// Faults is power over who waits for pages in one address space. An error says that the
-// task has made something else of its memory, or that the host cannot; it is none that the
-// address space is gone.
+// FaultSink hears what happens to memory that is watched. It is called on a goroutine of
+// the machine's, for one watch by one at a time, in the order in which things happened.
+type FaultSink interface {
+	// Fault: a thread waits for a page that is not there, or that is locked and to be
+	// written.
+	Fault(addr uint64, write, locked bool)
+	// Unmapped and Moved: the task has unmapped a part, or has it at another address.
+	Unmapped(addr, n uint64)
+	Moved(from, to, n uint64)
+}
+
+// Faults is power over who waits for pages in one address space. What is asked of it is
+// done in the order in which it was asked, and done is called then, never by the caller:
+// the task could keep the host waiting. An error says that the task has made something
+// else of its memory, or that the host cannot; it is none that the address space is gone.
 type Faults interface {
-	// Wake lets who waits for pages look again.
+	// Wake lets who waits for pages look again, at once.
 	Wake(addr, n uint64)
 	// Protect forbids to write them, until it is taken back: who tries waits.
-	Protect(addr, n uint64, on bool) error
+	Protect(addr, n uint64, on bool, done func(error))
 	// Poison makes it an error to touch those that are not there, for who waits too.
-	Poison(addr, n uint64) error
-	// Close: no call of f begins any more, but for one that is under way.
+	Poison(addr, n uint64, done func(error))
+	// Close: no call of the sink begins any more, but for one that is under way.
 	Close()
 }
 
@@ -249,13 +263,16 @@ type Machine interface {
 	// Freeze forbids writing by anybody, for good. It fails while a writable
 	// mapping exists.
 	Freeze(h Handle) error
-	// WatchFaults calls f, on a goroutine of the machine's, for each touch of memory of a
-	// task that is not there, or is locked and to be written; h is what the task made for
-	// that. ENOSYS and the like where the host has no such thing.
-	WatchFaults(h Handle, f func(addr uint64, write, locked bool)) (Faults, error)
-	// FillPages makes pages of storage that are not there zeros, PunchPages takes pages
-	// away, from all mappings too.
+	// WatchFaults tells the sink what happens to n bytes at base of a task's memory; h is
+	// what the task made for that, which stands for its address space. Slow: the task can
+	// keep it waiting. ENOSYS and the like where the host has no such thing.
+	WatchFaults(h Handle, base, n uint64, sink FaultSink) (Faults, error)
+	// FillPages makes pages of storage that are not there zeros, StorePages stores bytes,
+	// each page as a whole to who touches it meanwhile, PunchPages takes pages away, from
+	// all mappings too. AbsentPages is how many bytes from off on, n at most, are not there.
 	FillPages(h Handle, off, n uint64) error
+	StorePages(h Handle, off uint64, b []byte) error
+	AbsentPages(h Handle, off, n uint64) uint64
 	PunchPages(h Handle, off, n uint64) error
 	// NewDoorbell makes a doorbell.
 	NewDoorbell() (Handle, error)

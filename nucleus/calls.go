@@ -26,11 +26,12 @@ const (
 // handler is one call: the lock is held, the descriptors are counted, the power
 // is checked. It checks the rest, does it, and fills the answer.
 type handler struct {
-	run    func(k *Kernel, t *task, c *call) abi.Errno
-	power  Powers
-	fds    int  // descriptors that the call takes
-	inline bool // whether inline bytes are allowed
-	guest  bool // whether guest tasks that make calls may make it
+	run      func(k *Kernel, t *task, c *call) abi.Errno
+	power    Powers
+	fds      int  // descriptors that the call takes
+	byNumber bool // a guest, which can send none, names its descriptor
+	inline   bool // whether inline bytes are allowed
+	guest    bool // whether guest tasks that make calls may make it
 }
 
 // calls are numbered below the events.
@@ -70,9 +71,10 @@ func init() {
 		abi.CallTaskStore:      {run: callTaskStore, power: PowerMemory, inline: true},
 		abi.CallTaskOpen:       {run: callTaskOpen, power: PowerTasks},
 		abi.CallMsgCancel:      {run: callMsgCancel, guest: true},
-		abi.CallObjectWatch:    {run: callObjectWatch, fds: 1},
-		abi.CallObjectUnwatch:  {run: callObjectUnwatch},
-		abi.CallObjectPages:    {run: callObjectPages, guest: true},
+		abi.CallObjectWatch:    {run: callObjectWatch, fds: 1, byNumber: true, guest: true},
+		abi.CallObjectUnwatch:  {run: callObjectUnwatch, guest: true},
+		abi.CallObjectPages:    {run: callObjectPages, guest: true, inline: true},
+		abi.CallPagerAttrs:     {run: callPagerAttrs, guest: true},
 		abi.CallAlarmSet:       {run: callAlarmSet, guest: true},
 		abi.CallAlarmCancel:    {run: callAlarmCancel, guest: true},
 		abi.CallProcessorSet:   {run: callProcessorSet, inline: true},
@@ -254,7 +256,7 @@ func callPortStatus(k *Kernel, t *task, c *call) abi.Errno {
 	c.out[0], c.out[5] = uint64(e.Mask), uint64(e.Urefs)
 	switch {
 	case e.Object != nil:
-		c.out[1] = e.Object.Size
+		c.out[1], c.out[2] = e.Object.Size, e.Object.Addr
 	case e.Set != nil:
 		c.out[1] = uint64(e.Set.Members.Len())
 		for i := range min(e.Set.Members.Len(), abi.MaxInline/4) {
@@ -313,15 +315,15 @@ func callPortRename(k *Kernel, t *task, c *call) abi.Errno {
 const MaxObjectSize = 1 << 40
 
 // callObjectCreate: EINVAL: size or flags; EBADF, EPERM: of a paged one, A3 is no receive
-// right; EMSGSIZE: label; ENOSPC: names; ENOMEM; chosen's;
+// right; EMSGSIZE: label; ENOSPC: names; ENOMEM, also where no address is left; chosen's;
 // lender's, where it is a guest or says so (servers may make as many as they need).
 func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
-	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^(abi.ObjectShrinks|abi.ObjectPaged) != 0 {
+	if c.A[0] == 0 || c.A[0] > MaxObjectSize || c.A[1]&^(abi.ObjectShrinks|abi.ObjectPaged|abi.ObjectPlaced) != 0 {
 		return abi.EINVAL
 	}
 	var pages *port.Entry
 	if c.A[1]&abi.ObjectPaged != 0 {
-		if c.A[1] != abi.ObjectPaged || c.A[0]%abi.PageSize != 0 {
+		if c.A[1]&abi.ObjectShrinks != 0 || c.A[0]%abi.PageSize != 0 {
 			return abi.EINVAL
 		}
 		var err abi.Errno
@@ -342,7 +344,7 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	var payer *task
 	if t.guest || c.A[2] != uint64(abi.NameNull) {
 		var err abi.Errno
-		if payer, err = k.lender(t, c.A[2], vm.Cost); err != 0 {
+		if payer, err = k.lender(t, c.A[2], vm.CostOf(c.A[0], c.A[1]&abi.ObjectPlaced != 0)); err != 0 {
 			return err
 		}
 	}
@@ -351,9 +353,13 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.ENOMEM // and what was lent for it is spent
 	}
 	o := k.objects.Adopt(h, c.A[0], slices.Clone(c.inline))
+	if c.A[1]&abi.ObjectPlaced != 0 && !k.objects.Place(o) {
+		o.Release()
+		return abi.ENOMEM
+	}
 	if payer != nil {
-		o.Payer = payer
-		k.charge(payer, vm.Cost)
+		o.Payer, o.Cost = payer, vm.CostOf(o.Size, o.Addr != 0)
+		k.charge(payer, o.Cost)
 	}
 	if pages != nil {
 		k.paged(o, pages, c.A[4])
@@ -400,7 +406,7 @@ func callObjectFD(k *Kernel, t *task, c *call) abi.Errno {
 	if herr != nil {
 		return abi.ENOMEM
 	}
-	c.out[1] = e.Object.Size
+	c.out[1], c.out[2] = e.Object.Size, e.Object.Addr
 	c.fds = []machine.Handle{h}
 	return 0
 }

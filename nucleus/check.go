@@ -35,6 +35,12 @@ func (k *Kernel) Check() error {
 				refs[r.Object]++
 			}
 		}
+		if n := len(t.watches) + len(t.coming); t.guest && n > 0 {
+			paid[t] += n * watchCost
+		}
+		for _, m := range t.coming {
+			refs[m.p.object]++
+		}
 		for _, m := range t.watches {
 			refs[m.p.object]++
 			if !slices.Contains(m.p.watches, m) {
@@ -95,7 +101,7 @@ func (k *Kernel) Check() error {
 	}
 	k.objects.Each(func(o *vm.Object) {
 		if o.Payer != nil {
-			paid[o.Payer] += vm.Cost
+			paid[o.Payer] += o.Cost
 		}
 	})
 	for _, p := range k.pagers {

@@ -97,7 +97,7 @@ func TestGuestPorts(t *testing.T) {
 	// It makes the calls that concern its own names, and no others.
 	may := map[uint32]bool{abi.CallPortAllocate: true, abi.CallPortDeallocate: true, abi.CallPortModRefs: true,
 		abi.CallPortMakeSend: true, abi.CallPortLabel: true, abi.CallPortSetMember: true, abi.CallPortLimit: true,
-		abi.CallPortStatus: true, abi.CallPortNotify: true, abi.CallPortRename: true, abi.CallMsgSend: true,
+		abi.CallPortStatus: true, abi.CallPortNotify: true, abi.CallPortRename: true, abi.CallMsgSend: true, abi.CallObjectWatch: true, abi.CallObjectUnwatch: true, abi.CallPagerAttrs: true,
 		abi.CallMsgReceive: true, abi.CallMsgCancel: true, abi.CallObjectCreate: true, abi.CallObjectFD: true, abi.CallObjectPages: true,
 		abi.CallAlarmSet: true, abi.CallAlarmCancel: true}
 	may[abi.CallBatch] = true

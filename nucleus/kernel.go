@@ -78,6 +78,7 @@ type Kernel struct {
 	results []byte // of a batch
 	stopped bool
 	pagers  []*pager // of all paged objects
+	fewer   []*pager // those whose object fewer have
 	guests  int      // bytes that guest tasks pay for
 	alarms  alarms
 	sets    []*processors // but the default set
@@ -105,7 +106,7 @@ func New(m machine.Machine, limits Limits, hooks Hooks) *Kernel {
 		tasks: map[uint64]*task{}, bindings: map[uint64]*binding{}}
 	k.ports.Charge = func(payer any, n int) { k.charge(payer.(*task), n) }
 	k.objects.Charge = k.ports.Charge
-	k.objects.Gone = k.unpaged
+	k.objects.Gone, k.objects.Dropped = k.unpaged, k.dropped
 	return k
 }
 
@@ -199,6 +200,10 @@ func (k *Kernel) settle() {
 			p := k.ports.Orphans[0]
 			k.ports.Orphans = k.ports.Orphans[1:]
 			k.orphaned(p)
+		case len(k.fewer) > 0:
+			p := k.fewer[0]
+			k.fewer = k.fewer[1:]
+			k.lonely(p)
 		default:
 			p, ok := k.ports.NextTouched()
 			if !ok {
@@ -299,6 +304,7 @@ type call struct {
 	abi.CallHeader
 	inline  []byte
 	handles []machine.Handle
+	from    *link
 	// The answer.
 	out   [6]uint64
 	data  []byte
@@ -324,7 +330,7 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 		return
 	}
 	c := k.newCall()
-	c.handles = d.Handles
+	c.handles, c.from = d.Handles, l
 	h, inline, ok := message.GetCall(d.Bytes)
 	c.CallHeader, c.inline = h, inline
 	if t.guest && !l.ports {
@@ -386,7 +392,7 @@ func (k *Kernel) dispatch(t *task, c *call) abi.Errno {
 	if t.powers&d.power != d.power || t.guest && !d.guest {
 		return abi.EPERM
 	}
-	if len(c.handles) != d.fds || !d.inline && len(c.inline) != 0 {
+	if fds := len(c.handles); fds != d.fds && !(d.byNumber && t.guest && fds == 0) || !d.inline && len(c.inline) != 0 {
 		return abi.EINVAL
 	}
 	return d.run(k, t, c)

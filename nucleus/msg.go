@@ -487,7 +487,7 @@ func (k *Kernel) deliver(t *task, id uint64, p *port.Port, sent bool) {
 		return
 	}
 	if a, ok := m.Page.(*asked); ok {
-		a.taken = true
+		a.received()
 	}
 	k.ports.Done(m)
 }

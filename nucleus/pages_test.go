@@ -27,7 +27,8 @@ func newPaged(w *world) *paged {
 	return p
 }
 
-// requests are the pages asked for, in order: offset and access.
+// requests are the pages asked for, in order: offset and access. For messages that
+// nobody else has the object, and that it is gone, {99, 0} and {99, 1}.
 func (p *paged) requests() (l [][2]uint64) {
 	p.w.t.Helper()
 	for {
@@ -36,6 +37,10 @@ func (p *paged) requests() (l [][2]uint64) {
 			return l
 		}
 		le := binary.LittleEndian
+		if m.ID == abi.MsgPageTerminate && le.Uint64(m.Body) == 77 && len(m.Body) == 16 {
+			l = append(l, [2]uint64{99, le.Uint64(m.Body[8:])})
+			continue
+		}
 		if m.ID != abi.MsgPageRequest || le.Uint64(m.Body) != 77 || le.Uint64(m.Body[16:]) != pg {
 			p.w.t.Fatalf("%+v", m)
 		}
@@ -99,6 +104,7 @@ func TestPaged(t *testing.T) {
 	if e != 0 {
 		t.Fatal(e)
 	}
+	fa.Woken, fb.Woken = nil, nil
 	used0 := used(a.s)
 	fa.Fault(0x10000+3*pg+17, false, false)
 	fa.Fault(0x10000+4*pg, true, false)
@@ -254,7 +260,7 @@ func TestPagedHostile(t *testing.T) {
 	bad(abi.EPERM, pg, abi.ObjectPaged, 0, p.object, 1)
 	bad(abi.EINVAL, pg+1, abi.ObjectPaged, 0, p.port, 1)
 	bad(abi.EINVAL, pg, abi.ObjectPaged|abi.ObjectShrinks, 0, p.port, 1)
-	bad(abi.EINVAL, pg, 4, 0, p.port, 1)
+	bad(abi.EINVAL, pg, 8, 0, p.port, 1)
 	plain := a.callData(abi.CallObjectCreate, nil, pg).A[0]
 	for _, m := range [][4]uint64{ // object, base, page, pages
 		{plain, 0x10000, 0, 1}, {oa, 0x10001, 0, 1}, {oa, 0x10000, 0, 11}, {oa, 0x10000, 10, 1}, {oa, ^uint64(0) - pg + 1, 0, 1}, {oa, 0x10000, 1 << 51, 1}, {oa, 0x10000, 1, ^uint64(0) / pg},
@@ -309,8 +315,13 @@ func TestPagedHostile(t *testing.T) {
 		if e != 0 {
 			t.Fatal(e)
 		}
-		if e := p.pages(what, 0, 1); e != 0 || !bad.c.Killed || a.c.Killed {
-			t.Errorf("%d: %v, ended: %v, %v", what, e, bad.c.Killed, a.c.Killed)
+		id := p.post(abi.CallObjectPages, nil, nil, p.object, what, 0, pg)
+		for range 1000 {
+			w.m.Advance(1e6)
+			w.run()
+		}
+		if e, ok := p.reply(id); !ok || e.Err != 0 || !bad.c.Killed || a.c.Killed {
+			t.Errorf("%d: %v %v, ended: %v, %v", what, ok, abi.Errno(e.Err), bad.c.Killed, a.c.Killed)
 		}
 		if locked := len(f.Protected); locked != 0 && what != abi.PagesLock {
 			t.Errorf("%d: %d locked", what, locked)
@@ -377,4 +388,345 @@ func TestPagedBudget(t *testing.T) {
 		t.Errorf("%v, %d bytes", e, used(a.s))
 	}
 	w.end()
+}
+
+// TestPagedPieces: a mapping that is unmapped in part, or moved, is watched as far as it is
+// there, and where it is.
+func TestPagedPieces(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	p, a := newPaged(w), w.server("a", 0)
+	f, e := a.mapIt(p.hand(a), 0x10000, 0, 10)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	f.Unmap(0x10000+4*pg, pg)
+	f.Move(0x10000+6*pg, 0x80000, 2*pg)
+	f.Fault(0x10000+4*pg, false, false)
+	f.Fault(0x10000+6*pg, false, false)
+	f.Fault(0x80000+pg, true, false)
+	f.Fault(0x10000+9*pg, false, false)
+	f.Fault(0x10000, false, false)
+	w.run()
+	p.want([2]uint64{7, 1}, [2]uint64{9, 0}, [2]uint64{0, 0})
+	f.Woken = nil
+	if e := p.pages(abi.PagesSupply, 0, 10); e != 0 {
+		t.Error(e)
+	}
+	if got, want := fmt.Sprint(f.Woken), fmt.Sprint([][2]uint64{{0x10000, 4 * pg}, {0x10000 + 5*pg, pg}, {0x80000, 2 * pg}, {0x10000 + 8*pg, 2 * pg}}); got != want {
+		t.Errorf("woken %v, want %v", got, want)
+	}
+	// A lock that comes while the news of an unmapping is under way.
+	f.NoProtect = true
+	id := p.post(abi.CallObjectPages, nil, nil, p.object, abi.PagesLock, 5*pg, pg)
+	if _, ok := p.reply(id); ok {
+		t.Error("locked, and it cannot be")
+	}
+	f.Unmap(0x10000, 6*pg)
+	for range 3 {
+		w.run()
+		w.m.Advance(1e6)
+	}
+	w.run()
+	if e, ok := p.reply(id); !ok || e.Err != 0 || a.c.Killed {
+		t.Error("who has unmapped a page keeps its pager")
+	}
+	f.NoProtect = false
+	// What is left goes, and with it the mapping.
+	f.Unmap(0x80000, 2*pg)
+	f.Unmap(0x10000+8*pg, 2*pg)
+	w.run()
+	if !f.Closed() {
+		t.Error("nothing is left, and it is watched")
+	}
+	a.want(abi.ESRCH, abi.CallObjectUnwatch, 0x10000)
+	// In too many pieces.
+	o := p.hand(a)
+	f, _ = a.mapIt(o, 0x10000, 0, 10)
+	for i := range uint64(9) {
+		f.Unmap(0x10000+i*pg, pg/2) // no host does this; a piece is a piece
+		f.Move(0x10000+i*pg+pg/2, 0x100000+i*pg*8, pg/4)
+	}
+	for i := range uint64(40) {
+		f.Move(0x10000+9*pg+i*64, 0x200000+i*pg, 32)
+	}
+	w.run()
+	if !a.c.Killed {
+		t.Error("any number of pieces")
+	}
+	w.end()
+}
+
+// TestPagedAttributes: pages are asked for in clusters, of what is not there and was not
+// asked for; what the pager does not supply of one is asked for again.
+func TestPagedAttributes(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	p, a := newPaged(w), w.server("a", 0)
+	oa := p.hand(a)
+	f, _ := a.mapIt(oa, 0x10000, 0, 10)
+	a.want(abi.EPERM, abi.CallPagerAttrs, oa, 4)
+	for _, v := range [][2]uint64{{257, 0}, {^uint64(0), 0}, {0, 3}} {
+		p.proc.want(abi.EINVAL, abi.CallPagerAttrs, p.object, v[0], v[1])
+	}
+	if e := p.call(abi.CallPagerAttrs, p.object); e.A[0] != 1 || e.A[1] != abi.PagesTell {
+		t.Errorf("%+v", e.CallHeader)
+	}
+	if e := p.call(abi.CallPagerAttrs, p.object, 4, abi.PagesKeep); e.A[0] != 4 || e.A[1] != abi.PagesKeep {
+		t.Errorf("%+v", e.CallHeader)
+	}
+	asked := func() (l [][2]uint64) {
+		for {
+			m, err := p.receive(p.port)
+			if err != 0 {
+				return l
+			}
+			le := binary.LittleEndian
+			l = append(l, [2]uint64{le.Uint64(m.Body[8:]) / pg, le.Uint64(m.Body[16:]) / pg})
+		}
+	}
+	want := func(l ...[2]uint64) {
+		t.Helper()
+		w.run()
+		w.check()
+		if got := fmt.Sprint(asked()); got != fmt.Sprint(l) {
+			t.Errorf("asked for %v, want %v", got, l)
+		}
+	}
+	used0 := used(a.s)
+	f.Fault(0x10000+3*pg, false, false)
+	f.Fault(0x10000+5*pg, false, false) // comes with the first
+	f.Fault(0x10000+1*pg, false, false) // up to the first
+	f.Fault(0x10000+8*pg, false, false) // up to the end
+	want([2]uint64{3, 4}, [2]uint64{1, 2}, [2]uint64{8, 2})
+	if e := p.callData(abi.CallObjectPages, make([]byte, pg), p.object, abi.PagesSupply, 5*pg, pg); e.Err != 0 {
+		t.Error(abi.Errno(e.Err)) // with its bytes, and the first of them still waits
+	}
+	f.Woken = nil
+	if e := p.pages(abi.PagesSupply, 3, 1); e != 0 {
+		t.Error(e)
+	}
+	if got, want := fmt.Sprint(f.Woken), fmt.Sprint([][2]uint64{{0x10000 + 3*pg, pg}, {0x10000 + 4*pg, pg}, {0x10000 + 6*pg, pg}}); got != want {
+		t.Errorf("woken %v, want %v", got, want)
+	}
+	f.Fault(0x10000+4*pg, false, false) // page 5 is there
+	want([2]uint64{4, 1})
+	p.die()
+	p.start()
+	want([2]uint64{1, 2}, [2]uint64{4, 1}, [2]uint64{8, 2})
+	if e := p.pages(abi.PagesUnavailable, 0, 10); e != 0 || used(a.s) != used0 {
+		t.Errorf("%v, %d bytes are not given back", e, used(a.s)-used0)
+	}
+	for _, b := range [][]byte{make([]byte, 1), make([]byte, 2*pg)} {
+		if e := p.callData(abi.CallObjectPages, b, p.object, abi.PagesSupply, 0, pg); abi.Errno(e.Err) != abi.EINVAL {
+			t.Errorf("%d bytes: %v", len(b), abi.Errno(e.Err))
+		}
+	}
+	if e := p.callData(abi.CallObjectPages, make([]byte, pg), p.object, abi.PagesError, 0, pg); abi.Errno(e.Err) != abi.EINVAL {
+		t.Error(abi.Errno(e.Err))
+	}
+	w.m.FailNext(sim.OpFill, 1)
+	if e := p.callData(abi.CallObjectPages, make([]byte, pg), p.object, abi.PagesSupply, 0, pg); abi.Errno(e.Err) != abi.ENOMEM {
+		t.Error(abi.Errno(e.Err))
+	}
+	w.end()
+}
+
+// TestPagedTerminate: a pager is told when nobody else has its object any more, each time,
+// and not if it keeps the pages.
+func TestPagedTerminate(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	p := newPaged(w)
+	alone, gone := [2]uint64{99, 0}, [2]uint64{99, 1}
+	p.want()
+	a, b := w.server("a", 0), w.server("b", 0)
+	oa, ob := p.hand(a), p.hand(b)
+	fa, _ := a.mapIt(oa, 0x10000, 0, 10)
+	a.ok(abi.CallPortDeallocate, oa) // mapped still
+	b.ok(abi.CallPortDeallocate, ob)
+	p.want()
+	fa.Unmap(0x10000, 10*pg)
+	w.run()
+	p.want(alone)
+	p.want()
+	// Again; a task's end is an end of its rights. Told once while it is not looked at.
+	ob = p.hand(b)
+	b.ok(abi.CallPortDeallocate, ob)
+	p.hand(a)
+	a.s.Discard()
+	w.run()
+	p.want(alone)
+	// The next incarnation is told what the last one was and may have forgotten.
+	p.die()
+	p.start()
+	p.want(alone)
+	ob = p.hand(b)
+	p.die()
+	p.start()
+	p.want()
+	p.ok(abi.CallPagerAttrs, p.object, 0, abi.PagesKeep)
+	b.ok(abi.CallPortDeallocate, ob)
+	p.want()
+	p.ok(abi.CallPagerAttrs, p.object, 0, abi.PagesTell)
+	p.want(alone) // it is so already
+	// It has given up its own right.
+	ob = p.hand(b)
+	p.ok(abi.CallPortDeallocate, p.object)
+	p.want()
+	b.ok(abi.CallPortDeallocate, ob)
+	p.want(gone)
+	w.end()
+}
+
+// TestPagedGuest: a guest names the descriptor that it has made, pays for its mapping, and
+// is a pager as others are.
+func TestPagedGuest(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{GuestMemory: 200 << 10})
+	u := w.server("unix", nucleus.PowerTasks)
+	_, send := u.sendable()
+	g := u.guest()
+	u.open(g, send)
+	port := g.port()
+	object := g.callData(abi.CallObjectCreate, nil, 4*pg, abi.ObjectPaged, 0, port, 5).A[0]
+	bell, _ := w.m.NewDoorbell()
+	h, f := w.m.NewFaults()
+	g.task.Open = map[uint64]machine.Handle{9: bell, 20: h}
+	watch := func(fd, base uint64) abi.Errno {
+		t.Helper()
+		return abi.Errno(g.call(abi.CallObjectWatch, object, base, 0, 4*pg, fd).Err)
+	}
+	if e := watch(7, 0x10000); e != abi.EBADF {
+		t.Error(e)
+	}
+	if e := watch(9, 0x10000); e != abi.EINVAL {
+		t.Error(e)
+	}
+	if e := watch(20, 0x10000); e != 0 || f.Base != 0x10000 || f.Len != 4*pg {
+		t.Error(e)
+	}
+	if e := watch(20, 0x80000); e != 0 {
+		t.Error(e)
+	}
+	if e := watch(20, 0x90000); e != abi.EAGAIN {
+		t.Errorf("beyond its budget: %v", e)
+	}
+	g.ok(abi.CallObjectUnwatch, 0x10000)
+	// It ends while the host makes a mapping ready.
+	g.post(abi.CallPortStatus, nil, nil, port)
+	w.run = func() {}
+	g.post(abi.CallObjectWatch, nil, nil, object, 0xa0000, 0, 4*pg, 20)
+	w.run = w.m.Run
+	h.Release()
+	bell.Release()
+	g.task.Open = nil
+	g.gone()
+	w.end()
+}
+
+// TestPlaced: an object has an address that no other has, as long as somebody has a right
+// to it and as late after as can be; and guests cannot use up the addresses.
+func TestPlaced(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{GuestMemory: 4 << 20})
+	p := w.server("p", 0)
+	make := func(size uint64) (name, addr uint64) {
+		t.Helper()
+		name = p.ok(abi.CallObjectCreate, size, abi.ObjectPlaced)
+		return name, p.call(abi.CallPortStatus, name).A[2]
+	}
+	type object struct{ name, addr, size uint64 }
+	var l []object
+	for i := range uint64(20) {
+		size := 1 + i*i*100_000
+		n, a := make(size)
+		for _, o := range l {
+			if a < o.addr+o.size && o.addr < a+size {
+				t.Fatalf("%#x, and %#x", a, o.addr)
+			}
+		}
+		if a < abi.PlacedBase || a+size > abi.PlacedEnd || a%pg != 0 {
+			t.Errorf("%#x", a)
+		}
+		if e := p.call(abi.CallObjectFD, n); e.A[1] != size || e.A[2] != a {
+			t.Errorf("%+v", e.CallHeader)
+		}
+		l = append(l, object{n, a, size})
+	}
+	// An address is given again when all others have been.
+	first := l[0]
+	p.ok(abi.CallPortDeallocate, first.name)
+	if _, a := make(1); a == first.addr {
+		t.Error("given again at once")
+	}
+	const all = abi.PlacedEnd - abi.PlacedBase
+	var big []uint64
+	for range all/nucleus.MaxObjectSize - 1 {
+		n, _ := make(nucleus.MaxObjectSize)
+		big = append(big, n)
+	}
+	p.want(abi.ENOMEM, abi.CallObjectCreate, nucleus.MaxObjectSize, abi.ObjectPlaced)
+	w.check()
+	if _, a := make(1); a >= l[19].addr && a < l[19].addr+l[19].size {
+		t.Errorf("%#x", a)
+	}
+	for _, n := range big {
+		p.ok(abi.CallPortDeallocate, n)
+	}
+	// A paged one may have one, too; one that shrinks, as all.
+	port := p.port()
+	if n := p.ok(abi.CallObjectCreate, pg, abi.ObjectPaged|abi.ObjectPlaced, 0, port, 7); p.call(abi.CallPortStatus, n).A[2] == 0 {
+		t.Error("no address")
+	}
+	p.want(abi.EINVAL, abi.CallObjectCreate, pg, 8)
+	// A guest pays by the size.
+	u := w.server("unix", nucleus.PowerTasks)
+	_, send := u.sendable()
+	g := u.guest()
+	u.open(g, send)
+	g.want(abi.EAGAIN, abi.CallObjectCreate, nucleus.MaxObjectSize, abi.ObjectPlaced)
+	n := g.ok(abi.CallObjectCreate, 100<<30, abi.ObjectPlaced)
+	g.want(abi.EAGAIN, abi.CallObjectCreate, 100<<30, abi.ObjectPlaced)
+	g.ok(abi.CallPortDeallocate, n)
+	g.ok(abi.CallObjectCreate, 100<<30, abi.ObjectPlaced)
+	g.gone()
+	w.end()
+}
+
+// paging is a step of TestRandom with a paged object.
+func (c *chaos) paging() {
+	p := c.procs[c.r.IntN(len(c.procs))]
+	if running, _, _ := p.s.State(); !running {
+		return
+	}
+	switch c.r.IntN(6) {
+	case 0: // a paged object, or one with an address
+		p.post(abi.CallObjectCreate, []byte("p"), nil, pg*uint64(1+c.r.IntN(8)), uint64(2+2*c.r.IntN(3)), 0, c.name(p, recv), 7)
+	case 1: // mapped
+		h, f := c.m.NewFaults()
+		if c.faults = append(c.faults, f); c.r.IntN(8) == 0 {
+			f.NoProtect, f.NoPoison = true, true
+		}
+		p.post(abi.CallObjectWatch, nil, []machine.Handle{h}, c.name(p, 1<<abi.RightObject), 0x10000*uint64(1+c.r.IntN(4)), pg*uint64(c.r.IntN(3)), pg*uint64(c.r.IntN(5)))
+	case 2: // touched, unmapped, moved
+		for range c.r.IntN(4) {
+			if len(c.faults) == 0 {
+				break
+			}
+			f := c.faults[c.r.IntN(len(c.faults))]
+			at := f.Base + pg*uint64(c.r.IntN(5))
+			switch c.r.IntN(6) {
+			case 0:
+				f.Unmap(at, pg*uint64(c.r.IntN(4)))
+			case 1:
+				f.Move(at, at+0x8000, pg)
+			default:
+				f.Fault(at, c.r.IntN(2) == 0, c.r.IntN(4) == 0)
+			}
+		}
+	case 3, 4:
+		p.post(abi.CallObjectPages, nil, nil, c.name(p, 1<<abi.RightObject), uint64(c.r.IntN(8)), pg*uint64(c.r.IntN(4)), pg*uint64(c.r.IntN(4)))
+	case 5:
+		if c.r.IntN(2) == 0 {
+			p.post(abi.CallPagerAttrs, nil, nil, c.name(p, 1<<abi.RightObject), uint64(c.r.IntN(5)), uint64(c.r.IntN(4)))
+		} else {
+			p.post(abi.CallObjectUnwatch, nil, nil, 0x10000*uint64(1+c.r.IntN(4)))
+		}
+	}
 }

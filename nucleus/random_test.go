@@ -68,6 +68,7 @@ type chaos struct {
 	sent   map[uint32]*letter
 	calls  map[uint64]*letter // by the call that sends it
 	spent  map[string]bool    // what the host has none of
+	faults []*sim.Faults      // mappings of paged objects
 
 	alarms        map[uint64]alarm  // by their words
 	times         map[uint64]uint64 // when each word is for
@@ -233,7 +234,11 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 		p.start()
 	}
 	for range 60 {
-		c.step()
+		if c.r.IntN(6) == 0 {
+			c.paging()
+		} else {
+			c.step()
+		}
 		w.run()
 		w.check()
 	}

@@ -33,6 +33,7 @@ type task struct {
 	portsLink *link
 
 	watches []*watch // mappings of paged objects
+	coming  []*watch // those that the host makes ready
 	inside  bool     // the incarnation is in the nucleus's own process
 
 	bindings []*binding       // as a server and as a client, in order of ids

@@ -61,6 +61,7 @@ var GuestCalls = []HostCall{
 	{"setrlimit", 160, []HostArg{{Arg: 0, Values: []uint32{0, 2, 9}}}, "bounds this task's own memory and processor time"},
 	{"setitimer", 38, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "a signal to this task after so much of its own processor time"},
 	{"getitimer", 36, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "the same timers"},
+	{"userfaultfd", 323, []HostArg{{Arg: 0, Values: []uint32{emul.UserFaults}}}, "what tells the nucleus of missing pages of this task's own memory (docs/decisions/0011); for threads in user mode only, never in a host call of whoever, and without ioctl nothing can be done with it here but close it"},
 	{"exit", 60, nil, "ends a thread"},
 	{"exit_group", 231, nil, "ends the task"},
 }

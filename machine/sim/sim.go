@@ -225,9 +225,11 @@ type Channel struct {
 	// Memory is what ReadMemory reads, from address MemoryAt.
 	Memory   []byte
 	MemoryAt uint64
-	closed   bool
-	ended    bool
-	inbox    []machine.Datagram
+	// Open is what the process has open, by number.
+	Open   map[uint64]machine.Handle
+	closed bool
+	ended  bool
+	inbox  []machine.Datagram
 }
 
 // NewChannel implements machine.Machine.

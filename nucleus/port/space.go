@@ -427,6 +427,11 @@ func (sp *Space) AddObject(o *vm.Object, ro bool) *Entry {
 	return sp.NewObject(abi.NameNull, o, ro)
 }
 
+// Holds says whether the task has a name for an object.
+func (sp *Space) Holds(o *vm.Object) bool {
+	return sp.byObj[objKey{o, false}] != nil || sp.byObj[objKey{o, true}] != nil
+}
+
 func (sp *Space) dropObject(s *System, e *Entry, n uint32) {
 	if e.Urefs > n {
 		e.Urefs -= n

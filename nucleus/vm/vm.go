@@ -3,7 +3,12 @@
 // whoever made it.
 package vm
 
-import "hythe/machine"
+import (
+	"slices"
+
+	"hythe/abi"
+	"hythe/machine"
+)
 
 // Object is a memory object.
 type Object struct {
@@ -15,12 +20,17 @@ type Object struct {
 	refs  int
 	// Frozen: written by nobody any more.
 	Frozen bool
+	// Addr is the address that it alone has in the machine, 0 if it has none.
+	Addr uint64
 	// Payer is whom the object costs Cost, nil for nobody.
 	Payer any
+	Cost  int
 	// Pager is what the nucleus knows of who supplies the pages, nil for memory that is
 	// there.
 	Pager any
-	table *Table
+	// Handed: there were two references or more since somebody last said no.
+	Handed bool
+	table  *Table
 }
 
 // Table is all objects of one nucleus.
@@ -28,10 +38,16 @@ type Table struct {
 	m    machine.Machine
 	next uint64
 	live map[uint64]*Object
+	// placed are the objects with an address, and from where on the next is looked for: an
+	// address is given again late, since it may be mapped still where the right is gone.
+	placed []*Object
+	from   uint64
 	// Charge is told what a payer pays more or, negative, has back.
 	Charge func(payer any, bytes int)
 	// Gone is told of an object whose last right is gone.
 	Gone func(*Object)
+	// Dropped is told of an object that has one reference less, and others.
+	Dropped func(*Object)
 }
 
 // Cost is what an object costs the budget of who pays for it, until nobody has a
@@ -40,7 +56,41 @@ const Cost = 64 << 10
 
 // NewTable makes an empty table over m.
 func NewTable(m machine.Machine) *Table {
-	return &Table{m: m, live: map[uint64]*Object{}, Charge: func(any, int) {}, Gone: func(*Object) {}}
+	return &Table{m: m, live: map[uint64]*Object{}, Charge: func(any, int) {}, Gone: func(*Object) {}, Dropped: func(*Object) {}}
+}
+
+// CostOf is what an object costs: one with an address more than Cost, so that all that
+// guests may make the nucleus keep does not use the addresses up.
+func CostOf(size uint64, placed bool) int {
+	if placed {
+		return Cost + int(size>>15)
+	}
+	return Cost
+}
+
+// placeUnit is what addresses are multiples of: a large page of the host's.
+const placeUnit = 2 << 20
+
+// Place gives an object an address that no other has; false: there is none.
+func (t *Table) Place(o *Object) bool {
+	size := (o.Size + placeUnit - 1) &^ (placeUnit - 1)
+	for _, from := range [...]uint64{max(t.from, abi.PlacedBase), abi.PlacedBase} {
+		at := from
+		for { // past whatever is in the way
+			i := slices.IndexFunc(t.placed, func(p *Object) bool { return at < p.Addr+p.Size && p.Addr < at+size })
+			if i < 0 {
+				break
+			}
+			p := t.placed[i]
+			at = (p.Addr + p.Size + placeUnit - 1) &^ (placeUnit - 1)
+		}
+		if at+size <= abi.PlacedEnd {
+			o.Addr, t.from = at, at+size
+			t.placed = append(t.placed, o)
+			return true
+		}
+	}
+	return false
 }
 
 // Len is the number of objects that live.
@@ -66,12 +116,16 @@ func (t *Table) Adopt(h machine.Handle, size uint64, label []byte) *Object {
 func (o *Object) Refs() int { return o.refs }
 
 // Retain adds a reference.
-func (o *Object) Retain() { o.refs++ }
+func (o *Object) Retain() {
+	o.refs++
+	o.Handed = o.Handed || o.refs > 1
+}
 
 // Release drops one reference; the last gives the storage back to the machine.
 func (o *Object) Release() {
 	o.refs--
 	if o.refs > 0 {
+		o.table.Dropped(o)
 		return
 	}
 	o.h.Release()
@@ -79,9 +133,12 @@ func (o *Object) Release() {
 		o.ro.Release()
 	}
 	delete(o.table.live, o.ID)
+	if o.Addr != 0 {
+		o.table.placed = slices.DeleteFunc(o.table.placed, func(p *Object) bool { return p == o })
+	}
 	o.table.Gone(o)
 	if o.Payer != nil {
-		o.table.Charge(o.Payer, -Cost)
+		o.table.Charge(o.Payer, -o.Cost)
 	}
 }
 

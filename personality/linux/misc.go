@@ -71,7 +71,7 @@ func miscCalls() []Entry {
 		no(313, "finit_module", abi.EPERM, "no modules"),
 		no(317, "seccomp", abi.EINVAL, "no guest filters"),
 		no(321, "bpf", abi.EPERM, "no programs in the server"),
-		no(323, "userfaultfd", abi.EPERM, "no guest pagers"),
+		no(323, "userfaultfd", abi.EPERM, "memory objects have pagers: docs/nucleus.md"),
 		{Nr: 334, Name: "rseq", Level: None, Sig: "puxx", Note: "libraries do without"},
 		no(425, "io_uring_setup", abi.EPERM, "switched off, as many systems do"),
 		no(426, "io_uring_enter", abi.EPERM, "switched off"),

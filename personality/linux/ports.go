@@ -15,6 +15,9 @@ func portCalls() []Entry {
 		{Nr: abi.GuestSend, Name: "hythe_send", Sig: "pu", Local: abi.LocalPortSend, Note: note},
 		{Nr: abi.GuestReceive, Name: "hythe_receive", Sig: "pu", Local: abi.LocalPortRecv, Note: note},
 		{Nr: abi.GuestMap, Name: "hythe_map", Sig: "xpuPMx", Local: abi.LocalPortMap, Note: note},
+		{Nr: abi.GuestMapPaged, Name: "hythe_map_paged", Sig: "xpuPMx", Local: abi.LocalPortPaged, Note: note},
+		{Nr: abi.GuestFaults, Name: "hythe_faults", Sig: "x", Local: abi.LocalPortFaults, Note: note},
+		{Nr: abi.GuestInherit, Name: "hythe_inherit", Sig: "pxu", Local: abi.LocalInherit, Note: note},
 	}
 }
 

@@ -510,7 +510,7 @@ func TestBadInput(t *testing.T) {
 		{op: abi.CallPortAllocate, a: [6]uint64{abi.RightReceive}, fds: []int{null}, want: abi.EINVAL},
 		{op: abi.CallObjectCreate, want: abi.EINVAL},
 		{op: abi.CallObjectCreate, a: [6]uint64{^uint64(0)}, want: abi.EINVAL},
-		{op: abi.CallObjectCreate, a: [6]uint64{4096, 4}, want: abi.EINVAL},
+		{op: abi.CallObjectCreate, a: [6]uint64{4096, 8}, want: abi.EINVAL},
 		{op: abi.CallObjectCreate, a: [6]uint64{4096, abi.ObjectPaged}, want: abi.EBADF}, // by nobody
 		{op: abi.CallObjectImport, fds: []int{null}, want: abi.EPERM},                    // no power
 		{op: abi.CallTaskCreate, a: [6]uint64{0, 1}, want: abi.EPERM},

@@ -90,6 +90,9 @@ func pager() error {
 				return
 			}
 			q, ok := m.Page()
+			if tag, gone, ok := m.PageTerminate(); ok && tag == 7 && !gone {
+				continue // its mappers are dead, all of them
+			}
 			switch {
 			case !ok || q.Tag != 7:
 				failed <- fmt.Errorf("no request: %+v", m)
@@ -172,9 +175,7 @@ func mapper() error {
 		case touch:
 			answer = readable(mem, int(n)*abi.PageSize)
 		case lose:
-			if err := unix.Munmap(mem); err != nil {
-				return err
-			}
+			ipc.UnmapObject(mem)
 		case drop:
 			if err := conn.UnmapPaged(mem); err != nil {
 				return err
@@ -379,7 +380,7 @@ func TestPagerDies(t *testing.T) {
 
 // TestMapperDies: a mapper that is killed while the pager takes pages back from it leaves
 // nothing, its next incarnation maps the object again, and the pager hears of none of it.
-// The same for one whose mapping is not what it said.
+// The same for one that unmaps without a word.
 func TestMapperDies(t *testing.T) {
 	w, p, m := newWorld(t)
 	for n := range uint64(4) {
@@ -401,9 +402,9 @@ func TestMapperDies(t *testing.T) {
 			}
 		}
 	}
-	w.do(m[0], lose, 0)
+	w.do(m[0], lose, 0) // which is heard of all the same
 	w.do(m[1], write, 5)
-	w.ended(m[0])
+	w.kill(m[0])
 	w.start(m[0])
 	if bad := w.do(m[0], check, 5); bad != 0 {
 		t.Errorf("%d words", bad)

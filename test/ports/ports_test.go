@@ -5,6 +5,8 @@ package ports
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,7 +15,10 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"hythe"
+	"hythe/abi"
 	"hythe/idl/names"
 	"hythe/ipc"
 )
@@ -21,6 +26,24 @@ import (
 var own = []hythe.Server{{Name: "upper", Main: func(c *ipc.Conn, in *ipc.Inheritance) error {
 	return ipc.Serve(c, in, func(m *ipc.Message) *ipc.Message {
 		return &ipc.Message{Body: bytes.ToUpper(m.Body)}
+	})
+}}, {Name: "looks", Main: func(c *ipc.Conn, in *ipc.Inheritance) error {
+	// What word is there in the object, of which somebody supplies the pages?
+	return ipc.Serve(c, in, func(m *ipc.Message) *ipc.Message {
+		if len(m.Objects) != 1 || len(m.FDs) != 1 || len(m.Body) != 8 {
+			return &ipc.Message{Body: []byte("no question")}
+		}
+		mem, err := c.MapPaged(m.Objects[0].Name, m.FDs[0], int(m.Objects[0].Len))
+		_ = unix.Close(m.FDs[0])
+		if err != nil {
+			return &ipc.Message{Body: []byte(err.Error())}
+		}
+		body := bytes.Clone(mem[binary.LittleEndian.Uint64(m.Body)*8:][:8])
+		if err := c.UnmapPaged(mem); err != nil {
+			return &ipc.Message{Body: []byte(err.Error())}
+		}
+		c.Deallocate(m.Objects[0].Name)
+		return &ipc.Message{Body: body}
 	})
 }}}
 
@@ -260,4 +283,119 @@ func TestTracer(t *testing.T) {
 	_ = proc.Signal(9)
 	<-root
 	cancel()
+}
+
+// TestPagers: guests supply pages to each other, in Go and C, with a few pages in memory.
+func TestPagers(t *testing.T) {
+	m := machine(t)
+	pager, squares := build(t, "../../examples/pager"), build(t, "../../examples/c/squares.c")
+	const pages = 23
+	want := uint64(0)
+	data := make([]byte, pages*4096-100)
+	for i := range data {
+		data[i] = byte(i * 7 / 5)
+		want += uint64(byte(data[i] + 1))
+	}
+	want += 100 // the rest of the last page
+	sh(t, m, "mkdir /paged")
+	var in bytes.Buffer
+	in.Write(data)
+	if err := m.Run(t.Context(), &hythe.Cmd{Path: "sh", Args: []string{"sh", "-c", "cat >/paged/file"}, Stdin: &in}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sh(t, m, "%s serve /paged/file & %s add; wait; %s serve /paged/file & %s sum; wait", pager, pager, pager, pager); got != fmt.Sprintf("%d\n%d\n", want, want) {
+		t.Errorf("Go: %q, want %d twice", got, want)
+	}
+	// Two at a time, on one object.
+	got := sh(t, m, "cp /paged/file /paged/copy; %s serve /paged/copy & (%s add >/dev/null & %s add >/dev/null; wait); wait; cmp /paged/file /paged/copy | wc -l", pager, pager, pager)
+	if got != "1\n" {
+		t.Errorf("two: %q", got)
+	}
+	if got := sh(t, m, "%s serve 1000 & %s look 7 100000 511999 512000 3; wait", squares, squares); got != "49\n10000000000\n262142976001\n9\n" {
+		t.Errorf("C: %q", got)
+	}
+	for _, p := range []string{pager, squares} {
+		if b, err := exec.Command(p, "x").CombinedOutput(); err == nil || !strings.Contains(string(b), "no guest of Hythe") {
+			t.Errorf("on the host: %v, %s", err, b)
+		}
+	}
+}
+
+// TestPagedMemory: system calls, signals, forks and mischief on memory whose pages another
+// guest supplies; who waits for a page for ever can be killed, and a pager's death is a
+// fault.
+func TestPagedMemory(t *testing.T) {
+	m := machine(t)
+	p := build(t, "testdata/paged.c")
+	if got := sh(t, m, "%s serve & %s; wait", p, p); got != "0 surprises\n0 surprises\n" {
+		t.Error(got)
+	}
+	if got := sh(t, m, "exec 2>/dev/null; %s serve & %s never >/waits 2>/dev/null & p=$!; until grep -q waits /waits; do :; done; kill -9 $p; wait $p; echo $?; wait", p, p); got != "137\n0 surprises\n" {
+		t.Errorf("killed: %q", got)
+	}
+	// 135 is SIGBUS.
+	if got := sh(t, m, "exec 2>/dev/null; %s serve & s=$!; %s never >/waits2 & p=$!; until grep -q waits /waits2; do :; done; kill -9 $s; wait $p; echo $?; wait", p, p); got != "135\n" {
+		t.Errorf("no pager: %q", got)
+	}
+}
+
+// TestPagedServer: a server of the embedder's, which is confined, maps what a guest supplies;
+// the embedder's own process does not.
+func TestPagedServer(t *testing.T) {
+	m := machine(t)
+	p := build(t, "../../examples/c/squares.c")
+	c, in, err := m.Connect("looks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	over := make(chan string)
+	go func() { over <- sh(t, m, "%s serve 10", p) }()
+	to, e := names.Client{C: c, Port: in.Send("names")}.Await("example/squares")
+	if e != 0 {
+		t.Fatal(e)
+	}
+	a, e := c.AskWith(to, &ipc.Message{})
+	if e != 0 || len(a.Objects) != 1 {
+		t.Fatal(e)
+	}
+	object := a.Objects[0]
+	for _, i := range []uint64{0, 7, 5000} {
+		b, e := c.AskWith(in.Send("looks"), &ipc.Message{Body: binary.LittleEndian.AppendUint64(nil, i),
+			Objects: []abi.ObjectDesc{{Name: object.Name, Len: object.Len}}})
+		if e != 0 || len(b.Body) != 8 || binary.LittleEndian.Uint64(b.Body) != i*i {
+			t.Errorf("word %d: %q, %v", i, b.Body, e)
+		}
+	}
+	if _, err := c.MapPaged(object.Name, a.FDs[0], int(object.Len)); !errors.Is(err, abi.EPERM) {
+		t.Errorf("in the nucleus's process: %v", err)
+	}
+	_ = unix.Close(a.FDs[0])
+	if e := c.Deallocate(object.Name); e != 0 {
+		t.Error(e)
+	}
+	if s := <-over; s != "" {
+		t.Error(s)
+	}
+}
+
+// TestPlaced: pointers in an object are right in every task that maps it; its address is
+// free in all, whatever they ask the host for.
+func TestPlaced(t *testing.T) {
+	m := machine(t)
+	p, hints := build(t, "../../examples/pointers"), build(t, "testdata/placed.c")
+	if got := sh(t, m, "%s take & %s give 1000; wait", p, p); got != "499500\n499500\n" {
+		t.Errorf("%q", got)
+	}
+	if got := sh(t, m, "%s", hints); got != "0 surprises\n" {
+		t.Error(got)
+	}
+}
+
+// TestInherit: a forked child has of memory objects what was said.
+func TestInherit(t *testing.T) {
+	m := machine(t)
+	if got := sh(t, m, "%s", build(t, "testdata/inherit.c")); got != "0 surprises\n" {
+		t.Error(got)
+	}
 }

@@ -1,0 +1,162 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// What a forked child has of memory objects that the guest's program has mapped. The host
+// gives a child all that is shared, or, by MADV_DONTFORK, nothing; a copy the parent makes
+// before it forks.
+
+func regionAt(task *Task, i uintptr) *Region {
+	return (*Region)(unsafe.Add(unsafe.Pointer(&task.Regions), i*unsafe.Sizeof(Region{})))
+}
+
+// addRegion notes a mapping. Of one for which there is no room nothing can be said. The
+// lock is held.
+func (t *Thread) addRegion(lo, n, prot uintptr, how, paged uint8) {
+	task := t.task()
+	for i := uintptr(0); i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Hi != 0 {
+			continue
+		}
+		r.Lo = lo
+		r.Hi = lo + (n+pageMask)&^pageMask
+		r.Copy = 0
+		r.Prot = uint32(prot)
+		r.How = how
+		r.Paged = paged
+		if uint32(i) >= task.NRegions {
+			atomic.StoreUint32(&task.NRegions, uint32(i)+1)
+		}
+		return
+	}
+}
+
+// dropRegions forgets what is said of a range, which is mapped anew or not at all.
+func (t *Thread) dropRegions(lo, n uintptr) {
+	if atomic.LoadUint32(&t.task().NRegions) == 0 {
+		return
+	}
+	t.lock()
+	t.cutRegions(lo, lo+(n+pageMask)&^pageMask)
+	t.unlock()
+}
+
+// cutRegions takes a range out of all regions. The lock is held.
+func (t *Thread) cutRegions(lo, hi uintptr) {
+	task := t.task()
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Hi <= lo || r.Lo >= hi {
+			continue
+		}
+		end := r.Hi
+		r.Hi = lo
+		if r.Lo >= lo {
+			r.Lo = 0
+			r.Hi = 0
+		}
+		if end > hi {
+			t.addRegion(hi, end-hi, uintptr(r.Prot), r.How, r.Paged)
+		}
+	}
+}
+
+// inherit says what a forked child has of a range, all of which is in one mapping: the part
+// is a region of its own then.
+func (t *Thread) inherit(lo, n, how uintptr) uintptr {
+	if lo&pageMask != 0 || n&pageMask != 0 || n == 0 || !t.inGuest(lo, n) || how > abi.InheritNone {
+		return errno(eINVAL)
+	}
+	t.lock()
+	task := t.task()
+	v := errno(eINVAL)
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Hi == 0 || lo < r.Lo || lo+n > r.Hi {
+			continue
+		}
+		prot, paged := uintptr(r.Prot), r.Paged
+		if paged != 0 && how == abi.InheritShare {
+			break
+		}
+		advice := uintptr(madvDontfork)
+		if how == abi.InheritShare {
+			advice = madvDofork
+		}
+		v = t.host(sysMadvise, lo, n, advice, 0, 0, 0)
+		if v == 0 {
+			t.cutRegions(lo, lo+n)
+			t.addRegion(lo, n, prot, uint8(how), paged)
+		}
+		break
+	}
+	t.unlock()
+	return v
+}
+
+// copyRegions makes what a child is to have of its own: 0, or a negative errno. The lock is
+// held, and is also while the pager of a region is waited for.
+func (t *Thread) copyRegions() uintptr {
+	task := t.task()
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Hi == 0 || r.How != abi.InheritCopy {
+			continue
+		}
+		to := t.host(sysMmap, 0, r.Hi-r.Lo, protRead|protWrite, mapPrivate|mapAnon, ^uintptr(0), 0)
+		if failed(to) {
+			t.dropCopies()
+			return to
+		}
+		r.Copy = to
+		bad := false
+		for p := uintptr(0); p < r.Hi-r.Lo; p += pageMask + 1 {
+			bad = t.copyMem(to+p, r.Lo+p, pageMask+1) != 0 || bad
+		}
+		if r.Prot != protRead|protWrite {
+			t.host(sysMprotect, to, r.Hi-r.Lo, uintptr(r.Prot), 0, 0, 0)
+		}
+		for p := uintptr(0); bad && p < r.Hi-r.Lo; p += pageMask + 1 {
+			if t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), r.Lo+p, 1) != 0 {
+				// What the parent cannot read the child cannot either.
+				t.host(sysMprotect, to+p, pageMask+1, 0, 0, 0, 0)
+			}
+		}
+	}
+	return 0
+}
+
+// dropCopies is the parent's part after a fork.
+func (t *Thread) dropCopies() {
+	task := t.task()
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Copy != 0 {
+			t.host(sysMunmap, r.Copy, r.Hi-r.Lo, 0, 0, 0, 0)
+			r.Copy = 0
+		}
+	}
+}
+
+// takeCopies is the child's: the copies are memory as any other, and what it does not have
+// is forgotten.
+func (t *Thread) takeCopies() {
+	task := t.task()
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if r.Copy != 0 {
+			t.host(sysMremap, r.Copy, r.Hi-r.Lo, r.Hi-r.Lo, mremapMaymove|mremapFixed, r.Lo, 0)
+			r.Copy = 0
+		}
+		if r.How != abi.InheritShare {
+			r.Lo = 0
+			r.Hi = 0
+		}
+	}
+}
