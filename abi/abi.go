@@ -242,8 +242,9 @@ const (
 	// of the call in the parent.
 	ActFork = 13
 	// ActThread: start a thread on slot A[0], token A[1], stack pointer A[2],
-	// thread pointer A[3] (used when A[4] is 1). All other registers are the
-	// caller's, AX is 0.
+	// thread pointer A[3] (used when bit 0 of A[4] is 1); the upper half of A[4] is
+	// the thread's id, 0 if it is not told. All other registers are the caller's, AX
+	// is 0.
 	ActThread = 14
 	// ActExitThread: end this thread. (The task's first host thread only
 	// parks: the host would show a task without its leader as dead.)
@@ -428,6 +429,10 @@ const (
 	LocalClocks     = 23 // LocalClock with clock ids that CallDesc.Digit turns into the host's
 	LocalAdvice     = 24 // LocalMadvise with advice that CallDesc.Digit turns into the host's
 	LocalUmtx       = 25 // _umtx_op(2): waits on and wakes of a word
+	LocalPark       = 26 // ____lwp_park60(2)
+	LocalUnpark     = 27 // _lwp_unpark(2), of a thread that has begun
+	LocalSleepWord  = 28 // umtx_sleep(2)
+	LocalWakeWord   = 29 // umtx_wakeup(2)
 	// Semaphores that are words of memory, shared by those who have it mapped: take one
 	// (argument 1: wait for it), take one within so many milliseconds, give so many.
 	LocalSemAcquire = 32

@@ -607,7 +607,8 @@ func (r *reply) thread(a *abi.Action) uintptr {
 	t.initThread(n, i)
 	n.Token = a.A[1]
 	n.FS = a.A[3]
-	n.SetFS = a.A[4]
+	n.SetFS = a.A[4] & 1
+	n.Words[abi.ThreadTid] = a.A[4] >> 32
 	n.GuestGS = 1
 	if t.task().Patch != 0 && t.getGS() == t.addr() {
 		n.GuestGS = 0
@@ -662,6 +663,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Due = 0
 	n.Leader = 0
 	n.Redo = 0
+	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
 	n.Neg = uint64(-base)
 	n.Self = base

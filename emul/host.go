@@ -51,11 +51,13 @@ const (
 	eAGAIN    = 11
 	eNOMEM    = 12
 	eFAULT    = 14
+	eBUSY     = 16
 	eEXIST    = 17
 	eINVAL    = 22
 	eDEADLK   = 35
 	eNOSYS    = 38
 	eTIMEDOUT = 110
+	eALREADY  = 114
 	eBADMSG   = 74
 
 	sigILL    = 4

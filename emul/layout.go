@@ -119,7 +119,7 @@ type Entry struct {
 // number, thread block number and guest thread are one to one.
 //
 // Only its own thread writes it, HostTid apart (the host clears it when the
-// thread is gone) and Arg and Frame (the creator, before the thread runs).
+// thread is gone), Permit, and Arg and Frame (the creator, before the thread runs).
 type Thread struct {
 	G       [16]uintptr // fake g: stack.lo, stack.hi, stackguard0, stackguard1
 	PC      Entry
@@ -139,16 +139,18 @@ type Thread struct {
 	// Deadline of a futex wait that goes on after a kick; 0 sec: none.
 	Deadline [2]uint64
 	Redo     uint32 // 1: Deadline holds
-	_        uint32
-	Frame    uintptr // new thread: its ucontext
-	Token    uint64  // new thread
-	FS       uint64  // new thread
-	SetFS    uint64  // new thread: 1 if FS is used
-	Msg      [7]uint64
-	Iov      [2]uint64
-	Ctl      [8]uint64
-	Hdr      [10]uint64
-	Scratch  [64]uint64
+	// Permit is 1 if somebody has woken the thread, which did not wait (park). Others
+	// write it.
+	Permit  uint32
+	Frame   uintptr // new thread: its ucontext
+	Token   uint64  // new thread
+	FS      uint64  // new thread
+	SetFS   uint64  // new thread: 1 if FS is used
+	Msg     [7]uint64
+	Iov     [2]uint64
+	Ctl     [8]uint64
+	Hdr     [10]uint64
+	Scratch [64]uint64
 	// Neg is the block's negative address: what a patched call site knows it by.
 	Neg uint64
 	// Self is its address, which a site finds at GS.

@@ -59,6 +59,18 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalSemAcquire || k == abi.LocalSemTimed || k == abi.LocalSemRelease {
 		return t.semaphore(uc, k)
 	}
+	if k == abi.LocalPark {
+		return t.park(uc)
+	}
+	if k == abi.LocalUnpark {
+		return t.unpark(uint32(a))
+	}
+	if k == abi.LocalSleepWord {
+		return t.sleepWord(a, b, c), true
+	}
+	if k == abi.LocalWakeWord {
+		return t.wakeWord(a, b), true
+	}
 	if k == abi.LocalYield {
 		return t.host(sysYield, 0, 0, 0, 0, 0, 0), true
 	}

@@ -232,6 +232,9 @@ func bsdErrno(e uint64) uint64 {
 	if e == eTIMEDOUT {
 		return 60
 	}
+	if e == eALREADY {
+		return 37
+	}
 	return e
 }
 

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"io"
 	"testing"
 
 	"hythe/cmd/internal/document"
 )
 
 func TestFresh(t *testing.T) {
-	if err := document.Fresh("../../docs/freebsd-calls.md", write); err != nil {
-		t.Error(err)
+	for i, s := range systems {
+		if err := document.Fresh("../../docs/"+s.name+"-calls.md", func(w io.Writer) { write(w, i) }); err != nil {
+			t.Error(err)
+		}
 	}
 }

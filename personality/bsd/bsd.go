@@ -52,10 +52,21 @@ type System struct {
 	// Dirent appends a directory entry to b, if it fits into max bytes; false: it
 	// does not.
 	Dirent func(b []byte, max int, d *Dirent) ([]byte, bool)
-	// Sock are the families of sockets that differ.
-	Sock SockFamilies
-	// Open are the flags of open(2) that differ.
-	Open OpenFlags
+	// Signals are the system's signals.
+	Signals *Signals
+	// Sock are the numbers of sockets that differ, Open the flags of open(2), At the AT_
+	// flags, Fcntl the commands of fcntl(2), Wait what the calls take that wait for a
+	// process.
+	Sock  SockNumbers
+	Open  OpenFlags
+	At    AtFlags
+	Fcntl FcntlNumbers
+	Wait  WaitNumbers
+	// Sysctl is what sysctl(3) answers.
+	Sysctl Sysctl
+	// Usec32 says that the microseconds of struct timeval are 32 bits, with nothing
+	// behind them.
+	Usec32 bool
 	// UnlinkDir and NofollowLink are what unlink(2) answers for a directory and open(2)
 	// with O_NOFOLLOW for a symbolic link.
 	UnlinkDir, NofollowLink abi.Errno
@@ -85,7 +96,7 @@ func (p *Personality) Convention() uint32 { return abi.ReplyCarry }
 // Ignored implements core.Personality: beside what POSIX has, SIGIO and SIGINFO, and
 // the two that the thread library has for itself.
 func (p *Personality) Ignored() core.SigSet {
-	return core.DefaultIgnored | core.SigBit(core.SIGIO) | core.SigBit(sigInfo) | core.SigBit(32) | core.SigBit(33)
+	return core.DefaultIgnored | core.SigBit(core.SIGIO) | core.SigBit(SigInfo) | core.SigBit(32) | core.SigBit(33)
 }
 
 // Descriptors implements core.Personality.

@@ -7,27 +7,29 @@ import (
 	"hythe/server/unix/core"
 )
 
+var signals = NewSignals(65, 126, nil, nil)
+
 // Every signal of the core has a number of its own, and comes back from it.
 func TestSignals(t *testing.T) {
 	seen := map[int32]int32{}
 	for sig := int32(1); sig < core.NumSignals; sig++ {
-		n := Native(sig)
+		n := signals.Native(sig)
 		if n == 0 || seen[n] != 0 {
 			t.Errorf("signal %d is %d, as %d", sig, n, seen[n])
 		}
 		seen[n] = sig
-		if back, ok := Signal(n); !ok || back != sig {
+		if back, ok := signals.Signal(n); !ok || back != sig {
 			t.Errorf("signal %d is %d, which is %d", sig, n, back)
 		}
 	}
-	for _, n := range []int32{0, -1, 34, 64, maxSignal + 1, 127, 1 << 30} {
-		if sig, ok := Signal(n); ok {
+	for _, n := range []int32{0, -1, 34, 64, 96, 127, 1 << 30} {
+		if sig, ok := signals.Signal(n); ok {
 			t.Errorf("%d is signal %d", n, sig)
 		}
 	}
 	for _, x := range [][2]int32{{core.SIGCHLD, 20}, {core.SIGURG, 16}, {core.SIGUSR1, 30}, {core.SIGSYS, 12}, {core.SIGBUS, 10}} {
-		if Native(x[0]) != x[1] {
-			t.Errorf("signal %d is %d, want %d", x[0], Native(x[0]), x[1])
+		if signals.Native(x[0]) != x[1] {
+			t.Errorf("signal %d is %d, want %d", x[0], signals.Native(x[0]), x[1])
 		}
 	}
 }
@@ -35,12 +37,12 @@ func TestSignals(t *testing.T) {
 func TestSets(t *testing.T) {
 	var b [SetSize]byte
 	for _, s := range []core.SigSet{0, ^core.SigSet(0), core.SigBit(core.SIGCHLD), core.SigBit(40) | core.SigBit(1)} {
-		PutSet(b[:], s)
-		if got := GetSet(b[:]); got != s {
+		signals.PutSet(b[:], s)
+		if got := signals.GetSet(b[:]); got != s {
 			t.Errorf("%#x comes back as %#x", s, got)
 		}
 	}
-	PutSet(b[:], core.SigBit(core.SIGCHLD))
+	signals.PutSet(b[:], core.SigBit(core.SIGCHLD))
 	if b[2] != 1<<3 {
 		t.Errorf("SIGCHLD is not bit 19: % x", b)
 	}
@@ -62,8 +64,9 @@ func TestErrnos(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
+	p := &Personality{Sys: &System{Signals: signals, Wait: WaitNumbers{Went: 0x13}}}
 	for w, want := range map[uint32]uint32{0: 0, 7 << 8: 7 << 8, core.SIGSEGV: 11, core.SIGBUS | 0x80: 10 | 0x80, core.SIGTSTP<<8 | 0x7f: 18<<8 | 0x7f, 0xffff: 19} {
-		if got := Status(w); got != want {
+		if got := p.Status(w); got != want {
 			t.Errorf("%#x: %#x, want %#x", w, got, want)
 		}
 	}

@@ -15,12 +15,24 @@ var errnos = Errnos{
 	abi.EISCONN: 56, abi.ENOTCONN: 57, abi.ESHUTDOWN: 58, abi.ETOOMANYREFS: 59, abi.ETIMEDOUT: 60, abi.ECONNREFUSED: 61,
 	abi.ELOOP: 62, abi.ENAMETOOLONG: 63, abi.EHOSTDOWN: 64, abi.EHOSTUNREACH: 65, abi.ENOTEMPTY: 66, abi.EUSERS: 68,
 	abi.EDQUOT: 69, abi.ESTALE: 70, abi.EREMOTE: 71, abi.ENOLCK: 77, abi.ENOSYS: 78,
-	abi.ELIBBAD: 8,
+	abi.ELIBBAD: 8, EFTYPE: 79,
 }
+
+// EFTYPE is an error that only 4.4BSD has: a neutral one that nobody answers stands for
+// it.
+const EFTYPE = abi.EBADSLT
 
 // lastCommon is the highest neutral number that is the same in 4.4BSD unless errnos says
 // otherwise.
 const lastCommon = 34
+
+// errorName is the name of a neutral error.
+func errorName(e abi.Errno) string {
+	if e == EFTYPE {
+		return "EFTYPE"
+	}
+	return e.Name()
+}
 
 // Errno implements core.Personality. An error that the system does not have is EINVAL.
 func (p *Personality) Errno(e abi.Errno) uint32 {

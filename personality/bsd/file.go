@@ -7,6 +7,7 @@ import (
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/server/unix/core"
+	"hythe/store"
 )
 
 // Statfs and Dirent are what System.PutStatfs and System.Dirent encode.
@@ -39,6 +40,8 @@ type OpenFlags struct {
 	Directory, Cloexec, Direct, Path, Dsync uint64
 	// Exec opens a file to execute it.
 	Exec uint64
+	// TimeNow and TimeOmit are what utimensat(2) takes instead of nanoseconds.
+	TimeNow, TimeOmit int64
 }
 
 var openBits = []struct {
@@ -121,7 +124,7 @@ func Open(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Openat serves openat(2).
 func Openat(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	return p.openAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+	return p.openAt(c, p.dirArg(c.Args[0]), 1, c.Args[2], c.Args[3])
 }
 
 func (p *Personality) openAt(c *core.Call, dirfd int32, arg int, fl, mode uint64) (uint64, abi.Errno) {
@@ -321,22 +324,32 @@ func Sync(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, 0
 }
 
-// AT_ flags (sys/fcntl.h).
-const (
-	atEaccess         = 0x100
-	atSymlinkNofollow = 0x200
-	atSymlinkFollow   = 0x400
-	atRemovedir       = 0x800
-	atEmptyPath       = 0x4000
-)
+// AtFlags are the AT_ flags (sys/fcntl.h) and the descriptor that stands for the current
+// directory; 0: it has none.
+type AtFlags struct {
+	Cwd                                             int32
+	Eaccess, Nofollow, Follow, Removedir, EmptyPath uint64
+}
+
+// dirArg is the descriptor of a directory that an argument names, in the core's way.
+func (p *Personality) dirArg(a uint64) int32 {
+	switch fd := int32(a); fd {
+	case p.Sys.At.Cwd:
+		return core.AtCwd
+	case core.AtCwd:
+		return -1
+	default:
+		return fd
+	}
+}
 
 // walkFlags turns AT_ flags into a walk; false for those that the call does not take.
-func walkFlags(fl uint64, allowed uint64) (uint32, bool) {
+func (p *Personality) walkFlags(fl uint64, allowed uint64) (uint32, bool) {
 	var w uint32
-	if fl&atSymlinkNofollow == 0 {
+	if fl&p.Sys.At.Nofollow == 0 {
 		w |= core.WalkFollow
 	}
-	if fl&atEmptyPath != 0 {
+	if fl&p.Sys.At.EmptyPath != 0 {
 		w |= core.WalkEmpty
 	}
 	return w, uint64(uint32(fl))&^allowed == 0
@@ -377,7 +390,7 @@ func Fstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Fstatat serves fstatat(2): directory, path, struct, flags.
 func Fstatat(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+	w, ok := p.walkFlags(c.Args[3], p.Sys.At.Nofollow|p.Sys.At.EmptyPath)
 	if !ok {
 		return 0, abi.EINVAL
 	}
@@ -385,7 +398,7 @@ func Fstatat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	s, e := c.StatAt(int32(c.Args[0]), path, w)
+	s, e := c.StatAt(p.dirArg(c.Args[0]), path, w)
 	return p.stat(c, c.Args[2], s, e)
 }
 
@@ -417,29 +430,33 @@ func Fstatfs(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Access serves access(2), Eaccess eaccess(2), Faccessat faccessat(2).
 func Access(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return accessAt(c, core.AtCwd, 0, c.Args[1], 0)
+	return accessAt(c, core.AtCwd, 0, c.Args[1], false, core.WalkFollow)
 }
 
 // Eaccess serves eaccess(2).
 func Eaccess(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return accessAt(c, core.AtCwd, 0, c.Args[1], atEaccess)
+	return accessAt(c, core.AtCwd, 0, c.Args[1], true, core.WalkFollow)
 }
 
 // Faccessat serves faccessat(2).
-func Faccessat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return accessAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+func Faccessat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	at := &p.Sys.At
+	w, ok := p.walkFlags(c.Args[3], at.Eaccess|at.Nofollow|at.EmptyPath)
+	if !ok {
+		return 0, abi.EINVAL
+	}
+	return accessAt(c, p.dirArg(c.Args[0]), 1, c.Args[2], c.Args[3]&at.Eaccess != 0, w)
 }
 
-func accessAt(c *core.Call, dirfd int32, arg int, mode, fl uint64) (uint64, abi.Errno) {
-	w, ok := walkFlags(fl, atEaccess|atSymlinkNofollow|atEmptyPath)
-	if uint32(mode)&^7 != 0 || !ok {
+func accessAt(c *core.Call, dirfd int32, arg int, mode uint64, effective bool, walk uint32) (uint64, abi.Errno) {
+	if uint32(mode)&^7 != 0 {
 		return 0, abi.EINVAL
 	}
 	path, e := c.PathArg(arg)
 	if e != 0 {
 		return 0, e
 	}
-	return 0, c.AccessAt(dirfd, path, uint32(mode), fl&atEaccess != 0, w)
+	return 0, c.AccessAt(dirfd, path, uint32(mode), effective, walk)
 }
 
 // Readlink serves readlink(2), Readlinkat readlinkat(2).
@@ -448,8 +465,8 @@ func Readlink(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Readlinkat serves readlinkat(2).
-func Readlinkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return readlinkAt(c, int32(c.Args[0]), 1, c.Args[2], c.Args[3])
+func Readlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return readlinkAt(c, p.dirArg(c.Args[0]), 1, c.Args[2], c.Args[3])
 }
 
 func readlinkAt(c *core.Call, dirfd int32, arg int, buf, size uint64) (uint64, abi.Errno) {
@@ -522,9 +539,9 @@ func Mkdir(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Mkdirat serves mkdirat(2).
-func Mkdirat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Mkdirat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return withPath(c, 1, func(s string) abi.Errno {
-		dir := int32(c.Args[0])
+		dir := p.dirArg(c.Args[0])
 		return c.Mkdir(dir, slashed(c, dir, s), uint32(c.Args[2])&0o7777)
 	})
 }
@@ -549,15 +566,15 @@ func Unlink(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Unlinkat serves unlinkat(2).
 func Unlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	fl := uint32(c.Args[2])
-	if fl&^atRemovedir != 0 {
+	fl := uint64(uint32(c.Args[2]))
+	if fl&^p.Sys.At.Removedir != 0 {
 		return 0, abi.EINVAL
 	}
 	return withPath(c, 1, func(s string) abi.Errno {
 		if fl != 0 {
-			return c.Rmdir(int32(c.Args[0]), slashed(c, int32(c.Args[0]), s))
+			return c.Rmdir(p.dirArg(c.Args[0]), slashed(c, p.dirArg(c.Args[0]), s))
 		}
-		return p.unlink(c, int32(c.Args[0]), s)
+		return p.unlink(c, p.dirArg(c.Args[0]), s)
 	})
 }
 
@@ -571,10 +588,10 @@ func Rename(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Renameat serves renameat(2).
-func Renameat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Renameat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	a, b, e := path2(c, 1, 3)
 	if e == 0 {
-		e = rename(c, int32(c.Args[0]), a, int32(c.Args[2]), b)
+		e = rename(c, p.dirArg(c.Args[0]), a, p.dirArg(c.Args[2]), b)
 	}
 	return 0, e
 }
@@ -594,9 +611,10 @@ func Link(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Linkat serves linkat(2).
-func Linkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Linkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	at := &p.Sys.At
 	fl := uint64(uint32(c.Args[4]))
-	if fl&^(atSymlinkFollow|atEmptyPath) != 0 {
+	if fl&^(at.Follow|at.EmptyPath) != 0 {
 		return 0, abi.EINVAL
 	}
 	a, b, e := path2(c, 1, 3)
@@ -604,13 +622,13 @@ func Linkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	var w uint32
-	if fl&atSymlinkFollow != 0 {
+	if fl&at.Follow != 0 {
 		w |= core.WalkFollow
 	}
-	if fl&atEmptyPath != 0 {
+	if fl&at.EmptyPath != 0 {
 		w |= core.WalkEmpty
 	}
-	return 0, c.Link(int32(c.Args[0]), a, int32(c.Args[2]), b, w)
+	return 0, c.Link(p.dirArg(c.Args[0]), a, p.dirArg(c.Args[2]), b, w)
 }
 
 // Symlink serves symlink(2).
@@ -623,10 +641,10 @@ func Symlink(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Symlinkat serves symlinkat(2).
-func Symlinkat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Symlinkat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	a, b, e := path2(c, 0, 2)
 	if e == 0 {
-		e = c.Symlink(a, int32(c.Args[1]), b)
+		e = c.Symlink(a, p.dirArg(c.Args[1]), b)
 	}
 	return 0, e
 }
@@ -639,9 +657,9 @@ func Mkfifo(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Mkfifoat serves mkfifoat(2).
-func Mkfifoat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Mkfifoat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return withPath(c, 1, func(s string) abi.Errno {
-		return c.Mknod(int32(c.Args[0]), s, fs.TypeFifo|uint32(c.Args[2])&0o7777, 0)
+		return c.Mknod(p.dirArg(c.Args[0]), s, fs.TypeFifo|uint32(c.Args[2])&0o7777, 0)
 	})
 }
 
@@ -656,6 +674,15 @@ func Getcwd(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	c.CopyOut(c.Args[0], append([]byte(s), 0))
 	return 0, 0
+}
+
+// GetcwdLen is Getcwd that answers how long the name is, with its NUL.
+func GetcwdLen(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	s, e := c.Getcwd()
+	if e == 0 {
+		_, e = Getcwd(p, c)
+	}
+	return uint64(len(s) + 1), e
 }
 
 // Chdir serves chdir(2), and its like the others.
@@ -713,6 +740,15 @@ func Getdirentries(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return uint64(len(buf)), 0
 }
 
+// Getdents serves getdents(2): Getdirentries that tells no position.
+func Getdents(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	was := c.Args[3]
+	c.Args[3] = 0
+	n, e := Getdirentries(p, c)
+	c.Args[3] = was
+	return n, e
+}
+
 func target(c *core.Call, dirfd int32, arg int, walk uint32) (core.Target, abi.Errno) {
 	s, e := c.PathArg(arg)
 	return core.Target{Dir: dirfd, Path: s, Walk: walk}, e
@@ -738,12 +774,12 @@ func Fchmod(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Fchmodat serves fchmodat(2).
-func Fchmodat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+func Fchmodat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := p.walkFlags(c.Args[3], p.Sys.At.Nofollow|p.Sys.At.EmptyPath)
 	if !ok {
 		return 0, abi.EINVAL
 	}
-	t, e := target(c, int32(c.Args[0]), 1, w)
+	t, e := target(c, p.dirArg(c.Args[0]), 1, w)
 	return chmod(c, t, e, c.Args[2])
 }
 
@@ -772,12 +808,12 @@ func Fchown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Fchownat serves fchownat(2).
-func Fchownat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	w, ok := walkFlags(c.Args[4], atSymlinkNofollow|atEmptyPath)
+func Fchownat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := p.walkFlags(c.Args[4], p.Sys.At.Nofollow|p.Sys.At.EmptyPath)
 	if !ok {
 		return 0, abi.EINVAL
 	}
-	t, e := target(c, int32(c.Args[0]), 1, w)
+	t, e := target(c, p.dirArg(c.Args[0]), 1, w)
 	return chown(c, t, e, c.Args[2], c.Args[3])
 }
 
@@ -803,9 +839,10 @@ func chown(c *core.Call, t core.Target, e abi.Errno, uid, gid uint64) (uint64, a
 }
 
 // times decodes two times of 16 bytes each at argument arg; unit is how many ns one of
-// the second word is. 0: now. The special values are those of utimensat(2).
-func times(c *core.Call, arg int, unit uint64) (at, mt core.TimeSet, e abi.Errno) {
-	const now, omit = ^uint64(0), ^uint64(1) // UTIME_NOW -1, UTIME_OMIT -2
+// the second word is. 0: now. The special values are those of
+// utimensat(2).
+func (p *Personality) times(c *core.Call, arg int, unit uint64) (at, mt core.TimeSet, e abi.Errno) {
+	now, omit := uint64(p.Sys.Open.TimeNow), uint64(p.Sys.Open.TimeOmit)
 	at, mt = core.TimeSet{Now: true}, core.TimeSet{Now: true}
 	if c.Args[arg] == 0 {
 		return at, mt, 0
@@ -817,6 +854,9 @@ func times(c *core.Call, arg int, unit uint64) (at, mt core.TimeSet, e abi.Errno
 	le := binary.LittleEndian
 	for i, t := range []*core.TimeSet{&at, &mt} {
 		v := le.Uint64(b[16*i+8:])
+		if unit != 1 && p.Sys.Usec32 {
+			v = uint64(le.Uint32(b[16*i+8:]))
+		}
 		switch {
 		case unit == 1 && v == now:
 			*t = core.TimeSet{Now: true}
@@ -831,11 +871,11 @@ func times(c *core.Call, arg int, unit uint64) (at, mt core.TimeSet, e abi.Errno
 	return at, mt, 0
 }
 
-func utimes(c *core.Call, arg int, unit uint64, t core.Target, e abi.Errno) (uint64, abi.Errno) {
+func (p *Personality) utimes(c *core.Call, arg int, unit uint64, t core.Target, e abi.Errno) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	at, mt, e := times(c, arg, unit)
+	at, mt, e := p.times(c, arg, unit)
 	if e != 0 || at.Omit && mt.Omit {
 		return 0, e
 	}
@@ -843,41 +883,41 @@ func utimes(c *core.Call, arg int, unit uint64, t core.Target, e abi.Errno) (uin
 }
 
 // Utimes serves utimes(2), and its like the others.
-func Utimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Utimes(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	t, e := target(c, core.AtCwd, 0, core.WalkFollow)
-	return utimes(c, 1, 1000, t, e)
+	return p.utimes(c, 1, 1000, t, e)
 }
 
 // Lutimes serves lutimes(2).
-func Lutimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Lutimes(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	t, e := target(c, core.AtCwd, 0, 0)
-	return utimes(c, 1, 1000, t, e)
+	return p.utimes(c, 1, 1000, t, e)
 }
 
 // Futimes serves futimes(2).
-func Futimes(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return utimes(c, 1, 1000, fdTarget(c), 0)
+func Futimes(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return p.utimes(c, 1, 1000, fdTarget(c), 0)
 }
 
 // Futimesat serves futimesat(2).
-func Futimesat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	t, e := target(c, int32(c.Args[0]), 1, core.WalkFollow)
-	return utimes(c, 2, 1000, t, e)
+func Futimesat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	t, e := target(c, p.dirArg(c.Args[0]), 1, core.WalkFollow)
+	return p.utimes(c, 2, 1000, t, e)
 }
 
 // Futimens serves futimens(2).
-func Futimens(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return utimes(c, 1, 1, fdTarget(c), 0)
+func Futimens(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	return p.utimes(c, 1, 1, fdTarget(c), 0)
 }
 
 // Utimensat serves utimensat(2).
-func Utimensat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	w, ok := walkFlags(c.Args[3], atSymlinkNofollow|atEmptyPath)
+func Utimensat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	w, ok := p.walkFlags(c.Args[3], p.Sys.At.Nofollow|p.Sys.At.EmptyPath)
 	if !ok {
 		return 0, abi.EINVAL
 	}
-	t, e := target(c, int32(c.Args[0]), 1, w)
-	return utimes(c, 2, 1, t, e)
+	t, e := target(c, p.dirArg(c.Args[0]), 1, w)
+	return p.utimes(c, 2, 1, t, e)
 }
 
 // Truncate serves truncate(2), Ftruncate ftruncate(2), with the length as argument 1.
@@ -921,41 +961,69 @@ func dup2(c *core.Call, from, to int32, flags uint32) (uint64, abi.Errno) {
 	return uint64(uint32(to)), c.Dup2(from, to, flags)
 }
 
-// Commands of fcntl(2) (sys/fcntl.h).
+// Dup3 serves dup3(2): flags are those of open(2).
+func Dup3(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint64(uint32(c.Args[2]))
+	o := &p.Sys.Open
+	if fl&^(oNonblock|o.Cloexec) != 0 || int32(c.Args[0]) == int32(c.Args[1]) {
+		return 0, abi.EINVAL
+	}
+	var fdf uint32
+	if fl&o.Cloexec != 0 {
+		fdf = core.FDCloexec
+	}
+	n, e := dup2(c, int32(c.Args[0]), int32(c.Args[1]), fdf)
+	if e == 0 && fl&oNonblock != 0 {
+		f, file, e := c.File(int32(c.Args[1]))
+		if e != 0 {
+			return 0, e
+		}
+		return n, c.SetFlags(f, int32(c.Args[1]), file.Flags|core.OpenNonblock)
+	}
+	return n, e
+}
+
+// Commands of fcntl(2) that all systems share (sys/fcntl.h).
 const (
-	fDupfd        = 0
-	fGetfd        = 1
-	fSetfd        = 2
-	fGetfl        = 3
-	fSetfl        = 4
-	fGetown       = 5
-	fSetown       = 6
-	fDup2fd       = 10
-	fGetlk        = 11
-	fSetlk        = 12
-	fSetlkw       = 13
-	fDupfdCloexec = 17
-	fDup2fdCloexe = 18
+	fDupfd  = 0
+	fGetfd  = 1
+	fSetfd  = 2
+	fGetfl  = 3
+	fSetfl  = 4
+	fGetown = 5
+	fSetown = 6
 )
+
+// FcntlNumbers are the commands of fcntl(2) in which the systems differ; 0: it has none.
+type FcntlNumbers struct {
+	// Getlk is followed by Setlk and Setlkw; FlockSize is the size of struct flock.
+	Getlk, FlockSize                  uint32
+	DupCloexec, Dup2fd, Dup2fdCloexec uint32
+	Closem, Maxfd                     uint32
+}
 
 // Fcntl serves fcntl(2).
 func Fcntl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	fd, cmd, arg := int32(c.Args[0]), uint32(c.Args[1]), c.Args[2]
+	x := &p.Sys.Fcntl
+	if cmd != fDupfd && (cmd == x.Closem || cmd == x.Maxfd) {
+		return closeOrLast(c, fd, cmd == x.Closem)
+	}
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return 0, e
 	}
 	switch cmd {
-	case fDupfd, fDupfdCloexec:
+	case fDupfd, x.DupCloexec:
 		var flags uint32
-		if cmd == fDupfdCloexec {
+		if cmd != fDupfd {
 			flags = core.FDCloexec
 		}
 		n, e := c.Dup(fd, int32(arg), flags)
 		return uint64(uint32(n)), e
-	case fDup2fd:
+	case x.Dup2fd:
 		return dup2(c, fd, int32(arg), 0)
-	case fDup2fdCloexe:
+	case x.Dup2fdCloexec:
 		return dup2(c, fd, int32(arg), core.FDCloexec)
 	case fGetfd:
 		_, flags, e := c.K.FDAt(c.Proc().FDs, fd)
@@ -987,17 +1055,34 @@ func Fcntl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 			id = -id
 		}
 		return uint64(int64(id)), 0
-	case fGetlk, fSetlk, fSetlkw:
-		return lockRange(c, fd, cmd, arg)
+	case x.Getlk, x.Getlk + 1, x.Getlk + 2:
+		return p.lockRange(c, fd, cmd-x.Getlk, arg)
 	}
 	return 0, abi.EINVAL
 }
 
+// closeOrLast closes fd and all above it, or answers the highest descriptor there is.
+func closeOrLast(c *core.Call, fd int32, all bool) (uint64, abi.Errno) {
+	if fd < 0 && all {
+		return 0, abi.EBADF
+	}
+	if all {
+		return 0, c.CloseRange(uint32(fd), ^uint32(0), false, false)
+	}
+	last := int32(-1)
+	c.K.EachFD(c.Proc().FDs, func(fd int32, _ store.Ref[core.File], _ uint32) bool {
+		last = max(last, fd)
+		return true
+	})
+	return uint64(int64(last)), 0
+}
+
 // lockRange serves the record locks: struct flock {s64 start, len; s32 pid; s16 type,
-// whence; s32 sysid} (sys/fcntl.h, 32 bytes), types 1 read, 2 unlock, 3 write.
-func lockRange(c *core.Call, fd int32, cmd uint32, addr uint64) (uint64, abi.Errno) {
+// whence} and what a system has behind it (sys/fcntl.h), types 1 read, 2 unlock, 3 write.
+func (p *Personality) lockRange(c *core.Call, fd int32, cmd uint32, addr uint64) (uint64, abi.Errno) {
 	const rdlck, unlck, wrlck = 1, 2, 3
-	raw, e := c.CopyIn(addr, 32)
+	const fGetlk, fSetlkw = 0, 2
+	raw, e := c.CopyIn(addr, int(p.Sys.Fcntl.FlockSize))
 	if e != 0 {
 		return 0, e
 	}

@@ -36,6 +36,20 @@ func Kqueuex(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return uint64(uint32(fd)), e
 }
 
+// Kqueue1 serves kqueue1(2): flags are those of open(2). A queue does not block.
+func Kqueue1(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint64(uint32(c.Args[0]))
+	if fl&^(oNonblock|p.Sys.Open.Cloexec) != 0 {
+		return 0, abi.EINVAL
+	}
+	var fdf uint32
+	if fl&p.Sys.Open.Cloexec != 0 {
+		fdf = core.FDCloexec
+	}
+	fd, e := c.NewKqueue(fdf)
+	return uint64(uint32(fd)), e
+}
+
 // Kevent serves kevent(2): queue, changes and their number, room for events and how many,
 // the longest wait (0: for ever).
 func Kevent(l *KeventLayout) Func {

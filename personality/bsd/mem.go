@@ -11,7 +11,6 @@ const (
 	mapShared  = 0x1
 	mapPrivate = 0x2
 	mapFixed   = 0x10
-	mapStack   = 0x400
 	mapAnon    = 0x1000
 )
 
@@ -21,6 +20,28 @@ type MapFlags struct {
 	Excl   uint64 // with MAP_FIXED: only where nothing is
 	Low32  uint64 // below 4 GiB
 	Ignore uint64 // hints that are not followed
+	Stack  uint64 // anonymous memory for a stack
+	// Padded: one argument lies between descriptor and offset, which thus is on the
+	// stack.
+	Padded bool
+}
+
+// StackArg is argument 6+i of a call: it lies above the address that the call's wrapper
+// returns to.
+func StackArg(c *core.Call, i uint64) (uint64, abi.Errno) {
+	return c.CopyIn64(c.Regs.SP + 8 + 8*i)
+}
+
+// Padded is fn for a call with an argument at place i that says nothing: one that puts
+// those of 64 bits where they are with 32-bit registers.
+func Padded(i int, fn Func) Func {
+	return func(p *Personality, c *core.Call) (uint64, abi.Errno) {
+		all := c.Args
+		copy(c.Args[i:6], all[i+1:6])
+		v, e := fn(p, c)
+		c.Args = all
+		return v, e
+	}
 }
 
 // align is in flags from bit 24 on: the binary logarithm of what to align to. One stands
@@ -31,9 +52,18 @@ const alignShift = 24
 func Mmap(f MapFlags) Func {
 	return func(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		addr, size, prot, flags, off := c.Args[0], c.Args[1], c.Args[2], c.Args[3], c.Args[5]
+		if f.Padded {
+			off = 0
+			if flags&mapAnon == 0 {
+				var e abi.Errno
+				if off, e = StackArg(c, 0); e != 0 {
+					return 0, e
+				}
+			}
+		}
 		fd := int32(c.Args[4])
 		flags &= 0xffffffff
-		known := mapShared | mapPrivate | mapFixed | mapStack | mapAnon | f.Guard | f.Excl | f.Low32 | f.Ignore | 0xff<<alignShift
+		known := mapShared | mapPrivate | mapFixed | f.Stack | mapAnon | f.Guard | f.Excl | f.Low32 | f.Ignore | 0xff<<alignShift
 		if flags&^known != 0 || flags&(mapShared|mapPrivate) == mapShared|mapPrivate || prot&^7 != 0 {
 			return 0, abi.EINVAL
 		}
@@ -41,7 +71,7 @@ func Mmap(f MapFlags) Func {
 			return 0, abi.EINVAL
 		}
 		guard := flags&f.Guard != 0
-		anon := flags&mapAnon != 0 || flags&mapStack != 0 || guard
+		anon := flags&mapAnon != 0 || flags&f.Stack != 0 || guard
 		if anon && fd != -1 || guard && (prot != 0 || off != 0) {
 			return 0, abi.EINVAL
 		}

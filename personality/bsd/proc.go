@@ -80,18 +80,25 @@ func Fexecve(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Options of wait4(2) and wait6(2) (sys/wait.h).
 const (
-	wNohang    = 1
-	wUntraced  = 2
-	wContinued = 4
-	wNowait    = 8
-	wExited    = 16
-	wTrapped   = 32
+	wNohang   = 1
+	wUntraced = 2
 )
 
-func waitOptions(o uint32) uint32 {
+// WaitNumbers are what the calls that wait for a process take, where the systems differ:
+// options, whom to wait for (idtype_t of sys/wait.h), the status of one that goes on
+// again, and the size of siginfo_t.
+type WaitNumbers struct {
+	Continued, Nowait, Exited, Trapped uint32
+	Pid, Pgid, All                     uint32
+	Went                               uint32
+	InfoSize                           int
+}
+
+func (p *Personality) waitOptions(o uint32) uint32 {
+	w := &p.Sys.Wait
 	var opts uint32
 	for _, x := range []struct{ native, core uint32 }{
-		{wNohang, core.WNoHang}, {wUntraced, core.WStopped}, {wContinued, core.WContinued}, {wNowait, core.WNoWait}, {wExited, core.WExited}} {
+		{wNohang, core.WNoHang}, {wUntraced, core.WStopped}, {w.Continued, core.WContinued}, {w.Nowait, core.WNoWait}, {w.Exited, core.WExited}} {
 		if o&x.native != 0 {
 			opts |= x.core
 		}
@@ -100,14 +107,14 @@ func waitOptions(o uint32) uint32 {
 }
 
 // Status is the system's wait status: the core's, with its signal numbers.
-func Status(w uint32) uint32 {
+func (p *Personality) Status(w uint32) uint32 {
 	switch {
 	case w == 0xffff:
-		return uint32(Native(core.SIGCONT)) // WIFCONTINUED: 0x13
+		return p.Sys.Wait.Went
 	case w&0xff == 0x7f:
-		return uint32(Native(int32(w>>8&0xff)))<<8 | 0x7f
+		return uint32(p.Sys.Signals.Native(int32(w>>8&0xff)))<<8 | 0x7f
 	case w&0x7f != 0:
-		return w&0x80 | uint32(Native(int32(w&0x7f)))
+		return w&0x80 | uint32(p.Sys.Signals.Native(int32(w&0x7f)))
 	}
 	return w
 }
@@ -123,9 +130,10 @@ func putRusage(b []byte, utime, stime int64, maxrss uint64) {
 }
 
 // Wait4 serves wait4(2).
-func Wait4(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Wait4(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	x := &p.Sys.Wait
 	opts := uint32(c.Args[2])
-	if opts&^(wNohang|wUntraced|wContinued|wNowait|wTrapped) != 0 {
+	if opts&^(wNohang|wUntraced|x.Continued|x.Nowait|x.Trapped|x.Exited) != 0 {
 		return 0, abi.EINVAL
 	}
 	pid := int32(c.Args[0])
@@ -140,12 +148,12 @@ func Wait4(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	case pid == 0:
 		kind, id = core.WaitPgid, c.Proc().Pgid
 	}
-	w, e := c.Wait(kind, id, waitOptions(opts|wExited))
+	w, e := c.Wait(kind, id, p.waitOptions(opts|x.Exited))
 	if e != 0 || w.Pid == 0 {
 		return 0, e
 	}
 	if c.Args[1] != 0 {
-		c.CopyOut32(c.Args[1], Status(w.Status))
+		c.CopyOut32(c.Args[1], p.Status(w.Status))
 	}
 	if c.Args[3] != 0 {
 		var b [144]byte
@@ -155,51 +163,51 @@ func Wait4(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return uint64(w.Pid), 0
 }
 
-// WaitKind turns idtype_t and id_t of wait6(2) into whom to wait for: P_PID 0,
-// P_PGID 2, P_ALL 7. EINVAL.
-func WaitKind(c *core.Call, idtype uint32, id int64) (kind int, who int32, e abi.Errno) {
+// waitKind turns idtype_t and id_t of wait6(2) into whom to wait for. EINVAL.
+func (p *Personality) waitKind(c *core.Call, idtype uint32, id int64) (kind int, who int32, e abi.Errno) {
 	switch idtype {
-	case 0:
+	case p.Sys.Wait.Pid:
 		return core.WaitPid, int32(id), 0
-	case 2:
+	case p.Sys.Wait.Pgid:
 		if id == 0 {
 			id = int64(c.Proc().Pgid)
 		}
 		return core.WaitPgid, int32(id), 0
-	case 7:
+	case p.Sys.Wait.All:
 		return core.WaitAll, 0, 0
 	}
 	return 0, 0, abi.EINVAL
 }
 
 // Wait6 serves wait6(2): idtype, id, status, options, struct __wrusage (two of
-// rusage), siginfo, which putInfo encodes into 80 bytes.
+// rusage), siginfo, which putInfo encodes.
 func Wait6(putInfo func(b []byte, s *core.SigInfo)) Func {
-	return func(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	return func(p *Personality, c *core.Call) (uint64, abi.Errno) {
+		x := &p.Sys.Wait
 		opts := uint32(c.Args[3])
-		if opts&^(wNohang|wUntraced|wContinued|wNowait|wExited|wTrapped) != 0 || opts&(wExited|wUntraced|wContinued|wTrapped) == 0 {
+		if opts&^(wNohang|wUntraced|x.Continued|x.Nowait|x.Exited|x.Trapped) != 0 || opts&(x.Exited|wUntraced|x.Continued|x.Trapped) == 0 {
 			return 0, abi.EINVAL
 		}
-		kind, id, e := WaitKind(c, uint32(c.Args[0]), int64(c.Args[1]))
+		kind, id, e := p.waitKind(c, uint32(c.Args[0]), int64(c.Args[1]))
 		if e != 0 {
 			return 0, e
 		}
-		w, e := c.Wait(kind, id, waitOptions(opts))
+		w, e := c.Wait(kind, id, p.waitOptions(opts))
 		if e != 0 {
 			return 0, e
 		}
 		if c.Args[5] != 0 {
-			var b [80]byte
+			b := make([]byte, x.InfoSize)
 			if w.Pid != 0 {
-				putInfo(b[:], &core.SigInfo{Sig: core.SIGCHLD, Code: w.Code, Pid: w.Pid, UID: c.ShowUID(w.UID), Status: w.Value})
+				putInfo(b, &core.SigInfo{Sig: core.SIGCHLD, Code: w.Code, Pid: w.Pid, UID: c.ShowUID(w.UID), Status: w.Value})
 			}
-			c.CopyOut(c.Args[5], b[:])
+			c.CopyOut(c.Args[5], b)
 		}
 		if w.Pid == 0 {
 			return 0, 0
 		}
 		if c.Args[2] != 0 {
-			c.CopyOut32(c.Args[2], Status(w.Status))
+			c.CopyOut32(c.Args[2], p.Status(w.Status))
 		}
 		if c.Args[4] != 0 {
 			var b [288]byte
@@ -359,6 +367,53 @@ func Setresgid(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, commit(c, &n)
 }
 
+// Setreuid serves setreuid(2): real and effective id. The saved one becomes the
+// effective one when the real one is set, or the effective one is to another id.
+func Setreuid(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := *c.Cred()
+	was := n.UID
+	if e := setRes2(c, &n.UID, &n.EUID, n.SUID, c.MapUID, core.CapSetuid); e != 0 {
+		return 0, e
+	}
+	if uint32(c.Args[0]) != keepID || n.EUID != was {
+		n.SUID = n.EUID
+	}
+	return 0, commit(c, &n)
+}
+
+// Setregid serves setregid(2).
+func Setregid(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	n := *c.Cred()
+	was := n.GID
+	if e := setRes2(c, &n.GID, &n.EGID, n.SGID, c.MapGID, core.CapSetgid); e != 0 {
+		return 0, e
+	}
+	if uint32(c.Args[0]) != keepID || n.EGID != was {
+		n.SGID = n.EGID
+	}
+	return 0, commit(c, &n)
+}
+
+// setRes2 sets a real and an effective id from the first two arguments, each to one of
+// those that there are unless the caller has the power.
+func setRes2(c *core.Call, id, effective *uint32, saved uint32, m func(uint32) (uint32, bool), power int) abi.Errno {
+	old := [3]uint32{*id, *effective, saved}
+	for i, p := range []*uint32{id, effective} {
+		v, ok := idArg(c.Args[i], m)
+		if !ok {
+			return abi.EINVAL
+		}
+		if v == keepID {
+			continue
+		}
+		if v != old[0] && v != old[1] && v != old[2] && !c.NsCapable(power) {
+			return abi.EPERM
+		}
+		*p = v
+	}
+	return 0
+}
+
 // Getresuid serves getresuid(2), Getresgid getresgid(2).
 func Getresuid(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	cr := c.Cred()
@@ -384,7 +439,16 @@ func Getresgid(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 // Getgroups serves getgroups(2). The first group is the effective one, as 4.4BSD has it.
 func Getgroups(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	cr := *c.Cred()
-	all := append([]uint32{cr.EGID}, cr.Groups[:cr.NGroups]...)
+	return groupsOut(c, append([]uint32{cr.EGID}, cr.Groups[:cr.NGroups]...))
+}
+
+// GetgroupsApart serves getgroups(2) where the effective group is none of them.
+func GetgroupsApart(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	cr := *c.Cred()
+	return groupsOut(c, append([]uint32(nil), cr.Groups[:cr.NGroups]...))
+}
+
+func groupsOut(c *core.Call, all []uint32) (uint64, abi.Errno) {
 	n := int32(c.Args[0])
 	if n == 0 {
 		return uint64(len(all)), 0
@@ -400,14 +464,20 @@ func Getgroups(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return uint64(len(all)), 0
 }
 
-// Setgroups serves setgroups(2).
-func Setgroups(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+// Setgroups serves setgroups(2), whose first group is the effective one; SetgroupsApart
+// where that is none of them.
+func Setgroups(_ *Personality, c *core.Call) (uint64, abi.Errno) { return setgroups(c, 1) }
+
+// SetgroupsApart serves setgroups(2).
+func SetgroupsApart(_ *Personality, c *core.Call) (uint64, abi.Errno) { return setgroups(c, 0) }
+
+func setgroups(c *core.Call, own int) (uint64, abi.Errno) {
 	n := int32(c.Args[0])
 	cr := *c.Cred()
 	if !c.NsCapable(core.CapSetgid) || !c.MaySetgroups() {
 		return 0, abi.EPERM
 	}
-	if n < 0 || int(n) > len(cr.Groups)+1 {
+	if n < 0 || int(n) > len(cr.Groups)+own {
 		return 0, abi.EINVAL
 	}
 	b, e := c.CopyIn(c.Args[1], int(4*n))
@@ -421,7 +491,7 @@ func Setgroups(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		if !ok {
 			return 0, abi.EINVAL
 		}
-		if i == 0 {
+		if i < own {
 			cr.EGID = g
 			continue
 		}

@@ -2,6 +2,7 @@ package bsd
 
 import (
 	"encoding/binary"
+	"strconv"
 
 	"hythe/abi"
 	"hythe/server/unix/core"
@@ -10,70 +11,94 @@ import (
 // Two of the core's signals stand for those that only 4.4BSD has.
 const (
 	sigEmt  = core.SIGSTKFLT
-	sigInfo = core.SIGPWR
+	SigInfo = core.SIGPWR
 )
 
-// toNative are 4.4BSD's signal numbers (sys/signal.h) by the core's. Real-time signals
-// begin at 65 (the core's 34); 32 and 33 are the thread library's.
-var toNative = [core.NumSignals]int32{
+// Signals are the signals of a system: their numbers and their codes.
+type Signals struct {
+	native [core.NumSignals]int32 // by the core's numbers
+	core   [NumSignals]int32      // by the system's
+	names  map[int32]string
+	code   func(s *core.SigInfo) int32
+}
+
+// NumSignals is above all numbers of signals: the sets have 128 bits.
+const NumSignals = 129
+
+// NewSignals makes the signals of a system: realTime is its first real-time one, of which
+// it has up to last, names are those above 31 that are none, and code makes si_code.
+func NewSignals(realTime, last int32, names map[int32]string, code func(s *core.SigInfo) int32) *Signals {
+	s := &Signals{native: common, names: names, code: code}
+	if realTime < realTimeCore {
+		s.native[realTimeCore-1] = 0
+	}
+	for i := int32(0); realTimeCore+i < core.NumSignals && realTime+i <= last; i++ {
+		s.native[realTimeCore+i] = realTime + i
+	}
+	for sig, n := range s.native {
+		if n != 0 {
+			s.core[n] = int32(sig)
+		}
+	}
+	return s
+}
+
+// common are 4.4BSD's signal numbers (sys/signal.h) by the core's. 32 and 33 are the
+// system's own.
+var common = [core.NumSignals]int32{
 	core.SIGHUP: 1, core.SIGINT: 2, core.SIGQUIT: 3, core.SIGILL: 4, core.SIGTRAP: 5, core.SIGABRT: 6, sigEmt: 7, core.SIGFPE: 8,
 	core.SIGKILL: 9, core.SIGBUS: 10, core.SIGSEGV: 11, core.SIGSYS: 12, core.SIGPIPE: 13, core.SIGALRM: 14, core.SIGTERM: 15,
 	core.SIGURG: 16, core.SIGSTOP: 17, core.SIGTSTP: 18, core.SIGCONT: 19, core.SIGCHLD: 20, core.SIGTTIN: 21, core.SIGTTOU: 22,
-	core.SIGIO: 23, core.SIGXCPU: 24, core.SIGXFSZ: 25, core.SIGVTALRM: 26, core.SIGPROF: 27, core.SIGWINCH: 28, sigInfo: 29,
+	core.SIGIO: 23, core.SIGXCPU: 24, core.SIGXFSZ: 25, core.SIGVTALRM: 26, core.SIGPROF: 27, core.SIGWINCH: 28, SigInfo: 29,
 	core.SIGUSR1: 30, core.SIGUSR2: 31, 32: 32, 33: 33,
 }
 
-// realTime is the first real-time signal, of the system and of the core.
-const (
-	realTime     = 65
-	realTimeCore = 34
-	// maxSignal is the last one that has a place in the core: the system's own goes on
-	// to 126.
-	maxSignal = realTime + core.NumSignals - 1 - realTimeCore
-)
+// realTimeCore is the core's first real-time signal.
+const realTimeCore = 34
 
-var fromNative = func() (f [realTime]int32) {
-	for s, n := range toNative {
-		if n != 0 {
-			f[n] = int32(s)
-		}
-	}
-	return f
-}()
-
-// Native is the system's number of a signal of the core.
-func Native(sig int32) int32 {
-	if sig >= realTimeCore && sig < core.NumSignals {
-		return sig - realTimeCore + realTime
-	}
+// Native is the system's number of a signal of the core; 0: it has none.
+func (s *Signals) Native(sig int32) int32 {
 	if sig > 0 && sig < core.NumSignals {
-		return toNative[sig]
+		return s.native[sig]
 	}
 	return 0
 }
 
 // Signal is the core's number of a signal of the system; 0 and false if it has none.
-func Signal(n int32) (int32, bool) {
-	if n >= realTime && n <= maxSignal {
-		return n - realTime + realTimeCore, true
-	}
-	if n > 0 && n < realTime && fromNative[n] != 0 {
-		return fromNative[n], true
+func (s *Signals) Signal(n int32) (int32, bool) {
+	if n > 0 && n < NumSignals && s.core[n] != 0 {
+		return s.core[n], true
 	}
 	return 0, false
+}
+
+// Code is the system's si_code.
+func (s *Signals) Code(i *core.SigInfo) int32 { return s.code(i) }
+
+// Name is the name of a signal by the system's number.
+func (s *Signals) Name(n int32) string {
+	switch {
+	case n > 0 && int(n) < len(signalNames):
+		return signalNames[n]
+	case s.names[n] != "":
+		return s.names[n]
+	case n > 0 && n < NumSignals && s.core[n] >= realTimeCore:
+		return "SIGRT" + strconv.Itoa(int(n-s.native[realTimeCore]))
+	}
+	return strconv.Itoa(int(n))
 }
 
 // SetSize is the size of sigset_t: 128 bits.
 const SetSize = 16
 
 // GetSet decodes a set of signals, without those that the core does not have.
-func GetSet(b []byte) core.SigSet {
+func (x *Signals) GetSet(b []byte) core.SigSet {
 	var s core.SigSet
 	for w := range 4 {
 		v := binary.LittleEndian.Uint32(b[4*w:])
 		for i := int32(0); v != 0; i, v = i+1, v>>1 {
 			if v&1 != 0 {
-				if sig, ok := Signal(int32(32*w) + i + 1); ok {
+				if sig, ok := x.Signal(int32(32*w) + i + 1); ok {
 					s |= core.SigBit(sig)
 				}
 			}
@@ -83,10 +108,10 @@ func GetSet(b []byte) core.SigSet {
 }
 
 // PutSet encodes a set of signals.
-func PutSet(b []byte, s core.SigSet) {
+func (x *Signals) PutSet(b []byte, s core.SigSet) {
 	clear(b[:SetSize])
 	for sig := int32(1); sig < core.NumSignals; sig++ {
-		if n := Native(sig) - 1; s.Has(sig) && n >= 0 {
+		if n := x.Native(sig) - 1; s.Has(sig) && n >= 0 {
 			b[n/8] |= 1 << (n % 8)
 		}
 	}
@@ -110,73 +135,67 @@ var saBits = []struct{ native, core uint64 }{
 	{saNoDefer, core.SaNoDefer}, {saNoCldWait, core.SaNoCldWait}, {SaSigInfo, core.SaSigInfo},
 }
 
-// Code is the system's si_code: those of faults and of SIGCHLD are the same but for the
-// first two of SIGFPE.
-func Code(s *core.SigInfo) int32 {
-	if s.Sig == core.SIGFPE && (s.Code == 1 || s.Code == 2) {
-		return 3 - s.Code
-	}
-	const first = 0x10001 // SI_USER (sys/signal.h)
-	switch s.Code {
-	case core.SiUser:
-		return first
-	case core.SiQueue:
-		return first + 1
-	case core.SiTimer:
-		return first + 2
-	case core.SiAsync:
-		return first + 3
-	case core.SiMesgq:
-		return first + 4
-	case core.SiKernel:
-		return first + 5
-	case core.SiTkill:
-		return first + 6
-	}
-	return s.Code
+// SigactionLayout is where struct sigaction, of 32 bytes and with the handler at 0, has
+// flags (4 bytes) and mask.
+type SigactionLayout struct {
+	Flags, Mask int
+	// Trampoline: the call's fourth argument is the code that a handler returns to, the
+	// fifth its version, which is Version.
+	Trampoline bool
+	Version    uint64
 }
 
-// Sigaction serves sigaction(2): struct sigaction is handler 8, flags 4, mask 16, 32
-// bytes in all.
-func Sigaction(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	le := binary.LittleEndian
-	sig, ok := Signal(int32(c.Args[0]))
-	if !ok {
-		return 0, abi.EINVAL
-	}
-	var act *core.SigAction
-	if c.Args[1] != 0 {
-		b, e := c.StructArg(1, 32)
+// Sigaction serves sigaction(2).
+func Sigaction(l SigactionLayout) Func {
+	return func(p *Personality, c *core.Call) (uint64, abi.Errno) {
+		le, x := binary.LittleEndian, p.Sys.Signals
+		sig, ok := x.Signal(int32(c.Args[0]))
+		if !ok {
+			return 0, abi.EINVAL
+		}
+		var act *core.SigAction
+		if c.Args[1] != 0 {
+			b, e := c.StructArg(1, 32)
+			if e != 0 {
+				return 0, e
+			}
+			act = &core.SigAction{Handler: le.Uint64(b), Mask: x.GetSet(b[l.Mask:])}
+			fl := uint64(le.Uint32(b[l.Flags:]))
+			for _, x := range saBits {
+				if fl&x.native != 0 {
+					act.Flags |= x.core
+				}
+			}
+			if l.Trampoline && act.Handler > sigIgn {
+				if uint64(uint32(c.Args[4])) != l.Version {
+					return 0, abi.EINVAL
+				}
+				act.Restorer = c.Args[3]
+			}
+		}
+		old, e := c.SetAction(sig, act)
 		if e != 0 {
 			return 0, e
 		}
-		act = &core.SigAction{Handler: le.Uint64(b), Mask: GetSet(b[12:])}
-		fl := uint64(le.Uint32(b[8:]))
-		for _, x := range saBits {
-			if fl&x.native != 0 {
-				act.Flags |= x.core
+		if c.Args[2] != 0 {
+			var b [32]byte
+			var fl uint64
+			for _, x := range saBits {
+				if old.Flags&x.core != 0 {
+					fl |= x.native
+				}
 			}
+			le.PutUint64(b[:], old.Handler)
+			le.PutUint32(b[l.Flags:], uint32(fl))
+			x.PutSet(b[l.Mask:], old.Mask)
+			c.CopyOut(c.Args[2], b[:])
 		}
+		return 0, 0
 	}
-	old, e := c.SetAction(sig, act)
-	if e != 0 {
-		return 0, e
-	}
-	if c.Args[2] != 0 {
-		var b [32]byte
-		var fl uint64
-		for _, x := range saBits {
-			if old.Flags&x.core != 0 {
-				fl |= x.native
-			}
-		}
-		le.PutUint64(b[:], old.Handler)
-		le.PutUint32(b[8:], uint32(fl))
-		PutSet(b[12:], old.Mask)
-		c.CopyOut(c.Args[2], b[:])
-	}
-	return 0, 0
 }
+
+// sigIgn is the handler that ignores, the highest that is none.
+const sigIgn = 1
 
 // Sigprocmask serves sigprocmask(2) with sets of 128 bits.
 func Sigprocmask(p *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -186,7 +205,7 @@ func Sigprocmask(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		if e != 0 {
 			return 0, e
 		}
-		set := GetSet(b)
+		set := p.Sys.Signals.GetSet(b)
 		switch int32(c.Args[0]) {
 		case 1:
 			set |= old
@@ -200,7 +219,7 @@ func Sigprocmask(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	if c.Args[2] != 0 {
 		var b [SetSize]byte
-		PutSet(b[:], old)
+		p.Sys.Signals.PutSet(b[:], old)
 		c.CopyOut(c.Args[2], b[:])
 	}
 	return 0, 0
@@ -209,7 +228,7 @@ func Sigprocmask(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // Sigpending serves sigpending(2).
 func Sigpending(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	var b [SetSize]byte
-	PutSet(b[:], c.K.PendingSignals(c.T)&c.Thread().Mask)
+	p.Sys.Signals.PutSet(b[:], c.K.PendingSignals(c.T)&c.Thread().Mask)
 	c.CopyOut(c.Args[0], b[:])
 	return 0, 0
 }
@@ -220,7 +239,7 @@ func Sigsuspend(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	c.WithMask(GetSet(b))
+	c.WithMask(p.Sys.Signals.GetSet(b))
 	for {
 		if e := c.Sleep(core.NoDeadline); e != 0 {
 			return 0, abi.ErrRestartNoHnd
@@ -293,11 +312,11 @@ func Sigaltstack(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // sigArg is the core's number of a signal to send; 0 only looks.
-func sigArg(a uint64) (int32, abi.Errno) {
+func (x *Signals) sigArg(a uint64) (int32, abi.Errno) {
 	if int32(a) == 0 {
 		return 0, 0
 	}
-	sig, ok := Signal(int32(a))
+	sig, ok := x.Signal(int32(a))
 	if !ok {
 		return 0, abi.EINVAL
 	}
@@ -306,7 +325,7 @@ func sigArg(a uint64) (int32, abi.Errno) {
 
 // Kill serves kill(2).
 func Kill(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	sig, e := sigArg(c.Args[1])
+	sig, e := p.Sys.Signals.sigArg(c.Args[1])
 	if e != 0 {
 		return 0, e
 	}
@@ -315,8 +334,8 @@ func Kill(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // ThreadKill sends the signal with the system's number n to a thread of the process pid
 // (0: the caller's), -1: to all of them but the caller.
-func ThreadKill(c *core.Call, pid int32, tid int64, n uint64) abi.Errno {
-	sig, e := sigArg(n)
+func (p *Personality) ThreadKill(c *core.Call, pid int32, tid int64, n uint64) abi.Errno {
+	sig, e := p.Sys.Signals.sigArg(n)
 	if e != 0 {
 		return e
 	}

@@ -23,8 +23,14 @@ const (
 	maxRights    = 253
 )
 
-// SockFamilies are the numbers of the families in which the systems differ.
-type SockFamilies struct{ Inet6 uint8 }
+// SockNumbers are the numbers in which the systems differ: of a family, of MSG_ flags,
+// of options.
+type SockNumbers struct {
+	Inet6                          uint8
+	MsgNosignal, MsgCloexec        uint32
+	Timestamp, Sndtimeo, Rcvtimeo  uint32
+	KeepIdle, KeepIntvl, KeepCount uint32
+}
 
 func (p *Personality) family(n uint32) (uint32, bool) {
 	switch n {
@@ -211,6 +217,23 @@ func Accept4(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return p.accept(c, sockFlags(fl))
 }
 
+// Paccept serves paccept(2): accept4(2) with a set of signals that are blocked meanwhile
+// (0: none) before the flags.
+func Paccept(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	fl := uint64(uint32(c.Args[4]))
+	if fl&^(typeCloexec|typeNonblock) != 0 {
+		return 0, abi.EINVAL
+	}
+	if c.Args[3] != 0 {
+		b, e := c.CopyIn(c.Args[3], SetSize)
+		if e != 0 {
+			return 0, e
+		}
+		c.WithMask(p.Sys.Signals.GetSet(b))
+	}
+	return p.accept(c, sockFlags(fl))
+}
+
 func (p *Personality) accept(c *core.Call, flags uint32) (uint64, abi.Errno) {
 	var room uint32
 	if c.Args[1] != 0 {
@@ -277,11 +300,17 @@ func Shutdown(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 // msgBits are MSG_ flags by the core's (sys/socket.h).
 var msgBits = []struct{ native, core uint32 }{
 	{0x1, core.MsgOOB}, {0x2, core.MsgPeek}, {0x4, 0x4}, {0x8, core.MsgEOR}, {0x10, core.MsgTrunc}, {0x20, core.MsgCTrunc},
-	{0x40, core.MsgWaitAll}, {0x80, core.MsgDontWait}, {0x20000, core.MsgNoSignal}, {0x40000, core.MsgCmsgCloex},
+	{0x40, core.MsgWaitAll}, {0x80, core.MsgDontWait},
 }
 
-func msgFlags(f uint32) uint32 {
+func (p *Personality) msgFlags(f uint32) uint32 {
 	var out uint32
+	if f&p.Sys.Sock.MsgNosignal != 0 {
+		out |= core.MsgNoSignal
+	}
+	if f&p.Sys.Sock.MsgCloexec != 0 {
+		out |= core.MsgCmsgCloex
+	}
 	for _, b := range msgBits {
 		if f&b.native != 0 {
 			out |= b.core
@@ -305,7 +334,7 @@ func Sendto(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if _, _, _, e := c.Sock(int32(c.Args[0])); e != 0 {
 		return 0, e
 	}
-	m := core.SockSend{Flags: msgFlags(uint32(c.Args[3]))}
+	m := core.SockSend{Flags: p.msgFlags(uint32(c.Args[3]))}
 	if c.Args[4] != 0 {
 		a, e := p.addr(c, c.Args[4], int32(c.Args[5]))
 		if e != 0 {
@@ -331,7 +360,7 @@ func Recvfrom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 			return 0, e
 		}
 	}
-	m := core.SockRecv{Flags: msgFlags(uint32(c.Args[3]))}
+	m := core.SockRecv{Flags: p.msgFlags(uint32(c.Args[3]))}
 	n, e := c.RecvV(int32(c.Args[0]), []core.IOVec{{Base: c.Args[1], Len: c.Args[2]}}, &m)
 	c.K.DropRights(c, m.Files)
 	if e != 0 {
@@ -343,7 +372,7 @@ func Recvfrom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return n, 0
 }
 
-// msghdr is struct msghdr, 56 bytes: name 0, its length 8, iovec 16, their number 24,
+// msghdr is struct msghdr, 48 bytes: name 0, its length 8, iovec 16, their number 24,
 // control data 32, their length 40, flags 44.
 type msghdr struct {
 	name       uint64
@@ -358,7 +387,7 @@ const msghdrControl, msghdrFlags, cmsgHead = 40, 44, 16
 func msghdrArg(c *core.Call, addr uint64) (msghdr, abi.Errno) {
 	le := binary.LittleEndian
 	c.InReset()
-	b, e := c.CopyIn(addr, 56)
+	b, e := c.CopyIn(addr, 48)
 	if e != 0 {
 		return msghdr{}, e
 	}
@@ -383,7 +412,7 @@ func Sendmsg(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	m := core.SockSend{Flags: msgFlags(uint32(c.Args[2]))}
+	m := core.SockSend{Flags: p.msgFlags(uint32(c.Args[2]))}
 	if h.name != 0 && h.nameLen > 0 {
 		a, e := p.addr(c, h.name, int32(min(h.nameLen, maxSockaddr)))
 		if e != 0 {
@@ -438,7 +467,7 @@ func Recvmsg(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	flags := msgFlags(uint32(c.Args[2]))
+	flags := p.msgFlags(uint32(c.Args[2]))
 	m := core.SockRecv{Flags: flags}
 	n, e := c.RecvV(fd, h.iov, &m)
 	if e != 0 {
@@ -511,13 +540,10 @@ const (
 	soLinger     = 0x80
 	soOobinline  = 0x100
 	soReuseport  = 0x200
-	soTimestamp  = 0x400
 	soSndbuf     = 0x1001
 	soRcvbuf     = 0x1002
 	soSndlowat   = 0x1003
 	soRcvlowat   = 0x1004
-	soSndtimeo   = 0x1005
-	soRcvtimeo   = 0x1006
 	soError      = 0x1007
 	soType       = 0x1008
 
@@ -525,7 +551,7 @@ const (
 )
 
 // optionBit is the bit of Socket.Opts by which an option is kept, Linux's number for it.
-func optionBit(opt uint32) (uint32, bool) {
+func (p *Personality) optionBit(opt uint32) (uint32, bool) {
 	switch opt {
 	case soDebug:
 		return 1, true
@@ -541,7 +567,7 @@ func optionBit(opt uint32) (uint32, bool) {
 		return 10, true
 	case soReuseport:
 		return 15, true
-	case soTimestamp:
+	case p.Sys.Sock.Timestamp:
 		return 29, true
 	}
 	return 0, false
@@ -549,17 +575,18 @@ func optionBit(opt uint32) (uint32, bool) {
 
 // inetKey is the key by which the core keeps an option of IP (core.SockOption), Linux's
 // level and number.
-func inetKey(level int32, opt uint32) (uint32, bool) {
+func (p *Personality) inetKey(level int32, opt uint32) (uint32, bool) {
 	const ip, tcp, ipv6 = 0, 6, 41
+	n := &p.Sys.Sock
 	key := func(l, o uint32) (uint32, bool) { return l<<16 | o, true }
 	switch {
 	case level == tcp && opt == 1: // TCP_NODELAY
 		return key(tcp, 1)
-	case level == tcp && opt == 0x100: // TCP_KEEPIDLE
+	case level == tcp && opt == n.KeepIdle:
 		return key(tcp, 4)
-	case level == tcp && opt == 0x200: // TCP_KEEPINTVL
+	case level == tcp && opt == n.KeepIntvl:
 		return key(tcp, 5)
-	case level == tcp && opt == 0x400: // TCP_KEEPCNT
+	case level == tcp && opt == n.KeepCount:
 		return key(tcp, 6)
 	case level == ip && opt == 3: // IP_TOS
 		return core.SockClass4, true
@@ -574,7 +601,7 @@ func inetKey(level int32, opt uint32) (uint32, bool) {
 const v6Only = 27
 
 // Setsockopt serves setsockopt(2).
-func Setsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Setsockopt(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	le := binary.LittleEndian
 	if _, _, _, e := c.Sock(int32(c.Args[0])); e != 0 {
 		return 0, e
@@ -602,7 +629,7 @@ func Setsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			}
 			return 0, 0
 		}
-		key, ok := inetKey(level, opt)
+		key, ok := p.inetKey(level, opt)
 		if !ok || s.Family != core.FamilyInet && s.Family != core.FamilyInet6 {
 			return 0, abi.ENOPROTOOPT
 		}
@@ -611,7 +638,7 @@ func Setsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		return 0, 0
 	}
-	if bit, ok := optionBit(opt); ok {
+	if bit, ok := p.optionBit(opt); ok {
 		s.Opts &^= 1 << bit
 		if v != 0 {
 			s.Opts |= 1 << bit
@@ -642,12 +669,12 @@ func Setsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			return 0, abi.EINVAL
 		}
 		s.RcvLowat = uint32(v)
-	case soRcvtimeo, soSndtimeo:
-		ns, ok := duration(buf[:], 1000)
+	case p.Sys.Sock.Rcvtimeo, p.Sys.Sock.Sndtimeo:
+		ns, ok := p.timeval(buf[:])
 		if n < 16 || !ok {
 			return 0, abi.EDOM
 		}
-		if opt == soRcvtimeo {
+		if opt == p.Sys.Sock.Rcvtimeo {
 			s.RcvTimeo = ns
 		} else {
 			s.SndTimeo = ns
@@ -676,14 +703,14 @@ func Getsockopt(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	s := c.K.Socks.Get(r)
 	val := func(v uint32) []byte { return le.AppendUint32(nil, v) }
 	var b []byte
-	bit, isBit := optionBit(opt)
+	bit, isBit := p.optionBit(opt)
 	switch {
 	case level != solSocket:
 		if level == 41 && opt == v6Only && s.Family == core.FamilyInet6 {
 			b = val(uint32(s.Inet.V6Only))
 			break
 		}
-		key, ok := inetKey(level, opt)
+		key, ok := p.inetKey(level, opt)
 		if !ok || s.Family != core.FamilyInet && s.Family != core.FamilyInet6 {
 			return 0, abi.ENOPROTOOPT
 		}
@@ -729,9 +756,9 @@ func Getsockopt(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		b = val(s.RcvLowat)
 	case opt == soLinger:
 		b = le.AppendUint32(val(s.Linger&1*soLinger), s.Linger>>1)
-	case opt == soRcvtimeo, opt == soSndtimeo:
+	case opt == p.Sys.Sock.Rcvtimeo, opt == p.Sys.Sock.Sndtimeo:
 		ns := s.SndTimeo
-		if opt == soRcvtimeo {
+		if opt == p.Sys.Sock.Rcvtimeo {
 			ns = s.RcvTimeo
 		}
 		b = make([]byte, 16)

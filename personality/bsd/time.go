@@ -22,6 +22,17 @@ const (
 // valid time.
 func Timespec(b []byte) (int64, bool) { return duration(b, 1) }
 
+// timeval is Timespec for struct timeval.
+func (p *Personality) timeval(b []byte) (int64, bool) {
+	var t [16]byte
+	copy(t[:], b)
+	if p.Sys.Usec32 {
+		usec := int64(int32(binary.LittleEndian.Uint32(b[8:])))
+		binary.LittleEndian.PutUint64(t[8:], uint64(usec))
+	}
+	return duration(t[:], 1000)
+}
+
 func duration(b []byte, unit int64) (int64, bool) {
 	sec, n := int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:]))
 	if sec < 0 || n < 0 || n >= 1e9/unit {
@@ -168,7 +179,7 @@ func putItimer(c *core.Call, addr uint64, left, every int64) {
 }
 
 // Setitimer serves setitimer(2): which, new value, old value.
-func Setitimer(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func Setitimer(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	which := uint32(c.Args[0])
 	if which > 2 {
 		return 0, abi.EINVAL
@@ -186,8 +197,8 @@ func Setitimer(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	every, ok := duration(b, 1000)
-	first, ok2 := duration(b[16:], 1000)
+	every, ok := p.timeval(b)
+	first, ok2 := p.timeval(b[16:])
 	if !ok || !ok2 {
 		return 0, abi.EINVAL
 	}

@@ -18,18 +18,7 @@ const shown = 32 // bytes of a string or buffer
 var signalNames = [...]string{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGEMT", 8: "SIGFPE",
 	9: "SIGKILL", 10: "SIGBUS", 11: "SIGSEGV", 12: "SIGSYS", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 16: "SIGURG", 17: "SIGSTOP",
 	18: "SIGTSTP", 19: "SIGCONT", 20: "SIGCHLD", 21: "SIGTTIN", 22: "SIGTTOU", 23: "SIGIO", 24: "SIGXCPU", 25: "SIGXFSZ", 26: "SIGVTALRM",
-	27: "SIGPROF", 28: "SIGWINCH", 29: "SIGINFO", 30: "SIGUSR1", 31: "SIGUSR2", 32: "SIGTHR", 33: "SIGLIBRT"}
-
-// SignalName is the name of a signal by the system's number.
-func SignalName(n int32) string {
-	switch {
-	case n > 0 && int(n) < len(signalNames) && signalNames[n] != "":
-		return signalNames[n]
-	case n >= realTime:
-		return fmt.Sprintf("SIGRT%d", n-realTime)
-	}
-	return strconv.Itoa(int(n))
-}
+	27: "SIGPROF", 28: "SIGWINCH", 29: "SIGINFO", 30: "SIGUSR1", 31: "SIGUSR2"}
 
 // traceArg renders one argument by the letter of Entry.Sig:
 //
@@ -37,7 +26,7 @@ func SignalName(n int32) string {
 //	p f        pointer, descriptor
 //	s b B Z    string, buffer in (its size is the next argument), buffer and string out
 //	G w        signal, wait status out
-func traceArg(c *core.Call, letter byte, i int, r core.TraceResult) string {
+func (p *Personality) traceArg(c *core.Call, letter byte, i int, r core.TraceResult) string {
 	a := c.Args[i]
 	switch letter {
 	case 'd':
@@ -45,7 +34,7 @@ func traceArg(c *core.Call, letter byte, i int, r core.TraceResult) string {
 	case 'i':
 		return strconv.Itoa(int(int32(a)))
 	case 'f':
-		if int32(a) == core.AtCwd {
+		if p.dirArg(a) == core.AtCwd {
 			return "AT_FDCWD"
 		}
 		return strconv.Itoa(int(int32(a)))
@@ -54,7 +43,7 @@ func traceArg(c *core.Call, letter byte, i int, r core.TraceResult) string {
 	case 'm':
 		return fmt.Sprintf("0%o", uint32(a))
 	case 'G':
-		return SignalName(int32(a))
+		return p.Sys.Signals.Name(int32(a))
 	case 's':
 		if b := c.PeekIn(a, 4096); b != nil {
 			s, _, _ := strings.Cut(string(b), "\x00")
@@ -79,9 +68,9 @@ func traceArg(c *core.Call, letter byte, i int, r core.TraceResult) string {
 			case w&0x7f == 0:
 				return fmt.Sprintf("{ EXITED,val=%d }", w>>8&0xff)
 			case w&0xff == 0x7f:
-				return "{ STOPPED,sig=" + SignalName(int32(w>>8&0xff)) + " }"
+				return "{ STOPPED,sig=" + p.Sys.Signals.Name(int32(w>>8&0xff)) + " }"
 			}
-			return "{ SIGNALED,sig=" + SignalName(int32(w&0x7f)) + " }"
+			return "{ SIGNALED,sig=" + p.Sys.Signals.Name(int32(w&0x7f)) + " }"
 		}
 	}
 	if a == 0 {
@@ -113,7 +102,7 @@ func (p *Personality) TraceCall(c *core.Call, r core.TraceResult) string {
 	}
 	var args []string
 	for i := 0; i < len(e.Sig) && i < 6; i++ {
-		args = append(args, traceArg(c, e.Sig[i], i, r))
+		args = append(args, p.traceArg(c, e.Sig[i], i, r))
 	}
 	out := strconv.FormatInt(int64(r.Value), 10)
 	switch {
@@ -122,7 +111,7 @@ func (p *Personality) TraceCall(c *core.Call, r core.TraceResult) string {
 	case r.Err == abi.ErrRestart || r.Err == abi.ErrRestartNoInt || r.Err == abi.ErrRestartNoHnd:
 		out = "ERESTART"
 	case r.Err != 0:
-		out = fmt.Sprintf("ERR#%d %s", p.Errno(r.Err), r.Err.Name())
+		out = fmt.Sprintf("ERR#%d %s", p.Errno(r.Err), errorName(r.Err))
 	}
 	return e.Name + "(" + strings.Join(args, ", ") + ") = " + out
 }
@@ -143,13 +132,13 @@ func (p *Personality) TraceStart(c *core.Call) string {
 
 // TraceSignal implements core.Personality.
 func (p *Personality) TraceSignal(s *core.SigInfo) string {
-	return fmt.Sprintf("SIGNAL %d (%s) code=%#x", Native(s.Sig), SignalName(Native(s.Sig)), Code(s))
+	return fmt.Sprintf("SIGNAL %d (%s) code=%#x", p.Sys.Signals.Native(s.Sig), p.Sys.Signals.Name(p.Sys.Signals.Native(s.Sig)), p.Sys.Signals.Code(s))
 }
 
 // TraceEnd implements core.Personality.
 func (p *Personality) TraceEnd(status uint32) string {
 	if sig := status & 0x7f; sig != 0 {
-		return "process killed, signal = " + strconv.Itoa(int(Native(int32(sig))))
+		return "process killed, signal = " + strconv.Itoa(int(p.Sys.Signals.Native(int32(sig))))
 	}
 	return fmt.Sprintf("process exit, rval = %d", status>>8&0xff)
 }

@@ -83,13 +83,43 @@ func trapNumber(n uint64) uint32 {
 	return 28 // T_RESERVED
 }
 
+// signals are the system's signals: those of the thread library, and real-time ones up to
+// SIGRTMAX.
+var signals = bsd.NewSignals(65, 126, map[int32]string{32: "SIGTHR", 33: "SIGLIBRT"}, code)
+
+// code is the system's si_code: those of faults and of SIGCHLD are the same but for the
+// first two of SIGFPE.
+func code(s *core.SigInfo) int32 {
+	if s.Sig == core.SIGFPE && (s.Code == 1 || s.Code == 2) {
+		return 3 - s.Code
+	}
+	const first = 0x10001 // SI_USER (sys/signal.h)
+	switch s.Code {
+	case core.SiUser:
+		return first
+	case core.SiQueue:
+		return first + 1
+	case core.SiTimer:
+		return first + 2
+	case core.SiAsync:
+		return first + 3
+	case core.SiMesgq:
+		return first + 4
+	case core.SiKernel:
+		return first + 5
+	case core.SiTkill:
+		return first + 6
+	}
+	return s.Code
+}
+
 // putInfo encodes siginfo_t (sys/signal.h): signo, errno, code, pid, uid, status, the
 // address at 24, the value at 32, what is the signal's own from 40 on.
 func putInfo(b []byte, s *core.SigInfo) {
 	clear(b[:infoSize])
-	le.PutUint32(b, uint32(bsd.Native(s.Sig)))
+	le.PutUint32(b, uint32(signals.Native(s.Sig)))
 	le.PutUint32(b[4:], uint32(s.Errno))
-	le.PutUint32(b[8:], uint32(bsd.Code(s)))
+	le.PutUint32(b[8:], uint32(signals.Code(s)))
 	switch {
 	case s.Code == core.SiTimer:
 		le.PutUint64(b[32:], s.Value)
@@ -100,7 +130,7 @@ func putInfo(b []byte, s *core.SigInfo) {
 		le.PutUint32(b[16:], s.UID)
 		status := s.Status
 		if s.Code != core.CldExited {
-			status = bsd.Native(status)
+			status = signals.Native(status)
 		}
 		le.PutUint32(b[20:], uint32(status))
 	case s.Code > 0 && (s.Sig == core.SIGSEGV || s.Sig == core.SIGBUS || s.Sig == core.SIGILL || s.Sig == core.SIGFPE || s.Sig == core.SIGTRAP):
@@ -146,7 +176,7 @@ func deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs)
 	var b [frSize]byte
 	le.PutUint64(b[frHandler:], act.Handler)
 	uc := b[frContext:]
-	bsd.PutSet(uc[ucMask:], c.FrameMask())
+	signals.PutSet(uc[ucMask:], c.FrameMask())
 	bsd.PutAltStack(uc[ucStack:], th, regs.SP)
 	mc := uc[ucMcontex:]
 	if on {
@@ -184,9 +214,9 @@ func deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs)
 	c.CopyOut(frame, b[:])
 	c.Act(abi.ActSaveFP, 0, frame+frContext+ucMcontex+mcFpstate, fpLegacy)
 	n := *regs
-	n.DI, n.SI, n.DX, n.CX = uint64(bsd.Native(s.Sig)), frame+frInfo, frame+frContext, s.Addr
+	n.DI, n.SI, n.DX, n.CX = uint64(signals.Native(s.Sig)), frame+frInfo, frame+frContext, s.Addr
 	if act.Flags&core.SaSigInfo == 0 {
-		n.SI = uint64(int64(bsd.Code(s)))
+		n.SI = uint64(int64(signals.Code(s)))
 	}
 	n.IP, n.SP = codePage, frame
 	n.Flags &^= 0x400 | 0x100 | 0x10000
@@ -218,7 +248,7 @@ func sysSigreturn(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	c.MutThread().HasSaved = 0
-	c.SetSigMask(bsd.GetSet(uc[ucMask:]))
+	c.SetSigMask(signals.GetSet(uc[ucMask:]))
 	xfpu, own := le.Uint64(mc[mcXfpu:]), le.Uint64(mc[mcOwnedfp:])
 	at := c.Args[0] + ucMcontex + mcFpstate
 	switch {

@@ -95,12 +95,12 @@ func sysThrExit(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // sysThrKill serves thr_kill(2), sysThrKill2 thr_kill2(2).
-func sysThrKill(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
-	return 0, bsd.ThreadKill(c, 0, int64(c.Args[0]), c.Args[1])
+func sysThrKill(p *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
+	return 0, p.ThreadKill(c, 0, int64(c.Args[0]), c.Args[1])
 }
 
-func sysThrKill2(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
-	return 0, bsd.ThreadKill(c, int32(c.Args[0]), int64(c.Args[1]), c.Args[2])
+func sysThrKill2(p *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
+	return 0, p.ThreadKill(c, int32(c.Args[0]), int64(c.Args[1]), c.Args[2])
 }
 
 // sysThrSetName serves thr_set_name(2).

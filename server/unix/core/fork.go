@@ -47,6 +47,8 @@ type CloneArgs struct {
 	Pidfd      uint64 // where its number is stored
 	// Regs is what a thread begins with; nil: with the caller's, and result 0.
 	Regs *abi.Regs
+	// Mask is what a thread begins with as its blocked signals; nil: with the caller's.
+	Mask *SigSet
 	// Share: the child has the caller's Region, and not a copy.
 	Share bool
 	// Alone: nobody waits for the child.
@@ -176,6 +178,9 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	}
 	th.Fs = own
 	th.Slot = slot
+	if a.Mask != nil {
+		th.Mask = *a.Mask &^ setKillStop
+	}
 	c.childTids(a, th)
 	k.bindSlot(task, slot, t)
 	k.addThreadIndex(t)
@@ -189,6 +194,7 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	if a.Flags&CloneSetTLS != 0 {
 		hasTLS = 1
 	}
+	hasTLS |= uint64(uint32(tid)) << 32
 	th.HasTLS, th.SetTid = 0, 0 // done by the caller
 	if a.Regs != nil {
 		th.VforkRegs, th.Begins = *a.Regs, 1

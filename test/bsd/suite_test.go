@@ -1,4 +1,4 @@
-package freebsd
+package bsd
 
 import (
 	"fmt"
@@ -18,9 +18,11 @@ import (
 // verdict is a line by which package testing tells how a test ended.
 var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
 
-// TestGoSuite runs Go's own tests, built for FreeBSD: every test passes, or is skipped by
-// itself, or has a row in skips.tsv. packages.tsv names the packages.
-func TestGoSuite(t *testing.T) {
+// TestGoSuite runs Go's own tests, built for each system: every test passes, or is skipped
+// by itself, or has a row in skips.tsv. packages.tsv names the packages.
+func TestGoSuite(t *testing.T) { each(t, goSuite) }
+
+func goSuite(t *testing.T, goos string) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -39,13 +41,13 @@ func TestGoSuite(t *testing.T) {
 			}
 			prog := filepath.Join(t.TempDir(), "a.test")
 			build := exec.Command("go", "test", "-c", "-o", prog, pkg)
-			build.Env = append(os.Environ(), "GOOS=freebsd", "GOARCH=amd64", "CGO_ENABLED=0")
+			build.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0")
 			if b, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("go test -c: %v\n%s", err, b)
 			}
 			not := []string{"^$"}
 			for name := range skip {
-				if rest, ok := strings.CutPrefix(name, pkg+"/"); ok && rest[0] >= 'A' && rest[0] <= 'Z' {
+				if rest, ok := strings.CutPrefix(name, goos+"/"+pkg+"/"); ok && rest[0] >= 'A' && rest[0] <= 'Z' {
 					not = append(not, "^"+strings.ReplaceAll(regexp.QuoteMeta(rest), "/", "$/^")+"$")
 				}
 			}
@@ -53,7 +55,7 @@ func TestGoSuite(t *testing.T) {
 			dir := filepath.Join(src, filepath.FromSlash(pkg))
 			own := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
 			c := exec.Command(subject.Binary(t), "run", "-u", own, "-w", dir, "-e", "PATH", "-e", "HOME", "-e", "PWD="+dir,
-				"-e", "GOOS=freebsd", "-e", "CGO_ENABLED=0", "--", // some tests build programs
+				"-e", "GOOS="+goos, "-e", "CGO_ENABLED=0", "--", // some tests build programs
 				prog, "-test.v", "-test.short", "-test.timeout="+f[2]+"s", "-test.skip="+strings.Join(not, "|"))
 			text, errs, status := subject.Run(t, time.Duration(sec+10)*time.Second, c)
 			n := map[string]int{}

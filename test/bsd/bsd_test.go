@@ -1,6 +1,6 @@
-// Package freebsd runs programs for FreeBSD under Hythe. There is no FreeBSD to compare
+// Package bsd runs programs for 4.4BSD's descendants under Hythe. There are none to compare
 // with: the same source built for Linux and run natively is the oracle.
-package freebsd
+package bsd
 
 import (
 	"os"
@@ -16,6 +16,17 @@ import (
 
 const limit = 60 * time.Second
 
+// systems are those whose programs are run, by their GOOS.
+var systems = []string{"freebsd", "netbsd"}
+
+// each runs a test for each system.
+func each(t *testing.T, run func(t *testing.T, goos string)) {
+	t.Helper()
+	for _, s := range systems {
+		t.Run(s, func(t *testing.T) { run(t, s) })
+	}
+}
+
 // built are the programs that were built already, by folder and system.
 var built struct {
 	sync.Mutex
@@ -24,7 +35,7 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "hythe-freebsd")
+	dir, err := os.MkdirTemp("", "hythe-bsd")
 	if err != nil {
 		panic(err)
 	}
@@ -66,15 +77,17 @@ func hythe(t *testing.T, args ...string) result {
 	return r
 }
 
-// same compares the program for FreeBSD with the one for Linux, run natively.
+// same compares the programs for the systems with the one for Linux, run natively.
 func same(t *testing.T, name string, args ...string) {
 	t.Helper()
 	var want result
 	want.out, want.err, want.status = subject.Run(t, limit, exec.Command(program(t, name, "linux"), args...))
-	got := hythe(t, append([]string{program(t, name, "freebsd")}, args...)...)
-	if got != want {
-		t.Errorf("%s: status %d, want %d\n got: %.2000q %.2000q\nwant: %.2000q %.2000q", name, got.status, want.status, got.out, got.err, want.out, want.err)
-	}
+	each(t, func(t *testing.T, goos string) {
+		got := hythe(t, append([]string{program(t, name, goos)}, args...)...)
+		if got != want {
+			t.Errorf("%s: status %d, want %d\n got: %.2000q %.2000q\nwant: %.2000q %.2000q", name, got.status, want.status, got.out, got.err, want.out, want.err)
+		}
+	})
 }
 
 func TestHello(t *testing.T) {
@@ -101,7 +114,8 @@ func TestProcesses(t *testing.T) { same(t, "procs") }
 // SIGSYS, and files that are no programs harm nobody.
 func TestHostile(t *testing.T) {
 	want := strings.Repeat("true true\n", 8) + "done\n"
-	if got := hythe(t, program(t, "hostile", "freebsd")); got.out != want || got.status != 0 {
+	goos := "freebsd" // its numbers
+	if got := hythe(t, program(t, "hostile", goos)); got.out != want || got.status != 0 {
 		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
 	}
 }
