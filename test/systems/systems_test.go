@@ -18,7 +18,7 @@ const limit = 2 * time.Minute
 
 // targets are the systems whose programs Go builds and a machine runs.
 var targets = []struct{ goos, goarch string }{
-	{"linux", "amd64"}, {"freebsd", "amd64"}, {"wasip1", "wasm"},
+	{"linux", "amd64"}, {"freebsd", "amd64"}, {"netbsd", "amd64"}, {"wasip1", "wasm"},
 }
 
 // stages builds testdata/stage for each system into dir.
@@ -44,8 +44,14 @@ func TestPipeline(t *testing.T) {
 	dir := t.TempDir()
 	stages(t, dir)
 	const lines = 5000
-	out, errs, status := machine(t, dir, fmt.Sprintf("seq %d | ./linux count | ./freebsd count | ./wasip1 count | tail -n +%d; cat count", lines, lines))
-	want := fmt.Sprintf("%d linux freebsd wasip1\nlinux %d\nfreebsd %d\nwasip1 %d\n", lines, lines, lines, lines)
+	var pipeline, words, counts string
+	for _, s := range targets {
+		pipeline += " | ./" + s.goos + " count"
+		words += " " + s.goos
+		counts += fmt.Sprintf("%s %d\n", s.goos, lines)
+	}
+	out, errs, status := machine(t, dir, fmt.Sprintf("seq %d%s | tail -n +%d; cat count", lines, pipeline, lines))
+	want := fmt.Sprintf("%d%s\n%s", lines, words, counts)
 	if out != want || errs != "" || status != 0 {
 		t.Errorf("status %d\n got: %q %q\nwant: %q", status, out, errs, want)
 	}
@@ -56,10 +62,16 @@ func TestPipeline(t *testing.T) {
 func TestProcesses(t *testing.T) {
 	dir := t.TempDir()
 	stages(t, dir)
-	out, errs, status := machine(t, dir, `
+	var names, ends, cut string
+	for _, s := range targets {
+		names += " " + s.goos
+		ends += s.goos + ": 143\n"
+		cut += "1 " + s.goos + "\n"
+	}
+	out, errs, status := machine(t, dir, strings.ReplaceAll(`
 mkfifo in
 exec 9<>in
-for s in linux freebsd wasip1; do
+for s in SYSTEMS; do
 	./$s <in >/dev/null &
 	echo "$s $!"
 done >pids
@@ -69,11 +81,11 @@ while read s pid; do
 	echo "$s: $?"
 done <pids
 rm in
-for s in linux freebsd wasip1; do
+for s in SYSTEMS; do
 	{ seq 10000; } | ./$s | head -n 1
 done
-`)
-	want := "linux: 143\nfreebsd: 143\nwasip1: 143\n1 linux\n1 freebsd\n1 wasip1\n"
+`, " SYSTEMS", names))
+	want := ends + cut
 	// The shell says of some jobs what ended them, as it comes.
 	if out != want || strings.ReplaceAll(errs, "Terminated\n", "") != "" || status != 0 {
 		t.Errorf("status %d\n got: %q %q\nwant: %q", status, out, errs, want)
