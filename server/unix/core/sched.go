@@ -196,20 +196,31 @@ func (c *Call) settleSched() {
 	if th.StaleSched == 0 {
 		return
 	}
-	c.MutThread().StaleSched = 0
 	task, tid, now := c.K.telling(c.T)
 	if !now {
 		return
 	}
+	c.MutThread().StaleSched = 0
 	cpus, s := th.CPUs, th.Sched
 	c.Unlocked(func() {
 		if cpus != (CPUSet{}) {
-			_ = c.K.Host.Assign(task, tid, cpus)
+			begun(func() abi.Errno { return c.K.Host.Assign(task, tid, cpus) })
 		}
 		if s != (Sched{}) {
-			_ = c.K.Host.Schedule(task, tid, s)
+			begun(func() abi.Errno { return c.K.Host.Schedule(task, tid, s) })
 		}
 	})
+}
+
+// begun asks the nucleus about a task that has just begun. What it said of itself first
+// lies in a queue of the nucleus's, which until then answers ESRCH; it takes that up before
+// it has answered many more calls of ours.
+func begun(ask func() abi.Errno) {
+	for range 1000 {
+		if ask() != abi.ESRCH {
+			return
+		}
+	}
 }
 
 // TaskThreads is how many threads each task has: what the host is to count after a

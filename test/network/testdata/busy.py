@@ -39,12 +39,14 @@ def big(i):
     with conn() as s:
         data = hashlib.sha512(b"%d" % i).digest() * (2000 + i % 7 * 500)
 
+        failed = []
+
         def send():
             try:
                 s.sendall(data)
                 s.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the receiver finds out
+            except OSError as e:
+                failed.append(e)  # an error is told once: the receiver may just see the end
 
         t = threading.Thread(target=send)
         t.start()
@@ -63,6 +65,8 @@ def big(i):
                 except OSError:
                     pass
             t.join()
+        if failed and isinstance(failed[0], ConnectionResetError):
+            raise failed[0]
         assert at == len(data), (at, len(data))
 
 
