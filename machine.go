@@ -24,6 +24,7 @@ import (
 	"hythe/machine"
 	"hythe/machine/linux"
 	"hythe/nucleus"
+	"hythe/personality/dragonfly"
 	"hythe/personality/freebsd"
 	personality "hythe/personality/linux"
 	"hythe/personality/netbsd"
@@ -337,7 +338,7 @@ func (w *wired) connect(servers []string) (conn *ipc.Conn, in *ipc.Inheritance, 
 // are asked whether a file is theirs: Linux takes what nobody else wants. k nil: only
 // the tables are wanted.
 func personalities(k *core.Kernel) []core.Personality {
-	return []core.Personality{freebsd.New(k), netbsd.New(k), plan9.New(k), personality.New(k)}
+	return []core.Personality{freebsd.New(k), netbsd.New(k), dragonfly.New(k), plan9.New(k), personality.New(k)}
 }
 
 // startGuests starts the host side of guests: reaper and zygote.

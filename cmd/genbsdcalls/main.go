@@ -11,12 +11,14 @@ import (
 
 	"hythe/cmd/internal/document"
 	"hythe/personality/bsd"
+	"hythe/personality/dragonfly"
 	"hythe/personality/freebsd"
 	"hythe/personality/netbsd"
 )
 
 //go:generate go run . -system freebsd -o ../../docs/freebsd-calls.md
 //go:generate go run . -system netbsd -o ../../docs/netbsd-calls.md
+//go:generate go run . -system dragonfly -o ../../docs/dragonfly-calls.md
 
 // systems are those that have such a document.
 var systems = []struct {
@@ -25,6 +27,7 @@ var systems = []struct {
 }{
 	{"freebsd", "FreeBSD", func() *bsd.Personality { return freebsd.New(nil) }},
 	{"netbsd", "NetBSD", func() *bsd.Personality { return netbsd.New(nil) }},
+	{"dragonfly", "DragonFly", func() *bsd.Personality { return dragonfly.New(nil) }},
 }
 
 func main() {

@@ -19,7 +19,7 @@ import (
 
 // execSystems are the systems, as GOOS_GOARCH, whose programs a machine runs and the
 // host does not.
-var execSystems = []string{"freebsd_amd64", "netbsd_amd64", "plan9_amd64", "wasip1_wasm"}
+var execSystems = []string{"freebsd_amd64", "netbsd_amd64", "dragonfly_amd64", "plan9_amd64", "wasip1_wasm"}
 
 // execSystem says for which system a command of this name runs programs: go run and go
 // test of another GOOS look for a command go_GOOS_GOARCH_exec (go help run).

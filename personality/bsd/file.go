@@ -1180,18 +1180,22 @@ func flock(c *core.Call, fd int32, write, unlock, nowait bool) abi.Errno {
 
 // Pipe2 serves pipe2(2): int[2] and flags.
 func Pipe2(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	fl := uint64(uint32(c.Args[1]))
-	o := &p.Sys.Open
-	if fl&^(oNonblock|o.Cloexec) != 0 {
-		return 0, abi.EINVAL
-	}
-	_, flags := p.openFlags(fl)
-	r, w, e := c.NewPipe(flags)
+	r, w, e := p.NewPipe(c, c.Args[1])
 	if e != 0 {
 		return 0, e
 	}
 	copyPair(c, c.Args[0], r, w)
 	return 0, 0
+}
+
+// NewPipe makes a pipe with flags of pipe2(2). EINVAL for others.
+func (p *Personality) NewPipe(c *core.Call, fl uint64) (r, w int32, e abi.Errno) {
+	fl = uint64(uint32(fl))
+	if fl&^(oNonblock|p.Sys.Open.Cloexec) != 0 {
+		return 0, 0, abi.EINVAL
+	}
+	_, flags := p.openFlags(fl)
+	return c.NewPipe(flags)
 }
 
 // copyPair hands out two new descriptors; if the guest does not get them there

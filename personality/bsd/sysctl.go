@@ -277,7 +277,8 @@ func exePath(c *core.Call, v store.Ref[core.Vnode]) string {
 	if v == 0 {
 		return ""
 	}
-	return c.PathFor(v)
+	// What was executed keeps its name when that goes.
+	return strings.TrimSuffix(c.PathFor(v), " (deleted)")
 }
 
 // oldValue hands a value out to the call's old value (argument 2): argument 3 is where its

@@ -412,6 +412,25 @@ func IsELF(head []byte) bool {
 	return binary.LittleEndian.Uint16(head[18:]) == EMX8664 && (t == ETExec || t == ETDyn)
 }
 
+// HasSegment says whether the first bytes of an ELF file have a program header of a type.
+func HasSegment(head []byte, typ uint32) bool {
+	le := binary.LittleEndian
+	if len(head) < HeaderSize {
+		return false
+	}
+	off, n := le.Uint64(head[32:]), int(le.Uint16(head[56:]))
+	for i := range n {
+		at := off + uint64(i)*PhdrSize
+		if at < off || at+PhdrSize < at || at+PhdrSize > uint64(len(head)) {
+			return false
+		}
+		if le.Uint32(head[at:]) == typ {
+			return true
+		}
+	}
+	return false
+}
+
 // Note looks in the first bytes of an ELF file for the note with this name and type and
 // answers its first word: by it the programs of some systems are known.
 func Note(head []byte, name string, typ uint32) (uint32, bool) {
