@@ -30,8 +30,9 @@ func limitsLine(c *Config) string {
 	return ""
 }
 
-// schedulingLine tells the user what of the scheduling that guests may use the host does
-// not give.
+// schedulingLine tells the user what of the scheduling that guests may use is not there:
+// what the host does not give, and that servers have nothing of it from their clients
+// (docs/decisions/0012).
 func schedulingLine(c *Config, has machine.Scheduling) string {
 	var no []string
 	if n := c.Scheduling.Nice; n < 0 && has.Nice > int32(n) {
@@ -43,10 +44,14 @@ func schedulingLine(c *Config, has machine.Scheduling) string {
 	if c.Scheduling.Deadline && has.Classes&(1<<abi.ClassDeadline) == 0 {
 		no = append(no, "deadlines")
 	}
-	if no == nil {
+	if c.Scheduling.Nice >= 0 && c.Scheduling.Priority <= 0 && !c.Scheduling.Deadline {
 		return ""
 	}
-	return "scheduling: the host does not let this user have " + strings.Join(no, ", ")
+	line := "scheduling: priority inheritance by servers: unsupported"
+	if no != nil {
+		line += "; the host does not let this user have " + strings.Join(no, ", ")
+	}
+	return line
 }
 
 // processors makes a set of numbers; those that no host has are left out (check).
