@@ -395,7 +395,7 @@ func TestThreads(t *testing.T) {
 		ret(uint64(tid), e)(c)
 	})
 	a := findAct(c, abi.ActThread)
-	if c.Err != 0 || a == nil || a.A[2] != 0x9000 || a.A[3] != 0x77 || a.A[4] != 1 || a.A[0] == 0 {
+	if c.Err != 0 || a == nil || a.A[2] != 0x9000 || a.A[3] != 0x77 || uint32(a.A[4]) != 1 || a.A[4]>>32 != uint64(tid) || a.A[0] == 0 {
 		t.Fatalf("%v %+v", c.Err, a)
 	}
 	th := g.on(g.task, uint32(a.A[0]))
