@@ -43,7 +43,7 @@ func program(t *testing.T, name, goos string) string {
 	if built.done[out] == "" {
 		dir := "./testdata/" + name
 		if _, err := os.Stat(dir); err != nil {
-			dir = "../freebsd/testdata/" + name
+			dir = "../bsd/testdata/" + name
 		}
 		c := exec.Command("go", "build", "-o", out, dir)
 		c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
