@@ -65,11 +65,11 @@ var victims = []struct {
 	name, dir string
 	some      int
 }{
-	{"unix", "/tmp", 24},
-	{"overlay", "/tmp", 12},
-	{"tmpfs", "/dev/shm", 10},
-	{"host", "/mnt", 14},
-	{"console", "/tmp", 8},
+	{"unix", "/tmp", 16},
+	{"overlay", "/tmp", 8},
+	{"tmpfs", "/dev/shm", 6},
+	{"host", "/mnt", 9},
+	{"console", "/tmp", 6},
 }
 
 // limit of one run: it is for hangs.
