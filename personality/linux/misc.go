@@ -559,18 +559,14 @@ func sysSchedSetattr(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		s.Nice, s.Prio, s.Runtime, s.Deadline, s.Period = was.Nice, was.Prio, was.Runtime, was.Deadline, was.Period
 	}
 	switch {
-	case flags&flagKeepPolicy != 0:
-		s.Policy, s.Reset = was.Policy, was.Reset
 	case flags&^flagsKnown != 0:
 		return 0, abi.EINVAL
+	case flags&flagUtil != 0:
+		return 0, abi.EOPNOTSUPP
+	case flags&flagKeepPolicy != 0:
+		s.Policy, s.Reset = was.Policy, was.Reset
 	case flags&flagReset != 0:
 		s.Reset = 1
-	}
-	if flags&^flagsKnown != 0 {
-		return 0, abi.EINVAL
-	}
-	if flags&flagUtil != 0 {
-		return 0, abi.EOPNOTSUPP
 	}
 	if s.Fixed() || s.Policy == core.SchedDeadline {
 		s.Nice = was.Nice

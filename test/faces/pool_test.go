@@ -1,12 +1,15 @@
 package faces
 
-import "testing"
+import (
+	"syscall"
+	"testing"
+)
 
 // TestPool: a machine without a program takes those of exec, keeps what they leave, and
 // ends when it was idle or is told to; in the background it is nobody's child.
 func TestPool(t *testing.T) {
 	id := machineID()
-	p := start(t, "pool", "--name", id, "--idle", "1s", "--network", "none")
+	p := start(t, "pool", "--name", id, "--network", "none")
 	p.line(id)
 	for _, want := range []string{"", "kept"} {
 		if r := hythe(t, "", "exec", "-m", id, "--", "/bin/sh", "-c", "cat /left 2>/dev/null; echo -n kept >/left; exit 3"); r != (result{want, "", 3}) {
@@ -16,10 +19,16 @@ func TestPool(t *testing.T) {
 	if r := hythe(t, "", "pool", "--name", id); r.status != 125 || r.out != "" {
 		t.Errorf("a second of the name: %+v", r)
 	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
 	p.end(0)
 	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/true"); r.status != 125 {
 		t.Errorf("exec afterwards: %+v", r)
 	}
+	p = start(t, "pool", "--name", id, "--network", "none", "--idle", "1ms")
+	p.line(id)
+	p.end(0)
 
 	if r := hythe(t, "", "pool", "-d", "--name", id, "--network", "none"); r != (result{id + "\n", "", 0}) {
 		t.Fatalf("%+v", r)

@@ -76,17 +76,61 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// published is port, once the machine has said it.
-func (m *machine) published(guest string, gone chan error) string {
-	m.t.Helper()
-	for !strings.Contains(m.errs.String(), ":"+guest+"\n") {
+// daemon is a command that serves, in a machine or on the host, until it is told to end.
+type daemon struct {
+	machine
+	process *os.Process
+	gone    chan error
+}
+
+// background starts a program in a machine.
+func background(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	return serving(t, exec.Command(subject.Binary(t), append([]string{"run"}, args...)...))
+}
+
+func serving(t *testing.T, c *exec.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{machine: machine{t: t}, gone: make(chan error, 1)}
+	c.Stderr = &d.errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	d.process = c.Process
+	go func() { d.gone <- c.Wait() }()
+	late := time.AfterFunc(limit, func() { c.Process.Kill() })
+	t.Cleanup(func() {
+		late.Stop()
+		c.Process.Kill()
+	})
+	return d
+}
+
+// until asks again until it is so; the test ends if the command does before.
+func (d *daemon) until(so func() bool) {
+	d.t.Helper()
+	for !so() {
 		select {
-		case err := <-gone:
-			m.t.Fatalf("%v: %s", err, m.errs.String())
+		case err := <-d.gone:
+			d.t.Fatalf("%v: %s", err, d.errs.String())
 		case <-time.After(time.Millisecond):
 		}
 	}
-	return m.port(guest)
+}
+
+// published is port, once the machine has said it.
+func (d *daemon) published(guest string) string {
+	d.t.Helper()
+	d.until(func() bool { return strings.Contains(d.errs.String(), ":"+guest+"\n") })
+	return d.port(guest)
+}
+
+// ended waits for its end, which has to be one in order.
+func (d *daemon) ended() {
+	d.t.Helper()
+	if err := <-d.gone; err != nil {
+		d.t.Errorf("%v: %s", err, d.errs.String())
+	}
 }
 
 // free is a port of the loopback interface that nobody had a moment ago.
@@ -119,23 +163,10 @@ server { listen 80; root /srv; } }
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(subject.Binary(t), "run", "-v", dir+":/srv:ro", "-p", "127.0.0.1:0:80", "--", nginx, "-c", "/srv/nginx.conf")
-	m := &machine{t: t}
-	c.Stderr = &m.errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- c.Wait() }()
-	late := time.AfterFunc(limit, func() { c.Process.Kill() })
-	defer func() {
-		late.Stop()
-		c.Process.Signal(syscall.SIGQUIT) // its word for an end in order
-		if err := <-gone; err != nil {
-			t.Errorf("%v: %s", err, m.errs.String())
-		}
-	}()
-	base := "http://127.0.0.1:" + m.published("80", gone) + "/"
+	m := background(t, "-v", dir+":/srv:ro", "-p", "127.0.0.1:0:80", "--", nginx, "-c", "/srv/nginx.conf")
+	base := "http://127.0.0.1:" + m.published("80") + "/"
+	// Until it listens, connections to its port end at once.
+	m.until(func() bool { return get(http.DefaultClient, base+"0", content(0)) == nil })
 	errs := make(chan error)
 	const clients = 8
 	for w := range clients {
@@ -143,19 +174,7 @@ server { listen 80; root /srv; } }
 			c := &http.Client{Timeout: limit, Transport: &http.Transport{DisableKeepAlives: w%2 == 0}}
 			var err error
 			for i := w; i < 1000 && err == nil; i += clients {
-				// Until it listens, connections to its port end at once.
-				for {
-					if err = get(c, base+fmt.Sprint(i), content(i)); err == nil || i >= clients || strings.Contains(err.Error(), "want") {
-						break
-					}
-					select {
-					case e := <-gone:
-						gone <- e
-						errs <- err
-						return
-					case <-time.After(10 * time.Millisecond):
-					}
-				}
+				err = get(c, base+fmt.Sprint(i), content(i))
 			}
 			c.CloseIdleConnections()
 			errs <- err
@@ -166,6 +185,9 @@ server { listen 80; root /srv; } }
 			t.Error(err)
 		}
 	}
+	http.DefaultClient.CloseIdleConnections()
+	m.process.Signal(syscall.SIGQUIT) // its word for an end in order
+	m.ended()
 }
 
 // TestGit: git in a machine clones from servers on the host, by http and its own protocol,
@@ -206,27 +228,16 @@ func TestGit(t *testing.T) {
 	s := httptest.NewServer(&cgi.Handler{Path: core + "git-http-backend", Root: "/",
 		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "PATH=/usr/bin:/bin", "HOME=" + dir}, Stderr: os.Stderr})
 	defer s.Close()
-	// A socket that listens as standard input is how inetd's servers get a connection; the
-	// daemon takes them itself here, and has its port before this goes on.
 	gitPort := free(t)
-	daemon := exec.Command(core+"git-daemon", "--listen=127.0.0.1", "--port="+gitPort, "--base-path="+dir, "--export-all", "--reuseaddr", dir)
-	daemon.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		daemon.Process.Kill()
-		daemon.Wait()
-	}()
-	for {
-		if c, err := net.Dial("tcp4", "127.0.0.1:"+gitPort); err == nil {
+	c := exec.Command(core+"git-daemon", "--listen=127.0.0.1", "--port="+gitPort, "--base-path="+dir, "--export-all", "--reuseaddr", dir)
+	c.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
+	serving(t, c).until(func() bool {
+		c, err := net.Dial("tcp4", "127.0.0.1:"+gitPort)
+		if err == nil {
 			c.Close()
-			break
 		}
-		if daemon.ProcessState != nil {
-			t.Fatal("git-daemon has ended")
-		}
-	}
+		return err == nil
+	})
 	port := portOf(s.Listener.Addr())
 	got := run(t, subject.Binary(t), append(append([]string{"run", "-w", "/tmp"}, allow(port, gitPort)...), "--", "/bin/bash", "-c", `
 export HOME=/tmp GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
@@ -255,28 +266,13 @@ git rev-parse HEAD
 // TestRedisPublished: the same server's load from the host, and from another machine.
 func TestRedisPublished(t *testing.T) {
 	subject.Need(t, "/usr/bin/redis-server")
-	c := exec.Command(subject.Binary(t), "run", "-w", "/tmp", "-p", "127.0.0.1:0:6379", "--",
+	m := background(t, "-w", "/tmp", "-p", "127.0.0.1:0:6379", "--",
 		"/usr/bin/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "")
-	m := &machine{t: t}
-	c.Stderr = &m.errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- c.Wait() }()
-	late := time.AfterFunc(limit, func() { c.Process.Kill() })
-	defer late.Stop()
-	port := m.published("6379", gone)
+	port := m.published("6379")
 	cli := func(args ...string) result {
 		return run(t, "/usr/bin/redis-cli", append([]string{"-h", "127.0.0.1", "-p", port}, args...)...)
 	}
-	for cli("ping").out != "PONG\n" {
-		select {
-		case err := <-gone:
-			t.Fatalf("%v: %s", err, m.errs.String())
-		default:
-		}
-	}
+	m.until(func() bool { return cli("ping").out == "PONG\n" })
 	load := []string{"-p", port, "-t", "set,get", "-n", "1000", "-c", "10", "-P", "4", "--csv"}
 	for _, c := range []struct {
 		what string
@@ -294,7 +290,5 @@ func TestRedisPublished(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	cli("shutdown", "nosave")
-	if err := <-gone; err != nil {
-		t.Errorf("%v: %s", err, m.errs.String())
-	}
+	m.ended()
 }
