@@ -7,7 +7,9 @@ import (
 )
 
 func TestFresh(t *testing.T) {
-	if err := document.Fresh("../../docs/linux-calls.md", write); err != nil {
-		t.Error(err)
+	for i := range systems {
+		if err := document.Fresh("../../docs/"+systems[i].name+"-calls.md", systems[i].write); err != nil {
+			t.Error(err)
+		}
 	}
 }
