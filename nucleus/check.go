@@ -57,6 +57,9 @@ func (k *Kernel) Check() error {
 				return fmt.Errorf("task %d: binding %d is not its own", t.id, b.id)
 			}
 		}
+		if len(t.early) > 0 && t.begun || len(t.early) > maxEarly {
+			return fmt.Errorf("task %d: %d calls wait for its beginning", t.id, len(t.early))
+		}
 		n := 0
 		for _, u := range k.tasks {
 			if u.owner == t {

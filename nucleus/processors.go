@@ -41,16 +41,84 @@ func (t *task) join(s *processors) {
 	}
 }
 
+// early is a call about a guest task that has not begun.
+type early struct {
+	from  *link
+	id    uint64
+	slow  func() abi.Errno
+	timer machine.Timer
+}
+
+// A task begins when the nucleus reads what its process says of itself first, which lies
+// in its channel while the process asks its server for something, and the server the
+// nucleus.
+const (
+	maxEarly    = 64   // of a task
+	beginWithin = 10e9 // ns
+)
+
+// onceBegun has the slow part of a call about a guest task carried out once the task has
+// begun. ESRCH: it ended before, or has not begun in time; EAGAIN: too many wait for that.
+func (k *Kernel) onceBegun(g *task, c *call, slow func() abi.Errno) abi.Errno {
+	if g.begun {
+		c.slow = func(*call) abi.Errno { return slow() }
+		return 0
+	}
+	if len(g.early) >= maxEarly {
+		return abi.EAGAIN
+	}
+	e := &early{from: c.from, id: c.ID, slow: slow}
+	e.timer = k.m.After(beginWithin, func() {
+		k.enter()
+		defer k.leave()
+		if i := slices.Index(g.early, e); i >= 0 { // else the timer was stopped too late
+			g.early = slices.Delete(g.early, i, i+1)
+			k.late(e.from, e.id, abi.ESRCH)
+		}
+	})
+	g.early = append(g.early, e)
+	c.wait = true
+	return 0
+}
+
+// awaited takes the calls that wait for a task to begin.
+func (t *task) awaited() []*early {
+	l := t.early
+	t.early = nil
+	for _, e := range l {
+		e.timer.Stop()
+	}
+	return l
+}
+
 // begin is told that a guest task's process is there. What it is to be and its parent was
-// not when it forked is told the host now.
+// not when it forked is told the host now, and then what somebody wants of its threads.
 func (k *Kernel) begin(t *task) {
 	if t.begun {
 		return
 	}
 	t.begun, t.parent = true, nil
-	if t.unplaced {
-		t.unplaced = false
-		k.m.Go(func() { _ = k.place(t) }) // if it cannot be, it has ended
+	place, l := t.unplaced, t.awaited()
+	if t.unplaced = false; !place && l == nil {
+		return
+	}
+	k.m.Go(func() {
+		if place {
+			_ = k.place(t) // if it cannot be, it has ended
+		}
+		for _, e := range l {
+			err := e.slow()
+			k.enter()
+			k.late(e.from, e.id, err)
+			k.leave()
+		}
+	})
+}
+
+// unbegun ends the calls about a task that has ended and never begun.
+func (k *Kernel) unbegun(t *task) {
+	for _, e := range t.awaited() {
+		k.late(e.from, e.id, abi.ESRCH)
 	}
 }
 
@@ -193,8 +261,8 @@ func callProcessorInfo(k *Kernel, t *task, c *call) abi.Errno {
 
 // callTaskAssign: see abi.CallTaskAssign. EBADF, EPERM: a name; EPIPE: the set's; ESRCH: the
 // task, or the thread; EINVAL: none of the processors is in the set, or a thread is to have
-// another set than its task. What threads had for themselves is over when all of them are
-// told.
+// another set than its task; onceBegun's, where it is about a thread. What threads had for
+// themselves is over when all of them are told.
 func callTaskAssign(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
@@ -230,8 +298,7 @@ func callTaskAssign(k *Kernel, t *task, c *call) abi.Errno {
 		}
 		return 0
 	}
-	c.slow = func(*call) abi.Errno { return hostError(ctx.SetProcessors(thread, p)) }
-	return 0
+	return k.onceBegun(g, c, func() abi.Errno { return hostError(ctx.SetProcessors(thread, p)) })
 }
 
 // hostError is the errno in an error of the machine.

@@ -168,7 +168,6 @@ func TestPolicies(t *testing.T) {
 	w := newWorld(t, nucleus.Limits{})
 	u := w.server("unix", nucleus.PowerTasks)
 	g := u.guest()
-	u.want(abi.ESRCH, abi.CallThreadPolicy, g.name, 0, abi.ClassIdle, 0) // it has not begun
 	g.hello()
 	g.task.Threads = []uint64{5}
 	deadline := func(r, d, p uint64) []byte {
@@ -221,5 +220,80 @@ func TestPolicies(t *testing.T) {
 	w.m.FailNext(sim.OpSchedule, 1)
 	ask(abi.EOPNOTSUPP, nil, 5, abi.ClassFixed, 10)
 	w.server("other", 0).want(abi.EBADF, abi.CallThreadPolicy, g.name, 0, abi.ClassIdle, 0)
+	w.end()
+}
+
+// What is said of a task's threads before the nucleus has read that it has begun is done
+// then, in its order, and at the latest refused when the task ends, or in time.
+func TestEarly(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	u := w.server("unix", nucleus.PowerTasks)
+	waits := func(id uint64) {
+		t.Helper()
+		if e, ok := u.reply(id); ok {
+			t.Fatalf("it is answered: %v", abi.Errno(e.Err))
+		}
+	}
+	wants := func(id uint64, err abi.Errno) {
+		t.Helper()
+		if e, ok := u.reply(id); !ok || abi.Errno(e.Err) != err {
+			t.Fatalf("answered %v with %v, want %v", ok, abi.Errno(e.Err), err)
+		}
+	}
+	idle := func(g *guest, thread uint64) uint64 {
+		return u.post(abi.CallThreadPolicy, nil, nil, g.name, thread, abi.ClassIdle)
+	}
+	runs := func(g *guest, thread uint64, on byte) uint64 {
+		return u.post(abi.CallTaskAssign, []byte{on}, nil, g.name, thread, uint64(abi.NameDead))
+	}
+
+	g := u.guest()
+	f := u.fork(g)
+	f.task.Threads = []uint64{5}
+	a, b, c := runs(f, 5, 1), idle(f, 5), idle(f, 6)
+	waits(a)
+	if err := u.assign(f, 0, uint64(abi.NameDead), 6); err != 0 {
+		t.Fatal(err)
+	}
+	d := runs(f, 5, 2)
+	f.hello()
+	for id, err := range map[uint64]abi.Errno{a: 0, b: 0, c: abi.ESRCH, d: 0} {
+		wants(id, err)
+	}
+	if r := f.task.Runs; len(r) != 2 || r[0][0] != 6 || r[5][0] != 2 || f.task.Policies[5].Class != abi.ClassIdle {
+		t.Errorf("the host was told %v, %v", r, f.task.Policies)
+	}
+	w.m.Advance(20e9) // no timer is left
+
+	// It ends, or nothing is heard of it.
+	x, y := u.fork(g), u.fork(g)
+	a = idle(x, 5)
+	w.m.Advance(9e9)
+	b = runs(y, 5, 1)
+	waits(a)
+	w.m.Advance(1e9)
+	wants(a, abi.ESRCH)
+	waits(b)
+	y.task.Die(machine.Exit{})
+	w.run()
+	wants(b, abi.ESRCH)
+	x.hello()
+	if x.task.Policies != nil {
+		t.Error("done after it was refused")
+	}
+
+	// There are not too many; and whoever asked may be gone.
+	z := u.fork(g)
+	for range 64 {
+		waits(idle(z, 0))
+	}
+	wants(idle(z, 0), abi.EAGAIN)
+	u.die()
+	u.start()
+	z.hello()
+	if len(u.answer) != 0 || z.task.Policies[0].Class != abi.ClassIdle {
+		t.Errorf("answers: %v; %v", u.answer, z.task.Policies)
+	}
+	u.want(0, abi.CallThreadPolicy, z.name, 0, abi.ClassNormal)
 	w.end()
 }

@@ -43,8 +43,8 @@ func allowed(p *machine.Policy, may machine.Scheduling) bool {
 }
 
 // callThreadPolicy: see abi.CallThreadPolicy. EBADF, EPERM: the name; EINVAL: no such class,
-// or no such values of it, or a deadline for all threads; ESRCH: the task, or the thread, or
-// the task has not begun; EPERM: the machine was not given so much (CallProcessorInfo);
+// or no such values of it, or a deadline for all threads; ESRCH: the task, or the thread;
+// onceBegun's; EPERM: the machine was not given so much (CallProcessorInfo);
 // EOPNOTSUPP: the host refuses it; EBUSY: it has no such share left.
 func callThreadPolicy(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
@@ -58,18 +58,14 @@ func callThreadPolicy(k *Kernel, t *task, c *call) abi.Errno {
 	if !allowed(&p, k.m.Scheduling()) {
 		return abi.EPERM
 	}
-	if !g.begun {
-		return abi.ESRCH
-	}
 	ctx, thread := g.ctx, c.A[1]
-	c.slow = func(*call) abi.Errno {
+	return k.onceBegun(g, c, func() abi.Errno {
 		err := hostError(ctx.SetPolicy(thread, p))
 		if err == abi.EPERM {
 			return abi.EOPNOTSUPP
 		}
 		return err
-	}
-	return 0
+	})
 }
 
 // ThreadCost is what a thread costs its task's budget, in bytes: its slot in the message

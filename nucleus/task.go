@@ -46,9 +46,11 @@ type task struct {
 	set   *processors
 	cpus  machine.Processors
 	begun bool
-	// Until then: who forks it, and whether it is to run elsewhere than that does.
+	// Until then: who forks it, whether it is to run elsewhere than that does, and the calls
+	// that wait for it.
 	parent   *task
 	unplaced bool
+	early    []*early
 
 	alarms    map[uint64]*alarm // that it set, by their numbers
 	nextAlarm uint64
@@ -181,6 +183,7 @@ func (k *Kernel) remove(t *task) {
 		}
 	}
 	k.unalarm(t)
+	k.unbegun(t)
 	t.join(nil)
 	k.threads(t, -t.threads)
 	t.space.Destroy(k.ports)

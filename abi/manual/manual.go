@@ -52,6 +52,8 @@ const (
 	noNames   = "the task has as many names as it may have"
 	noHost    = "the host has no room"
 	longLabel = "a label of more than `abi.MaxLabel` bytes"
+	inTime    = ", or has not begun within ten seconds"
+	tooEarly  = "64 such calls wait for the task to begin"
 	taskDead  = "the task has ended"
 	lends     = "the reply right of a request that was lent for, which then pays, or `NameNull`"
 	lentLess  = "the budget is used up, or so much was not lent"
@@ -598,7 +600,7 @@ var Calls = []Call{
 	},
 	{
 		Op: abi.CallTaskAssign, Name: "CallTaskAssign",
-		Does: "Says on which processors a guest task runs: in which set, and on which of its processors; or a thread of it, of the task's set. What threads and forked tasks begin with is what their makers have. When a whole task is told, what its threads had for themselves is over.",
+		Does: "Says on which processors a guest task runs: in which set, and on which of its processors; or a thread of it, of the task's set. What threads and forked tasks begin with is what their makers have. When a whole task is told, what its threads had for themselves is over. What is said of a thread before the task has begun is done when it has.",
 		In: []Field{
 			{"A0", "the task's name"},
 			{"A1", "0: all its threads; or a host thread id"},
@@ -610,7 +612,8 @@ var Calls = []Call{
 			{abi.EBADF, noName},
 			{abi.EPERM, noTask + ", or no set's; the host refuses"},
 			{abi.EPIPE, "the set's name is dead"},
-			{abi.ESRCH, taskDead + ", or has no such thread"},
+			{abi.ESRCH, taskDead + ", or has no such thread" + inTime},
+			{abi.EAGAIN, tooEarly},
 			{abi.EINVAL, "none of the processors is in the set, or a thread is to be in another set than its task"},
 			{abi.EBUSY, "a thread has a share by deadline, for which the host wants all processors"},
 		},
@@ -619,7 +622,7 @@ var Calls = []Call{
 	},
 	{
 		Op: abi.CallThreadPolicy, Name: "CallThreadPolicy",
-		Does: "Has the host schedule a thread of a guest task, or all of them and what they make: by nice value, by fixed priority, by deadline.",
+		Does: "Has the host schedule a thread of a guest task, or all of them and what they make: by nice value, by fixed priority, by deadline. What is said before the task has begun is done when it has.",
 		In: []Field{
 			{"A0", "the task's name"},
 			{"A1", "0: all its threads; or a host thread id"},
@@ -632,7 +635,8 @@ var Calls = []Call{
 		Errors: []Error{
 			{abi.EBADF, noName},
 			{abi.EPERM, noTask + "; the machine was not given such a class, nice value or priority (`CallProcessorInfo`)"},
-			{abi.ESRCH, taskDead + ", or has not begun, or has no such thread"},
+			{abi.ESRCH, taskDead + ", or has no such thread" + inTime},
+			{abi.EAGAIN, tooEarly},
 			{abi.EINVAL, "no such class or values, or a deadline for all threads"},
 			{abi.EOPNOTSUPP, "the host does not let us"},
 			{abi.EBUSY, "the host has no such share left"},

@@ -204,23 +204,12 @@ func (c *Call) settleSched() {
 	cpus, s := th.CPUs, th.Sched
 	c.Unlocked(func() {
 		if cpus != (CPUSet{}) {
-			begun(func() abi.Errno { return c.K.Host.Assign(task, tid, cpus) })
+			_ = c.K.Host.Assign(task, tid, cpus)
 		}
 		if s != (Sched{}) {
-			begun(func() abi.Errno { return c.K.Host.Schedule(task, tid, s) })
+			_ = c.K.Host.Schedule(task, tid, s)
 		}
 	})
-}
-
-// begun asks the nucleus about a task that has just begun. What it said of itself first
-// lies in a queue of the nucleus's, which until then answers ESRCH; it takes that up before
-// it has answered many more calls of ours.
-func begun(ask func() abi.Errno) {
-	for range 1000 {
-		if ask() != abi.ESRCH {
-			return
-		}
-	}
 }
 
 // TaskThreads is how many threads each task has: what the host is to count after a
