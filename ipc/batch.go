@@ -147,9 +147,13 @@ func (b *Batch) Do(done func(i int, r Reply, err abi.Errno)) abi.Errno {
 		}
 		at += calls[p]
 	}
-	for range waiting {
+	for waiting > 0 {
+		// The end of the channel is told to all, also to what was refused or not sent.
 		i := <-late
-		done(i, own[i].reply, own[i].err)
+		if w := own[i]; w != nil {
+			waiting--
+			done(i, w.reply, w.err)
+		}
 	}
 	return result
 }

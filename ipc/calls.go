@@ -72,15 +72,21 @@ func (c *Conn) ImportObject(fd int, label string) (abi.Name, abi.Errno) {
 
 // ObjectFD gives a new descriptor of a memory object.
 func (c *Conn) ObjectFD(object abi.Name, readOnly bool) (int, abi.Errno) {
+	fd, _, err := c.objectFD(object, readOnly)
+	return fd, err
+}
+
+// objectFD is ObjectFD, and answers the object's address, 0 if it has none.
+func (c *Conn) objectFD(object abi.Name, readOnly bool) (int, uint64, abi.Errno) {
 	r, err := c.Call(abi.CallObjectFD, [6]uint64{uint64(object), flag(readOnly)}, nil, nil)
 	if err != 0 {
-		return -1, err
+		return -1, 0, err
 	}
 	f, err := r.fds(1)
 	if err != 0 {
-		return -1, err
+		return -1, 0, err
 	}
-	return f[0], 0
+	return f[0], r.A[2], 0
 }
 
 func flag(b bool) uint64 {

@@ -128,7 +128,7 @@ func (b *ClientBinding) Close() {
 	if b.closed {
 		return
 	}
-	b.closed = true
+	b.closed, b.orphans = true, nil
 	b.avail.Broadcast()
 	_ = unix.Close(b.bell)
 	if b.started {
@@ -145,6 +145,7 @@ func (b *ClientBinding) adoptOrphans() {
 	for _, i := range b.orphans {
 		sl := b.slot(i)
 		if st := atomic.LoadUint32(&sl.State); st == abi.SlotReply || st == abi.SlotMore {
+			atomic.StoreUint32(&sl.Waiter, 0)
 			atomic.StoreUint32(&sl.State, abi.SlotIdle)
 			b.free = append(b.free, i)
 		} else {
@@ -177,7 +178,8 @@ func (b *ClientBinding) Quiesce(ctx context.Context) error {
 		if sl == nil {
 			continue
 		}
-		stop := context.AfterFunc(ctx, func() { futexWake(&sl.State, 1<<30) })
+		state := &sl.State
+		stop := context.AfterFunc(ctx, func() { futexWake(state, 1<<30) })
 		atomic.StoreUint32(&sl.Waiter, 1)
 		for {
 			st := atomic.LoadUint32(&sl.State)
@@ -215,21 +217,17 @@ func (b *ClientBinding) Begin() *Call {
 			c.Args, c.left = [8]uint64{}, false
 			return c
 		}
-		if n := len(b.orphans); n > 0 && n < b.slots {
-			// One may be answered before one that somebody uses is given back.
+		if len(b.orphans) > 0 {
+			// One may be answered before one that somebody uses is given back. The area
+			// may be gone when nobody has the lock; the host looks by itself.
 			sl := b.slot(b.orphans[0])
-			b.mu.Unlock()
 			atomic.StoreUint32(&sl.Waiter, 1)
-			if st := atomic.LoadUint32(&sl.State); st == abi.SlotRequest || st == abi.SlotResumed {
-				futexWaitFor(&sl.State, st, 5*time.Millisecond)
-			}
-			b.mu.Lock()
-			continue
-		}
-		if len(b.orphans) == b.slots {
-			// Nobody will call End: wait for the server itself.
+			state := &sl.State
+			st := atomic.LoadUint32(state)
 			b.mu.Unlock()
-			_ = b.Quiesce(context.Background())
+			if st != abi.SlotReply && st != abi.SlotMore {
+				futexWaitFor(state, st, 5*time.Millisecond)
+			}
 			b.mu.Lock()
 			continue
 		}
@@ -324,6 +322,9 @@ func (b *ClientBinding) Break() {
 func (b *ClientBinding) sweep() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
 	for i := range b.slots {
 		sl := b.slot(i)
 		if st := atomic.LoadUint32(&sl.State); st != abi.SlotRequest && st != abi.SlotResumed {
@@ -383,7 +384,7 @@ func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
 					b.parked.Add(-1)
 					return false
 				}
-				<-c.wake // the reply has come
+				<-c.wake // as park
 			}
 		}
 		c.clearDone()
@@ -396,7 +397,8 @@ func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
 	if !answered(sl) {
 		atomic.StoreUint32(&sl.Waiter, 1)
 		defer atomic.StoreUint32(&sl.Waiter, 0)
-		stop := context.AfterFunc(ctx, func() { futexWake(&sl.State, 1<<30) })
+		state := &sl.State // it may run when the binding is closed already, and touches nothing
+		stop := context.AfterFunc(ctx, func() { futexWake(state, 1<<30) })
 		defer stop()
 		for !answered(sl) {
 			if ctx.Err() != nil {

@@ -56,6 +56,61 @@ func TestMalformedDatagram(t *testing.T) {
 	}
 }
 
+// The channel ends while one call of a batch waits, others were refused, and others are in
+// a datagram that was not answered: each is told of once.
+func TestBatchEnds(t *testing.T) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dial(p[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const n = abi.MaxBatch + 10
+	go func() {
+		defer unix.Close(p[0])
+		buf := make([]byte, 64<<10)
+		for i := range 2 {
+			k, err := unix.Read(p[0], buf)
+			if h, _, ok := decodeHeader(buf[:max(k, 0)]); err == nil && ok && i == 0 {
+				results := make([]byte, abi.MaxBatch*abi.BatchResultSize)
+				for j := range abi.MaxBatch {
+					e := abi.EAGAIN
+					if j == 0 {
+						e = abi.EINPROGRESS
+					}
+					results[j*abi.BatchResultSize] = byte(e)
+				}
+				b := make([]byte, abi.CallHeaderSize, abi.CallHeaderSize+len(results))
+				encodeHeader(b, &abi.CallHeader{Op: abi.EventReply, ID: h.ID, Len: uint32(len(results))})
+				_, _ = unix.Write(p[0], append(b, results...))
+			}
+		}
+	}()
+	b := c.Batch()
+	for range n {
+		if e := b.Add(abi.CallMsgSend, [6]uint64{1}, nil); e != 0 {
+			t.Fatal(e)
+		}
+	}
+	var told [n]abi.Errno
+	if e := b.Do(func(i int, _ Reply, e abi.Errno) {
+		if told[i] != 0 {
+			t.Errorf("call %d is told of twice", i)
+		}
+		told[i] = e
+	}); e != abi.EPIPE {
+		t.Error(e)
+	}
+	for i, e := range told {
+		if want := i > 0 && i < abi.MaxBatch; want != (e == abi.EAGAIN) || !want && e != abi.EPIPE {
+			t.Errorf("call %d: %v", i, e)
+		}
+	}
+}
+
 // What happens to a server's tasks while it starts is kept for Run.
 func TestEventsBeforeGo(t *testing.T) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

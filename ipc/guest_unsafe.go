@@ -108,33 +108,35 @@ func (c *Conn) MapObject(object abi.Name, offset int64, length int, writable boo
 	}
 	var addr uintptr
 	var e unix.Errno
-	at, err := c.ObjectAddress(object)
-	if err != 0 {
-		return nil, err
-	}
-	flags := unix.MAP_SHARED
-	if at != 0 {
-		at += uint64(offset)
-		flags |= unix.MAP_FIXED_NOREPLACE
-	}
 	if _, ok := c.link.(guestLink); ok {
-		_, id, err := c.call(abi.CallObjectFD, [6]uint64{uint64(object), flag(!writable)}, nil, nil, abi.GuestKeep)
+		r, id, err := c.call(abi.CallObjectFD, [6]uint64{uint64(object), flag(!writable)}, nil, nil, abi.GuestKeep)
 		if err != 0 {
 			return nil, err
 		}
-		addr, _, e = unix.Syscall6(abi.GuestMap, uintptr(id), uintptr(at), uintptr(length), prot, uintptr(flags), uintptr(offset))
+		at, flags := placing(r.A[2], offset)
+		addr, _, e = unix.Syscall6(abi.GuestMap, uintptr(id), at, uintptr(length), prot, flags, uintptr(offset))
 	} else {
-		fd, err := c.ObjectFD(object, !writable)
+		fd, a, err := c.objectFD(object, !writable)
 		if err != 0 {
 			return nil, err
 		}
-		addr, _, e = unix.Syscall6(unix.SYS_MMAP, uintptr(at), uintptr(length), prot, uintptr(flags), uintptr(fd), uintptr(offset))
+		at, flags := placing(a, offset)
+		addr, _, e = unix.Syscall6(unix.SYS_MMAP, at, uintptr(length), prot, flags, uintptr(fd), uintptr(offset))
 		_ = unix.Close(fd)
 	}
 	if e != 0 {
 		return nil, abi.Errno(e)
 	}
 	return memory(addr, length), 0 // memory of ours that no Go allocation is in
+}
+
+// placing is where a part of an object is to be mapped, and how: at its place, if the object
+// has an address, else anywhere.
+func placing(addr uint64, offset int64) (at, flags uintptr) {
+	if addr == 0 {
+		return 0, unix.MAP_SHARED
+	}
+	return uintptr(addr + uint64(offset)), unix.MAP_SHARED | unix.MAP_FIXED_NOREPLACE
 }
 
 // Inherit says what a forked process has of memory that MapObject or MapPaged has mapped, or

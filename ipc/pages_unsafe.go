@@ -16,7 +16,7 @@ import (
 
 // CreatePaged makes a memory object whose pages this task supplies: requests for them
 // come on the port, of which it has the receive right and which nobody else should be
-// able to send to.  tag is its own word for the object. The descriptor is for the bytes.
+// able to send to. tag is its own word for the object. The descriptor is for the bytes.
 func (c *Conn) CreatePaged(size uint64, label string, port abi.Name, tag uint64) (abi.Name, int, abi.Errno) {
 	r, err := c.Call(abi.CallObjectCreate, [6]uint64{size, abi.ObjectPaged, 0, uint64(port), tag}, []byte(label), nil)
 	if err != 0 {
@@ -104,17 +104,14 @@ func (c *Conn) mapPaged(object abi.Name, fd int, size int) ([]byte, error) {
 	if size <= 0 {
 		return nil, abi.EINVAL
 	}
+	if _, ok := c.link.(guestLink); ok {
+		return c.mapPagedGuest(object, size)
+	}
 	addr, err := c.ObjectAddress(object)
 	if err != 0 {
 		return nil, err
 	}
-	at, flags := uintptr(addr), uintptr(unix.MAP_SHARED)
-	if at != 0 {
-		flags |= unix.MAP_FIXED_NOREPLACE
-	}
-	if _, ok := c.link.(guestLink); ok {
-		return c.mapPagedGuest(object, at, size, flags)
-	}
+	at, flags := placing(addr, 0)
 	r, _, e := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|unix.O_NONBLOCK|uffdUserMode, 0, 0)
 	if e != 0 {
 		return nil, os.NewSyscallError("userfaultfd", e)
@@ -132,11 +129,12 @@ func (c *Conn) mapPaged(object abi.Name, fd int, size int) ([]byte, error) {
 	return mem, nil
 }
 
-func (c *Conn) mapPagedGuest(object abi.Name, at uintptr, size int, flags uintptr) ([]byte, error) {
-	_, id, err := c.call(abi.CallObjectFD, [6]uint64{uint64(object)}, nil, nil, abi.GuestKeep)
+func (c *Conn) mapPagedGuest(object abi.Name, size int) ([]byte, error) {
+	r, id, err := c.call(abi.CallObjectFD, [6]uint64{uint64(object)}, nil, nil, abi.GuestKeep)
 	if err != 0 {
 		return nil, err
 	}
+	at, flags := placing(r.A[2], 0)
 	base, _, e := unix.Syscall6(abi.GuestMapPaged, uintptr(id), at, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, flags, 0)
 	if e != 0 {
 		return nil, os.NewSyscallError("map", e)

@@ -95,8 +95,8 @@ func (c *Conn) UnpackRights(m *Message, max int) (rights []abi.RightDesc, done f
 				rights = append(rights, abi.RightDesc{Name: o.Name, Kind: abi.RightObject})
 			}
 			switch {
-			case p.ID != abi.MsgRights || len(p.Objects) > 0:
-				err = abi.EPROTO
+			case p.ID != abi.MsgRights || len(p.Objects) > 0 || len(p.Rights) == 0:
+				err = abi.EPROTO // so that a sender who goes on sending comes to max
 			case len(rights) > max:
 				err = abi.EMSGSIZE
 			}

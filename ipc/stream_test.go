@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -357,6 +358,45 @@ func TestDoContext(t *testing.T) {
 		if !polled {
 			c.Close()
 		}
+	}
+}
+
+// Who waits for a slot that is the server's, since its caller gave up, is told that the
+// binding is closed.
+func TestCloseOrphaned(t *testing.T) {
+	for _, slots := range []int{1, 2} {
+		raw := ipctest.NewRaw(t, 2)
+		sb, c := raw.Server(), raw.Client()
+		short, stop := context.WithTimeout(context.Background(), time.Millisecond)
+		if slots == 1 {
+			c.Begin() // somebody has the other
+		}
+		for range slots {
+			k := c.Begin()
+			if err := k.DoContext(short, 1, 0); err != abi.ETIMEDOUT {
+				t.Fatal(err)
+			}
+			k.End()
+		}
+		stop()
+		next := make(chan *ipc.Call)
+		for range 2 {
+			go func() { next <- c.Begin() }()
+		}
+		for w := sb.Slot(taken(sb)[0]); atomic.LoadUint32(&w.Waiter) == 0; { // one of them looks
+			runtime.Gosched()
+		}
+		c.Close()
+		for range 2 {
+			if k := <-next; k != nil {
+				t.Error("a call on a closed binding")
+			}
+		}
+		if c.Begin() != nil || c.Orphans() != 0 {
+			t.Error("a closed binding has slots")
+		}
+		c.Break()
+		sb.Close()
 	}
 }
 
