@@ -244,6 +244,9 @@ func (k *Kernel) terminate(p *pager, gone bool) {
 	for _, v := range [...]uint64{p.tag, last} {
 		m.Body = binary.LittleEndian.AppendUint64(m.Body, v)
 	}
+	if t, ok := p.object.Payer.(*task); ok && !t.gone {
+		k.ports.Pay(m, t) // else there could be any number, of objects that are gone
+	}
 	k.ports.Enqueue(m)
 }
 
@@ -652,19 +655,27 @@ func (p *pager) answered(k *Kernel, s span) {
 		k.charge(a.task, -askedCost)
 	}
 	in := func(off uint64) bool { return off >= s.off && off-s.off < s.n }
-	for off, a := range p.asked {
-		if !in(off) {
-			continue
-		}
+	page := func(off uint64, a *asked) {
 		drop(off, a)
 		if off != a.off {
-			continue
+			return
 		}
 		for o := a.off + abi.PageSize; o < a.off+a.n; o += abi.PageSize {
 			if p.asked[o] == a && !in(o) {
 				drop(o, a)
 				p.each(span{o, abi.PageSize}, func(w *watch, addr, n uint64) { w.faults.Wake(addr, n) })
 			}
+		}
+	}
+	if s.n > maxPages { // all of the object
+		for off, a := range p.asked {
+			page(off, a)
+		}
+		return
+	}
+	for off := s.off; off-s.off < s.n; off += abi.PageSize {
+		if a := p.asked[off]; a != nil {
+			page(off, a)
 		}
 	}
 }

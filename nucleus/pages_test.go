@@ -576,6 +576,46 @@ func TestPagedTerminate(t *testing.T) {
 	w.end()
 }
 
+// TestTerminateBudget: that objects are gone is a message in the budget of who made them: a
+// guest that is its own pager cannot have any number of them wait.
+func TestTerminateBudget(t *testing.T) {
+	const memory = 100 << 10
+	w := newWorld(t, nucleus.Limits{GuestMemory: memory})
+	u := w.server("unix", nucleus.PowerTasks)
+	_, send := u.sendable()
+	g := u.guest()
+	u.open(g, send)
+	port, box := g.port(), g.port()
+	n := 0
+	for ; ; n++ {
+		e := g.call(abi.CallObjectCreate, pg, abi.ObjectPaged, 0, port, uint64(n))
+		if e.Err == uint32(abi.EAGAIN) {
+			break
+		}
+		m := msg(box, abi.MakeSend, right{}, 1)
+		m.Objects = []abi.ObjectDesc{{Name: abi.Name(e.A[0]), Len: pg}}
+		err := g.send(m)
+		g.ok(abi.CallPortDeallocate, e.A[0])
+		if err == abi.EAGAIN {
+			break
+		} else if err != 0 || n > memory/256 {
+			t.Fatalf("object %d: %v", n, err)
+		}
+		g.ok(abi.CallPortDeallocate, uint64(g.must(box).Objects[0].Name))
+	}
+	if n < 8 {
+		t.Errorf("%d objects", n)
+	}
+	for i := range n {
+		if m := g.must(port); m.ID != abi.MsgPageTerminate || binary.LittleEndian.Uint64(m.Body) != uint64(i) {
+			t.Errorf("%+v", m)
+		}
+	}
+	g.ok(abi.CallObjectCreate, pg, abi.ObjectPaged, 0, port)
+	g.gone()
+	w.end()
+}
+
 // TestPagedGuest: a guest names the descriptor that it has made, pays for its mapping, and
 // is a pager as others are.
 func TestPagedGuest(t *testing.T) {

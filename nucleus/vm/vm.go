@@ -38,8 +38,8 @@ type Table struct {
 	m    machine.Machine
 	next uint64
 	live map[uint64]*Object
-	// placed are the objects with an address, and from where on the next is looked for: an
-	// address is given again late, since it may be mapped still where the right is gone.
+	// placed are the objects with an address, in its order, and from where on the next is
+	// looked for: an address is given again late, since it may be mapped still where the right is gone.
 	placed []*Object
 	from   uint64
 	// Charge is told what a payer pays more or, negative, has back.
@@ -71,22 +71,20 @@ func CostOf(size uint64, placed bool) int {
 // placeUnit is what addresses are multiples of: a large page of the host's.
 const placeUnit = 2 << 20
 
-// Place gives an object an address that no other has; false: there is none.
+// Place gives an object an address that no other has; false: there is none. It looks at
+// each object with an address twice at most.
 func (t *Table) Place(o *Object) bool {
 	size := (o.Size + placeUnit - 1) &^ (placeUnit - 1)
-	for _, from := range [...]uint64{max(t.from, abi.PlacedBase), abi.PlacedBase} {
-		at := from
-		for { // past whatever is in the way
-			i := slices.IndexFunc(t.placed, func(p *Object) bool { return at < p.Addr+p.Size && p.Addr < at+size })
-			if i < 0 {
-				break
+	for _, at := range [...]uint64{max(t.from, abi.PlacedBase), abi.PlacedBase} {
+		i := 0
+		for ; i < len(t.placed) && t.placed[i].Addr < at+size; i++ {
+			if p := t.placed[i]; p.Addr+p.Size > at { // it is in the way
+				at = (p.Addr + p.Size + placeUnit - 1) &^ (placeUnit - 1)
 			}
-			p := t.placed[i]
-			at = (p.Addr + p.Size + placeUnit - 1) &^ (placeUnit - 1)
 		}
 		if at+size <= abi.PlacedEnd {
 			o.Addr, t.from = at, at+size
-			t.placed = append(t.placed, o)
+			t.placed = slices.Insert(t.placed, i, o)
 			return true
 		}
 	}
