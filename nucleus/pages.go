@@ -114,10 +114,12 @@ func (w *watch) broken(why string) {
 func (w *watch) watched() bool { return slices.Contains(w.p.watches, w) }
 
 // A range that cannot be locked may be one of which the news is under way that it is
-// mapped no more: it is looked at again, so often.
+// mapped no more: it is looked at again, so often. Who keeps the machine from it for so long
+// ends.
 const (
-	protectTries = 1000
-	protectPause = 1e6 // ns
+	protectTries  = 1000
+	protectPause  = 1e6  // ns
+	protectWithin = 30e9 // ns
 )
 
 // protect forbids to write a range in a mapping, or takes that back, and calls done then,
@@ -132,10 +134,28 @@ func (w *watch) protect(s span, on bool, try int, done func()) {
 	w.each(s, func(addr, n uint64) {
 		left++
 		w.p.under++
+		over := false
+		timer := k.m.After(protectWithin, func() {
+			k.enter()
+			defer k.leave()
+			if over {
+				return // it was stopped too late
+			}
+			over = true
+			if w.watched() {
+				w.broken("it keeps its mapping of a paged object from being locked")
+			}
+			end()
+		})
 		w.faults.Protect(addr, n, on, func(err error) {
 			k.enter()
 			defer k.leave()
 			w.p.under--
+			timer.Stop()
+			if over {
+				return
+			}
+			over = true
 			switch {
 			case err == nil || !w.watched():
 				end()

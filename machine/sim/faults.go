@@ -19,6 +19,9 @@ type Faults struct {
 	Woken, Protected, Poisoned [][2]uint64
 	// NoPoison: the host lacks it. NoProtect: the range is not registered.
 	NoPoison, NoProtect bool
+	// Stalled: the task keeps the host from protecting anything, until it has ended.
+	Stalled bool
+	stalled []func(error)
 }
 
 // NewFaults makes what a task would hand over, and the test's end of it.
@@ -63,6 +66,10 @@ func (w *Faults) Wake(addr, n uint64) { w.Woken = append(w.Woken, [2]uint64{addr
 
 // Protect implements machine.Faults.
 func (w *Faults) Protect(addr, n uint64, on bool, done func(error)) {
+	if w.Stalled {
+		w.stalled = append(w.stalled, done)
+		return
+	}
 	r := [2]uint64{addr, n}
 	var err error
 	switch i := slices.Index(w.Protected, r); {
@@ -86,7 +93,13 @@ func (w *Faults) Poison(addr, n uint64, done func(error)) {
 }
 
 // Close implements machine.Faults.
-func (w *Faults) Close() { w.closed = true }
+func (w *Faults) Close() {
+	w.closed = true
+	for _, done := range w.stalled {
+		w.m.Go(func() { done(nil) })
+	}
+	w.stalled = nil
+}
 
 // Closed says that the nucleus gave it up.
 func (w *Faults) Closed() bool { return w.closed }
