@@ -29,13 +29,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpRead, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Read: %v", err)
-		}
+		w.Same("Read", err, w.In, []any{xstream, xseq, xn})
 		w.Call("Read answer", []uint64{result}, out[:n])
-		if _, ok := loadRead(result, out[:n]); !ok {
+		ydata, ok := loadRead(result, out[:n])
+		if !ok {
 			t.Error("Read")
 		}
+		w.Same("Read answer", 0, []any{ydata}, w.Out)
 	}
 	{
 		w.Next()
@@ -54,13 +54,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpWrite, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Write: %v", err)
-		}
+		w.Same("Write", err, w.In, []any{xstream, xseq, xdata})
 		w.Call("Write answer", []uint64{result}, out[:n])
-		if _, ok := loadWrite(result, out[:n]); !ok {
+		yn, ok := loadWrite(result, out[:n])
+		if !ok {
 			t.Error("Write")
 		}
+		w.Same("Write answer", 0, []any{yn}, w.Out)
 	}
 	{
 		w.Next()
@@ -75,9 +75,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpWatch, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Watch: %v", err)
-		}
+		w.Same("Watch", err, w.In, []any{xstream})
 		w.Call("Watch answer", []uint64{result}, out[:n])
 	}
 	{
@@ -91,13 +89,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpSize, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Size: %v", err)
-		}
+		w.Same("Size", err, w.In, []any{})
 		w.Call("Size answer", []uint64{result}, out[:n])
-		if _, ok := loadSize(result, out[:n]); !ok {
+		ysize, ok := loadSize(result, out[:n])
+		if !ok {
 			t.Error("Size")
 		}
+		w.Same("Size answer", 0, []any{ysize}, w.Out)
 	}
 	{
 		w.Next()
@@ -112,9 +110,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpSetRaw, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("SetRaw: %v", err)
-		}
+		w.Same("SetRaw", err, w.In, []any{xon})
 		w.Call("SetRaw answer", []uint64{result}, out[:n])
 	}
 	{
@@ -130,13 +126,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpResize, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Resize: %v", err)
-		}
+		w.Same("Resize", err, w.In, []any{xknown})
 		w.Call("Resize answer", []uint64{result}, out[:n])
-		if _, ok := loadResize(result, out[:n]); !ok {
+		ysize, ok := loadResize(result, out[:n])
+		if !ok {
 			t.Error("Resize")
 		}
+		w.Same("Resize answer", 0, []any{ysize}, w.Out)
 	}
 	w.Done()
 }
@@ -147,32 +143,38 @@ type filledServer struct {
 }
 
 func (s filledServer) Read(r *Request, stream int, seq uint64, n int) {
+	s.w.Served(stream, seq, n)
 	var odata []byte
 	s.w.Fill(&odata)
 	r.AnswerRead(odata, 0)
 }
 
 func (s filledServer) Write(r *Request, stream int, seq uint64, data []byte) {
+	s.w.Served(stream, seq, data)
 	var on int
 	s.w.Fill(&on)
 	r.AnswerWrite(on, 0)
 }
 
 func (s filledServer) Watch(r *Request, stream int) {
+	s.w.Served(stream)
 	r.AnswerWatch(0)
 }
 
 func (s filledServer) Size(r *Request) {
+	s.w.Served()
 	var osize Size
 	s.w.Fill(&osize)
 	r.AnswerSize(osize, 0)
 }
 
 func (s filledServer) SetRaw(r *Request, on bool) {
+	s.w.Served(on)
 	r.AnswerSetRaw(0)
 }
 
 func (s filledServer) Resize(r *Request, known Size) {
+	s.w.Served(known)
 	var osize Size
 	s.w.Fill(&osize)
 	r.AnswerResize(osize, 0)

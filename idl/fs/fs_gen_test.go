@@ -25,13 +25,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpLookup, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Lookup: %v", err)
-		}
+		w.Same("Lookup", err, w.In, []any{xdir, xname})
 		w.Call("Lookup answer", []uint64{result}, out[:n])
-		if _, ok := loadLookup(result, out[:n]); !ok {
+		yentry, ok := loadLookup(result, out[:n])
+		if !ok {
 			t.Error("Lookup")
 		}
+		w.Same("Lookup answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -45,9 +45,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpForget, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Forget: %v", err)
-		}
+		w.Same("Forget", err, w.In, []any{xnode, xn})
 		w.Call("Forget answer", []uint64{result}, out[:n])
 	}
 	{
@@ -60,13 +58,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpGetAttr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("GetAttr: %v", err)
-		}
+		w.Same("GetAttr", err, w.In, []any{xnode})
 		w.Call("GetAttr answer", []uint64{result}, out[:n])
-		if _, ok := loadGetAttr(result, out[:n]); !ok {
+		yentry, ok := loadGetAttr(result, out[:n])
+		if !ok {
 			t.Error("GetAttr")
 		}
+		w.Same("GetAttr answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -80,13 +78,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpSetAttr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("SetAttr: %v", err)
-		}
+		w.Same("SetAttr", err, w.In, []any{xnode, &xattr})
 		w.Call("SetAttr answer", []uint64{result}, out[:n])
-		if _, ok := loadSetAttr(result, out[:n]); !ok {
+		yentry, ok := loadSetAttr(result, out[:n])
+		if !ok {
 			t.Error("SetAttr")
 		}
+		w.Same("SetAttr answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -98,13 +96,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpReadLink, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("ReadLink: %v", err)
-		}
+		w.Same("ReadLink", err, w.In, []any{xnode})
 		w.Call("ReadLink answer", []uint64{result}, out[:n])
-		if _, ok := loadReadLink(result, out[:n]); !ok {
+		ytarget, ok := loadReadLink(result, out[:n])
+		if !ok {
 			t.Error("ReadLink")
 		}
+		w.Same("ReadLink answer", 0, []any{ytarget}, w.Out)
 	}
 	{
 		w.Next()
@@ -122,13 +120,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpSymlink, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Symlink: %v", err)
-		}
+		w.Same("Symlink", err, w.In, []any{xdir, xname, xtarget, xcred})
 		w.Call("Symlink answer", []uint64{result}, out[:n])
-		if _, ok := loadSymlink(result, out[:n]); !ok {
+		yentry, ok := loadSymlink(result, out[:n])
+		if !ok {
 			t.Error("Symlink")
 		}
+		w.Same("Symlink answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -148,13 +146,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpMkNod, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("MkNod: %v", err)
-		}
+		w.Same("MkNod", err, w.In, []any{xdir, xname, xmode, xrdev, xcred})
 		w.Call("MkNod answer", []uint64{result}, out[:n])
-		if _, ok := loadMkNod(result, out[:n]); !ok {
+		yentry, ok := loadMkNod(result, out[:n])
+		if !ok {
 			t.Error("MkNod")
 		}
+		w.Same("MkNod answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -172,13 +170,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpMkDir, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("MkDir: %v", err)
-		}
+		w.Same("MkDir", err, w.In, []any{xdir, xname, xmode, xcred})
 		w.Call("MkDir answer", []uint64{result}, out[:n])
-		if _, ok := loadMkDir(result, out[:n]); !ok {
+		yentry, ok := loadMkDir(result, out[:n])
+		if !ok {
 			t.Error("MkDir")
 		}
+		w.Same("MkDir answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -192,9 +190,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpUnlink, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Unlink: %v", err)
-		}
+		w.Same("Unlink", err, w.In, []any{xdir, xname})
 		w.Call("Unlink answer", []uint64{result}, out[:n])
 	}
 	{
@@ -209,9 +205,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpRmDir, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("RmDir: %v", err)
-		}
+		w.Same("RmDir", err, w.In, []any{xdir, xname})
 		w.Call("RmDir answer", []uint64{result}, out[:n])
 	}
 	{
@@ -228,13 +222,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpLink, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Link: %v", err)
-		}
+		w.Same("Link", err, w.In, []any{xnode, xdir, xname})
 		w.Call("Link answer", []uint64{result}, out[:n])
-		if _, ok := loadLink(result, out[:n]); !ok {
+		yentry, ok := loadLink(result, out[:n])
+		if !ok {
 			t.Error("Link")
 		}
+		w.Same("Link answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -250,13 +244,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpOpen, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Open: %v", err)
-		}
+		w.Same("Open", err, w.In, []any{xnode, xwrite, xtrunc})
 		w.Call("Open answer", []uint64{result}, out[:n])
-		if _, ok := loadOpen(result, out[:n]); !ok {
+		yentry, ok := loadOpen(result, out[:n])
+		if !ok {
 			t.Error("Open")
 		}
+		w.Same("Open answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -271,9 +265,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpRead, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Read: %v", err)
-		}
+		w.Same("Read", err, w.In, []any{xnode, xoff, len(xdata)})
 		w.Call("Read answer", []uint64{result}, out[:n])
 	}
 	{
@@ -290,13 +282,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpWrite, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Write: %v", err)
-		}
+		w.Same("Write", err, w.In, []any{xnode, xoff, xdata})
 		w.Call("Write answer", []uint64{result}, out[:n])
-		if _, _, _, ok := loadWrite(result, out[:n]); !ok {
+		yn, yat, ylength, ok := loadWrite(result, out[:n])
+		if !ok {
 			t.Error("Write")
 		}
+		w.Same("Write answer", 0, []any{yn, yat, ylength}, w.Out)
 	}
 	{
 		w.Next()
@@ -308,13 +300,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpStatfs, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Statfs: %v", err)
-		}
+		w.Same("Statfs", err, w.In, []any{xnode})
 		w.Call("Statfs answer", []uint64{result}, out[:n])
-		if _, ok := loadStatfs(result, out[:n]); !ok {
+		ystatfs, ok := loadStatfs(result, out[:n])
+		if !ok {
 			t.Error("Statfs")
 		}
+		w.Same("Statfs answer", 0, []any{ystatfs}, w.Out)
 	}
 	{
 		w.Next()
@@ -326,9 +318,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpRelease, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Release: %v", err)
-		}
+		w.Same("Release", err, w.In, []any{xnode})
 		w.Call("Release answer", []uint64{result}, out[:n])
 	}
 	{
@@ -343,9 +333,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpFsync, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Fsync: %v", err)
-		}
+		w.Same("Fsync", err, w.In, []any{xnode, xdataOnly})
 		w.Call("Fsync answer", []uint64{result}, out[:n])
 	}
 	{
@@ -364,9 +352,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpSetXattr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("SetXattr: %v", err)
-		}
+		w.Same("SetXattr", err, w.In, []any{xnode, xname, xvalue, xflags})
 		w.Call("SetXattr answer", []uint64{result}, out[:n])
 	}
 	{
@@ -381,13 +367,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpGetXattr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("GetXattr: %v", err)
-		}
+		w.Same("GetXattr", err, w.In, []any{xnode, xname})
 		w.Call("GetXattr answer", []uint64{result}, out[:n])
-		if _, ok := loadGetXattr(result, out[:n]); !ok {
+		yvalue, ok := loadGetXattr(result, out[:n])
+		if !ok {
 			t.Error("GetXattr")
 		}
+		w.Same("GetXattr answer", 0, []any{yvalue}, w.Out)
 	}
 	{
 		w.Next()
@@ -399,13 +385,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpListXattr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("ListXattr: %v", err)
-		}
+		w.Same("ListXattr", err, w.In, []any{xnode})
 		w.Call("ListXattr answer", []uint64{result}, out[:n])
-		if _, ok := loadListXattr(result, out[:n]); !ok {
+		ylist, ok := loadListXattr(result, out[:n])
+		if !ok {
 			t.Error("ListXattr")
 		}
+		w.Same("ListXattr answer", 0, []any{ylist}, w.Out)
 	}
 	{
 		w.Next()
@@ -419,9 +405,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpRemoveXattr, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("RemoveXattr: %v", err)
-		}
+		w.Same("RemoveXattr", err, w.In, []any{xnode, xname})
 		w.Call("RemoveXattr answer", []uint64{result}, out[:n])
 	}
 	{
@@ -438,13 +422,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpReadDir, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("ReadDir: %v", err)
-		}
+		w.Same("ReadDir", err, w.In, []any{xdir, xcookie, xmost})
 		w.Call("ReadDir answer", []uint64{result}, out[:n])
-		if _, ok := loadReadDir(result, out[:n]); !ok {
+		ylist, ok := loadReadDir(result, out[:n])
+		if !ok {
 			t.Error("ReadDir")
 		}
+		w.Same("ReadDir answer", 0, []any{ylist}, w.Out)
 	}
 	{
 		w.Next()
@@ -464,13 +448,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpCreate, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Create: %v", err)
-		}
+		w.Same("Create", err, w.In, []any{xdir, xname, xmode, xexcl, xcred})
 		w.Call("Create answer", []uint64{result}, out[:n])
-		if _, _, ok := loadCreate(result, out[:n]); !ok {
+		yentry, ymade, ok := loadCreate(result, out[:n])
+		if !ok {
 			t.Error("Create")
 		}
+		w.Same("Create answer", 0, []any{yentry, ymade}, w.Out)
 	}
 	{
 		w.Next()
@@ -488,13 +472,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpFallocate, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Fallocate: %v", err)
-		}
+		w.Same("Fallocate", err, w.In, []any{xnode, xmode, xoff, xlength})
 		w.Call("Fallocate answer", []uint64{result}, out[:n])
-		if _, ok := loadFallocate(result, out[:n]); !ok {
+		yentry, ok := loadFallocate(result, out[:n])
+		if !ok {
 			t.Error("Fallocate")
 		}
+		w.Same("Fallocate answer", 0, []any{yentry}, w.Out)
 	}
 	{
 		w.Next()
@@ -514,9 +498,7 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpRename, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Rename: %v", err)
-		}
+		w.Same("Rename", err, w.In, []any{xfrom, xoldName, xto, xnewName, xflags})
 		w.Call("Rename answer", []uint64{result}, out[:n])
 	}
 	{
@@ -533,13 +515,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpSeek, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Seek: %v", err)
-		}
+		w.Same("Seek", err, w.In, []any{xnode, xoff, xwhence})
 		w.Call("Seek answer", []uint64{result}, out[:n])
-		if _, ok := loadSeek(result, out[:n]); !ok {
+		yat, ok := loadSeek(result, out[:n])
+		if !ok {
 			t.Error("Seek")
 		}
+		w.Same("Seek answer", 0, []any{yat}, w.Out)
 	}
 	{
 		w.Next()
@@ -555,13 +537,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpMap, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Map: %v", err)
-		}
+		w.Same("Map", err, w.In, []any{xnode, xuse, xtag})
 		w.Call("Map answer", []uint64{result}, out[:n])
-		if _, _, _, ok := loadMap(result, out[:n]); !ok {
+		ywritable, ystable, yuntilWrite, ok := loadMap(result, out[:n])
+		if !ok {
 			t.Error("Map")
 		}
+		w.Same("Map answer", 0, []any{ywritable, ystable, yuntilWrite}, w.Out)
 	}
 	{
 		w.Next()
@@ -577,13 +559,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := dispatch(1, &ipc.Request{Nr: OpCreateTemp, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("CreateTemp: %v", err)
-		}
+		w.Same("CreateTemp", err, w.In, []any{xdir, xmode, xcred})
 		w.Call("CreateTemp answer", []uint64{result}, out[:n])
-		if _, ok := loadCreateTemp(result, out[:n]); !ok {
+		yentry, ok := loadCreateTemp(result, out[:n])
+		if !ok {
 			t.Error("CreateTemp")
 		}
+		w.Same("CreateTemp answer", 0, []any{yentry}, w.Out)
 	}
 	w.Done()
 }
@@ -595,134 +577,166 @@ type filledServer struct {
 }
 
 func (s filledServer) Lookup(r ipc.Req, dir NodeID, name string) (entry Entry, err abi.Errno) {
+	s.w.Served(dir, name)
 	s.w.Fill(&entry)
 	return
 }
 
-func (s filledServer) Forget(r ipc.Req, node NodeID, n uint64) {}
+func (s filledServer) Forget(r ipc.Req, node NodeID, n uint64) {
+	s.w.Served(node, n)
+
+}
 
 func (s filledServer) GetAttr(r ipc.Req, node NodeID) (entry Entry, err abi.Errno) {
+	s.w.Served(node)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) SetAttr(r ipc.Req, node NodeID, attr *SetAttrIn) (entry Entry, err abi.Errno) {
+	s.w.Served(node, attr)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) ReadLink(r ipc.Req, node NodeID) (target string, err abi.Errno) {
+	s.w.Served(node)
 	s.w.Fill(&target)
 	return
 }
 
 func (s filledServer) Symlink(r ipc.Req, dir NodeID, name string, target string, cred Cred) (entry Entry, err abi.Errno) {
+	s.w.Served(dir, name, target, cred)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) MkNod(r ipc.Req, dir NodeID, name string, mode uint32, rdev uint64, cred Cred) (entry Entry, err abi.Errno) {
+	s.w.Served(dir, name, mode, rdev, cred)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) MkDir(r ipc.Req, dir NodeID, name string, mode uint32, cred Cred) (entry Entry, err abi.Errno) {
+	s.w.Served(dir, name, mode, cred)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) Unlink(r ipc.Req, dir NodeID, name string) (err abi.Errno) {
+	s.w.Served(dir, name)
 
 	return
 }
 
 func (s filledServer) RmDir(r ipc.Req, dir NodeID, name string) (err abi.Errno) {
+	s.w.Served(dir, name)
 
 	return
 }
 
 func (s filledServer) Link(r ipc.Req, node NodeID, dir NodeID, name string) (entry Entry, err abi.Errno) {
+	s.w.Served(node, dir, name)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) Open(r ipc.Req, node NodeID, write bool, trunc bool) (entry Entry, err abi.Errno) {
+	s.w.Served(node, write, trunc)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) Read(r ipc.Req, node NodeID, off uint64, data []byte) (int, abi.Errno) {
+	s.w.Served(node, off, len(data))
 	return copy(data, "some data"), 0
 }
 
 func (s filledServer) Write(r ipc.Req, node NodeID, off uint64, data []byte) (n int, at uint64, length uint64, err abi.Errno) {
+	s.w.Served(node, off, data)
 	s.w.Fill(&n, &at, &length)
 	return
 }
 
 func (s filledServer) Statfs(r ipc.Req, node NodeID) (statfs Statfs, err abi.Errno) {
+	s.w.Served(node)
 	s.w.Fill(&statfs)
 	return
 }
 
-func (s filledServer) Release(r ipc.Req, node NodeID) {}
+func (s filledServer) Release(r ipc.Req, node NodeID) {
+	s.w.Served(node)
+
+}
 
 func (s filledServer) Fsync(r ipc.Req, node NodeID, dataOnly bool) (err abi.Errno) {
+	s.w.Served(node, dataOnly)
 
 	return
 }
 
 func (s filledServer) SetXattr(r ipc.Req, node NodeID, name string, value []byte, flags uint32) (err abi.Errno) {
+	s.w.Served(node, name, value, flags)
 
 	return
 }
 
 func (s filledServer) GetXattr(r ipc.Req, node NodeID, name string) (value []byte, err abi.Errno) {
+	s.w.Served(node, name)
 	s.w.Fill(&value)
 	return
 }
 
 func (s filledServer) ListXattr(r ipc.Req, node NodeID) (list []byte, err abi.Errno) {
+	s.w.Served(node)
 	s.w.Fill(&list)
 	return
 }
 
 func (s filledServer) RemoveXattr(r ipc.Req, node NodeID, name string) (err abi.Errno) {
+	s.w.Served(node, name)
 
 	return
 }
 
 func (s filledServer) ReadDir(r ipc.Req, dir NodeID, cookie uint64, most int) (list []DirEntry, err abi.Errno) {
+	s.w.Served(dir, cookie, most)
 	s.w.Fill(&list)
 	return
 }
 
 func (s filledServer) Create(r ipc.Req, dir NodeID, name string, mode uint32, excl bool, cred Cred) (entry Entry, made bool, err abi.Errno) {
+	s.w.Served(dir, name, mode, excl, cred)
 	s.w.Fill(&entry, &made)
 	return
 }
 
 func (s filledServer) Fallocate(r ipc.Req, node NodeID, mode uint32, off uint64, length uint64) (entry Entry, err abi.Errno) {
+	s.w.Served(node, mode, off, length)
 	s.w.Fill(&entry)
 	return
 }
 
 func (s filledServer) Rename(r ipc.Req, from NodeID, oldName string, to NodeID, newName string, flags uint32) (err abi.Errno) {
+	s.w.Served(from, oldName, to, newName, flags)
 
 	return
 }
 
 func (s filledServer) Seek(r ipc.Req, node NodeID, off uint64, whence uint32) (at uint64, err abi.Errno) {
+	s.w.Served(node, off, whence)
 	s.w.Fill(&at)
 	return
 }
 
 func (s filledServer) serveMap(r ipc.Req, node NodeID, use MapUse, tag uint64) (writable bool, stable bool, untilWrite bool, err abi.Errno) {
+	s.w.Served(node, use, tag)
 	s.w.Fill(&writable, &stable, &untilWrite)
 	return
 }
 
 func (s filledServer) CreateTemp(r ipc.Req, dir NodeID, mode uint32, cred Cred) (entry Entry, err abi.Errno) {
+	s.w.Served(dir, mode, cred)
 	s.w.Fill(&entry)
 	return
 }

@@ -26,13 +26,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpEvents, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Events: %v", err)
-		}
+		w.Same("Events", err, w.In, []any{xknown})
 		w.Call("Events answer", []uint64{result}, out[:n])
-		if _, _, ok := loadEvents(result, out[:n]); !ok {
+		yincarnation, yevents, ok := loadEvents(result, out[:n])
+		if !ok {
 			t.Error("Events")
 		}
+		w.Same("Events answer", 0, []any{yincarnation, yevents}, w.Out)
 	}
 	{
 		w.Next()
@@ -49,13 +49,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpConnect, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Connect: %v", err)
-		}
+		w.Same("Connect", err, w.In, []any{xid, xto})
 		w.Call("Connect answer", []uint64{result}, out[:n])
-		if _, ok := loadConnect(result, out[:n]); !ok {
+		yincarnation, ok := loadConnect(result, out[:n])
+		if !ok {
 			t.Error("Connect")
 		}
+		w.Same("Connect answer", 0, []any{yincarnation}, w.Out)
 	}
 	{
 		w.Next()
@@ -72,13 +72,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpAccept, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Accept: %v", err)
-		}
+		w.Same("Accept", err, w.In, []any{xid, xseq})
 		w.Call("Accept answer", []uint64{result}, out[:n])
-		if _, _, _, ok := loadAccept(result, out[:n]); !ok {
+		yincarnation, yaccepted, yfrom, ok := loadAccept(result, out[:n])
+		if !ok {
 			t.Error("Accept")
 		}
+		w.Same("Accept answer", 0, []any{yincarnation, yaccepted, yfrom}, w.Out)
 	}
 	{
 		w.Next()
@@ -99,13 +99,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpSend, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Send: %v", err)
-		}
+		w.Same("Send", err, w.In, []any{xid, xseq, xtaken, xdata})
 		w.Call("Send answer", []uint64{result}, out[:n])
-		if _, ok := loadSend(result, out[:n]); !ok {
+		yn, ok := loadSend(result, out[:n])
+		if !ok {
 			t.Error("Send")
 		}
+		w.Same("Send answer", 0, []any{yn}, w.Out)
 	}
 	{
 		w.Next()
@@ -124,13 +124,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpRecv, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Recv: %v", err)
-		}
+		w.Same("Recv", err, w.In, []any{xid, xn, xtaken})
 		w.Call("Recv answer", []uint64{result}, out[:n])
-		if _, ok := loadRecv(result, out[:n]); !ok {
+		ydata, ok := loadRecv(result, out[:n])
+		if !ok {
 			t.Error("Recv")
 		}
+		w.Same("Recv answer", 0, []any{ydata}, w.Out)
 	}
 	{
 		w.Next()
@@ -145,9 +145,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpShut, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Shut: %v", err)
-		}
+		w.Same("Shut", err, w.In, []any{xid})
 		w.Call("Shut answer", []uint64{result}, out[:n])
 	}
 	{
@@ -165,9 +163,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpClose, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Close: %v", err)
-		}
+		w.Same("Close", err, w.In, []any{xid, xhard})
 		w.Call("Close answer", []uint64{result}, out[:n])
 	}
 	{
@@ -187,9 +183,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpSendTo, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("SendTo: %v", err)
-		}
+		w.Same("SendTo", err, w.In, []any{xid, xconnected, xdgrams})
 		w.Call("SendTo answer", []uint64{result}, out[:n])
 	}
 	{
@@ -205,13 +199,13 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpRecvFrom, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("RecvFrom: %v", err)
-		}
+		w.Same("RecvFrom", err, w.In, []any{xid})
 		w.Call("RecvFrom answer", []uint64{result}, out[:n])
-		if _, ok := loadRecvFrom(result, out[:n]); !ok {
+		ydgrams, ok := loadRecvFrom(result, out[:n])
+		if !ok {
 			t.Error("RecvFrom")
 		}
+		w.Same("RecvFrom answer", 0, []any{ydgrams}, w.Out)
 	}
 	w.Done()
 }
@@ -222,6 +216,7 @@ type filledServer struct {
 }
 
 func (s filledServer) Events(r *Request, known uint64) {
+	s.w.Served(known)
 	var oincarnation uint64
 	var oevents []byte
 	s.w.Fill(&oincarnation, &oevents)
@@ -229,12 +224,14 @@ func (s filledServer) Events(r *Request, known uint64) {
 }
 
 func (s filledServer) Connect(r *Request, id uint64, to netip.AddrPort) {
+	s.w.Served(id, to)
 	var oincarnation uint64
 	s.w.Fill(&oincarnation)
 	r.AnswerConnect(oincarnation, 0)
 }
 
 func (s filledServer) Accept(r *Request, id uint64, seq uint64) {
+	s.w.Served(id, seq)
 	var oincarnation uint64
 	var oaccepted uint64
 	var ofrom netip.AddrPort
@@ -243,30 +240,36 @@ func (s filledServer) Accept(r *Request, id uint64, seq uint64) {
 }
 
 func (s filledServer) Send(r *Request, id uint64, seq uint64, taken uint64, data []byte) {
+	s.w.Served(id, seq, taken, data)
 	var on int
 	s.w.Fill(&on)
 	r.AnswerSend(on, 0)
 }
 
 func (s filledServer) Recv(r *Request, id uint64, n int, taken uint64) {
+	s.w.Served(id, n, taken)
 	var odata []byte
 	s.w.Fill(&odata)
 	r.AnswerRecv(odata, 0)
 }
 
 func (s filledServer) Shut(r *Request, id uint64) {
+	s.w.Served(id)
 	r.AnswerShut(0)
 }
 
 func (s filledServer) Close(r *Request, id uint64, hard bool) {
+	s.w.Served(id, hard)
 	r.AnswerClose(0)
 }
 
 func (s filledServer) SendTo(r *Request, id uint64, connected bool, dgrams []byte) {
+	s.w.Served(id, connected, dgrams)
 	r.AnswerSendTo(0)
 }
 
 func (s filledServer) RecvFrom(r *Request, id uint64) {
+	s.w.Served(id)
 	var odgrams []byte
 	s.w.Fill(&odgrams)
 	r.AnswerRecvFrom(odgrams, 0)

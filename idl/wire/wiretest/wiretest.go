@@ -22,15 +22,21 @@ type Golden struct {
 	t     *testing.T
 	next  uint64
 	lines []string
+
+	In, Out []any // what a server was given last (Served), and what it then filled in
 }
 
 // New makes one.
 func New(t *testing.T) *Golden { return &Golden{t: t} }
 
+// Served notes the arguments that a server is given; what Fill sets then is its answer.
+func (g *Golden) Served(args ...any) { g.In, g.Out = args, nil }
+
 // Fill sets variables to values that are all different and within small limits.
 func (g *Golden) Fill(vars ...any) {
 	for _, v := range vars {
 		g.fill(reflect.ValueOf(v).Elem())
+		g.Out = append(g.Out, reflect.ValueOf(v).Elem().Interface())
 	}
 }
 

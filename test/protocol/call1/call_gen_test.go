@@ -25,13 +25,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpMove, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Move: %v", err)
-		}
+		w.Same("Move", err, w.In, []any{xid, &xby})
 		w.Call("Move answer", []uint64{result}, out[:n])
-		if _, ok := loadMove(result, out[:n]); !ok {
+		yto, ok := loadMove(result, out[:n])
+		if !ok {
 			t.Error("Move")
 		}
+		w.Same("Move answer", 0, []any{yto}, w.Out)
 	}
 	{
 		w.Next()
@@ -43,13 +43,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpFind, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Find: %v", err)
-		}
+		w.Same("Find", err, w.In, []any{xname})
 		w.Call("Find answer", []uint64{result}, out[:n])
-		if _, _, ok := loadFind(result, out[:n]); !ok {
+		yid, yat, ok := loadFind(result, out[:n])
+		if !ok {
 			t.Error("Find")
 		}
+		w.Same("Find answer", 0, []any{yid, yat}, w.Out)
 	}
 	{
 		w.Next()
@@ -61,13 +61,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpOld, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Old: %v", err)
-		}
+		w.Same("Old", err, w.In, []any{xx})
 		w.Call("Old answer", []uint64{result}, out[:n])
-		if _, ok := loadOld(result, out[:n]); !ok {
+		yy, ok := loadOld(result, out[:n])
+		if !ok {
 			t.Error("Old")
 		}
+		w.Same("Old answer", 0, []any{yy}, w.Out)
 	}
 	w.Done()
 }
@@ -78,16 +78,19 @@ type filledServer struct {
 }
 
 func (s filledServer) Move(id uint64, by *Point) (to Point, err abi.Errno) {
+	s.w.Served(id, by)
 	s.w.Fill(&to)
 	return
 }
 
 func (s filledServer) Find(name string) (id uint64, at Point, err abi.Errno) {
+	s.w.Served(name)
 	s.w.Fill(&id, &at)
 	return
 }
 
 func (s filledServer) Old(x uint32) (y uint32, err abi.Errno) {
+	s.w.Served(x)
 	s.w.Fill(&y)
 	return
 }

@@ -29,13 +29,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpMove, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Move: %v", err)
-		}
+		w.Same("Move", err, w.In, []any{xid, &xby, xfast, xreason})
 		w.Call("Move answer", []uint64{result}, out[:n])
-		if _, _, _, ok := loadMove(result, out[:n]); !ok {
+		yto, ycost, ylabel, ok := loadMove(result, out[:n])
+		if !ok {
 			t.Error("Move")
 		}
+		w.Same("Move answer", 0, []any{yto, ycost, ylabel}, w.Out)
 	}
 	{
 		w.Next()
@@ -49,13 +49,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpFind, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Find: %v", err)
-		}
+		w.Same("Find", err, w.In, []any{xname, &xnear})
 		w.Call("Find answer", []uint64{result}, out[:n])
-		if _, _, ok := loadFind(result, out[:n]); !ok {
+		yid, yat, ok := loadFind(result, out[:n])
+		if !ok {
 			t.Error("Find")
 		}
+		w.Same("Find answer", 0, []any{yid, yat}, w.Out)
 	}
 	{
 		w.Next()
@@ -69,13 +69,13 @@ func TestWire(t *testing.T) {
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
 		result, n, err := Dispatch(&ipc.Request{Nr: OpTurn, Args: words}, b, out, filledServer{w: w})
-		if err != 0 {
-			t.Errorf("Turn: %v", err)
-		}
+		w.Same("Turn", err, w.In, []any{xid, xdegrees})
 		w.Call("Turn answer", []uint64{result}, out[:n])
-		if _, ok := loadTurn(result, out[:n]); !ok {
+		ynow, ok := loadTurn(result, out[:n])
+		if !ok {
 			t.Error("Turn")
 		}
+		w.Same("Turn answer", 0, []any{ynow}, w.Out)
 	}
 	w.Done()
 }
@@ -86,16 +86,19 @@ type filledServer struct {
 }
 
 func (s filledServer) Move(id uint64, by *Point, fast bool, reason string) (to Point, cost uint32, label string, err abi.Errno) {
+	s.w.Served(id, by, fast, reason)
 	s.w.Fill(&to, &cost, &label)
 	return
 }
 
 func (s filledServer) Find(name string, near *Point) (id uint64, at Point, err abi.Errno) {
+	s.w.Served(name, near)
 	s.w.Fill(&id, &at)
 	return
 }
 
 func (s filledServer) Turn(id uint64, degrees int32) (now int32, err abi.Errno) {
+	s.w.Served(id, degrees)
 	s.w.Fill(&now)
 	return
 }

@@ -158,7 +158,13 @@ func (g *generator) filled(i *idl.Interface) {
 		if len(addrs) == 0 {
 			fill = ""
 		}
-		sig, _ := g.parameters(m)
+		sig, args := g.parameters(m)
+		if f := fillOf(m); f != nil {
+			args[slices.Index(args, f.Name)] = "len(" + f.Name + ")"
+		}
+		if g.f.Transport == "bindings" {
+			fill = fmt.Sprintf("s.w.Served(%s)\n", join(args)) + fill
+		}
 		out := join(g.sig(m.Out, false), []string{"err abi.Errno"})
 		recv := "s filled" + server
 		switch {
@@ -166,6 +172,7 @@ func (g *generator) filled(i *idl.Interface) {
 			g.p("func (%s) %s(%s) (%s) {\n%s\nreturn\n}", recv, m.Name, join([]string{"m *ipc.Message"}, sig), out, fill)
 		case g.f.Later:
 			g.p("func (%s) %s(%s) {", recv, m.Name, join([]string{"r *" + i.Name + "Request"}, sig))
+			g.p("s.w.Served(%s)", join(args))
 			for _, o := range m.Out {
 				g.p("var o%s %s", o.Name, g.goType(o.Type))
 			}
@@ -176,12 +183,13 @@ func (g *generator) filled(i *idl.Interface) {
 			g.p("}")
 		case fillOf(m) != nil:
 			g.p("func (%s) %s(%s) (int, abi.Errno) {", recv, m.Name, join(reqs, sig))
+			g.p("s.w.Served(%s)", join(args))
 			g.p("return copy(%s, \"some data\"), 0", fillOf(m).Name)
 			g.p("}")
 		case m.Hand:
 			g.p("func (%s) serve%s(%s) (%s) {\n%s\nreturn\n}", recv, m.Name, join(reqs, sig), out, fill)
 		case m.Silent:
-			g.p("func (%s) %s(%s) {}", recv, m.Name, join(reqs, sig))
+			g.p("func (%s) %s(%s) {\n%s\n}", recv, m.Name, join(reqs, sig), fill)
 		default:
 			g.p("func (%s) %s(%s) (%s) {\n%s\nreturn\n}", recv, m.Name, join(reqs, sig), out, fill)
 		}
@@ -268,19 +276,18 @@ func (g *generator) served(i *idl.Interface, nr, words, in, server string) {
 func (g *generator) wireOfCall(i *idl.Interface, m *idl.Method) {
 	g.p("{")
 	g.p("w.Next()")
-	var args []string
+	var args, want []string
 	fill := fillOf(m)
 	for _, f := range m.In {
-		switch {
-		case fill != nil && f.Name == fill.Type.Name:
+		if fill != nil && f.Name == fill.Type.Name {
 			g.p("x%s := make([]byte, 5)", fill.Name)
-			args = append(args, "x"+fill.Name)
+			args, want = append(args, "x"+fill.Name), append(want, "len(x"+fill.Name+")")
 			continue
-		case f.Type.Kind == idl.TNamed && f.Type.Decl.Form == idl.Extern:
 		}
 		g.p("var x%s %s", f.Name, g.goType(f.Type))
 		g.p("w.Fill(&x%s)", f.Name)
-		args = append(args, pass([]*idl.Field{f}, "x")...)
+		x := join(pass([]*idl.Field{f}, "x"))
+		args, want = append(args, x), append(want, x)
 	}
 	g.p("var words [8]uint64")
 	g.p("b := store%s(%s)", m.Name, join([]string{"&words", "nil"}, args))
@@ -288,19 +295,15 @@ func (g *generator) wireOfCall(i *idl.Interface, m *idl.Method) {
 	g.p("out := make([]byte, abi.SlotOutSize)")
 	g.p("w.Next()")
 	g.served(i, "Op"+m.Name, "words", "b", "filled"+i.Name+"Server{w: w}")
-	g.p("if err != 0 { t.Errorf(\"%s: %%v\", err) }", m.Name)
+	g.p("w.Same(%q, err, w.In, []any{%s})", m.Name, join(want))
 	g.p("w.Call(%q, []uint64{result}, out[:n])", m.Name+" answer")
 	if len(m.Out) > 0 && fill == nil {
-		g.p("if %s := load%s(result, out[:n]); !ok { t.Error(%q) }", join(blanks(len(m.Out)), []string{"ok"}), m.Name, m.Name)
+		y := prefixed(names(m.Out), "y")
+		g.p("%s := load%s(result, out[:n])", join(y, []string{"ok"}), m.Name)
+		g.p("if !ok { t.Error(%q) }", m.Name)
+		g.p("w.Same(%q, 0, []any{%s}, w.Out)", m.Name+" answer", join(y))
 	}
 	g.p("}")
-}
-
-func blanks(n int) (l []string) {
-	for range n {
-		l = append(l, "_")
-	}
-	return l
 }
 
 func (g *generator) fuzzCalls() {
