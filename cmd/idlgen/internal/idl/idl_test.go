@@ -129,9 +129,11 @@ func lockFor(t *testing.T, src, old string) (string, error) {
 // TestLock: what was given out does not change; what is added says since when.
 func TestLock(t *testing.T) {
 	const one = `protocol p 1 over ports
+const Most = 8
+const Flag = 2
 type ID u64
 struct Point { X, Y i32 }
-record Row { Name string<8> }
+record Row { Name string<Most> }
 method Get = 1 (id ID, at Point) -> (rows list<8> Row)
 method Old = 2 (x u32)
 `
@@ -152,16 +154,20 @@ method Old = 2 (x u32)
 		{"new field", "at Point)", "at Point, z u32 since 2 = 9)", "since 2, but this is version 1"},
 		{"new type", "type ID", "type Other u8\ntype ID", ""},
 		{"gone", "method Old = 2 (x u32)", "gone 2 Old", ""},
-		{"gone with another number", "method Old = 2 (x u32)", "gone 3 Old", "p.idl:6:1: Old had the number 2"},
+		{"gone with another number", "method Old = 2 (x u32)", "gone 3 Old", "p.idl:8:1: Old had the number 2"},
 		{"missing", "method Old = 2 (x u32)", "", "p.idl:1:1: method Old was given out (2 since 1) and is missing"},
-		{"number", "Get = 1", "Get = 3", `p.idl:5:1: method Get was given out as "1" and is now "3"`},
-		{"type of a field", "id ID", "id u32", `p.idl:5:17: method Get in id was given out as "0: ID" and is now "0: u32": add a method or field since 2 instead`},
-		{"type of a type", "ID u64", "ID u32", `p.idl:2:1: type ID was given out as "u64" and is now "u32"`},
+		{"number", "Get = 1", "Get = 3", `p.idl:7:1: method Get was given out as "1" and is now "3"`},
+		{"type of a field", "id ID", "id u32", `p.idl:7:17: method Get in id was given out as "0: ID" and is now "0: u32": add a method or field since 2 instead`},
+		{"type of a type", "ID u64", "ID u32", `p.idl:4:1: type ID was given out as "u64" and is now "u32"`},
 		{"order", "id ID, at Point", "at Point, id ID", `is now "1: ID"`},
 		{"limit", "list<8> Row", "list<9> Row", `method Get out rows was given out as "0: list<8> Row"`},
-		{"struct", "X, Y i32", "X, Y, Z i32", `p.idl:3:1: struct Point was given out as "i32, i32" and is now "i32, i32, i32"`},
-		{"record without since", "string<8> }", "string<8> N u8 }", "p.idl:4:29: record Row.N is new, and version 1 was given out without it: it is since 2"},
-		{"method without since", "method Old", "method New = 3 ()\nmethod Old", "p.idl:6:1: method New is new, and version 1 was given out without it"},
+		{"struct", "X, Y i32", "X, Y, Z i32", `p.idl:5:1: struct Point was given out as "X i32, Y i32" and is now "X i32, Y i32, Z i32"`},
+		{"fields of one type", "X, Y i32", "Y, X i32", `is now "Y i32, X i32"`},
+		{"value of a constant", "Most = 8", "Most = 9", `p.idl:2:1: const Most was given out as "8" and is now "9"`},
+		{"name of a constant", "const Flag", "const Bit", `p.idl:1:1: const Flag was given out (2 since 1) and is missing`},
+		{"loan", "(x u32)", "(x u32) lend 64", `p.idl:8:1: method Old was given out as "2" and is now "2 lend 64"`},
+		{"record without since", "string<Most> }", "string<Most> N u8 }", "p.idl:6:32: record Row.N is new, and version 1 was given out without it: it is since 2"},
+		{"method without since", "method Old", "method New = 3 ()\nmethod Old", "p.idl:8:1: method New is new, and version 1 was given out without it"},
 		{"transport", "ports", "bindings", `p.idl:1:1: protocol p was given out as "over ports" and is now "over bindings"`},
 	} {
 		src := strings.Replace(one, c.from, c.to, 1)
@@ -185,7 +191,7 @@ method Old = 2 (x u32)
 			t.Errorf("%s: %v\n\twant %s", c.name, err, c.want)
 		}
 	}
-	two := strings.Replace(strings.Replace(one, "p 1", "p 2", 1), "string<8>", "string<8> N u8 since 2", 1)
+	two := strings.Replace(strings.Replace(one, "p 1", "p 2", 1), "string<Most>", "string<Most> N u8 since 2", 1)
 	next, err := lockFor(t, two, old)
 	if err != nil {
 		t.Fatal(err)

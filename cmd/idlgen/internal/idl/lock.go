@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A lock is the wire forms of a protocol that were given out, one line each:
+// A lock is the wire forms and constants of a protocol that were given out, one line each:
 //
 //	KEY = FORM since N
 //
@@ -68,6 +68,9 @@ func lockOf(f *File) *lock {
 		}
 	}
 	l.add(f.Pos, 1, "protocol "+f.Name, "over %s", over)
+	for _, c := range f.Consts {
+		l.add(c.Pos, 1, "const "+c.Name, "%d", c.Value)
+	}
 	for _, d := range f.Decls {
 		key := d.Form + " " + d.Name
 		switch d.Form {
@@ -83,7 +86,10 @@ func lockOf(f *File) *lock {
 		default:
 			parts := make([]string, len(d.Fields))
 			for i, x := range d.Fields {
-				parts[i] = x.Type.String()
+				// By its name, too: two of one type could be exchanged.
+				if parts[i] = x.Type.String(); x.Name != "" {
+					parts[i] = x.Name + " " + parts[i]
+				}
 			}
 			l.add(d.Pos, 1, key, "%s", strings.Join(parts, ", "))
 		}
@@ -101,6 +107,9 @@ func lockOf(f *File) *lock {
 			}
 			if m.Oneway {
 				form += " oneway"
+			}
+			if m.Lend != 0 {
+				form += fmt.Sprintf(" lend %d", m.Lend)
 			}
 			since := max(m.Since, 1)
 			l.add(m.Pos, since, key, "%s", form)
