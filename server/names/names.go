@@ -50,6 +50,7 @@ type server struct {
 
 	mu      sync.Mutex
 	byName  map[string]entry
+	held    map[abi.Name]uint64 // how many names have a right: so often it is held
 	waiting map[string][]*ipc.Message
 	waits   int
 	refused int               // since one found room
@@ -80,7 +81,7 @@ func Main(c *ipc.Conn, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	s := &server{c: c, byName: map[string]entry{}, waiting: map[string][]*ipc.Message{}, shares: map[uint64]*share{}}
+	s := &server{c: c, byName: map[string]entry{}, held: map[abi.Name]uint64{}, waiting: map[string][]*ipc.Message{}, shares: map[uint64]*share{}}
 	if err := ready(); err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (s *server) inherit(in *ipc.Inheritance) {
 		case r.Kind == abi.RightDead:
 			dead[r.Name] = true
 		case r.Kind == abi.RightSend && r.Label != "":
-			s.byName[r.Label] = entry{right: r.Name}
+			s.add(r.Label, entry{right: r.Name})
 		}
 	}
 	for i := range in.Rights {
@@ -113,12 +114,17 @@ func (s *server) inherit(in *ipc.Inheritance) {
 			s.c.DropReceive(r.Name) // the label was not stored any more
 			continue
 		}
-		s.byName[name] = entry{abi.Name(right), r.Name, who}
+		s.add(name, entry{abi.Name(right), r.Name, who})
 		s.share(who).names++
 	}
 	for n := range dead {
 		s.died(n)
 	}
+}
+
+func (s *server) add(name string, e entry) {
+	s.byName[name] = e
+	s.held[e.right]++
 }
 
 // died forgets the names of a right whose port is dead.
@@ -128,6 +134,7 @@ func (s *server) died(right abi.Name) {
 	for name, e := range s.byName {
 		if e.right == right {
 			delete(s.byName, name)
+			delete(s.held, right)
 			if e.label != abi.NameNull {
 				s.c.DropReceive(e.label)
 				s.share(e.payer).names--
@@ -240,10 +247,16 @@ func (s *server) sweep(some func(*ipc.Message) bool) {
 
 func (s *server) register(name string, right abi.Name, m *ipc.Message) abi.Errno {
 	if have, ok := s.byName[name]; ok {
-		if have.right == right {
-			return 0 // the last incarnation did it
+		if have.right != right {
+			return abi.EEXIST
 		}
-		return abi.EEXIST
+		// The last incarnation did it, of the same request; or it is said again, and the
+		// right has come once more.
+		r, e := s.c.Call(abi.CallPortStatus, [6]uint64{uint64(right)}, nil, nil)
+		if e == 0 && r.A[5] > s.held[right] {
+			s.c.Deallocate(right)
+		}
+		return 0
 	}
 	h := s.share(m.Payer)
 	defer s.done(m.Payer)
@@ -262,7 +275,7 @@ func (s *server) register(name string, right abi.Name, m *ipc.Message) abi.Errno
 		s.c.DropReceive(label)
 		return abi.EPIPE
 	}
-	s.byName[name] = entry{right, label, m.Payer}
+	s.add(name, entry{right, label, m.Payer})
 	h.names++
 	for _, m := range s.waiting[name] {
 		s.over(m)
