@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"hythe/abi"
-	unixctl "hythe/idl/unix"
 	"hythe/machine"
 )
 
@@ -128,11 +127,7 @@ func (w *wired) watchMemory(limit uint64, stop <-chan struct{}) {
 func (w *wired) reclaim(used, limit uint64) {
 	w.reclaiming.Lock()
 	defer w.reclaiming.Unlock()
-	m, err := w.ask(unixctl.EncodeReclaim())
-	if err != nil {
-		return
-	}
-	if pid, name, e := unixctl.DecodeReclaimAnswer(m); e == 0 && pid != 0 {
+	if pid, name, e := w.unix().Reclaim(); e == 0 && pid != 0 {
 		w.log(fmt.Sprintf("memory: %d MiB are used of %d: process %d (%s) is killed", used>>20, limit>>20, pid, name))
 	}
 }

@@ -666,32 +666,18 @@ func (w *wired) isReady(srv *nucleus.Server) {
 	}
 }
 
-// ask sends a request to the unix server, unless making it has failed, and answers the
-// answer, whose errno is for who decodes it.
-func (w *wired) ask(q *ipc.Message, e abi.Errno) (*ipc.Message, error) {
-	var p *ipc.Message
-	var done func()
-	if e == 0 {
-		p, done, e = w.conn.Pack(q.Body)
-	}
-	if e != 0 {
-		return nil, fmt.Errorf("a request to the unix server: %w", syscall.Errno(e))
-	}
-	defer done()
-	q.Body, q.Objects = p.Body, p.Objects
-	m, e := w.conn.AskWith(w.ctl, q)
-	if e != 0 {
-		return nil, w.reason(ErrClosed)
-	}
-	if m.Body, e = w.conn.Unpack(m); e != 0 {
-		return nil, answerError(e)
-	}
-	return m, nil
-}
+// unix asks the unix server.
+func (w *wired) unix() unixctl.Client { return unixctl.Client{C: w.conn, Port: w.ctl} }
 
-// answerError is what is wrong with an answer of the unix server.
-func answerError(e abi.Errno) error {
-	return fmt.Errorf("an answer of the unix server: %w", syscall.Errno(e))
+// asked is what an error means that a request to the unix server came to.
+func (w *wired) asked(e abi.Errno) error {
+	switch e {
+	case 0:
+		return nil
+	case abi.EPIPE: // there is nobody to answer
+		return w.reason(ErrClosed)
+	}
+	return fmt.Errorf("asking the unix server: %w", syscall.Errno(e))
 }
 
 // start implements engine: a console server for the program's streams, then the
@@ -712,14 +698,8 @@ func (w *wired) start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, 
 	if n, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
 		req.Nice = 20 - n // the bare call's answer (getpriority(2))
 	}
-	var rep unixctl.Started
-	m, err := w.ask(unixctl.EncodeStart(send, &req))
-	if err == nil {
-		var e abi.Errno
-		if rep, e = unixctl.DecodeStartAnswer(m); e != 0 {
-			err = answerError(e)
-		}
-	}
+	rep, e := w.unix().Start(send, &req)
+	err = w.asked(e)
 	switch e := abi.Errno(rep.Errno); {
 	case errors.Is(err, syscall.E2BIG): // more than is sent at all
 		err = &StartError{Path: c.Path, Err: syscall.E2BIG}
@@ -851,7 +831,7 @@ func (p *guestProcess) resized() {
 
 // end implements process: it gives the session up.
 func (p *guestProcess) end() {
-	_, _ = p.w.ask(unixctl.EncodeEnd(p.session)) // without the machine there is no session
+	_ = p.w.unix().End(p.session) // without the machine there is no session
 	w := p.w
 	w.mu.Lock()
 	con := w.svcs[p.name]
@@ -877,16 +857,12 @@ func release(files []machine.Handle) {
 }
 
 func (p *guestProcess) wait() error {
-	m, err := p.w.ask(unixctl.EncodeWait(p.session))
-	if err != nil {
-		return err
-	}
-	status, e := unixctl.DecodeWaitAnswer(m)
+	status, e := p.w.unix().Wait(p.session)
 	// Why it was killed is said before its end is known.
 	p.w.reclaiming.Lock()
 	p.w.reclaiming.Unlock() //lint:ignore SA2001 waits for the holder
 	if e != 0 {
-		return fmt.Errorf("wait: %w", syscall.Errno(e))
+		return p.w.asked(e)
 	}
 	switch {
 	case status == 0:
@@ -901,13 +877,9 @@ func (p *guestProcess) wait() error {
 
 // processes implements engine.
 func (w *wired) processes(context.Context) ([]ProcessInfo, error) {
-	m, err := w.ask(unixctl.EncodeProcesses())
-	if err != nil {
-		return nil, err
-	}
-	rows, e := unixctl.DecodeProcessesAnswer(m)
+	rows, e := w.unix().Processes()
 	if e != 0 {
-		return nil, answerError(e)
+		return nil, w.asked(e)
 	}
 	var out []ProcessInfo
 	for _, p := range rows {
@@ -970,13 +942,9 @@ func (w *wired) ports(context.Context) ([]PortInfo, error) {
 
 // sockets implements engine.
 func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
-	m, err := w.ask(unixctl.EncodeSockets())
-	if err != nil {
-		return nil, err
-	}
-	rows, e := unixctl.DecodeSocketsAnswer(m)
+	rows, e := w.unix().Sockets()
 	if e != 0 {
-		return nil, answerError(e)
+		return nil, w.asked(e)
 	}
 	var out []SocketInfo
 	for _, s := range rows {
@@ -987,13 +955,9 @@ func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
 
 // calls implements engine.
 func (w *wired) calls(context.Context) ([]CallInfo, error) {
-	m, err := w.ask(unixctl.EncodeCalls())
-	if err != nil {
-		return nil, err
-	}
-	rows, e := unixctl.DecodeCallsAnswer(m)
+	rows, e := w.unix().Calls()
 	if e != 0 {
-		return nil, answerError(e)
+		return nil, w.asked(e)
 	}
 	var out []CallInfo
 	for _, c := range rows {
@@ -1010,14 +974,10 @@ func (w *wired) kill(_ context.Context, pid, sig int) error {
 // signal sends one to process, or (0) to the program of a session; pid is the number that
 // the caller has for it.
 func (w *wired) signal(process, sig int, session uint32, pid int) error {
-	m, err := w.ask(unixctl.EncodeKill(process, sig, session))
-	if err != nil {
-		return err
-	}
-	e := unixctl.DecodeKillAnswer(m)
+	e := w.unix().Kill(process, sig, session)
 	switch e {
-	case 0:
-		return nil
+	case 0, abi.EPIPE:
+		return w.asked(e)
 	case abi.ESRCH:
 		return fmt.Errorf("process %d: %w", pid, ErrNoProcess)
 	}

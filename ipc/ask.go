@@ -99,6 +99,9 @@ func (c *Conn) AskPacked(to abi.Name, q *Message) (*Message, abi.Errno) {
 	if err != 0 {
 		return nil, err
 	}
-	m.Body, err = c.Unpack(m)
-	return m, err
+	if m.Body, err = c.Unpack(m); err != 0 {
+		c.Drop(m)
+		return nil, err
+	}
+	return m, 0
 }

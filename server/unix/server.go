@@ -592,10 +592,10 @@ func (s *server) control(port abi.Name) {
 
 func (s *server) request(m *ipc.Message) {
 	var e abi.Errno
-	if m.Body, e = s.conn.Unpack(m); e != 0 {
-		m.Body = nil // as one that cannot be read
+	a := wire.Refuse(abi.EINVAL) // what cannot be read
+	if m.Body, e = s.conn.Unpack(m); e == 0 {
+		a = unix.Dispatch(m, control{s})
 	}
-	a := unix.Dispatch(m, control{s})
 	s.conn.Drop(m)
 	p, done, e := s.conn.Pack(a.Body)
 	if e != 0 {
