@@ -15,6 +15,7 @@ func TestNucleus(t *testing.T) {
 		abi.MsgNotify + abi.NotifyDeadName: nucleus.MsgDeadName, abi.MsgNotify + abi.NotifyNoSenders: nucleus.MsgNoSenders,
 		abi.MsgNotify + abi.NotifyPortDestroyed: nucleus.MsgPortDestroyed, abi.MsgNotify + abi.NotifySendOnce: nucleus.MsgSendOnce,
 		abi.MsgPageRequest: nucleus.MsgPage, abi.MsgAlarm: nucleus.MsgAlarm,
+		abi.MsgPageTerminate: nucleus.MsgPageTerminate,
 	} {
 		if id != uint32(want) || nucleus.Kind(id) == "" {
 			t.Errorf("%d, want %d", id, want)
@@ -23,6 +24,10 @@ func TestNucleus(t *testing.T) {
 	m, e := nucleus.EncodePage(1, 2, 3, 1)
 	if q, ok := m.Page(); e != 0 || !ok || q != (ipc.PageRequest{Tag: 1, Off: 2, Len: 3, Write: true}) {
 		t.Errorf("page: %+v, %v", q, ok)
+	}
+	m, e = nucleus.EncodePageTerminate(1, 1)
+	if tag, gone, ok := m.PageTerminate(); e != 0 || !ok || tag != 1 || !gone {
+		t.Errorf("page terminate: %d, %v, %v", tag, gone, ok)
 	}
 	m, e = nucleus.EncodeAlarm(1, 2, 3)
 	if a, ok := m.Alarm(); e != 0 || !ok || a != (ipc.Alarm{Word: 1, At: 2, Sent: 3}) {

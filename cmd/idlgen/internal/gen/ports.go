@@ -31,10 +31,10 @@ func (g *generator) ports(i *idl.Interface) {
 	if i.Name == "" {
 		client, server = "Client", "Server"
 	}
-	if !g.f.Nucleus {
+	if !g.f.Nucleus { // whose messages come among others to whoever they are for
 		g.client(i, client)
+		g.server(i, server)
 	}
-	g.server(i, server)
 }
 
 // client writes the stubs.

@@ -36,7 +36,7 @@ func Tests(f *idl.File) ([]byte, error) {
 	g.p("}")
 	g.p("")
 	for _, i := range f.Interfaces {
-		if len(i.Methods) > 0 {
+		if len(i.Methods) > 0 && !f.Nucleus {
 			g.filled(i)
 		}
 	}
@@ -230,7 +230,7 @@ func (g *generator) fuzzMessages() {
 				g.p("}")
 			}
 		}
-		if len(i.Methods) == 0 {
+		if len(i.Methods) == 0 || g.f.Nucleus {
 			continue
 		}
 		oneway := "false"
