@@ -24,11 +24,11 @@ package net
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"hythe/abi"
 	"hythe/idl/wire"
 	"hythe/ipc"
-	"net/netip"
 )
 
 var le = binary.LittleEndian

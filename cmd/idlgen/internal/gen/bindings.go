@@ -313,15 +313,12 @@ func (g *generator) params(m *idl.Method, fail string) (args []string) {
 		}
 		g.take(pl.Body, max(m.Since, 1), "", fail, true)
 	}
-	for _, f := range m.In {
-		switch {
-		case fill != nil && f.Name == fill.Type.Name:
+	for i, f := range m.In {
+		if fill != nil && f.Name == fill.Type.Name {
 			args = append(args, fill.Name)
-		case big(f.Type):
-			args = append(args, "&"+f.Name)
-		default:
-			args = append(args, f.Name)
+			continue
 		}
+		args = append(args, pass(m.In[i:i+1], "")...)
 	}
 	return args
 }
@@ -345,11 +342,7 @@ func (g *generator) callCase(m *idl.Method, pass []string) {
 		g.p("return 0, n, err")
 	default:
 		pl := g.f.Place(m.Out, true)
-		var outs []string
-		for _, o := range m.Out {
-			outs = append(outs, "out"+o.Name)
-		}
-		g.p("%s := %s", join(outs, []string{"err"}), call)
+		g.p("%s := %s", join(prefixed(names(m.Out), "out"), []string{"err"}), call)
 		g.p("if err != 0 { return 0, 0, err }")
 		set := ":="
 		if len(g.f.Place(m.In, false).Body) > 0 {

@@ -7,13 +7,11 @@ import (
 	"hythe/cmd/idlgen/internal/idl"
 )
 
-var kinds = map[string]string{"send": "abi.RightSend", "receive": "abi.RightReceive", "once": "abi.RightSendOnce"}
+var kinds = map[string]string{"send": "abi.RightSend", "receive": "abi.RightReceive"}
 
-func disposition(t *idl.Type) string {
-	verb := strings.ToUpper(t.Disp[:1]) + t.Disp[1:]
-	what := map[string]string{"send": "Send", "receive": "Receive", "once": "SendOnce"}[t.Right]
-	return "abi." + verb + what
-}
+func disposition(t *idl.Type) string { return "abi." + upper(t.Disp) + upper(t.Right) }
+
+func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // ports writes an interface over ports: for each method the forms of request and
 // answer, then the stubs and the dispatch.
@@ -104,19 +102,8 @@ func (g *generator) server(i *idl.Interface, server string) {
 		for _, o := range m.Out {
 			g.p("var out%s %s", o.Name, g.goType(o.Type))
 		}
-		var outs, args []string
-		for _, o := range m.Out {
-			outs = append(outs, "out"+o.Name)
-		}
-		for _, p := range m.In {
-			if big(p.Type) {
-				args = append(args, "&"+p.Name)
-			} else {
-				args = append(args, p.Name)
-			}
-		}
 		g.p("if err == 0 {")
-		g.p("%s = s.%s(%s)", join(outs, []string{"err"}), m.Name, join([]string{"m"}, args))
+		g.p("%s = s.%s(%s)", join(prefixed(names(m.Out), "out"), []string{"err"}), m.Name, join([]string{"m"}, pass(m.In, "")))
 		if m.Oneway && len(g.f.Place(m.In, false).Rights) == 0 {
 			g.p("_ = err // there is no answer")
 		}
@@ -129,12 +116,7 @@ func (g *generator) server(i *idl.Interface, server string) {
 			continue
 		}
 		g.p("if err == ipc.Later { return nil }")
-		for j, o := range m.Out {
-			if big(o.Type) {
-				outs[j] = "&" + outs[j]
-			}
-		}
-		g.p("return Encode%sAnswer(%s)", m.Name, join(outs, []string{"err"}))
+		g.p("return Encode%sAnswer(%s)", m.Name, join(pass(m.Out, "out"), []string{"err"}))
 	}
 	g.p("}")
 	g.p("return wire.Refuse(abi.ENOSYS)")
@@ -202,20 +184,14 @@ func (g *generator) encodeMessage(m *idl.Method, list []*idl.Field, name string,
 			make += fmt.Sprintf("Lend: %d, ", m.Lend)
 		}
 	}
-	var rights []string
-	optional := false
-	for _, f := range pl.Rights {
-		rights = append(rights, fmt.Sprintf("{Name: %s, Disp: %s}", f.Name, disposition(f.Type)))
-		optional = optional || f.Type.Opt
-	}
 	if body != "nil" {
 		make += "Body: b"
 	}
 	make += "}"
 	switch {
-	case len(rights) == 0 && answer:
+	case len(pl.Rights) == 0 && answer:
 		g.p("return %s", make)
-	case len(rights) == 0:
+	case len(pl.Rights) == 0:
 		g.p("return %s, 0", make)
 	default:
 		mm := "m"

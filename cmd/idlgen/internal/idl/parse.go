@@ -95,7 +95,7 @@ type Type struct {
 	Elem  *Type
 	Max   uint64 // bytes, or elements
 	Rest  bool   // without a length: to the end
-	Right string // send, receive, once
+	Right string // send, receive
 	Disp  string // make, copy, move
 	Opt   bool
 	Dead  string // ERRNO for a right whose port died on the way
@@ -491,8 +491,8 @@ func (p *parser) typ() *Type {
 		y.Kind, y.Max = t.s, p.limit()
 	case "rest":
 		y = p.typ()
-		if y.Kind != TString && y.Kind != TBytes && y.Kind != TView && y.Kind != TName {
-			p.fail(y.Pos, "the rest is a string, name, bytes or a view")
+		if y.Kind != TString && y.Kind != TBytes && y.Kind != TView {
+			p.fail(y.Pos, "the rest is a string, bytes or a view")
 		}
 		y.Rest = true
 	case TList:
@@ -508,11 +508,11 @@ func (p *parser) typ() *Type {
 	case TRight:
 		y.Kind = TRight
 		k := p.name()
-		if y.Right = k.s; k.s != "send" && k.s != "receive" && k.s != "once" {
-			p.fail(k.pos, "a right is send, receive or once, not %s", k)
+		if y.Right = k.s; k.s != "send" && k.s != "receive" {
+			p.fail(k.pos, "a right is send or receive, not %s", k)
 		}
 		d := p.name()
-		if y.Disp = d.s; d.s != "move" && (k.s == "receive" || d.s != "make") && (k.s != "send" || d.s != "copy") {
+		if y.Disp = d.s; d.s != "move" && (k.s == "receive" || d.s != "make" && d.s != "copy") {
 			p.fail(d.pos, "a %s right cannot be given with %s", k.s, d)
 		}
 		y.Opt = p.is("optional")
