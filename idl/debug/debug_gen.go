@@ -212,7 +212,7 @@ func DecodeReadAnswer(m *ipc.Message) (data []byte, err abi.Errno) {
 	return data, 0
 }
 
-// EncodeWrite makes a request.
+// EncodeWrite makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeWrite(addr uint64, data []byte) (m *ipc.Message, err abi.Errno) {
 	if len(data) > 16384 {
 		return nil, abi.E2BIG

@@ -313,7 +313,7 @@ func takeDirEntry(b []byte, v *DirEntry) (rest []byte, ok bool) {
 	return b, true
 }
 
-// fits says whether v is within its limits.
+// fitsDirEntry says whether v is within its limits.
 func fitsDirEntry(v *DirEntry) abi.Errno {
 	if len(v.Name) > 16384 {
 		return abi.E2BIG

@@ -40,7 +40,7 @@ func Kind(number uint32) string {
 	return ""
 }
 
-// EncodeRegister makes a request.
+// EncodeRegister makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeRegister(name string, port abi.Name) (m *ipc.Message, err abi.Errno) {
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG
@@ -81,7 +81,7 @@ func DecodeRegisterAnswer(m *ipc.Message) abi.Errno {
 	return 0
 }
 
-// EncodeLookup makes a request.
+// EncodeLookup makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeLookup(name string) (m *ipc.Message, err abi.Errno) {
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG
@@ -129,7 +129,7 @@ func DecodeLookupAnswer(m *ipc.Message) (port abi.Name, err abi.Errno) {
 	return port, 0
 }
 
-// EncodeAwait makes a request.
+// EncodeAwait makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeAwait(name string) (m *ipc.Message, err abi.Errno) {
 	if len(name) > 128 {
 		return nil, abi.ENAMETOOLONG

@@ -95,14 +95,6 @@ func takeEvent(b []byte, v *Event) (rest []byte, ok bool) {
 	return b, true
 }
 
-// fits says whether v is within its limits.
-func fitsEvent(v *Event) abi.Errno {
-	if len(v.Data) > 16384 {
-		return abi.E2BIG
-	}
-	return 0
-}
-
 // AppendEvent adds one.
 func AppendEvent(b []byte, v *Event) []byte {
 	return appendEvent(b, v)
@@ -138,14 +130,6 @@ func takeDgram(b []byte, v *Dgram) (rest []byte, ok bool) {
 		return nil, false
 	}
 	return b, true
-}
-
-// fits says whether v is within its limits.
-func fitsDgram(v *Dgram) abi.Errno {
-	if len(v.Data) > 65536 {
-		return abi.E2BIG
-	}
-	return 0
 }
 
 // AppendDgram adds one.

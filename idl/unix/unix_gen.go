@@ -171,7 +171,7 @@ func takeProgram(b []byte, v *Program) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsProgram says whether v is within its limits.
 func fitsProgram(v *Program) abi.Errno {
 	if len(v.Path) > 16777216 {
 		return abi.E2BIG
@@ -317,7 +317,7 @@ func takeProcess(b []byte, v *Process) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsProcess says whether v is within its limits.
 func fitsProcess(v *Process) abi.Errno {
 	if len(v.State) > 64 {
 		return abi.E2BIG
@@ -406,7 +406,7 @@ func takeSocket(b []byte, v *Socket) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsSocket says whether v is within its limits.
 func fitsSocket(v *Socket) abi.Errno {
 	if len(v.Proto) > 16 {
 		return abi.E2BIG
@@ -468,7 +468,7 @@ func takeCallCount(b []byte, v *CallCount) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsCallCount says whether v is within its limits.
 func fitsCallCount(v *CallCount) abi.Errno {
 	if len(v.Personality) > 64 {
 		return abi.E2BIG
@@ -514,7 +514,7 @@ func Kind(number uint32) string {
 	return ""
 }
 
-// EncodeStart makes a request.
+// EncodeStart makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeStart(console abi.Name, program *Program) (m *ipc.Message, err abi.Errno) {
 	if e := fitsProgram(program); e != 0 {
 		return nil, e

@@ -100,12 +100,19 @@ func IsName(s string) bool {
 	return s != "" && strings.IndexByte(s, '/') < 0 && strings.IndexByte(s, 0) < 0
 }
 
+// maxErrno is above all errors that there will be, and below ipc.Later: who answers what
+// another one has answered must not be made to say that.
+const maxErrno = 4095
+
 // Errno takes the errno that an answer begins with. EIO: it has none.
 func Errno(b []byte) (rest []byte, err abi.Errno) {
 	if len(b) < 4 {
 		return nil, abi.EIO
 	}
-	return b[4:], abi.Errno(binary.LittleEndian.Uint32(b))
+	if err = abi.Errno(binary.LittleEndian.Uint32(b)); err > maxErrno {
+		return nil, abi.EIO
+	}
+	return b[4:], err
 }
 
 // AppendErrno adds it.

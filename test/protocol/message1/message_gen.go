@@ -38,7 +38,7 @@ func takeItem(b []byte, v *Item) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsItem says whether v is within its limits.
 func fitsItem(v *Item) abi.Errno {
 	if len(v.Name) > 32 {
 		return abi.E2BIG
@@ -66,7 +66,7 @@ func Kind(number uint32) string {
 	return ""
 }
 
-// EncodePut makes a request.
+// EncodePut makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodePut(item *Item, amount uint32) (m *ipc.Message, err abi.Errno) {
 	if e := fitsItem(item); e != 0 {
 		return nil, e
@@ -117,7 +117,7 @@ func DecodePutAnswer(m *ipc.Message) (total uint64, err abi.Errno) {
 	return total, 0
 }
 
-// EncodeList makes a request.
+// EncodeList makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeList(prefix string) (m *ipc.Message, err abi.Errno) {
 	if len(prefix) > 32 {
 		return nil, abi.ENAMETOOLONG

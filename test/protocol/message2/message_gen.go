@@ -67,7 +67,7 @@ func takeItem(b []byte, v *Item) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// fits says whether v is within its limits.
+// fitsItem says whether v is within its limits.
 func fitsItem(v *Item) abi.Errno {
 	if len(v.Name) > 32 {
 		return abi.E2BIG
@@ -108,7 +108,7 @@ func Kind(number uint32) string {
 	return ""
 }
 
-// EncodePut makes a request.
+// EncodePut makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodePut(item *Item, amount uint32, times uint32, note string, watcher abi.Name) (m *ipc.Message, err abi.Errno) {
 	if e := fitsItem(item); e != 0 {
 		return nil, e
@@ -192,7 +192,7 @@ func DecodePutAnswer(m *ipc.Message) (total uint64, before uint64, err abi.Errno
 	return total, before, 0
 }
 
-// EncodeList makes a request.
+// EncodeList makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeList(prefix string) (m *ipc.Message, err abi.Errno) {
 	if len(prefix) > 32 {
 		return nil, abi.ENAMETOOLONG
@@ -258,7 +258,7 @@ func DecodeListAnswer(m *ipc.Message) (items []Item, err abi.Errno) {
 	return items, 0
 }
 
-// EncodeTake makes a request.
+// EncodeTake makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeTake(item *Item, amount uint32) (m *ipc.Message, err abi.Errno) {
 	if e := fitsItem(item); e != 0 {
 		return nil, e
@@ -309,7 +309,7 @@ func DecodeTakeAnswer(m *ipc.Message) (left uint64, err abi.Errno) {
 	return left, 0
 }
 
-// EncodeNote makes a request.
+// EncodeNote makes a request. ENAMETOOLONG, E2BIG: something is beyond its limit.
 func EncodeNote(text string) (m *ipc.Message, err abi.Errno) {
 	if len(text) > 64 {
 		return nil, abi.ENAMETOOLONG

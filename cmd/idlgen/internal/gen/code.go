@@ -136,7 +136,12 @@ func (g *generator) comment(doc string) {
 
 func (g *generator) use(t *idl.Type) {
 	if t.Kind == idl.TStream {
+		// By itself it is not a part of anything: its limits are the stream's.
 		g.streams[t.Elem.Decl] = true
+		for _, f := range t.Elem.Decl.Fields {
+			g.use(f.Type)
+		}
+		return
 	}
 	if t.Elem != nil {
 		g.use(t.Elem)
@@ -528,10 +533,10 @@ func (g *generator) varForm(d *idl.Decl, typ string) {
 	}
 	g.p("}")
 	g.p("")
-	if !limited(d) {
+	if !limited(d) || !g.used[d] {
 		return
 	}
-	g.p("// fits says whether v is within its limits.")
+	g.p("// fits%s says whether v is within its limits.", d.Name)
 	g.p("func fits%s(v *%s) abi.Errno {", d.Name, typ)
 	for _, f := range d.Fields {
 		g.fits(f.Type, "v."+f.Name)

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"hythe/cmd/idlgen/internal/idl"
@@ -134,7 +135,11 @@ func stubName(m *idl.Method) string {
 func (g *generator) encodeMessage(m *idl.Method, list []*idl.Field, name string, answer bool) {
 	pl := g.f.Place(list, answer)
 	if !answer {
-		g.p("// %s makes a request.", name)
+		errs := ""
+		if slices.ContainsFunc(pl.Body, func(f *idl.Field) bool { return limitedType(f.Type) }) {
+			errs = " ENAMETOOLONG, E2BIG: something is beyond its limit."
+		}
+		g.p("// %s makes a request.%s", name, errs)
 		g.p("func %s(%s) (m *ipc.Message, err abi.Errno) {", name, join(g.sig(list, true)))
 	} else {
 		g.p("// %s makes an answer; with an error it has nothing else.", name)
