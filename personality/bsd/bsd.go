@@ -33,7 +33,7 @@ type System struct {
 	Name  string
 	Index uint32
 	// Calls are the tables of calls, together in any order.
-	Calls func() []Entry
+	Calls []func() []Entry
 	// Brand says whether the first bytes of an ELF file, whose header is one of
 	// x86-64, are of this system.
 	Brand func(head []byte) bool
@@ -81,7 +81,11 @@ type Personality struct {
 
 // New makes the personality of k; nil: only the table is wanted.
 func New(k *core.Kernel, s *System) *Personality {
-	return &Personality{K: k, Sys: s, table: calls.New(s.Name, s.Calls())}
+	var parts [][]Entry
+	for _, part := range s.Calls {
+		parts = append(parts, part())
+	}
+	return &Personality{K: k, Sys: s, table: calls.New(s.Name, parts...)}
 }
 
 // Name implements core.Personality.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/personality/calls"
 	"hythe/server/unix/core"
 )
 
@@ -91,5 +92,23 @@ func TestTermios(t *testing.T) {
 	putTermios(b[:], &core.Termios{Lflag: 0x3, CC: [19]uint8{0: 3}})
 	if b[12] != 0x80 || b[13] != 0x1 || b[ccOff+8] != 3 || b[ccOff] != ccDisabled {
 		t.Errorf("% x", b)
+	}
+}
+
+func TestClocksAndAdvice(t *testing.T) {
+	d := calls.New("FreeBSD and DragonFly", SharedFreeBSD()).Descriptors(false)
+	for nr, want := range map[int][]uint8{232: freeBSDClocks, 75: freeBSDAdvice} {
+		for i := range uint64(abi.Digits) {
+			v := uint8(abi.NoDigit)
+			if i < uint64(len(want)) {
+				v = want[i]
+			}
+			if got := d[nr].Digit(i); got != v {
+				t.Errorf("call %d: %d for %d, want %d", nr, got, i, v)
+			}
+		}
+		if d[nr].Digit(abi.Digits) != abi.NoDigit || d[nr].Digit(1<<63) != abi.NoDigit || d[nr].Pre[0].Kind != abi.PreNone {
+			t.Errorf("call %d: %+v", nr, d[nr])
+		}
 	}
 }

@@ -372,3 +372,19 @@ func (p *Personality) ThreadKill(c *core.Call, pid int32, tid int64, n uint64) a
 	}
 	return k.SendThreadSignal(t, &info)
 }
+
+// FaultAs turns an exception of the host into a signal (System.Fault): what Linux calls a
+// segmentation fault without an address is a protection fault, which is signal sig with the
+// code here.
+func FaultAs(sig, code int32) func(c *core.Call) core.SigInfo {
+	return func(c *core.Call) core.SigInfo {
+		s := core.SigInfo{Sig: int32(c.Nr), Code: int32(c.Args[0]), Addr: c.Args[1], TrapNo: int32(c.Args[2])}
+		if s.Sig < 1 || s.Sig > 31 {
+			s.Sig = core.SIGSEGV
+		}
+		if s.Sig == core.SIGSEGV && s.Code == core.SiKernel {
+			s.Sig, s.Code, s.Addr = sig, code, c.Regs.IP
+		}
+		return s
+	}
+}

@@ -3,7 +3,6 @@ package dragonfly
 import (
 	"testing"
 
-	"hythe/abi"
 	"hythe/personality/bsd"
 	"hythe/server/unix/core"
 )
@@ -46,24 +45,6 @@ func TestBrand(t *testing.T) {
 		b[i%176+i/176*0x200] ^= 0xff
 		p.Probe(b)
 		p.Probe(b[:i])
-	}
-}
-
-func TestClocksAndAdvice(t *testing.T) {
-	d := New(nil).Descriptors(false)
-	for nr, want := range map[int][]uint8{232: clocks, 75: advice} {
-		for i := range uint64(abi.Digits) {
-			v := uint8(abi.NoDigit)
-			if i < uint64(len(want)) {
-				v = want[i]
-			}
-			if got := d[nr].Digit(i); got != v {
-				t.Errorf("call %d: %d for %d, want %d", nr, got, i, v)
-			}
-		}
-		if d[nr].Digit(abi.Digits) != abi.NoDigit || d[nr].Digit(1<<63) != abi.NoDigit || d[nr].Pre[0].Kind != abi.PreNone {
-			t.Errorf("call %d: %+v", nr, d[nr])
-		}
 	}
 }
 

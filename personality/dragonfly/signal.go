@@ -24,7 +24,7 @@ const (
 	ucMcontex = 64
 	ucStack   = ucMcontex + mcSize + 8
 	ucSize    = 1408
-	infoSize  = 80
+	infoSize  = bsd.FreeBSDInfoSize
 
 	// mcontext_t (x86_64/include/ucontext.h), from its start.
 	mcOnstack  = 0
@@ -54,35 +54,6 @@ const (
 	fpLegacy, fpReserved = 512, 48
 )
 
-// registers of mcontext_t from offset 8 on, a word each.
-func general(r *abi.Regs) [15]*uint64 {
-	return [15]*uint64{&r.DI, &r.SI, &r.DX, &r.CX, &r.R8, &r.R9, &r.AX, &r.BX, &r.BP, &r.R10, &r.R11, &r.R12, &r.R13, &r.R14, &r.R15}
-}
-
-// trapNumber is the system's number of a hardware exception (amd64/include/trap.h) by
-// the processor's.
-func trapNumber(n uint64) uint32 {
-	switch n {
-	case 0:
-		return 18 // T_DIVIDE
-	case 1:
-		return 10 // T_TRCTRAP
-	case 3:
-		return 3 // T_BPTFLT
-	case 6:
-		return 1 // T_PRIVINFLT
-	case 13:
-		return 9 // T_PROTFLT
-	case 14:
-		return 12 // T_PAGEFLT
-	case 16, 19:
-		return 29 // T_XMMFLT
-	case 17:
-		return 14 // T_ALIGNFLT
-	}
-	return 28 // T_RESERVED
-}
-
 // signals are the system's signals: that of the thread library and of checkpoints, and
 // real-time ones up to SIGRTMAX.
 var signals = bsd.NewSignals(35, 126, map[int32]string{32: "SIGTHR", 33: "SIGCKPT"}, code)
@@ -108,50 +79,7 @@ func code(s *core.SigInfo) int32 {
 	return s.Code
 }
 
-// putInfo encodes siginfo_t (sys/signal.h): signo, errno, code, pid, uid, status, the
-// address at 24, the value at 32, what is the signal's own from 40 on.
-func putInfo(b []byte, s *core.SigInfo) {
-	clear(b[:infoSize])
-	le.PutUint32(b, uint32(signals.Native(s.Sig)))
-	le.PutUint32(b[4:], uint32(s.Errno))
-	le.PutUint32(b[8:], uint32(signals.Code(s)))
-	switch {
-	case s.Code == core.SiTimer:
-		le.PutUint64(b[32:], s.Value)
-		le.PutUint32(b[40:], uint32(s.Timer))
-		le.PutUint32(b[44:], uint32(s.Overrun))
-	case s.Code > 0 && s.Sig == core.SIGCHLD:
-		le.PutUint32(b[12:], uint32(s.Pid))
-		le.PutUint32(b[16:], s.UID)
-		status := s.Status
-		if s.Code != core.CldExited {
-			status = signals.Native(status)
-		}
-		le.PutUint32(b[20:], uint32(status))
-	case s.Code > 0 && (s.Sig == core.SIGSEGV || s.Sig == core.SIGBUS || s.Sig == core.SIGILL || s.Sig == core.SIGFPE || s.Sig == core.SIGTRAP):
-		le.PutUint64(b[24:], s.Addr)
-		le.PutUint32(b[40:], trapNumber(uint64(s.TrapNo)))
-	default:
-		le.PutUint32(b[12:], uint32(s.Pid))
-		le.PutUint32(b[16:], s.UID)
-		le.PutUint64(b[32:], s.Value)
-	}
-}
-
-// fault turns an exception of the host into a signal: what Linux calls a segmentation
-// fault without an address is a protection fault, for DragonFly a bus error.
-func fault(c *core.Call) core.SigInfo {
-	sig := int32(c.Nr)
-	if sig < 1 || sig > 31 {
-		sig = core.SIGSEGV
-	}
-	s := core.SigInfo{Sig: sig, Code: int32(c.Args[0]), Addr: c.Args[1], TrapNo: int32(c.Args[2])}
-	if sig == core.SIGSEGV && s.Code == core.SiKernel {
-		const objerr = 3
-		s.Sig, s.Code, s.Addr = core.SIGBUS, objerr, c.Regs.IP
-	}
-	return s
-}
+func putInfo(b []byte, s *core.SigInfo) { bsd.PutFreeBSDInfo(signals, b, s) }
 
 // deliver builds the system's frame (sendsig of pc64/x86_64/machdep.c).
 func deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs) abi.Errno {
@@ -177,11 +105,11 @@ func deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs)
 	if on {
 		le.PutUint64(mc[mcOnstack:], 1)
 	}
-	for i, v := range general(regs) {
+	for i, v := range bsd.FreeBSDRegs(regs) {
 		le.PutUint64(mc[8+8*i:], *v)
 	}
 	if c.Kind == abi.KindFault {
-		le.PutUint64(mc[mcTrapno:], uint64(trapNumber(regs.TrapNo)))
+		le.PutUint64(mc[mcTrapno:], uint64(bsd.FreeBSDTrap(regs.TrapNo)))
 		le.PutUint64(mc[mcErr:], regs.Err)
 		le.PutUint64(mc[mcAddr:], s.Addr)
 	}
@@ -208,7 +136,7 @@ func deliver(c *core.Call, s *core.SigInfo, act *core.SigAction, regs *abi.Regs)
 	c.Act(abi.ActSaveFP, 0, fp, fpSize)
 	c.CopyOut(frame, b[:])
 	c.Act(abi.ActSaveFP, 0, frame+frContext+ucMcontex+mcFpstate, fpLegacy)
-	n.IP, n.SP = codePage, frame
+	n.IP, n.SP = bsd.CodePage, frame
 	n.Flags &^= 0x400 | 0x100 | 0x10000
 	c.SetRegs(&n, false)
 	return 0
@@ -226,7 +154,7 @@ func sysSigreturn(_ *bsd.Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	r := abi.Regs{}
-	for i, v := range general(&r) {
+	for i, v := range bsd.FreeBSDRegs(&r) {
 		*v = le.Uint64(mc[8+8*i:])
 	}
 	r.IP, r.SP = le.Uint64(mc[mcRip:]), le.Uint64(mc[mcRsp:])

@@ -53,56 +53,34 @@ const (
 	atPsStrings   = 32
 )
 
-// codePage is where the code lies by which a signal handler is called and comes back:
-// above everything that a start places.
-const codePage = image.GuestEnd - abi.PageSize
-
-// sigcode is that code (sys/amd64/amd64/sigtramp.S): call *(%rsp); lea 16(%rsp),%rdi;
-// pushq $0; mov $417,%rax; syscall; hlt; jmp .-1. The handler lies at the frame's
-// start, its context 16 bytes behind.
+// sigcode is the code by which a signal handler is called and comes back
+// (sys/amd64/amd64/sigtramp.S): call *(%rsp); lea 16(%rsp),%rdi; pushq $0; mov $417,%rax;
+// syscall; hlt; jmp .-1. The handler lies at the frame's start, its context 16 bytes behind.
 var sigcode = [...]byte{0xff, 0x14, 0x24, 0x48, 0x8d, 0x7c, 0x24, 0x10, 0x6a, 0x00, 0x48, 0xc7, 0xc0, 0xa1, 0x01, 0x00, 0x00, 0x0f, 0x05, 0xf4, 0xeb, 0xfd}
 
 // start builds the image of a program (exec_setregs, exec_copyout_strings,
 // elf64_freebsd_fixup of the system).
 func start(p *bsd.Personality, c *core.Call) abi.Errno {
 	k := c.K
-	r := image.Seed(c)
-	argv, envp, name := c.ExecArgs()
-	if len(argv) == 0 {
-		argv = []string{""}
-	}
-	exe := c.Proc().Exe
-	f, e := image.OpenELF(c, exe)
+	g, e := bsd.Load(c)
 	if e != 0 {
 		return e
 	}
-	l, e := image.Load(c, &r, f, exe)
-	if e != 0 {
-		return e
-	}
-	c.Act(abi.ActMapAnon, 0, codePage, abi.PageSize, image.ProtRead|image.ProtWrite, image.MapPrivate|image.MapFixed)
-	c.CopyOut(codePage, sigcode[:])
-	c.Act(abi.ActProtect, 0, codePage, abi.PageSize, image.ProtRead|image.ProtExec)
-
-	st := image.StartStack(c, &r, f)
+	bsd.MapCode(c, sigcode[:])
 	var canary [64]byte
 	k.Random(canary[:])
-	pageSizes := st.Words([]uint64{abi.PageSize, 2 << 20})
-	canaryAt := st.Bytes(canary[:])
-	execpath := st.Str(name)
-	argPtr, envPtr := st.Args(argv, envp)
+	pageSizes := g.Words([]uint64{abi.PageSize, 2 << 20})
+	canaryAt := g.Bytes(canary[:])
+	execpath := g.Str(g.Name)
+	g.Strings()
 	cpus := k.CPUs()
-	st.Align()
 	aux := []uint64{
-		atPhdr, f.PhdrAt(l.Bias), atPhent, image.PhdrSize, atPhnum, uint64(f.Phnum), atPagesz, abi.PageSize, atFlags, 0,
-		atEntry, f.Entry + l.Bias, atBase, l.Base, atExecpath, execpath, atOsreldate, relDate, atCanary, canaryAt, atCanarylen, uint64(len(canary)),
-		atNcpus, uint64(cpus.Len()), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, st.Prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
-		atArgc, uint64(len(argv)), atArgv, 0, atEnvc, uint64(len(envp)), atEnvv, 0, atPsStrings, 0, atNull, 0,
+		atPhdr, g.PhdrAt(g.Bias), atPhent, image.PhdrSize, atPhnum, uint64(g.Phnum), atPagesz, abi.PageSize, atFlags, 0,
+		atEntry, g.Entry + g.Bias, atBase, g.Base, atExecpath, execpath, atOsreldate, relDate, atCanary, canaryAt, atCanarylen, uint64(len(canary)),
+		atNcpus, uint64(cpus.Len()), atPagesizes, pageSizes, atPagesizelen, 16, atStackprot, g.Prot, atHwcap, c.Args[1], atHwcap2, c.Args[2],
+		atArgc, uint64(len(g.Argv)), atArgv, 0, atEnvc, uint64(len(g.Envp)), atEnvv, 0, atPsStrings, 0, atNull, 0,
 	}
-	n := 1 + len(argv) + 1 + len(envp) + 1 + len(aux)
-	psAt := st.SP - 32
-	sp := (psAt - 8*uint64(n)) &^ 15
-	argvAt, envAt := sp+8, sp+8*uint64(2+len(argv))
+	psAt, argvAt, envAt := g.Places(len(aux))
 	for i := 0; i < len(aux); i += 2 {
 		switch aux[i] {
 		case atArgv:
@@ -113,15 +91,9 @@ func start(p *bsd.Personality, c *core.Call) abi.Errno {
 			aux[i+1] = psAt
 		}
 	}
-	st.Words([]uint64{argvAt, uint64(len(argv)), envAt, uint64(len(envp))}) // struct ps_strings
-	words, auxAt := image.Vectors(argPtr, envPtr, aux)
-	for sp+8*uint64(len(words)) < psAt {
-		words = append(words, 0)
-	}
-	st.Words(words)
-	st.Begin(c, p, auxAt, len(aux), f.Hi+l.Bias)
+	_, sp := g.Finish(c, p, aux)
 	// RDI too is where argc is, and the stack is as after a call.
-	regs := abi.Regs{IP: l.Begin, DI: sp, SP: (sp-8)&^15 + 8, Flags: 0x202}
+	regs := abi.Regs{IP: g.Loaded.Begin, DI: sp, SP: (sp-8)&^15 + 8, Flags: 0x202}
 	c.SetRegs(&regs, false)
 	return 0
 }

@@ -129,21 +129,6 @@ func putInfo(b []byte, s *core.SigInfo) {
 	}
 }
 
-// fault turns an exception of the host into a signal: a protection fault is SIGSEGV here
-// too, with the code of a mapping.
-func fault(c *core.Call) core.SigInfo {
-	sig := int32(c.Nr)
-	if sig < 1 || sig > 31 {
-		sig = core.SIGSEGV
-	}
-	s := core.SigInfo{Sig: sig, Code: int32(c.Args[0]), Addr: c.Args[1], TrapNo: int32(c.Args[2])}
-	if sig == core.SIGSEGV && s.Code == core.SiKernel {
-		const accerr = 2
-		s.Code, s.Addr = accerr, c.Regs.IP
-	}
-	return s
-}
-
 // putContext encodes mcontext_t but for the vector state.
 func putContext(mc []byte, r *abi.Regs) {
 	for i, v := range general(r) {
