@@ -278,9 +278,13 @@ func sysBrk(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	used := (addr - r.Addr + abi.PageSize - 1) &^ (abi.PageSize - 1)
 	if used < r.Used {
-		c.Act(abi.ActZero, abi.ActIgnore, r.Addr+used, r.Used-used)
+		if e := c.ClearRegion(r.Addr+used, r.Addr+r.Used); e != 0 {
+			return 0, e
+		}
 	}
-	c.MutRegion().Used = used
+	if c.Region() != nil { // the process is there still
+		c.MutRegion().Used = used
+	}
 	return 0, 0
 }
 

@@ -75,7 +75,7 @@ func sysSegfree(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	if from < to {
-		c.Act(abi.ActZero, 0, from, to-from)
+		return 0, c.ClearRegion(from, to)
 	}
 	return 0, 0
 }

@@ -133,6 +133,19 @@ func (s *server) CopyObject(from core.ObjectName, n, size uint64) (core.ObjectNa
 	return core.ObjectName(name), 0
 }
 
+// ClearObject implements core.Host.
+func (s *server) ClearObject(object core.ObjectName, off, n uint64) abi.Errno {
+	fd, e := s.conn.ObjectFD(abi.Name(object), false)
+	if e != 0 {
+		return e
+	}
+	defer ipc.CloseFD(fd)
+	if err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(off), int64(n)); err != nil {
+		return abi.ENOMEM
+	}
+	return 0
+}
+
 // copySparse copies the data among the first n bytes of a file.
 func copySparse(out, in *os.File, n int64) error {
 	buf := make([]byte, 256<<10)

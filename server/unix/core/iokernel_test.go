@@ -405,6 +405,8 @@ func (ioHost) CopyObject(ObjectName, uint64, uint64) (ObjectName, abi.Errno) {
 	return 0, abi.ENODEV
 }
 
+func (ioHost) ClearObject(ObjectName, uint64, uint64) abi.Errno { return abi.ENODEV }
+
 func (ioHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOMEM
 }

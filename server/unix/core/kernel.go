@@ -62,6 +62,9 @@ type Host interface {
 	// CopyObject makes an object as NewObject does, whose first n bytes are those of
 	// from. Called WITHOUT the lock.
 	CopyObject(from ObjectName, n, size uint64) (ObjectName, abi.Errno)
+	// ClearObject makes n bytes of an object zero from off on, and gives back their
+	// memory. Called WITHOUT the lock.
+	ClearObject(object ObjectName, off, n uint64) abi.Errno
 	// Maps answers the host's map of the task's address space
 	// (/proc/PID/maps text). Called WITHOUT the lock.
 	Maps(t TaskID, detail bool) ([]byte, abi.Errno)

@@ -45,6 +45,19 @@ func (c *Call) Region() *Region { return c.K.Regions.Get(c.Proc().Region) }
 // MutRegion answers it to change.
 func (c *Call) MutRegion() *Region { return c.K.Regions.Mut(c.Proc().Region) }
 
+// ClearRegion makes whole pages of the caller's region zero, from one address to another. Their
+// memory is given back: there may be more of it than anybody has touched. It gives up the
+// lock. ENOMEM.
+func (c *Call) ClearRegion(from, to uint64) abi.Errno {
+	k, r := c.K, c.Proc().Region
+	at := *k.Regions.Get(r)
+	k.Regions.Mut(r).Refs++ // it stays while it is cleared
+	var e abi.Errno
+	c.Unlocked(func() { e = k.Host.ClearObject(at.Object, from-at.Addr, to-from) })
+	k.dropRegion(r)
+	return e
+}
+
 // mapRegion maps the caller's region where it belongs.
 func (c *Call) mapRegion() {
 	const read, write, shared, fixed = 1, 2, 1, 0x10 // of the host's mmap

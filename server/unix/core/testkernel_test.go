@@ -80,6 +80,8 @@ func (h *testHost) CopyObject(ObjectName, uint64, uint64) (ObjectName, abi.Errno
 	return 0, abi.ENODEV
 }
 
+func (h *testHost) ClearObject(ObjectName, uint64, uint64) abi.Errno { return abi.ENODEV }
+
 func (h *testHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOSYS
 }
