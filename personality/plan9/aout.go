@@ -61,7 +61,7 @@ func readHeader(b []byte) (h header, ok bool) {
 		return h, false
 	}
 	h = header{uint64(be.Uint32(b[4:])), uint64(be.Uint32(b[8:])), uint64(be.Uint32(b[12:])), be.Uint64(b[32:])}
-	ok = h.text > 0 && h.text <= maxText && h.entry >= textAt+headerSize && h.entry < textAt+headerSize+h.text
+	ok = h.text > 0 && h.text <= maxText && h.data <= maxText && h.entry >= textAt+headerSize && h.entry < textAt+headerSize+h.text
 	return h, ok
 }
 

@@ -236,6 +236,9 @@ func (p *Personality) write(c *core.Call, off int64) (uint64, abi.Errno) {
 	return got, e
 }
 
+// maxDirRead is how much of a directory is read at once, however much is asked for.
+const maxDirRead = 128 << 10
+
 // readDir reads a directory: the entries' stat messages (read(5)), as many as fit.
 func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, abi.Errno) {
 	f, file, e := c.File(fd)
@@ -246,8 +249,9 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 		c.K.Files.Mut(f).Off = 0
 	}
 	from := file.Off
-	base := c.K.VnodePath(file.Vnode)
+	size = min(size, maxDirRead)
 	var out []byte
+	full := false
 	for {
 		var l []fs.DirEntry
 		if e := c.ReadDirFD(fd, max(int(size)/4, 64), func(d *fs.DirEntry) bool {
@@ -259,10 +263,10 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 		if len(l) == 0 {
 			break
 		}
-		at, full := int64(0), false
+		at := int64(0)
 		for i := range l {
 			if l[i].Name != "." && l[i].Name != ".." {
-				d, e := p.dirOf(c, path.Join(base, l[i].Name), l[i].Name)
+				d, e := p.dirOf(c, fd, l[i].Name)
 				if e == 0 {
 					b := d.encode()
 					if len(out)+len(b) > int(size) {
@@ -289,7 +293,7 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 			break
 		}
 	}
-	if len(out) == 0 && from != file.Off && size < 64 {
+	if full && len(out) == 0 {
 		return 0, abi.EMSGSIZE
 	}
 	c.CopyOut(c.Args[1], out)
@@ -308,7 +312,7 @@ func (p *Personality) readOwnDir(c *core.Call, f store.Ref[core.File], n node, s
 		d := p.ownDir(c, x)
 		b := d.encode()
 		if pos >= from {
-			if uint64(len(out)+len(b)) > size {
+			if uint64(len(out)+len(b)) > min(size, maxDirRead) {
 				break
 			}
 			out = append(out, b...)
@@ -415,16 +419,17 @@ func (p *Personality) ownDir(c *core.Call, n node) dir {
 	return d
 }
 
-// dirOf is what a file of the machine's tree is; a link that leads nowhere is one itself.
-func (p *Personality) dirOf(c *core.Call, name, base string) (dir, abi.Errno) {
-	s, e := c.StatAt(core.AtCwd, name, core.WalkFollow)
+// dirOf is what a file of a directory of the machine's tree is; a link that leads nowhere is
+// one itself.
+func (p *Personality) dirOf(c *core.Call, in int32, name string) (dir, abi.Errno) {
+	s, e := c.StatAt(in, name, core.WalkFollow)
 	if e == abi.ENOENT || e == abi.ELOOP {
-		s, e = c.StatAt(core.AtCwd, name, 0)
+		s, e = c.StatAt(in, name, 0)
 	}
 	if e != 0 {
 		return dir{}, e
 	}
-	return fromStat(c, &s, base), 0
+	return fromStat(c, &s, name), 0
 }
 
 // putDir stores a stat message in the buffer that arguments 1 and 2 name: of one that is

@@ -2,6 +2,7 @@ package plan9
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,10 @@ func (p *Personality) find(c *core.Call, name string, create bool) (string, node
 	if abs == "" { // its directory has no name
 		return name, node{}, 0
 	}
-	to := p.resolve(c, abs, create)
+	to, e := p.resolve(c, abs, create)
+	if e != 0 {
+		return "", node{}, e
+	}
 	n, e := p.own(c, to)
 	if e != 0 || n.kind != 0 {
 		return to, n, e
@@ -95,11 +99,17 @@ type bound struct {
 	to    string
 }
 
-func (p *Personality) boundTo(d store.Ref[core.Dict], at string) []bound {
-	v, ok := p.K.DictGet(d, at)
-	if !ok {
-		return nil
-	}
+// How far a name space goes: so many names are bound, so many directories are in a union,
+// and a name leads through so many bindings, as it grows to so many bytes. All of it is
+// work that others wait for.
+const (
+	maxBound  = 512
+	maxUnion  = 32
+	maxFollow = 32
+	maxName   = 4096
+)
+
+func parseBound(v []byte) []bound {
 	var l []bound
 	for line := range strings.Lines(string(v)) {
 		f, to, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
@@ -109,10 +119,18 @@ func (p *Personality) boundTo(d store.Ref[core.Dict], at string) []bound {
 	return l
 }
 
+func (p *Personality) boundTo(d store.Ref[core.Dict], at string) []bound {
+	v, _ := p.K.DictGet(d, at)
+	return parseBound(v)
+}
+
 func (p *Personality) setBound(d store.Ref[core.Dict], at string, l []bound) abi.Errno {
 	if len(l) == 0 || len(l) == 1 && l[0].to == at {
 		_ = p.K.DictRemove(d, at)
 		return 0
+	}
+	if len(l) > maxUnion || p.K.DictLookup(d, at) == 0 && d != 0 && p.K.Dicts.Get(d).Count >= maxBound {
+		return abi.ENOSPC
 	}
 	var b strings.Builder
 	for _, x := range l {
@@ -121,36 +139,39 @@ func (p *Personality) setBound(d store.Ref[core.Dict], at string, l []bound) abi
 	return p.K.DictSet(d, at, []byte(b.String()))
 }
 
-// resolve answers where an absolute name leads in the caller's name space.
-func (p *Personality) resolve(c *core.Call, abs string, create bool) string {
-	d := c.Proc().Dicts[core.DictNames]
-	if d == 0 || p.K.Dicts.Get(d).Count == 0 {
-		return abs
-	}
-	used := map[string]bool{}
-	for {
-		at := abs
-		for {
-			if _, ok := p.K.DictGet(d, at); ok && !used[at] {
-				break
-			}
-			if at == "/" {
-				return abs
-			}
-			at = path.Dir(at)
-		}
-		used[at] = true
-		rest := strings.TrimPrefix(abs[len(at):], "/")
-		l := p.boundTo(d, at)
+// resolve answers where an absolute name leads in the caller's name space: what is bound
+// to the longest part of it takes that part's place, and so on with what that makes, each
+// binding once. ELOOP, ENAMETOOLONG.
+func (p *Personality) resolve(c *core.Call, abs string, create bool) (string, abi.Errno) {
+	var used []string
+	for range maxFollow {
+		at, l := p.covers(c.Proc().Dicts[core.DictNames], abs, used)
 		if len(l) == 0 {
-			return abs
+			return abs, 0
 		}
-		pick := l[0].to
+		used = append(used, at)
+		rest := strings.TrimPrefix(abs[len(at):], "/")
+		to := l[0].to
 		if len(l) > 1 && rest != "" {
-			pick = p.pick(c, l, rest, create)
+			to = p.pick(c, l, rest, create)
 		}
-		abs = path.Join(pick, rest)
+		if abs = path.Join(to, rest); len(abs) >= maxName {
+			return "", abi.ENAMETOOLONG
+		}
 	}
+	return "", abi.ELOOP
+}
+
+// covers answers the longest part of a name that something is bound to, and what; none of
+// used.
+func (p *Personality) covers(d store.Ref[core.Dict], abs string, used []string) (at string, l []bound) {
+	p.K.EachInDict(d, func(name string, v []byte) bool {
+		if len(name) > len(at) && strings.HasPrefix(abs, name) && (name == "/" || len(abs) == len(name) || abs[len(name)] == '/') && !slices.Contains(used, name) {
+			at, l = name, parseBound(v)
+		}
+		return true
+	})
+	return at, l
 }
 
 // pick chooses from a union: the first directory that has the name, or into which may be
@@ -208,13 +229,21 @@ func sysBind(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if from == "" || at == "" {
 		return 0, abi.ENOENT
 	}
-	from = p.resolve(c, from, false)
-	for _, x := range []string{from, p.resolve(c, at, false)} {
-		if !p.exists(c, x) {
-			return 0, abi.ENOENT
-		}
+	if strings.Contains(from+at, "\n") {
+		return 0, abi.EINVAL
 	}
-	if p.isDir(c, from) != p.isDir(c, p.resolve(c, at, false)) || flags&mOrder != 0 && !p.isDir(c, from) {
+	if from, e = p.resolve(c, from, false); e != 0 {
+		return 0, e
+	}
+	under, e := p.resolve(c, at, false)
+	if e != 0 {
+		return 0, e
+	}
+	if !p.exists(c, from) || !p.exists(c, under) {
+		return 0, abi.ENOENT
+	}
+	dir := p.isDir(c, from)
+	if dir != p.isDir(c, under) || flags&mOrder != 0 && !dir {
 		return 0, abi.EINVAL
 	}
 	d := c.Dict(core.DictNames)
@@ -269,8 +298,12 @@ func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	to, e := p.resolve(c, from, false)
+	if e != 0 {
+		return 0, e
+	}
 	for i, x := range l {
-		if x.to == from {
+		if x.to == to || x.to == from {
 			return 0, p.setBound(d, at, append(l[:i:i], l[i+1:]...))
 		}
 	}
@@ -280,8 +313,8 @@ func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // nameSpace is /proc/N/ns: the calls that would make it.
 func (p *Personality) nameSpace(d store.Ref[core.Dict]) string {
 	var b strings.Builder
-	p.K.EachInDict(d, func(at string, _ []byte) bool {
-		for i, x := range p.boundTo(d, at) {
+	p.K.EachInDict(d, func(at string, v []byte) bool {
+		for i, x := range parseBound(v) {
 			opt := ""
 			if i > 0 {
 				opt = "a"

@@ -205,6 +205,11 @@ func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (
 	if access&core.AccessRead != 0 && m&0o444 == 0 || access&core.AccessWrite != 0 && m&0o222 == 0 {
 		return 0, abi.EACCES
 	}
+	// Who may send to a process or look into it is said when its file is opened too: a
+	// file goes to programs that may do more.
+	if e := p.mayOpen(c, n); e != 0 {
+		return 0, e
+	}
 	if trunc && n.kind == kEnv {
 		if e := p.K.DictStore(store.Ref[core.DictEnt](n.num), nil); e != 0 {
 			return 0, e
@@ -215,6 +220,17 @@ func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (
 		file.Obj, file.Aux, file.Aux2 = n.kind, n.num, p.identity(n)
 	}
 	return f, e
+}
+
+func (p *Personality) mayOpen(c *core.Call, n node) abi.Errno {
+	r := p.K.ProcByPid(int32(n.num))
+	switch n.kind {
+	case kNote, kNotepg, kCtl:
+		return c.KillCheck(r, core.SIGKILL)
+	case kNs, kProcFd:
+		return c.MayTrace(r)
+	}
+	return 0
 }
 
 // ownOps serves them.
@@ -256,6 +272,9 @@ func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int6
 	if n.isDir() {
 		return 0, abi.EISDIR
 	}
+	if e := o.p.mayOpen(c, n); e != 0 {
+		return 0, e // of a program that it has executed since
+	}
 	b, e := o.p.content(c, n)
 	if e != 0 {
 		return 0, e
@@ -274,6 +293,9 @@ func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int6
 	return done, 0
 }
 
+// maxEnv is how long a variable is.
+const maxEnv = 1 << 20
+
 // Write implements core.FileOps.
 func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off int64) (int, abi.Errno) {
 	n, e := o.of(f)
@@ -291,10 +313,10 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		}
 		r := store.Ref[core.DictEnt](n.num)
 		v := append([]byte(nil), k.DictValue(r)...)
-		end := at + int64(len(data))
-		if end > 1<<20 {
+		if at > maxEnv-int64(len(data)) {
 			return 0, abi.EFBIG
 		}
+		end := at + int64(len(data))
 		if int64(len(v)) < end {
 			v = append(v, make([]byte, end-int64(len(v)))...)
 		}
@@ -307,14 +329,14 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		}
 	case kNote:
 		if len(text) >= errMax {
-			return 0, abi.E2BIG
+			return 0, abi.EOVERFLOW
 		}
 		if e := send(c, target, text); e != 0 {
 			return 0, e
 		}
 	case kNotepg:
 		if len(text) >= errMax {
-			return 0, abi.E2BIG
+			return 0, abi.EOVERFLOW
 		}
 		var all []store.Ref[core.Proc]
 		k.EachInPgrp(k.Procs.Get(target).Pgid, func(q store.Ref[core.Proc]) {
@@ -322,10 +344,16 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 				all = append(all, q)
 			}
 		})
+		sent, first := 0, abi.Errno(0)
 		for _, q := range all {
-			if e := send(c, q, text); e != 0 {
-				return 0, e
+			if e := send(c, q, text); e == 0 {
+				sent++
+			} else if first == 0 {
+				first = e
 			}
+		}
+		if sent == 0 && first != 0 {
+			return 0, first
 		}
 	case kCtl:
 		sig := int32(0)
@@ -430,7 +458,7 @@ func (p *Personality) length(n node) uint64 {
 
 func column(n int64, width int) string { return fmt.Sprintf("%*d ", width-1, n) }
 
-// content is what a file of ours says.
+// content is what a file of ours says, valid until something changes.
 func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 	k := p.K
 	r := c.Proc()
@@ -444,7 +472,7 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 	s := ""
 	switch n.kind {
 	case kEnv:
-		return append([]byte(nil), k.DictValue(store.Ref[core.DictEnt](n.num))...), 0
+		return k.DictValue(store.Ref[core.DictEnt](n.num)), 0
 	case kBintime:
 		now, mono := uint64(k.Clock.Real()), uint64(k.Clock.Mono())
 		b := be.AppendUint64(nil, now)

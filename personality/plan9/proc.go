@@ -340,27 +340,24 @@ const (
 // sysRendezvous serves rendezvous(2): the first of two waits for the second, and they
 // exchange their values.
 func sysRendezvous(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	k := c.K
+	k, me := c.K, c.T
 	at := meeting{c.Proc().Meet, c.Args[0]}
-	th := c.Thread()
-	if th.Progress == meetDone {
+	if th := c.Thread(); th.Progress == meetDone {
 		return th.Aux, 0
 	}
-	if th.Progress == 0 {
-		if t := p.meet[at]; t != 0 && t != c.T {
-			if o := k.Threads.Get(t); o != nil && o.State == core.ThreadLive && o.Progress == meetWaits {
-				m := k.Threads.Mut(t)
-				v := m.Aux
-				m.Progress, m.Aux = meetDone, c.Args[1]
-				delete(p.meet, at)
-				p.met.Wake(^uint32(0))
-				return v, 0
-			}
+	if t := p.meet[at]; t != 0 && t != me {
+		if o := k.Threads.Get(t); o != nil && o.State == core.ThreadLive && o.Progress == meetWaits {
+			m := k.Threads.Mut(t)
+			v := m.Aux
+			m.Progress, m.Aux = meetDone, c.Args[1]
+			delete(p.meet, at)
+			p.met.Wake(^uint32(0))
+			return v, 0
 		}
-		m := c.MutThread()
-		m.Progress, m.Aux = meetWaits, c.Args[1]
 	}
-	p.meet[at] = c.T
+	m := c.MutThread()
+	m.Progress, m.Aux = meetWaits, c.Args[1]
+	p.meet[at] = me
 	for {
 		e := c.Sleep(core.NoDeadline, &p.met)
 		th := c.Thread()
@@ -368,7 +365,7 @@ func sysRendezvous(p *Personality, c *core.Call) (uint64, abi.Errno) {
 			return th.Aux, 0
 		}
 		if e != 0 {
-			if p.meet[at] == c.T {
+			if p.meet[at] == me {
 				delete(p.meet, at)
 			}
 			if th != nil {
@@ -382,9 +379,15 @@ func sysRendezvous(p *Personality, c *core.Call) (uint64, abi.Errno) {
 // send sends a note to a process.
 func send(c *core.Call, to store.Ref[core.Proc], text string) abi.Errno {
 	r := c.K.Procs.Get(to)
+	if r == nil || r.State != core.ProcLive {
+		return abi.ESRCH
+	}
 	sig := signalOf(text, r.Personality == Index && r.Flags&core.ProcModule == 0)
 	if e := c.KillCheck(to, sig); e != 0 {
 		return e
+	}
+	if sig == sigNote && c.K.Queued(to, sig) >= maxNotes {
+		return abi.EXFULL
 	}
 	s := c.UserInfo(sig, core.SiUser)
 	s.Text = core.MakeText(text)

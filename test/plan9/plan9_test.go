@@ -111,3 +111,25 @@ func TestNames(t *testing.T) {
 		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
 	}
 }
+
+// TestHostile: addresses that are none are an error and a note, numbers that are no calls
+// another, files that are no programs harm nobody, and values, names and notes end.
+func TestHostile(t *testing.T) {
+	if got := hythe(t, program(t, "hostile", "plan9")); got.out != "done\n" || got.status != 0 {
+		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	}
+}
+
+// TestOtherUser: another user's processes get no notes and are not looked into.
+func TestOtherUser(t *testing.T) {
+	p := program(t, "hostile", "plan9")
+	for _, dir := range []string{filepath.Dir(p), p} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := hythe(t, "/bin/sh", "-c", "setpriv --reuid 1000 --regid 1000 --clear-groups "+p+" others $$")
+	if got.out != "done\n" || got.status != 0 {
+		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	}
+}

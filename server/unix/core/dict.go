@@ -7,16 +7,20 @@ import (
 
 // Dict is a set of named values that belongs to a process and may be shared by several:
 // environments and name spaces, of systems that have them outside of a program's memory.
+// Size is how many bytes its values have together.
 type Dict struct {
 	Refs  uint32
 	Count uint32
 	First store.Ref[DictEnt]
+	Size  uint32
 }
 
-// DictEnt is one of them. Vers counts its changes.
+// DictEnt is one of them, of Dict In. Vers counts its changes.
 type DictEnt struct {
 	Next        store.Ref[DictEnt]
+	In          store.Ref[Dict]
 	Vers        uint32
+	_           uint32
 	Name, Value store.Block
 }
 
@@ -34,9 +38,11 @@ const (
 	DictEmpty  = 2
 )
 
+// How many values a Dict has, how long each is, and all together.
 const (
-	maxDict  = 4096
-	maxValue = 1 << 20
+	maxDict     = 4096
+	maxValue    = 1 << 20
+	maxDictSize = 8 << 20
 )
 
 // Text is a short text in a record: up to the first NUL.
@@ -170,7 +176,11 @@ func (k *Kernel) DictSet(d store.Ref[Dict], name string, value []byte) abi.Errno
 	if r == 0 {
 		return abi.ENOSPC
 	}
-	*m = DictEnt{Name: store.PutString(k.Heap, name)}
+	*m = DictEnt{In: d, Name: store.PutString(k.Heap, name)}
+	if m.Name.Nil() && name != "" {
+		k.DictEnts.Free(r)
+		return abi.ENOSPC
+	}
 	if e := k.DictStore(r, value); e != 0 {
 		k.Heap.FreeBlock(k.DictEnts.Get(r).Name)
 		k.DictEnts.Free(r)
@@ -204,7 +214,9 @@ func (k *Kernel) DictValue(r store.Ref[DictEnt]) []byte {
 
 // DictStore changes the value of an entry. ENOSPC.
 func (k *Kernel) DictStore(r store.Ref[DictEnt], value []byte) abi.Errno {
-	if len(value) > maxValue {
+	ent := k.DictEnts.Get(r)
+	size := k.Dicts.Get(ent.In).Size - ent.Value.Len + uint32(len(value))
+	if len(value) > maxValue || size > maxDictSize {
 		return abi.ENOSPC
 	}
 	b := store.Block{}
@@ -218,6 +230,7 @@ func (k *Kernel) DictStore(r store.Ref[DictEnt], value []byte) abi.Errno {
 	old := m.Value
 	m.Value = b
 	m.Vers++
+	k.Dicts.Mut(m.In).Size = size
 	k.Heap.FreeBlock(old)
 	return 0
 }
@@ -234,7 +247,9 @@ func (k *Kernel) DictRemove(d store.Ref[Dict], name string) abi.Errno {
 	} else {
 		k.DictEnts.Mut(prev).Next = e.Next
 	}
-	k.Dicts.Mut(d).Count--
+	m := k.Dicts.Mut(d)
+	m.Count--
+	m.Size -= e.Value.Len
 	k.Heap.FreeBlock(e.Name)
 	k.Heap.FreeBlock(e.Value)
 	k.DictEnts.Free(r)

@@ -425,6 +425,9 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 	k.dropTimers(p, false)
 	k.shmLeave(p)
 	k.leaveRegion(p)
+	if secure {
+		k.leaveDicts(p) // what others have named is not for a program that may do more
+	}
 
 	m := k.Procs.Mut(p)
 	oldTask, oldSlot := m.Task, c.Slot

@@ -480,6 +480,9 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 // user, or the capability.
 func (f *ProcFS) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno { return f.k.mayTrace(c, p) }
 
+// MayTrace says whether the caller may look into a process: mayTrace. EACCES.
+func (c *Call) MayTrace(p store.Ref[Proc]) abi.Errno { return c.K.mayTrace(c, p) }
+
 func (k *Kernel) mayTrace(c *Call, p store.Ref[Proc]) abi.Errno {
 	if c == nil || c.T == 0 || c.ProcRef() == p {
 		return 0

@@ -282,6 +282,18 @@ func (k *Kernel) enqueue(p store.Ref[Proc], t store.Ref[Thread], s *SigInfo, tim
 	return 0
 }
 
+// Queued is how many of a signal wait for a process, with their details.
+func (k *Kernel) Queued(p store.Ref[Proc], sig int32) (n int) {
+	for r := store.Ref[SigEnt](k.Procs.Get(p).SigQ); r != 0; {
+		e := k.SigEnts.Get(r)
+		if e.Info.Sig == sig {
+			n++
+		}
+		r = e.Next
+	}
+	return n
+}
+
 // takeFrom removes the first entry for sig from a queue and says whether more
 // of it are queued. Without an entry the details are empty (from kill).
 func (k *Kernel) takeFrom(head uint32, setHead func(uint32), sig int32) (info SigInfo, more bool) {
