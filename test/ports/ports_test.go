@@ -330,7 +330,7 @@ func TestPagedMemory(t *testing.T) {
 	if got := sh(t, m, "%s serve & %s; wait", p, p); got != "0 surprises\n0 surprises\n" {
 		t.Error(got)
 	}
-	if got := sh(t, m, "exec 2>/dev/null; %s serve & %s never >/waits 2>/dev/null & p=$!; until grep -q waits /waits; do :; done; kill -9 $p; wait $p; echo $?; wait", p, p); got != "137\n0 surprises\n" {
+	if got := sh(t, m, "exec 2>/dev/null; %s serve >/served & %s never >/waits 2>/dev/null & p=$!; until grep -q waits /waits; do :; done; kill -9 $p; wait $p; echo $?; wait; cat /served", p, p); got != "137\n0 surprises\n" {
 		t.Errorf("killed: %q", got)
 	}
 	// 135 is SIGBUS.
