@@ -29,9 +29,8 @@ func limitsLine(c *Config) string {
 	return ""
 }
 
-// schedulingLine tells the user what of the scheduling that guests may use is not there:
-// what the host does not give, and that servers have nothing of it from their clients
-// (docs/decisions/0012).
+// schedulingLine tells the user what of the scheduling that guests may use is not there.
+// Servers inherit what the host gives (docs/decisions/0012).
 func schedulingLine(c *Config, has machine.Scheduling) string {
 	var no []string
 	if n := c.Scheduling.Nice; n < 0 && has.Nice > int32(n) {
@@ -43,14 +42,21 @@ func schedulingLine(c *Config, has machine.Scheduling) string {
 	if c.Scheduling.Deadline && has.Classes&(1<<abi.ClassDeadline) == 0 {
 		no = append(no, "deadlines")
 	}
-	if c.Scheduling.Nice >= 0 && c.Scheduling.Priority <= 0 && !c.Scheduling.Deadline {
+	var parts []string
+	if no != nil {
+		parts = append(parts, "the host does not let this user have "+strings.Join(no, ", "))
+	}
+	switch {
+	case c.Scheduling.Nice >= 0 && c.Scheduling.Priority <= 0 && !c.Scheduling.Deadline:
+	case has.Nice >= has.Own.Nice && has.Priority == 0:
+		parts = append(parts, "priority inheritance by servers: unsupported")
+	case has.Classes&(1<<abi.ClassDeadline) != 0 && has.Priority == 0:
+		parts = append(parts, "priority inheritance by servers from who has a deadline: unsupported without rtprio")
+	}
+	if parts == nil {
 		return ""
 	}
-	line := "scheduling: priority inheritance by servers: unsupported"
-	if no != nil {
-		line += "; the host does not let this user have " + strings.Join(no, ", ")
-	}
-	return line
+	return "scheduling: " + strings.Join(parts, "; ")
 }
 
 // processors makes a set of numbers; those that no host has are left out (check).

@@ -1194,7 +1194,7 @@ func serverMains() []serverMain {
 // can do what the profile of its kind says and no more (package confine).
 func confined(profile string, dirs ...confine.Dir) func() error {
 	return func() error {
-		rep, err := confine.Apply(profile, dirs...)
+		rep, err := confine.Apply(profile, os.Args[len(os.Args)-1] == linux.ScheduledArg, dirs...)
 		if err != nil {
 			return err
 		}

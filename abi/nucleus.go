@@ -165,7 +165,7 @@ const (
 	CallProcessorInfo  = 43 // A0 a set's name, or NameNull: the default set -> A0 how many processors are in it, A1 how many guest tasks, A2 classes that may be used, a bit 1<<Class... for each, A3 lowest nice value (signed), A4 highest fixed priority; inline = the processors
 	CallTaskAssign     = 44 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 a set's name, or NameNull: the default set, or NameDead: that in which it is; inline = of the set's processors those on which it is to run (empty: all)
 	CallThreadPolicy   = 45 // A0 task name, A1 0 (all its threads, and those to come) or a host thread id, A2 Class..., A3 nice value (signed) or fixed priority, A4 1 = what it makes is of ClassNormal; inline, ClassDeadline only: runtime, deadline and period in ns
-	CallTaskThreads    = 46 // A0 task name, A1 how many threads more it has (signed), or, with A2 = 1, how many it has: they are in its budget -> A0 how many it has
+	CallTaskThreads    = 46 // A0 task name, A1 how many threads more it has (signed), or, with A2 = 1, how many it has: they are in its budget; A3 0 or the host thread id of the one that has ended -> A0 how many it has
 	CallTaskMaps       = 27 // A0 task name, A1 where in the text to begin, A2 1 = with what each line takes -> A0 length of the text; inline: the host's map of the task's own part, from there on as far as it fits
 )
 

@@ -47,20 +47,22 @@ var ErrC = errors.New("the program holds C code: build it with CGO_ENABLED=0")
 var limits = []struct {
 	which int
 	max   uint64
+	sched bool
 }{
-	{unix.RLIMIT_CORE, 1},
-	{unix.RLIMIT_MEMLOCK, 0},
-	{unix.RLIMIT_MSGQUEUE, 0},
-	{unix.RLIMIT_RTPRIO, 0},
-	{unix.RLIMIT_NICE, 0},
+	{unix.RLIMIT_CORE, 1, false},
+	{unix.RLIMIT_MEMLOCK, 0, false},
+	{unix.RLIMIT_MSGQUEUE, 0, false},
+	{unix.RLIMIT_RTPRIO, 0, true},
+	{unix.RLIMIT_NICE, 0, true},
 }
 
 // Apply confines this process, all its threads, for good, to the profile with
-// the given name. dirs are for profiles with Files. It fails, with the process
+// the given name. scheduled: it keeps its limits of priority, so that the nucleus can raise
+// it; it cannot do so itself. dirs are for profiles with Files. It fails, with the process
 // half confined, if the host refuses no_new_privs or the filter: then the
 // process must end. A program with C code cannot be confined and is refused
 // before anything has changed: ErrC. A host without Landlock is no failure; see Report.
-func Apply(name string, dirs ...Dir) (Report, error) {
+func Apply(name string, scheduled bool, dirs ...Dir) (Report, error) {
 	p, ok := Lookup(name)
 	if !ok {
 		return Report{}, fmt.Errorf("confine: no profile %q", name)
@@ -80,6 +82,9 @@ func Apply(name string, dirs ...Dir) (Report, error) {
 		return r, fmt.Errorf("confine: landlock: %w", err)
 	}
 	for _, l := range limits {
+		if l.sched && scheduled {
+			continue
+		}
 		var have unix.Rlimit
 		if err := unix.Getrlimit(l.which, &have); err != nil {
 			return Report{}, fmt.Errorf("confine: limit %d: %w", l.which, err)

@@ -70,7 +70,7 @@ func child(profile string) {
 	unix.Ftruncate(memfd, 1<<20)
 
 	t := time.Now()
-	r, err := Apply(profile, dirs...)
+	r, err := Apply(profile, false, dirs...)
 	f.Apply, f.Landlock = time.Since(t), r.Landlock
 	if err != nil {
 		bad("Apply: %v", err)
@@ -83,7 +83,7 @@ func child(profile string) {
 		bad("call %d: the process lives", n)
 		report(&f)
 	}
-	if _, err := Apply(profile, dirs...); err == nil {
+	if _, err := Apply(profile, false, dirs...); err == nil {
 		bad("confined twice")
 	}
 	work(bad)
@@ -231,6 +231,9 @@ func forbidden(bad func(string, ...any)) {
 	call("dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1)
 	call("a socket pair", unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM, 0, 0)
 	call("priority inheritance", unix.SYS_FUTEX, 0, 6, 0)
+	call("a fixed priority", unix.SYS_SCHED_SETATTR, 0, 0, 0)
+	call("a fixed priority by the old call", unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_RR, 0)
+	call("a nice value", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 0)
 	call("a lock of a file", unix.SYS_FLOCK, 0, unix.LOCK_EX)
 	call("signals of a descriptor", unix.SYS_FCNTL, 0, unix.F_SETOWN, 1)
 	call("a pidfd", unix.SYS_PIDFD_OPEN, 1, 0)
@@ -363,10 +366,10 @@ func TestKilled(t *testing.T) {
 }
 
 func TestBadProfile(t *testing.T) {
-	if _, err := Apply("none"); err == nil {
+	if _, err := Apply("none", false); err == nil {
 		t.Error("a profile that does not exist was applied")
 	}
-	if _, err := Apply("unix", Dir{FD: 0}); err == nil {
+	if _, err := Apply("unix", false, Dir{FD: 0}); err == nil {
 		t.Error("a directory for a server without files was taken")
 	}
 	p := Profile{Name: "x", Calls: []Call{{"ptrace", 101, nil, ""}}}

@@ -275,10 +275,17 @@ func (c *Conn) Scheduling() (Scheduling, abi.Errno) {
 	return Scheduling{uint32(r.A[2]), int32(r.A[3]), uint32(r.A[4])}, err
 }
 
-// TaskThreads says that a task has so many threads more, or fewer: they are in its budget.
+// TaskThreads says that a task has so many threads more: they are in its budget.
 // EAGAIN: it has no room, and may not have them.
 func (c *Conn) TaskThreads(task abi.Name, more int) abi.Errno {
 	_, err := c.Call(abi.CallTaskThreads, [6]uint64{uint64(task), uint64(int64(more))}, nil, nil)
+	return err
+}
+
+// ThreadGone says that a thread of a task has ended: the host's id of it, or 0 if it never
+// began.
+func (c *Conn) ThreadGone(task abi.Name, thread uint64) abi.Errno {
+	_, err := c.Call(abi.CallTaskThreads, [6]uint64{uint64(task), ^uint64(0), 0, thread}, nil, nil)
 	return err
 }
 

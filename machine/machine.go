@@ -119,6 +119,7 @@ type Scheduling struct {
 	Classes  uint32 // bits 1<<abi.Class...
 	Nice     int32  // the lowest value
 	Priority uint32 // the highest fixed one
+	Own      Policy // how all begin
 }
 
 // Info is the use of the host by a context.

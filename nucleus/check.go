@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"hythe/machine"
 	"hythe/nucleus/port"
 	"hythe/nucleus/vm"
 )
@@ -120,6 +121,9 @@ func (k *Kernel) Check() error {
 			return fmt.Errorf("task %d has %d threads", t.id, t.threads)
 		}
 	}
+	if err := k.checkLent(); err != nil {
+		return err
+	}
 	guests := 0
 	for t, n := range paid {
 		if t.(*task).guest {
@@ -186,4 +190,26 @@ func (k *Kernel) checkAlarms(paid map[any]int) ([]port.Right, error) {
 		return nil, fmt.Errorf("the timer is not set to the first of %d alarms", n)
 	}
 	return rights, nil
+}
+
+// checkLent verifies that nobody goes before others but guests' threads and, as soon as lend
+// has come by, who works for them.
+func (k *Kernel) checkLent() error {
+	urgent, of := 0, k.levels()
+	for _, t := range k.tasks {
+		if t.guest && len(t.raised) > 0 {
+			urgent++
+		}
+		switch {
+		case t.urgent != (len(t.raised) > 0 || t.lent != machine.Policy{}),
+			t.guest && t.lent != machine.Policy{}, !t.guest && len(t.raised) > 0:
+			return fmt.Errorf("task %d: urgent %v, by %v and %v", t.id, t.urgent, t.raised, t.lent)
+		case !k.stale && t.serves() && t.lent != of[t]:
+			return fmt.Errorf("task %d is lent %+v, not %+v", t.id, t.lent, of[t])
+		}
+	}
+	if urgent != k.urgent || k.stale && !k.lending {
+		return fmt.Errorf("%d tasks go before others, found %d; stale %v, lending %v", k.urgent, urgent, k.stale, k.lending)
+	}
+	return nil
 }

@@ -82,6 +82,7 @@ type Kernel struct {
 	guests  int      // bytes that guest tasks pay for
 	alarms  alarms
 	sets    []*processors // but the default set
+	inheritance
 }
 
 // New makes a nucleus over m.
@@ -115,6 +116,9 @@ func (k *Kernel) charge(t *task, n int) {
 	t.used += n
 	if t.guest {
 		k.guests += n
+	}
+	if t.urgent {
+		k.uneven()
 	}
 }
 

@@ -504,6 +504,9 @@ func (k *Kernel) hand(t *task, m *port.Message, remote abi.Name) ([]byte, []mach
 	w.LocalDisp = giveBack(kind)
 	for _, r := range m.Rights {
 		n, kind := t.space.Copyout(k.ports, r)
+		if kind == abi.RightReceive && k.urgent > 0 {
+			k.uneven()
+		}
 		w.Rights = append(w.Rights, abi.RightDesc{Name: n, Kind: kind})
 	}
 	var fds []machine.Handle

@@ -212,6 +212,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 		alarms: map[uint64]alarm{}, times: map[uint64]uint64{}, sets: map[uint64]uint64{}, cancels: map[uint64]uint64{}}
 	w.heard = c.heard
 	w.m.Pick = c.r.IntN
+	w.m.May = machine.Scheduling{Classes: ^uint32(0), Nice: -20, Priority: 50, Own: machine.Policy{Class: abi.ClassNormal}}
 	w.run = func() {
 		for range c.r.IntN(4) {
 			w.m.Step()
@@ -423,7 +424,7 @@ func (c *chaos) step() {
 		set := []uint64{0, uint64(abi.NameDead), c.name(p, send), c.name(p, send)}[c.r.IntN(4)]
 		p.post(abi.CallTaskAssign, own, nil, c.name(p, send), 0, set)
 	case 24:
-		c.m.Advance(uint64(c.r.IntN(200)))
+		c.m.Advance([...]uint64{uint64(c.r.IntN(200)), 1e6}[c.r.IntN(2)])
 	case 25:
 		p.post(abi.CallMsgCancel, nil, nil, c.next-uint64(c.r.IntN(12)))
 	case 26:

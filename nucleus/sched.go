@@ -59,8 +59,26 @@ func callThreadPolicy(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.EPERM
 	}
 	ctx, thread := g.ctx, c.A[1]
+	var was machine.Policy
+	now := g.begun
+	if now { // in the order of the calls; who has not begun has lost no thread
+		was = k.raise(g, thread, p)
+	}
 	return k.onceBegun(g, c, func() abi.Errno {
+		if !now {
+			k.enter()
+			was = k.raise(g, thread, p)
+			k.leave()
+		}
 		err := hostError(ctx.SetPolicy(thread, p))
+		if err != 0 {
+			k.enter()
+			if err == abi.ESRCH {
+				was = machine.Policy{}
+			}
+			k.unraise(g, thread, p, was)
+			k.leave()
+		}
 		if err == abi.EPERM {
 			return abi.EOPNOTSUPP
 		}
@@ -80,7 +98,8 @@ func (k *Kernel) threads(t *task, n int) {
 
 // callTaskThreads: see abi.CallTaskThreads. EBADF, EPERM, ESRCH: the task; EINVAL: it would
 // have fewer than none, or A2; EAGAIN: more than it may have slots, or its budget, or that of
-// all guests, is used up. That it has fewer is never refused.
+// all guests, is used up. That it has fewer is never refused. A thread that has ended (A3), or
+// all after A2, go before nobody.
 func callTaskThreads(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
@@ -101,6 +120,12 @@ func callTaskThreads(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.EAGAIN
 	}
 	k.threads(g, int(more))
+	switch {
+	case c.A[2] == 1:
+		k.calm(g)
+	case c.A[3] != 0:
+		k.raise(g, c.A[3], machine.Policy{})
+	}
 	c.out[0] = uint64(n)
 	return 0
 }

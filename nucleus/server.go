@@ -237,6 +237,9 @@ func (s *Server) introduce(ctx machine.Context, l *link, config []byte) []abi.Ca
 	s.running, s.ready, s.leaving = true, false, false
 	t.ctx, t.link, t.wanted, t.inside = ctx, l, false, false
 	s.inc++
+	if s.k.urgent > 0 {
+		s.k.uneven()
+	}
 	for _, e := range t.space.Sorted() {
 		t.inherit(e)
 	}

@@ -59,6 +59,12 @@ type task struct {
 	used    int // bytes that it pays for
 	clients int // bindings of which it is the client
 
+	// Guests: what threads that go before others lend, by host thread id. Servers: what the
+	// process was lent. urgent: one of them is there.
+	raised map[uint64]machine.Policy
+	lent   machine.Policy
+	urgent bool
+
 	// Guests: who made it, and whom EventTaskDead goes to.
 	owner    *task
 	children int
@@ -99,6 +105,7 @@ func (k *Kernel) ended(t *task, e machine.Exit) {
 		k.cancel(w)
 	}
 	t.unmapped()
+	k.calm(t)
 	if t.guest {
 		k.shutPorts(t)
 		k.remove(t)
@@ -184,6 +191,7 @@ func (k *Kernel) remove(t *task) {
 	}
 	k.unalarm(t)
 	k.unbegun(t)
+	k.calm(t)
 	t.join(nil)
 	k.threads(t, -t.threads)
 	t.space.Destroy(k.ports)

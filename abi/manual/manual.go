@@ -646,8 +646,9 @@ var Calls = []Call{
 	},
 	{
 		Op: abi.CallTaskThreads, Name: "CallTaskThreads",
-		Does:   "Counts the threads of a guest task in the task's own budget: its governor says so before it lets it have one, and when one has ended. A task begins with one.",
-		In:     []Field{{"A0", "the task's name"}, {"A1", "how many more, signed; with `A2` how many"}, {"A2", "1: `A1` is how many it has, as a governor says that does not know what was said before"}},
+		Does: "Counts the threads of a guest task in the task's own budget: its governor says so before it lets it have one, and when one has ended. A task begins with one.",
+		In: []Field{{"A0", "the task's name"}, {"A1", "how many more, signed; with `A2` how many"}, {"A2", "1: `A1` is how many it has, and none of them goes before others, as a governor says that does not know what was said before"},
+			{"A3", "the host's id of the thread that has ended, or 0: servers inherit nothing of it any more"}},
 		Out:    []Field{{"A0", "how many it has"}},
 		Rights: governs,
 		Errors: []Error{
@@ -658,6 +659,6 @@ var Calls = []Call{
 			{abi.EAGAIN, "it has no more slots, or its budget or that of all guests is used up; fewer are never refused"},
 		},
 		Cost: "4096 bytes of the task's budget for each thread.",
-		Go:   "Conn.TaskThreads, Conn.SetTaskThreads", See: "decisions/0010-who-pays.md",
+		Go:   "Conn.TaskThreads, Conn.ThreadGone, Conn.SetTaskThreads", See: "decisions/0010-who-pays.md",
 	},
 }

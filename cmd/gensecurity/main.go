@@ -35,7 +35,8 @@ What keeps a process in, from the outside inwards:
 3. an empty root for guests; Landlock for servers, which lets only a server of host
    files open names, below the directories that it was given;
 4. no_new_privs, no capabilities (but those of root's server of host files), limits
-   (no core files with content, no locked memory, no real-time priority);
+   (no core files with content, no locked memory, no real-time priority but in a machine
+   with --sched, where the filter keeps servers from taking it themselves);
 5. a seccomp filter;
 6. descriptors: a process can only use those that it was handed.
 

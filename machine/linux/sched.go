@@ -164,14 +164,28 @@ func attr(p *machine.Policy) unix.SchedAttr {
 	return a
 }
 
+// ScheduledArg is the last argument of servers that can be lent what their clients have:
+// they keep the limits that let the host give it to them, and no call by which they could
+// give it to themselves.
+const ScheduledArg = "scheduled"
+
+// scheduling says whether anything was asked for.
+func (o *Options) scheduling() bool { return o.Nice < 0 || o.Priority > 0 || o.Deadline }
+
 // hostScheduling is what tasks may be given: what the options say, as far as the host lets
 // a thread of ours have it. Nobody is asked if nothing was said.
 func hostScheduling(opts *Options) machine.Scheduling {
-	s := machine.Scheduling{Classes: 1<<abi.ClassNormal | 1<<abi.ClassBatch | 1<<abi.ClassIdle}
-	if n, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
-		s.Nice = int32(20 - n) // the bare call's answer (getpriority(2))
+	s := machine.Scheduling{Classes: 1<<abi.ClassNormal | 1<<abi.ClassBatch | 1<<abi.ClassIdle, Own: machine.Policy{Class: abi.ClassNormal}}
+	if a, err := unix.SchedGetAttr(0, 0); err == nil {
+		s.Nice = a.Nice
+		s.Own.Nice = a.Nice
+		for class, policy := range classes {
+			if class != 0 && policy == a.Policy {
+				s.Own.Class, s.Own.Priority = uint32(class), a.Priority
+			}
+		}
 	}
-	if opts.Nice >= 0 && opts.Priority == 0 && !opts.Deadline {
+	if !opts.scheduling() {
 		return s
 	}
 	done := make(chan struct{})

@@ -258,6 +258,9 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		exe = fmt.Sprintf("/proc/self/fd/%d", fd)
 	}
 	argv := append([]string{"hythe-" + spec.Name, "server", spec.Name}, spec.Args...)
+	if m.opts.scheduling() {
+		argv = append(argv, ScheduledArg)
+	}
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()

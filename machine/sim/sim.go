@@ -98,6 +98,8 @@ type Machine struct {
 	CPUs machine.Processors
 	// May is what Scheduling answers.
 	May machine.Scheduling
+	// Scheduled is how often SetPolicy was asked for.
+	Scheduled int
 	// Channels are all that were made, in order.
 	Channels []*Channel
 	// Pick chooses which of n things that happened is handed over next (0 is the
@@ -411,6 +413,7 @@ func (c *Channel) SetProcessors(thread uint64, p machine.Processors) error {
 
 // SetPolicy implements machine.Context.
 func (c *Channel) SetPolicy(thread uint64, p machine.Policy) error {
+	c.m.Scheduled++
 	switch {
 	case !c.thread(thread):
 		return abi.ESRCH

@@ -384,6 +384,17 @@ func (p *Port) EachHolder(f func(task any, kind uint8, refs uint32)) {
 	}
 }
 
+// EachRequest calls f for each message here that asks for an answer which somebody can get.
+func (p *Port) EachRequest(f func(*Message)) {
+	for _, q := range []*core.Deque[*Message]{&p.Queue, &p.Blocked} {
+		for i := range q.Len() {
+			if m := q.At(i); m.Reply.Port != nil && !m.Reply.Port.Dead || m.Taken != nil {
+				f(m)
+			}
+		}
+	}
+}
+
 // Full says that a message for a send right has to wait.
 func (p *Port) Full() bool { return p.Queue.Len() >= p.Limit }
 

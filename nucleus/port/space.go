@@ -219,6 +219,15 @@ func (sp *Space) died(s *System, e *Entry) {
 	}
 }
 
+// EachReceive calls f for each port that the task receives from, in no order.
+func (sp *Space) EachReceive(f func(*Port)) {
+	for _, e := range sp.entries {
+		if e.Mask&maskReceive != 0 {
+			f(e.Port)
+		}
+	}
+}
+
 // Allocate makes a port with its receive right here, under a name that is free or, if
 // it is NameNull, of the space's choice, at the cost of payer.
 func (sp *Space) Allocate(s *System, name abi.Name, payer any) *Entry {

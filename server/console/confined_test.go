@@ -36,7 +36,7 @@ func TestConfined(t *testing.T) {
 	if err := unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, &unix.Winsize{Row: 7, Col: 9}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := confine.Apply("console"); errors.Is(err, confine.ErrC) {
+	if _, err := confine.Apply("console", false); errors.Is(err, confine.ErrC) {
 		t.Skip("the race detector brings C code, which cannot be confined")
 	} else if err != nil {
 		t.Fatal(err)

@@ -225,9 +225,9 @@ func (s *server) AddThread(id core.TaskID) abi.Errno {
 }
 
 // ThreadGone implements core.Host.
-func (s *server) ThreadGone(id core.TaskID) {
+func (s *server) ThreadGone(id core.TaskID, hostTID uint64) {
 	if t := s.task(id); t != nil {
-		s.posts <- func() { _ = s.conn.TaskThreads(t.name, -1) }
+		s.posts <- func() { _ = s.conn.ThreadGone(t.name, hostTID) }
 	}
 }
 

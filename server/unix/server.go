@@ -262,6 +262,7 @@ func (s *server) start(fresh bool, tasks []core.TaskID) error {
 				_ = s.conn.SetTaskThreads(t.name, n) // it has ended
 			}
 		}
+		s.k.EachRaised(func(id core.TaskID, tid uint64, how core.Sched) { _ = s.Schedule(id, tid, how) })
 		return nil
 	}
 	s.k.Format()

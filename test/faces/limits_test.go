@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -201,50 +202,71 @@ func TestScheduling(t *testing.T) {
 	if out, err := exec.Command("/usr/bin/nice", append(even, "/usr/bin/nice")...).Output(); err != nil || strings.TrimSpace(string(out)) != "0" {
 		t.Skipf("the host does not let this test, at %d, begin something at a nice value of 0: %q, %v", 20-own, out, err)
 	}
-	script := func(s string) (map[int][2]string, string) {
-		r := startCmd(t, exec.Command("/usr/bin/nice", append(even, subject.Binary(t), "run", "-i", "--name", id, "--sched", "nice=-4,rtprio=10,deadline", "--",
-			"/bin/sh", "-c", s+" sh -c 'echo up; read x' || { echo up; read x; }")...))
-		r.line("up")
-		all := map[int][2]string{}
+	// scheduled is what the host has of a machine's processes: priority and policy (proc(5))
+	// of each thread, by the process's name.
+	type scheduled [2]string
+	look := func(r *running) map[string][]scheduled {
+		all := map[string][]scheduled{}
 		for pid, name := range processes(t, id, r.cmd.Process.Pid) {
-			if name != "guest" {
-				continue
+			threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+			for _, path := range threads {
+				b, err := os.ReadFile(path)
+				f := strings.Fields(string(b[max(strings.LastIndexByte(string(b), ')'), 0):]))
+				if err == nil && len(f) > 40 {
+					all[name] = append(all[name], scheduled{f[16], f[39]})
+				}
 			}
-			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-			f := strings.Fields(string(b[max(strings.LastIndexByte(string(b), ')'), 0):]))
-			if err != nil || len(f) < 41 {
-				t.Fatal(err, f)
+		}
+		return all
+	}
+	as := func(all []scheduled, want scheduled) bool {
+		return len(all) > 0 && !slices.ContainsFunc(all, func(s scheduled) bool { return s != want })
+	}
+	usual := scheduled{"20", "0"}
+	// The unix server, and the root file system's that it asks, have what the guest has, and
+	// no longer than it has.
+	for _, c := range []struct {
+		how           string
+		guest, server scheduled
+		missing       string
+	}{
+		{"chrt -f 7", scheduled{"-8", "1"}, scheduled{"-8", "2"}, "fixed priorities"},
+		{"chrt -r 10", scheduled{"-11", "2"}, scheduled{"-11", "2"}, "fixed priorities"},
+		{"chrt -d --sched-runtime 1000000 --sched-deadline 10000000 --sched-period 10000000 0", scheduled{"-101", "6"}, scheduled{"-11", "2"}, "deadlines"},
+		{"nice -n -4", scheduled{"16", "0"}, scheduled{"16", "0"}, "nice values"},
+		{"chrt -b 0", scheduled{"20", "3"}, usual, "-"},
+		{"chrt -i 0", scheduled{"20", "5"}, usual, "-"},
+		{"nice -n 7", scheduled{"27", "0"}, usual, "-"},
+	} {
+		r := startCmd(t, exec.Command("/usr/bin/nice", append(even, subject.Binary(t), "run", "-i", "--name", id, "--sched", "nice=-4,rtprio=10,deadline", "--",
+			"/bin/sh", "-c", c.how+" sh -c 'echo up; read x' || { echo up; read x; }; echo down; read x")...))
+		r.line("up")
+		got, errs := look(r), r.err.String()
+		servers := func(want scheduled) {
+			t.Helper()
+			// They are told after the guest was; each look is a process more.
+			for range 200 {
+				if got = look(r); as(got["unix"], want) && as(got["overlay"], want) {
+					return
+				}
 			}
-			all[pid] = [2]string{f[16], f[39]} // priority, policy (proc(5))
+			t.Errorf("%s: the servers have %v, want %v", c.how, got, want)
+		}
+		switch {
+		case strings.Contains(errs, c.missing):
+			t.Logf("%s: unsupported here: %s", c.how, errs)
+		case !slices.Contains(got["guest"], c.guest):
+			t.Errorf("%s: the host has %v; %s", c.how, got, errs)
+		case strings.Contains(errs, "priority inheritance"):
+			t.Logf("%s: unsupported here: %s", c.how, errs)
+		default:
+			servers(c.server)
 		}
 		r.say("\n")
-		r.cmd.Wait()
-		return all, r.err.String()
-	}
-	for _, c := range []struct{ how, priority, policy, missing string }{
-		{"chrt -f 7", "-8", "1", "fixed priorities"},
-		{"chrt -r 10", "-11", "2", "fixed priorities"},
-		{"chrt -d --sched-runtime 1000000 --sched-deadline 10000000 --sched-period 10000000 0", "-101", "6", "deadlines"},
-		{"nice -n -4", "16", "0", "nice values"},
-		{"chrt -b 0", "20", "3", "-"},
-		{"chrt -i 0", "20", "5", "-"},
-		{"nice -n 7", "27", "0", "-"},
-	} {
-		got, errs := script(c.how)
-		if !strings.Contains(errs, "priority inheritance by servers: unsupported") {
-			t.Errorf("%s: nothing is said of priority inheritance: %q", c.how, errs)
-		}
-		if strings.Contains(errs, c.missing) {
-			t.Logf("%s: unsupported here: %s", c.how, errs)
-			continue
-		}
-		found := false
-		for _, x := range got {
-			found = found || x == [2]string{c.priority, c.policy}
-		}
-		if !found {
-			t.Errorf("%s: the host has %v; %s", c.how, got, errs)
-		}
+		r.line("down")
+		servers(usual)
+		r.say("\n")
+		r.end(0)
 	}
 	// Not beyond that.
 	for _, c := range []string{"chrt -f 11 true", "! nice -n -5 sh -c true 2>&1 | grep -q denied"} {

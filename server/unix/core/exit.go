@@ -227,9 +227,9 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 func (k *Kernel) leaveThread(c *Call) {
 	p := c.ProcRef()
 	rest := k.procRT(p)
-	task := c.Proc().Task
+	task, tid := c.Proc().Task, c.Thread().HostTID
 	k.threadEnd(c.T)
-	k.afterCommit(func() { k.Host.ThreadGone(task) })
+	k.afterCommit(func() { k.Host.ThreadGone(task, tid) })
 	if len(rest.threads) == 1 {
 		rest.childQ.Wake(^uint32(0)) // an exec may wait for it
 	}

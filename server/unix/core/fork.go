@@ -145,7 +145,7 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 	}
 	tid, e := c.countedThread(a, p, task)
 	if e != 0 {
-		k.afterCommit(func() { k.Host.ThreadGone(task) })
+		k.afterCommit(func() { k.Host.ThreadGone(task, 0) })
 	}
 	return tid, e
 }

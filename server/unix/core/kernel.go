@@ -82,9 +82,10 @@ type Host interface {
 	// not given so much, or the host refuses it; EBUSY. WITHOUT the lock.
 	Schedule(t TaskID, hostTID uint64, s Sched) abi.Errno
 	// AddThread counts one more thread of a task in its budget, before it is made. EAGAIN.
-	// WITHOUT the lock. ThreadGone takes one back and is not waited for.
+	// WITHOUT the lock. ThreadGone takes one back and is not waited for; hostTID is 0 if it
+	// never began.
 	AddThread(t TaskID) abi.Errno
-	ThreadGone(t TaskID)
+	ThreadGone(t TaskID, hostTID uint64)
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
 	OpenPorts(t TaskID) (uint64, abi.Errno)

@@ -386,7 +386,9 @@ func (k *Kernel) newThread(p store.Ref[Proc], tid int32, from store.Ref[Thread])
 			th.Mask = src.SavedMask
 		}
 		th.Comm = src.Comm
-		th.Sched = src.Sched.made()
+		if th.Sched = src.Sched.made(); th.Raised() {
+			th.StaleSched = 1 // the host has it so, and the nucleus is to know
+		}
 		th.CPUs = src.CPUs
 	} else {
 		th.Cred = k.Procs.Get(p).Cred

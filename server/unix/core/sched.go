@@ -83,6 +83,9 @@ type Sched struct {
 // Fixed says whether it is by fixed priority.
 func (s *Sched) Fixed() bool { return s.Policy == SchedFIFO || s.Policy == SchedRR }
 
+// Raised says whether it goes before who is scheduled as all are.
+func (s *Sched) Raised() bool { return s.Fixed() || s.Policy == SchedDeadline || s.Nice < 0 }
+
 // made is how what a thread makes is scheduled.
 func (s Sched) made() Sched {
 	if s.Reset != 0 {
@@ -224,4 +227,17 @@ func (k *Kernel) TaskThreads() map[TaskID]int {
 		}
 	}
 	return n
+}
+
+// EachRaised calls f for each thread that goes before others and of which the host knows: it
+// is to be told again after a recovery.
+func (k *Kernel) EachRaised(f func(task TaskID, hostTID uint64, s Sched)) {
+	k.Threads.Each(func(t store.Ref[Thread], th *Thread) bool {
+		if th.State == ThreadLive && th.Raised() {
+			if task, tid, now := k.telling(t); now {
+				f(task, tid, th.Sched)
+			}
+		}
+		return true
+	})
 }

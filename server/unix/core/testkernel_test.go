@@ -56,7 +56,7 @@ func (h *testHost) AddThread(TaskID) abi.Errno {
 	h.threads++
 	return 0
 }
-func (h *testHost) ThreadGone(TaskID) { h.threads-- }
+func (h *testHost) ThreadGone(TaskID, uint64) { h.threads-- }
 
 func (h *testHost) Assign(TaskID, uint64, CPUSet) abi.Errno { return 0 }
 
