@@ -300,6 +300,15 @@ type ProcessInfo struct {
 	CPU         time.Duration `json:"cpu_ns"`
 	Started     time.Time     `json:"started"`
 	Args        []string      `json:"args"`
+	Schedule                  // of its first thread
+}
+
+// Schedule is where a process of a guest or a server runs, and before or after whom.
+type Schedule struct {
+	Class      string `json:"class"` // normal, batch, idle, fifo, rr, deadline (sched(7)); "" if nothing runs
+	Nice       int    `json:"nice"`
+	Priority   int    `json:"priority"`   // of fifo and rr
+	Processors string `json:"processors"` // the host's numbers, as 0-2,5
 }
 
 // SocketInfo is an IP socket of a guest that has an address, as `hythe ps -n` shows it.
@@ -325,6 +334,7 @@ type ServiceInfo struct {
 	Resident    int64         `json:"resident"` // bytes
 	CPU         time.Duration `json:"cpu_ns"`
 	Started     time.Time     `json:"started"`
+	Schedule
 }
 
 // PortInfo is a port of the nucleus as `hythe ports` shows it.

@@ -875,6 +875,14 @@ func (p *guestProcess) wait() error {
 	return &ExitError{Code: int(status >> 8 & 0xff)}
 }
 
+// policies and schedClasses are what Schedule calls the host's policies and the nucleus's classes.
+var (
+	policies = map[uint32]string{unix.SCHED_NORMAL: "normal", unix.SCHED_BATCH: "batch", unix.SCHED_IDLE: "idle",
+		unix.SCHED_FIFO: "fifo", unix.SCHED_RR: "rr", unix.SCHED_DEADLINE: "deadline"}
+	schedClasses = map[uint32]string{abi.ClassNormal: "normal", abi.ClassBatch: "batch", abi.ClassIdle: "idle",
+		abi.ClassFixed: "fifo", abi.ClassRound: "rr", abi.ClassDeadline: "deadline"}
+)
+
 // processes implements engine.
 func (w *wired) processes(context.Context) ([]ProcessInfo, error) {
 	rows, e := w.unix().Processes()
@@ -883,7 +891,10 @@ func (w *wired) processes(context.Context) ([]ProcessInfo, error) {
 	}
 	var out []ProcessInfo
 	for _, p := range rows {
-		out = append(out, ProcessInfo{PID: p.PID, PPID: p.PPID, UID: p.UID, State: p.State, Threads: p.Threads,
+		var cpus machine.Processors
+		copy(cpus[:], p.CPUs)
+		out = append(out, ProcessInfo{Schedule: Schedule{policies[p.Policy], p.Nice, int(p.Priority), cpus.String()},
+			PID: p.PID, PPID: p.PPID, UID: p.UID, State: p.State, Threads: p.Threads,
 			Personality: p.Personality, Resident: p.Resident, CPU: time.Duration(p.CPU),
 			Started: time.Unix(0, p.StartedReal), Args: p.Args})
 	}
@@ -919,6 +930,7 @@ func (w *wired) services(context.Context) ([]ServiceInfo, error) {
 		}
 		if info, ok := s.srv.Info(); ok {
 			i.HostPID, i.Resident, i.CPU = int(info.Pid), int64(info.Resident), time.Duration(info.UserNS+info.SystemNS)
+			i.Schedule = Schedule{schedClasses[info.Policy.Class], int(info.Policy.Nice), int(info.Policy.Priority), info.Runs.String()}
 		}
 		out = append(out, i)
 	}

@@ -129,6 +129,9 @@ type Info struct {
 	UserNS   uint64
 	SystemNS uint64
 	Command  string
+	// Of its first flow of control.
+	Policy Policy
+	Runs   Processors
 }
 
 // Context is one host process as the nucleus holds it: a channel to it and

@@ -170,6 +170,19 @@ func bytesText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
+// classText is a class with its value.
+func classText(s *hythe.Schedule) string {
+	switch {
+	case s.Class == "":
+		return "-"
+	case s.Priority != 0:
+		return fmt.Sprintf("%s %d", s.Class, s.Priority)
+	case s.Nice != 0:
+		return fmt.Sprintf("%s %d", s.Class, s.Nice)
+	}
+	return s.Class
+}
+
 func cpuText(d time.Duration) string { return fmt.Sprintf("%.2fs", d.Seconds()) }
 
 func (a *app) psCommand() *cobra.Command {
@@ -200,6 +213,8 @@ func (a *app) psCommand() *cobra.Command {
 				{"ABI", func(p *hythe.ProcessInfo) string { return p.Personality }},
 				{"RSS", func(p *hythe.ProcessInfo) string { return bytesText(p.Resident) }},
 				{"CPU", func(p *hythe.ProcessInfo) string { return cpuText(p.CPU) }},
+				{"CLASS", func(p *hythe.ProcessInfo) string { return classText(&p.Schedule) }},
+				{"CPUS", func(p *hythe.ProcessInfo) string { return cmp.Or(p.Processors, "-") }},
 				{"COMMAND", func(p *hythe.ProcessInfo) string { return strings.Join(p.Args, " ") }},
 			}, (*control.Client).Processes)
 		},
@@ -225,6 +240,8 @@ func (a *app) servicesCommand() *cobra.Command {
 				{"REQUESTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Requests) }},
 				{"RSS", func(v *hythe.ServiceInfo) string { return bytesText(v.Resident) }},
 				{"CPU", func(v *hythe.ServiceInfo) string { return cpuText(v.CPU) }},
+				{"CLASS", func(v *hythe.ServiceInfo) string { return classText(&v.Schedule) }},
+				{"CPUS", func(v *hythe.ServiceInfo) string { return cmp.Or(v.Processors, "-") }},
 				{"LASTDEATH", func(v *hythe.ServiceInfo) string { return v.LastDeath }},
 			}, (*control.Client).Services)
 		},

@@ -166,6 +166,8 @@ func (c *channel) Info() (machine.Info, bool) {
 			i.Resident = n * uint64(os.Getpagesize())
 		}
 	}
+	i.Policy, _ = policyOf(pid) // it has just ended
+	i.Runs, _ = processorsOf(pid)
 	return i, true
 }
 

@@ -164,6 +164,21 @@ func attr(p *machine.Policy) unix.SchedAttr {
 	return a
 }
 
+// policyOf is how a thread is scheduled, but for a deadline's values.
+func policyOf(tid int) (p machine.Policy, err error) {
+	a, err := unix.SchedGetAttr(tid, 0)
+	if err != nil {
+		return p, err
+	}
+	p.Class, p.Nice, p.Priority = abi.ClassNormal, a.Nice, a.Priority
+	for class, policy := range classes {
+		if class != 0 && policy == a.Policy {
+			p.Class = uint32(class)
+		}
+	}
+	return p, nil
+}
+
 // ScheduledArg is the last argument of servers that can be lent what their clients have:
 // they keep the limits that let the host give it to them, and no call by which they could
 // give it to themselves.
@@ -176,14 +191,8 @@ func (o *Options) scheduling() bool { return o.Nice < 0 || o.Priority > 0 || o.D
 // a thread of ours have it. Nobody is asked if nothing was said.
 func hostScheduling(opts *Options) machine.Scheduling {
 	s := machine.Scheduling{Classes: 1<<abi.ClassNormal | 1<<abi.ClassBatch | 1<<abi.ClassIdle, Own: machine.Policy{Class: abi.ClassNormal}}
-	if a, err := unix.SchedGetAttr(0, 0); err == nil {
-		s.Nice = a.Nice
-		s.Own.Nice = a.Nice
-		for class, policy := range classes {
-			if class != 0 && policy == a.Policy {
-				s.Own.Class, s.Own.Priority = uint32(class), a.Priority
-			}
-		}
+	if p, err := policyOf(0); err == nil {
+		s.Nice, s.Own = p.Nice, p
 	}
 	if !opts.scheduling() {
 		return s

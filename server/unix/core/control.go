@@ -314,6 +314,14 @@ func (k *Kernel) ListProcesses() []unix.Process {
 			Personality: k.SystemName(r), StartedReal: k.Globals().BootReal + r.Start - k.Globals().BootMono,
 			Args: []string{CommOf(r.Comm)}, CPU: r.UTime + r.STime,
 		})
+		if r.State == ProcLive {
+			how, cpus := k.SchedOf(p), k.CPUs()
+			if th := k.Threads.Get(r.Leader); r.Leader != 0 && th != nil {
+				cpus = k.CPUsOf(th)
+			}
+			l := &list[len(list)-1]
+			l.Policy, l.Nice, l.Priority, l.CPUs = how.Policy, int(how.Nice), how.Prio, cpus[:]
+		}
 		t := r.Task
 		if r.State != ProcLive {
 			t = 0
