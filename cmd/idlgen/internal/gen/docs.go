@@ -16,8 +16,8 @@ func Docs(files []*idl.File) []byte {
 	p("")
 	p("# Protocols")
 	p("")
-	p("What tasks of a machine say to each other. The forms on the wire, and what versions mean,")
-	p("are in `idl.md`. Beside the errors of a method, a request that makes no sense is answered with")
+	p("What tasks of a machine say to each other. The forms on the wire, what versions mean, and")
+	p("what is written elsewhere and why, are in `idl.md`. Beside the errors of a method, a request that makes no sense is answered with")
 	p("EINVAL, an unknown number with ENOSYS.")
 	for _, f := range files {
 		p("")
