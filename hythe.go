@@ -386,6 +386,8 @@ type engine interface {
 	services(ctx context.Context) ([]ServiceInfo, error)
 	ports(ctx context.Context) ([]PortInfo, error)
 	calls(ctx context.Context) ([]CallInfo, error)
+	// follow writes a line for each message between ports until ctx or the machine ends.
+	follow(ctx context.Context, out io.Writer) error
 	// kill answers an error that wraps ErrNoProcess if there is no such process.
 	kill(ctx context.Context, pid, sig int) error
 	// restart kills the server; its next incarnation takes over. It returns
@@ -544,6 +546,12 @@ func (m *Machine) Ports(ctx context.Context) ([]PortInfo, error) { return m.eng.
 
 // Calls answers how often each system call was made since the machine started.
 func (m *Machine) Calls(ctx context.Context) ([]CallInfo, error) { return m.eng.calls(ctx) }
+
+// FollowPorts writes a line for each message between ports, as Config.TracePorts, from now
+// on, until ctx or the machine ends, or out takes no more.
+func (m *Machine) FollowPorts(ctx context.Context, out io.Writer) error {
+	return m.eng.follow(ctx, out)
+}
 
 // Kill sends a signal (Linux's numbers) to a guest process; sig 0 only asks
 // whether it exists. The error wraps ErrNoProcess if it does not.

@@ -63,7 +63,10 @@ type wired struct {
 	begun    chan struct{} // closed when the first servers' processes are there, or are not
 	beginErr error         // then: why not
 
-	traced chan struct{} // closed when all that was traced of ports is written; nil if nothing is
+	traced chan struct{} // closed when all that was traced of ports from the start is written; nil if nothing is
+	// tracers are who the nucleus tells of messages.
+	tracing sync.Mutex // guards tracers
+	tracers []*tracer
 
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is

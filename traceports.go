@@ -2,8 +2,10 @@ package hythe
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"hythe/idl/debug"
@@ -17,60 +19,122 @@ import (
 // traceAhead is how many steps of messages wait to be written.
 const traceAhead = 1 << 14
 
-// tracePorts is the nucleus's hook for messages, nil if nobody wants to see them. It
-// only counts what finds no room, for the nucleus waits for nobody.
+// step is what is written of a message, and how many were not before it.
+type step struct {
+	nucleus.Traffic
+	lost uint64
+}
+
+// tracer is somebody who wants to see messages.
+type tracer struct {
+	steps chan step
+	lost  uint64 // guarded by the nucleus's lock
+}
+
+func newTracer() *tracer { return &tracer{steps: make(chan step, traceAhead)} }
+
+// tell takes a message. It only counts what finds no room, for the nucleus waits for nobody.
+func (t *tracer) tell(m nucleus.Traffic) {
+	select {
+	case t.steps <- step{m, t.lost}:
+		t.lost = 0
+	default:
+		t.lost++
+	}
+}
+
+// write writes until it is told to stop, and then what is left, or nobody takes it.
+func (t *tracer) write(to io.Writer, stop <-chan struct{}) error {
+	out := bufio.NewWriter(to)
+	var first uint64
+	line := func(s step) {
+		if first == 0 {
+			first = s.At
+		}
+		if s.lost > 0 {
+			fmt.Fprintf(out, "%d messages more\n", s.lost)
+		}
+		writeTraffic(out, s.At-first, &s.Traffic)
+	}
+	for {
+		select {
+		case s := <-t.steps:
+			line(s)
+			continue
+		default:
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+		select {
+		case s := <-t.steps:
+			line(s)
+		case <-stop:
+			for len(t.steps) > 0 {
+				line(<-t.steps)
+			}
+			return out.Flush()
+		}
+	}
+}
+
+// tracePorts is the nucleus's hook for messages at its start, nil if nobody wants to see
+// them then.
 func (w *wired) tracePorts() func(nucleus.Traffic) {
 	if w.cfg.TracePorts == nil {
 		return nil
 	}
-	type step struct {
-		nucleus.Traffic
-		lost uint64 // before it
-	}
-	c := make(chan step, traceAhead)
+	t := newTracer()
 	w.traced = make(chan struct{})
+	w.tracers = []*tracer{t}
 	go func() {
 		defer close(w.traced)
-		out := bufio.NewWriter(w.cfg.TracePorts)
-		defer out.Flush()
-		var first uint64
-		line := func(s step) {
-			if first == 0 {
-				first = s.At
-			}
-			if s.lost > 0 {
-				fmt.Fprintf(out, "%d messages more\n", s.lost)
-			}
-			writeTraffic(out, s.At-first, &s.Traffic)
-		}
-		for {
-			select {
-			case s := <-c:
-				line(s)
-				continue
-			default:
-			}
-			_ = out.Flush() // whoever cannot write does without
-			select {
-			case s := <-c:
-				line(s)
-			case <-w.ended:
-				for len(c) > 0 {
-					line(<-c)
-				}
-				return
-			}
+		if t.write(w.cfg.TracePorts, w.ended) != nil {
+			w.untrace(t) // whoever cannot write does without
 		}
 	}()
-	var lost uint64 // guarded by the nucleus's lock
-	return func(t nucleus.Traffic) {
+	return t.tell
+}
+
+// follow implements engine.
+func (w *wired) follow(ctx context.Context, out io.Writer) error {
+	t := newTracer()
+	w.retrace(func(l []*tracer) []*tracer { return append(slices.Clone(l), t) })
+	defer w.untrace(t)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
 		select {
-		case c <- step{t, lost}:
-			lost = 0
-		default:
-			lost++
+		case <-w.ended:
+			stop()
+		case <-ctx.Done():
 		}
+	}()
+	return t.write(out, ctx.Done())
+}
+
+// untrace ends a tracer.
+func (w *wired) untrace(t *tracer) {
+	w.retrace(func(l []*tracer) []*tracer {
+		return slices.DeleteFunc(slices.Clone(l), func(x *tracer) bool { return x == t })
+	})
+}
+
+// retrace tells the nucleus whom it tells from now on.
+func (w *wired) retrace(change func([]*tracer) []*tracer) {
+	w.tracing.Lock()
+	defer w.tracing.Unlock()
+	w.tracers = change(w.tracers)
+	all := w.tracers
+	if len(all) == 0 {
+		w.k.Trace(nil)
+		return
 	}
+	w.k.Trace(func(m nucleus.Traffic) {
+		for _, t := range all {
+			t.tell(m)
+		}
+	})
 }
 
 // writeTraffic writes one line: when, in seconds; who; what; and how long the queue is

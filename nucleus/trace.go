@@ -43,6 +43,13 @@ type Traffic struct {
 	Objects, Queue, Blocked int
 }
 
+// Trace has f told of messages from now on, in place of Hooks.Traffic; nil: nobody.
+func (k *Kernel) Trace(f func(Traffic)) {
+	k.enter()
+	defer k.leave()
+	k.hooks.Traffic = f
+}
+
 // traffic tells the tracer, if there is one.
 func (k *Kernel) traffic(what string, from *task, p *port.Port, m *port.Message) {
 	f := k.hooks.Traffic

@@ -339,16 +339,33 @@ func portRates(k *control.Client, ctx context.Context, d time.Duration) ([]hythe
 
 func (a *app) traceCommand() *cobra.Command {
 	var s chosen
-	var unserved bool
+	var unserved, ports bool
 	c := &cobra.Command{
 		Use:   "trace",
-		Short: "Count the system calls of running machines, and name those not served",
+		Short: "Count the system calls of running machines, or follow the messages of one",
 		Long: `Trace shows how often each system call was made since a machine started, and
 which ones the machine does not serve. Calls that the library inside the
 program's own process serves are not counted ("hythe calls" says which they are),
-nor are those that still wait. For a line for each call use "hythe run --trace".`,
+nor are those that still wait. For a line for each call use "hythe run --trace".
+
+With --ports it writes a line for each message between ports, from now on until
+it is interrupted or the machine ends, as "hythe run --trace-ports" does from the
+machine's start.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if ports {
+				if unserved || s.json {
+					return errors.New("--ports goes with neither --unserved nor --json")
+				}
+				all, err := s.machines()
+				if err == nil && len(all) != 1 {
+					err = fmt.Errorf("%d machines are running: name one (--machine)", len(all))
+				}
+				if err != nil {
+					return err
+				}
+				return all[0].FollowPorts(c.Context(), func(l string) { fmt.Fprintln(a.std.out, plain(l)) })
+			}
 			return show(a, &s, []column[hythe.CallInfo]{
 				{"ABI", func(v *hythe.CallInfo) string { return v.Personality }},
 				{"NR", func(v *hythe.CallInfo) string { return strconv.Itoa(v.Nr) }},
@@ -378,6 +395,7 @@ nor are those that still wait. For a line for each call use "hythe run --trace".
 	s.machineFlag(c)
 	s.jsonFlag(c)
 	c.Flags().BoolVar(&unserved, "unserved", false, "only calls that are not served")
+	c.Flags().BoolVar(&ports, "ports", false, "write a line for each message between ports from now on")
 	return c
 }
 

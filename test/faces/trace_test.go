@@ -145,3 +145,48 @@ func TestTracePorts(t *testing.T) {
 	m.in.Close()
 	m.end(3)
 }
+
+// What is said to ports of a machine that runs is shown from when somebody asks, to as many
+// as ask, and a machine ends whoever looks.
+func TestFollowPorts(t *testing.T) {
+	id, m := machine(t)
+	var all []*running
+	seen := make(chan bool)
+	for range 2 {
+		f := start(t, "trace", "--ports", "-m", id)
+		all = append(all, f)
+		go func() {
+			for {
+				l, err := f.out.ReadString('\n')
+				if err != nil || strings.Contains(l, " unix:control received start, ") {
+					seen <- err == nil
+					return
+				}
+			}
+		}()
+	}
+	for n := 0; n < len(all); {
+		if r := hythe(t, "", "exec", "-m", id, "--", "/bin/true"); r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+		select {
+		case ok := <-seen:
+			if n++; !ok {
+				t.Fatal("it ended")
+			}
+		default: // it had not begun to look
+		}
+	}
+	// One that is gone is no reason to wait.
+	all[0].cmd.Process.Kill()
+	all[0].cmd.Wait()
+	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/true"); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	m.in.Close()
+	m.end(3)
+	all[1].end(0)
+	if r := hythe(t, "", "trace", "--ports", "--json", "-m", id); r.status != 125 || !strings.Contains(r.errs, "neither") {
+		t.Errorf("%+v", r)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -40,6 +41,7 @@ type Machine interface {
 	Services(ctx context.Context) ([]hythe.ServiceInfo, error)
 	Ports(ctx context.Context) ([]hythe.PortInfo, error)
 	Calls(ctx context.Context) ([]hythe.CallInfo, error)
+	FollowPorts(ctx context.Context, out io.Writer) error
 	Kill(ctx context.Context, pid, sig int) error
 	Restart(ctx context.Context, server string) error
 	Replace(ctx context.Context, server string, v hythe.Version) error
@@ -327,6 +329,16 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "calls":
 		v, err := s.m.Calls(ctx)
 		reply(c, v, err)
+	case "follow":
+		// Nothing more is said to us: what can be read is the client's end.
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		s.wg.Go(func() {
+			_, _ = r.ReadByte()
+			stop()
+		})
+		reply(c, nil, nil)
+		_ = s.m.FollowPorts(ctx, c)
 	case "kill":
 		reply(c, nil, s.m.Kill(ctx, req.PID, req.Signal))
 	case "restart":
@@ -585,6 +597,28 @@ func (k *Client) Sockets(ctx context.Context) (v []hythe.SocketInfo, err error) 
 func (k *Client) Calls(ctx context.Context) (v []hythe.CallInfo, err error) {
 	err = k.ask(ctx, &request{Op: "calls"}, &v)
 	return v, err
+}
+
+// FollowPorts gives each line of the machine's to f, until it or ctx ends.
+func (k *Client) FollowPorts(ctx context.Context, f func(line string)) error {
+	c, err := k.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	send(c, &request{Op: "follow"})
+	r := bufio.NewReader(c)
+	if err := answer(ctx, r, nil); err != nil {
+		return err
+	}
+	for {
+		line, err := readLine(r)
+		if err != nil {
+			return nil // the machine has ended, or we are not to look any more
+		}
+		f(strings.TrimSuffix(string(line), "\n"))
+	}
 }
 
 // Kill sends a signal to a process of the machine.
