@@ -211,6 +211,7 @@ func (k *Kernel) lend() {
 		all = append(all, news{t, t.ctx, p})
 	}
 	k.leave()
+	pause := uint64(lendPause)
 	for _, n := range all {
 		err := n.ctx.SetPolicy(0, n.how)
 		if err == nil {
@@ -221,6 +222,7 @@ func (k *Kernel) lend() {
 		case n.t.ctx != n.ctx: // it has ended
 		case err == abi.ESRCH: // its process is just being made
 			k.calm(n.t)
+			pause = 10 * lendPause
 		case !k.refused:
 			k.refused = true
 			k.log(n.t, 0, "priority inheritance: unsupported: the host refuses it")
@@ -229,7 +231,7 @@ func (k *Kernel) lend() {
 	}
 	k.enter()
 	defer k.leave()
-	k.m.After(max(lendPause, lendShare*(k.m.Now()-from)), func() {
+	k.m.After(max(pause, lendShare*(k.m.Now()-from)), func() {
 		k.enter()
 		defer k.leave()
 		if k.lending = false; k.stale {

@@ -246,7 +246,7 @@ func TestScheduling(t *testing.T) {
 	usual := scheduled{"20", "0"}
 	// The unix server, and the root file system's that it asks, have what the guest has, and
 	// no longer than it has.
-	for _, c := range []struct {
+	for i, c := range []struct {
 		how           string
 		guest, server scheduled
 		missing       string
@@ -282,6 +282,12 @@ func TestScheduling(t *testing.T) {
 			t.Logf("%s: unsupported here: %s", c.how, errs)
 		default:
 			servers(c.server)
+			if i == 0 { // the next incarnation, and what it knows of its guests
+				if got := hythe(t, "", "restart", "-m", id, "unix"); got.status != 0 {
+					t.Fatalf("%+v", got)
+				}
+				servers(c.server)
+			}
 		}
 		r.say("\n")
 		r.line("down")
