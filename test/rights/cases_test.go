@@ -299,6 +299,16 @@ func (w *world) step(line string) string {
 		return result(t.call(abi.CallPortSetMember, nil, t.name(f[2]), t.name(f[3])))
 	case "limit":
 		return result(t.call(abi.CallPortLimit, nil, t.name(f[2]), num(3)))
+	case "label": // NAME LENGTH
+		return result(t.call(abi.CallPortLabel, make([]byte, num(3)), t.name(f[2])))
+	case "bind": // WORD NAME SLOTS: a session with who receives there
+		e := t.call(abi.CallBind, nil, t.name(f[3]), num(4))
+		if e.Err == 0 {
+			t.names[f[2]] = e.A[0]
+		}
+		return result(e)
+	case "unbind":
+		return result(t.call(abi.CallUnbind, nil, t.name(f[2])))
 	case "rename":
 		n := t.name(f[3])
 		e := t.call(abi.CallPortRename, nil, t.name(f[2]), n)
@@ -488,6 +498,10 @@ func (s *script) run(t *testing.T, h host) []string {
 			l.Waiting = n
 		case "memory":
 			l.Memory = n
+		case "sessions":
+			l.Sessions = n
+		case "bindings":
+			l.Bindings = n
 		default:
 			t.Fatalf("case %s: %q", s.name, f)
 		}
