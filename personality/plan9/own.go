@@ -500,7 +500,8 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 		u := k.Use()
 		s = fmt.Sprintf("%d memory\n%d pagesize\n0 kernel\n%d/%d user\n0/0 swap\n", u.Total, abi.PageSize, (u.Total-u.Free)/abi.PageSize, u.Total/abi.PageSize)
 	case kSysstat:
-		for i := range k.Config.CPUs {
+		cpus := k.CPUs()
+		for i := range cpus.Len() {
 			s += column(int64(i), 12) + strings.Repeat(column(0, 12), 9) + "\n"
 		}
 	case kCputime:
