@@ -54,6 +54,8 @@ type Sysctl struct {
 	Names, Query bool
 	// Needs: a value that does not fit says how long it is, instead of how much came.
 	Needs bool
+	// Route is how it tells of interfaces.
+	Route RouteNumbers
 }
 
 // What Sysctl.Proc asks for.
@@ -155,6 +157,12 @@ func SysctlCall(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	if what, pid, ok := x.Proc(mib); ok {
 		b, e := ofProc(c, what, pid)
+		if e != 0 {
+			return 0, e
+		}
+		return 0, p.oldValue(c, b, false)
+	}
+	if b, ok, e := p.routing(c, mib); ok {
 		if e != 0 {
 			return 0, e
 		}

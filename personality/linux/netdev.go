@@ -67,7 +67,7 @@ func netIoctl(c *core.Call, fd int32, req uint32, arg uint64) (uint64, abi.Errno
 			return 0, abi.ENODEV
 		}
 		var name [ifNameMax]byte
-		copy(name[:], f.name)
+		copy(name[:], f.Name)
 		c.CopyOut(arg, name[:])
 		return 0, 0
 	}
@@ -82,18 +82,18 @@ func netIoctl(c *core.Call, fd int32, req uint32, arg uint64) (uint64, abi.Errno
 	case siocgifflags, siocgifpflags:
 		le.PutUint16(v, uint16(f.flags))
 	case siocgifaddr, siocgifdstaddr:
-		putInet(v, f.addr)
+		putInet(v, f.Addr)
 	case siocgifbrdaddr:
-		putInet(v, f.cast)
+		putInet(v, f.Cast)
 	case siocgifnetmask:
-		putInet(v, f.mask())
+		putInet(v, f.Mask())
 	case siocgifmtu:
-		le.PutUint32(v, f.mtu)
+		le.PutUint32(v, f.MTU)
 	case siocgifhwaddr:
 		le.PutUint16(v, f.arp)
-		copy(v[2:], f.mac[:])
+		copy(v[2:], f.MAC[:])
 	case siocgifindex:
-		le.PutUint32(v, f.index)
+		le.PutUint32(v, f.Index)
 	case siocgiftxqlen:
 		le.PutUint32(v, 1000)
 	case siocethtool:
@@ -118,8 +118,8 @@ func ifConf(c *core.Call, arg uint64) abi.Errno {
 		r := make([]byte, n)
 		for i, f := range list {
 			b := r[i*ifreqSize:]
-			copy(b, f.name)
-			putInet(b[ifNameMax:], f.addr)
+			copy(b, f.Name)
+			putInet(b[ifNameMax:], f.Addr)
 		}
 		c.CopyOut(to, r)
 	}

@@ -199,23 +199,23 @@ func eachAttr(b []byte, f func(typ uint16, data []byte)) {
 func (f *iface) link(m nlMsg) nlMsg {
 	m = append(m, 0, 0)
 	m = le.AppendUint16(m, f.arp)
-	m = le.AppendUint32(m, f.index)
+	m = le.AppendUint32(m, f.Index)
 	m = le.AppendUint32(m, f.flags)
 	m = le.AppendUint32(m, 0)
-	m = m.attr(3, append([]byte(f.name), 0)...) // IFLA_IFNAME
+	m = m.attr(3, append([]byte(f.Name), 0)...) // IFLA_IFNAME
 	m = m.u32(13, 1000)                         // IFLA_TXQLEN
 	state := byte(0)                            // unknown
-	if f.index != loIndex {
+	if f.Index != core.LoopbackIndex {
 		state = 6 // up
 	}
 	m = m.attr(16, state).attr(17, 0)            // IFLA_OPERSTATE, LINKMODE
-	m = m.u32(4, f.mtu)                          // IFLA_MTU
+	m = m.u32(4, f.MTU)                          // IFLA_MTU
 	m = m.u32(50, 0).u32(51, 0)                  // IFLA_MIN_MTU, MAX_MTU
 	m = m.u32(27, 0).u32(30, 0)                  // IFLA_GROUP, PROMISCUITY
 	m = m.u32(31, 1).u32(32, 1)                  // IFLA_NUM_TX_QUEUES, NUM_RX_QUEUES
 	m = m.attr(33, 1)                            // IFLA_CARRIER
 	m = m.attr(6, append([]byte(f.qdisc), 0)...) // IFLA_QDISC
-	m = m.attr(1, f.mac[:]...)                   // IFLA_ADDRESS
+	m = m.attr(1, f.MAC[:]...)                   // IFLA_ADDRESS
 	m = m.attr(2, f.macCast[:]...)               // IFLA_BROADCAST
 	m = m.attr(23, make([]byte, 200)...)         // IFLA_STATS64
 	return m.attr(7, make([]byte, 96)...)        // IFLA_STATS
@@ -223,18 +223,18 @@ func (f *iface) link(m nlMsg) nlMsg {
 
 func (f *iface) address(m nlMsg, family, bits, scope byte) nlMsg {
 	m = append(m, family, bits, 0x80, scope) // IFA_F_PERMANENT
-	return le.AppendUint32(m, f.index)
+	return le.AppendUint32(m, f.Index)
 }
 
 var forever = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
 
 func (f *iface) addr4(m nlMsg) nlMsg {
-	m = f.address(m, core.FamilyInet, f.bits, f.scope)
-	m = m.attr(1, f.addr[:]...).attr(2, f.addr[:]...) // IFA_ADDRESS, LOCAL
-	if f.cast != [4]byte{} {
-		m = m.attr(4, f.cast[:]...) // IFA_BROADCAST
+	m = f.address(m, core.FamilyInet, f.Bits, f.scope)
+	m = m.attr(1, f.Addr[:]...).attr(2, f.Addr[:]...) // IFA_ADDRESS, LOCAL
+	if f.Cast != [4]byte{} {
+		m = m.attr(4, f.Cast[:]...) // IFA_BROADCAST
 	}
-	m = m.attr(3, append([]byte(f.name), 0)...) // IFA_LABEL
+	m = m.attr(3, append([]byte(f.Name), 0)...) // IFA_LABEL
 	return m.u32(8, 0x80).attr(6, forever...)   // IFA_FLAGS, CACHEINFO
 }
 
@@ -254,16 +254,16 @@ type route struct {
 
 var (
 	loRoutes = []route{
-		{family: core.FamilyInet, bits: 8, typ: 2, table: 255, dev: loIndex, dst: []byte{127, 0, 0, 0}, src: loIface.addr[:]}, // RTN_LOCAL
-		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: loIndex, dst: []byte{127, 0, 0, 1}, src: loIface.addr[:]},
-		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: loIndex, dst: []byte{127, 255, 255, 255}, src: loIface.addr[:]}, // RTN_BROADCAST
-		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: loIndex, dst: append(make([]byte, 15), 1)},
+		{family: core.FamilyInet, bits: 8, typ: 2, table: 255, dev: core.LoopbackIndex, dst: []byte{127, 0, 0, 0}, src: core.Loopback.Addr[:]}, // RTN_LOCAL
+		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: core.LoopbackIndex, dst: []byte{127, 0, 0, 1}, src: core.Loopback.Addr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: core.LoopbackIndex, dst: []byte{127, 255, 255, 255}, src: core.Loopback.Addr[:]}, // RTN_BROADCAST
+		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.LoopbackIndex, dst: append(make([]byte, 15), 1)},
 	}
 	ethRoutes = []route{
-		{family: core.FamilyInet, typ: 1, table: 254, dev: ethIndex, via: gateway[:]}, // RTN_UNICAST
-		{family: core.FamilyInet, bits: 24, typ: 1, table: 254, dev: ethIndex, dst: []byte{10, 0, 2, 0}, src: ethAddr[:]},
-		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: ethIndex, dst: ethAddr[:], src: ethAddr[:]},
-		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: ethIndex, dst: ethIface.cast[:], src: ethAddr[:]},
+		{family: core.FamilyInet, typ: 1, table: 254, dev: core.EthernetIndex, via: gateway[:]}, // RTN_UNICAST
+		{family: core.FamilyInet, bits: 24, typ: 1, table: 254, dev: core.EthernetIndex, dst: []byte{10, 0, 2, 0}, src: core.Ethernet.Addr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Addr[:], src: core.Ethernet.Addr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Cast[:], src: core.Ethernet.Addr[:]},
 	}
 )
 
@@ -312,17 +312,17 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 			dst = b
 		}
 	})
-	src := loIface.addr[:]
+	src := core.Loopback.Addr[:]
 	switch {
-	case family == core.FamilyInet && len(dst) == 4 && dst[0] != 127 && dst[0] != 0 && dst[0] < 224 && k.HasNet() && [4]byte(dst) != ethAddr:
+	case family == core.FamilyInet && len(dst) == 4 && dst[0] != 127 && dst[0] != 0 && dst[0] < 224 && k.HasNet() && [4]byte(dst) != core.Ethernet.Addr:
 		m = append(m, family, 32, 0, 0, 254, 0, 0, 1)
 		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
 		m = m.u32(15, 254).attr(1, dst...)
 		if [3]byte(dst) != [3]byte{10, 0, 2} {
 			m = m.attr(5, gateway[:]...)
 		}
-		return m.u32(4, ethIndex).attr(7, ethAddr[:]...), 0
-	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == ethAddr:
+		return m.u32(4, core.EthernetIndex).attr(7, core.Ethernet.Addr[:]...), 0
+	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == core.Ethernet.Addr:
 		src = dst
 	case family == core.FamilyInet && len(dst) == 4 && dst[0] == 127:
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
@@ -332,6 +332,6 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 	}
 	m = append(m, family, byte(8*len(dst)), 0, 0, 255, 0, 0, 2)
 	m = le.AppendUint32(m, 0x80000200) // RTCF_LOCAL, RTM_F_CLONED
-	m = m.u32(15, 255).attr(1, dst...).u32(4, loIndex)
+	m = m.u32(15, 255).attr(1, dst...).u32(4, core.LoopbackIndex)
 	return m.attr(7, src...), 0
 }

@@ -796,7 +796,7 @@ func bindToDevice(c *core.Call, n int32) abi.Errno {
 		if f == nil {
 			return abi.ENODEV
 		}
-		index = int32(f.index)
+		index = int32(f.Index)
 	}
 	// Who has no power over the network may choose once.
 	if old, _ := c.K.SockOption(r, optionKey(solSocket, soBindtodev)); old != 0 && !c.Capable(13) {
@@ -868,7 +868,7 @@ func sysGetsockopt(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 				return 0, abi.EINVAL
 			}
 			if f := findIface(c.K, uint32(i), ""); f != nil {
-				b = append([]byte(f.name), 0)
+				b = append([]byte(f.Name), 0)
 			}
 		}
 	case soPeercred:

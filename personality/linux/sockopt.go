@@ -42,7 +42,7 @@ const (
 )
 
 // loMTU is the loopback interface's.
-const loMTU = 65536
+const loMTU = core.LoopbackMTU
 
 // inetOption is an option that is a number.
 type inetOption struct {
@@ -361,9 +361,9 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	}
 	v4 := [12]byte(m.To[:12]) == [12]byte{10: 0xff, 11: 0xff}
 	life := le.AppendUint32(nil, uint32(m.Life))
-	index := uint32(loIndex)
-	if v4 && [4]byte(m.To[12:]) == ethAddr {
-		index = ethIndex
+	index := uint32(core.LoopbackIndex)
+	if v4 && [4]byte(m.To[12:]) == core.Ethernet.Addr {
+		index = core.EthernetIndex
 	}
 	if v4 {
 		if option(k, r, levelIP, ipPktinfo) != 0 {
