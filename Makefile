@@ -79,6 +79,10 @@ bench: build ## print the table of docs/performance.md (WRITE=1 puts it there), 
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./store ./ipc ./confine))
 	$(GO) test -timeout 30m -run '^$$' -bench Processes -benchtime 20000x ./ipc
 
+# SYSTEM restricts it to one (freebsd, netbsd, dragonfly, plan9, wasip1, linux).
+conformance: build ## run Go's own tests on every system (hours), write docs/conformance.md
+	HYTHE_LONG=1 HYTHE_CONFORMANCE=1 $(GO) test -count=1 -timeout 24h -run 'TestGoSuite/^$(SYSTEM)' ./test/gosuite
+
 check-long: build ## the long tests: random kills, schedules, soak, foreign suites, fuzzing
 	HYTHE_LONG=1 $(GO) test -count=1 -timeout 6h ./...
 	@$(MAKE) --no-print-directory fuzz
@@ -97,4 +101,4 @@ fuzz: ## look for inputs that break a decoder or a ring, FUZZTIME for each targe
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help build deps test race check fmt vet staticcheck policy freestanding fuzz generate fresh clean-tree bench check-long clean
+.PHONY: help build deps test race check fmt vet staticcheck policy freestanding fuzz generate fresh clean-tree bench conformance check-long clean

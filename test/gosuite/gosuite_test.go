@@ -1,7 +1,8 @@
-// Package gosuite runs Go's own tests of its standard library natively and
-// under Hythe: a test that passes natively must pass in the guest.
-// packages.tsv names the packages, skips.tsv the tests that are not expected
-// to pass yet, with the reason.
+// Package gosuite runs Go's own tests of its standard library under Hythe, built for
+// each system that a machine hosts. packages.tsv names the packages, skips.tsv the tests
+// that are not expected to pass, with the reason. Linux's are run natively too, and what
+// passes natively must pass in the guest; for the other systems, whose machines are not
+// here to compare with, whatever runs must pass.
 package gosuite
 
 import (
@@ -23,37 +24,52 @@ import (
 	"hythe/test/subject"
 )
 
+// systems are those whose tests are run, by their GOOS, as packages.tsv has columns.
+var systems = []string{"linux", "freebsd", "netbsd", "dragonfly", "plan9", "wasip1"}
+
 // suite is one row of packages.tsv.
 type suite struct {
 	pkg   string
-	long  bool          // only in HYTHE_LONG runs
-	limit time.Duration // of one side: a hang is what it catches, not slowness
+	limit time.Duration     // of one run: a hang is what it catches, not slowness
+	when  map[string]string // by system: always, long (only in HYTHE_LONG runs) or no
 }
 
 func suites(t *testing.T) []suite {
 	t.Helper()
 	var all []suite
-	for _, f := range subject.Rows(t, "packages.tsv", 3) {
-		sec, err := strconv.Atoi(f[2])
-		if err != nil || f[1] != "always" && f[1] != "long" {
-			t.Fatalf("packages.tsv: %s: want always or long, and seconds", f[0])
+	for _, f := range subject.Rows(t, "packages.tsv", 2+len(systems)) {
+		sec, err := strconv.Atoi(f[1])
+		s := suite{f[0], time.Duration(sec) * time.Second, map[string]string{}}
+		for i, when := range f[2:] {
+			if s.when[systems[i]] = when; err != nil || when != "always" && when != "long" && when != "no" {
+				t.Fatalf("packages.tsv: %s: want seconds, and always, long or no", s.pkg)
+			}
 		}
-		all = append(all, suite{f[0], f[1] == "long", time.Duration(sec) * time.Second})
+		all = append(all, s)
 	}
 	return all
 }
 
-// maxSkips bounds skips.tsv.
-const maxSkips = 20
+// row is one of skips.tsv.
+type row struct {
+	test, reason string // a subtest's name has its test's before it
+}
 
-// skips are the rows of skips.tsv: PACKAGE/TEST to the reason.
-func skips(t *testing.T) map[string]string {
+// rowsOf reads the rows of one package on one system.
+func rowsOf(t *testing.T, system, pkg string) []row {
 	t.Helper()
-	m := subject.Skips(t)
-	if len(m) > maxSkips {
-		t.Fatalf("skips.tsv: %d rows, at most %d", len(m), maxSkips)
+	var rows []row
+	for _, f := range subject.Rows(t, "skips.tsv", 4) {
+		if f[0] == pkg && slices.Contains(strings.Split(f[2], ","), system) {
+			rows = append(rows, row{f[1], f[3]})
+		}
 	}
-	return m
+	return rows
+}
+
+// pattern is what -test.run and -test.skip take for the row's test alone.
+func (r row) pattern() string {
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(r.test), "/", "$/^") + "$"
 }
 
 // verdict is a line by which package testing tells how a test ended.
@@ -109,32 +125,6 @@ func tail(s string) string {
 	return s
 }
 
-// rowsOf are the rows of one package, by the test's name: a package's name ends
-// before the first part that begins with a capital letter.
-func rowsOf(rows map[string]string, pkg string) map[string]string {
-	m := map[string]string{}
-	for k, why := range rows {
-		if name, ok := strings.CutPrefix(k, pkg+"/"); ok && name[0] >= 'A' && name[0] <= 'Z' {
-			m[name] = why
-		}
-	}
-	return m
-}
-
-// skipped says whether a row covers the test or one that it is part of.
-func skipped(rows map[string]string, pkg, test string) (string, bool) {
-	for {
-		if why, ok := rows[pkg+"/"+test]; ok {
-			return why, true
-		}
-		i := strings.LastIndexByte(test, '/')
-		if i < 0 {
-			return "", false
-		}
-		test = test[:i]
-	}
-}
-
 // asMe is who runs the tests, for the guest to be the same.
 func asMe() string { return fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()) }
 
@@ -149,101 +139,146 @@ func goEnv(t *testing.T, name string) string {
 }
 
 // TestMain gives the native side the signals that its starter ignores (a shell's
-// background job), as the guest has them: tests send themselves SIGINT.
+// background job), as the guest has them: tests send themselves SIGINT. What was found
+// goes to the table.
 func TestMain(m *testing.M) {
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := writeTable(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func TestGoSuite(t *testing.T) {
-	long := subject.Long()
-	bin := subject.Binary(t)
-	goroot := goEnv(t, "GOROOT")
-	skip := skips(t)
+	bin, src := subject.Binary(t), filepath.Join(goEnv(t, "GOROOT"), "src")
 	all := suites(t)
-	for k := range skip {
-		if !slices.ContainsFunc(all, func(s suite) bool { return len(rowsOf(map[string]string{k: ""}, s.pkg)) > 0 }) {
-			t.Errorf("skips.tsv: %s is in no package of packages.tsv", k)
+	for _, system := range systems {
+		t.Run(system, func(t *testing.T) {
+			for _, s := range all {
+				if s.when[system] == "no" {
+					continue
+				}
+				t.Run(s.pkg, func(t *testing.T) {
+					if s.when[system] == "long" && !subject.Long() {
+						t.Skip("only with HYTHE_LONG=1")
+					}
+					s.try(t, system, bin, src)
+				})
+			}
+		})
+	}
+}
+
+// build builds the package's tests for a system; "": it has none there.
+func (s suite) build(t *testing.T, system string) string {
+	t.Helper()
+	prog, arch := filepath.Join(t.TempDir(), "a.test"), "amd64"
+	if system == "wasip1" {
+		arch = "wasm"
+	}
+	c := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", prog, s.pkg) // as go test links what it runs itself
+	c.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("go test -c: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(prog); err != nil {
+		return ""
+	}
+	return prog
+}
+
+// try runs the tests of a package on a system.
+func (s suite) try(t *testing.T, system, bin, src string) {
+	prog := s.build(t, system)
+	if prog == "" {
+		t.Fatalf("packages.tsv: %s has no tests on %s", s.pkg, system)
+	}
+	// The tests read testdata of their package, and their sources.
+	dir := filepath.Join(src, filepath.FromSlash(s.pkg))
+	args := []string{prog, "-test.v", "-test.short", "-test.timeout=" + s.limit.String()}
+	guest := func(more string) outcome {
+		user := asMe()
+		if system == "plan9" && os.Getuid() == 0 {
+			user = "1000:1000" // permissions hold for all users there, and the tests know that
+		}
+		argv := []string{bin, "run", "-u", user, "-w", dir, "-e", "PATH", "-e", "HOME", "-e", "PWD=" + dir}
+		if system != "linux" { // some tests build programs
+			argv = append(argv, "-e", "GOOS="+system, "-e", "CGO_ENABLED=0")
+		}
+		if system == "plan9" {
+			argv = append(argv, "-e", "path=/bin", "-e", "home=/tmp")
+		}
+		return run(t, dir, s.limit+10*time.Second, append(append(append(argv, "--"), args...), more)...)
+	}
+	// What a row covers runs alone: one that ends the process would take the
+	// others' verdicts along.
+	rows := rowsOf(t, system, s.pkg)
+	not := []string{"^$"}
+	for _, r := range rows {
+		not = append(not, r.pattern())
+	}
+	got := guest("-test.skip=" + strings.Join(not, "|"))
+	wrong := func(name, what string) {
+		if !slices.ContainsFunc(rows, func(r row) bool { return strings.HasPrefix(name+"/", r.test+"/") }) {
+			t.Errorf("%s/%s: %s", s.pkg, name, what)
 		}
 	}
-	for _, s := range all {
-		t.Run(s.pkg, func(t *testing.T) {
-			if s.long && !long {
-				t.Skip("only with HYTHE_LONG=1")
+	expected := 0 // the exit status
+	if system == "linux" {
+		native := run(t, dir, s.limit+10*time.Second, args...)
+		expected = native.code
+		for name, v := range native.tests {
+			if g := got.tests[name]; v == "PASS" && g != "PASS" {
+				wrong(name, "passes natively, in the guest: "+g)
 			}
-			prog := filepath.Join(t.TempDir(), "a.test")
-			build := exec.Command("go", "test", "-c", "-o", prog, s.pkg)
-			build.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("go test -c: %v\n%s", err, out)
+		}
+	} else {
+		for name, v := range got.tests {
+			if v == "FAIL" {
+				wrong(name, "fails")
 			}
-			// The tests read testdata of their package, and their sources.
-			dir := filepath.Join(goroot, "src", filepath.FromSlash(s.pkg))
-			args := []string{prog, "-test.v", "-test.short", "-test.timeout=" + s.limit.String()}
-			covered := rowsOf(skip, s.pkg)
-			// Names that a row covers do not run in the guest: one that ends
-			// the process would take the others' verdicts along.
-			not := []string{"^$"}
-			for name := range covered {
-				if !strings.Contains(name, "/") {
-					not = append(not, "^"+regexp.QuoteMeta(name)+"$")
-				}
-			}
-			slices.Sort(not)
-			native := run(t, dir, s.limit+10*time.Second, args...)
-			inGuest := func(more ...string) outcome {
-				argv := append([]string{bin, "run", "-u", asMe(), "-w", dir, "-e", "PATH", "-e", "HOME", "--"}, args...)
-				return run(t, dir, s.limit+10*time.Second, append(argv, more...)...)
-			}
-			guest := inGuest("-test.skip=" + strings.Join(not, "|"))
-			// They run alone: a row that is needed no more is an error, and
-			// so is one for a crash or a hang.
-			for name := range covered {
-				g := guest
-				if top, _, sub := strings.Cut(name, "/"); !sub {
-					g = inGuest("-test.run=^" + regexp.QuoteMeta(top) + "$")
-				}
-				switch {
-				case native.tests[name] == "":
-					t.Errorf("skips.tsv: %s/%s is no test any more", s.pkg, name)
-				case g.tests[name] == "PASS":
-					t.Errorf("skips.tsv: %s/%s passes: the row is needed no more", s.pkg, name)
-				case g.code != 0 && g.code != 1 && !g.panics():
-					t.Errorf("skips.tsv: %s/%s: exit %d in the guest (-1: its time ran out), which no row may be for:\n%s", s.pkg, name, g.code, tail(g.text))
-				}
-			}
-			passed := 0
-			for name, v := range native.tests {
-				if v != "PASS" {
-					continue
-				}
-				passed++
-				if _, ok := skipped(skip, s.pkg, name); ok {
-					continue
-				}
-				if g := guest.tests[name]; g != "PASS" {
-					if g == "" {
-						g = "no verdict"
-					}
-					t.Errorf("%s/%s: passes natively, in the guest: %s", s.pkg, name, g)
-				}
-			}
-			if passed == 0 {
-				t.Errorf("no test passes natively:\n%s", tail(native.text))
-			}
-			// Exit 1 is that of failed tests, which have been compared; any
-			// other is a crash or a hang.
-			if guest.code != native.code && guest.code != 0 && guest.code != 1 {
-				t.Errorf("native exit %d, guest exit %d (-1: time ran out)", native.code, guest.code)
-			}
-			if t.Failed() {
-				t.Logf("guest:\n%s", tail(guest.text))
-			}
-			t.Logf("%d tests pass natively", passed)
-		})
+		}
+	}
+	// Exit 1 is that of failed tests, of which each has been looked at; any other is a
+	// crash or a hang.
+	if got.code != expected && got.code != 0 && (got.code != 1 || expected == 0 && !t.Failed()) {
+		t.Errorf("exit %d, want %d (-1: time ran out)", got.code, expected)
+	}
+	if t.Failed() {
+		t.Logf("guest:\n%s", tail(got.text))
+	}
+	for _, r := range rows {
+		alone := guest("-test.run=" + r.pattern())
+		switch v := alone.tests[r.test]; {
+		case v == "" && alone.code == 0:
+			t.Errorf("skips.tsv: %s/%s is no test any more on %s", s.pkg, r.test, system)
+		case v == "PASS" || v == "SKIP":
+			t.Errorf("skips.tsv: %s/%s on %s: %s: the row is needed no more", s.pkg, r.test, system, v)
+		case alone.code != 0 && alone.code != 1 && !alone.panics():
+			t.Errorf("skips.tsv: %s/%s on %s: exit %d (-1: its time ran out), which no row may be for:\n%s", s.pkg, r.test, system, alone.code, tail(alone.text))
+		}
+	}
+	passed, left := 0, 0
+	for name, v := range got.tests {
+		switch {
+		case strings.Contains(name, "/"):
+		case v == "PASS":
+			passed++
+		case v == "SKIP":
+			left++
+		}
+	}
+	if passed+left == 0 {
+		t.Errorf("no test runs:\n%s", tail(got.text))
+	}
+	t.Logf("%d tests pass, %d leave themselves out, %d have rows", passed, left, len(rows))
+	if !t.Failed() {
+		note(result{system, s.pkg, passed, left, len(rows)})
 	}
 }
