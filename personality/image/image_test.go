@@ -108,6 +108,44 @@ func TestReadELFRandom(t *testing.T) {
 	}
 }
 
+// FuzzReadELF: whatever a file says, it is read within its bounds, and what is taken of it
+// lies in the guest's addresses and adds up.
+func FuzzReadELF(f *testing.F) {
+	f.Add(testELF()[:0x210])
+	exec := testELF()[:0x210]
+	exec[16] = ETExec
+	for i := range 2 {
+		le.PutUint64(exec[64+(i+1)*PhdrSize+16:], 0x400000+le.Uint64(exec[64+(i+1)*PhdrSize+16:]))
+	}
+	f.Add(exec)
+	f.Add([]byte("\x7fELF\x02"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, e := ReadELF(func(off int64, n int) ([]byte, abi.Errno) {
+			if off < 0 || n < 0 || n > 1<<20 {
+				t.Fatalf("%d bytes at %d", n, off)
+			}
+			return reader(b)(off, n)
+		})
+		if e != 0 {
+			return
+		}
+		if p.Lo >= p.Hi || p.Hi > GuestEnd || p.Lo&4095 != 0 || p.Hi&4095 != 0 || !p.Dyn && p.Lo < minAddr || p.Dyn && p.Hi-p.Lo > MaxImage {
+			t.Fatalf("%#x to %#x", p.Lo, p.Hi)
+		}
+		if p.Phnum > maxPhdrs || len(p.Segs) > p.Phnum || len(p.Interp) > 4096 {
+			t.Fatalf("%d headers, %d segments, interpreter %q", p.Phnum, len(p.Segs), p.Interp)
+		}
+		for _, s := range p.Segs {
+			if s.Type != PTLoad {
+				continue
+			}
+			if s.Vaddr < p.Lo || s.Memsz > p.Hi-s.Vaddr || s.Filesz > s.Memsz || s.Off > 1<<62 || s.Off&4095 != s.Vaddr&4095 {
+				t.Fatalf("segment %+v of %#x to %#x", s, p.Lo, p.Hi)
+			}
+		}
+	})
+}
+
 func TestStack(t *testing.T) {
 	st := NewStack(0x10000)
 	s := st.Str("hello")

@@ -115,9 +115,6 @@ func TestProcesses(t *testing.T) { same(t, "procs") }
 func TestHostile(t *testing.T) {
 	want := strings.Repeat("true true\n", 8) + "done\n"
 	each(t, func(t *testing.T, goos string) {
-		if goos == "dragonfly" {
-			t.Skip("the program has no table of its calls yet")
-		}
 		if got := hythe(t, program(t, "hostile", goos)); got.out != want || got.status != 0 {
 			t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
 		}

@@ -1,4 +1,4 @@
-//go:build freebsd || netbsd
+//go:build dragonfly || freebsd || netbsd
 
 // Command hostile calls with addresses that are none, with numbers that are no calls, and
 // executes files that are no programs.
