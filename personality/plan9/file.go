@@ -55,12 +55,19 @@ func sysOpen(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e := c.FDRoom(); e != 0 {
 		return 0, e
 	}
+	if abs, l := p.union(c, name); l != nil && mode&^oCexec == 0 {
+		f, e := p.openUnion(abs, l)
+		if e != 0 {
+			return 0, e
+		}
+		return install(c, f, mode)
+	}
 	if n.kind != 0 {
 		f, e := p.openOwn(c, n, accessOf(mode), mode&oTrunc != 0)
 		if e != 0 {
 			return 0, e
 		}
-		if n.kind == kFd {
+		if n.kind == kFd || n.kind == kSrv {
 			var flags uint32
 			if mode&oCexec != 0 {
 				flags = core.FDCloexec
@@ -104,10 +111,16 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	switch {
-	case n.kind == kEnv && mode&oExcl != 0:
+	case n.kind == kEnv && mode&oExcl != 0, n.kind == kSrv:
 		return 0, abi.EEXIST
 	case n.kind != 0:
 		f, e := p.openOwn(c, n, accessOf(mode), true)
+		if e != 0 {
+			return 0, e
+		}
+		return install(c, f, mode)
+	case e == abi.ENOENT && path.Dir(to) == "/srv":
+		f, e := p.createPosted(c, path.Base(to), accessOf(mode), perm)
 		if e != 0 {
 			return 0, e
 		}
@@ -193,7 +206,12 @@ func (p *Personality) read(c *core.Call, off int64) (uint64, abi.Errno) {
 		return 0, abi.EBADF
 	}
 	if file.Kind == core.FileOwn {
-		if x := (node{kind: file.Obj, num: file.Aux}); x.isDir() {
+		switch x := (node{kind: file.Obj, num: file.Aux}); {
+		case x.kind == kUnion:
+			c.PinFile(f)
+			defer c.UnpinFile(f)
+			return p.readUnion(c, f, n, off)
+		case x.isDir():
 			return p.readOwnDir(c, f, x, uint64(n), off)
 		}
 	}
@@ -241,24 +259,37 @@ const maxDirRead = 128 << 10
 
 // readDir reads a directory: the entries' stat messages (read(5)), as many as fit.
 func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, abi.Errno) {
-	f, file, e := c.File(fd)
+	f, _, e := c.File(fd)
 	if e != 0 {
 		return 0, e
 	}
 	if off == 0 {
 		c.K.Files.Mut(f).Off = 0
 	}
-	from := file.Off
+	c.PinFile(f)
+	defer c.UnpinFile(f)
+	out, e := p.dirEntries(c, f, size, func(name string) (dir, abi.Errno) { return p.dirAt(c, fd, name) })
+	if e != 0 {
+		return 0, e
+	}
+	c.CopyOut(c.Args[1], out)
+	return uint64(len(out)), 0
+}
+
+// dirEntries are the next entries of a directory of the machine's tree, of which stat
+// answers what each is.
+func (p *Personality) dirEntries(c *core.Call, f store.Ref[core.File], size int32, stat func(name string) (dir, abi.Errno)) ([]byte, abi.Errno) {
+	from := c.K.Files.Get(f).Off
 	size = min(size, maxDirRead)
 	var out []byte
 	full := false
 	for {
 		var l []fs.DirEntry
-		if e := c.ReadDirFD(fd, max(int(size)/4, 64), func(d *fs.DirEntry) bool {
+		if e := c.ReadDirFile(f, max(int(size)/4, 64), func(d *fs.DirEntry) bool {
 			l = append(l, *d)
 			return true
 		}); e != 0 {
-			return 0, e
+			return nil, e
 		}
 		if len(l) == 0 {
 			break
@@ -266,7 +297,7 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 		at := int64(0)
 		for i := range l {
 			if l[i].Name != "." && l[i].Name != ".." {
-				d, e := p.dirOf(c, fd, l[i].Name)
+				d, e := stat(l[i].Name)
 				if e == 0 {
 					b := d.encode()
 					if len(out)+len(b) > int(size) {
@@ -277,9 +308,6 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 				}
 			}
 			at = int64(l[i].Next)
-		}
-		if f2, _, e := c.File(fd); e != 0 || f2 != f {
-			return 0, abi.EBADF
 		}
 		if full {
 			if at == 0 {
@@ -294,14 +322,20 @@ func (p *Personality) readDir(c *core.Call, fd, size int32, off int64) (uint64, 
 		}
 	}
 	if full && len(out) == 0 {
-		return 0, abi.EMSGSIZE
+		return nil, abi.EMSGSIZE
 	}
-	c.CopyOut(c.Args[1], out)
-	return uint64(len(out)), 0
+	return out, 0
 }
 
 // readOwnDir is readDir of a directory of this package.
 func (p *Personality) readOwnDir(c *core.Call, f store.Ref[core.File], n node, size uint64, off int64) (uint64, abi.Errno) {
+	out := p.ownDirEntries(c, f, n, size, off)
+	c.CopyOut(c.Args[1], out)
+	return uint64(len(out)), 0
+}
+
+// ownDirEntries is dirEntries of one.
+func (p *Personality) ownDirEntries(c *core.Call, f store.Ref[core.File], n node, size uint64, off int64) []byte {
 	from := p.K.Files.Get(f).Off
 	if off >= 0 {
 		from = off
@@ -322,8 +356,7 @@ func (p *Personality) readOwnDir(c *core.Call, f store.Ref[core.File], n node, s
 	if off < 0 {
 		p.K.Files.Mut(f).Off = from + int64(len(out))
 	}
-	c.CopyOut(c.Args[1], out)
-	return uint64(len(out)), 0
+	return out
 }
 
 // dir is what stat(5) says of a file.
@@ -419,9 +452,9 @@ func (p *Personality) ownDir(c *core.Call, n node) dir {
 	return d
 }
 
-// dirOf is what a file of a directory of the machine's tree is; a link that leads nowhere is
+// dirAt is what a file of a directory of the machine's tree is; a link that leads nowhere is
 // one itself.
-func (p *Personality) dirOf(c *core.Call, in int32, name string) (dir, abi.Errno) {
+func (p *Personality) dirAt(c *core.Call, in int32, name string) (dir, abi.Errno) {
 	s, e := c.StatAt(in, name, core.WalkFollow)
 	if e == abi.ENOENT || e == abi.ELOOP {
 		s, e = c.StatAt(in, name, 0)
@@ -429,7 +462,7 @@ func (p *Personality) dirOf(c *core.Call, in int32, name string) (dir, abi.Errno
 	if e != 0 {
 		return dir{}, e
 	}
-	return fromStat(c, &s, name), 0
+	return fromStat(c, &s, path.Base(name)), 0
 }
 
 // putDir stores a stat message in the buffer that arguments 1 and 2 name: of one that is
@@ -565,6 +598,8 @@ func sysRemove(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	switch {
 	case n.kind == kEnv:
 		return 0, p.K.DictRemove(c.Dict(core.DictEnv), n.name)
+	case n.kind == kSrv:
+		return 0, p.removePosted(c, n)
 	case n.kind != 0:
 		return 0, abi.EACCES
 	}

@@ -166,7 +166,7 @@ func (p *Personality) resolve(c *core.Call, abs string, create bool) (string, ab
 // used.
 func (p *Personality) covers(d store.Ref[core.Dict], abs string, used []string) (at string, l []bound) {
 	p.K.EachInDict(d, func(name string, v []byte) bool {
-		if len(name) > len(at) && strings.HasPrefix(abs, name) && (name == "/" || len(abs) == len(name) || abs[len(name)] == '/') && !slices.Contains(used, name) {
+		if name[0] == '/' && len(name) > len(at) && strings.HasPrefix(abs, name) && (name == "/" || len(abs) == len(name) || abs[len(name)] == '/') && !slices.Contains(used, name) {
 			at, l = name, parseBound(v)
 		}
 		return true

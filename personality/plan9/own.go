@@ -48,6 +48,17 @@ const (
 	kProcPpid  = 48
 	kFd        = 50
 	kFdCtl     = 51
+
+	// Directories again.
+	kUnion     = 100
+	kRemoteDir = 101 // of a server that was mounted
+
+	kSrv        = 120
+	kSrvNew     = 121 // to be posted
+	kSession    = 122 // with a server that was mounted
+	kAttach     = 123 // a tree of it
+	kRemote     = 124 // a name in it
+	kRemoteFile = 125
 )
 
 // entry is a name in a directory of this package; to is another name for a file of the
@@ -71,7 +82,7 @@ var procFiles = []entry{
 	{"notepg", kNotepg, 0o200, ""}, {"ns", kNs, 0o444, ""}, {"ppid", kProcPpid, 0o444, ""}, {"status", kStatus, 0o444, ""}, {"text", 0, 0, "text"},
 }
 
-func (n node) isDir() bool { return n.kind > 0 && n.kind < kEnv }
+func (n node) isDir() bool { return n.kind > 0 && n.kind < kEnv || n.kind >= kUnion && n.kind < kSrv }
 
 // device is the letter of the kind of server (stat(5)): d, of what is not ours, M.
 func (n node) device() uint16 {
@@ -80,10 +91,12 @@ func (n node) device() uint16 {
 		return 'e'
 	case n.kind == kProcDir || n.kind == kProc || n.kind >= kNote && n.kind < kFd:
 		return 'p'
-	case n.kind == kFdDir || n.kind >= kFd:
+	case n.kind == kFdDir || n.kind == kFd || n.kind == kFdCtl:
 		return 'd'
-	case n.kind == kSrvDir:
+	case n.kind == kSrvDir || n.kind == kSrv || n.kind == kSrvNew:
 		return 's'
+	case n.kind == kUnion || n.kind >= kSession && n.kind <= kRemoteFile || n.kind == kRemoteDir:
+		return 'M'
 	}
 	return 'c'
 }
@@ -120,6 +133,10 @@ func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
 	case kEnvDir:
 		if r := p.K.DictLookup(c.Dict(core.DictEnv), rest); r != 0 {
 			return node{kEnv, uint32(r), rest}, 0
+		}
+	case kSrvDir:
+		if r := p.K.DictLookup(p.K.PostedDict(false), rest); r != 0 {
+			return node{kSrv, uint32(r), rest}, 0
 		}
 	case kProcDir:
 		id, file, more := strings.Cut(rest, "/")
@@ -167,6 +184,9 @@ func (n node) mode() uint32 {
 	if n.kind == kEnv || n.kind == kFd {
 		return 0o666
 	}
+	if n.kind == kSrv || n.kind == kSrvNew {
+		return 0o600
+	}
 	for _, l := range [][]entry{devFiles, procFiles} {
 		for i := range l {
 			if l[i].kind == n.kind {
@@ -180,8 +200,8 @@ func (n node) mode() uint32 {
 // identity is what Aux2 has.
 func (p *Personality) identity(n node) uint64 {
 	switch n.device() {
-	case 'e':
-		if n.kind == kEnv {
+	case 'e', 's':
+		if n.kind == kEnv || n.kind == kSrv || n.kind == kSrvNew {
 			return uint64(p.K.DictEnts.Gen(store.Ref[core.DictEnt](n.num)))
 		}
 	case 'p':
@@ -201,6 +221,9 @@ func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (
 		}
 		return f, e
 	}
+	if n.kind == kSrv {
+		return p.openPosted(c, n, access)
+	}
 	m := n.mode()
 	if access&core.AccessRead != 0 && m&0o444 == 0 || access&core.AccessWrite != 0 && m&0o222 == 0 {
 		return 0, abi.EACCES
@@ -215,11 +238,7 @@ func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (
 			return 0, e
 		}
 	}
-	f, file, e := p.K.NewFile(core.FileOwn, access, 0)
-	if e == 0 {
-		file.Obj, file.Aux, file.Aux2 = n.kind, n.num, p.identity(n)
-	}
-	return f, e
+	return p.newOwn(n, access)
 }
 
 func (p *Personality) mayOpen(c *core.Call, n node) abi.Errno {
@@ -244,8 +263,8 @@ func (o *ownOps) of(f store.Ref[core.File]) (node, abi.Errno) {
 	file := o.K.Files.Get(f)
 	n := node{kind: file.Obj, num: file.Aux}
 	switch n.device() {
-	case 'e':
-		if n.kind == kEnv {
+	case 'e', 's':
+		if n.kind == kEnv || n.kind == kSrvNew {
 			r := store.Ref[core.DictEnt](n.num)
 			if o.K.DictEnts.Get(r) == nil || uint64(o.K.DictEnts.Gen(r)) != file.Aux2 {
 				return n, abi.EIDRM
@@ -326,6 +345,10 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		}
 		if off < 0 {
 			k.Files.Mut(f).Off = end
+		}
+	case kSrvNew:
+		if e := o.p.post(c, store.Ref[core.DictEnt](n.num), text); e != 0 {
+			return 0, e
 		}
 	case kNote:
 		if len(text) >= errMax {
@@ -413,6 +436,15 @@ func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno)
 	return fs.Attr{Ino: qid(n), Mode: typ | n.mode(), Nlink: 1, BlkSize: 4096, Size: o.p.length(n), Atime: t, Mtime: t, Ctime: t, Btime: t}, 0
 }
 
+// Release implements core.FileOps.
+func (o *ownOps) Release(_ *core.Call, f store.Ref[core.File]) {
+	file := o.K.Files.Get(f)
+	switch r := store.Ref[opened](file.Aux); file.Obj {
+	case kUnion:
+		o.p.freeOpened(r)
+	}
+}
+
 // LinkName implements core.FileOps.
 func (o *ownOps) LinkName(f store.Ref[core.File]) string {
 	n, _ := o.of(f)
@@ -441,6 +473,11 @@ func (p *Personality) nameOf(n node) string {
 		return fmt.Sprintf("/proc/%d", n.num)
 	case kEnv:
 		return path.Join("/env", n.name)
+	case kSrv, kSrvNew:
+		return path.Join("/srv", p.K.DictName(store.Ref[core.DictEnt](n.num)))
+	case kUnion:
+		first, _, _ := strings.Cut(store.String(p.K.Heap, p.opened.Get(store.Ref[opened](n.num)).Text), "\n")
+		return first
 	case kFdCtl:
 		return fmt.Sprintf("/fd/%dctl", n.num)
 	}
@@ -578,6 +615,12 @@ func (p *Personality) list(c *core.Call, n node) []node {
 			if r.State == core.ProcLive {
 				l = append(l, node{kProc, uint32(r.Pid), strconv.Itoa(int(r.Pid))})
 			}
+			return true
+		})
+	case kSrvDir:
+		d := k.PostedDict(false)
+		k.EachInDict(d, func(name string, _ []byte) bool {
+			l = append(l, node{kSrv, uint32(k.DictLookup(d, name)), name})
 			return true
 		})
 	case kFdDir:

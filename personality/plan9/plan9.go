@@ -24,12 +24,19 @@ type Personality struct {
 	table *calls.Table[Personality]
 	meet  map[meeting]store.Ref[core.Thread] // who waits in rendezvous(2); derived
 	met   core.WaitQueue
+
+	// The state of record of our own files.
+	opened *store.Table[opened]
 }
+
+// Numbers of our tables (core.Tables).
+const tabOpened = 108
 
 // New makes the personality of k; nil: only the table is wanted.
 func New(k *core.Kernel) *Personality {
 	p := &Personality{K: k, table: calls.New("plan9", table()), meet: map[meeting]store.Ref[core.Thread]{}}
 	if k != nil {
+		p.opened = store.NewTable[opened](k.Heap, tabOpened, maxOpened)
 		k.SetOps(core.FileOwn, &ownOps{core.BaseOps{K: k}, p})
 	}
 	return p

@@ -15,12 +15,13 @@ type Dict struct {
 	Size  uint32
 }
 
-// DictEnt is one of them, of Dict In. Vers counts its changes.
+// DictEnt is one of them, of Dict In. Vers counts its changes. File is an open file that
+// it holds, 0 for none.
 type DictEnt struct {
 	Next        store.Ref[DictEnt]
 	In          store.Ref[Dict]
 	Vers        uint32
-	_           uint32
+	File        store.Ref[File]
 	Name, Value store.Block
 }
 
@@ -112,7 +113,7 @@ func (k *Kernel) childDict(d store.Ref[Dict], how int) (store.Ref[Dict], abi.Err
 	*m = Dict{Refs: 1}
 	var e abi.Errno
 	k.EachInDict(d, func(name string, value []byte) bool {
-		e = k.DictSet(n, name, value)
+		e = k.DictHold(n, name, value, k.DictFile(k.DictLookup(d, name)))
 		return e == 0
 	})
 	if e != 0 {
@@ -120,6 +121,48 @@ func (k *Kernel) childDict(d store.Ref[Dict], how int) (store.Ref[Dict], abi.Err
 		return 0, e
 	}
 	return n, 0
+}
+
+// PostedDict is the set of the machine, whose open files everybody finds; 0 if there is
+// none and it is not to be made, or there is no room.
+func (k *Kernel) PostedDict(make bool) store.Ref[Dict] {
+	if d := k.Globals().Posted; d != 0 || !make {
+		return d
+	}
+	d, m := k.Dicts.New()
+	if d != 0 {
+		*m = Dict{Refs: 1}
+		k.MutGlobals().Posted = d
+	}
+	return d
+}
+
+// DictHold stores a value that holds an open file, in place of the one it held. ENOSPC.
+func (k *Kernel) DictHold(d store.Ref[Dict], name string, value []byte, f store.Ref[File]) abi.Errno {
+	if e := k.DictSet(d, name, value); e != 0 {
+		return e
+	}
+	r := k.DictLookup(d, name)
+	old := k.DictEnts.Get(r).File
+	if f == old {
+		return 0
+	}
+	if f != 0 {
+		k.HoldFile(f)
+	}
+	k.DictEnts.Mut(r).File = f
+	if old != 0 {
+		k.DropFile(nil, old)
+	}
+	return 0
+}
+
+// DictFile is the open file that an entry holds.
+func (k *Kernel) DictFile(r store.Ref[DictEnt]) store.Ref[File] {
+	if e := k.DictEnts.Get(r); e != nil {
+		return e.File
+	}
+	return 0
 }
 
 // EachInDict calls fn for each value until it answers false.
@@ -250,10 +293,17 @@ func (k *Kernel) DictRemove(d store.Ref[Dict], name string) abi.Errno {
 	m := k.Dicts.Mut(d)
 	m.Count--
 	m.Size -= e.Value.Len
+	k.freeDictEnt(r, &e)
+	return 0
+}
+
+func (k *Kernel) freeDictEnt(r store.Ref[DictEnt], e *DictEnt) {
 	k.Heap.FreeBlock(e.Name)
 	k.Heap.FreeBlock(e.Value)
 	k.DictEnts.Free(r)
-	return 0
+	if e.File != 0 {
+		k.DropFile(nil, e.File)
+	}
 }
 
 // dropDict gives one up.
@@ -266,14 +316,13 @@ func (k *Kernel) dropDict(d store.Ref[Dict]) {
 		m.Refs--
 		return
 	}
-	for r := m.First; r != 0; {
+	first := m.First
+	k.Dicts.Free(d)
+	for r := first; r != 0; {
 		e := *k.DictEnts.Get(r)
-		k.Heap.FreeBlock(e.Name)
-		k.Heap.FreeBlock(e.Value)
-		k.DictEnts.Free(r)
+		k.freeDictEnt(r, &e)
 		r = e.Next
 	}
-	k.Dicts.Free(d)
 }
 
 // leaveDicts takes its sets from a process that ends.

@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 4
+const StateVersion = 5
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
@@ -34,6 +34,7 @@ type Tables struct {
 	Regions    *store.Table[Region]    // 105
 	Dicts      *store.Table[Dict]      // 106
 	DictEnts   *store.Table[DictEnt]   // 107
+	// 108..111 are personalities' own
 }
 
 func newTables(h *store.Heap) Tables {
@@ -74,8 +75,9 @@ type Globals struct {
 	Forks     uint64 // since boot
 	NextIno   uint64 // of pipes, sockets and other nameless things
 	// Locks is the first of the locks on things that have no vnode.
-	Locks    store.Ref[FileLock]
-	_        uint32
+	Locks store.Ref[FileLock]
+	// Posted are open files that everybody finds by name (dict.go).
+	Posted   store.Ref[Dict]
 	IPCBytes uint64 // what System V's semaphores and messages take (sysv.go)
 }
 

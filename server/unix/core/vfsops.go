@@ -1003,7 +1003,6 @@ func (c *Call) SyncAll() {
 // answers false (its buffer is full), and moves the offset behind the last one
 // taken. EBADF, ENOTDIR; put must not give up the lock.
 func (c *Call) ReadDirFD(fd int32, max int, put func(e *fs.DirEntry) bool) abi.Errno {
-	k := c.K
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return e
@@ -1011,6 +1010,13 @@ func (c *Call) ReadDirFD(fd int32, max int, put func(e *fs.DirEntry) bool) abi.E
 	if file.Access&AccessRead == 0 {
 		return abi.EBADF
 	}
+	return c.ReadDirFile(f, max, put)
+}
+
+// ReadDirFile is ReadDirFD of an open file that the caller holds.
+func (c *Call) ReadDirFile(f store.Ref[File], max int, put func(e *fs.DirEntry) bool) abi.Errno {
+	k := c.K
+	file := k.Files.Get(f)
 	ops := k.Ops(f)
 	k.pinFile(f)
 	defer k.unpinFile(c, f)

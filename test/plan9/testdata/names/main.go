@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,6 +22,21 @@ func read(name string) string {
 		return "error: " + err.Error()
 	}
 	return string(b)
+}
+
+// list are the names in a directory, sorted.
+func list(dir string) string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	l, err := f.Readdirnames(-1)
+	if err != nil {
+		return err.Error()
+	}
+	slices.Sort(l)
+	return strings.Join(l, " ")
 }
 
 func main() {
@@ -49,6 +65,11 @@ func main() {
 	ok("as before", read(b+"/same") == b && read(b+"/only-b") == "b")
 	ok("bind before", syscall.Bind(a, b, 1|4) == nil)
 	ok("union", read(b+"/same") == a && read(b+"/only-a") == "a" && read(b+"/only-b") == "b")
+	ok("list of a union", list(b) == "only-a only-b same same" && list(b) == list(b+"/."))
+	union, _ := syscall.Open(b, syscall.O_RDONLY)
+	unionName, err := syscall.Fd2path(union)
+	ok("name of a union", err == nil && unionName == b)
+	syscall.Close(union)
 	ok("create in the first", os.WriteFile(b+"/new", nil, 0o644) == nil && read(a+"/new") == "")
 	ok("unmount one", syscall.Unmount(a, b) == nil && read(b+"/same") == b)
 	ok("bind of nothing", syscall.Bind(dir+"/none", b, 0) != nil)
@@ -56,13 +77,36 @@ func main() {
 
 	// The environment.
 	ok("env", os.WriteFile("/env/fruit", []byte("apple"), 0o666) == nil && read("/env/fruit") == "apple" && read("#e/fruit") == "apple")
-	list, err := os.ReadDir("/env")
-	found := false
-	for _, x := range list {
-		found = found || x.Name() == "fruit"
-	}
-	ok("env list", err == nil && found)
+	ok("env list", strings.Contains(list("/env"), "fruit"))
 	ok("env remove", os.Remove("/env/fruit") == nil && strings.Contains(read("/env/fruit"), "does not exist"))
+
+	// What is posted for others.
+	var ends [2]int
+	syscall.Pipe(ends[:])
+	post := "names" + fmt.Sprint(os.Getpid())
+	s, err := syscall.Create("/srv/"+post, syscall.O_WRONLY, 0o600)
+	ok("srv", err == nil)
+	_, err = syscall.Open("/srv/"+post, syscall.O_RDWR)
+	ok("srv of nothing", err != nil)
+	_, err = syscall.Write(s, []byte("1000"))
+	ok("srv of what is not open", err != nil)
+	_, err = syscall.Write(s, []byte(fmt.Sprint(ends[0])))
+	ok("posted", err == nil && strings.Contains(list("/srv"), post) && list("/srv") == list("#s"))
+	_, err = syscall.Write(s, []byte(fmt.Sprint(ends[1])))
+	ok("posted twice", err != nil)
+	syscall.Close(s)
+	syscall.Close(ends[0])
+	s, err = syscall.Open("#s/"+post, syscall.O_RDWR)
+	fmt.Fprint(os.NewFile(uintptr(s), post), "hello")
+	var hello [10]byte
+	n, _ := syscall.Read(ends[1], hello[:])
+	ok("opened", err == nil && string(hello[:n]) == "hello")
+	_, err = syscall.Create("/srv/"+post, syscall.O_WRONLY, 0o600)
+	ok("srv once", err != nil)
+	ok("srv removed", os.Remove("/srv/"+post) == nil && !strings.Contains(list("/srv"), post))
+	syscall.Close(s)
+	n, err = syscall.Read(ends[1], hello[:])
+	ok("nobody has it", n == 0 && err == nil)
 
 	// Processes and devices.
 	me := fmt.Sprint(os.Getpid())
