@@ -16,9 +16,9 @@ import (
 // directories to what is bound there.
 
 // services are the places, and devices what they are called without the tree (intro(3)).
-var services = map[string]uint32{"/dev": kDev, "/env": kEnvDir, "/proc": kProcDir, "/fd": kFdDir, "/srv": kSrvDir}
+var services = map[string]uint32{"/dev": kDev, "/env": kEnvDir, "/proc": kProcDir, "/fd": kFdDir, "/srv": kSrvDir, "/net": kNetDir}
 
-var devices = map[byte]string{'c': "/dev", 'e': "/env", 'p': "/proc", 'd': "/fd", 's': "/srv"}
+var devices = map[byte]string{'c': "/dev", 'e': "/env", 'p': "/proc", 'd': "/fd", 's': "/srv", 'I': "/net"}
 
 // node is one of this package's files; kind 0 is none.
 type node struct {

@@ -52,6 +52,11 @@ const (
 	// Directories again.
 	kUnion     = 100
 	kRemoteDir = 101 // of a server that was mounted
+	kNetDir    = 102
+	kNetProto  = 103
+	kConv      = 104
+	kIpifc     = 105
+	kIfc       = 106
 
 	kSrv        = 120
 	kSrvNew     = 121 // to be posted
@@ -59,6 +64,21 @@ const (
 	kAttach     = 123 // a tree of it
 	kRemote     = 124 // a name in it
 	kRemoteFile = 125
+
+	kClone      = 130
+	kNetStats   = 131
+	kCs         = 132
+	kNdb        = 133
+	kIproute    = 134
+	kIpselftab  = 135
+	kIfcStatus  = 136
+	kConvCtl    = 140 // of one conversation
+	kConvData   = 141
+	kConvErr    = 142
+	kConvListen = 143
+	kConvLocal  = 144
+	kConvRemote = 145
+	kConvStatus = 146
 )
 
 // entry is a name in a directory of this package; to is another name for a file of the
@@ -97,6 +117,8 @@ func (n node) device() uint16 {
 		return 's'
 	case n.kind == kUnion || n.kind >= kSession && n.kind <= kRemoteFile || n.kind == kRemoteDir:
 		return 'M'
+	case n.kind >= kNetDir && n.kind < kSrv || n.kind >= kClone:
+		return 'I'
 	}
 	return 'c'
 }
@@ -134,6 +156,8 @@ func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
 		if r := p.K.DictLookup(c.Dict(core.DictEnv), rest); r != 0 {
 			return node{kEnv, uint32(r), rest}, 0
 		}
+	case kNetDir:
+		return p.netFile(rest)
 	case kSrvDir:
 		if r := p.K.DictLookup(p.K.PostedDict(false), rest); r != 0 {
 			return node{kSrv, uint32(r), rest}, 0
@@ -187,7 +211,10 @@ func (n node) mode() uint32 {
 	if n.kind == kSrv || n.kind == kSrvNew {
 		return 0o600
 	}
-	for _, l := range [][]entry{devFiles, procFiles} {
+	if n.kind == kClone {
+		return 0o666
+	}
+	for _, l := range [][]entry{devFiles, procFiles, netFiles, convFiles} {
 		for i := range l {
 			if l[i].kind == n.kind {
 				return l[i].mode
@@ -203,6 +230,10 @@ func (p *Personality) identity(n node) uint64 {
 	case 'e', 's':
 		if n.kind == kEnv || n.kind == kSrv || n.kind == kSrvNew {
 			return uint64(p.K.DictEnts.Gen(store.Ref[core.DictEnt](n.num)))
+		}
+	case 'I':
+		if n.isConv() || n.kind == kConv {
+			return uint64(p.convs.Gen(store.Ref[conv](n.num)))
 		}
 	case 'p':
 		if n.num != 0 {
@@ -227,6 +258,9 @@ func (p *Personality) openOwn(c *core.Call, n node, access uint32, trunc bool) (
 	m := n.mode()
 	if access&core.AccessRead != 0 && m&0o444 == 0 || access&core.AccessWrite != 0 && m&0o222 == 0 {
 		return 0, abi.EACCES
+	}
+	if n.device() == 'I' && !n.isDir() {
+		return p.openNet(c, n, access)
 	}
 	// Who may send to a process or look into it is said when its file is opened too: a
 	// file goes to programs that may do more.
@@ -271,6 +305,10 @@ func (o *ownOps) of(f store.Ref[core.File]) (node, abi.Errno) {
 			}
 			n.name = o.K.DictName(r)
 		}
+	case 'I':
+		if n.kind == kConv && (o.p.convs.Get(store.Ref[conv](n.num)) == nil || uint64(o.p.convs.Gen(store.Ref[conv](n.num))) != file.Aux2) {
+			return n, abi.EIDRM
+		}
 	case 'p':
 		if n.num != 0 {
 			r := o.K.ProcByPid(int32(n.num))
@@ -290,6 +328,12 @@ func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int6
 	}
 	if n.isDir() {
 		return 0, abi.EISDIR
+	}
+	switch n.kind {
+	case kConvData:
+		return o.p.receive(c, store.Ref[conv](n.num), buf)
+	case kCs:
+		return o.p.nextLine(store.Ref[opened](n.num), buf), 0
 	}
 	if e := o.p.mayOpen(c, n); e != 0 {
 		return 0, e // of a program that it has executed since
@@ -322,6 +366,9 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		return 0, e
 	}
 	k := o.K
+	if n.kind == kConvData {
+		return o.p.send(c, store.Ref[conv](n.num), data)
+	}
 	text := strings.TrimRight(string(data), "\x00\n")
 	target := k.ProcByPid(int32(n.num))
 	switch n.kind {
@@ -345,6 +392,14 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		}
 		if off < 0 {
 			k.Files.Mut(f).Off = end
+		}
+	case kConvCtl:
+		if e := o.p.control(c, store.Ref[conv](n.num), text); e != 0 {
+			return 0, e
+		}
+	case kCs:
+		if e := o.p.ask(c, store.Ref[opened](n.num), text); e != 0 {
+			return 0, e
 		}
 	case kSrvNew:
 		if e := o.p.post(c, store.Ref[core.DictEnt](n.num), text); e != 0 {
@@ -418,8 +473,34 @@ func (o *ownOps) Seek(c *core.Call, f store.Ref[core.File], off int64, whence in
 	if off < 0 {
 		return 0, abi.EINVAL
 	}
-	o.K.Files.Mut(f).Off = off
+	m := o.K.Files.Mut(f)
+	if m.Off = off; m.Obj == kCs && off == 0 {
+		o.p.opened.Mut(store.Ref[opened](m.Aux)).Index = 0
+	}
 	return off, 0
+}
+
+// Poll implements core.FileOps: for other systems' programs that inherit a conversation.
+func (o *ownOps) Poll(f store.Ref[core.File]) uint32 {
+	if s := o.socket(f); s != 0 {
+		return o.K.Ops(s).Poll(s)
+	}
+	return o.BaseOps.Poll(f)
+}
+
+// Queue implements core.FileOps.
+func (o *ownOps) Queue(f store.Ref[core.File]) *core.WaitQueue {
+	if s := o.socket(f); s != 0 {
+		return o.K.Ops(s).Queue(s)
+	}
+	return nil
+}
+
+func (o *ownOps) socket(f store.Ref[core.File]) store.Ref[core.File] {
+	if file := o.K.Files.Get(f); file.Obj == kConvData {
+		return o.p.convs.Get(store.Ref[conv](file.Aux)).Sock
+	}
+	return 0
 }
 
 // Stat implements core.FileOps: what other systems' programs see that inherit it.
@@ -439,9 +520,11 @@ func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno)
 // Release implements core.FileOps.
 func (o *ownOps) Release(_ *core.Call, f store.Ref[core.File]) {
 	file := o.K.Files.Get(f)
-	switch r := store.Ref[opened](file.Aux); file.Obj {
-	case kUnion:
+	switch r := store.Ref[opened](file.Aux); {
+	case file.Obj == kUnion || file.Obj == kCs:
 		o.p.freeOpened(r)
+	case node{kind: file.Obj}.isConv():
+		o.p.releaseConv(store.Ref[conv](file.Aux))
 	}
 }
 
@@ -453,6 +536,9 @@ func (o *ownOps) LinkName(f store.Ref[core.File]) string {
 
 // nameOf is the name of one of our files.
 func (p *Personality) nameOf(n node) string {
+	if n.device() == 'I' {
+		return p.netName(n)
+	}
 	for at, k := range services {
 		if k == n.kind {
 			return at
@@ -531,6 +617,8 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 		s = userName(0)
 	case kSysname:
 		s = cstring(k.Globals().Hostname[:])
+	case kNdb:
+		s = p.ndb(c)
 	case kOsversion:
 		s = "2000"
 	case kSwap:
@@ -576,7 +664,13 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 		}
 		s = fmt.Sprintf("%3d %-2s M %4d (%016x %10d %02x) %5d %8d %s\n", n.num, []string{"-", "r", "w", "rw"}[file.Access&3], 0, uint64(file.Vnode), 0, 0, 8192, file.Off, k.Ops(f).LinkName(f))
 	default:
-		return nil, abi.EACCES
+		if n.device() != 'I' {
+			return nil, abi.EACCES
+		}
+		var e abi.Errno
+		if s, e = p.netContent(n); e != 0 {
+			return nil, e
+		}
 	}
 	return []byte(s), 0
 }
@@ -600,6 +694,8 @@ func (p *Personality) list(c *core.Call, n node) []node {
 		}
 	}
 	switch n.kind {
+	case kNetDir, kNetProto, kConv, kIpifc, kIfc:
+		l = p.listNet(n)
 	case kDev:
 		fixed(devFiles, 0)
 	case kProc:

@@ -27,15 +27,24 @@ type Personality struct {
 
 	// The state of record of our own files.
 	opened *store.Table[opened]
+	convs  *store.Table[conv]
+	// said are the words of the error that a thread's call is about to answer, where there
+	// are others than the error's own; derived.
+	said map[store.Ref[core.Thread]]string
 }
 
 // Numbers of our tables (core.Tables).
-const tabOpened = 108
+const (
+	tabOpened = 108
+	tabConvs  = 109
+)
 
 // New makes the personality of k; nil: only the table is wanted.
 func New(k *core.Kernel) *Personality {
 	p := &Personality{K: k, table: calls.New("plan9", table()), meet: map[meeting]store.Ref[core.Thread]{}}
 	if k != nil {
+		p.said = map[store.Ref[core.Thread]]string{}
+		p.convs = store.NewTable[conv](k.Heap, tabConvs, maxConvs)
 		p.opened = store.NewTable[opened](k.Heap, tabOpened, maxOpened)
 		k.SetOps(core.FileOwn, &ownOps{core.BaseOps{K: k}, p})
 	}
@@ -69,6 +78,7 @@ func (p *Personality) Cut(*core.Call) abi.Errno { return abi.ErrRestartNoHnd }
 // Call implements core.Personality. A number that is no call is answered by an error and
 // a note, as is an address where nothing is.
 func (p *Personality) Call(c *core.Call) {
+	delete(p.said, c.T)
 	switch {
 	case c.Args[7] != 0 && !onStack(c.Regs.SP):
 		c.Fail(abi.EFAULT)
@@ -85,10 +95,23 @@ func (p *Personality) Call(c *core.Call) {
 
 // Failed implements core.Worded.
 func (p *Personality) Failed(c *core.Call, e abi.Errno) {
-	p.setError(c, errorText(e))
+	text := p.said[c.T]
+	if text == "" {
+		text = errorText(e)
+	}
+	delete(p.said, c.T)
+	p.setError(c, text)
 	if e == abi.EFAULT {
 		post(c, core.SIGSYS, "sys: bad address in syscall")
 	}
+}
+
+// words has the caller's call fail with words of its own, if it is a program of Plan 9.
+func (p *Personality) words(c *core.Call, e abi.Errno, text string) abi.Errno {
+	if r := c.Proc(); r.Personality == Index && r.Flags&core.ProcModule == 0 {
+		p.said[c.T] = text
+	}
+	return e
 }
 
 func (p *Personality) setError(c *core.Call, text string) {

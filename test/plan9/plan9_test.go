@@ -112,6 +112,19 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestNet: Go's network over /net comes out as on Linux; a server of one system serves a
+// client of the other.
+func TestNet(t *testing.T) {
+	same(t, "net")
+	serve := map[string]string{"plan9": program(t, "net", "plan9"), "linux": program(t, "net", "linux")}
+	for server, client := range map[string]string{"plan9": "linux", "linux": "plan9"} {
+		script := "cd $(mktemp -d); " + serve[server] + " serve at & while ! [ -f at ]; do :; done; " + serve[client] + " get $(cat at)/from/" + client + "; kill $!"
+		if got := hythe(t, "/bin/sh", "-c", script); got.out != "served /from/"+client+"\n" || got.err != "" || got.status != 0 {
+			t.Errorf("a server of %s: status %d\n%s%.2000s", server, got.status, got.out, got.err)
+		}
+	}
+}
+
 // TestHostile: addresses that are none are an error and a note, numbers that are no calls
 // another, files that are no programs harm nobody, and values, names and notes end.
 func TestHostile(t *testing.T) {

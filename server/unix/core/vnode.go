@@ -426,6 +426,36 @@ func (c *Call) ReadVnode(v store.Ref[Vnode], off int64, n int) ([]byte, abi.Errn
 	return buf[:done], 0
 }
 
+// ReadPath answers what a regular file says that the caller may read, at most so many
+// bytes. It may give up the lock. EISDIR, EINVAL.
+func (c *Call) ReadPath(path string, most int) ([]byte, abi.Errno) {
+	w, e := c.walk(nil, path, WalkFollow)
+	switch {
+	case e != 0:
+		return nil, e
+	case w.node == nil || !w.node.isRegular():
+		return nil, abi.EINVAL
+	}
+	c.K.vfs.busy++
+	defer func() { c.K.vfs.busy-- }()
+	if e := c.may(w.node, mayRead); e != 0 {
+		return nil, e
+	}
+	buf := make([]byte, most)
+	done := 0
+	for done < most {
+		n, e := c.readNode(w.node, buf[done:], uint64(done))
+		if e != 0 {
+			return nil, e
+		}
+		if n == 0 {
+			break
+		}
+		done += n
+	}
+	return buf[:done], 0
+}
+
 // Objects is how this server gets at memory objects that file servers grant.
 type Objects interface {
 	// Granted waits for the object that the server attached under label has
