@@ -25,7 +25,7 @@ var texts = map[abi.Errno]string{
 	abi.EOPNOTSUPP: "operation not supported", abi.ETIMEDOUT: "connection timed out", abi.ECONNREFUSED: "connection refused",
 	abi.ECONNRESET: "connection reset", abi.EADDRINUSE: "address in use", abi.ENETUNREACH: "network unreachable",
 	abi.EHOSTUNREACH: "host unreachable", abi.EIDRM: "file has been removed", abi.ESTALE: "file has been removed",
-	abi.ENOTCONN: "i/o on hungup channel", abi.ECONNABORTED: "i/o on hungup channel", abi.EISCONN: "connection in use",
+	abi.EREMOTEIO: "mount rpc error", abi.ENOTCONN: "i/o on hungup channel", abi.ECONNABORTED: "i/o on hungup channel", abi.EISCONN: "connection in use",
 	abi.EADDRNOTAVAIL: "bad ip address", abi.EAFNOSUPPORT: "bad ip address", abi.EDESTADDRREQ: "no destination",
 	abi.EXFULL: "note not posted", abi.EOVERFLOW: "read or write too large", abi.EBADMSG: "malformed stat buffer", abi.EMSGSIZE: "stat buffer too short",
 }

@@ -62,6 +62,14 @@ func sysOpen(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		return install(c, f, mode)
 	}
+	if n.kind == kRemote {
+		as, _ := p.absolute(c, name)
+		f, e := p.openRemote(c, n, as, mode)
+		if e != 0 {
+			return 0, e
+		}
+		return install(c, f, mode)
+	}
 	if n.kind != 0 {
 		f, e := p.openOwn(c, n, accessOf(mode), mode&oTrunc != 0)
 		if e != 0 {
@@ -111,6 +119,13 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	switch {
+	case n.kind == kRemote && e == 0:
+		as, _ := p.absolute(c, name)
+		f, e := p.createRemote(c, n, as, mode, perm)
+		if e != 0 {
+			return 0, e
+		}
+		return install(c, f, mode)
 	case n.kind == kEnv && mode&oExcl != 0, n.kind == kSrv:
 		return 0, abi.EEXIST
 	case n.kind != 0:
@@ -211,6 +226,12 @@ func (p *Personality) read(c *core.Call, off int64) (uint64, abi.Errno) {
 			c.PinFile(f)
 			defer c.UnpinFile(f)
 			return p.readUnion(c, f, n, off)
+		case x.kind == kRemoteDir:
+			b, e := p.readRemoteDir(c, f, min(int(n), maxDirRead), off)
+			if e == 0 {
+				c.CopyOut(c.Args[1], b)
+			}
+			return uint64(len(b)), e
 		case x.isDir():
 			return p.readOwnDir(c, f, x, uint64(n), off)
 		}
@@ -219,8 +240,14 @@ func (p *Personality) read(c *core.Call, off int64) (uint64, abi.Errno) {
 		off = -1 // a stream has no offsets, and ignores them
 	}
 	got, e := c.ReadFD(fd, c.Args[1], uint64(n), off)
-	if e == abi.EISDIR {
+	switch e {
+	case abi.EISDIR:
 		return p.readDir(c, fd, n, off)
+	case abi.ECONNRESET:
+		// A pipe just ends, whatever its other end had not read.
+		if s, _ := c.K.SocketOf(f); s != 0 && c.K.Socks.Get(s).Family == core.FamilyUnix {
+			return 0, 0
+		}
 	}
 	c.CountIO(core.CountRead, got, e)
 	return got, e
@@ -490,6 +517,14 @@ func sysStat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	if n.kind == kRemote {
+		as, _ := p.absolute(c, name)
+		d, e := p.statRemote(c, n, as)
+		if e != 0 {
+			return 0, e
+		}
+		return putDir(c, &d)
+	}
 	if n.kind != 0 {
 		d := p.ownDir(c, n)
 		return putDir(c, &d)
@@ -518,6 +553,13 @@ func sysFstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		n, e := p.K.Ops(f).(*ownOps).of(f)
 		if e != 0 {
 			return 0, e
+		}
+		if n.kind == kRemoteFile || n.kind == kRemoteDir {
+			d, e := p.statOpened(c, f)
+			if e != 0 {
+				return 0, e
+			}
+			return putDir(c, &d)
 		}
 		d := p.ownDir(c, n)
 		return putDir(c, &d)
@@ -600,6 +642,8 @@ func sysRemove(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, p.K.DictRemove(c.Dict(core.DictEnv), n.name)
 	case n.kind == kSrv:
 		return 0, p.removePosted(c, n)
+	case n.kind == kRemote:
+		return 0, p.removeRemote(c, n)
 	case n.kind != 0:
 		return 0, abi.EACCES
 	}
@@ -620,6 +664,9 @@ func sysChdir(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	to, n, e := p.realPath(c, name)
 	if e != 0 {
 		return 0, e
+	}
+	if n.kind == kRemote {
+		return 0, abi.EACCES
 	}
 	if n.kind != 0 && !n.isDir() {
 		return 0, abi.ENOTDIR
@@ -645,6 +692,16 @@ func sysFwstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	if file.Kind == core.FileOwn && (file.Obj == kRemoteFile || file.Obj == kRemoteDir) {
+		b, e := statArg(c)
+		if e != 0 {
+			return 0, e
+		}
+		c.PinFile(f)
+		defer c.UnpinFile(f)
+		s, o := p.remoteFile(f)
+		return 0, p.wstatFid(c, s, o.Fid, b)
+	}
 	if file.Kind == core.FileOwn {
 		return 0, abi.EACCES
 	}
@@ -654,18 +711,31 @@ func sysFwstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return p.wstat(c, p.fileName(c, f), node{})
 }
 
-func (p *Personality) wstat(c *core.Call, name string, n node) (uint64, abi.Errno) {
+// statArg answers the stat message that arguments 1 and 2 name, which is well formed.
+func statArg(c *core.Call) ([]byte, abi.Errno) {
 	size := int32(c.Args[2])
 	if size < statFixed || size > 1<<16+1 {
-		return 0, abi.EBADMSG
+		return nil, abi.EBADMSG
 	}
 	b, e := c.CopyIn(c.Args[1], int(size))
 	if e != 0 {
+		return nil, e
+	}
+	b = append([]byte(nil), b...)
+	if _, ok := decode(b); !ok {
+		return nil, abi.EBADMSG
+	}
+	return b, 0
+}
+
+func (p *Personality) wstat(c *core.Call, name string, n node) (uint64, abi.Errno) {
+	b, e := statArg(c)
+	if e != 0 {
 		return 0, e
 	}
-	d, ok := decode(append([]byte(nil), b...))
-	if !ok {
-		return 0, abi.EBADMSG
+	d, _ := decode(b)
+	if n.kind == kRemote {
+		return 0, p.wstatRemote(c, n, b)
 	}
 	if n.kind != 0 {
 		return 0, abi.EACCES

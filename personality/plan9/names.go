@@ -194,6 +194,10 @@ func (p *Personality) pick(c *core.Call, l []bound, rest string, create bool) st
 
 func (p *Personality) exists(c *core.Call, abs string) bool {
 	n, e := p.own(c, abs)
+	if e == 0 && n.kind == kRemote {
+		_, e = p.remoteType(c, n)
+		delete(p.said, c.T)
+	}
 	if e != 0 || n.kind != 0 {
 		return e == 0
 	}
@@ -247,6 +251,13 @@ func sysBind(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	d := c.Dict(core.DictNames)
+	e = p.bindTo(d, from, at, flags)
+	p.tidy(d)
+	return 1, e
+}
+
+// bindTo binds one name to another in a name space.
+func (p *Personality) bindTo(d store.Ref[core.Dict], from, at string, flags uint32) abi.Errno {
 	l := p.boundTo(d, at)
 	if l == nil {
 		l = []bound{{0, at}}
@@ -260,11 +271,15 @@ func sysBind(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case mAfter:
 		l = append(l, x)
 	}
-	return 1, p.setBound(d, at, l)
+	return p.setBound(d, at, l)
 }
 
 func (p *Personality) isDir(c *core.Call, abs string) bool {
 	n, e := p.own(c, abs)
+	if e == 0 && n.kind == kRemote {
+		t, e := p.remoteType(c, n)
+		return e == 0 && t&qtDir != 0
+	}
 	if e == 0 && n.kind != 0 {
 		return n.isDir()
 	}
@@ -287,6 +302,7 @@ func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if l == nil {
 		return 0, abi.EINVAL
 	}
+	defer p.tidy(d)
 	if c.Args[0] == 0 {
 		return 0, p.setBound(d, at, nil)
 	}
@@ -326,7 +342,11 @@ func (p *Personality) nameSpace(d store.Ref[core.Dict]) string {
 				opt = "-" + opt + " "
 			}
 			if x.to != at {
-				b.WriteString("bind " + opt + quote(x.to) + " " + quote(at) + "\n")
+				call := "bind "
+				if x.to[0] == '#' {
+					call = "mount "
+				}
+				b.WriteString(call + opt + quote(x.to) + " " + quote(at) + "\n")
 			}
 		}
 		return true

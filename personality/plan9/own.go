@@ -135,6 +135,14 @@ func find(l []entry, name string) *entry {
 // own answers which of our files an absolute name is; kind 0 is none, with a name if it is
 // another name for a file of the machine.
 func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
+	if abs[0] == '#' { // a tree of a server
+		tree, rest, _ := strings.Cut(abs, "/")
+		f := p.K.DictFile(p.K.DictLookup(c.Proc().Dicts[core.DictNames], tree))
+		if f == 0 {
+			return node{}, abi.ENOENT
+		}
+		return node{kRemote, uint32(f), rest}, 0
+	}
 	first, rest, deep := strings.Cut(abs[1:], "/")
 	kind := services["/"+first]
 	if kind == 0 {
@@ -338,18 +346,26 @@ func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int6
 	if e := o.p.mayOpen(c, n); e != 0 {
 		return 0, e // of a program that it has executed since
 	}
-	b, e := o.p.content(c, n)
-	if e != 0 {
-		return 0, e
-	}
 	at := off
 	if off < 0 {
 		at = o.K.Files.Get(f).Off
 	}
-	if at >= int64(len(b)) {
-		return 0, 0
+	var b []byte
+	if n.kind == kRemoteFile {
+		b, e = o.p.readRemote(c, f, len(buf), at)
+	} else {
+		b, e = o.p.content(c, n)
 	}
-	done := copy(buf, b[at:])
+	if e != 0 {
+		return 0, e
+	}
+	if n.kind != kRemoteFile {
+		if at >= int64(len(b)) {
+			return 0, 0
+		}
+		b = b[at:]
+	}
+	done := copy(buf, b)
 	if off < 0 {
 		o.K.Files.Mut(f).Off = at + int64(done)
 	}
@@ -366,6 +382,17 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		return 0, e
 	}
 	k := o.K
+	if n.kind == kRemoteFile {
+		at := off
+		if off < 0 {
+			at = k.Files.Get(f).Off
+		}
+		done, e := o.p.writeRemote(c, f, data, at)
+		if e == 0 && off < 0 {
+			k.Files.Mut(f).Off = at + int64(done)
+		}
+		return done, e
+	}
 	if n.kind == kConvData {
 		return o.p.send(c, store.Ref[conv](n.num), data)
 	}
@@ -468,7 +495,15 @@ func (o *ownOps) Seek(c *core.Call, f store.Ref[core.File], off int64, whence in
 		if e != 0 {
 			return 0, e
 		}
-		off += int64(o.p.length(n))
+		size := o.p.length(n)
+		if n.kind == kRemoteFile {
+			d, e := o.p.statOpened(c, f)
+			if e != 0 {
+				return 0, e
+			}
+			size = d.length
+		}
+		off += int64(size)
 	}
 	if off < 0 {
 		return 0, abi.EINVAL
@@ -518,11 +553,15 @@ func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno)
 }
 
 // Release implements core.FileOps.
-func (o *ownOps) Release(_ *core.Call, f store.Ref[core.File]) {
+func (o *ownOps) Release(c *core.Call, f store.Ref[core.File]) {
 	file := o.K.Files.Get(f)
 	switch r := store.Ref[opened](file.Aux); {
 	case file.Obj == kUnion || file.Obj == kCs:
 		o.p.freeOpened(r)
+	case file.Obj == kRemoteFile || file.Obj == kRemoteDir || file.Obj == kAttach:
+		o.p.releaseRemote(c, r)
+	case file.Obj == kSession:
+		o.p.endSession(store.Ref[session](file.Aux))
 	case node{kind: file.Obj}.isConv():
 		o.p.releaseConv(store.Ref[conv](file.Aux))
 	}
@@ -561,6 +600,10 @@ func (p *Personality) nameOf(n node) string {
 		return path.Join("/env", n.name)
 	case kSrv, kSrvNew:
 		return path.Join("/srv", p.K.DictName(store.Ref[core.DictEnt](n.num)))
+	case kRemoteFile, kRemoteDir:
+		return store.String(p.K.Heap, p.opened.Get(store.Ref[opened](n.num)).Text)
+	case kSession, kAttach, kRemote:
+		return "#M"
 	case kUnion:
 		first, _, _ := strings.Cut(store.String(p.K.Heap, p.opened.Get(store.Ref[opened](n.num)).Text), "\n")
 		return first

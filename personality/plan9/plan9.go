@@ -28,6 +28,10 @@ type Personality struct {
 	// The state of record of our own files.
 	opened *store.Table[opened]
 	convs  *store.Table[conv]
+
+	sessions *store.Table[session]
+	requests *store.Table[request]
+	remote   remote
 	// said are the words of the error that a thread's call is about to answer, where there
 	// are others than the error's own; derived.
 	said map[store.Ref[core.Thread]]string
@@ -37,12 +41,16 @@ type Personality struct {
 const (
 	tabOpened = 108
 	tabConvs  = 109
+
+	tabSessions = 110
+	tabRequests = 111
 )
 
 // New makes the personality of k; nil: only the table is wanted.
 func New(k *core.Kernel) *Personality {
 	p := &Personality{K: k, table: calls.New("plan9", table()), meet: map[meeting]store.Ref[core.Thread]{}}
 	if k != nil {
+		p.initRemote()
 		p.said = map[store.Ref[core.Thread]]string{}
 		p.convs = store.NewTable[conv](k.Heap, tabConvs, maxConvs)
 		p.opened = store.NewTable[opened](k.Heap, tabOpened, maxOpened)
@@ -79,6 +87,7 @@ func (p *Personality) Cut(*core.Call) abi.Errno { return abi.ErrRestartNoHnd }
 // a note, as is an address where nothing is.
 func (p *Personality) Call(c *core.Call) {
 	delete(p.said, c.T)
+	defer p.done(c)
 	switch {
 	case c.Args[7] != 0 && !onStack(c.Regs.SP):
 		c.Fail(abi.EFAULT)

@@ -126,9 +126,12 @@ func sysExec(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	path, _, e := p.realPath(c, name)
+	path, n, e := p.realPath(c, name)
 	if e != 0 {
 		return 0, e
+	}
+	if n.kind != 0 {
+		return 0, abi.EACCES
 	}
 	return 0, c.Exec(core.AtCwd, path, core.WalkFollow, argv, p.environ(c))
 }

@@ -165,6 +165,8 @@ func (p *Personality) openPart(c *core.Call, at string) (store.Ref[core.File], a
 	switch {
 	case e != 0:
 		return 0, e
+	case n.kind == kRemote:
+		return p.openRemote(c, n, at, 0)
 	case n.kind != 0:
 		return p.openOwn(c, n, core.AccessRead, false)
 	}
@@ -176,6 +178,9 @@ func (p *Personality) readPart(c *core.Call, f store.Ref[core.File], at string, 
 	c.PinFile(f)
 	defer c.UnpinFile(f)
 	if file := p.K.Files.Get(f); file.Kind == core.FileOwn {
+		if file.Obj == kRemoteDir {
+			return p.readRemoteDir(c, f, int(min(size, maxDirRead)), -1)
+		}
 		return p.ownDirEntries(c, f, node{kind: file.Obj, num: file.Aux}, uint64(size), -1), 0
 	}
 	return p.dirEntries(c, f, size, func(name string) (dir, abi.Errno) { return p.dirAt(c, core.AtCwd, path.Join(at, name)) })

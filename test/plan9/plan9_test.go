@@ -125,6 +125,14 @@ func TestNet(t *testing.T) {
 	}
 }
 
+// TestMount: a server of 9P is mounted and used, and hostile ones harm nobody.
+func TestMount(t *testing.T) {
+	got := hythe(t, program(t, "mount", "plan9"))
+	if n := strings.Count(got.out, " true\n"); n != 56 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
+		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
+	}
+}
+
 // TestHostile: addresses that are none are an error and a note, numbers that are no calls
 // another, files that are no programs harm nobody, and values, names and notes end.
 func TestHostile(t *testing.T) {

@@ -1,0 +1,333 @@
+//go:build plan9
+
+// Command mount mounts servers of 9P that are its own: one that serves a tree, and such
+// that serve nothing or anything. Each line that it writes says whether something is as the
+// manual has it.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func ok(what string, good bool, more ...any) {
+	if good {
+		more = nil
+	}
+	fmt.Println(append([]any{what, good}, more...)...)
+}
+
+// pipe answers the ends of one.
+func pipe() (*os.File, *os.File) {
+	var p [2]int
+	if err := syscall.Pipe(p[:]); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	return os.NewFile(uintptr(p[0]), "client"), os.NewFile(uintptr(p[1]), "server")
+}
+
+func mount(f *os.File, at string, flag int, tree string) error {
+	return syscall.Mount(int(f.Fd()), -1, at, flag, tree)
+}
+
+func list(dir string) string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	l, err := f.Readdirnames(-1)
+	if err != nil {
+		return err.Error()
+	}
+	slices.Sort(l)
+	return strings.Join(l, " ")
+}
+
+func says(err error, words string) bool { return err != nil && strings.Contains(err.Error(), words) }
+
+func main() {
+	if len(os.Args) >= 3 { // the other process: mounts what was posted
+		other(os.Args[1], os.Args[2])
+		return
+	}
+	dir, err := os.MkdirTemp("", "mount")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	at, local := dir+"/n", dir+"/local"
+	os.Mkdir(at, 0o755)
+	os.Mkdir(local, 0o755)
+	os.WriteFile(local+"/mine", []byte("local"), 0o644)
+
+	client, end := pipe()
+	s := newServer(end)
+	done := make(chan error)
+	go func() {
+		err := s.run()
+		end.Close()
+		done <- err
+	}()
+	ok("no such tree", says(mount(client, at, 0, "other"), "there is no tree other"))
+	ok("a tree on a file", mount(client, local+"/mine", 0, "") != nil)
+	ok("no flag", mount(client, at, 1<<20, "") != nil)
+	err = mount(client, at, 4, "")
+	ok("mount", err == nil, err)
+	files(at)
+	ok("nothing is left open", s.count() == 1, s.count())
+
+	// A union of the server's tree and a local directory.
+	ok("bind", syscall.Bind(local, at, 2) == nil)
+	ok("union", list(at) == "mine sub" && read(at+"/mine") == "local", list(at))
+	ok("into the union", os.WriteFile(at+"/new", []byte("x"), 0o644) == nil && s.root.find("new") != nil && list(local) == "mine")
+	os.Remove(at + "/new")
+	ok("no union", syscall.Unmount(local, at) == nil && list(at) == "sub")
+
+	// Another process mounts the same by /srv.
+	post := "mount" + fmt.Sprint(os.Getpid())
+	fd, err := syscall.Create("/srv/"+post, syscall.O_WRONLY, 0o600)
+	syscall.Write(fd, fmt.Append(nil, client.Fd()))
+	syscall.Close(fd)
+	ok("post", err == nil, err)
+	b, err := exec.Command(os.Args[0], post, at).CombinedOutput()
+	ok("another process", err == nil && string(b) == "other true\n" && read(at+"/other") == "from the other", string(b), err)
+	ok("unpost", os.Remove("/srv/"+post) == nil)
+
+	// Who waits for an answer that does not come is ended by a note, and others go on.
+	os.WriteFile(at+"/hold", nil, 0o644)
+	fd, _ = syscall.Create("/srv/"+post, syscall.O_WRONLY, 0o600)
+	syscall.Write(fd, fmt.Append(nil, client.Fd()))
+	syscall.Close(fd)
+	c := exec.Command(os.Args[0], post, at, "hold")
+	ok("start", c.Start() == nil)
+	<-s.held
+	ok("others go on", read(at+"/other") == "from the other")
+	ok("note", c.Process.Signal(os.Interrupt) == nil)
+	<-s.flushed
+	ok("interrupted", c.Wait() != nil)
+	os.Remove("/srv/" + post)
+	h, err := os.Open(at + "/hold")
+	ok("open", err == nil, err)
+	got := make(chan error)
+	go func() {
+		_, err := syscall.Read(int(h.Fd()), make([]byte, 10))
+		got <- err
+	}()
+	<-s.held
+	// The end of the server is everybody's.
+	o, err := os.Open(at + "/other")
+	ok("open", err == nil, err)
+	os.WriteFile(at+"/bye", nil, 0o644)
+	ok("asked last", says(readErr(at+"/bye"), "mount rpc error") && <-done == errBye)
+	err = <-got
+	ok("hangup", says(err, "mount rpc error"), err)
+	_, err = o.Read(make([]byte, 1))
+	ok("read", says(err, "mount rpc error"), err)
+	_, err = os.Stat(at + "/other")
+	ok("stat", says(err, "mount rpc error"), err)
+	ok("unmount", syscall.Unmount("", at) == nil && list(at) == "")
+	ok("mount of nothing", mount(client, at, 0, "") != nil)
+	client.Close()
+
+	// Given up: the server sees the end.
+	client, end = pipe()
+	s = newServer(end)
+	go func() { done <- s.run() }()
+	err = mount(client, at, 4, "")
+	ok("mount", err == nil, err)
+	client.Close()
+	ok("it stays", os.WriteFile(at+"/x", []byte("y"), 0o644) == nil && read(at+"/x") == "y")
+	ok("unmount", syscall.Unmount("", at) == nil)
+	ok("the end", <-done == io.EOF)
+	end.Close()
+
+	hostile(at)
+}
+
+func read(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func readErr(name string) error {
+	_, err := os.ReadFile(name)
+	return err
+}
+
+// files does what one does with files.
+func files(at string) {
+	ok("empty", list(at) == "", list(at))
+	data := bytes.Repeat([]byte("0123456789"), 30000)
+	err := os.WriteFile(at+"/big", data, 0o644)
+	ok("write", err == nil, err)
+	b, err := os.ReadFile(at + "/big")
+	ok("read", err == nil && bytes.Equal(b, data), len(b), err)
+	i, err := os.Stat(at + "/big")
+	ok("stat", err == nil && i.Size() == int64(len(data)) && i.Name() == "big" && i.Mode() == 0o644, i, err)
+	i, err = os.Stat(at)
+	ok("stat of the root", err == nil && i.IsDir() && i.Name() == filepath.Base(at), i, err)
+	_, err = os.Stat(at + "/none")
+	ok("none", os.IsNotExist(err), err)
+	_, err = os.Stat(at + "/big/x")
+	ok("in a file", err != nil)
+	ok("mkdir", os.MkdirAll(at+"/sub/dir", 0o755) == nil)
+	for k := range 100 {
+		if err := os.WriteFile(fmt.Sprintf("%s/sub/file%d", at, k), []byte("x"), 0o644); err != nil {
+			ok("file", false, err)
+		}
+	}
+	long := at // more names than one walk has
+	for range 20 {
+		long += "/d"
+		os.Mkdir(long, 0o755)
+	}
+	ok("a long walk", os.WriteFile(long+"/f", []byte("deep"), 0o644) == nil && read(long+"/f") == "deep")
+	_, err = os.Stat(long + "/none")
+	ok("a long walk to nothing", os.IsNotExist(err), err)
+	ok("remove all", os.RemoveAll(at+"/d") == nil, list(at))
+	ok("list", len(strings.Fields(list(at+"/sub"))) == 101, list(at+"/sub"))
+	ok("rename", os.Rename(at+"/sub/file1", at+"/sub/renamed") == nil && read(at+"/sub/renamed") == "x")
+	ok("truncate", os.Truncate(at+"/big", 5) == nil && read(at+"/big") == "01234")
+	ok("chmod", os.Chmod(at+"/big", 0o400) == nil)
+	_, err = os.OpenFile(at+"/big", os.O_WRONLY, 0)
+	ok("not to be written", os.IsPermission(err) && says(err, "no writing here"), err)
+	ok("full directory", os.Remove(at+"/sub") != nil)
+	ok("remove", os.Remove(at+"/big") == nil && list(at) == "sub", list(at))
+	f, err := os.OpenFile(at+"/excl", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	ok("create", err == nil, err)
+	f.Write([]byte("abc"))
+	n, err := f.Seek(-1, io.SeekEnd)
+	ok("seek", n == 2 && err == nil, n, err)
+	name, err := syscall.Fd2path(int(f.Fd()))
+	ok("fd2path", err == nil && name == at+"/excl", name, err)
+	i, err = f.Stat()
+	ok("fstat", err == nil && i.Size() == 3, i, err)
+	f.Close()
+	_, err = os.OpenFile(at+"/excl", os.O_CREATE|os.O_EXCL, 0o600)
+	ok("create again", err != nil)
+	const removeOnClose = 64
+	fd, err := syscall.Open(at+"/excl", removeOnClose)
+	ok("open", err == nil, err)
+	syscall.Close(fd)
+	_, err = os.Stat(at + "/excl")
+	ok("removed on close", os.IsNotExist(err), err)
+}
+
+// other is what the other process does.
+func other(post, at string) {
+	fd, err := syscall.Open("/srv/"+post, syscall.O_RDWR)
+	if err == nil {
+		syscall.RawSyscall(syscall.SYS_RFORK, syscall.RFCNAMEG, 0, 0)
+	}
+	if err == nil {
+		err = syscall.Mount(fd, -1, at, 4, "")
+	}
+	if err == nil && len(os.Args) > 3 {
+		_, err = os.ReadFile(at + "/hold")
+	}
+	if err == nil {
+		err = os.WriteFile(at+"/other", []byte("from the other"), 0o644)
+	}
+	ok("other", err == nil && strings.Contains(list(at), "sub"), err, list(at))
+}
+
+// hostile are servers that answer anything, or nothing.
+func hostile(at string) {
+	version := []byte{19, 0, 0, 0, 101, 0xff, 0xff, 0, 16, 0, 0, 6, 0, '9', 'P', '2', '0', '0', '0'}
+	for i, answer := range [][]byte{
+		{},
+		{0, 0, 0, 0},
+		{6, 0, 0, 0, 101, 0xff},
+		{0xff, 0xff, 0xff, 0xff, 101, 0xff, 0xff},
+		{7, 0, 0, 0, 101, 0xff, 0xff},
+		{7, 0, 0, 0, 101, 1, 0},
+		{7, 0, 0, 0, 107, 0xff, 0xff},
+		{9, 0, 0, 0, 107, 0xff, 0xff, 100, 0},
+		{19, 0, 0, 0, 101, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 6, 0, '9', 'P', '2', '0', '0', '0'},
+		{19, 0, 0, 0, 101, 0xff, 0xff, 1, 0, 0, 0, 6, 0, '9', 'P', '2', '0', '0', '0'},
+		{19, 0, 0, 0, 101, 0xff, 0xff, 0, 16, 0, 0, 6, 0, '9', 'P', '3', '0', '0', '0'},
+		append(slices.Clone(version), 7, 0, 0, 0, 105, 1, 0),
+		append(slices.Clone(version), 20, 0, 0, 0, 105, 1, 0, 0xff),
+		append(slices.Clone(version), 7, 0, 0, 0, 111, 1, 0),
+		append(slices.Clone(version), version...),
+		bytes.Repeat([]byte{0xff}, 1<<16),
+		bytes.Repeat([]byte{7, 0, 0, 0, 101, 0xff, 0xff}, 1<<12),
+	} {
+		client, end := pipe()
+		go func() {
+			b := make([]byte, 8192)
+			end.Read(b)
+			end.Write(answer)
+			if len(answer) > 19 && bytes.HasPrefix(answer, version) {
+				end.Read(b)
+			}
+			end.Close()
+		}()
+		if err := mount(client, at, 0, ""); err == nil {
+			ok("mount", false, i)
+			syscall.Unmount("", at)
+		}
+		client.Close()
+	}
+	// A server of directories that are none, of more than was asked for, of stat messages
+	// that are none.
+	for i, answer := range []string{
+		"\x75\xff\xff\xff\xff", "\x75\x00\x00\x00\x00x", "\x75\x05\x00\x00\x00abcde", "\x7d\xff\xff", "\x7d\x00\x00", "\x7d\x02\x00\x00\x00",
+		"\x6f\xff\xff", "\x6f\x10\x00", "\x71\x80", "\x6b\xff\xff", "\x79x", "\x6d",
+	} {
+		client, end := pipe()
+		s := newServer(end)
+		s.root.files = []*file{{name: "f", path: 1, mode: 0o666, up: s.root, data: []byte("x")}}
+		spoilt := &spoiler{File: end, typ: answer[0], with: answer[1:]}
+		s.conn = spoilt
+		done := make(chan error)
+		go func() { done <- s.run(); end.Close() }()
+		if err := mount(client, at, 0, ""); err != nil {
+			ok("mount", false, i, err)
+		}
+		list(at)
+		read(at + "/f")
+		os.Stat(at + "/f")
+		os.WriteFile(at+"/f", []byte("yy"), 0o644)
+		syscall.Unmount("", at)
+		client.Close()
+		<-done
+	}
+	// One that does not read what it is sent makes nobody wait but who asks it.
+	client, end := pipe()
+	got := make(chan error)
+	go func() { got <- mount(client, at, 0, "") }()
+	ok("others go on", list("/dev") != "")
+	end.Close()
+	ok("mount of a silent server", <-got != nil)
+	client.Close()
+	ok("hostile servers", true)
+}
+
+// spoiler puts something else into answers of a type.
+type spoiler struct {
+	*os.File
+	typ  byte
+	with string
+}
+
+func (s *spoiler) Write(b []byte) (int, error) {
+	if b[4] == s.typ {
+		b = append(slices.Clone(b[:7]), s.with...)
+		le.PutUint32(b, uint32(len(b)))
+	}
+	return s.File.Write(b)
+}
