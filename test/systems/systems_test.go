@@ -18,7 +18,7 @@ const limit = 2 * time.Minute
 
 // targets are the systems whose programs Go builds and a machine runs.
 var targets = []struct{ goos, goarch string }{
-	{"linux", "amd64"}, {"freebsd", "amd64"}, {"netbsd", "amd64"}, {"dragonfly", "amd64"}, {"wasip1", "wasm"},
+	{"linux", "amd64"}, {"freebsd", "amd64"}, {"netbsd", "amd64"}, {"dragonfly", "amd64"}, {"plan9", "amd64"}, {"wasip1", "wasm"},
 }
 
 // stages builds testdata/stage for each system into dir.
