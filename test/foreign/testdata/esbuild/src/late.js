@@ -1,0 +1,1 @@
+export default async () => { for await (const x of [1, 2]) console.log(`late ${x}`) }
