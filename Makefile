@@ -75,6 +75,7 @@ clean-tree: ## fail on changes that are not committed
 
 bench: build ## print the table of docs/performance.md (WRITE=1 puts it there), then single benchmarks
 	$(GO) run ./bench $(if $(WRITE),-write docs/performance.md)
+	$(GO) run ./bench -systems $(if $(WRITE),-write docs/performance.md)
 	$(GO) run ./bench -calls $(if $(WRITE),-write docs/performance.md)
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./store ./ipc ./confine))
 	$(GO) test -timeout 30m -run '^$$' -bench Processes -benchtime 20000x ./ipc

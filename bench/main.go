@@ -5,8 +5,10 @@
 //
 //	go run ./bench [-rounds N] [-write docs/performance.md] [-hythe PATH]
 //	go run ./bench -calls [-rounds N] [-write docs/performance.md]
+//	go run ./bench -systems [-rounds N] [-write docs/performance.md] [-hythe PATH]
 //
-// The second prints what calls between processes cost (calls.go).
+// The second prints what calls between processes cost (calls.go), the third what one Go
+// program costs that is built for each system (systems.go).
 // It needs gcc, git and python3, as the tests do.
 package main
 
@@ -59,12 +61,16 @@ func main() {
 	write := flag.String("write", "", "put the table into this file, between its two markers")
 	command := flag.String("hythe", "bin/hythe", "the command to measure")
 	calls := flag.Bool("calls", false, "measure calls between processes")
+	systems := flag.Bool("systems", false, "measure one program built for each system")
 	part := flag.String("part", "", "of -calls, only this: pairs, busy (the last of these), short, flows or crowds")
 	flag.Parse()
 	err := error(nil)
-	if *calls {
+	switch {
+	case *calls:
 		err = runCalls(*rounds, *write, *part)
-	} else {
+	case *systems:
+		err = runSystems(*rounds, *write, *command)
+	default:
 		err = run(*rounds, *write, *command)
 	}
 	if err != nil {
