@@ -193,14 +193,14 @@ var Profiles = []Profile{
 		},
 	},
 	{
-		Name: "net", Why: "TCP and UDP through the host's own sockets, in the host's network: what a machine may reach is the server's policy (docs/network.md). No other kind of socket, no files. It listens nowhere but on the ports that it was handed.",
+		Name: "net", Why: "TCP, UDP and echo requests through the host's own sockets, in the host's network: what a machine may reach is the server's policy (docs/network.md). No other kind of socket, no files. It listens nowhere but on the ports that it was handed.",
 		Network: true,
 		Calls: []Call{
 			{"socket", 41, []Arg{
 				{Arg: 0, Values: []uint32{unix.AF_INET, unix.AF_INET6}},
 				{Arg: 1, Mask: unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC, Values: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
-				{Arg: 2, Values: []uint32{0}},
-			}, "TCP and UDP; not those of other programs (AF_UNIX), no packets, nothing that sets the network up (netlink)"},
+				{Arg: 2, Values: []uint32{0, unix.IPPROTO_ICMP}},
+			}, "TCP, UDP and echo requests, in which the host fills in who asks; not those of other programs (AF_UNIX), no packets, nothing that sets the network up (netlink)"},
 			{"connect", 42, nil, "what guests connect to, if the policy has it"},
 			{"bind", 49, nil, "whether an address is the host's own: by UDP only, TCP is Landlock's to refuse"},
 			{"accept4", 288, nil, "published ports"},

@@ -207,6 +207,26 @@ func TestWire(t *testing.T) {
 		}
 		w.Same("RecvFrom answer", 0, []any{ydgrams}, w.Out)
 	}
+	{
+		w.Next()
+		var xid uint64
+		w.Fill(&xid)
+		var xconnected bool
+		w.Fill(&xconnected)
+		var xdgrams []byte
+		w.Fill(&xdgrams)
+		var words [8]uint64
+		b := storeSendEcho(&words, nil, xid, xconnected, xdgrams)
+		w.Call("SendEcho", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		var result uint64
+		var n int
+		var err abi.Errno
+		Dispatch(&Request{Binding: 1, Nr: OpSendEcho, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
+		w.Same("SendEcho", err, w.In, []any{xid, xconnected, xdgrams})
+		w.Call("SendEcho answer", []uint64{result}, out[:n])
+	}
 	w.Done()
 }
 
@@ -273,6 +293,11 @@ func (s filledServer) RecvFrom(r *Request, id uint64) {
 	var odgrams []byte
 	s.w.Fill(&odgrams)
 	r.AnswerRecvFrom(odgrams, 0)
+}
+
+func (s filledServer) SendEcho(r *Request, id uint64, connected bool, dgrams []byte) {
+	s.w.Served(id, connected, dgrams)
+	r.AnswerSendEcho(0)
 }
 
 // FuzzDecode: any request is served or refused, and any answer is read or refused.

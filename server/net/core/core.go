@@ -76,6 +76,7 @@ type sock struct {
 	id        uint64
 	fd, reg   int
 	udp       bool
+	echo      bool // then udp, too
 	published bool
 	done      bool      // a connect has come to its end
 	err       abi.Errno // then: how
@@ -152,7 +153,12 @@ func (c *Core) Connect(r *proto.Request, id uint64, to netip.AddrPort) {
 
 // SendTo implements proto.Server.
 func (c *Core) SendTo(r *proto.Request, id uint64, connected bool, dgrams []byte) {
-	r.AnswerSendTo(c.sendTo(id, connected, dgrams))
+	r.AnswerSendTo(c.sendTo(id, connected, false, dgrams))
+}
+
+// SendEcho implements proto.Server.
+func (c *Core) SendEcho(r *proto.Request, id uint64, connected bool, dgrams []byte) {
+	r.AnswerSendEcho(c.sendTo(id, connected, true, dgrams))
 }
 
 // known answers a socket, nil when it has refused the request for there is none.
@@ -332,6 +338,10 @@ func (c *Core) say(to netip.AddrPort, why string) {
 		c.log("further addresses are refused without a word")
 		return
 	}
+	if to.Port() == 0 {
+		c.log(fmt.Sprintf("%v is refused: %s", to.Addr(), why))
+		return
+	}
 	c.log(fmt.Sprintf("%v is refused: %s", to, why))
 }
 
@@ -360,7 +370,7 @@ func (c *Core) connect(id uint64, to netip.AddrPort) abi.Errno {
 		if e != 0 {
 			return e
 		}
-		fd, err := open(to.Addr(), unix.SOCK_STREAM)
+		fd, err := open(to.Addr(), unix.SOCK_STREAM, 0)
 		if err != nil {
 			return errno(err)
 		}

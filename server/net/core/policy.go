@@ -159,7 +159,7 @@ func own(a netip.Addr) bool {
 	if !canBind(foreign) {
 		return true
 	}
-	fd, err := open(a, unix.SOCK_DGRAM)
+	fd, err := open(a, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return true
 	}
@@ -172,7 +172,7 @@ func own(a netip.Addr) bool {
 }
 
 func canBind(a netip.Addr) bool {
-	fd, err := open(a, unix.SOCK_DGRAM)
+	fd, err := open(a, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return err != unix.EAFNOSUPPORT
 	}
@@ -181,12 +181,12 @@ func canBind(a netip.Addr) bool {
 }
 
 // open makes a socket of the address's family that nothing waits on.
-func open(a netip.Addr, typ int) (int, error) {
+func open(a netip.Addr, typ, proto int) (int, error) {
 	family := unix.AF_INET
 	if a.Is6() {
 		family = unix.AF_INET6
 	}
-	return unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

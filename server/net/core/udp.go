@@ -30,20 +30,20 @@ func (s *sock) know(name, real netip.AddrPort) {
 	s.real[name], s.name[real] = real, name
 }
 
-func (c *Core) sendTo(id uint64, connected bool, in []byte) (last abi.Errno) {
+func (c *Core) sendTo(id uint64, connected, echo bool, in []byte) (last abi.Errno) {
 	for {
 		d, rest, ok := proto.NextDgram(in)
 		if !ok {
 			return last
 		}
 		in = rest
-		if e := c.sendOne(id, connected, d.Addr, d.Data); e != 0 {
+		if e := c.sendOne(id, connected, echo, d.Addr, d.Data); e != 0 {
 			last = e
 		}
 	}
 }
 
-func (c *Core) sendOne(id uint64, connected bool, to netip.AddrPort, data []byte) abi.Errno {
+func (c *Core) sendOne(id uint64, connected, echo bool, to netip.AddrPort, data []byte) abi.Errno {
 	s := c.socks[id]
 	real, known := to, false
 	if s != nil {
@@ -56,17 +56,24 @@ func (c *Core) sendOne(id uint64, connected bool, to netip.AddrPort, data []byte
 		}
 	}
 	if s == nil {
-		fd, err := open(real.Addr(), unix.SOCK_DGRAM)
+		proto := 0
+		if echo {
+			proto = unix.IPPROTO_ICMP
+		}
+		fd, err := open(real.Addr(), unix.SOCK_DGRAM, proto)
 		if err != nil {
+			if echo && err == unix.EACCES {
+				c.say(to, "the host lets this user's groups send no echo requests (sysctl net.ipv4.ping_group_range)")
+			}
 			return errno(err)
 		}
 		if s, err = c.add(id, fd, true); err != nil {
 			_ = unix.Close(fd)
 			return errno(err)
 		}
-		s.done = true
+		s.done, s.echo = true, echo
 	}
-	if !s.udp {
+	if !s.udp || s.echo != echo {
 		return abi.EINVAL
 	}
 	s.know(to, real)

@@ -15,8 +15,10 @@ type inetSockets struct{ sockQueues }
 
 // Protocols (IPPROTO_).
 const (
-	ProtoTCP = 6
-	ProtoUDP = 17
+	ProtoICMP   = 1
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
 	// ProtoUDPLite is UDP with checksums of less than the whole: the same here,
 	// where nothing is damaged, but for its ports.
 	ProtoUDPLite = 136
@@ -175,6 +177,11 @@ func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
 		case 0:
 			s.Proto = ProtoUDP
 		case ProtoUDP, ProtoUDPLite:
+		case ProtoICMP, ProtoICMPv6:
+			if (s.Proto == ProtoICMP) != (s.Family == FamilyInet) {
+				return abi.EPROTONOSUPPORT
+			}
+			s.Opts |= optReuseAddr // INET_PROTOSW_REUSE
 		default:
 			return abi.EPROTONOSUPPORT
 		}
@@ -321,7 +328,7 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	default:
 		return abi.EADDRNOTAVAIL
 	}
-	if l.Port != 0 && l.Port < firstFree && !c.Capable(CapNetBind) {
+	if l.Port != 0 && l.Port < firstFree && !s.echo() && !c.Capable(CapNetBind) {
 		return abi.EACCES
 	}
 	if s.State != SockIdle || s.Inet.Local.Port != 0 {
@@ -799,7 +806,7 @@ func (x inetSockets) Name(r store.Ref[Socket], which SockName) (SockAddr, abi.Er
 	if which == NameOwn {
 		return s.Inet.Local.sockAddr(s.Family), 0
 	}
-	if which == NamePeer && s.State != SockConnected {
+	if which == NamePeer && (s.State != SockConnected || s.Inet.Far.Port == 0) { // to Linux port 0 is nobody's
 		return SockAddr{}, abi.ENOTCONN
 	}
 	return s.Inet.Far.sockAddr(s.Family), 0

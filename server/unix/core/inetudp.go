@@ -111,7 +111,11 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		}
 		return 0, abi.EPIPE
 	}
-	if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
+	if s.echo() {
+		if e := echoChecks(s, data); e != 0 {
+			return 0, e
+		}
+	} else if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
 		return 0, abi.EMSGSIZE
 	}
 	if s.Inet.Local.Port == 0 {
@@ -126,7 +130,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		if far, src, e = x.aim(s, *m.To); e != 0 {
 			return 0, e
 		}
-		if far.Port == 0 {
+		if far.Port == 0 && !s.echo() {
 			return 0, abi.EINVAL
 		}
 	} else if s.State != SockConnected {
@@ -134,6 +138,12 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	if s.Err != 0 {
 		return 0, k.takeSockErr(r)
+	}
+	if s.echo() {
+		if e := x.sendEcho(r, far, src, data, m); e != 0 {
+			return 0, e
+		}
+		return len(data), 0
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	p := x.receiver(s.Proto, far, from)

@@ -29,6 +29,7 @@ type NetBackend interface {
 	Shut(id uint64, done func(e abi.Errno))
 	Close(id uint64, hard bool, done func())
 	SendTo(id uint64, connected bool, dgrams []byte, done func(e abi.Errno))
+	SendEcho(id uint64, connected bool, dgrams []byte, done func(e abi.Errno))
 	RecvFrom(id uint64, done func(dgrams []byte, e abi.Errno))
 }
 

@@ -60,6 +60,9 @@ func (n *testNet) Close(id uint64, hard bool, done func()) {
 func (n *testNet) SendTo(id uint64, _ bool, b []byte, done func(abi.Errno)) {
 	n.add(testAsk{what: "sendto", id: id, data: string(b), e: done})
 }
+func (n *testNet) SendEcho(id uint64, _ bool, b []byte, done func(abi.Errno)) {
+	n.add(testAsk{what: "sendecho", id: id, data: string(b), e: done})
+}
 func (n *testNet) RecvFrom(id uint64, done func([]byte, abi.Errno)) {
 	n.add(testAsk{what: "recvfrom", id: id, b: done})
 }

@@ -42,8 +42,12 @@ func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
 		}
 		rt.dgrams = rt.dgrams[n:]
 		connected := rec.Sock != 0 && k.Socks.Get(rec.Sock).State == SockConnected
+		send := NetBackend.SendTo
+		if rec.Sock != 0 && k.Socks.Get(rec.Sock).echo() {
+			send = NetBackend.SendEcho
+		}
 		k.ask(func(n NetBackend) {
-			n.SendTo(id, connected, batch, func(e abi.Errno) {
+			send(n, id, connected, batch, func(e abi.Errno) {
 				k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 					rt.sending = false
 					k.failedDgram(rec, e, e == abi.EACCES)
@@ -100,7 +104,7 @@ func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
 	case outDgram:
 		s := k.Socks.Get(p)
 		to.Port = s.Inet.Local.Port
-		if s.State == SockConnected && s.Inet.Far != from {
+		if s.echo() && !arrivedEcho(s, data) || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port && !s.echo()) {
 			return
 		}
 		if from.IP[12] == 127 { // the resolver, as it was named

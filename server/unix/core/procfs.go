@@ -155,7 +155,7 @@ func makeProcTree() {
 		{"sys/fs/inotify/max_user_instances", "128"}, {"sys/fs/inotify/max_user_watches", "65536"}, {"sys/fs/inotify/max_queued_events", "16384"},
 		{"sys/fs/epoll/max_user_watches", "1048576"}, {"sys/net/core/somaxconn", "4096"}, {"sys/net/core/rmem_max", "212992"},
 		{"sys/net/core/wmem_max", "212992"}, {"sys/net/unix/max_dgram_qlen", "512"}, {"sys/net/ipv4/ip_local_port_range", "32768\t60999"},
-		{"sys/net/ipv4/ip_unprivileged_port_start", "1024"}, {"sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456"}, {"sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304"},
+		{"sys/net/ipv4/ip_unprivileged_port_start", "1024"}, {"sys/net/ipv4/ping_group_range", "0\t2147483647"}, {"sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456"}, {"sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304"},
 		{"sys/net/ipv4/tcp_congestion_control", "cubic"}, {"sys/net/ipv4/tcp_available_congestion_control", "reno cubic"}, {"sys/net/ipv4/tcp_fin_timeout", "60"},
 		{"sys/net/ipv4/tcp_keepalive_time", "7200"}, {"sys/net/ipv4/tcp_keepalive_intvl", "75"}, {"sys/net/ipv4/tcp_keepalive_probes", "9"},
 		{"sys/net/ipv4/tcp_max_syn_backlog", "4096"}, {"sys/net/ipv4/tcp_fastopen", "0"}, {"sys/net/ipv4/ip_forward", "0"}, {"sys/net/ipv4/ip_default_ttl", "64"},

@@ -25,8 +25,8 @@ var netFiles []netFile
 
 func makeNetFiles() {
 	text := func(s string) func(*Kernel) string { return func(*Kernel) string { return s } }
-	inet := func(family, typ uint32) func(*Kernel) string {
-		return func(k *Kernel) string { return k.procInet(family, typ) }
+	inet := func(family uint32, proto int32) func(*Kernel) string {
+		return func(k *Kernel) string { return k.procInet(family, proto) }
 	}
 	netFiles = []netFile{
 		{"arp", text("IP address       HW type     Flags       HW address            Mask     Device\n")},
@@ -37,13 +37,15 @@ func makeNetFiles() {
 			return procNetDev
 		}},
 		{"dev_mcast", text("")},
+		{"icmp", inet(FamilyInet, ProtoICMP)},
+		{"icmp6", inet(FamilyInet6, ProtoICMPv6)},
 		{"if_inet6", text("00000000000000000000000000000001 01 80 10 80       lo\n")},
 		{"igmp", text("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n")},
 		{"ipv6_route", text("00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n")},
 		{"netlink", (*Kernel).procNetlink},
 		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
-		{"raw", text(procInetHead(FamilyInet, 3))},
-		{"raw6", text(procInetHead(FamilyInet6, 3))},
+		{"raw", text(procInetHead(FamilyInet, protoRaw))},
+		{"raw6", text(procInetHead(FamilyInet6, protoRaw))},
 		{"route", func(k *Kernel) string {
 			t := "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n"
 			if k.HasNet() {
@@ -56,13 +58,13 @@ func makeNetFiles() {
 		{"snmp", (*Kernel).procSNMP},
 		{"sockstat", (*Kernel).procSockstat},
 		{"sockstat6", func(k *Kernel) string {
-			t, u := k.countInet(FamilyInet6, SockStream), k.countInet(FamilyInet6, SockDgram)
+			t, u := k.countInet(FamilyInet6, ProtoTCP), k.countInet(FamilyInet6, ProtoUDP)
 			return fmt.Sprintf("TCP6: inuse %d\nUDP6: inuse %d\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", t, u)
 		}},
-		{"tcp", inet(FamilyInet, SockStream)},
-		{"tcp6", inet(FamilyInet6, SockStream)},
-		{"udp", inet(FamilyInet, SockDgram)},
-		{"udp6", inet(FamilyInet6, SockDgram)},
+		{"tcp", inet(FamilyInet, ProtoTCP)},
+		{"tcp6", inet(FamilyInet6, ProtoTCP)},
+		{"udp", inet(FamilyInet, ProtoUDP)},
+		{"udp6", inet(FamilyInet6, ProtoUDP)},
 		{"unix", (*Kernel).procUnix},
 	}
 }
@@ -92,15 +94,18 @@ func (k *Kernel) EachSock(family uint32, f func(r store.Ref[Socket], s *Socket))
 	}
 }
 
-func (k *Kernel) countInet(family, typ uint32) int {
-	return len(k.sortedSocks(func(s *Socket) bool {
-		return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 && !s.hidden()
-	}))
+func (k *Kernel) countInet(family uint32, proto int32) int { return len(k.inetSocks(family, proto)) }
+
+// inetSocks answers the sockets of programs that have a port.
+func (k *Kernel) inetSocks(family uint32, proto int32) []store.Ref[Socket] {
+	return k.sortedSocks(func(s *Socket) bool {
+		return s.Family == family && s.Proto == proto && s.Inet.Local.Port != 0 && !s.hidden()
+	})
 }
 
 func (k *Kernel) procSockstat() string {
 	return fmt.Sprintf("sockets: used %d\nTCP: inuse %d orphan 0 tw 0 alloc %d mem 0\nUDP: inuse %d mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-		k.Socks.Len(), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockStream), k.countInet(FamilyInet, SockDgram))
+		k.Socks.Len(), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoUDP))
 }
 
 // procSNMP is snmp. There are no packets to be counted; connections are.
@@ -143,22 +148,27 @@ func (s *Socket) TCPState() byte {
 	return established
 }
 
-func procInetHead(family, typ uint32) string {
+// protoRaw stands for raw sockets.
+const protoRaw = -1
+
+func procInetHead(family uint32, proto int32) string {
 	switch {
-	case family == FamilyInet && typ == SockStream:
+	case family == FamilyInet && proto == ProtoTCP:
 		return fmt.Sprintf("%-149s\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
+	case family == FamilyInet && proto == ProtoICMP:
+		return fmt.Sprintf("%-127s\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops")
 	case family == FamilyInet:
 		return fmt.Sprintf("%-127s\n", "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops")
-	case typ == SockStream:
+	case proto == ProtoTCP:
 		return "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	}
 	return "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
 }
 
-// procInet is tcp, udp, tcp6 and udp6.
-func (k *Kernel) procInet(family, typ uint32) string {
+// procInet is tcp, udp, icmp, and the same of IPv6.
+func (k *Kernel) procInet(family uint32, proto int32) string {
 	var b strings.Builder
-	b.WriteString(procInetHead(family, typ))
+	b.WriteString(procInetHead(family, proto))
 	addr := func(a InetAddr) string {
 		var s string
 		for i := range 4 {
@@ -168,9 +178,7 @@ func (k *Kernel) procInet(family, typ uint32) string {
 		}
 		return fmt.Sprintf("%s:%04X", s, a.Port)
 	}
-	for i, r := range k.sortedSocks(func(s *Socket) bool {
-		return s.Family == family && s.Type == typ && s.Inet.Local.Port != 0 && !s.hidden()
-	}) {
+	for i, r := range k.inetSocks(family, proto) {
 		s := k.Socks.Get(r)
 		st, rx := s.TCPState(), s.Bytes
 		if s.State == SockListening {
@@ -178,7 +186,7 @@ func (k *Kernel) procInet(family, typ uint32) string {
 		}
 		l := fmt.Sprintf("%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016d", i, addr(s.Inet.Local), addr(s.Inet.Far), st, 0, rx, 0, 0, 0, s.UID, 0, s.Ino, 1, 0)
 		switch {
-		case typ != SockStream:
+		case proto != ProtoTCP:
 			l += " 0"
 			if family == FamilyInet {
 				l = fmt.Sprintf("%-127s", " "+l)
@@ -188,7 +196,7 @@ func (k *Kernel) procInet(family, typ uint32) string {
 		default:
 			l += " 100 0 0 10 0"
 		}
-		if family == FamilyInet && typ == SockStream {
+		if family == FamilyInet && proto == ProtoTCP {
 			l = fmt.Sprintf("%-149s", l)
 		}
 		b.WriteString(l + "\n")
@@ -225,6 +233,9 @@ func (k *Kernel) ListSockets() []unix.Socket {
 	}) {
 		s := k.Socks.Get(r)
 		v := unix.Socket{Proto: "udp", Local: s.Inet.Local.text(), Waiting: s.Bytes, UID: s.UID, PIDs: owners[r]}
+		if s.echo() {
+			v.Proto = "icmp"
+		}
 		if s.Type == SockStream {
 			v.Proto, v.State = "tcp", tcpWords[s.TCPState()]
 		}

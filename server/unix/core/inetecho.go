@@ -1,0 +1,110 @@
+package core
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Echo requests (icmp(7): SOCK_DGRAM with IPPROTO_ICMP or IPPROTO_ICMPV6). The port of such
+// a socket is the identifier of its requests, and it hears the answers to them only. The
+// machine answers what goes to it itself; outside, the host's own sockets of this kind ask.
+
+const (
+	echoHead = 8 // type, code, checksum, identifier, number: each most significant byte first
+
+	maxEcho4 = 65515 // 65535 without the header of IP
+	maxEcho6 = 65535
+)
+
+// Types of messages (RFC 792, RFC 4443).
+const (
+	echoReply4, echoRequest4 = 0, 8
+	echoRequest6, echoReply6 = 128, 129
+)
+
+// echo says whether a socket sends echo requests.
+func (s *Socket) echo() bool {
+	return s.Type == SockDgram && (s.Proto == ProtoICMP || s.Proto == ProtoICMPv6)
+}
+
+// echoChecks answers what forbids to send a message. EMSGSIZE; EINVAL: it is no request.
+func echoChecks(s *Socket, data []byte) abi.Errno {
+	request, longest := byte(echoRequest4), maxEcho4
+	if s.Proto == ProtoICMPv6 {
+		request, longest = echoRequest6, maxEcho6
+	}
+	switch {
+	case len(data) > longest:
+		return abi.EMSGSIZE
+	case len(data) < echoHead || data[0] != request || data[1] != 0:
+		return abi.EINVAL
+	}
+	return 0
+}
+
+// echoReply is the answer of the machine to a request of a socket.
+func (x inetSockets) echoReply(s *Socket, from, to [16]byte, data []byte) []byte {
+	b := append([]byte(nil), data...)
+	b[0] = echoReply4
+	if s.Proto == ProtoICMPv6 {
+		b[0] = echoReply6
+	}
+	sealEcho(s, from, to, b)
+	return b
+}
+
+// sealEcho gives an answer to a socket's request the socket's identifier, and its checksum:
+// of ICMPv6 with the addresses (RFC 4443, 2.3).
+func sealEcho(s *Socket, from, to [16]byte, b []byte) {
+	binary.BigEndian.PutUint16(b[4:], s.Inet.Local.Port)
+	b[2], b[3] = 0, 0
+	var head []byte
+	if s.Proto == ProtoICMPv6 {
+		head = append(append(head, from[:]...), to[:]...)
+		head = binary.BigEndian.AppendUint32(head, uint32(len(b)))
+		head = append(head, 0, 0, 0, ProtoICMPv6)
+	}
+	binary.BigEndian.PutUint16(b[2:], ^onesSum(onesSum(0, head), b))
+}
+
+// onesSum adds 16-bit words as checksums of the Internet do (RFC 1071).
+func onesSum(was uint16, b []byte) uint16 {
+	n := uint64(was)
+	for ; len(b) >= 2; b = b[2:] {
+		n += uint64(binary.BigEndian.Uint16(b))
+	}
+	if len(b) > 0 {
+		n += uint64(b[0]) << 8
+	}
+	for n > 0xffff {
+		n = n>>16 + n&0xffff
+	}
+	return uint16(n)
+}
+
+// sendEcho sends a request that was checked: an answer comes at once if the machine has the
+// address.
+func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, data []byte, m *SockSend) abi.Errno {
+	k := x.k
+	far.Port = 0
+	if k.isOutside(far.IP) {
+		return x.sendOut(r, far, data)
+	}
+	if !k.isLocal(far.IP) {
+		return 0 // nobody answers broadcasts
+	}
+	s := k.Socks.Get(r)
+	_, class := x.header(r, far.IP, m)
+	return x.deliver(r, far, InetAddr{IP: src, Port: s.Inet.Local.Port}, 64, class, x.echoReply(s, far.IP, src, data))
+}
+
+// arrivedEcho is a message from outside as a socket hears it; false: it is none.
+func arrivedEcho(s *Socket, data []byte) bool {
+	if len(data) < echoHead || data[0] != echoReply4 || data[1] != 0 {
+		return false
+	}
+	sealEcho(s, [16]byte{}, [16]byte{}, data)
+	return true
+}
