@@ -294,3 +294,27 @@ func TestInheritanceBounded(t *testing.T) {
 	g.gone()
 	l.end()
 }
+
+// A pager goes before others as long as who does waits for a page.
+func TestInheritancePager(t *testing.T) {
+	l := newLending(t)
+	p := newPaged(l.world)
+	f, e := l.u.mapIt(p.hand(l.u), 0x10000, 0, 10)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	g := l.guest(5)
+	l.policy(g, 5, abi.ClassFixed, 9)
+	l.has(l.u, round(9))
+	l.has(p.proc, untold)
+	f.Fault(0x10000+2*pg, false, false)
+	l.has(p.proc, round(9))
+	p.want([2]uint64{2, 0}) // received is not answered
+	l.has(p.proc, round(9))
+	if e := p.pages(abi.PagesUnavailable, 2, 1); e != 0 {
+		t.Fatal(e)
+	}
+	l.has(p.proc, normal)
+	g.gone()
+	l.end()
+}
