@@ -100,7 +100,8 @@ type Config struct {
 
 // Scheduling is how far a machine's guests may go before others on the host, where that
 // lets who runs the machine. The zero value is nowhere: they may take less than the
-// machine's own share, not more. Guests that may and do can leave the host no time.
+// machine's own share, not more. Guests that may and do can leave the host no time; servers
+// go before others too while they work for them (docs/nucleus.md, Scheduling).
 type Scheduling struct {
 	// Nice is the lowest nice value, -20 to -1; 0: that of who runs the machine.
 	Nice int

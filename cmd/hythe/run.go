@@ -135,7 +135,7 @@ func (r *runFlags) machineFlags(c *cobra.Command) {
 	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
 	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
-	f.StringVar(&r.sched, "sched", "", "let guests go before others on the host: `nice=-N,rtprio=N,deadline`, each if it is there and the host allows it (default no)")
+	f.StringVar(&r.sched, "sched", "", "let guests, and servers while they work for these, go before others on the host: `nice=-N,rtprio=N,deadline`, each if it is there and the host allows it (default no)")
 	f.StringVar(&r.cpuset, "cpuset-cpus", "", "run on these processors of the host, as `0-2,5` (default those that hythe may use)")
 	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
