@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,8 +108,7 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	}
 
 	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: see above
+	ownThread(func() { // for good: see above
 		if (cfg.Processors != machine.Processors{}) {
 			if err := setProcessors(0, cfg.Processors); err != nil {
 				started <- fmt.Errorf("processors: %w", err)
@@ -124,7 +122,7 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 			return
 		}
 		z.reap()
-	}()
+	})
 	if err := <-started; err != nil {
 		unix.Close(z.ctl)
 		return nil, fmt.Errorf("guest start: namespaces (user, pid, mount, net, ipc, uts): %w", err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -198,8 +197,7 @@ func hostScheduling(opts *Options) machine.Scheduling {
 		return s
 	}
 	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with what it got
+	ownThread(func() { // it ends with what it got
 		defer close(done)
 		try := func(p machine.Policy) bool {
 			a := attr(&p)
@@ -221,7 +219,7 @@ func hostScheduling(opts *Options) machine.Scheduling {
 				break
 			}
 		}
-	}()
+	})
 	<-done
 	return s
 }

@@ -40,8 +40,7 @@ func startThreads() {
 		startWork = make(chan func())
 		net := make(chan int) // the first thread's name space, or -1
 		for i := range 2 {
-			go func() {
-				runtime.LockOSThread()
+			ownThread(func() {
 				startThread()
 				if os.Geteuid() == 0 {
 					if i == 0 {
@@ -57,7 +56,7 @@ func startThreads() {
 				for g := range startWork {
 					g()
 				}
-			}()
+			})
 		}
 	})
 }
@@ -74,13 +73,12 @@ func onOutsideThread(f func()) {
 	startThreads()
 	outOnce.Do(func() {
 		outWork = make(chan func())
-		go func() {
-			runtime.LockOSThread()
+		ownThread(func() {
 			startThread()
 			for g := range outWork {
 				g()
 			}
-		}()
+		})
 	})
 	done := make(chan struct{})
 	outWork <- func() {
@@ -88,6 +86,27 @@ func onOutsideThread(f func()) {
 		f()
 	}
 	<-done
+}
+
+// ownThread runs f on a thread that is nobody else's and ends with it. It is not the
+// process's first one: what that is the host says of the process (/proc/PID/net, status).
+func ownThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		// As long as this one is held, another goroutine has another thread.
+		begun := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(begun)
+			f()
+		}()
+		<-begun
+		runtime.UnlockOSThread()
+	}()
 }
 
 // startThread makes this thread what its children are to be.
