@@ -67,6 +67,8 @@ type System struct {
 	// Usec32 says that the microseconds of struct timeval are 32 bits, with nothing
 	// behind them.
 	Usec32 bool
+	// FDMask is how many bytes a word of select's sets has (fd_mask).
+	FDMask int
 	// UnlinkDir and NofollowLink are what unlink(2) answers for a directory and open(2)
 	// with O_NOFOLLOW for a symbolic link.
 	UnlinkDir, NofollowLink abi.Errno

@@ -90,9 +90,63 @@ func CopyFileRange(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return done, 0
 }
 
-// Poll serves poll(2): struct pollfd is descriptor 4, events 2, revents 2. The bits are
-// the core's up to POLLNVAL; POLLRDNORM, POLLRDBAND and POLLWRBAND have other places.
+// Poll serves poll(2).
 func Poll(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	ns := int64(-1)
+	if ms := int32(c.Args[2]); ms >= 0 {
+		ns = int64(ms) * 1e6
+	}
+	return poll(c, ns)
+}
+
+// PollMask serves ppoll(2), which NetBSD calls pollts(2): descriptors, how many, a struct
+// timespec, and the signals that are blocked meanwhile.
+func PollMask(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	ns, e := p.waitArgs(c, 2, Timespec, 3)
+	if e != 0 {
+		return 0, e
+	}
+	return poll(c, ns)
+}
+
+// waitArgs are the arguments of calls that wait: at most how long (-1: for ever), and the
+// signals that are blocked meanwhile; no mask: 0.
+func (p *Personality) waitArgs(c *core.Call, limit int, decode func(b []byte) (int64, bool), mask int) (int64, abi.Errno) {
+	ns := int64(-1)
+	if c.Args[limit] != 0 {
+		b, e := c.CopyIn(c.Args[limit], 16)
+		if e != 0 {
+			return 0, e
+		}
+		var ok bool
+		if ns, ok = decode(b); !ok {
+			return 0, abi.EINVAL
+		}
+	}
+	if mask != 0 && c.Args[mask] != 0 {
+		b, e := c.CopyIn(c.Args[mask], SetSize)
+		if e != 0 {
+			return 0, e
+		}
+		c.WithMask(p.Sys.Signals.GetSet(b))
+	}
+	return ns, 0
+}
+
+// waitUntil is when a wait of ns ends: at once, some time, or never.
+func waitUntil(c *core.Call, ns int64) int64 {
+	switch {
+	case ns < 0:
+		return core.NoDeadline
+	case ns == 0:
+		return 0
+	}
+	return Until(c, ns)
+}
+
+// poll waits for what an array of struct pollfd says: descriptor 4, events 2, revents 2. The
+// bits are the core's up to POLLNVAL; POLLRDNORM, POLLRDBAND and POLLWRBAND have other places.
+func poll(c *core.Call, ns int64) (uint64, abi.Errno) {
 	le := binary.LittleEndian
 	n := uint64(uint32(c.Args[1]))
 	if n > min(c.Proc().Rlimits[core.RlimitNofile].Cur, 1<<13) {
@@ -107,14 +161,7 @@ func Poll(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	for i := range fds {
 		fds[i] = core.PollFD{FD: int32(le.Uint32(raw[8*i:])), Events: pollIn(le.Uint16(raw[8*i+4:]))}
 	}
-	deadline := core.NoDeadline
-	if ms := int32(c.Args[2]); ms >= 0 {
-		deadline = 0
-		if ms > 0 {
-			deadline = Until(c, int64(ms)*1e6)
-		}
-	}
-	ready, e := c.Poll(fds, deadline)
+	ready, e := c.Poll(fds, waitUntil(c, ns))
 	if e != 0 {
 		return 0, e
 	}
@@ -123,6 +170,93 @@ func Poll(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	c.CopyOut(c.Args[0], raw)
 	return uint64(ready), 0
+}
+
+// Select serves select(2): numbers below the first argument, three sets, a struct timeval.
+// The time that is left is not told.
+func Select(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	ns, e := p.waitArgs(c, 4, p.timeval, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return p.doSelect(c, ns)
+}
+
+// SelectMask serves pselect(2): as select, with a struct timespec and the signals that are
+// blocked meanwhile.
+func SelectMask(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	ns, e := p.waitArgs(c, 4, Timespec, 5)
+	if e != 0 {
+		return 0, e
+	}
+	return p.doSelect(c, ns)
+}
+
+// What select's three sets ask for, in poll's bits.
+var selectBits = [3]uint32{
+	core.PollIn | core.PollRdNorm | core.PollHup | core.PollErr,
+	core.PollOut | core.PollWrNorm | core.PollErr,
+	core.PollPri | core.PollRdBand,
+}
+
+func (p *Personality) doSelect(c *core.Call, ns int64) (uint64, abi.Errno) {
+	n := int32(c.Args[0])
+	if n < 0 {
+		return 0, abi.EINVAL
+	}
+	// Numbers above the table are not looked at.
+	n = min(n, int32(c.K.FDs.Get(c.Proc().FDs).Cap))
+	word := p.Sys.FDMask // the sets are of these
+	size := (int(n) + 8*word - 1) / (8 * word) * word
+	var in, out [3][]byte
+	for i := range in {
+		in[i], out[i] = make([]byte, size), make([]byte, size)
+		if a := c.Args[1+i]; a != 0 && size > 0 {
+			b, e := c.CopyIn(a, size)
+			if e != 0 {
+				return 0, e
+			}
+			copy(in[i], b)
+		}
+	}
+	var fds []core.PollFD
+	for fd := range n {
+		events := uint32(0)
+		for i := range in {
+			if in[i][fd/8]>>(fd%8)&1 != 0 {
+				events |= selectBits[i]
+			}
+		}
+		if events == 0 {
+			continue
+		}
+		if _, _, e := c.File(fd); e != 0 {
+			return 0, abi.EBADF
+		}
+		fds = append(fds, core.PollFD{FD: fd, Events: events, Exact: true})
+	}
+	if _, e := c.Poll(fds, waitUntil(c, ns)); e != 0 {
+		return 0, e
+	}
+	count := uint64(0)
+	for _, f := range fds {
+		if f.Revents&core.PollNval != 0 {
+			return 0, abi.EBADF
+		}
+		for i := range in {
+			bit := byte(1) << (f.FD % 8)
+			if in[i][f.FD/8]&bit != 0 && f.Revents&selectBits[i] != 0 {
+				out[i][f.FD/8] |= bit
+				count++
+			}
+		}
+	}
+	for i := range out {
+		if c.Args[1+i] != 0 && size > 0 {
+			c.CopyOut(c.Args[1+i], out[i])
+		}
+	}
+	return count, 0
 }
 
 // pollBits are the bits of poll(2) that are not the core's (sys/poll.h). POLLWRNORM is

@@ -43,6 +43,7 @@ func SharedFreeBSD() []Entry {
 		{Nr: 117, Name: "getrusage", Fn: Getrusage, Sig: "ip", Level: Partial, Note: "times and resident size only"},
 		// events
 		{Nr: 362, Name: "kqueue", Fn: Kqueue},
+		{Nr: 93, Name: "select", Fn: Select, Sig: "ipppp"},
 		// sockets
 		{Nr: 97, Name: "socket", Fn: Socket, Sig: "ixi", Level: Partial, Note: "AF_UNIX, AF_INET, AF_INET6; others are EAFNOSUPPORT"},
 		{Nr: 541, Name: "accept4", Fn: Accept4, Sig: "fppx"},
@@ -125,4 +126,16 @@ func PutFreeBSDInfo(x *Signals, b []byte, s *core.SigInfo) {
 		binary.LittleEndian.PutUint32(b[16:], s.UID)
 		binary.LittleEndian.PutUint64(b[32:], s.Value)
 	}
+}
+
+// PutXucred encodes struct xucred (sys/ucred.h): version 4, user 4, how many groups 2, sixteen
+// groups from 12 on, process at 80, which only FreeBSD tells. Of the groups there is the
+// effective one.
+func PutXucred(pid, uid, gid uint32) []byte {
+	b := make([]byte, 88)
+	binary.LittleEndian.PutUint32(b[4:], uid)
+	b[8] = 1
+	binary.LittleEndian.PutUint32(b[12:], gid)
+	binary.LittleEndian.PutUint32(b[80:], pid)
+	return b
 }

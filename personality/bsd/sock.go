@@ -30,6 +30,10 @@ type SockNumbers struct {
 	MsgNosignal, MsgCloexec        uint32
 	Timestamp, Sndtimeo, Rcvtimeo  uint32
 	KeepIdle, KeepIntvl, KeepCount uint32
+	// PeerCred is the option, at level 0, that tells who is at a unix socket's other end, and
+	// PutPeer encodes that.
+	PeerCred uint32
+	PutPeer  func(pid, uid, gid uint32) []byte
 }
 
 func (p *Personality) family(n uint32) (uint32, bool) {
@@ -705,6 +709,12 @@ func Getsockopt(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	var b []byte
 	bit, isBit := p.optionBit(opt)
 	switch {
+	case level == 0 && s.Family == core.FamilyUnix && opt == p.Sys.Sock.PeerCred:
+		who := s.Their
+		if who.Pid == 0 {
+			return 0, abi.ENOTCONN
+		}
+		b = p.Sys.Sock.PutPeer(uint32(who.Pid), c.ShowUID(who.UID), c.ShowGID(who.GID))
 	case level != solSocket:
 		if level == 41 && opt == v6Only && s.Family == core.FamilyInet6 {
 			b = val(uint32(s.Inet.V6Only))

@@ -36,6 +36,7 @@ const (
 // First numbers (sys/sysctl.h), and where those begin that a system gives itself.
 const (
 	CtlKern = 1
+	CtlVM   = 2
 	CtlNet  = 4
 	CtlHW   = 6
 	Auto    = 0x7fff0000
@@ -87,6 +88,32 @@ func CPUs(name string, mib []int32) Variable {
 func Memory(name string, mib []int32) Variable {
 	return Variable{Name: name, MIB: mib, Kind: KindQuad,
 		Get: func(c *core.Call) []byte { return binary.LittleEndian.AppendUint64(nil, c.K.Use().Total) }}
+}
+
+// Ticks is struct clockinfo (sys/time.h): ticks a second, microseconds of one, a number that
+// is of no use, ticks a second of statistics and of profiles.
+func Ticks(name string, mib []int32, hz, stat, prof uint32) Variable {
+	return Variable{Name: name, MIB: mib, Kind: KindStruct, Get: func(*core.Call) []byte {
+		var b []byte
+		for _, v := range [...]uint32{hz, 1e6 / hz, 0, stat, prof} {
+			b = binary.LittleEndian.AppendUint32(b, v)
+		}
+		return b
+	}}
+}
+
+// BootTime is when the machine was started, a struct timeval.
+func BootTime(name string, mib []int32) Variable {
+	return Variable{Name: name, MIB: mib, Kind: KindStruct, Get: func(c *core.Call) []byte {
+		b := make([]byte, 16)
+		putTimeval(b, c.K.Globals().BootReal)
+		return b
+	}}
+}
+
+// Swap is how many bytes of swap space there are: none.
+func Swap(name string, mib []int32) Variable {
+	return Variable{Name: name, MIB: mib, Kind: KindQuad, Get: func(*core.Call) []byte { return make([]byte, 8) }}
 }
 
 // Random is 256 random bytes, or as many as there is room for.

@@ -63,7 +63,7 @@ func Shared() []Entry {
 		{Nr: 28, Name: "sendmsg", Fn: Sendmsg, Sig: "fpx", Level: Partial, Note: "control data: SCM_RIGHTS; others are EINVAL"},
 		{Nr: 27, Name: "recvmsg", Fn: Recvmsg, Sig: "fpx", Level: Partial, Note: "control data: SCM_RIGHTS"},
 		{Nr: 105, Name: "setsockopt", Fn: Setsockopt, Sig: "fixpi", Level: Partial, Note: "SOL_SOCKET; TCP_NODELAY, KEEPIDLE, KEEPINTVL, KEEPCNT; IP_TOS, IP_TTL; IPV6_V6ONLY, IPV6_UNICAST_HOPS; others are ENOPROTOOPT"},
-		{Nr: 118, Name: "getsockopt", Fn: Getsockopt, Sig: "fixpp", Level: Partial, Note: "as setsockopt"},
+		{Nr: 118, Name: "getsockopt", Fn: Getsockopt, Sig: "fixpp", Level: Partial, Note: "as setsockopt, and the other end of a unix socket"},
 		// files
 		{Nr: 54, Name: "ioctl", Fn: Ioctl, Sig: "fxp", Level: Partial, Note: "a terminal's modes, size, session and group; others are ENOTTY"},
 		{Nr: 3, Name: "read", Fn: Read, Sig: "fBu"},

@@ -23,12 +23,13 @@ var system = bsd.System{
 	PutStat: putStat, StatSize: 128, PutStatfs: putStatfs, StatfsSize: 320, Dirent: putDirent,
 	Open: bsd.OpenFlags{Directory: 0x8000000, Cloexec: 0x20000, Direct: 0x10000, TimeNow: -1, TimeOmit: -2},
 	Sock: bsd.SockNumbers{Inet6: 28, MsgNosignal: 0x400, MsgCloexec: 0x1000, Timestamp: 0x400, Sndtimeo: 0x1005, Rcvtimeo: 0x1006,
-		KeepIdle: 0x100, KeepIntvl: 0x200, KeepCount: 0x400},
+		KeepIdle: 0x100, KeepIntvl: 0x200, KeepCount: 0x400, PeerCred: 1, PutPeer: bsd.PutXucred},
 	Signals: signals, Sysctl: bsd.Sysctl{Variables: variables, Proc: procVariable, Names: true,
 		Route: bsd.RouteNumbers{Route: 17, Iflist: 3, Version: 7, Info: 14, DataSize: 0xa0, LinkState: 24, AddrSize: 0x18, AddrIndex: 12, LinkSize: 0x36, Loopback: "lo0", Ethernet: "vtnet0"}},
-	At:    bsd.AtFlags{Cwd: -0x50233, Eaccess: 4, Nofollow: 1, Follow: 8, Removedir: 2},
-	Fcntl: bsd.FcntlNumbers{Getlk: 7, FlockSize: 24, DupCloexec: 17, Dup2fd: 10, Dup2fdCloexec: 18},
-	Wait:  bsd.WaitNumbers{Continued: 4, Nowait: 8, Exited: 16, Trapped: 32, Pid: 0, Pgid: 2, All: 7, Went: 0x13, InfoSize: infoSize},
+	FDMask: 8,
+	At:     bsd.AtFlags{Cwd: -0x50233, Eaccess: 4, Nofollow: 1, Follow: 8, Removedir: 2},
+	Fcntl:  bsd.FcntlNumbers{Getlk: 7, FlockSize: 24, DupCloexec: 17, Dup2fd: 10, Dup2fdCloexec: 18},
+	Wait:   bsd.WaitNumbers{Continued: 4, Nowait: 8, Exited: 16, Trapped: 32, Pid: 0, Pgid: 2, All: 7, Went: 0x13, InfoSize: infoSize},
 	Errnos: &bsd.Errnos{abi.EIDRM: 82, abi.ENOMSG: 83, abi.EOVERFLOW: 84, abi.ECANCELED: 85, abi.EILSEQ: 86, abi.ENODATA: 87,
 		abi.EBADMSG: 89, abi.EMULTIHOP: 90, abi.ENOLINK: 91, abi.EPROTO: 92, abi.ENOMEDIUM: 93},
 	UnlinkDir: abi.EPERM, NofollowLink: abi.EMLINK,
@@ -105,6 +106,8 @@ func calls() []bsd.Entry {
 		// the system
 		{Nr: 550, Name: "getrandom", Fn: bsd.Getrandom, Sig: "Bux"},
 		// events
+		{Nr: 499, Name: "pselect", Fn: bsd.SelectMask, Sig: "ippppp"},
+		{Nr: 543, Name: "ppoll", Fn: bsd.PollMask, Sig: "pupp"},
 		{Nr: 363, Name: "kevent", Fn: bsd.Kevent(&kevents), Sig: "fpipip", Pre: pre(fixed(1, 64), fixed(5, 16)), Level: bsd.Partial,
 			Note: "filters READ, WRITE, TIMER and USER; others are EINVAL, devices ENODEV"},
 		// sockets

@@ -23,9 +23,10 @@ var system = bsd.System{
 	PutStat: putStat, StatSize: 152, PutStatfs: putStatfs, StatfsSize: 2256, Dirent: putDirent,
 	Open: bsd.OpenFlags{Directory: 0x200000, Cloexec: 0x400000, Direct: 0x80000, Dsync: 0x10000, TimeNow: 1<<30 - 1, TimeOmit: 1<<30 - 2},
 	Sock: bsd.SockNumbers{Inet6: 24, MsgNosignal: 0x400, MsgCloexec: 0x800, Timestamp: 0x2000, Sndtimeo: 0x100b, Rcvtimeo: 0x100c,
-		KeepIdle: 3, KeepIntvl: 5, KeepCount: 6},
+		KeepIdle: 3, KeepIntvl: 5, KeepCount: 6, PeerCred: 3, PutPeer: putPeer},
 	Signals: signals, Sysctl: bsd.Sysctl{Variables: variables, Proc: procVariable, Query: true, Needs: true,
 		Route: bsd.RouteNumbers{Route: 34, Iflist: 5, Version: 4, Info: 0x14, DataSize: 0x88, LinkState: 4, AddrSize: 0x18, AddrIndex: 16, LinkSize: 0x14, Loopback: "lo0", Ethernet: "vioif0"}},
+	FDMask: 4,
 	At:     bsd.AtFlags{Cwd: -100, Eaccess: 0x100, Nofollow: 0x200, Follow: 0x400, Removedir: 0x800},
 	Fcntl:  bsd.FcntlNumbers{Getlk: 7, FlockSize: 24, DupCloexec: 12, Closem: 10, Maxfd: 11},
 	Wait:   bsd.WaitNumbers{Continued: 0x10, Nowait: 0x10000, Exited: 0x20, Trapped: 0x40, Pid: 1, Pgid: 4, All: 0, Went: 0xffff, InfoSize: infoSize},
@@ -146,6 +147,9 @@ func calls() []bsd.Entry {
 		// the system
 		{Nr: 445, Name: "__getrusage50", Fn: bsd.Getrusage, Sig: "ip", Level: bsd.Partial, Note: "times and resident size only"},
 		// events
+		{Nr: 417, Name: "__select50", Fn: bsd.Select, Sig: "ipppp"},
+		{Nr: 436, Name: "__pselect50", Fn: bsd.SelectMask, Sig: "ippppp"},
+		{Nr: 437, Name: "__pollts50", Fn: bsd.PollMask, Sig: "pupp"},
 		{Nr: 344, Name: "kqueue", Fn: bsd.Kqueue},
 		{Nr: 455, Name: "kqueue1", Fn: bsd.Kqueue1, Sig: "x"},
 		{Nr: 435, Name: "__kevent50", Fn: bsd.Kevent(&kevents), Sig: "fpupup", Pre: pre(fixed(1, 80), fixed(5, 16)), Level: bsd.Partial,
@@ -195,4 +199,13 @@ func calls() []bsd.Entry {
 		{Nr: 92, Name: "fcntl", Fn: bsd.Fcntl, Sig: "fix", Level: bsd.Partial, Note: "F_GETNOSIGPIPE and F_SETNOSIGPIPE are EINVAL"},
 		{Nr: 453, Name: "pipe2", Fn: bsd.Pipe2, Sig: "px"},
 	}
+}
+
+// putPeer encodes struct unpcbid (sys/un.h).
+func putPeer(pid, uid, gid uint32) []byte {
+	b := make([]byte, 12)
+	for i, v := range [...]uint32{pid, uid, gid} {
+		le.PutUint32(b[4*i:], v)
+	}
+	return b
 }

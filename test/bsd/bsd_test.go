@@ -110,6 +110,9 @@ func TestFiles(t *testing.T) { same(t, "files") }
 // pipes, signals, statuses and exec from one system to the other.
 func TestProcesses(t *testing.T) { same(t, "procs") }
 
+// TestWaits: select and ppoll.
+func TestWaits(t *testing.T) { same(t, "waits") }
+
 // TestHostile: addresses that are none are EFAULT, numbers that are no calls ENOSYS with
 // SIGSYS, and files that are no programs harm nobody.
 func TestHostile(t *testing.T) {
