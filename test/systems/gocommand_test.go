@@ -123,6 +123,12 @@ func main() {
 		if out, errs, status := subject.Run(t, limit, c); out != want || errs != "" || status != 3 {
 			t.Errorf("status %d\n%s%s", status, out, errs)
 		}
+		// On a machine already, as a test's own go run is: it runs the program itself.
+		c = exec.Command(subject.Binary(t), "run", "-i", "--", c.Path, prog, "one", "two")
+		c.Stdin = strings.NewReader("input")
+		if out, errs, status := subject.Run(t, limit, c); out != want || errs != "" || status != 3 {
+			t.Errorf("on a machine: status %d\n%s%s", status, out, errs)
+		}
 	}
 }
 
