@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 	"hythe/server/unix/core"
 )
 
@@ -46,6 +47,7 @@ func SharedFreeBSD() []Entry {
 		{Nr: 93, Name: "select", Fn: Select, Sig: "ipppp"},
 		// sockets
 		{Nr: 97, Name: "socket", Fn: Socket, Sig: "ixi", Level: Partial, Note: "AF_UNIX, AF_INET, AF_INET6; others are EAFNOSUPPORT"},
+		{Nr: 393, Name: "sendfile", Fn: Sendfile, Sig: "ffdupp", Level: Partial, Note: "headers and trailers are EOPNOTSUPP; no flag changes anything"},
 		{Nr: 541, Name: "accept4", Fn: Accept4, Sig: "fppx"},
 		// files
 		{Nr: 254, Name: "lchown", Fn: Lchown, Sig: "sii", Pre: Pre(Str(0))},
@@ -53,6 +55,57 @@ func SharedFreeBSD() []Entry {
 		{Nr: 206, Name: "futimes", Fn: Futimes, Sig: "fp", Pre: Pre(Fixed(1, 32))},
 		{Nr: 276, Name: "lutimes", Fn: Lutimes, Sig: "sp", Pre: Pre(Str(0), Fixed(1, 32))},
 	}
+}
+
+// Sendfile serves sendfile(2): file, socket, offset, how much (0: up to the file's end),
+// headers and trailers, where it is stored how much was sent.
+func Sendfile(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	in, file, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	if file.Access&core.AccessRead == 0 || file.Kind == core.FilePath {
+		return 0, abi.EBADF
+	}
+	out, r, _, e := c.Sock(int32(c.Args[1]))
+	if e != 0 {
+		return 0, e
+	}
+	s, e := c.StatFD(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	off := int64(c.Args[2])
+	if s.Mode&fs.TypeMask != fs.TypeReg || c.K.Socks.Get(r).Type != core.SockStream || off < 0 {
+		return 0, abi.EINVAL
+	}
+	if c.Args[4] != 0 {
+		return 0, abi.EOPNOTSUPP
+	}
+	want := uint64(0)
+	if uint64(off) < s.Size {
+		want = s.Size - uint64(off)
+	}
+	if n := c.Args[3]; n != 0 {
+		want = min(want, n)
+	}
+	want = min(want, 0x7ffff000) // what one call moves
+	n := uint64(0)
+	if want > 0 {
+		n, e = c.CopyFile(in, out, off, -1, want)
+		c.CountIO(core.CountRead|core.CountWrite, n, e)
+	}
+	if n > 0 && n < want {
+		// There was no room for more, or a signal came.
+		e = abi.EINTR
+		if f := c.K.Files.Get(out); f != nil && f.Flags&core.OpenNonblock != 0 {
+			e = abi.EAGAIN
+		}
+	}
+	if c.Args[5] != 0 && (e == 0 || e < abi.ErrRestart) {
+		c.CopyOut64(c.Args[5], n)
+	}
+	return 0, e
 }
 
 // freeBSDClocks are the host's clocks by the numbers of FreeBSD and DragonFly

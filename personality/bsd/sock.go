@@ -34,6 +34,8 @@ type SockNumbers struct {
 	// PutPeer encodes that.
 	PeerCred uint32
 	PutPeer  func(pid, uid, gid uint32) []byte
+	// V6Only: IPv6's sockets never have IPv4's addresses, whatever IPV6_V6ONLY is set to.
+	V6Only bool
 }
 
 func (p *Personality) family(n uint32) (uint32, bool) {
@@ -90,6 +92,10 @@ func Socket(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	fd, e := c.NewSocket(family, typ, int32(c.Args[2]), sockFlags(c.Args[1]))
+	if e == 0 && family == core.FamilyInet6 && p.Sys.Sock.V6Only {
+		_, r, _, _ := c.Sock(fd)
+		c.K.SetV6Only(r, true)
+	}
 	return uint64(uint32(fd)), e
 }
 
@@ -628,7 +634,7 @@ func Setsockopt(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	s := c.K.Socks.Mut(r)
 	if level != solSocket {
 		if level == 41 && opt == v6Only && s.Family == core.FamilyInet6 {
-			if !c.K.SetV6Only(r, v != 0) {
+			if !c.K.SetV6Only(r, v != 0 || p.Sys.Sock.V6Only) {
 				return 0, abi.EINVAL
 			}
 			return 0, 0

@@ -23,7 +23,7 @@ var system = bsd.System{
 	PutStat: putStat, StatSize: 128, PutStatfs: putStatfs, StatfsSize: 320, Dirent: putDirent,
 	Open: bsd.OpenFlags{Directory: 0x8000000, Cloexec: 0x20000, Direct: 0x10000, TimeNow: -1, TimeOmit: -2},
 	Sock: bsd.SockNumbers{Inet6: 28, MsgNosignal: 0x400, MsgCloexec: 0x1000, Timestamp: 0x400, Sndtimeo: 0x1005, Rcvtimeo: 0x1006,
-		KeepIdle: 0x100, KeepIntvl: 0x200, KeepCount: 0x400, PeerCred: 1, PutPeer: bsd.PutXucred},
+		KeepIdle: 0x100, KeepIntvl: 0x200, KeepCount: 0x400, PeerCred: 1, PutPeer: bsd.PutXucred, V6Only: true},
 	Signals: signals, Sysctl: bsd.Sysctl{Variables: variables, Proc: procVariable, Names: true,
 		Route: bsd.RouteNumbers{Route: 17, Iflist: 3, Version: 7, Info: 14, DataSize: 0xa0, LinkState: 24, AddrSize: 0x18, AddrIndex: 12, LinkSize: 0x36, Loopback: "lo0", Ethernet: "vtnet0"}},
 	FDMask: 8,
@@ -111,7 +111,6 @@ func calls() []bsd.Entry {
 		{Nr: 363, Name: "kevent", Fn: bsd.Kevent(&kevents), Sig: "fpipip", Pre: pre(fixed(1, 64), fixed(5, 16)), Level: bsd.Partial,
 			Note: "filters READ, WRITE, TIMER and USER; others are EINVAL, devices ENODEV"},
 		// sockets
-		{Nr: 393, Name: "sendfile", Fn: bsd.Refuse(abi.EOPNOTSUPP), Level: bsd.Refused, Sig: "ffdupp", Note: "EOPNOTSUPP: programs then read and write"},
 		// files
 		{Nr: 289, Name: "extpreadv", Fn: bsd.Padded(3, bsd.Preadv), Sig: "fpuxd", Pre: iov},
 		{Nr: 290, Name: "extpwritev", Fn: bsd.Padded(3, bsd.Pwritev), Sig: "fpuxd", Pre: iovData},
