@@ -156,10 +156,15 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case e != 0:
 		return 0, e
 	case perm&dmDir != 0:
-		if e := c.Mkdir(core.AtCwd, to, perm&0o777); e != 0 {
+		// It is opened whatever its permissions are.
+		if e := c.Mkdir(core.AtCwd, to, perm&0o777|0o500); e != 0 {
 			return 0, e
 		}
-		return p.openReal(c, to, mode&^(oTrunc|oExcl), 0, 0)
+		fd, e := p.openReal(c, to, mode&^(oTrunc|oExcl), 0, 0)
+		if e == 0 && perm&0o500 != 0o500 {
+			e = c.Chmod(core.Target{Dir: core.AtCwd, Path: to}, perm&0o777)
+		}
+		return fd, e
 	}
 	flags := uint32(core.OpenCreate | core.OpenTrunc)
 	if mode&oExcl != 0 {
@@ -172,18 +177,20 @@ func sysClose(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, c.CloseFD(int32(c.Args[0]))
 }
 
-// sysDup serves dup(2): -1 is any new descriptor.
+// sysDup serves dup(2): -1 is any new descriptor. That a file is closed by exec is said of
+// the file, so it holds for the new one too.
 func sysDup(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	from, to := int32(c.Args[0]), int32(c.Args[1])
+	_, flags, _ := c.K.FDAt(c.Proc().FDs, from)
 	if to == -1 {
-		fd, e := c.Dup(from, 0, 0)
+		fd, e := c.Dup(from, 0, flags)
 		return uint64(uint32(fd)), e
 	}
 	if from == to {
 		_, _, e := c.File(from)
 		return uint64(uint32(to)), e
 	}
-	return uint64(uint32(to)), c.Dup2(from, to, 0)
+	return uint64(uint32(to)), c.Dup2(from, to, flags)
 }
 
 // sysPipe serves pipe(2): both ends read and write.
@@ -278,7 +285,18 @@ func (p *Personality) write(c *core.Call, off int64) (uint64, abi.Errno) {
 	}
 	got, e := c.WriteFD(fd, c.Args[1], uint64(n), off)
 	c.CountIO(core.CountWrite, got, e)
+	if e == 0 && got < uint64(n) && p.hungUp(c, f) {
+		// A pipe takes all of it or fails.
+		post(c, core.SIGPIPE, "")
+		return 0, abi.EPIPE
+	}
 	return got, e
+}
+
+// hungUp says whether nobody will read what is written to a pipe.
+func (p *Personality) hungUp(c *core.Call, f store.Ref[core.File]) bool {
+	file := c.K.Files.Get(f)
+	return file != nil && (file.Kind == core.FileSocket || file.Kind == core.FilePipe) && c.K.Ops(f).Poll(f)&(core.PollHup|core.PollErr) != 0
 }
 
 // maxDirRead is how much of a directory is read at once, however much is asked for.

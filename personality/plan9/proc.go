@@ -2,6 +2,7 @@ package plan9
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -184,9 +185,22 @@ func sysExits(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			text = cstring(b)
 		}
 	}
-	c.MutProc().ExitText = core.MakeText(text)
+	setExitText(c, text)
 	c.ExitGroup(exitCode(text))
 	return 0, 0
+}
+
+// setExitText keeps the words with which a program ends as its parent will find them
+// (wait(2)): after what was executed, by its last name, and the number.
+func setExitText(c *core.Call, text string) {
+	if text != "" {
+		name := c.Proc().CommName()
+		if exe := c.Proc().Exe; exe != 0 {
+			name = path.Base(strings.TrimSuffix(c.PathFor(exe), " (deleted)"))
+		}
+		text = fmt.Sprintf("%s %d: %s", name, c.Proc().Pid, text)
+	}
+	c.MutProc().ExitText = core.MakeText(text)
 }
 
 // exitCode is what other systems see of the words: the number with which they end, or 1.
@@ -205,19 +219,17 @@ func exitCode(text string) uint32 {
 	return uint32(n)
 }
 
-// waitText is the message of a child that has ended (wait(2)): of Plan 9's in its words,
-// of others' in such words.
+// waitText is the message of a child that has ended (wait(2)): of Plan 9's its own, of
+// others' such words.
 func waitText(w *core.WaitResult) string {
 	text := w.Text.String()
-	if text == "" {
-		switch w.Code {
-		case core.CldExited:
-			if w.Value != 0 {
-				text = strconv.Itoa(int(w.Value))
-			}
-		default:
-			text = signalText(w.Value)
-		}
+	switch {
+	case w.Code == core.CldExited && text != "":
+		return text // setExitText's
+	case w.Code != core.CldExited && text == "":
+		text = signalText(w.Value)
+	case text == "" && w.Value != 0:
+		text = strconv.Itoa(int(w.Value))
 	}
 	if text == "" {
 		return ""
