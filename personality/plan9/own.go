@@ -146,7 +146,7 @@ func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
 	first, rest, deep := strings.Cut(abs[1:], "/")
 	kind := services["/"+first]
 	if kind == 0 {
-		return node{}, 0
+		return libNode(abs), 0
 	}
 	if !deep {
 		return node{kind, 0, first}, 0
@@ -583,6 +583,9 @@ func (p *Personality) nameOf(n node) string {
 			return at
 		}
 	}
+	if s := libName(n); s != "" {
+		return s
+	}
 	for _, l := range [][]entry{devFiles, procFiles} {
 		for i := range l {
 			if l[i].kind == n.kind && n.kind != 0 {
@@ -618,6 +621,9 @@ func qid(n node) uint64 { return uint64(n.kind)<<32 | uint64(n.num) }
 func (p *Personality) length(n node) uint64 {
 	if n.kind == kEnv {
 		return uint64(len(p.K.DictValue(store.Ref[core.DictEnt](n.num))))
+	}
+	if n.kind == kLibCommon || n.kind == kLibLocal {
+		return uint64(len(p.libText(n)))
 	}
 	return 0
 }
@@ -664,6 +670,8 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 		s = p.ndb(c)
 	case kOsversion:
 		s = "2000"
+	case kLibCommon, kLibLocal:
+		s = p.libText(n)
 	case kSwap:
 		u := k.Use()
 		s = fmt.Sprintf("%d memory\n%d pagesize\n0 kernel\n%d/%d user\n0/0 swap\n", u.Total, abi.PageSize, (u.Total-u.Free)/abi.PageSize, u.Total/abi.PageSize)
@@ -741,6 +749,8 @@ func (p *Personality) list(c *core.Call, n node) []node {
 		l = p.listNet(n)
 	case kDev:
 		fixed(devFiles, 0)
+	case kLibNdb:
+		fixed(libFiles, 0)
 	case kProc:
 		fixed(procFiles, n.num)
 	case kEnvDir:

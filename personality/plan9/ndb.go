@@ -1,0 +1,69 @@
+package plan9
+
+import (
+	"fmt"
+	"strings"
+)
+
+// /lib/ndb (ndb(6)): what a system of its own would have in files about names and
+// services, which programs look for there.
+
+// Kinds.
+const (
+	kLibNdb    = 7
+	kLibCommon = 33
+	kLibLocal  = 34
+)
+
+const libAt = "/lib/ndb"
+
+var libFiles = []entry{{"common", kLibCommon, 0o444, ""}, {"local", kLibLocal, 0o444, ""}}
+
+// libNode answers which of them an absolute name is; kind 0 is none.
+func libNode(abs string) node {
+	rest, ok := strings.CutPrefix(abs, libAt)
+	if ok && rest == "" {
+		return node{kLibNdb, 0, "ndb"}
+	}
+	if ok && rest[0] == '/' {
+		if e := find(libFiles, rest[1:]); e != nil {
+			return node{e.kind, 0, e.name}
+		}
+	}
+	return node{}
+}
+
+// libName is libNode's other direction; "": it is none.
+func libName(n node) string {
+	if n.kind == kLibNdb {
+		return libAt
+	}
+	for _, e := range libFiles {
+		if e.kind == n.kind {
+			return libAt + "/" + e.name
+		}
+	}
+	return ""
+}
+
+// common are the services that every system knows.
+var common = []struct {
+	net, name string
+	port      int
+}{
+	{"tcp", "echo", 7}, {"tcp", "discard", 9}, {"tcp", "ftp", 21}, {"tcp", "ssh", 22}, {"tcp", "telnet", 23}, {"tcp", "smtp", 25},
+	{"tcp", "domain", 53}, {"tcp", "http", 80}, {"tcp", "pop3", 110}, {"tcp", "imap4", 143}, {"tcp", "https", 443}, {"tcp", "9fs", 564},
+	{"udp", "echo", 7}, {"udp", "discard", 9}, {"udp", "dns", 53}, {"udp", "ntp", 123}, {"udp", "syslog", 514},
+}
+
+// libText is what a file of it says.
+func (p *Personality) libText(n node) string {
+	if n.kind == kLibLocal {
+		return "ip=127.0.0.1 sys=" + cstring(p.K.Globals().Hostname[:]) + "\n"
+	}
+	s := "ip=127.0.0.1 sys=localhost dom=localhost\n"
+	for _, x := range common {
+		s += fmt.Sprintf("%s=%s port=%d\n", x.net, x.name, x.port)
+	}
+	return s
+}
