@@ -397,7 +397,11 @@ func send(c *core.Call, to store.Ref[core.Proc], text string) abi.Errno {
 	if r == nil || r.State != core.ProcLive {
 		return abi.ESRCH
 	}
-	sig := signalOf(text, r.Personality == Index && r.Flags&core.ProcModule == 0)
+	words := r.Personality == Index && r.Flags&core.ProcModule == 0
+	sig := signalOf(text, words)
+	if words && sig == core.SIGKILL {
+		sig = sigNote // the note "kill" goes to the handler; what nobody can put off is ctl's
+	}
 	if e := c.KillCheck(to, sig); e != 0 {
 		return e
 	}
