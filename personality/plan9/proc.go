@@ -180,27 +180,27 @@ func sysExits(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[0] != 0 {
 		b, e := c.CopyInPart(c.Args[0], errMax)
 		if e != 0 {
-			text = "invalid exit string"
+			text = exitText(c, "invalid exit string")
 		} else {
-			text = cstring(b)
+			text = exitText(c, cstring(b))
 		}
 	}
-	setExitText(c, text)
+	c.MutProc().ExitText = core.MakeText(text)
 	c.ExitGroup(exitCode(text))
 	return 0, 0
 }
 
-// setExitText keeps the words with which a program ends as its parent will find them
-// (wait(2)): after what was executed, by its last name, and the number.
-func setExitText(c *core.Call, text string) {
-	if text != "" {
-		name := c.Proc().CommName()
-		if exe := c.Proc().Exe; exe != 0 {
-			name = path.Base(strings.TrimSuffix(c.PathFor(exe), " (deleted)"))
-		}
-		text = fmt.Sprintf("%s %d: %s", name, c.Proc().Pid, text)
+// exitText is what a program's parent will find of the words with which it ends (wait(2)):
+// they stand after what was executed, by its last name, and the number. No words are none.
+func exitText(c *core.Call, text string) string {
+	if text == "" {
+		return ""
 	}
-	c.MutProc().ExitText = core.MakeText(text)
+	name := c.Proc().CommName()
+	if exe := c.Proc().Exe; exe != 0 {
+		name = path.Base(strings.TrimSuffix(c.PathFor(exe), " (deleted)"))
+	}
+	return fmt.Sprintf("%s %d: %s", name, c.Proc().Pid, text)
 }
 
 // exitCode is what other systems see of the words: the number with which they end, or 1.
@@ -225,7 +225,7 @@ func waitText(w *core.WaitResult) string {
 	text := w.Text.String()
 	switch {
 	case w.Code == core.CldExited && text != "":
-		return text // setExitText's
+		return text // exitText's
 	case w.Code != core.CldExited && text == "":
 		text = signalText(w.Value)
 	case text == "" && w.Value != 0:
