@@ -428,6 +428,26 @@ func Fstatfs(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return p.statfs(c, c.Args[1], core.Target{Dir: int32(c.Args[0]), ByFD: true})
 }
 
+// Getfsstat serves getfsstat(2) and getvfsstat(2): memory, its size, flags; each file system
+// that is mounted, as many as fit, or only how many there are.
+func Getfsstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	list := c.K.MountList()
+	if c.Args[0] == 0 {
+		return uint64(len(list)), 0
+	}
+	size := p.Sys.StatfsSize
+	if room := c.Args[1] / uint64(size); room < uint64(len(list)) {
+		list = list[:room]
+	}
+	out := make([]byte, size*len(list))
+	for i, m := range list {
+		s, _ := c.Statfs(core.Target{Dir: core.AtCwd, Path: m.Path, Walk: core.WalkFollow}) // of one that cannot be reached nothing
+		p.Sys.PutStatfs(out[i*size:][:size], &s)
+	}
+	c.CopyOut(c.Args[0], out)
+	return uint64(len(list)), 0
+}
+
 // Access serves access(2), Eaccess eaccess(2), Faccessat faccessat(2).
 func Access(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	return accessAt(c, core.AtCwd, 0, c.Args[1], false, core.WalkFollow)

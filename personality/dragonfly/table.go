@@ -124,6 +124,7 @@ func calls() []bsd.Entry {
 		{Nr: 477, Name: "lstat", Fn: bsd.Lstat, Sig: "sp", Pre: pre(str(0))},
 		{Nr: 505, Name: "fstatat", Fn: bsd.Fstatat, Sig: "fspx", Pre: pre(str(1))},
 		{Nr: 157, Name: "statfs", Fn: bsd.StatfsPath, Sig: "sp", Pre: pre(str(0)), Level: bsd.Partial, Note: "names of file systems are \"hythe\""},
+		{Nr: 18, Name: "getfsstat", Fn: bsd.Getfsstat, Sig: "pux", Level: bsd.Partial, Note: "as statfs"},
 		{Nr: 158, Name: "fstatfs", Fn: bsd.Fstatfs, Sig: "fp", Level: bsd.Partial, Note: "as statfs"},
 		{Nr: 479, Name: "getdirentries", Fn: bsd.Getdirentries, Sig: "fpup"},
 		{Nr: 480, Name: "getdents", Fn: bsd.Getdents, Sig: "fpu"},

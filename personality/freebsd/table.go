@@ -137,6 +137,7 @@ func calls() []bsd.Entry {
 		{Nr: 551, Name: "fstat", Fn: bsd.Fstat, Sig: "fp"},
 		{Nr: 552, Name: "fstatat", Fn: bsd.Fstatat, Sig: "fspx", Pre: pre(str(1))},
 		{Nr: 555, Name: "statfs", Fn: bsd.StatfsPath, Sig: "sp", Pre: pre(str(0)), Level: bsd.Partial, Note: "names of file systems are \"hythe\""},
+		{Nr: 557, Name: "getfsstat", Fn: bsd.Getfsstat, Sig: "pux", Level: bsd.Partial, Note: "as statfs"},
 		{Nr: 556, Name: "fstatfs", Fn: bsd.Fstatfs, Sig: "fp", Level: bsd.Partial, Note: "as statfs"},
 		{Nr: 554, Name: "getdirentries", Fn: bsd.Getdirentries, Sig: "fpup"},
 		{Nr: 376, Name: "eaccess", Fn: bsd.Eaccess, Sig: "sx", Pre: pre(str(0))},

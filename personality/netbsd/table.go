@@ -169,6 +169,7 @@ func calls() []bsd.Entry {
 		{Nr: 441, Name: "__lstat50", Fn: bsd.Lstat, Sig: "sp", Pre: pre(str(0))},
 		{Nr: 466, Name: "fstatat", Fn: bsd.Fstatat, Sig: "fspx", Pre: pre(str(1))},
 		{Nr: 357, Name: "statvfs1", Fn: bsd.StatfsPath, Sig: "spx", Pre: pre(str(0)), Level: bsd.Partial, Note: "names of file systems are \"hythe\""},
+		{Nr: 356, Name: "getvfsstat", Fn: bsd.Getfsstat, Sig: "pux", Level: bsd.Partial, Note: "as statvfs1"},
 		{Nr: 358, Name: "fstatvfs1", Fn: bsd.Fstatfs, Sig: "fpx", Level: bsd.Partial, Note: "as statvfs1"},
 		{Nr: 390, Name: "__getdents30", Fn: bsd.Getdents, Sig: "fpu"},
 		{Nr: 462, Name: "faccessat", Fn: bsd.Faccessat, Sig: "fsxx", Pre: pre(str(1))},
