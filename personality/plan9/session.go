@@ -85,6 +85,10 @@ type remote struct {
 	wake  map[store.Ref[session]]*core.WaitQueue
 }
 
+// versionStep is the step in which versions are exchanged, which a call that runs again
+// finds done.
+const versionStep = 1<<32 - 1
+
 type stepping struct {
 	seq, prog uint64
 	n         uint32
@@ -391,8 +395,11 @@ func (p *Personality) request(c *core.Call, s store.Ref[session], typ uint32, ma
 	if !slices.Contains(st.asked, s) {
 		st.asked = append(st.asked, s)
 	}
-	step, gen := st.n, p.K.Threads.Gen(c.T)
-	st.n++
+	step, gen := uint32(versionStep), p.K.Threads.Gen(c.T)
+	if typ != tVersion {
+		step = st.n
+		st.n++
+	}
 	this := func(q *request) bool { return q.Gen == gen && q.Seq == c.Seq && q.Prog == prog }
 	for _, r := range p.remote.mine[c.T] {
 		if q := p.requests.Get(r); this(q) && q.Step == step {

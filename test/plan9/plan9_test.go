@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,9 +128,43 @@ func TestNet(t *testing.T) {
 
 // TestMount: a server of 9P is mounted and used, and hostile ones harm nobody.
 func TestMount(t *testing.T) {
-	got := hythe(t, program(t, "mount", "plan9"))
-	if n := strings.Count(got.out, " true\n"); n != 56 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
-		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
+	if got := hythe(t, program(t, "mount", "plan9")); !mounted(got) || got.err != "" {
+		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	}
+}
+
+func mounted(got result) bool {
+	n := strings.Count(got.out, " true\n")
+	return n == 56 && n == strings.Count(got.out, "\n") && got.status == 0
+}
+
+// TestMountDeaths: it comes out the same when the unix server, whose clients the sessions
+// are, is killed meanwhile.
+func TestMountDeaths(t *testing.T) {
+	id := "plan9-deaths-" + strconv.Itoa(os.Getpid())
+	c := exec.Command(subject.Binary(t), "run", "--name", id, "--", program(t, "mount", "plan9"))
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.out, r.err, r.status = subject.Run(t, limit, c)
+		done <- r
+	}()
+	// Before it begins and after it has ended there is nothing to kill.
+	killed := 0
+	for killed < 10 {
+		select {
+		case got := <-done:
+			done <- got
+		default:
+			if exec.Command(subject.Binary(t), "restart", "-m", id, "unix").Run() == nil {
+				killed++
+			}
+			continue
+		}
+		break
+	}
+	if got := <-done; !mounted(got) || killed == 0 {
+		t.Errorf("status %d, killed %d times\n%s%.2000s", got.status, killed, got.out, got.err)
 	}
 }
 
