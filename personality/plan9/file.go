@@ -101,7 +101,47 @@ func (p *Personality) openReal(c *core.Call, name string, mode, flags, perm uint
 	if e != 0 {
 		return 0, e
 	}
+	if mode&oRclose != 0 && c.K.Files.Get(f).Kind == core.FileVnode {
+		c.K.Files.Mut(f).Flags |= removeOnClose
+	}
 	return install(c, f, mode)
+}
+
+// removeOnClose marks a file of the machine that was opened with ORCLOSE.
+const removeOnClose = core.OpenOwn
+
+// closing removes such a file if the descriptor that is about to be closed is its last
+// one. A call that runs again finds it removed.
+func (p *Personality) closing(c *core.Call, f store.Ref[core.File]) {
+	file := p.K.Files.Get(f)
+	if file.Kind != core.FileVnode || file.Flags&removeOnClose == 0 || file.Refs > 1 {
+		return
+	}
+	c.PinFile(f)
+	defer c.UnpinFile(f)
+	name := p.K.VnodePath(file.Vnode)
+	if c.Unlink(core.AtCwd, name) == abi.EISDIR {
+		_ = c.Rmdir(core.AtCwd, name)
+	}
+}
+
+// closingAll is closing of all descriptors of a process that ends.
+func (p *Personality) closingAll(c *core.Call) {
+	if p.K.FDs.Get(c.Proc().FDs).Refs > 1 {
+		return // others have them too
+	}
+	var l []store.Ref[core.File]
+	p.K.EachFD(c.Proc().FDs, func(_ int32, f store.Ref[core.File], _ uint32) bool {
+		if file := p.K.Files.Get(f); file.Flags&removeOnClose != 0 {
+			l = append(l, f)
+		}
+		return true
+	})
+	for _, f := range l {
+		if p.K.Files.Get(f) != nil {
+			p.closing(c, f)
+		}
+	}
 }
 
 // sysCreate serves create (open(2)): name, mode, perm. A file that is there is truncated.
@@ -173,7 +213,10 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return p.openReal(c, to, mode&^oExcl, flags, perm)
 }
 
-func sysClose(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func sysClose(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	if f, _, e := c.File(int32(c.Args[0])); e == 0 {
+		p.closing(c, f)
+	}
 	return 0, c.CloseFD(int32(c.Args[0]))
 }
 

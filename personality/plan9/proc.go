@@ -175,7 +175,7 @@ func (p *Personality) takeEnv(c *core.Call, envp []string) {
 }
 
 // sysExits serves exits(2): no words are success.
-func sysExits(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+func sysExits(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	text := ""
 	if c.Args[0] != 0 {
 		b, e := c.CopyInPart(c.Args[0], errMax)
@@ -185,6 +185,7 @@ func sysExits(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 			text = exitText(c, cstring(b))
 		}
 	}
+	p.closingAll(c)
 	c.MutProc().ExitText = core.MakeText(text)
 	c.ExitGroup(exitCode(text))
 	return 0, 0

@@ -313,6 +313,7 @@ const (
 	OpenTmpfile   = 1 << 14
 	OpenLargefile = 1 << 15
 	OpenDsync     = 1 << 16
+	OpenOwn       = 1 << 17 // means what the personality says that set it in File.Flags
 	// OpenFlagsSettable is what F_SETFL may change.
 	OpenFlagsSettable = OpenAppend | OpenNonblock | OpenAsync | OpenDirect | OpenNoatime
 )

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,6 +41,12 @@ func list(dir string) string {
 }
 
 func main() {
+	if len(os.Args) > 1 {
+		if _, err := syscall.Create(os.Args[1], 64|syscall.O_RDWR, 0o600); err != nil || read(os.Args[1]) != "" {
+			os.Exit(1)
+		}
+		return
+	}
 	runtime.LockOSThread()
 	dir, err := os.MkdirTemp("", "names")
 	if err != nil {
@@ -80,6 +87,22 @@ func main() {
 	ok("env list", strings.Contains(list("/env"), "fruit"))
 	ok("env remove", os.Remove("/env/fruit") == nil && strings.Contains(read("/env/fruit"), "does not exist"))
 
+	// Removed on close, with the last descriptor.
+	const orclose = 64
+	os.WriteFile(dir+"/gone", []byte("x"), 0o644)
+	fd, err := syscall.Open(dir+"/gone", orclose)
+	twice, _ := syscall.Dup(fd, -1)
+	syscall.Close(fd)
+	ok("open still", err == nil && read(dir+"/gone") == "x")
+	syscall.Close(twice)
+	ok("removed on close", strings.Contains(read(dir+"/gone"), "does not exist"))
+	self, _ := os.Executable()
+	err = exec.Command(self, dir+"/made").Run()
+	for err == nil && !strings.Contains(read(dir+"/made"), "does not exist") {
+		runtime.Gosched() // its other processes may end a little later
+	}
+	ok("removed at the end", err == nil)
+
 	// What is posted for others.
 	var ends [2]int
 	syscall.Pipe(ends[:])
@@ -116,7 +139,7 @@ func main() {
 	ok("sysname", read("/dev/sysname") != "" && read("/dev/user") != "")
 	ok("no process", strings.Contains(read("/proc/999999/status"), "does not exist"))
 	ok("null", read("/dev/null") == "")
-	fd, _ := syscall.Open("/dev/zero", syscall.O_RDONLY)
+	fd, _ = syscall.Open("/dev/zero", syscall.O_RDONLY)
 	ok("fd", strings.HasPrefix(strings.TrimSpace(read(fmt.Sprintf("#d/%dctl", fd))), fmt.Sprint(fd)))
 	name, err := syscall.Fd2path(fd)
 	ok("fd2path", err == nil && name == "/dev/zero")
