@@ -127,9 +127,6 @@ func (p *Personality) closing(c *core.Call, f store.Ref[core.File]) {
 
 // closingAll is closing of all descriptors of a process that ends.
 func (p *Personality) closingAll(c *core.Call) {
-	if p.K.FDs.Get(c.Proc().FDs).Refs > 1 {
-		return // others have them too
-	}
 	var l []store.Ref[core.File]
 	p.K.EachFD(c.Proc().FDs, func(_ int32, f store.Ref[core.File], _ uint32) bool {
 		if file := p.K.Files.Get(f); file.Flags&removeOnClose != 0 {
@@ -137,8 +134,16 @@ func (p *Personality) closingAll(c *core.Call) {
 		}
 		return true
 	})
+	if l == nil {
+		return
+	}
+	others := false // who have them too
+	p.K.EachProc(func(q store.Ref[core.Proc], r *core.Proc) bool {
+		others = q != c.ProcRef() && r.FDs == c.Proc().FDs && r.State == core.ProcLive && r.Exiting == 0
+		return !others
+	})
 	for _, f := range l {
-		if p.K.Files.Get(f) != nil {
+		if !others && p.K.Files.Get(f) != nil {
 			p.closing(c, f)
 		}
 	}

@@ -289,10 +289,13 @@ func sysBrk(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if addr == 0 {
 		return r.Addr, 0
 	}
-	if addr < r.Addr || addr > r.Addr+r.Size {
+	if addr < r.Addr || addr > segLow(r, r.Addr) {
 		return 0, abi.ENOMEM
 	}
 	used := (addr - r.Addr + abi.PageSize - 1) &^ (abi.PageSize - 1)
+	if used > segLow(r, r.Addr)-r.Addr {
+		return 0, abi.ENOMEM
+	}
 	if used < r.Used {
 		if e := c.ClearRegion(r.Addr+used, r.Addr+r.Used); e != 0 {
 			return 0, e

@@ -29,7 +29,7 @@ func table() []Entry {
 		{Nr: 7, Name: "exec", Fn: sysExec, Pre: pre(str(0)), Sig: "sp"},
 		{Nr: 8, Name: "exits", Fn: sysExits, Pre: pre(), Sig: "s"},
 		{Nr: 10, Name: "fauth", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "is", Note: "no file server asks for authentication: operation not supported"},
-		{Nr: 12, Name: "segbrk", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "pp", Note: "no segments are attached"},
+		{Nr: 12, Name: "segbrk", Fn: sysSegbrk, Sig: "pp"},
 		{Nr: 14, Name: "open", Fn: sysOpen, Pre: pre(str(0)), Sig: "sx", Level: calls.Partial, Note: "ORCLOSE: files of the machine stay when a note ends the process"},
 		{Nr: 15, Name: "_read", Fn: sysRead, Sig: "iBi"},
 		{Nr: 16, Name: "oseek", Fn: sysOseek, Sig: "iii"},
@@ -43,8 +43,8 @@ func table() []Entry {
 		{Nr: 25, Name: "remove", Fn: sysRemove, Pre: pre(str(0)), Sig: "s"},
 		{Nr: 28, Name: "notify", Fn: sysNotify, Sig: "p"},
 		{Nr: 29, Name: "noted", Fn: sysNoted, Sig: "i"},
-		{Nr: 30, Name: "segattach", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "xspu", Note: "there are no classes of segments"},
-		{Nr: 31, Name: "segdetach", Fn: refuse(abi.EINVAL), Level: calls.Refused, Sig: "p", Note: "text, data, bss and stack stay"},
+		{Nr: 30, Name: "segattach", Fn: sysSegattach, Pre: pre(str(1)), Sig: "xspu", Level: calls.Partial, Note: "class memory, of whoever shares the data segment; SG_RONLY is refused"},
+		{Nr: 31, Name: "segdetach", Fn: sysSegdetach, Sig: "p", Level: calls.Partial, Note: "text, data, bss and stack stay"},
 		{Nr: 32, Name: "segfree", Fn: sysSegfree, Sig: "pu"},
 		{Nr: 33, Name: "segflush", Fn: sysSegflush, Sig: "pu"},
 		{Nr: 34, Name: "rendezvous", Fn: sysRendezvous, Sig: "pp"},
@@ -66,19 +66,3 @@ func table() []Entry {
 		{Nr: 53, Name: "nsec", Fn: sysNsec, Sig: "p"},
 	}
 }
-
-// sysSegfree serves segfree (segattach(2)): the pages are zero from now on.
-func sysSegfree(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	r := c.Region()
-	from, to := (c.Args[0]+abi.PageSize-1)&^(abi.PageSize-1), (c.Args[0]+uint64(uint32(c.Args[1])))&^(abi.PageSize-1)
-	if r == nil || from < r.Addr || to > r.Addr+r.Used {
-		return 0, abi.EINVAL
-	}
-	if from < to {
-		return 0, c.ClearRegion(from, to)
-	}
-	return 0, 0
-}
-
-// sysSegflush serves segflush (segattach(2)): the processor sees to that.
-func sysSegflush(_ *Personality, c *core.Call) (uint64, abi.Errno) { return 0, 0 }

@@ -14,6 +14,24 @@ type Region struct {
 	Addr, Size uint64 // where it is mapped: at the same place in all processes
 	Used       uint64 // how far there may be anything in it
 	Object     ObjectName
+	// Segs are parts of it, behind Used, that were given out; Size 0: none.
+	Segs [MaxSegs]Segment
+}
+
+// Segment is a part of a Region.
+type Segment struct{ Addr, Size uint64 }
+
+// MaxSegs is how many parts of a region are given out.
+const MaxSegs = 8
+
+// inUse is how far there may be anything, parts included.
+func (r *Region) inUse() uint64 {
+	for i := range r.Segs {
+		if r.Segs[i].Size > 0 {
+			return r.Size
+		}
+	}
+	return r.Used
 }
 
 // NewRegion gives the caller's process a region of size bytes at addr and maps it, for
@@ -92,7 +110,7 @@ func (c *Call) childRegion(a *CloneArgs) (store.Ref[Region], abi.Errno) {
 	k.Regions.Mut(old).Refs++ // it stays while it is copied
 	var obj ObjectName
 	var e abi.Errno
-	c.Unlocked(func() { obj, e = k.Host.CopyObject(src.Object, src.Used, src.Size) })
+	c.Unlocked(func() { obj, e = k.Host.CopyObject(src.Object, src.inUse(), src.Size) })
 	k.dropRegion(old)
 	if e != 0 {
 		return 0, abi.ENOMEM

@@ -8,7 +8,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,12 +40,6 @@ func list(dir string) string {
 }
 
 func main() {
-	if len(os.Args) > 1 {
-		if _, err := syscall.Create(os.Args[1], 64|syscall.O_RDWR, 0o600); err != nil || read(os.Args[1]) != "" {
-			os.Exit(1)
-		}
-		return
-	}
 	runtime.LockOSThread()
 	dir, err := os.MkdirTemp("", "names")
 	if err != nil {
@@ -96,12 +89,16 @@ func main() {
 	ok("open still", err == nil && read(dir+"/gone") == "x")
 	syscall.Close(twice)
 	ok("removed on close", strings.Contains(read(dir+"/gone"), "does not exist"))
-	self, _ := os.Executable()
-	err = exec.Command(self, dir+"/made").Run()
-	for err == nil && !strings.Contains(read(dir+"/made"), "does not exist") {
-		runtime.Gosched() // its other processes may end a little later
+	// A process with nothing but system calls, since Go's have several of them.
+	made, _ := syscall.BytePtrFromString(dir + "/made")
+	child, _, _ := syscall.RawSyscall(syscall.SYS_RFORK, syscall.RFPROC|syscall.RFFDG, 0, 0)
+	if child == 0 {
+		syscall.RawSyscall(syscall.SYS_CREATE, addrOf(made), orclose, 0o600)
+		syscall.RawSyscall(syscall.SYS_EXITS, 0, 0, 0)
 	}
-	ok("removed at the end", err == nil)
+	var w syscall.Waitmsg
+	err = syscall.Await(&w)
+	ok("removed at the end", err == nil && w.Pid == int(child) && strings.Contains(read(dir+"/made"), "does not exist"))
 
 	// What is posted for others.
 	var ends [2]int
@@ -168,6 +165,43 @@ func main() {
 		got <- call(syscall.SYS_RENDEZVOUS, 77, 5)
 	}()
 	ok("rendezvous", call(syscall.SYS_RENDEZVOUS, 77, 6) == 5 && <-got == 6)
+
+	// Segments: zero, shared with who shares memory, gone when they are detached.
+	class, _ := syscall.BytePtrFromString("memory")
+	other, _ := syscall.BytePtrFromString("physical")
+	none := ^uintptr(0)
+	attach := func(class *byte, at, size uintptr) uintptr {
+		r, _, _ := syscall.Syscall6(syscall.SYS_SEGATTACH, 0, addrOf(class), at, size, 0, 0)
+		if int32(r) == -1 {
+			return none
+		}
+		return r
+	}
+	at := attach(class, 0, 100_000)
+	ok("segattach", at != none && *word(at) == 0 && *word(at + 98_000) == 0)
+	ok("another class", attach(other, 0, 4096) == none)
+	ok("in its place", attach(class, at+4096, 4096) == none && attach(class, 1<<40, 4096) == none)
+	second := attach(class, at-1<<20, 4096)
+	ok("where it is wanted", second == at-1<<20)
+	*word(at) = 7
+	go func() {
+		runtime.LockOSThread()
+		*word(at + 4096) = *word(at) + 1
+		got <- 0
+	}()
+	<-got
+	ok("shared", *word(at + 4096) == 8)
+	ok("segfree", call(syscall.SYS_SEGFREE, at, 4096) == 0 && *word(at) == 0 && *word(at + 4096) == 8)
+	ok("segbrk", call(syscall.SYS_SEGBRK, second, second+8192) == 0 && *word(second + 4096) == 0 && call(syscall.SYS_SEGBRK, second, at+1) == -1)
+	ok("brk into it", call(syscall.SYS_BRK_, second+1, 0) == -1)
+	ok("segdetach", call(syscall.SYS_SEGDETACH, second, 0) == 0 && call(syscall.SYS_SEGDETACH, second, 0) == -1)
+	ok("of what is none", call(syscall.SYS_SEGDETACH, addr(sem), 0) == -1 && call(syscall.SYS_SEGDETACH, 4096, 0) == -1)
+	*word(at + 8192) = 9
+	ok("anew", call(syscall.SYS_SEGDETACH, at, 0) == 0 && attach(class, at, 100_000) == at && *word(at + 8192) == 0)
+	for range 10 {
+		second = attach(class, 0, 4096)
+	}
+	ok("no more than there may be", second == none && attach(class, 0, none) == none)
 	ok("rfork of both", call(syscall.SYS_RFORK, syscall.RFNAMEG|syscall.RFCNAMEG, 0) == -1)
 	ok("alarm", call(syscall.SYS_ALARM, 5000, 0) == 0 && call(syscall.SYS_ALARM, 0, 0) > 1000)
 }
