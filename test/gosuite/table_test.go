@@ -28,7 +28,8 @@ others. Rows are at most 1 % of a system's tests. Linux's tests are also run nat
 the machine what they do there.
 
 What is run: ` + "`test/gosuite/packages.tsv`" + `; the rows: ` + "`test/gosuite/skips.tsv`" + `. ` + "`make conformance SYSTEM=plan9`" + `
-runs one system and leaves the others' tables as they are.
+runs one system and leaves the others' tables as they are. A package that packages.tsv has for a system, and
+its table has not, was not run there with this table, or did not pass.
 `
 
 // result is what the tests of a package did on a system: a line of the table.
