@@ -1,6 +1,7 @@
 package wasi
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,8 +20,11 @@ func TestPreview1(t *testing.T) {
 	if b, err := exec.Command("clang", "--target=wasm32-wasi", "--sysroot=/usr", "-O1", "-o", out, "testdata/preview1.c").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, b)
 	}
+	if err := os.Mkdir(filepath.Join(work, "preview1"), 0o755); err != nil { // other tests' files have its tests' names
+		t.Fatal(err)
+	}
 	for _, name := range []string{"all", "over_preopen", "close_preopen", "stdio"} {
-		got := guest(t, "input", &hythe.Cmd{Path: "/w/preview1.wasm", Args: []string{"preview1", name}, Env: []string{"GREETING=hey", "EMPTY="}, Dir: "/w"})
+		got := guest(t, "input", &hythe.Cmd{Path: "/w/preview1.wasm", Args: []string{"preview1", name}, Env: []string{"GREETING=hey", "EMPTY="}, Dir: "/w/preview1"})
 		passed := 0
 		for line := range strings.Lines(got.out) {
 			if strings.HasPrefix(line, "ok ") {
