@@ -243,7 +243,7 @@ func TestDebugger(t *testing.T) {
 			}
 		}()
 		for range 1 + kills/10 {
-			got := sh(t, m, "%s %s greet || :", d, target)
+			got := sh(t, m, "%s %s greet 2>&1 || :", d, target)
 			lines := strings.Split(got, "\n")
 			if len(lines) < 5 || !strings.HasPrefix(lines[0], traced) || !strings.HasPrefix(lines[1], "step to greet+") || !strings.HasPrefix(lines[3], "step to greet+") ||
 				strings.Join(lines[4:], "\n") != "hello, haven\nhello, haven\nits own trap\nended: exit status 3\ndebugger: exit status 3\n" {

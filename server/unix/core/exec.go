@@ -435,9 +435,14 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 	oldExe, oldArgs, oldName := m.Exe, m.ExecArgs, m.ExecPath
 	m.Hand = hand
 	m.Task = id
-	m.Flags = m.Flags&^(ProcVfork|ProcModule) | ProcExeced
+	m.Flags = m.Flags&^(ProcVfork|ProcModule|ProcHeld) | ProcExeced
 	if pr.module {
 		m.Flags |= ProcModule
+	}
+	// Others see now that it has executed (its files that are closed by it are): who comes
+	// to debug it from here on is told of the next one only.
+	if m.Debugger != 0 && m.DebugFlags&DebugAtExec != 0 {
+		m.Flags |= ProcHeld
 	}
 	m.VforkParent = 0
 	m.Exe = pr.v

@@ -166,6 +166,7 @@ const (
 	ProcAutoReap  = 1 << 3
 	ProcWaitClone = 1 << 4
 	ProcModule    = 1 << 5 // an engine runs its program (Interpreter)
+	ProcHeld      = 1 << 6 // has executed, of which its debugger is to be told
 )
 
 // Rlimit is a pair of limits; ^0 is no limit.

@@ -191,8 +191,11 @@ func (k *Kernel) serveOnce(c *Call) {
 		if e := p.Start(c); e != 0 {
 			k.Host.Log("start of " + c.procName() + ": " + e.Name())
 			k.killProcess(c.ProcRef(), SIGKILL)
-		} else if r := c.Proc(); r.Debugger != 0 && r.DebugFlags&DebugAtExec != 0 {
-			c.holdExec()
+		} else if r := c.Proc(); r.Flags&ProcHeld != 0 {
+			k.Procs.Mut(c.ProcRef()).Flags &^= ProcHeld
+			if r.Debugger != 0 {
+				c.holdExec()
+			}
 		}
 	case abi.KindFork, abi.KindThread:
 		k.firstCall(c)
