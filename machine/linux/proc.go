@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,12 +83,37 @@ func (c *channel) CPU(thread uint64) (uint64, bool) {
 	return ns, err == nil
 }
 
-// findThread looks at the threads whose inner ids are not known yet.
+// findThread looks at the threads whose inner ids are not known yet. The host's list of
+// threads ends early where one of them ends that is just being listed, and many end at once
+// when a process does or executes a program: a thread is gone if two lists after each other
+// are equal and it is in none.
 func (c *channel) findThread(pid int, thread uint64) int {
-	dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return 0
+	var last []string
+	for range maxLists {
+		dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			return 0
+		}
+		names := make([]string, len(dir))
+		for i, e := range dir {
+			names[i] = e.Name()
+		}
+		if host := c.lookThrough(pid, names, thread); host != 0 {
+			return host
+		}
+		if slices.Equal(names, last) {
+			return 0
+		}
+		last = names
 	}
+	return 0
+}
+
+// maxLists bounds what a process that makes and ends threads all the time costs.
+const maxLists = 16
+
+// lookThrough looks for a thread in a list of the host's ids.
+func (c *channel) lookThrough(pid int, names []string, thread uint64) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := make(map[int]bool, len(c.threads))
@@ -96,13 +122,13 @@ func (c *channel) findThread(pid int, thread uint64) int {
 			known[host] = true
 		}
 	}
-	if c.threads == nil || len(c.threads) > 2*len(dir)+16 {
+	if c.threads == nil || len(c.threads) > 2*len(names)+16 {
 		c.threads, known = map[uint64]int{}, nil // forget threads that ended
 	}
 	delete(c.threads, thread)
 	for pass := range 2 {
-		for _, e := range dir {
-			host, err := strconv.Atoi(e.Name())
+		for _, name := range names {
+			host, err := strconv.Atoi(name)
 			if err != nil || pass == 0 && known[host] {
 				continue
 			}
