@@ -57,6 +57,8 @@ type Call struct {
 	outUsed uint32
 	// outFault: a copy out that was flushed met memory that the guest cannot write.
 	outFault bool
+	// flushed: the lock was given up for a flush (finish).
+	flushed bool
 	// outLost is how many bytes of abi.ActCount the last flush did not bring.
 	outLost uint64
 	// taking: what the call has done cannot be done again (Taken). spilled are the
@@ -165,6 +167,7 @@ func (c *Call) Flush() bool {
 // flush carries the actions out now.
 func (c *Call) flush() bool {
 	ok := true
+	c.flushed = true
 	c.Unlocked(func() { ok = c.Chan.More(c.Acts) })
 	c.outLost = 0
 	for i := range c.Acts {

@@ -185,9 +185,17 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		c.MutThread().StaleIDs = 0
 		c.CredWords()
 	}
+	c.flushed = false
 	c.tellLimits()
 	c.storeRegs()
-	k.threadRT(c.T).inServer = false
+	rt := k.threadRT(c.T)
+	if c.flushed { // and what came meanwhile took it that we would look
+		if rt.gone || c.Proc().Exiting != 0 {
+			return k.finish(c)
+		}
+		later = later || k.signalPending(c.T)
+	}
+	rt.inServer = false
 	if later {
 		k.poke(c.T)
 	}

@@ -715,6 +715,41 @@ func TestSignalsBesideFullReply(t *testing.T) {
 	}
 }
 
+// What ends a thread, or is sent to it, while the library makes room for the end of its
+// reply is not lost: it came when the call was taken to look itself.
+func TestSignalsWhileReplyFlushes(t *testing.T) {
+	for _, sig := range []int32{SIGKILL, SIGUSR1} {
+		g := newGuest(t)
+		child, pid := g.fork(CloneArgs{})
+		child.handle(SIGUSR1, 0, 0)
+		child.Enter()
+		th := child.tasks[child.task].slots[child.slot]
+		child.Threads.Mut(th).HostTID = 7
+		child.Leave()
+		kicks := g.host.kicks
+		r := child.call(func(c *Call) {
+			c.CopyOut(0x100000, make([]byte, abi.SlotOutSize-8)) // registers do not fit behind it
+			regs := c.Regs
+			c.SetRegs(&regs, false)
+			c.Chan.(*testChan).during = func() {
+				g.Enter()
+				g.SendSignal(g.ProcByPid(pid), &SigInfo{Sig: sig})
+				g.Leave()
+			}
+		})
+		if r.Chan.(*testChan).asked == 0 {
+			t.Fatal("nothing was flushed")
+		}
+		if sig == SIGKILL {
+			if w, e := g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGKILL {
+				t.Errorf("%+v %v", w, e)
+			}
+		} else if g.host.kicks != kicks+1 {
+			t.Errorf("%d kicks", g.host.kicks-kicks)
+		}
+	}
+}
+
 func TestSignals(t *testing.T) {
 	g := newGuest(t)
 	if c := g.call(func(c *Call) { _, e := c.SetAction(SIGKILL, &SigAction{Handler: SigIgn}); ret(0, e)(c) }); c.Err != abi.EINVAL {

@@ -142,7 +142,8 @@ func (c *testClock) Advance(ns int64) {
 
 // testChan is a slot over plain memory and the guest's memory behind it.
 type testChan struct {
-	asked   int // More
+	asked   int    // More
+	during  func() // what happens then
 	in, out []byte
 	used    uint32
 	ext     map[int][3]uint32
@@ -199,7 +200,14 @@ func (x *testChan) run(acts []abi.Action) abi.Errno {
 	return 0
 }
 
-func (x *testChan) More(acts []abi.Action) bool    { x.asked++; x.run(acts); return true }
+func (x *testChan) More(acts []abi.Action) bool {
+	x.asked++
+	x.run(acts)
+	if x.during != nil {
+		x.during()
+	}
+	return true
+}
 func (x *testChan) Stage(acts []abi.Action) uint32 { return uint32(x.asked) + 1 }
 func (x *testChan) Back() uint32                   { return uint32(x.asked) }
 func (x *testChan) Repeat() bool                   { return true }
