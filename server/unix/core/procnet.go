@@ -65,6 +65,8 @@ func makeNetFiles() {
 		{"tcp6", inet(FamilyInet6, ProtoTCP)},
 		{"udp", inet(FamilyInet, ProtoUDP)},
 		{"udp6", inet(FamilyInet6, ProtoUDP)},
+		{"udplite", inet(FamilyInet, ProtoUDPLite)},
+		{"udplite6", inet(FamilyInet6, ProtoUDPLite)},
 		{"unix", (*Kernel).procUnix},
 	}
 }
