@@ -569,7 +569,10 @@ func (o *ownOps) Release(c *core.Call, f store.Ref[core.File]) {
 
 // LinkName implements core.FileOps.
 func (o *ownOps) LinkName(f store.Ref[core.File]) string {
-	n, _ := o.of(f)
+	n, e := o.of(f)
+	if e == abi.EIDRM { // what its name says is not there any more
+		return devices[byte(n.device())]
+	}
 	return o.p.nameOf(n)
 }
 

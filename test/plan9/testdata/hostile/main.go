@@ -129,6 +129,7 @@ func main() {
 		try(filepath.Join(tmp, fmt.Sprint("spoilt", i)), b)
 	}
 	values()
+	gone()
 	names(tmp)
 	notes()
 	fmt.Println("done")
@@ -186,6 +187,29 @@ func values() {
 	}
 	expect("room again", "", os.WriteFile("/env/big", big, 0o666))
 	os.Remove("/env/big")
+}
+
+// gone asks for the names of open files of what was removed.
+func gone() {
+	ctl, err := os.OpenFile("/net/tcp/clone", os.O_RDWR, 0)
+	expect("a conversation", "", err)
+	n, err := io.ReadAll(ctl)
+	expect("its number", "", err)
+	dir, err := os.Open("/net/tcp/" + string(n))
+	expect("its directory", "", err)
+	ctl.Close()
+	srv, err := os.OpenFile("/srv/gone"+fmt.Sprint(os.Getpid()), os.O_CREATE|os.O_WRONLY, 0o600)
+	expect("an entry", "", err)
+	expect("remove it", "", os.Remove(srv.Name()))
+	env, err := os.Create("/env/gone")
+	expect("a variable", "", err)
+	expect("remove it", "", os.Remove("/env/gone"))
+	for f, want := range map[*os.File]string{dir: "/net", srv: "/srv", env: "/env"} {
+		if name, err := syscall.Fd2path(int(f.Fd())); err != nil || name != want {
+			fmt.Println("the name of", f.Name(), "is", name, err)
+		}
+		f.Close()
+	}
 }
 
 // names makes name spaces whose names lead in circles, to other names without end, and to
