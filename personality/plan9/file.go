@@ -48,23 +48,23 @@ func sysOpen(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if mode&^(3|oTrunc|oCexec|oRclose) != 0 {
 		return 0, abi.EINVAL
 	}
-	to, n, e := p.realPath(c, name)
+	at, e := p.find(c, name, false)
 	if e != 0 {
 		return 0, e
 	}
 	if e := c.FDRoom(); e != 0 {
 		return 0, e
 	}
-	if abs, l := p.union(c, name); l != nil && mode&^oCexec == 0 {
-		f, e := p.openUnion(abs, l)
+	if at.union != nil && mode&^oCexec == 0 {
+		f, e := p.openUnion(at.abs, at.union)
 		if e != 0 {
 			return 0, e
 		}
 		return install(c, f, mode)
 	}
+	n := at.node
 	if n.kind == kRemote {
-		as, _ := p.absolute(c, name)
-		f, e := p.openRemote(c, n, as, mode)
+		f, e := p.openRemote(c, n, at.abs, mode)
 		if e != 0 {
 			return 0, e
 		}
@@ -85,7 +85,7 @@ func sysOpen(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		return install(c, f, mode)
 	}
-	return p.openReal(c, to, mode, 0, 0)
+	return p.openReal(c, at.to, mode, 0, 0)
 }
 
 func (p *Personality) openReal(c *core.Call, name string, mode, flags, perm uint32) (uint64, abi.Errno) {
@@ -159,14 +159,14 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if mode&^(3|oTrunc|oCexec|oRclose|oExcl) != 0 || perm&dmDir != 0 && accessOf(mode)&core.AccessWrite != 0 {
 		return 0, abi.EINVAL
 	}
-	to, n, e := p.find(c, name, true)
+	at, e := p.find(c, name, true)
+	to, n := at.to, at.node
 	if e := c.FDRoom(); e != 0 {
 		return 0, e
 	}
 	switch {
 	case n.kind == kRemote && e == 0:
-		as, _ := p.absolute(c, name)
-		f, e := p.createRemote(c, n, as, mode, perm)
+		f, e := p.createRemote(c, n, at.abs, mode, perm)
 		if e != 0 {
 			return 0, e
 		}
@@ -579,31 +579,28 @@ func sysStat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	to, n, e := p.realPath(c, name)
+	f, e := p.find(c, name, false)
 	if e != 0 {
 		return 0, e
 	}
-	if n.kind == kRemote {
-		as, _ := p.absolute(c, name)
-		d, e := p.statRemote(c, n, as)
+	if f.kind == kRemote {
+		d, e := p.statRemote(c, f.node, f.abs)
 		if e != 0 {
 			return 0, e
 		}
 		return putDir(c, &d)
 	}
-	if n.kind != 0 {
-		d := p.ownDir(c, n)
+	if f.kind != 0 {
+		d := p.ownDir(c, f.node)
 		return putDir(c, &d)
 	}
-	s, e := c.StatAt(core.AtCwd, to, core.WalkFollow)
+	s, e := c.StatAt(core.AtCwd, f.to, core.WalkFollow)
 	if e != 0 {
 		return 0, e
 	}
 	base := path.Base(path.Clean(name))
-	if base == "." || base == ".." {
-		if abs, e := p.absolute(c, name); e == 0 && abs != "" {
-			base = path.Base(abs)
-		}
+	if (base == "." || base == "..") && f.abs != "" {
+		base = path.Base(f.abs)
 	}
 	d := fromStat(c, &s, base)
 	return putDir(c, &d)
@@ -699,21 +696,22 @@ func sysRemove(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	to, n, e := p.realPath(c, name)
+	f, e := p.find(c, name, false)
 	if e != 0 {
 		return 0, e
 	}
-	switch {
-	case n.kind == kEnv:
-		return 0, p.K.DictRemove(c.Dict(core.DictEnv), n.name)
-	case n.kind == kSrv:
-		return 0, p.removePosted(c, n)
-	case n.kind == kRemote:
-		return 0, p.removeRemote(c, n)
-	case n.kind != 0:
+	switch f.kind {
+	case 0:
+	case kEnv:
+		return 0, p.K.DictRemove(c.Dict(core.DictEnv), f.name)
+	case kSrv:
+		return 0, p.removePosted(c, f.node)
+	case kRemote:
+		return 0, p.removeRemote(c, f.node)
+	default:
 		return 0, abi.EACCES
 	}
-	to = strings.TrimRight(to, "/")
+	to := strings.TrimRight(f.to, "/")
 	e = c.Unlink(core.AtCwd, to)
 	if e == abi.EISDIR {
 		e = c.Rmdir(core.AtCwd, to)
@@ -727,17 +725,17 @@ func sysChdir(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	to, n, e := p.realPath(c, name)
+	f, e := p.find(c, name, false)
 	if e != 0 {
 		return 0, e
 	}
-	if n.kind == kRemote {
+	if f.kind == kRemote {
 		return 0, abi.EACCES
 	}
-	if n.kind != 0 && !n.isDir() {
+	if f.kind != 0 && !f.isDir() {
 		return 0, abi.ENOTDIR
 	}
-	return 0, c.Chdir(to)
+	return 0, c.Chdir(f.to)
 }
 
 // sysWstat serves wstat (stat(2)): name, message, its size; sysFwstat fwstat.
@@ -746,23 +744,32 @@ func sysWstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	to, n, e := p.realPath(c, name)
+	b, e := statArg(c)
 	if e != 0 {
 		return 0, e
 	}
-	return p.wstat(c, to, n)
+	f, e := p.find(c, name, false)
+	switch {
+	case e != 0:
+		return 0, e
+	case f.kind == kRemote:
+		return 0, p.wstatRemote(c, f.node, b)
+	case f.kind != 0:
+		return 0, abi.EACCES
+	}
+	return 0, p.wstat(c, f.to, b)
 }
 
 func sysFwstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	b, e := statArg(c)
+	if e != 0 {
+		return 0, e
+	}
 	f, file, e := c.File(int32(c.Args[0]))
 	if e != 0 {
 		return 0, e
 	}
 	if file.Kind == core.FileOwn && (file.Obj == kRemoteFile || file.Obj == kRemoteDir) {
-		b, e := statArg(c)
-		if e != 0 {
-			return 0, e
-		}
 		c.PinFile(f)
 		defer c.UnpinFile(f)
 		s, o := p.remoteFile(f)
@@ -774,7 +781,7 @@ func sysFwstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if file.Vnode == 0 {
 		return 0, abi.EINVAL
 	}
-	return p.wstat(c, p.fileName(c, f), node{})
+	return 0, p.wstat(c, p.fileName(c, f), b)
 }
 
 // statArg answers the stat message that arguments 1 and 2 name, which is well formed.
@@ -794,38 +801,29 @@ func statArg(c *core.Call) ([]byte, abi.Errno) {
 	return b, 0
 }
 
-func (p *Personality) wstat(c *core.Call, name string, n node) (uint64, abi.Errno) {
-	b, e := statArg(c)
-	if e != 0 {
-		return 0, e
-	}
+// wstat changes a file of the machine's tree as b, a stat message, says.
+func (p *Personality) wstat(c *core.Call, name string, b []byte) abi.Errno {
 	d, _ := decode(b)
-	if n.kind == kRemote {
-		return 0, p.wstatRemote(c, n, b)
-	}
-	if n.kind != 0 {
-		return 0, abi.EACCES
-	}
 	s, e := c.StatAt(core.AtCwd, name, core.WalkFollow)
 	if e != 0 {
-		return 0, e
+		return e
 	}
 	t := core.Target{Dir: core.AtCwd, Path: name, Walk: core.WalkFollow}
 	const none32, none64 = ^uint32(0), ^uint64(0)
 	if d.name != "" && (strings.ContainsAny(d.name, "/\x00") || d.name == "." || d.name == "..") {
-		return 0, abi.EINVAL
+		return abi.EINVAL
 	}
 	if d.mode != none32 && d.mode&dmDir != 0 != isDir(&s) {
-		return 0, abi.EINVAL
+		return abi.EINVAL
 	}
 	if d.length != none64 && !isDir(&s) && d.length != s.Size {
 		if e := c.Truncate(name, d.length); e != 0 {
-			return 0, e
+			return e
 		}
 	}
 	if d.mode != none32 {
 		if e := c.Chmod(t, d.mode&0o777|s.Mode&0o7000); e != 0 {
-			return 0, e
+			return e
 		}
 	}
 	if d.atime != none32 || d.mtime != none32 {
@@ -836,15 +834,15 @@ func (p *Personality) wstat(c *core.Call, name string, n node) (uint64, abi.Errn
 			return core.TimeSet{T: fs.Time{Sec: int64(v)}}
 		}
 		if e := c.Utimes(t, set(d.atime), set(d.mtime)); e != 0 {
-			return 0, e
+			return e
 		}
 	}
 	if base := path.Base(path.Clean(name)); d.name != "" && d.name != base {
 		const noReplace = 1
 		to := path.Join(path.Dir(path.Clean(name)), d.name)
 		if e := c.Rename(core.AtCwd, name, core.AtCwd, to, noReplace); e != 0 {
-			return 0, e
+			return e
 		}
 	}
-	return 0, 0
+	return 0
 }

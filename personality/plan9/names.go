@@ -27,35 +27,37 @@ type node struct {
 	name string // the last element of its name
 }
 
-// realPath answers where a name leads for the caller: to a file of the machine's tree, by
-// that name, or to one of ours.
-func (p *Personality) realPath(c *core.Call, name string) (string, node, abi.Errno) {
-	return p.find(c, name, false)
+// found is where a name leads: to one of our files, or else to one of the machine's tree.
+type found struct {
+	node
+	abs   string // the name from the root, "" if nobody knows it
+	to    string
+	union []bound // what is bound to a directory, if that is several
 }
 
-func (p *Personality) find(c *core.Call, name string, create bool) (string, node, abi.Errno) {
-	abs, e := p.absolute(c, name)
-	if e != 0 {
-		return "", node{}, e
+// find looks for a name; create says that it is to be made. What is found of ours stays
+// until the lock is given up.
+func (p *Personality) find(c *core.Call, name string, create bool) (f found, e abi.Errno) {
+	if f.abs, e = p.absolute(c, name); e != 0 {
+		return f, e
 	}
-	if abs == "" { // its directory has no name
-		return name, node{}, 0
+	if f.abs == "" { // its directory has no name
+		f.to = name
+		return f, 0
 	}
-	to, e := p.resolve(c, abs, create)
-	if e != 0 {
-		return "", node{}, e
+	if f.to, f.union, e = p.follow(c, f.abs, create); e != 0 {
+		return f, e
 	}
-	n, e := p.own(c, to)
-	if e != 0 || n.kind != 0 {
-		return to, n, e
+	n, e := p.own(c, f.to)
+	switch {
+	case e != 0 || n.kind != 0:
+		f.node = n
+	case n.name != "":
+		f.to = n.name // another name for a file of the machine
+	case f.to == f.abs && name[0] != '#':
+		f.to = name // with what the machine makes of its links
 	}
-	if n.name != "" {
-		return n.name, node{}, 0 // another name for a file of the machine
-	}
-	if to == abs && name[0] != '#' {
-		return name, node{}, 0 // with what the machine makes of its links
-	}
-	return to, node{}, 0
+	return f, e
 }
 
 // absolute is a name from the root, "" if nobody knows it.
@@ -139,27 +141,36 @@ func (p *Personality) setBound(d store.Ref[core.Dict], at string, l []bound) abi
 	return p.K.DictSet(d, at, []byte(b.String()))
 }
 
-// resolve answers where an absolute name leads in the caller's name space: what is bound
+// follow answers where an absolute name leads in the caller's name space: what is bound
 // to the longest part of it takes that part's place, and so on with what that makes, each
-// binding once. ELOOP, ENAMETOOLONG.
-func (p *Personality) resolve(c *core.Call, abs string, create bool) (string, abi.Errno) {
+// binding once; and what is bound to it itself, if that is several directories. ELOOP,
+// ENAMETOOLONG.
+func (p *Personality) follow(c *core.Call, abs string, create bool) (_ string, union []bound, _ abi.Errno) {
 	var used []string
 	for range maxFollow {
 		at, l := p.covers(c.Proc().Dicts[core.DictNames], abs, used)
 		if len(l) == 0 {
-			return abs, 0
+			return abs, union, 0
 		}
 		used = append(used, at)
 		rest := strings.TrimPrefix(abs[len(at):], "/")
 		to := l[0].to
-		if len(l) > 1 && rest != "" {
+		switch {
+		case len(l) > 1 && rest != "":
 			to = p.pick(c, l, rest, create)
+		case len(l) > 1 && union == nil:
+			union = l
 		}
 		if abs = path.Join(to, rest); len(abs) >= maxName {
-			return "", abi.ENAMETOOLONG
+			return "", nil, abi.ENAMETOOLONG
 		}
 	}
-	return "", abi.ELOOP
+	return "", nil, abi.ELOOP
+}
+
+func (p *Personality) resolve(c *core.Call, abs string) (string, abi.Errno) {
+	to, _, e := p.follow(c, abs, false)
+	return to, e
 }
 
 // covers answers the longest part of a name that something is bound to, and what; none of
@@ -236,10 +247,10 @@ func sysBind(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if strings.Contains(from+at, "\n") {
 		return 0, abi.EINVAL
 	}
-	if from, e = p.resolve(c, from, false); e != 0 {
+	if from, e = p.resolve(c, from); e != 0 {
 		return 0, e
 	}
-	under, e := p.resolve(c, at, false)
+	under, e := p.resolve(c, at)
 	if e != 0 {
 		return 0, e
 	}
@@ -297,6 +308,19 @@ func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	from, to := "", ""
+	if c.Args[0] != 0 {
+		name, e := c.PathArg(0)
+		if e != 0 {
+			return 0, e
+		}
+		if from, e = p.absolute(c, name); e != 0 {
+			return 0, e
+		}
+		if to, e = p.resolve(c, from); e != 0 {
+			return 0, e
+		}
+	}
 	d := c.Dict(core.DictNames)
 	l := p.boundTo(d, at)
 	if l == nil {
@@ -305,18 +329,6 @@ func sysUnmount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	defer p.tidy(d)
 	if c.Args[0] == 0 {
 		return 0, p.setBound(d, at, nil)
-	}
-	name, e := c.PathArg(0)
-	if e != 0 {
-		return 0, e
-	}
-	from, e := p.absolute(c, name)
-	if e != 0 {
-		return 0, e
-	}
-	to, e := p.resolve(c, from, false)
-	if e != 0 {
-		return 0, e
 	}
 	for i, x := range l {
 		if x.to == to || x.to == from {

@@ -127,14 +127,14 @@ func sysExec(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	path, n, e := p.realPath(c, name)
+	f, e := p.find(c, name, false)
 	if e != 0 {
 		return 0, e
 	}
-	if n.kind != 0 {
+	if f.kind != 0 {
 		return 0, abi.EACCES
 	}
-	return 0, c.Exec(core.AtCwd, path, core.WalkFollow, argv, p.environ(c))
+	return 0, c.Exec(core.AtCwd, f.to, core.WalkFollow, argv, p.environ(c))
 }
 
 // environ is the environment in the form that other systems' programs get.

@@ -145,7 +145,7 @@ func sysMount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if at == "" || at[0] != '/' || strings.Contains(at, "\n") {
 		return 0, abi.EINVAL
 	}
-	under, e := p.resolve(c, at, false)
+	under, e := p.resolve(c, at)
 	if e != 0 {
 		return 0, e
 	}
@@ -222,8 +222,9 @@ func (p *Personality) tidy(d store.Ref[core.Dict]) {
 	}
 }
 
-// tree answers what a name of a server's file is of: the session, pinned with the tree's
-// open file, and the fid of its root. done unpins.
+// tree answers what a name of a server's file is of, which was found since the lock was
+// given up last: the session, pinned with the tree's open file, and the fid of its root.
+// done unpins.
 func (p *Personality) tree(c *core.Call, n node) (s store.Ref[session], root uint32, done func()) {
 	a := store.Ref[core.File](n.num)
 	o := p.opened.Get(store.Ref[opened](p.K.Files.Get(a).Aux))
@@ -299,11 +300,16 @@ func (p *Personality) remoteType(c *core.Call, n node) (uint8, abi.Errno) {
 	return qtype, e
 }
 
-// openRemote opens a server's file, called as; create makes it.
+// openRemote opens a server's file, called as.
 func (p *Personality) openRemote(c *core.Call, n node, as string, mode uint32) (store.Ref[core.File], abi.Errno) {
 	s, root, done := p.tree(c, n)
 	defer done()
-	fid, _, e := p.walk(c, s, root, n.name)
+	return p.openBelow(c, s, root, n.name, as, mode)
+}
+
+// openBelow is openRemote of a tree that is pinned.
+func (p *Personality) openBelow(c *core.Call, s store.Ref[session], root uint32, name, as string, mode uint32) (store.Ref[core.File], abi.Errno) {
+	fid, _, e := p.walk(c, s, root, name)
 	if e != 0 {
 		return 0, e
 	}
@@ -314,8 +320,10 @@ func (p *Personality) openRemote(c *core.Call, n node, as string, mode uint32) (
 // createRemote serves create: a file that is there is truncated, unless mode says that
 // there must be none.
 func (p *Personality) createRemote(c *core.Call, n node, as string, mode, perm uint32) (store.Ref[core.File], abi.Errno) {
+	s, root, done := p.tree(c, n)
+	defer done()
 	if mode&oExcl == 0 && perm&dmDir == 0 {
-		switch f, e := p.openRemote(c, n, as, mode|oTrunc); e {
+		switch f, e := p.openBelow(c, s, root, n.name, as, mode|oTrunc); e {
 		case abi.ENOENT:
 			delete(p.said, c.T)
 		default:
@@ -325,8 +333,6 @@ func (p *Personality) createRemote(c *core.Call, n node, as string, mode, perm u
 	if n.name == "" {
 		return 0, abi.EEXIST
 	}
-	s, root, done := p.tree(c, n)
-	defer done()
 	in := path.Dir(n.name)
 	if in == "." {
 		in = ""

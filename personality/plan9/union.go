@@ -72,37 +72,6 @@ func (p *Personality) setText(r store.Ref[opened], text string) abi.Errno {
 	return 0
 }
 
-// union answers a name from the root and what is bound to it, if that is several
-// directories.
-func (p *Personality) union(c *core.Call, name string) (string, []bound) {
-	abs, e := p.absolute(c, name)
-	if e != 0 || abs == "" {
-		return "", nil
-	}
-	from := abs
-	d := c.Proc().Dicts[core.DictNames]
-	var used []string
-	for range maxFollow {
-		at, l := p.covers(d, abs, used)
-		if len(l) == 0 {
-			break
-		}
-		if at == abs && len(l) > 1 {
-			return from, l
-		}
-		used = append(used, at)
-		rest := strings.TrimPrefix(abs[len(at):], "/")
-		to := l[0].to
-		if len(l) > 1 && rest != "" {
-			to = p.pick(c, l, rest, false)
-		}
-		if abs = path.Join(to, rest); len(abs) >= maxName {
-			break
-		}
-	}
-	return "", nil
-}
-
 // openUnion opens a union of directories for reading.
 func (p *Personality) openUnion(name string, l []bound) (store.Ref[core.File], abi.Errno) {
 	parts := []string{name}

@@ -306,6 +306,7 @@ func hostile(at string) {
 		client.Close()
 		<-done
 	}
+	unmounted(at)
 	// One that does not read what it is sent makes nobody wait but who asks it.
 	client, end := pipe()
 	got := make(chan error)
@@ -315,6 +316,37 @@ func hostile(at string) {
 	ok("mount of a silent server", <-got != nil)
 	client.Close()
 	ok("hostile servers", true)
+}
+
+// unmounted has a tree unmounted while a file of it is created: between the answer that there
+// is none and the request to make it.
+func unmounted(at string) {
+	client, end := pipe()
+	s := newServer(end)
+	s.conn = &remover{File: end, at: at}
+	done := make(chan error)
+	go func() { done <- s.run(); end.Close() }()
+	ok("mount", mount(client, at, 4, "") == nil)
+	client.Close()
+	err := os.WriteFile(at+"/new", []byte("x"), 0o644)
+	f := s.root.find("new")
+	// A call that begins again after a death finds what is there now.
+	ok("unmounted while it is created", err == nil && (f != nil && string(f.data) == "x" || read(at+"/new") == "x"), err)
+	os.Remove(at + "/new")
+	ok("the end", <-done != nil)
+}
+
+// remover unmounts what is at a name before it says that there is no such file.
+type remover struct {
+	*os.File
+	at string
+}
+
+func (s *remover) Write(b []byte) (int, error) {
+	if b[4] == 107 {
+		ok("unmount", syscall.Unmount("", s.at) == nil)
+	}
+	return s.File.Write(b)
 }
 
 // spoiler puts something else into answers of a type.
