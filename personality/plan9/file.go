@@ -102,24 +102,38 @@ func (p *Personality) openReal(c *core.Call, name string, mode, flags, perm uint
 		return 0, e
 	}
 	if mode&oRclose != 0 && c.K.Files.Get(f).Kind == core.FileVnode {
-		c.K.Files.Mut(f).Flags |= removeOnClose
+		m := c.K.Files.Mut(f)
+		m.Flags |= removeOnClose
+		m.Cred = c.K.HoldCred(c.Thread().Cred)
 	}
 	return install(c, f, mode)
 }
 
-// removeOnClose marks a file of the machine that was opened with ORCLOSE.
+// removeOnClose marks a file of the machine that was opened with ORCLOSE; File.Cred says by
+// whom.
 const removeOnClose = core.OpenOwn
 
 // closing removes such a file if the descriptor that is about to be closed is its last
-// one. A call that runs again finds it removed.
-func (p *Personality) closing(c *core.Call, f store.Ref[core.File]) {
+// one. A call that runs again finds it removed. It was opened to be removed with the rights
+// of who opened it: who got it from another, and may do more, leaves it.
+func (p *Personality) closing(c *core.Call, fd int32, f store.Ref[core.File]) {
 	file := p.K.Files.Get(f)
 	if file.Kind != core.FileVnode || file.Flags&removeOnClose == 0 || file.Refs > 1 {
 		return
 	}
+	if by, me := p.K.Creds.Get(file.Cred), c.Cred(); by.FSUID != me.FSUID || me.CapEff&^by.CapEff != 0 {
+		return
+	}
 	c.PinFile(f)
 	defer c.UnpinFile(f)
-	name := p.K.VnodePath(file.Vnode)
+	name := c.PathFor(file.Vnode)
+	is, e := c.StatFD(fd)
+	if e != 0 {
+		return
+	}
+	if at, e := c.StatAt(core.AtCwd, name, 0); e != 0 || at.Dev != is.Dev || at.Ino != is.Ino {
+		return // it has no name any more
+	}
 	if c.Unlink(core.AtCwd, name) == abi.EISDIR {
 		_ = c.Rmdir(core.AtCwd, name)
 	}
@@ -127,10 +141,10 @@ func (p *Personality) closing(c *core.Call, f store.Ref[core.File]) {
 
 // closingAll is closing of all descriptors of a process that ends.
 func (p *Personality) closingAll(c *core.Call) {
-	var l []store.Ref[core.File]
-	p.K.EachFD(c.Proc().FDs, func(_ int32, f store.Ref[core.File], _ uint32) bool {
+	var l []int32
+	p.K.EachFD(c.Proc().FDs, func(fd int32, f store.Ref[core.File], _ uint32) bool {
 		if file := p.K.Files.Get(f); file.Flags&removeOnClose != 0 {
-			l = append(l, f)
+			l = append(l, fd)
 		}
 		return true
 	})
@@ -142,9 +156,12 @@ func (p *Personality) closingAll(c *core.Call) {
 		others = q != c.ProcRef() && r.FDs == c.Proc().FDs && r.State == core.ProcLive && r.Exiting == 0
 		return !others
 	})
-	for _, f := range l {
-		if !others && p.K.Files.Get(f) != nil {
-			p.closing(c, f)
+	if others {
+		return
+	}
+	for _, fd := range l {
+		if f, _, e := c.File(fd); e == 0 {
+			p.closing(c, fd, f)
 		}
 	}
 }
@@ -219,10 +236,11 @@ func sysCreate(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysClose(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if f, _, e := c.File(int32(c.Args[0])); e == 0 {
-		p.closing(c, f)
+	fd := int32(c.Args[0])
+	if f, _, e := c.File(fd); e == 0 {
+		p.closing(c, fd, f)
 	}
-	return 0, c.CloseFD(int32(c.Args[0]))
+	return 0, c.CloseFD(fd)
 }
 
 // sysDup serves dup(2): -1 is any new descriptor. That a file is closed by exec is said of

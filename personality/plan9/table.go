@@ -30,7 +30,7 @@ func table() []Entry {
 		{Nr: 8, Name: "exits", Fn: sysExits, Pre: pre(), Sig: "s"},
 		{Nr: 10, Name: "fauth", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "is", Note: "no file server asks for authentication: operation not supported"},
 		{Nr: 12, Name: "segbrk", Fn: sysSegbrk, Sig: "pp"},
-		{Nr: 14, Name: "open", Fn: sysOpen, Pre: pre(str(0)), Sig: "sx", Level: calls.Partial, Note: "ORCLOSE: files of the machine stay when a note ends the process"},
+		{Nr: 14, Name: "open", Fn: sysOpen, Pre: pre(str(0)), Sig: "sx", Level: calls.Partial, Note: "ORCLOSE: files of the machine stay when a note ends the process, or another user closes them last"},
 		{Nr: 15, Name: "_read", Fn: sysRead, Sig: "iBi"},
 		{Nr: 16, Name: "oseek", Fn: sysOseek, Sig: "iii"},
 		{Nr: 17, Name: "sleep", Fn: sysSleep, Sig: "i"},

@@ -176,7 +176,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestOtherUser: another user's processes get no notes and are not looked into.
+// TestOtherUser: another user's processes get no notes and are not looked into, and nobody
+// removes for another what that may not remove.
 func TestOtherUser(t *testing.T) {
 	p := program(t, "hostile", "plan9")
 	for _, dir := range []string{filepath.Dir(p), p} {
@@ -184,8 +185,12 @@ func TestOtherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := hythe(t, "/bin/sh", "-c", "setpriv --reuid 1000 --regid 1000 --clear-groups "+p+" others $$")
-	if got.out != "done\n" || got.status != 0 {
-		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	for _, script := range []string{
+		"setpriv --reuid 1000 --regid 1000 --clear-groups " + p + " others $$",
+		"d=$(mktemp -d); chmod 755 $d; echo x >$d/f; " + p + " close $d/f",
+	} {
+		if got := hythe(t, "/bin/sh", "-c", script); got.out != "done\n" || got.status != 0 {
+			t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+		}
 	}
 }

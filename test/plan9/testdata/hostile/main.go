@@ -2,7 +2,8 @@
 
 // Command hostile calls with addresses that are none, with numbers that are no calls,
 // executes files that are no programs, and makes names, values and notes without end. As
-// "hostile others PID" it tries to reach a process of another user.
+// "hostile others PID" it tries to reach a process of another user, as "hostile close FILE"
+// to have its own user remove a file that belongs to another by closing it.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -52,8 +54,14 @@ func main() {
 		for {
 			time.Sleep(time.Hour)
 		}
-	case len(os.Args) == 3:
+	case len(os.Args) == 3 && os.Args[1] == "others":
 		others("/proc/" + os.Args[2])
+		return
+	case len(os.Args) == 3 && os.Args[1] == "post":
+		post(os.Args[2])
+		return
+	case len(os.Args) == 3:
+		closes(os.Args[2])
 		return
 	case len(os.Args) == 2:
 		os.Exit(3) // a program that was spoilt where it does not matter
@@ -310,5 +318,51 @@ func others(at string) {
 	}
 	_, err := os.ReadFile(at + "/status")
 	expect("status", "", err)
+	fmt.Println("done")
+}
+
+const (
+	removeOnClose = 64
+	posted        = "/srv/removed-on-close"
+)
+
+// post has others find an open file that is removed when it is closed last.
+func post(name string) {
+	fd, err := syscall.Open(name, removeOnClose)
+	expect("open", "", err)
+	srv, err := syscall.Create(posted, syscall.O_WRONLY, 0o666)
+	expect("create", "", err)
+	_, err = syscall.Write(srv, fmt.Append(nil, fd))
+	expect("post", "", err)
+	syscall.Close(srv)
+}
+
+// closes closes such a file as the last one: of another user, who may not remove it, and
+// its own, which has another name meanwhile.
+func closes(name string) {
+	c := exec.Command("/usr/bin/setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", os.Args[0], "post", name)
+	b, err := c.CombinedOutput()
+	expect("another user: "+string(b), "", err)
+	fd, err := syscall.Open(posted, 0)
+	expect("open", "", err)
+	expect("remove the entry", "", os.Remove(posted))
+	expect("close", "", syscall.Close(fd))
+	_, err = os.Stat(name)
+	expect("it is there", "", err)
+
+	fd, err = syscall.Open(name, removeOnClose)
+	expect("open", "", err)
+	expect("remove it", "", os.Remove(name))
+	expect("another of its name", "", os.WriteFile(name+" (deleted)", nil, 0o644))
+	expect("close", "", syscall.Close(fd))
+	_, err = os.Stat(name + " (deleted)")
+	expect("the other is there", "", err)
+
+	fd, err = syscall.Create(name, syscall.O_RDWR|removeOnClose, 0o600)
+	expect("create", "", err)
+	expect("rename", "", os.Rename(name, name+"2"))
+	expect("close", "", syscall.Close(fd))
+	_, err = os.Stat(name + "2")
+	expect("renamed", "not exist", err)
 	fmt.Println("done")
 }
