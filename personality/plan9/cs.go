@@ -115,17 +115,16 @@ func (p *Personality) service(c *core.Call, net, name string) (string, abi.Errno
 			}
 		}
 	})
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		if port = services9[name]; port == "" {
-			return "", p.words(c, abi.EINVAL, "cs: can't translate service")
+	if _, err := strconv.ParseUint(port, 10, 16); err == nil {
+		return port, 0
+	}
+	for _, x := range common {
+		if x.net == net && x.name == name {
+			return strconv.Itoa(x.port), 0
 		}
 	}
-	return port, 0
+	return "", p.words(c, abi.EINVAL, "cs: can't translate service")
 }
-
-// services9 are those that every system knows.
-var services9 = map[string]string{"echo": "7", "discard": "9", "ftp": "21", "ssh": "22", "telnet": "23", "smtp": "25", "domain": "53",
-	"http": "80", "pop3": "110", "ntp": "123", "imap": "143", "snmp": "161", "https": "443", "imaps": "993", "pop3s": "995", "9fs": "564"}
 
 // eachLine calls fn with the words of each line of a file, without comments.
 func (p *Personality) eachLine(c *core.Call, name string, fn func(f []string)) {

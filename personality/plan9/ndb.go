@@ -52,8 +52,9 @@ var common = []struct {
 	port      int
 }{
 	{"tcp", "echo", 7}, {"tcp", "discard", 9}, {"tcp", "ftp", 21}, {"tcp", "ssh", 22}, {"tcp", "telnet", 23}, {"tcp", "smtp", 25},
-	{"tcp", "domain", 53}, {"tcp", "http", 80}, {"tcp", "pop3", 110}, {"tcp", "imap4", 143}, {"tcp", "https", 443}, {"tcp", "9fs", 564},
-	{"udp", "echo", 7}, {"udp", "discard", 9}, {"udp", "dns", 53}, {"udp", "ntp", 123}, {"udp", "syslog", 514},
+	{"tcp", "domain", 53}, {"tcp", "http", 80}, {"tcp", "pop3", 110}, {"tcp", "imap", 143}, {"tcp", "imap4", 143}, {"tcp", "https", 443},
+	{"tcp", "9fs", 564}, {"tcp", "imaps", 993}, {"tcp", "pop3s", 995},
+	{"udp", "echo", 7}, {"udp", "discard", 9}, {"udp", "dns", 53}, {"udp", "domain", 53}, {"udp", "ntp", 123}, {"udp", "snmp", 161}, {"udp", "syslog", 514},
 }
 
 // libText is what a file of it says.

@@ -557,7 +557,7 @@ func (p *Personality) netContent(n node) (string, abi.Errno) {
 			return "", abi.EIDRM
 		}
 		x := l[n.num]
-		s := fmt.Sprintf("device %s maxtu %d sendra 0 recvra 0 mflag 0 oflag 0 maxraint 600000 minraint 200000 linkmtu 0 reachtime 0 rxmitra 0 ttl 255 routerlt 1800000 pktin 0 pktout 0 errin 0 errout 0\n", x.device, x.mtu)
+		s := fmt.Sprintf("device %s maxtu %d sendra 0 recvra 0 mflag 0 oflag 0 maxraint 600000 minraint 200000 linkmtu 0 reachtime 0 rxmitra 0 ttl 255 routerlt 1800000 pktin 0 pktout 0 errin 0 errout 0\n", x.device, x.MTU)
 		for _, a := range x.addrs {
 			s += fmt.Sprintf("\t%s %s %s 4294967295 4294967295\n", a.Addr(), maskOf(a), a.Masked().Addr())
 		}
@@ -606,17 +606,23 @@ func (p *Personality) netContent(n node) (string, abi.Errno) {
 	return "", abi.EACCES
 }
 
-// iface is an interface of the machine.
+// iface is an interface of the machine as it is shown there.
 type iface struct {
+	*core.Iface
 	device string
-	mtu    int
 	addrs  []netip.Prefix
 }
 
 func (p *Personality) interfaces() []iface {
-	l := []iface{{"/dev/null", 65535, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128")}}}
-	if p.K.HasNet() {
-		l = append(l, iface{"pkt0", 1500, []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24")}})
+	var l []iface
+	for _, f := range p.K.Ifaces() {
+		x := iface{f, "/dev/null", []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4(f.Addr), int(f.Bits))}}
+		if f.Loopback {
+			x.addrs = append(x.addrs, netip.PrefixFrom(netip.IPv6Loopback(), 128))
+		} else {
+			x.device = "pkt0"
+		}
+		l = append(l, x)
 	}
 	return l
 }
