@@ -321,9 +321,13 @@ func showAddr(ip netip.Addr, port uint16) string {
 	return fmt.Sprintf("%s!%d\n", ip, port)
 }
 
-// control serves a command to a conversation.
+// control serves a command to a conversation, of its owner: who may do more, and was only
+// given the file to write to, announces nothing for that.
 func (p *Personality) control(c *core.Call, r store.Ref[conv], text string) abi.Errno {
 	v := *p.convs.Get(r)
+	if v.UID != c.Cred().FSUID {
+		return abi.EACCES
+	}
 	f := strings.Fields(text)
 	if len(f) == 0 {
 		return abi.EINVAL

@@ -98,8 +98,12 @@ func (p *Personality) newOwn(n node, access uint32) (store.Ref[core.File], abi.E
 }
 
 // post serves a write to a new entry: the number of the caller's descriptor that is posted.
+// Only who made the entry posts its own.
 func (p *Personality) post(c *core.Call, r store.Ref[core.DictEnt], text string) abi.Errno {
 	k := p.K
+	if uid, _ := p.posted(r); uid != c.Cred().FSUID {
+		return abi.EACCES
+	}
 	fd, ok := number(strings.TrimSpace(text))
 	if !ok {
 		return abi.EINVAL

@@ -326,23 +326,41 @@ const (
 	posted        = "/srv/removed-on-close"
 )
 
-// post has others find an open file that is removed when it is closed last.
+// post has others find an open file that is removed when it is closed last, and files that
+// are told what to do.
 func post(name string) {
-	fd, err := syscall.Open(name, removeOnClose)
+	f, err := syscall.Open(name, removeOnClose)
 	expect("open", "", err)
-	srv, err := syscall.Create(posted, syscall.O_WRONLY, 0o666)
-	expect("create", "", err)
-	_, err = syscall.Write(srv, fmt.Append(nil, fd))
-	expect("post", "", err)
-	syscall.Close(srv)
+	ctl, err := syscall.Open("/net/tcp/clone", syscall.O_RDWR)
+	expect("a conversation", "", err)
+	for suffix, fd := range map[string]int{"": f, "-ctl": ctl} {
+		srv, err := syscall.Create(posted+suffix, syscall.O_WRONLY, 0o666)
+		expect("create", "", err)
+		_, err = syscall.Write(srv, fmt.Append(nil, fd))
+		expect("post", "", err)
+		_, err = syscall.Write(srv, fmt.Append(nil, fd))
+		expect("post again", "in use", err)
+		syscall.Close(srv)
+	}
+	_, err = syscall.Write(ctl, []byte("announce 80"))
+	expect("announce", "permission denied", err)
 }
 
 // closes closes such a file as the last one: of another user, who may not remove it, and
-// its own, which has another name meanwhile.
+// its own, which has another name meanwhile; and writes to what such a user posted.
 func closes(name string) {
 	c := exec.Command("/usr/bin/setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", os.Args[0], "post", name)
 	b, err := c.CombinedOutput()
 	expect("another user: "+string(b), "", err)
+	if len(b) > 0 {
+		fmt.Printf("another user: %s", b)
+	}
+	ctl, err := os.OpenFile(posted+"-ctl", os.O_RDWR, 0)
+	expect("open", "", err)
+	_, err = ctl.WriteString("announce 80")
+	expect("announce for another", "permission denied", err)
+	ctl.Close()
+	os.Remove(posted + "-ctl")
 	fd, err := syscall.Open(posted, 0)
 	expect("open", "", err)
 	expect("remove the entry", "", os.Remove(posted))
