@@ -42,10 +42,11 @@ func putString(b []byte, s string) []byte {
 	return append(le.AppendUint16(b, uint16(len(s))), s...)
 }
 
-// reply is what is left of an answer; bad: it was too short.
+// reply is what is left of an answer; bad: it was too short. asked is the request's Old.
 type reply struct {
-	b   []byte
-	bad bool
+	b     []byte
+	bad   bool
+	asked uint32
 }
 
 func (r *reply) take(n int) []byte {

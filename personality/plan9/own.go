@@ -382,18 +382,10 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		return 0, e
 	}
 	k := o.K
-	if n.kind == kRemoteFile {
-		at := off
-		if off < 0 {
-			at = k.Files.Get(f).Off
-		}
-		done, e := o.p.writeRemote(c, f, data, at)
-		if e == 0 && off < 0 {
-			k.Files.Mut(f).Off = at + int64(done)
-		}
-		return done, e
-	}
-	if n.kind == kConvData {
+	switch n.kind {
+	case kRemoteFile:
+		return o.p.writeRemote(c, f, data, off)
+	case kConvData:
 		return o.p.send(c, store.Ref[conv](n.num), data)
 	}
 	text := strings.TrimRight(string(data), "\x00\n")

@@ -370,6 +370,7 @@ func (p *Personality) openedRemote(c *core.Call, s store.Ref[session], fid uint3
 			if unit == 0 || unit > most {
 				unit = most
 			}
+			unit = max(unit, minMsg-ioHead) // one that takes less at once is asked for more at once
 			o.Part, o.Fid, o.Iounit, o.Qtype = p.sessions.Get(s).Handle, fid, unit, uint32(qtype)
 			p.K.HoldFile(o.Part)
 			return f, 0
@@ -422,16 +423,26 @@ func (p *Personality) readRemoteDir(c *core.Call, f store.Ref[core.File], size i
 	return b, 0
 }
 
-// writeRemote writes to an open file of a server at an offset.
-func (p *Personality) writeRemote(c *core.Call, f store.Ref[core.File], data []byte, at int64) (int, abi.Errno) {
+// writeRemote writes to an open file of a server, at its own offset if off is negative. What
+// is written is noted with each answer: a call that runs again goes on behind it, and needs
+// no answer twice.
+func (p *Personality) writeRemote(c *core.Call, f store.Ref[core.File], data []byte, off int64) (int, abi.Errno) {
+	if c.T == 0 {
+		return 0, abi.EIO
+	}
 	c.PinFile(f)
 	defer c.UnpinFile(f)
 	s, o := p.remoteFile(f)
+	at := off
+	if off < 0 {
+		at = p.K.Files.Get(f).Off
+	}
+	base := c.Thread().Progress
 	data = append([]byte(nil), data...) // the guest could change it
 	done := 0
 	for first := true; first || done < len(data); first = false {
 		part := data[done:min(len(data), done+int(o.Iounit))]
-		r, _, e := p.rpc(c, s, tWrite, false, 0, func(uint32) []byte {
+		r, _, e := p.rpc(c, s, tWrite, false, uint32(len(part)), func(uint32) []byte {
 			b := le.AppendUint64(le.AppendUint32(nil, o.Fid), uint64(at)+uint64(done))
 			return append(le.AppendUint32(b, uint32(len(part))), part...)
 		})
@@ -442,11 +453,15 @@ func (p *Personality) writeRemote(c *core.Call, f store.Ref[core.File], data []b
 			return 0, e
 		}
 		n := int(r.u32())
-		if !r.end() || n > len(part) {
+		if !r.end() || n > int(r.asked) || n > len(part) {
 			return done, p.broken(s)
 		}
 		done += n
-		if n < len(part) {
+		c.MutThread().Progress = base + uint64(done)
+		if off < 0 {
+			p.K.Files.Mut(f).Off = at + int64(done)
+		}
+		if n < int(r.asked) {
 			break
 		}
 	}

@@ -54,7 +54,7 @@ type request struct {
 	Type   uint32
 	Tag    uint32
 	Fid    uint32 // that the answer makes, noFid: none
-	Old    uint32 // of a flush: whose tag; of a walk: how many names
+	Old    uint32 // of a flush: whose tag; of a walk: how many names; of a write: how many bytes
 	Reply  store.Block
 }
 
@@ -65,12 +65,14 @@ const (
 	reqAbandoned = 3
 )
 
-// Bounds: sessions, requests of all of them; of one session bytes to be sent and requests
-// without answer. What nobody waits for (flush, clunk) may be more; a server that leaves
-// even that is cut off.
+// Bounds: sessions; of one session bytes to be sent, requests without answer, and requests
+// of calls, which keep the answers until they end. What nobody waits for (flush, clunk) may
+// be more; a server that leaves even that is cut off. There is a record for all of these, so
+// that no session is without one for what others ask.
 const (
 	maxSessions = 256
-	maxRequests = 1 << 15
+	maxRequests = maxSessions * (maxAsked + maxPosted9)
+	maxAsked    = 1024
 	outSize     = 64 << 10
 	outWait     = outSize - 2*maxMsg
 	maxWaiting  = 192
@@ -358,7 +360,7 @@ func (p *Personality) sleep(c *core.Call, s store.Ref[session]) abi.Errno {
 // answered decodes an answer.
 func (p *Personality) answered(c *core.Call, s store.Ref[session], q *request) (*reply, uint32, abi.Errno) {
 	b := append([]byte(nil), p.K.Heap.Bytes(q.Reply)...)
-	r := &reply{b: b[headSize:]}
+	r := &reply{b: b[headSize:], asked: q.Old}
 	if b[4] != rError {
 		return r, q.Fid, 0
 	}
@@ -416,6 +418,9 @@ func (p *Personality) request(c *core.Call, s store.Ref[session], typ uint32, ma
 			return 0, abi.EREMOTEIO
 		}
 		if m.Waiting < maxWaiting && m.OutUsed <= outWait {
+			if p.asked(s) >= maxAsked {
+				return 0, abi.ENOSPC
+			}
 			break
 		}
 		if p.pump(c, s); p.sessions.Get(s).State == sessDead || p.sessions.Get(s).Waiting < maxWaiting && p.sessions.Get(s).OutUsed <= outWait {
@@ -439,6 +444,16 @@ func (p *Personality) request(c *core.Call, s store.Ref[session], typ uint32, ma
 	}
 	p.remote.mine[c.T] = append(p.remote.mine[c.T], r)
 	return r, 0
+}
+
+// asked is how many requests of a session are of calls.
+func (p *Personality) asked(s store.Ref[session]) (n int) {
+	for r := p.sessions.Get(s).First; r != 0; r = p.requests.Get(r).Next {
+		if p.requests.Get(r).State != reqAbandoned {
+			n++
+		}
+	}
+	return n
 }
 
 // pump moves what can be moved without waiting. It ends: what comes must be answers, of

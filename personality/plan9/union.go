@@ -82,10 +82,11 @@ func (p *Personality) openUnion(name string, l []bound) (store.Ref[core.File], a
 	return f, e
 }
 
-// readUnion reads on in the part that is open, and behind its end in the next one.
+// readUnion reads on in the part that is open, and behind its end in the next one. Each
+// change of the part is noted: a call that runs again asks from there on.
 func (p *Personality) readUnion(c *core.Call, f store.Ref[core.File], size int32, off int64) (uint64, abi.Errno) {
 	r := store.Ref[opened](p.K.Files.Get(f).Aux)
-	if off == 0 || off < 0 && p.K.Files.Get(f).Off == 0 {
+	if c.Thread().Progress == 0 && (off == 0 || off < 0 && p.K.Files.Get(f).Off == 0) {
 		p.endPart(r)
 		p.opened.Mut(r).Index = 0
 	}
@@ -98,6 +99,10 @@ func (p *Personality) readUnion(c *core.Call, f store.Ref[core.File], size int32
 		part := parts[o.Index]
 		if o.Part == 0 {
 			n, e := p.openPart(c, part)
+			if e == abi.EINTR || e >= abi.ErrRestart {
+				return 0, e
+			}
+			c.MutThread().Progress++
 			if e != 0 { // it is gone, or not for this reader
 				p.opened.Mut(r).Index++
 				continue
@@ -117,6 +122,7 @@ func (p *Personality) readUnion(c *core.Call, f store.Ref[core.File], size int32
 		}
 		p.endPart(r)
 		p.opened.Mut(r).Index++
+		c.MutThread().Progress++
 	}
 }
 
