@@ -89,6 +89,7 @@ func (c *channel) CPU(thread uint64) (uint64, bool) {
 // are equal and it is in none.
 func (c *channel) findThread(pid int, thread uint64) int {
 	var last []string
+	looked := map[string]bool{}
 	for range maxLists {
 		dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		if err != nil {
@@ -98,7 +99,7 @@ func (c *channel) findThread(pid int, thread uint64) int {
 		for i, e := range dir {
 			names[i] = e.Name()
 		}
-		if host := c.lookThrough(pid, names, thread); host != 0 {
+		if host := c.lookThrough(pid, names, looked, thread); host != 0 {
 			return host
 		}
 		if slices.Equal(names, last) {
@@ -112,10 +113,11 @@ func (c *channel) findThread(pid int, thread uint64) int {
 // maxLists bounds what a process that makes and ends threads all the time costs.
 const maxLists = 16
 
-// lookThrough looks for a thread in a list of the host's ids.
-func (c *channel) lookThrough(pid int, names []string, thread uint64) int {
+// lookThrough looks for a thread in a list of the host's ids, but for those that were looked
+// at already: first at those of which nothing is known. Each is a file to be read, of which
+// a guest can have many: nobody who wants the lock waits for that.
+func (c *channel) lookThrough(pid int, names []string, looked map[string]bool, thread uint64) int {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	known := make(map[int]bool, len(c.threads))
 	for ns, host := range c.threads {
 		if ns != thread {
@@ -126,14 +128,18 @@ func (c *channel) lookThrough(pid int, names []string, thread uint64) int {
 		c.threads, known = map[uint64]int{}, nil // forget threads that ended
 	}
 	delete(c.threads, thread)
+	c.mu.Unlock()
 	for pass := range 2 {
 		for _, name := range names {
 			host, err := strconv.Atoi(name)
-			if err != nil || pass == 0 && known[host] {
+			if err != nil || looked[name] || pass == 0 && known[host] {
 				continue
 			}
 			if ns := nsTid(pid, host); ns != 0 {
+				looked[name] = true
+				c.mu.Lock()
 				c.threads[ns] = host
+				c.mu.Unlock()
 				if ns == thread {
 					return host
 				}
