@@ -37,6 +37,7 @@ func newWorld(t testing.TB, l nucleus.Limits) *world {
 			return append([]byte("re "), b...), 0
 		},
 	})
+	w.m.Slow = w.check // which waits for the lock
 	return w
 }
 

@@ -372,14 +372,19 @@ func callTaskTerminate(k *Kernel, t *task, c *call) abi.Errno {
 	return 0
 }
 
-// callThreadKick: ESRCH also when the task has no such thread.
+// callThreadKick: ESRCH also when the task has no such thread. Which one it is the machine
+// may have to look for, among all of them, and its number is the guest's own word.
 func callThreadKick(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
 		return err
 	}
-	if !g.ctx.Kick(c.A[1]) {
-		return abi.ESRCH
+	ctx := g.ctx
+	c.slow = func(c *call) abi.Errno {
+		if !ctx.Kick(c.A[1]) {
+			return abi.ESRCH
+		}
+		return 0
 	}
 	return 0
 }

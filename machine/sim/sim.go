@@ -100,6 +100,9 @@ type Machine struct {
 	May machine.Scheduling
 	// Scheduled is how often SetPolicy was asked for.
 	Scheduled int
+	// Slow, if it is set, is called before a context does what is slow on a host: nobody
+	// should hold what others wait for.
+	Slow func()
 	// Channels are all that were made, in order.
 	Channels []*Channel
 	// Pick chooses which of n things that happened is handed over next (0 is the
@@ -347,8 +350,15 @@ func (c *Channel) Kill(reason string) {
 	c.end(machine.Exit{Signal: 9, Reason: reason})
 }
 
+func (c *Channel) slow() {
+	if f := c.m.Slow; f != nil {
+		f()
+	}
+}
+
 // Kick implements machine.Context.
 func (c *Channel) Kick(thread uint64) bool {
+	c.slow()
 	if c.ended || !slices.Contains(c.Threads, thread) {
 		return false
 	}
@@ -361,19 +371,25 @@ func (c *Channel) Pace() {}
 
 // Info implements machine.Context.
 func (c *Channel) Info() (machine.Info, bool) {
+	c.slow()
 	return machine.Info{Pid: uint64(1 + slices.Index(c.m.Channels, c)), Command: "sim"}, !c.ended
 }
 
 // CPU implements machine.Context.
 func (c *Channel) CPU(thread uint64) (uint64, bool) {
+	c.slow()
 	return 1000 + thread, !c.ended && (thread == 0 || slices.Contains(c.Threads, thread))
 }
 
 // Maps implements machine.Context.
-func (c *Channel) Maps(bool) []byte { return []byte("sim\n") }
+func (c *Channel) Maps(bool) []byte {
+	c.slow()
+	return []byte("sim\n")
+}
 
 // ReadMemory implements machine.Context.
 func (c *Channel) ReadMemory(addr uint64, p []byte) int {
+	c.slow()
 	if c.ended || addr < c.MemoryAt || addr-c.MemoryAt >= uint64(len(c.Memory)) {
 		return 0
 	}
@@ -382,6 +398,7 @@ func (c *Channel) ReadMemory(addr uint64, p []byte) int {
 
 // WriteMemory implements machine.Context.
 func (c *Channel) WriteMemory(addr uint64, p []byte) int {
+	c.slow()
 	if c.ended || addr < c.MemoryAt || addr-c.MemoryAt >= uint64(len(c.Memory)) {
 		return 0
 	}
@@ -395,6 +412,7 @@ func (c *Channel) thread(id uint64) bool {
 
 // SetProcessors implements machine.Context.
 func (c *Channel) SetProcessors(thread uint64, p machine.Processors) error {
+	c.slow()
 	switch {
 	case !c.thread(thread):
 		return abi.ESRCH
@@ -413,6 +431,7 @@ func (c *Channel) SetProcessors(thread uint64, p machine.Processors) error {
 
 // SetPolicy implements machine.Context.
 func (c *Channel) SetPolicy(thread uint64, p machine.Policy) error {
+	c.slow()
 	c.m.Scheduled++
 	switch {
 	case !c.thread(thread):
