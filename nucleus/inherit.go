@@ -1,6 +1,9 @@
 package nucleus
 
 import (
+	"cmp"
+	"slices"
+
 	"hythe/abi"
 	"hythe/machine"
 	"hythe/nucleus/port"
@@ -135,19 +138,32 @@ func (k *Kernel) levels() map[*task]machine.Policy {
 	if k.urgent == 0 {
 		return of
 	}
-	type edge struct{ client, server *task }
-	var edges []edge
-	add := func(client any, server *task) {
-		if c, ok := client.(*task); ok && (!c.guest || c.urgent) {
-			edges = append(edges, edge{c, server})
+	raise := func(t *task, p machine.Policy) bool {
+		more := order(p) > order(of[t])
+		if more {
+			of[t] = p
 		}
+		return more
 	}
 	for _, t := range k.tasks {
 		for _, p := range t.raised {
-			if order(p) > order(of[t]) {
-				of[t] = p
-			}
+			raise(t, p)
 		}
+	}
+	// What guests lend is known. What servers lend each other is found then: guests can
+	// have far more requests wait than servers do.
+	type edge struct{ client, server *task }
+	var edges []edge
+	add := func(client any, server *task) {
+		switch c, ok := client.(*task); {
+		case !ok:
+		case !c.guest:
+			edges = append(edges, edge{c, server})
+		case c.urgent:
+			raise(server, of[c])
+		}
+	}
+	for _, t := range k.tasks {
 		if !t.serves() {
 			continue
 		}
@@ -175,9 +191,7 @@ func (k *Kernel) levels() map[*task]machine.Policy {
 	for again := true; again; {
 		again = false
 		for _, e := range edges {
-			if p := of[e.client]; order(p) > order(of[e.server]) {
-				of[e.server], again = p, true
-			}
+			again = raise(e.server, of[e.client]) || again
 		}
 	}
 	return of
@@ -199,7 +213,7 @@ func (k *Kernel) lend() {
 	from := k.m.Now()
 	k.stale = false
 	of, own := k.levels(), k.m.Scheduling().Own
-	for _, t := range k.byID() {
+	for _, t := range k.tasks {
 		p := of[t]
 		if !t.serves() || t.lent == p {
 			continue
@@ -211,6 +225,8 @@ func (k *Kernel) lend() {
 		all = append(all, news{t, t.ctx, p})
 	}
 	k.leave()
+	// In order, so that a schedule of the simulated machine can be run again.
+	slices.SortFunc(all, func(a, b news) int { return cmp.Compare(a.t.id, b.t.id) })
 	pause := uint64(lendPause)
 	for _, n := range all {
 		err := n.ctx.SetPolicy(0, n.how)
