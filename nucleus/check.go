@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"hythe/abi"
 	"hythe/machine"
 	"hythe/nucleus/port"
 	"hythe/nucleus/vm"
@@ -204,6 +205,8 @@ func (k *Kernel) checkLent() error {
 		case t.urgent != (len(t.raised) > 0 || t.lent != machine.Policy{}),
 			t.guest && t.lent != machine.Policy{}, !t.guest && len(t.raised) > 0:
 			return fmt.Errorf("task %d: urgent %v, by %v and %v", t.id, t.urgent, t.raised, t.lent)
+		case len(t.raised) > abi.MaxSlots+maxUntold+1:
+			return fmt.Errorf("task %d: %d threads go before others", t.id, len(t.raised))
 		case !k.stale && t.serves() && t.lent != of[t]:
 			return fmt.Errorf("task %d is lent %+v, not %+v", t.id, t.lent, of[t])
 		}

@@ -32,6 +32,10 @@ const (
 	lendShare = 8
 )
 
+// maxUntold is how many threads may be noted beyond those that a task has: one that ends is
+// told by a number that is the guest's own word.
+const maxUntold = 16
+
 // order says which of two policies goes first: the greater.
 func order(p machine.Policy) int {
 	switch p.Class {
@@ -79,6 +83,9 @@ func (k *Kernel) raise(t *task, thread uint64, p machine.Policy) machine.Policy 
 	}
 	delete(t.raised, thread)
 	if p != (machine.Policy{}) {
+		if len(t.raised) > t.threads+maxUntold {
+			clear(t.raised) // most are of threads that are gone, and were not called what they are
+		}
 		if t.raised == nil {
 			t.raised = map[uint64]machine.Policy{}
 		}

@@ -285,6 +285,19 @@ func TestInheritanceBounded(t *testing.T) {
 	}
 	l.has(u, l.m.May.Own)
 
+	// A guest whose threads end by other names than they had goes before others as long as
+	// it may have one that does, and what is noted of it does not grow.
+	for n := uint64(100); n < 1300; n++ {
+		g.task.Threads = []uint64{n}
+		l.policy(g, n, abi.ClassFixed, 3)
+		u.ok(abi.CallTaskThreads, g.name, 1)
+		u.ok(abi.CallTaskThreads, g.name, ^uint64(0), 0, 5)
+	}
+	l.has(u, round(3))
+	u.ok(abi.CallTaskThreads, g.name, 1, 1)
+	l.has(u, l.m.May.Own)
+	g.task.Threads = []uint64{5}
+
 	l.m.FailNext(sim.OpSchedule, 1)
 	l.policy(g, 5, abi.ClassFixed, 4)
 	l.has(u, l.m.May.Own)
