@@ -114,8 +114,8 @@ func (w *watch) broken(why string) {
 func (w *watch) watched() bool { return slices.Contains(w.p.watches, w) }
 
 // A range that cannot be locked may be one of which the news is under way that it is
-// mapped no more: it is looked at again, so often. Who keeps the machine from it for so long
-// ends.
+// mapped no more: it is looked at again, so often. Who keeps the machine from it for so long,
+// by one try or many, ends.
 const (
 	protectTries  = 1000
 	protectPause  = 1e6  // ns
@@ -123,8 +123,8 @@ const (
 )
 
 // protect forbids to write a range in a mapping, or takes that back, and calls done then,
-// with the lock held.
-func (w *watch) protect(s span, on bool, try int, done func()) {
+// with the lock held. until is when there was time enough for all tries.
+func (w *watch) protect(s span, on bool, try int, until uint64, done func()) {
 	k, left := w.k, 1
 	end := func() {
 		if left--; left == 0 {
@@ -135,7 +135,7 @@ func (w *watch) protect(s span, on bool, try int, done func()) {
 		left++
 		w.p.under++
 		over := false
-		timer := k.m.After(protectWithin, func() {
+		timer := k.m.After(until-min(until, k.m.Now()), func() {
 			k.enter()
 			defer k.leave()
 			if over {
@@ -166,7 +166,7 @@ func (w *watch) protect(s span, on bool, try int, done func()) {
 				k.m.After(protectPause, func() {
 					k.enter()
 					defer k.leave()
-					w.protect(s, on, try+1, end)
+					w.protect(s, on, try+1, until, end)
 				})
 			}
 		})
@@ -185,7 +185,7 @@ func (p *pager) lock(s span, on bool, done func()) {
 	}
 	for _, w := range p.watches {
 		left++
-		w.protect(s, on, 1, end)
+		w.protect(s, on, 1, w.k.m.Now()+protectWithin, end)
 	}
 	end()
 }
@@ -539,7 +539,7 @@ func (k *Kernel) watchNow(w *watch, f machine.Faults, err abi.Errno, from *link,
 	}
 	for _, l := range p.locked {
 		left++
-		w.protect(l, true, 1, done)
+		w.protect(l, true, 1, k.m.Now()+protectWithin, done)
 	}
 	done()
 }

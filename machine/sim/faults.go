@@ -19,7 +19,7 @@ type Faults struct {
 	Woken, Protected, Poisoned [][2]uint64
 	// NoPoison: the host lacks it. NoProtect: the range is not registered.
 	NoPoison, NoProtect bool
-	// Stalled: the task keeps the host from protecting anything, until it has ended.
+	// Stalled: the task keeps the host from protecting anything, until it has ended or there is an Answer.
 	Stalled bool
 	stalled []func(error)
 }
@@ -95,8 +95,13 @@ func (w *Faults) Poison(addr, n uint64, done func(error)) {
 // Close implements machine.Faults.
 func (w *Faults) Close() {
 	w.closed = true
+	w.Answer(nil)
+}
+
+// Answer is what becomes of what is Stalled.
+func (w *Faults) Answer(err error) {
 	for _, done := range w.stalled {
-		w.m.Go(func() { done(nil) })
+		w.m.Go(func() { done(err) })
 	}
 	w.stalled = nil
 }
