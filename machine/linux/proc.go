@@ -83,40 +83,48 @@ func (c *channel) CPU(thread uint64) (uint64, bool) {
 	return ns, err == nil
 }
 
-// findThread looks at the threads whose inner ids are not known yet. The host's list of
-// threads ends early where one of them ends that is just being listed, and many end at once
-// when a process does or executes a program: a thread is gone if two lists after each other
-// are equal and it is in none.
-func (c *channel) findThread(pid int, thread uint64) int {
-	var last []string
-	looked := map[string]bool{}
-	for range maxLists {
-		dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		if err != nil {
-			return 0
-		}
-		names := make([]string, len(dir))
-		for i, e := range dir {
-			names[i] = e.Name()
-		}
-		if host := c.lookThrough(pid, names, looked, thread); host != 0 {
-			return host
-		}
-		if slices.Equal(names, last) {
-			return 0
-		}
-		last = names
-	}
-	return 0
+// findThread looks at the threads whose inner ids are not known yet.
+func (c *channel) findThread(pid int, thread uint64) (host int) {
+	looked := map[int]bool{}
+	_ = eachList(pid, func(tids []int) (bool, error) {
+		host = c.lookThrough(pid, tids, looked, thread)
+		return host != 0, nil
+	})
+	return host
 }
 
 // maxLists bounds what a process that makes and ends threads all the time costs.
-const maxLists = 16
+const maxLists = 64
+
+// eachList calls f with lists of a process's threads, until it says that it is enough. The
+// host's list ends early where a thread ends that is just being listed, and many end at once
+// when a process does or executes a program: all that are there are in one of the lists
+// when two after each other are equal. ESRCH.
+func eachList(pid int, f func(tids []int) (enough bool, err error)) error {
+	var last []int
+	for range maxLists {
+		dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			return abi.ESRCH
+		}
+		tids := make([]int, 0, len(dir))
+		for _, e := range dir {
+			if tid, err := strconv.Atoi(e.Name()); err == nil {
+				tids = append(tids, tid)
+			}
+		}
+		if enough, err := f(tids); enough || err != nil || slices.Equal(tids, last) {
+			return err
+		}
+		last = tids
+	}
+	return nil
+}
 
 // lookThrough looks for a thread in a list of the host's ids, but for those that were looked
 // at already: first at those of which nothing is known. Each is a file to be read, of which
 // a guest can have many: nobody who wants the lock waits for that.
-func (c *channel) lookThrough(pid int, names []string, looked map[string]bool, thread uint64) int {
+func (c *channel) lookThrough(pid int, tids []int, looked map[int]bool, thread uint64) int {
 	c.mu.Lock()
 	known := make(map[int]bool, len(c.threads))
 	for ns, host := range c.threads {
@@ -124,19 +132,18 @@ func (c *channel) lookThrough(pid int, names []string, looked map[string]bool, t
 			known[host] = true
 		}
 	}
-	if c.threads == nil || len(c.threads) > 2*len(names)+16 {
+	if c.threads == nil || len(c.threads) > 2*len(tids)+16 {
 		c.threads, known = map[uint64]int{}, nil // forget threads that ended
 	}
 	delete(c.threads, thread)
 	c.mu.Unlock()
 	for pass := range 2 {
-		for _, name := range names {
-			host, err := strconv.Atoi(name)
-			if err != nil || looked[name] || pass == 0 && known[host] {
+		for _, host := range tids {
+			if looked[host] || pass == 0 && known[host] {
 				continue
 			}
 			if ns := nsTid(pid, host); ns != 0 {
-				looked[name] = true
+				looked[host] = true
 				c.mu.Lock()
 				c.threads[ns] = host
 				c.mu.Unlock()

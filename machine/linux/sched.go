@@ -2,9 +2,7 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -71,14 +69,9 @@ func (m *Machine) runHere() func() {
 // Processors implements machine.Machine.
 func (m *Machine) Processors() machine.Processors { return m.opts.Processors }
 
-// maxPasses bounds how often the threads of a process are looked at; one that makes
-// threads all the time makes them with what their makers have.
-const maxPasses = 64
-
-// eachThread calls f for each thread of a process, or for one, until nothing is left to
-// change: a thread that another made meanwhile may have what that had before. f says
-// whether it changed something. ESRCH.
-func (c *channel) eachThread(thread uint64, f func(tid int) (bool, error)) error {
+// eachThread calls f for each thread of a process, or for one. A thread that another made
+// meanwhile may have what that had before: it is in the next list. ESRCH.
+func (c *channel) eachThread(thread uint64, f func(tid int) error) error {
 	pid, ok := c.alive()
 	if !ok {
 		return abi.ESRCH
@@ -88,31 +81,16 @@ func (c *channel) eachThread(thread uint64, f func(tid int) (bool, error)) error
 		if host == 0 {
 			return abi.ESRCH
 		}
-		_, err := f(host)
-		return errno(err)
+		return errno(f(host))
 	}
-	for range maxPasses {
-		dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		if err != nil {
-			return abi.ESRCH
-		}
-		any := false
-		for _, e := range dir {
-			tid, err := strconv.Atoi(e.Name())
-			if err != nil {
-				continue
+	return eachList(pid, func(tids []int) (bool, error) {
+		for _, tid := range tids {
+			if err := f(tid); err != nil && err != unix.ESRCH { // it has just ended
+				return false, errno(err)
 			}
-			changed, err := f(tid)
-			if err != nil && err != unix.ESRCH { // it has just ended
-				return errno(err)
-			}
-			any = any || changed
 		}
-		if !any {
-			return nil
-		}
-	}
-	return nil
+		return false, nil
+	})
 }
 
 // errno makes an error of the host one of package abi; nil stays nil.
@@ -132,11 +110,11 @@ func errno(err error) error {
 
 // SetProcessors implements machine.Context.
 func (c *channel) SetProcessors(thread uint64, p machine.Processors) error {
-	return c.eachThread(thread, func(tid int) (bool, error) {
+	return c.eachThread(thread, func(tid int) error {
 		if was, err := processorsOf(tid); err != nil || was == p {
-			return false, err
+			return err
 		}
-		return true, setProcessors(tid, p)
+		return setProcessors(tid, p)
 	})
 }
 
@@ -230,10 +208,10 @@ func (m *Machine) Scheduling() machine.Scheduling { return m.may }
 // SetPolicy implements machine.Context.
 func (c *channel) SetPolicy(thread uint64, p machine.Policy) error {
 	a := attr(&p)
-	return c.eachThread(thread, func(tid int) (bool, error) {
+	return c.eachThread(thread, func(tid int) error {
 		was, err := unix.SchedGetAttr(tid, 0)
 		if err != nil {
-			return false, err
+			return err
 		}
 		same := was.Policy == a.Policy && was.Flags&unix.SCHED_FLAG_RESET_ON_FORK == a.Flags && was.Priority == a.Priority
 		switch p.Class {
@@ -243,8 +221,8 @@ func (c *channel) SetPolicy(thread uint64, p machine.Policy) error {
 			same = same && was.Runtime == a.Runtime && was.Deadline == a.Deadline && was.Period == a.Period
 		}
 		if same {
-			return false, nil
+			return nil
 		}
-		return true, unix.SchedSetAttr(tid, &a, 0)
+		return unix.SchedSetAttr(tid, &a, 0)
 	})
 }
