@@ -89,7 +89,7 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 	// leader is outside the process's namespace reads as 0).
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGKILL) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // and those that it has started
 	var out, errb bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	e := cmd.Run()
@@ -97,8 +97,8 @@ func run(t *testing.T, argv []string, dir string, environ []string) result {
 	var ee *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
+		t.Errorf("%q does not end; out %q, err %q", argv, r.out, r.err)
 		r.code = -1
-		r.err += "\n(timed out)"
 	case errors.As(e, &ee):
 		r.code = ee.ExitCode()
 		if ws, ok := ee.Sys().(syscall.WaitStatus); ok && ws.Signaled() {

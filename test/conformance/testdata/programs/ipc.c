@@ -98,7 +98,7 @@ static void semaphores(void) {
 	T(semctl(id, 0, IPC_STAT, &d));
 	printf("%d %o %ld %d %d\n", d.sem_perm.__key == key, d.sem_perm.mode, d.sem_nsems, d.sem_perm.uid == getuid(), d.sem_perm.cgid == getgid());
 	T(d.sem_otime > 0 && d.sem_ctime > 0);
-	d.sem_perm.mode = 0400;
+	d.sem_perm.mode = 0600; // an owner may still change it
 	T(semctl(id, 0, IPC_SET, &d));
 	T(semctl(id, 0, IPC_STAT, &d));
 	printf("%o\n", d.sem_perm.mode);
@@ -114,6 +114,7 @@ static void semaphores(void) {
 	for (int i = 0; i < 3; i++) {
 		if ((p[i] = fork()) == 0) {
 			int r = i < 2 ? op1(id, 0, -1 - i, SEM_UNDO * (i == 0)) : op1(id, 1, 0, 0);
+			close(go[1]);
 			if (i == 0)
 				read(go[0], &c, 1); // its end gives back what it took
 			_exit(r == 0 ? 10 + i : errno);
