@@ -5,9 +5,7 @@ package bsd
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,39 +25,12 @@ func each(t *testing.T, run func(t *testing.T, goos string)) {
 	}
 }
 
-// built are the programs that were built already, by folder and system.
-var built struct {
-	sync.Mutex
-	dir  string
-	done map[string]string
-}
+func TestMain(m *testing.M) { os.Exit(subject.Main(m)) }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "hythe-bsd")
-	if err != nil {
-		panic(err)
-	}
-	built.dir, built.done = dir, map[string]string{}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// program builds testdata/NAME for a system.
+// program is a program of testdata for a system.
 func program(t *testing.T, name, goos string) string {
 	t.Helper()
-	built.Lock()
-	defer built.Unlock()
-	out := filepath.Join(built.dir, name+"-"+goos)
-	if built.done[out] == "" {
-		c := exec.Command("go", "build", "-o", out, "./testdata/"+name)
-		c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-		if b, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, b)
-		}
-		built.done[out] = out
-	}
-	return out
+	return subject.Program(t, "./testdata/"+name, goos)
 }
 
 // result is what a program wrote and how it ended.

@@ -178,23 +178,13 @@ func TestGoSuite(t *testing.T) {
 // build builds the package's tests for a system; "": it has none there.
 func (s suite) build(t *testing.T, system string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hythe-gosuite")
-	if err == nil {
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		err = os.Chmod(dir, 0o755) // another user runs it
-	}
+	dir, done, err := subject.Scratch() // another user runs it
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog, arch := filepath.Join(dir, "a.test"), "amd64"
-	if system == "wasip1" {
-		arch = "wasm"
-	}
-	c := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", prog, s.pkg) // as go test links what it runs itself
-	c.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("go test -c: %v\n%s", err, out)
-	}
+	t.Cleanup(done)
+	prog := filepath.Join(dir, "a.test")
+	subject.Build(t, prog, system, "test", "-c", "-ldflags=-s -w", s.pkg) // as go test links what it runs itself
 	if _, err := os.Stat(prog); err != nil {
 		return ""
 	}

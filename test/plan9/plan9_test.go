@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,43 +16,16 @@ import (
 
 const limit = 60 * time.Second
 
-// built are the programs that were built already, by folder and system.
-var built struct {
-	sync.Mutex
-	dir  string
-	done map[string]string
-}
+func TestMain(m *testing.M) { os.Exit(subject.Main(m)) }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "hythe-plan9")
-	if err != nil {
-		panic(err)
-	}
-	built.dir, built.done = dir, map[string]string{}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// program builds a program for a system: of testdata, or one that FreeBSD's tests have.
+// program is a program for a system: of testdata, or one that the BSDs' tests have.
 func program(t *testing.T, name, goos string) string {
 	t.Helper()
-	built.Lock()
-	defer built.Unlock()
-	out := filepath.Join(built.dir, name+"-"+goos)
-	if built.done[out] == "" {
-		dir := "./testdata/" + name
-		if _, err := os.Stat(dir); err != nil {
-			dir = "../bsd/testdata/" + name
-		}
-		c := exec.Command("go", "build", "-o", out, dir)
-		c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-		if b, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, b)
-		}
-		built.done[out] = out
+	dir := "./testdata/" + name
+	if _, err := os.Stat(dir); err != nil {
+		dir = "../bsd/testdata/" + name
 	}
-	return out
+	return subject.Program(t, dir, goos)
 }
 
 // result is what a program wrote and how it ended.

@@ -4,7 +4,6 @@ package systems
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,11 +24,7 @@ var targets = []struct{ goos, goarch string }{
 func stages(t *testing.T, dir string) {
 	t.Helper()
 	for _, s := range targets {
-		c := exec.Command("go", "build", "-o", filepath.Join(dir, s.goos), "./testdata/stage")
-		c.Env = append(os.Environ(), "GOOS="+s.goos, "GOARCH="+s.goarch, "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-		if b, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", s.goos, err, b)
-		}
+		subject.Build(t, filepath.Join(dir, s.goos), s.goos, "build", "./testdata/stage")
 	}
 }
 

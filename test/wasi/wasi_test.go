@@ -32,12 +32,10 @@ func TestMain(t *testing.M) {
 }
 
 func run(t *testing.M) int {
-	var err error
-	if work, err = os.MkdirTemp("", "wasi"); err == nil {
-		defer os.RemoveAll(work)
-		err = os.Chmod(work, 0o755)
-	}
+	dir, done, err := subject.Scratch()
 	if err == nil {
+		defer done()
+		work = dir
 		var engine string
 		if engine, err = filepath.Abs("../../bin/hythe-wasi"); err == nil {
 			m, err = hythe.New(context.Background(), hythe.Config{WASI: engine, Mounts: []hythe.Mount{{Source: work, Target: "/w"}}})
@@ -100,15 +98,7 @@ func build(t *testing.T, name, goos string) string {
 	if _, err := os.Stat(filepath.Join(work, out)); err == nil {
 		return out
 	}
-	arch := "amd64"
-	if goos == "wasip1" {
-		arch = "wasm"
-	}
-	c := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(work, out), "./testdata/"+name)
-	c.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0")
-	if b, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, b)
-	}
+	subject.Build(t, filepath.Join(work, out), goos, "build", "-ldflags=-s -w", "./testdata/"+name)
 	return out
 }
 
