@@ -18,8 +18,9 @@ const (
 	oRclose = 64
 	oExcl   = 0x1000
 
-	dmDir = 0x80000000
-	qtDir = 0x80
+	dmDir  = 0x80000000
+	qtDir  = 0x80
+	qtAuth = 0x08
 )
 
 func accessOf(mode uint32) uint32 {

@@ -6,6 +6,7 @@ import "hythe/abi"
 // significant byte first, strings with their length.
 const (
 	tVersion = 100
+	tAuth    = 102
 	tAttach  = 104
 	rError   = 107
 	tFlush   = 108

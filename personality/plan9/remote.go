@@ -38,43 +38,62 @@ func (p *Personality) transport(f store.Ref[core.File]) (store.Ref[core.File], a
 
 // sessionOf answers the session over a stream, and makes it; versions were exchanged. Its
 // handle is pinned.
-func (p *Personality) sessionOf(c *core.Call, f store.Ref[core.File]) (store.Ref[session], abi.Errno) {
+func (p *Personality) sessionOf(c *core.Call, f store.Ref[core.File], msize uint32, version string) (store.Ref[session], abi.Errno) {
 	var s store.Ref[session]
 	p.sessions.Each(func(r store.Ref[session], m *session) bool {
-		if m.File == f && m.State != sessDead {
+		if m.File == f && m.State != sessDead && (m.Idle == 0 || p.idle(m)) {
 			s = r
 		}
 		return s == 0
 	})
-	if s == 0 {
-		var e abi.Errno
-		if s, e = p.newSession(f); e == abi.ENFILE {
-			p.sweep()
-			s, e = p.newSession(f)
-		}
+	if s != 0 && p.sessions.Get(s).Idle != 0 {
+		h, e := p.newOwn(node{kind: kSession, num: uint32(s)}, core.AccessRead)
 		if e != 0 {
+			return 0, e
+		}
+		p.K.HoldFile(f)
+		m := p.sessions.Mut(s)
+		m.Handle, m.Idle = h, 0
+	}
+	if s == 0 {
+		p.sweep()
+		var e abi.Errno
+		if s, e = p.newSession(f); e != 0 {
 			return 0, e
 		}
 	}
 	h := p.sessions.Get(s).Handle
 	c.PinFile(h)
-	e := p.exchange(c, s)
+	e := p.exchange(c, s, msize, version)
 	if e != 0 {
 		c.UnpinFile(h)
 	}
 	return s, e
 }
 
+// idle says whether an idle session's stream is there still.
+func (p *Personality) idle(m *session) bool {
+	return p.K.Files.Get(m.File) != nil && p.K.Files.Gen(m.File) == m.Gen
+}
+
 // sweep ends the sessions that nobody has: of calls that a death of the server and one of
-// their process cut off.
+// their process cut off, and of streams that have ended.
 func (p *Personality) sweep() {
-	var l []store.Ref[session]
+	var l, ended []store.Ref[session]
 	p.sessions.Each(func(s store.Ref[session], m *session) bool {
-		if p.K.Files.Get(m.Handle).Refs == 0 && m.State == sessNew && m.First == 0 {
+		switch {
+		case m.Idle != 0:
+			if !p.idle(m) {
+				ended = append(ended, s)
+			}
+		case p.K.Files.Get(m.Handle).Refs == 0 && m.State == sessNew && m.First == 0:
 			l = append(l, s)
 		}
 		return true
 	})
+	for _, s := range ended {
+		p.freeSession(s)
+	}
 	for _, s := range l {
 		h := p.sessions.Get(s).Handle
 		p.K.HoldFile(h)
@@ -82,8 +101,9 @@ func (p *Personality) sweep() {
 	}
 }
 
-// exchange agrees on the version and the size of messages.
-func (p *Personality) exchange(c *core.Call, s store.Ref[session]) abi.Errno {
+// exchange agrees on the version and the size of messages, of which the caller proposes
+// what is not more than we speak.
+func (p *Personality) exchange(c *core.Call, s store.Ref[session], msize uint32, version string) abi.Errno {
 	for p.sessions.Get(s).State == sessNew {
 		other := false
 		for r := p.sessions.Get(s).First; r != 0; r = p.requests.Get(r).Next {
@@ -96,13 +116,13 @@ func (p *Personality) exchange(c *core.Call, s store.Ref[session]) abi.Errno {
 			}
 			continue
 		}
-		r, _, e := p.rpc(c, s, tVersion, false, 0, func(uint32) []byte { return putString(le.AppendUint32(nil, maxMsg), version9) })
+		r, _, e := p.rpc(c, s, tVersion, false, 0, func(uint32) []byte { return putString(le.AppendUint32(nil, msize), version) })
 		if e != 0 {
 			p.hangup(s)
 			return e
 		}
 		n, v := r.u32(), r.text()
-		if !r.end() || n < minMsg || n > maxMsg || v != version9 {
+		if !r.end() || n < minMsg || n > msize || v != version9 {
 			p.hangup(s)
 			return p.words(c, abi.EREMOTEIO, "unsupported version of 9P")
 		}
@@ -117,11 +137,113 @@ func (p *Personality) exchange(c *core.Call, s store.Ref[session]) abi.Errno {
 	return 0
 }
 
+// sysFversion serves fversion(2): descriptor of the server, size of messages, the version,
+// which is answered there, and how long that may be.
+func sysFversion(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	msize, room := uint32(c.Args[1]), int32(c.Args[3])
+	if msize == 0 || msize > maxMsg {
+		msize = maxMsg
+	}
+	if room <= 0 || msize < minMsg {
+		return 0, abi.EINVAL
+	}
+	version, e := c.CopyInStr(c.Args[2], int(min(room-1, errMax)))
+	if e == abi.E2BIG || e == abi.ENAMETOOLONG {
+		return 0, abi.EINVAL
+	} else if e != 0 {
+		return 0, e
+	}
+	if version == "" {
+		version = version9
+	}
+	f, _, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	if f, e = p.transport(f); e != 0 {
+		return 0, e
+	}
+	if int(room) < len(version9) {
+		return 0, abi.EMSGSIZE
+	}
+	s, e := p.sessionOf(c, f, msize, version)
+	if e != 0 {
+		return 0, e
+	}
+	defer c.UnpinFile(p.sessions.Get(s).Handle)
+	if !strings.HasPrefix(version, version9) {
+		return 0, p.words(c, abi.EINVAL, "incompatible 9P versions "+version9+" "+version)
+	}
+	c.CopyOut(c.Args[2], []byte(version9))
+	return uint64(len(version9)), 0
+}
+
+// sysFauth serves fauth(2): descriptor of the server, which tree. The server's file by which
+// one proves who one is has a descriptor, which mount takes.
+func sysFauth(p *Personality, c *core.Call) (uint64, abi.Errno) {
+	tree, e := c.CopyInStr(c.Args[1], maxName)
+	if e != 0 {
+		return 0, e
+	}
+	f, _, e := c.File(int32(c.Args[0]))
+	if e != 0 {
+		return 0, e
+	}
+	if f, e = p.transport(f); e != 0 {
+		return 0, e
+	}
+	if e := c.FDRoom(); e != 0 {
+		return 0, e
+	}
+	s, e := p.sessionOf(c, f, maxMsg, version9)
+	if e != 0 {
+		return 0, e
+	}
+	handle := p.sessions.Get(s).Handle
+	defer c.UnpinFile(handle)
+	r, fid, e := p.rpc(c, s, tAuth, true, 0, func(fid uint32) []byte {
+		return putString(putString(le.AppendUint32(nil, fid), userName(c.ShowUID(c.Cred().UID))), tree)
+	})
+	if e != 0 {
+		return 0, e
+	}
+	qtype := r.qid()
+	if !r.end() || qtype&qtDir != 0 {
+		return 0, p.broken(s)
+	}
+	a, o, e := p.newOpened(kRemoteFile, core.AccessRead|core.AccessWrite, "#M/auth")
+	if e != 0 {
+		p.clunk(s, fid)
+		return 0, e
+	}
+	o.Part, o.Fid, o.Iounit, o.Qtype = handle, fid, p.sessions.Get(s).Msize-ioHead, uint32(qtype|qtAuth)
+	p.K.HoldFile(handle)
+	return install(c, a, oCexec)
+}
+
+// authOf answers the fid of an open authentication with a session.
+func (p *Personality) authOf(c *core.Call, fd int32, s store.Ref[session]) (uint32, abi.Errno) {
+	if fd == -1 {
+		return noFid, 0
+	}
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	if file.Kind != core.FileOwn || file.Obj != kRemoteFile {
+		return 0, abi.EINVAL
+	}
+	if of, o := p.remoteFile(f); of == s && o.Qtype&qtAuth != 0 {
+		return o.Fid, 0
+	}
+	return 0, abi.EINVAL
+}
+
 // sysMount serves mount (bind(2)): descriptor of the server, of an authentication, where,
 // flags, which tree.
 func sysMount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	flags := uint32(c.Args[3])
-	if flags&^(mOrder|mCreate|mCache) != 0 || flags&mOrder == mOrder || int32(c.Args[1]) != -1 {
+	if flags&^(mOrder|mCreate|mCache) != 0 || flags&mOrder == mOrder {
 		return 0, abi.EINVAL
 	}
 	f, _, e := c.File(int32(c.Args[0]))
@@ -159,15 +281,19 @@ func sysMount(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if f, e = p.transport(f); e != 0 {
 		return 0, e
 	}
-	s, e := p.sessionOf(c, f)
+	s, e := p.sessionOf(c, f, maxMsg, version9)
 	if e != 0 {
 		return 0, e
 	}
 	handle := p.sessions.Get(s).Handle
 	defer c.UnpinFile(handle)
+	auth, e := p.authOf(c, int32(c.Args[1]), s)
+	if e != 0 {
+		return 0, e
+	}
 	r, fid, e := p.rpc(c, s, tAttach, true, 0, func(fid uint32) []byte {
 		b := le.AppendUint32(nil, fid)
-		b = le.AppendUint32(b, noFid)
+		b = le.AppendUint32(b, auth)
 		return putString(putString(b, userName(c.ShowUID(c.Cred().UID))), tree)
 	})
 	if e != 0 {

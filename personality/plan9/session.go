@@ -28,6 +28,8 @@ type session struct {
 	State            uint32
 	Msize            uint32
 	NextFid, NextTag uint32
+	Idle             uint32 // nobody has it but the stream, whoever has that: File is not held, Handle none
+	Gen              uint32 // of an idle one's File
 	Waiting          uint32 // requests that were not answered
 	InUsed, OutUsed  uint32
 	First            store.Ref[request]
@@ -85,6 +87,8 @@ type remote struct {
 	mine  map[store.Ref[core.Thread]][]store.Ref[request]
 	steps map[store.Ref[core.Thread]]*stepping
 	wake  map[store.Ref[session]]*core.WaitQueue
+	// unsent are idle sessions that have something to be sent.
+	unsent []store.Ref[session]
 }
 
 // versionStep is the step in which versions are exchanged, which a call that runs again
@@ -100,7 +104,7 @@ type stepping struct {
 func (p *Personality) initRemote() {
 	p.sessions = store.NewTable[session](p.K.Heap, tabSessions, maxSessions)
 	p.requests = store.NewTable[request](p.K.Heap, tabRequests, maxRequests)
-	p.remote = remote{map[store.Ref[core.Thread]][]store.Ref[request]{}, map[store.Ref[core.Thread]]*stepping{}, map[store.Ref[session]]*core.WaitQueue{}}
+	p.remote = remote{map[store.Ref[core.Thread]][]store.Ref[request]{}, map[store.Ref[core.Thread]]*stepping{}, map[store.Ref[session]]*core.WaitQueue{}, nil}
 	p.requests.Each(func(r store.Ref[request], q *request) bool {
 		if q.State != reqAbandoned {
 			p.remote.mine[q.Thread] = append(p.remote.mine[q.Thread], r)
@@ -142,9 +146,51 @@ func (p *Personality) newSession(f store.Ref[core.File]) (store.Ref[session], ab
 	return s, 0
 }
 
-// endSession is the end of a session that nobody has any more.
+// endSession: nobody has a session any more. What was agreed on and is asked goes with the
+// stream, if somebody has that.
 func (p *Personality) endSession(s store.Ref[session]) {
-	p.hangup(s)
+	m := p.sessions.Get(s)
+	if m.State != sessReady || p.K.Files.Get(m.File).Refs < 2 {
+		p.hangup(s)
+		p.freeSession(s)
+		return
+	}
+	p.rest(s)
+	p.sessions.Mut(s).Handle = 0
+	if p.sessions.Get(s).OutUsed > 0 {
+		p.remote.unsent = append(p.remote.unsent, s)
+	}
+}
+
+// rest makes a session idle.
+func (p *Personality) rest(s store.Ref[session]) {
+	m := p.sessions.Mut(s)
+	m.Idle, m.Gen = 1, p.K.Files.Gen(m.File)
+	p.K.DropFile(nil, m.File)
+}
+
+// sendRest sends what idle sessions have to be sent, as far as it goes.
+func (p *Personality) sendRest(c *core.Call) {
+	l := p.remote.unsent
+	p.remote.unsent = nil
+	for _, s := range l {
+		m := p.sessions.Get(s)
+		if m == nil || m.Idle == 0 || !p.idle(m) {
+			continue
+		}
+		p.K.HoldFile(m.File)
+		p.sessions.Mut(s).Idle = 0
+		p.pump(c, s)
+		if p.sessions.Get(s).State == sessDead {
+			p.freeSession(s)
+		} else {
+			p.rest(s)
+		}
+	}
+}
+
+// freeSession is what is left of one.
+func (p *Personality) freeSession(s store.Ref[session]) {
 	for r := p.sessions.Get(s).First; r != 0; r = p.sessions.Get(s).First {
 		p.freeRequest(r)
 	}
@@ -226,11 +272,15 @@ func (p *Personality) done(c *core.Call) {
 		p.forget(c.T, nil)
 	}
 	st := p.remote.steps[c.T]
-	if st == nil {
+	if st == nil && p.remote.unsent == nil {
 		return
 	}
 	delete(p.remote.steps, c.T)
 	if t := p.K.Threads.Get(c.T); t == nil || t.State != core.ThreadLive {
+		return
+	}
+	p.sendRest(c)
+	if st == nil {
 		return
 	}
 	for _, s := range st.asked { // what nobody waits for is sent

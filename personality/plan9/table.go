@@ -13,10 +13,6 @@ func pre(p ...abi.Pre) []abi.Pre { return p }
 
 func str(arg uint8) abi.Pre { return abi.Pre{Kind: abi.PreStr, Arg: arg} }
 
-func refuse(e abi.Errno) calls.Func[Personality] {
-	return func(*Personality, *core.Call) (uint64, abi.Errno) { return 0, e }
-}
-
 // table has the calls by sys.h's numbers.
 func table() []Entry {
 	return []Entry{
@@ -28,7 +24,7 @@ func table() []Entry {
 		{Nr: 6, Name: "alarm", Fn: sysAlarm, Sig: "u"},
 		{Nr: 7, Name: "exec", Fn: sysExec, Pre: pre(str(0)), Sig: "sp"},
 		{Nr: 8, Name: "exits", Fn: sysExits, Pre: pre(), Sig: "s"},
-		{Nr: 10, Name: "fauth", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "is", Note: "no file server asks for authentication: operation not supported"},
+		{Nr: 10, Name: "fauth", Fn: sysFauth, Sig: "is"},
 		{Nr: 12, Name: "segbrk", Fn: sysSegbrk, Sig: "pp"},
 		{Nr: 14, Name: "open", Fn: sysOpen, Pre: pre(str(0)), Sig: "sx", Level: calls.Partial, Note: "ORCLOSE: files of the machine stay when a note ends the process, or another user closes them last"},
 		{Nr: 15, Name: "_read", Fn: sysRead, Sig: "iBi"},
@@ -52,13 +48,13 @@ func table() []Entry {
 		{Nr: 37, Name: "semacquire", Fn: sysSem, Local: abi.LocalSemAcquire, Sig: "pi"},
 		{Nr: 38, Name: "semrelease", Fn: sysSem, Local: abi.LocalSemRelease, Sig: "pi"},
 		{Nr: 39, Name: "seek", Fn: sysSeek, Sig: "pidi"},
-		{Nr: 40, Name: "fversion", Fn: refuse(abi.ENOSYS), Level: calls.Refused, Sig: "iisi", Note: "mount exchanges versions: operation not supported"},
+		{Nr: 40, Name: "fversion", Fn: sysFversion, Sig: "iisi"},
 		{Nr: 41, Name: "errstr", Fn: sysErrstr, Sig: "Zi"},
 		{Nr: 42, Name: "stat", Fn: sysStat, Pre: pre(str(0)), Sig: "spi"},
 		{Nr: 43, Name: "fstat", Fn: sysFstat, Sig: "ipi"},
 		{Nr: 44, Name: "wstat", Fn: sysWstat, Pre: pre(str(0)), Sig: "spi", Level: calls.Partial, Note: "owner and group stay"},
 		{Nr: 45, Name: "fwstat", Fn: sysFwstat, Sig: "ipi", Level: calls.Partial, Note: "owner and group stay"},
-		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections, without authentication; files there are not executed, and no current directory"},
+		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections, files there are not executed, and no current directory"},
 		{Nr: 47, Name: "await", Fn: sysAwait, Sig: "Bi"},
 		{Nr: 50, Name: "pread", Fn: sysPread, Sig: "iBid"},
 		{Nr: 51, Name: "pwrite", Fn: sysPwrite, Pre: pre(abi.Pre{Kind: abi.PreBuf, Arg: 1, Size: 2}), Sig: "ibid"},

@@ -151,7 +151,51 @@ func main() {
 	ok("the end", <-done != nil) // of what it reads, or of whom it answers
 	end.Close()
 
+	authenticated(at)
 	hostile(at)
+}
+
+// authenticated are versions that are exchanged before a tree is mounted, and a server that
+// wants to be told a secret.
+func authenticated(at string) {
+	client, end := pipe()
+	s := newServer(end)
+	s.secret = "sesame"
+	done := make(chan error)
+	go func() { done <- s.run() }()
+	v, err := fversion(client, 512, "9P2000.x", 20)
+	ok("fversion", err == nil && v == "9P2000", v, err)
+	v, err = fversion(client, 8192, "9P2000", 6+1)
+	ok("fversion again", err == nil && v == "9P2000", v, err)
+	_, err = fversion(client, 8192, "9P1776", 20)
+	ok("fversion of another", says(err, "incompatible"), err)
+	_, err = fversion(client, 8192, "9P2000", 6)
+	ok("fversion without end", err != nil)
+	_, err = fversion(os.Stdout, 8192, "9P2000", 20)
+	ok("fversion of no server", err != nil)
+	ok("mount without authentication", says(mount(client, at, 0, ""), "not without authentication"))
+	_, err = fauth(os.Stdout, "")
+	ok("fauth of no server", err != nil)
+	fd, err := fauth(client, "")
+	ok("fauth", err == nil, err)
+	ok("nothing was said", os.IsPermission(syscall.Mount(int(client.Fd()), fd, at, 0, "")))
+	_, err = syscall.Pwrite(fd, []byte("sesame"), 0)
+	ok("write", err == nil, err)
+	err = syscall.Mount(int(client.Fd()), fd, at, 4, "")
+	ok("mount", err == nil, err)
+	ok("not as authentication", syscall.Mount(int(client.Fd()), int(client.Fd()), at, 0, "") != nil)
+	syscall.Close(fd)
+	ok("used", os.WriteFile(at+"/f", bytes.Repeat([]byte("x"), 2000), 0o644) == nil && len(read(at+"/f")) == 2000)
+	ok("unmount", syscall.Unmount("", at) == nil)
+	s.Lock()
+	ok("one exchange", s.versions == 1, s.versions)
+	s.secret = ""
+	s.Unlock()
+	_, err = fauth(client, "")
+	ok("no authentication", says(err, "there is no authentication here"), err)
+	client.Close()
+	ok("the end", <-done != nil)
+	end.Close()
 }
 
 func read(name string) string {

@@ -32,11 +32,16 @@ type server struct {
 	sync.Mutex
 	// hold are the answers that wait until they are flushed: reads of a file called so.
 	hold          map[uint16]bool
+	secret        string // what is to be written to an authentication before a tree is given; "": nothing
+	versions      int    // how often they were exchanged
 	held, flushed chan bool
 	out           sync.Mutex
 }
 
-const dirMode = 0x80000000
+const (
+	dirMode  = 0x80000000
+	authMode = 0x08000000
+)
 
 func newServer(conn io.ReadWriter) *server {
 	return &server{conn: conn, root: &file{name: "/", mode: dirMode | 0o777}, fids: map[uint32]*file{}, remove: map[uint32]bool{}, hold: map[uint16]bool{}, held: make(chan bool, 10), flushed: make(chan bool, 10)}
@@ -135,6 +140,7 @@ func (s *server) answer(typ byte, tag uint16, b []byte) ([]byte, error) {
 	u16 := func() int { v := le.Uint16(b); b = b[2:]; return int(v) }
 	text := func() string { n := u16(); v := string(b[:n]); b = b[n:]; return v }
 	if typ == 100 {
+		s.versions++
 		return str(le.AppendUint32(nil, min(u32(), 4096)), "9P2000"), nil
 	}
 	if typ == 108 { // flush
@@ -145,8 +151,17 @@ func (s *server) answer(typ byte, tag uint16, b []byte) ([]byte, error) {
 		return nil, nil
 	}
 	fid := u32()
+	if typ == 102 { // auth
+		if s.secret == "" {
+			return nil, errors.New("there is no authentication here")
+		}
+		s.fids[fid] = &file{name: "auth", mode: authMode | 0o600}
+		return s.fids[fid].qid(), nil
+	}
 	if typ == 104 {
-		u32()
+		if a := s.fids[u32()]; s.secret != "" && (a == nil || string(a.data) != s.secret) {
+			return nil, errors.New("not without authentication: permission denied")
+		}
 		text()
 		if tree := text(); tree != "" {
 			return nil, errors.New("there is no tree " + tree)
