@@ -90,6 +90,9 @@ func putDirent(b []byte, max int, d *bsd.Dirent) ([]byte, bool) {
 	return b, true
 }
 
+// jails is why there are none: a machine is one itself, whose children.max is 0.
+const jails = "EPERM: as in a jail that may have none within"
+
 // calls are those that the other systems have not, or have by other numbers.
 func calls() []bsd.Entry {
 	str, fixed, buf, pre := bsd.Str, bsd.Fixed, bsd.Buf, bsd.Pre
@@ -116,6 +119,10 @@ func calls() []bsd.Entry {
 			Sig: "puxxfx", Level: bsd.Partial, Note: "what is mapped shared or from a file is aligned to pages only"},
 		// time
 		{Nr: 244, Name: "clock_nanosleep", Fn: bsd.ClockNanosleep, Sig: "ixpp", Pre: pre(fixed(2, 16))},
+		{Nr: 436, Name: "jail_attach", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "i", Note: jails},
+		{Nr: 506, Name: "jail_get", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "pux", Note: jails},
+		{Nr: 507, Name: "jail_set", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "pux", Note: jails},
+		{Nr: 508, Name: "jail_remove", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "i", Note: jails},
 		// the system
 		{Nr: 570, Name: "__sysctlbyname", Fn: bsd.Sysctlbyname, Sig: "pupppu", Level: bsd.Partial, Note: "as __sysctl"},
 		{Nr: 563, Name: "getrandom", Fn: bsd.Getrandom, Sig: "Bux"},
