@@ -738,7 +738,8 @@ func sysRemove(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, e
 }
 
-// sysChdir serves chdir(2).
+// sysChdir serves chdir(2). Where the directory is none of the machine's tree, programs of
+// other systems that are started there find themselves in its root.
 func sysChdir(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	name, e := c.PathArg(0)
 	if e != 0 {
@@ -748,13 +749,32 @@ func sysChdir(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	if f.kind == kRemote {
-		return 0, abi.EACCES
-	}
-	if f.kind != 0 && !f.isDir() {
+	var tree store.Ref[core.File]
+	switch {
+	case f.kind == kRemote:
+		tree = store.Ref[core.File](f.num)
+		c.PinFile(tree)
+		defer c.UnpinFile(tree)
+		if t, e := p.remoteType(c, f.node); e != 0 {
+			return 0, e
+		} else if t&qtDir == 0 {
+			return 0, abi.ENOTDIR
+		}
+	case f.kind != 0 && !f.isDir():
 		return 0, abi.ENOTDIR
+	default:
+		e := c.Chdir(f.to)
+		if e == 0 && f.to != f.abs && f.to != name { // it has been bound
+			return 0, p.setDot(c, f.abs, 0)
+		}
+		if e != abi.ENOENT || f.kind == 0 {
+			return 0, e
+		}
 	}
-	return 0, c.Chdir(f.to)
+	if e := c.Chdir("/"); e != 0 {
+		return 0, e
+	}
+	return 0, p.setDot(c, f.abs, tree)
 }
 
 // sysWstat serves wstat (stat(2)): name, message, its size; sysFwstat fwstat.

@@ -54,7 +54,7 @@ func (p *Personality) find(c *core.Call, name string, create bool) (f found, e a
 		f.node = n
 	case n.name != "":
 		f.to = n.name // another name for a file of the machine
-	case f.to == f.abs && name[0] != '#':
+	case f.to == f.abs && name[0] != '#' && (name[0] == '/' || c.Dot() == 0):
 		f.to = name // with what the machine makes of its links
 	}
 	return f, e
@@ -78,11 +78,37 @@ func (p *Personality) absolute(c *core.Call, name string) (string, abi.Errno) {
 		}
 		return path.Join(at, rest), 0
 	}
-	cwd, e := c.Getcwd()
-	if e != 0 || !strings.HasPrefix(cwd, "/") {
+	dot := p.dot(c)
+	if dot == "" {
 		return "", 0
 	}
-	return path.Join(cwd, name), 0
+	return path.Join(dot, name), 0
+}
+
+// dot is the name of the current directory, "" if nobody knows it.
+func (p *Personality) dot(c *core.Call) string {
+	if f := c.Dot(); f != 0 {
+		return store.String(p.K.Heap, p.opened.Get(store.Ref[opened](p.K.Files.Get(f).Aux)).Text)
+	}
+	cwd, e := c.Getcwd()
+	if e != 0 || !strings.HasPrefix(cwd, "/") {
+		return ""
+	}
+	return cwd
+}
+
+// setDot has the current directory be called as, by a name that is not the machine's; tree
+// is the server's to which that leads, if any, which stays as long.
+func (p *Personality) setDot(c *core.Call, as string, tree store.Ref[core.File]) abi.Errno {
+	f, o, e := p.newOpened(kDot, core.AccessRead, as)
+	if e != 0 {
+		return e
+	}
+	if o.Part = tree; tree != 0 {
+		p.K.HoldFile(tree)
+	}
+	c.SetDot(f)
+	return 0
 }
 
 // Flags of bind(2).

@@ -64,6 +64,7 @@ const (
 	kAttach     = 123 // a tree of it
 	kRemote     = 124 // a name in it
 	kRemoteFile = 125
+	kDot        = 126 // stands for a current directory
 
 	kClone      = 130
 	kNetStats   = 131
@@ -548,7 +549,7 @@ func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno)
 func (o *ownOps) Release(c *core.Call, f store.Ref[core.File]) {
 	file := o.K.Files.Get(f)
 	switch r := store.Ref[opened](file.Aux); {
-	case file.Obj == kUnion || file.Obj == kCs:
+	case file.Obj == kUnion || file.Obj == kCs || file.Obj == kDot:
 		o.p.freeOpened(r)
 	case file.Obj == kRemoteFile || file.Obj == kRemoteDir || file.Obj == kAttach:
 		o.p.releaseRemote(c, r)
@@ -693,8 +694,7 @@ func (p *Personality) content(c *core.Call, n node) ([]byte, abi.Errno) {
 		s = p.nameSpace(r.Dicts[core.DictNames])
 	case kProcFd:
 		if cwd := k.Procs.Get(k.ProcByPid(r.Pid)); cwd != nil && r.Pid == c.Proc().Pid {
-			dot, _ := c.Getcwd()
-			s = dot + "\n"
+			s = p.dot(c) + "\n"
 		} else {
 			s = "/\n"
 		}

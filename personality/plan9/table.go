@@ -18,7 +18,7 @@ func table() []Entry {
 	return []Entry{
 		{Nr: 0, Name: "sysr1", Fn: func(*Personality, *core.Call) (uint64, abi.Errno) { return 0, 0 }},
 		{Nr: 2, Name: "bind", Fn: sysBind, Pre: pre(str(0), str(1)), Sig: "ssx"},
-		{Nr: 3, Name: "chdir", Fn: sysChdir, Pre: pre(str(0)), Sig: "s", Level: calls.Partial, Note: "not into the services that have no directory in the machine's tree"},
+		{Nr: 3, Name: "chdir", Fn: sysChdir, Pre: pre(str(0)), Sig: "s"},
 		{Nr: 4, Name: "close", Fn: sysClose, Sig: "i"},
 		{Nr: 5, Name: "dup", Fn: sysDup, Sig: "ii"},
 		{Nr: 6, Name: "alarm", Fn: sysAlarm, Sig: "u"},
@@ -54,7 +54,7 @@ func table() []Entry {
 		{Nr: 43, Name: "fstat", Fn: sysFstat, Sig: "ipi"},
 		{Nr: 44, Name: "wstat", Fn: sysWstat, Pre: pre(str(0)), Sig: "spi", Level: calls.Partial, Note: "owner and group stay"},
 		{Nr: 45, Name: "fwstat", Fn: sysFwstat, Sig: "ipi", Level: calls.Partial, Note: "owner and group stay"},
-		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections, files there are not executed, and no current directory"},
+		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections, files there are not executed"},
 		{Nr: 47, Name: "await", Fn: sysAwait, Sig: "Bi"},
 		{Nr: 50, Name: "pread", Fn: sysPread, Sig: "iBid"},
 		{Nr: 51, Name: "pwrite", Fn: sysPwrite, Pre: pre(abi.Pre{Kind: abi.PreBuf, Arg: 1, Size: 2}), Sig: "ibid"},

@@ -80,7 +80,7 @@ func TestProcesses(t *testing.T) { same(t, "procs") }
 // TestNames: name spaces, services, semaphores are as the manual has them.
 func TestNames(t *testing.T) {
 	got := hythe(t, program(t, "names", "plan9"))
-	if n := strings.Count(got.out, " true\n"); n != 61 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
+	if n := strings.Count(got.out, " true\n"); n != 66 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
 		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
 	}
 }
@@ -107,7 +107,7 @@ func TestMount(t *testing.T) {
 
 func mounted(got result) bool {
 	n := strings.Count(got.out, " true\n")
-	return n == 77 && n == strings.Count(got.out, "\n") && got.status == 0
+	return n == 86 && n == strings.Count(got.out, "\n") && got.status == 0
 }
 
 // TestMountDeaths: it comes out the same when the unix server, whose clients the sessions

@@ -565,6 +565,9 @@ func (k *Kernel) copyFs(from store.Ref[FsCtx]) store.Ref[FsCtx] {
 	if n.Cwd != 0 {
 		k.HoldVnode(n.Cwd)
 	}
+	if n.Dot != 0 {
+		k.HoldFile(n.Dot)
+	}
 	return r
 }
 
@@ -578,13 +581,16 @@ func (k *Kernel) dropFs(f store.Ref[FsCtx]) {
 		m.Refs--
 		return
 	}
-	root, cwd := m.Root, m.Cwd
+	root, cwd, dot := m.Root, m.Cwd, m.Dot
 	k.FsCtxs.Free(f)
 	if root != 0 {
 		k.DropVnode(root)
 	}
 	if cwd != 0 {
 		k.DropVnode(cwd)
+	}
+	if dot != 0 {
+		k.DropFile(nil, dot)
 	}
 }
 

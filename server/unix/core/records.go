@@ -331,6 +331,10 @@ type FsCtx struct {
 	Umask uint32
 	Root  store.Ref[Vnode]
 	Cwd   store.Ref[Vnode]
+	// Dot, held, stands for the current directory where the personality's program knows it
+	// by another name than Cwd's, or where it is none of the machine's tree; else 0.
+	Dot store.Ref[File]
+	_   uint32
 }
 
 // NumSignals is one more than the highest signal number (Linux's 64).

@@ -883,11 +883,30 @@ func (c *Call) setCtxDir(n *node, root bool) abi.Errno {
 		ctx.Root = v
 	} else {
 		ctx.Cwd = v
+		c.SetDot(0)
 	}
 	if old != 0 {
 		k.DropVnode(old)
 	}
 	return 0
+}
+
+// Dot is the open file that stands for the current directory, 0: it is just that.
+func (c *Call) Dot() store.Ref[File] { return c.K.FsCtxs.Get(c.fsRef()).Dot }
+
+// SetDot has an open file stand for the current directory, until that is changed.
+func (c *Call) SetDot(f store.Ref[File]) {
+	old := c.Dot()
+	if f == old {
+		return
+	}
+	if f != 0 {
+		c.K.HoldFile(f)
+	}
+	c.K.FsCtxs.Mut(c.fsRef()).Dot = f
+	if old != 0 {
+		c.K.DropFile(nil, old)
+	}
 }
 
 // Chdir changes the current directory.

@@ -55,6 +55,10 @@ func list(dir string) string {
 func says(err error, words string) bool { return err != nil && strings.Contains(err.Error(), words) }
 
 func main() {
+	if len(os.Args) == 2 {
+		fmt.Println(list("."))
+		return
+	}
 	if len(os.Args) >= 3 { // the other process: mounts what was posted
 		other(os.Args[1], os.Args[2])
 		return
@@ -86,6 +90,21 @@ func main() {
 	files(at)
 	ok("nothing is left open", s.count() == 1, s.count())
 
+	was, _ := os.Getwd()
+	ok("chdir", os.Mkdir(at+"/sub/in", 0o755) == nil && os.Chdir(at+"/sub/in") == nil)
+	dot, err := os.Getwd()
+	ok("getwd", err == nil && dot == at+"/sub/in", dot, err)
+	ok("files there", os.WriteFile("f", []byte("here"), 0o644) == nil && read("./f") == "here" && read("../in/f") == "here" && read(at+"/sub/in/f") == "here")
+	ok("chdir to a file", os.Chdir("f") != nil && os.Chdir("none") != nil)
+	b, err := exec.Command(os.Args[0], "list").Output()
+	ok("a program there", err == nil && string(b) == "f\n", string(b), err)
+	b, err = exec.Command("/bin/pwd").Output()
+	ok("another system's", err == nil && string(b) == "/\n", string(b), err)
+	ok("up", os.Chdir("..") == nil && os.RemoveAll("in") == nil)
+	dot, err = os.Getwd()
+	ok("getwd", err == nil && dot == at+"/sub", dot, err)
+	ok("away", os.Chdir(was) == nil && list(".") == list(was))
+
 	// A union of the server's tree and a local directory.
 	ok("bind", syscall.Bind(local, at, 2) == nil)
 	ok("union", list(at) == "mine sub" && read(at+"/mine") == "local", list(at))
@@ -99,7 +118,7 @@ func main() {
 	syscall.Write(fd, fmt.Append(nil, client.Fd()))
 	syscall.Close(fd)
 	ok("post", err == nil, err)
-	b, err := exec.Command(os.Args[0], post, at).CombinedOutput()
+	b, err = exec.Command(os.Args[0], post, at).CombinedOutput()
 	ok("another process", err == nil && string(b) == "other true\n" && read(at+"/other") == "from the other", string(b), err)
 	ok("unpost", os.Remove("/srv/"+post) == nil)
 

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,6 +23,21 @@ func read(name string) string {
 		return "error: " + err.Error()
 	}
 	return string(b)
+}
+
+// dot is what the system says of the current directory.
+func dot() string {
+	first, _, _ := strings.Cut(read(fmt.Sprintf("/proc/%d/fd", os.Getpid())), "\n")
+	return first
+}
+
+// pwd is where a program of another system is.
+func pwd() string {
+	b, err := exec.Command("/bin/pwd", "-P").Output()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // list are the names in a directory, sorted.
@@ -61,6 +77,12 @@ func main() {
 	ok("bind", syscall.Bind(a, b, 0) == nil)
 	ok("replaced", read(b+"/same") == a && read(b+"/only-a") == "a" && strings.Contains(read(b+"/only-b"), "does not exist"))
 	ok("ns", strings.Contains(read(fmt.Sprintf("/proc/%d/ns", os.Getpid())), "bind "+a+" "+b))
+	was, _ := os.Getwd()
+	ok("chdir to what is bound", os.Chdir(b) == nil && dot() == b && read("only-a") == "a" && read("../a/same") == a && pwd() == a)
+	ok("chdir", os.Chdir("../a") == nil && dot() == a && pwd() == a)
+	ok("chdir to a service", os.Chdir("/env") == nil && dot() == "/env" && os.WriteFile("fruit", []byte("pear"), 0o666) == nil && read("../env/fruit") == "pear" && pwd() == "/")
+	ok("chdir to a file", os.Chdir("fruit") != nil && dot() == "/env")
+	ok("and back", os.Chdir(was) == nil && dot() == was && pwd() == was)
 	ok("unmount", syscall.Unmount("", b) == nil)
 	ok("as before", read(b+"/same") == b && read(b+"/only-b") == "b")
 	ok("bind before", syscall.Bind(a, b, 1|4) == nil)
