@@ -88,6 +88,11 @@ type Config struct {
 	// and for each that is received (docs/nucleus.md). It is written to from one
 	// goroutine; of what comes faster than it takes, some is left out, and it is said how much.
 	TracePorts io.Writer
+	// Pcap, when set, receives what the machine's programs send and receive by IP
+	// sockets, as packets in the format of libpcap (docs/network.md): up to MaxPcap bytes;
+	// of what comes faster than it takes, some is left out, and it is said how much. It is
+	// written to from one goroutine at a time.
+	Pcap io.Writer
 	// Log, when set, receives one line for each event that the user of the
 	// machine should know of: a server that died and was started again, a
 	// feature that the host lacks and what follows. It is called from one

@@ -65,6 +65,7 @@ type wired struct {
 
 	traced chan struct{} // closed when all that was traced of ports from the start is written; nil if nothing is
 	// tracers are who the nucleus tells of messages.
+	pcap    *pcap      // nil: nobody wants packets. Guarded by mu
 	tracing sync.Mutex // guards tracers
 	tracers []*tracer
 
@@ -104,6 +105,9 @@ func newEngine(ctx context.Context, c *Config) (engine, error) {
 		Nice: int32(c.Scheduling.Nice), Priority: uint32(c.Scheduling.Priority), Deadline: c.Scheduling.Deadline}); err != nil {
 		return nil, err
 	}
+	if c.Pcap != nil {
+		w.pcap = newPcap(c.Pcap, w.log)
+	}
 	w.k = nucleus.New(w.host, nucleus.Limits{}, nucleus.Hooks{
 		Dead: w.dead, Ready: w.isReady, Wanted: w.wanted, Log: w.serverLog, Traffic: w.tracePorts(),
 	})
@@ -129,8 +133,16 @@ func (w *wired) log(line string) {
 	}
 }
 
-// serverLog takes a server's line: the tracer's go to Trace.
+// serverLog takes a server's line: the tracer's go to Trace, packets to Pcap.
 func (w *wired) serverLog(s *nucleus.Server, level int, line string) {
+	if s.Name() == "unix" && (level == unixserver.LogPackets || level == unixserver.LogPacketsOn) {
+		if w.pcap != nil {
+			w.mu.Lock()
+			w.pcap.line(level, line)
+			w.mu.Unlock()
+		}
+		return
+	}
 	if level == unixserver.LogTrace {
 		if w.cfg.Trace != nil {
 			w.mu.Lock()
@@ -149,7 +161,7 @@ func (w *wired) assemble() error {
 	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
 	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
 	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil,
-		CPUInfo: cpuInfo()}
+		Sniff: c.Pcap != nil, CPUInfo: cpuInfo()}
 
 	if os.Geteuid() != 0 && hostIsolation()&machine.IsolateUser != 0 {
 		w.log("the host has no Landlock: files of others than you appear as nobody's")
@@ -1148,6 +1160,9 @@ func (w *wired) close() error {
 			}
 		}
 		clear(w.svcs)
+		if w.pcap != nil {
+			w.pcap.end()
+		}
 		w.mu.Unlock()
 		close(w.ended)
 		if w.traced != nil {

@@ -25,6 +25,7 @@ const (
 	MaxObjects = 16       // memory objects (descriptors) in a message
 	MaxLabel   = 256      // bytes of a durable label
 	MaxCPUs    = 1024     // numbers of processors in a set
+	MaxLogLine = 4096     // bytes of a line of the machine's log: more is cut
 )
 
 // Name is a task's own name for a right, as Mach's mach_port_name_t.

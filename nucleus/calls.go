@@ -424,11 +424,8 @@ func callReady(k *Kernel, t *task, c *call) abi.Errno {
 	return 0
 }
 
-// MaxLogLine is how much of a line is kept.
-const MaxLogLine = 4096
-
 func callLog(k *Kernel, t *task, c *call) abi.Errno {
-	k.log(t, int(min(c.A[0], 255)), string(c.inline[:min(len(c.inline), MaxLogLine)]))
+	k.log(t, int(min(c.A[0], 255)), string(c.inline[:min(len(c.inline), abi.MaxLogLine)]))
 	return 0
 }
 

@@ -192,7 +192,7 @@ func (s *Server) Start(config []byte) error {
 func (s *Server) logLine(line string) {
 	s.k.enter()
 	defer s.k.leave()
-	s.k.log(s.t, 0, line[:min(len(line), MaxLogLine)])
+	s.k.log(s.t, 0, line[:min(len(line), abi.MaxLogLine)])
 }
 
 // Attach begins the next incarnation without a process: the caller serves the

@@ -90,6 +90,7 @@ type runFlags struct {
 	sched    string
 	trace    string
 	ports    string // where messages between ports are traced
+	pcap     string // where packets go
 	network  string
 	publish  []string
 	noPatch  bool
@@ -222,6 +223,7 @@ program; with -t the keys of the terminal are the program's.`,
 	f.Lookup("trace").NoOptDefVal = "-"
 	f.StringVar(&r.ports, "trace-ports", "", "write one line for each message between ports, when it is sent and when it is received, to `FILE` (default standard error)")
 	f.Lookup("trace-ports").NoOptDefVal = "-"
+	f.StringVar(&r.pcap, "pcap", "", "write what passes by IP sockets, as packets that tcpdump and Wireshark read, to `FILE` (at most 1 GiB)")
 	return c
 }
 
@@ -244,7 +246,7 @@ func (a *app) run(r *runFlags, args []string) (err error) {
 	for _, t := range []struct {
 		flag, to string
 		w        *io.Writer
-	}{{"--trace", r.trace, &conf.Trace}, {"--trace-ports", r.ports, &conf.TracePorts}} {
+	}{{"--trace", r.trace, &conf.Trace}, {"--trace-ports", r.ports, &conf.TracePorts}, {"--pcap", r.pcap, &conf.Pcap}} {
 		if t.to == "" {
 			continue
 		}

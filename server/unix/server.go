@@ -27,6 +27,8 @@ type Config struct {
 	MemoryLimit uint64
 	PidsLimit   uint32
 	Trace       bool
+	// Sniff: packets are wanted (sniff.go).
+	Sniff bool
 	// Mounts in the order in which they are mounted. The server of each is
 	// reached by the send right with the label FS.
 	Mounts []Mount
@@ -164,6 +166,9 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	}
 	if s.cfg.Trace {
 		s.k.Tracer = s.trace
+	}
+	if s.cfg.Sniff {
+		s.k.Sniffer = (&sniffer{s: s}).packet
 	}
 	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }

@@ -563,6 +563,7 @@ func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	m.Shut, m.Err = 0, 0
 	m.State = SockConnecting
 	m.growBuf()
+	k.sniffSyn(m)
 	if k.isOutside(dst) || k.isRelayed(far) && x.listener(far, m.Inet.Local) == 0 {
 		x.startOut(r)
 	} else if !x.try(r) {
@@ -606,6 +607,7 @@ func (x inetSockets) try(r store.Ref[Socket]) bool {
 		if s.Inet.Far == s.Inet.Local { // to itself
 			k.setPeer(r, r)
 			k.Socks.Mut(r).State = SockConnected
+			k.sniffConnected(s)
 			k.wakeSock(r, ^uint32(0))
 			return true
 		}
@@ -625,6 +627,7 @@ func (x inetSockets) try(r store.Ref[Socket]) bool {
 	k.setPeer(r, n)
 	k.setPeer(n, r)
 	x.pending().PushBack(&k.Socks.Mut(l).Pending, n)
+	k.sniffConnected(k.Socks.Get(r))
 	k.wakeSock(l, PollIn|PollRdNorm)
 	k.wakeSock(r, PollOut|PollWrNorm)
 	return true
@@ -684,6 +687,9 @@ func (x inetSockets) fail(r store.Ref[Socket], e abi.Errno) {
 	x.stopConnecting(r)
 	x.k.dropOut(r)
 	s := x.k.Socks.Mut(r)
+	if e == abi.ECONNREFUSED {
+		x.k.sniffRefused(s)
+	}
 	s.State = SockIdle
 	s.Err = uint32(e)
 	s.Shut = ShutRecv | ShutSend
@@ -695,6 +701,7 @@ func (x inetSockets) reset(r store.Ref[Socket]) {
 	s := x.k.Socks.Mut(r)
 	s.State, s.Shut, s.Err = SockIdle, 0, 0
 	s.Peer, s.PeerGen = 0, 0
+	s.Came, s.Sent = 0, 0
 	in := &s.Inet
 	in.Asked, in.Fin = 0, 0
 	in.Far = InetAddr{IP: anyOf(s)}
@@ -739,7 +746,10 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 			}
 			ps := k.Socks.Mut(p)
 			ps.Peer, ps.PeerGen = 0, 0
+			ps.Sent = k.Socks.Get(r).Came
 			k.wakeSock(p, ^uint32(0))
+		} else if p == 0 && s.Inet.Fin&FinSent == 0 {
+			k.sniffLeft(s, tcpFin, nil)
 		}
 	}
 	x.drain(c, r)
@@ -751,6 +761,7 @@ func (x inetSockets) abort(r store.Ref[Socket]) {
 	if s.State != SockConnected {
 		return
 	}
+	x.k.sniffTo(s, tcpRst|tcpAck, nil)
 	s.Err = uint32(abi.ECONNRESET)
 	if s.Inet.Fin&FinRecv != 0 {
 		s.Err = uint32(abi.EPIPE)
@@ -764,6 +775,9 @@ func (x inetSockets) abort(r store.Ref[Socket]) {
 // end tells an end of a stream that the other sends no more.
 func (x inetSockets) end(r store.Ref[Socket]) {
 	s := x.k.Socks.Mut(r)
+	if s.Inet.Fin&FinRecv == 0 {
+		x.k.sniffTo(s, tcpFin|tcpAck, nil)
+	}
 	s.Inet.Fin |= FinRecv
 	s.Shut |= ShutRecv
 	x.over(r)
@@ -834,6 +848,8 @@ func (x inetSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errn
 		s.Inet.Fin |= FinSent
 		if p := k.SockPeer(s); p != 0 {
 			x.end(p)
+		} else {
+			k.sniffLeft(s, tcpFin, nil)
 		}
 		x.over(r)
 	}
@@ -924,6 +940,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 		p := k.SockPeer(s)
 		if p == 0 { // it has closed: the first bytes find out
 			if len(data) > 0 {
+				k.sniffLeft(s, tcpPsh, data[:min(len(data), 32768)])
 				x.abort(r)
 			}
 			return 0, 0, 0

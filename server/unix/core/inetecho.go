@@ -89,15 +89,22 @@ func onesSum(was uint16, b []byte) uint16 {
 func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, data []byte, m *SockSend) abi.Errno {
 	k := x.k
 	far.Port = 0
+	s := k.Socks.Get(r)
+	life, class := x.header(r, far.IP, m)
+	if k.sniffing() {
+		asked := append([]byte(nil), data...)
+		sealEcho(s, src, far.IP, asked)
+		k.sniffDatagram(s.Proto, InetAddr{IP: src}, far, life, class, asked)
+	}
 	if k.isOutside(far.IP) {
 		return x.sendOut(r, far, data)
 	}
 	if !k.isLocal(far.IP) {
 		return 0 // nobody answers broadcasts
 	}
-	s := k.Socks.Get(r)
-	_, class := x.header(r, far.IP, m)
-	return x.deliver(r, far, InetAddr{IP: src, Port: s.Inet.Local.Port}, 64, class, x.echoReply(s, far.IP, src, data))
+	reply := x.echoReply(s, far.IP, src, data)
+	k.sniffDatagram(s.Proto, far, InetAddr{IP: src}, 64, class, reply)
+	return x.deliver(r, far, InetAddr{IP: src, Port: s.Inet.Local.Port}, 64, class, reply)
 }
 
 // arrivedEcho is a message from outside as a socket hears it; false: it is none.

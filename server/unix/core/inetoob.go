@@ -65,6 +65,7 @@ func (x inetSockets) urgent(c *Call, f store.Ref[File], r store.Ref[Socket], b b
 	if e := x.newMsg(p, data, 0, store.Block{}, SockCred{}, nil); e != 0 {
 		return e
 	}
+	k.came(p, tcpUrg|tcpPsh, []byte{b})
 	w := k.Socks.Mut(p)
 	w.Inet.Mark, w.Inet.MarkGen = w.Queue.Tail, k.SockMsgs.Gen(w.Queue.Tail)
 	k.SockMsgs.Mut(w.Queue.Tail).Urgent = urgMark | uint32(b)

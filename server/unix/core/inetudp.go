@@ -146,6 +146,8 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		return len(data), 0
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
+	life, class := x.header(r, far.IP, m)
+	k.sniffDatagram(s.Proto, from, far, life, class, data)
 	p := x.receiver(s.Proto, far, from)
 	if p == 0 && (k.isOutside(far.IP) || k.isRelayed(far)) {
 		if e := x.sendOut(r, far, data); e != 0 {
@@ -160,7 +162,6 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		}
 		return len(data), 0
 	}
-	life, class := x.header(r, far.IP, m)
 	if e := x.deliver(p, from, far, life, class, data); e != 0 {
 		return 0, e
 	}

@@ -147,6 +147,9 @@ type Kernel struct {
 
 	// Tracer, when set, takes the tracer's lines (trace.go); with the lock held.
 	Tracer func(tid int32, line string)
+	// Sniffer, when set, takes the packets that would have been (packets.go): when, in ns
+	// of real time, and the bytes from IP's header on; with the lock held.
+	Sniffer func(at int64, b []byte)
 	// Failpoint, when a test sets it, is called before each request is served.
 	Failpoint func(c *Call)
 

@@ -464,9 +464,12 @@ func (k *Kernel) connectedOut(o store.Ref[Outside], inc uint64) {
 	s := k.Socks.Mut(r)
 	s.State = SockConnected
 	s.Inet.Out = 0
-	k.Socks.Mut(p).State = SockConnected
+	ps := k.Socks.Mut(p)
+	ps.State = SockConnected
+	ps.Inet.Local, ps.Inet.Far = s.Inet.Far, s.Inet.Local
 	k.setPeer(r, p)
 	k.setPeer(p, r)
+	k.sniffConnected(s)
 	k.wakeSock(r, PollOut|PollWrNorm)
 }
 
@@ -662,6 +665,7 @@ func (k *Kernel) arrived(o store.Ref[Outside], data []byte) {
 			k.breakOut(o, e)
 			return
 		}
+		k.came(r, tcpPsh, data[:n])
 		data = data[n:]
 	}
 	k.wakeSock(r, PollIn|PollRdNorm)
@@ -706,6 +710,7 @@ func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	s := k.Socks.Mut(p)
 	s.State = SockConnecting
 	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: eth0, Port: port}
+	k.sniffSyn(s)
 	if x := (inetSockets{sockQueues{k}}); !x.try(p) {
 		k.io.inet.connecting = append(k.io.inet.connecting, p)
 	}

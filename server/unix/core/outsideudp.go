@@ -97,6 +97,7 @@ func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
 	x := inetSockets{sockQueues{k}}
 	to := InetAddr{IP: eth0}
 	p := rec.Sock
+	proto := int32(ProtoUDP)
 	switch rec.State {
 	case outListenUDP:
 		to.Port = k.published(rec).Guest
@@ -110,7 +111,9 @@ func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
 		if from.IP[12] == 127 { // the resolver, as it was named
 			to.IP = ip4Loop
 		}
+		proto = s.Proto
 	}
+	k.sniffDatagram(proto, from, to, 64, 0, data)
 	if p != 0 {
 		x.deliver(p, from, to, 64, 0, data)
 	}

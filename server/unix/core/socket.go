@@ -81,9 +81,12 @@ type Socket struct {
 	Their   SockCred
 	Queue   store.List[SockMsg]
 	Bytes   uint32 // in Queue
-	Backlog uint32
-	Pending store.List[Socket] // connections not yet accepted
-	Link    store.Link[Socket]
+	// Came are the bytes that were ever put into a stream's queue, Sent those that
+	// were put into its peer's; known when that is gone.
+	Came, Sent uint64
+	Backlog    uint32
+	Pending    store.List[Socket] // connections not yet accepted
+	Link       store.Link[Socket]
 	// Options.
 	SndBuf, RcvBuf   uint32
 	RcvTimeo         int64 // ns, 0: for ever

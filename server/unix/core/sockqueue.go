@@ -342,6 +342,9 @@ func (u sockQueues) send(c *Call, f store.Ref[File], r store.Ref[Socket], data [
 			if e := u.append(p, data[done:done+n], cr, files); e != 0 {
 				return done, errIfNone(done, e)
 			}
+			if s.Family != FamilyUnix {
+				k.came(p, tcpPsh, data[done:done+n])
+			}
 			files = nil
 			done += n
 			if done == len(data) {
