@@ -50,7 +50,8 @@ const (
 // BindHeader is the first page of a binding.
 //
 // Each word has one writer: the nucleus (Magic, NumSlots), the server (Armed,
-// Epoch, Told), or the client (Pending, which the server only clears bits of).
+// Epoch, Told), or the client (Pending, which the server only clears bits of). Both write
+// Lent.
 type BindHeader struct {
 	Magic    uint64
 	NumSlots uint32
@@ -78,7 +79,44 @@ type BindHeader struct {
 	// The client sets a bit after it stored the request; the server takes
 	// whole words. A forged bit costs the server one look at a slot.
 	Pending [MaxSlots / 64]uint64
+	// Lent are the files that the library of a guest reads without the server, by
+	// descriptor (docs/lending.md).
+	Lent [LentFiles]Lent
 }
+
+// Lent is a file that the server has lent to a task. The server makes the record and takes
+// the file back at any time; the library says that it has mapped the file (Gen), and moves
+// the offset (Pos). Both are changed by an atomic exchange only, which whoever was late
+// loses. A client that forges a record deceives itself: it reads nothing but what
+// it has mapped, and an offset it could set anyhow.
+type Lent struct {
+	// Gen is even while the file is not lent, and another number each time that it was.
+	Gen uint64
+	// Pos is the offset of the open file (LentOffset), with a number (from LentShift on)
+	// that is another one each time that the offset was lent. It is the library's to move
+	// while LentPos is set.
+	Pos  uint64
+	Size uint64 // of the file
+	Slot uint32 // where it is mapped: LentMapSize bytes each
+	// Ends: nobody but the server's clients changes the file's size, so behind it there
+	// is nothing to be read.
+	Ends uint32
+}
+
+// Limits of lending: descriptors, mappings of a task, and the bytes of a file that one shows.
+const (
+	LentFiles   = 64
+	LentMaps    = 16
+	LentMapSize = 32 << 20
+)
+
+// Parts of Lent.Pos.
+const (
+	LentPos    = 1 << 63
+	LentShift  = 47
+	LentOffset = 1<<LentShift - 1
+	LentCounts = 1 << (63 - LentShift)
+)
 
 // States of a slot (Slot.State, a futex word).
 //
@@ -273,6 +311,13 @@ const (
 	// ActPorts: take the ports channel (PortsTag) if the task has none yet; A[0] is the
 	// name of its first right, and the result.
 	ActPorts = 24
+	// ActLend: the file of descriptor A[0] (lower half; upper half: Lent.Slot) is lent. With
+	// A[1] its first A[1] bytes are mapped there first, of the object that was granted with
+	// tag Flags>>8. Lent.Gen becomes odd if it is A[2] (0: it is already), Lent.Pos becomes
+	// A[4] if it is A[3]. It does not fail: what could not be mapped is not lent.
+	ActLend = 25
+	// ActUnlend: the mapping of slot A[0] goes.
+	ActUnlend = 26
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -438,6 +483,10 @@ const (
 	LocalSemAcquire = 32
 	LocalSemTimed   = 33
 	LocalSemRelease = 34
+	// Files that are lent: read(2), pread(2), lseek(2) from the start or from where it is.
+	LocalRead  = 38
+	LocalPread = 39
+	LocalSeek  = 40
 )
 
 // Words of BindHeader.Told.

@@ -303,6 +303,14 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 	if op == abi.ActSetFS {
 		return t.setFS(uintptr(a.A[0]))
 	}
+	if op == abi.ActLend {
+		t.lend(a)
+		return 0
+	}
+	if op == abi.ActUnlend {
+		t.unlend(uintptr(a.A[0]))
+		return 0
+	}
 	if op == abi.ActFork {
 		return r.fork(a.A[0], a.A[1], a.A[2])
 	}

@@ -29,6 +29,8 @@ const (
 	// place: its parent's is not inherited.)
 	AreaOff  = 0x8000_0000
 	AreaSize = abi.BindHeaderSize + abi.MaxSlots*abi.SlotSize
+	// LentOff is where files are that are lent (abi.Lent), read-only.
+	LentOff = 0xa000_0000
 )
 
 // The host descriptors that the library uses. 0..2 and 5..15 hold an inert

@@ -29,6 +29,12 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalTid {
 		return uintptr(t.Words[abi.ThreadTid]), true
 	}
+	if k == abi.LocalRead || k == abi.LocalPread {
+		return t.readLent(k, a, b, c, uintptr(uc.Regs.R10))
+	}
+	if k == abi.LocalSeek {
+		return t.seekLent(a, b, c)
+	}
 	if k == abi.LocalFutex {
 		return t.futex(uc)
 	}

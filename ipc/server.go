@@ -92,6 +92,9 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 	for i := range s.hdr.Told {
 		s.Tell(i, 0) // what the last incarnation said may not be so any more
 	}
+	for i := range s.hdr.Lent {
+		s.Unlend(i)
+	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
 	return s, nil
@@ -127,6 +130,43 @@ func (s *ServerBinding) Slots() int { return s.slots }
 
 // Tell stores word i of what the client knows without a call (abi.BindHeader.Told).
 func (s *ServerBinding) Tell(i int, v uint64) { atomic.StoreUint64(&s.hdr.Told[i], v) }
+
+// Lend makes the record of a file that the client may read itself (abi.Lent). It may when
+// the library has found gen in it and made it odd.
+func (s *ServerBinding) Lend(i int, size uint64, slot uint32, ends bool) (gen uint64) {
+	gen = s.Unlend(i)
+	l := &s.hdr.Lent[i]
+	atomic.StoreUint64(&l.Size, size)
+	atomic.StoreUint32(&l.Slot, slot)
+	e := uint32(0)
+	if ends {
+		e = 1
+	}
+	atomic.StoreUint32(&l.Ends, e)
+	return gen
+}
+
+// Unlend takes it back; gen is what the record says from now on.
+func (s *ServerBinding) Unlend(i int) (gen uint64) {
+	l := &s.hdr.Lent[i]
+	gen = (atomic.LoadUint64(&l.Gen) | 1) + 1
+	if gen == 0 {
+		gen = 2
+	}
+	atomic.StoreUint64(&l.Gen, gen)
+	return gen
+}
+
+// LentPos answers abi.Lent.Pos, which the client may not move from now on.
+func (s *ServerBinding) LentPos(i int) uint64 {
+	return atomic.AndUint64(&s.hdr.Lent[i].Pos, ^uint64(abi.LentPos)) &^ abi.LentPos
+}
+
+// SetLentPos changes abi.Lent.Pos from what LentPos has answered; it fails if a client
+// forges it, or has carried out what it was told before.
+func (s *ServerBinding) SetLentPos(i int, from, to uint64) bool {
+	return atomic.CompareAndSwapUint64(&s.hdr.Lent[i].Pos, from, to)
+}
 
 // grab moves Pending bits to taken and says whether there are any. Bits of
 // slots that are being served are forged, or left by a client that died: they

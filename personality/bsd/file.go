@@ -290,14 +290,7 @@ func Pwritev(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Lseek serves lseek(2): descriptor, offset, whence.
 func Lseek(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	f, _, e := c.File(int32(c.Args[0]))
-	if e != 0 {
-		return 0, e
-	}
-	if uint32(c.Args[2]) > 4 {
-		return 0, abi.EINVAL
-	}
-	n, e := c.K.Ops(f).Seek(c, f, int64(c.Args[1]), int(uint32(c.Args[2])))
+	n, e := c.SeekFD(int32(c.Args[0]), int64(c.Args[1]), uint32(c.Args[2]))
 	return uint64(n), e
 }
 

@@ -104,6 +104,15 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 	return true
 }
 
+// alone says whether the library serves a call without the host.
+func alone(local uint8) bool {
+	switch local {
+	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek:
+		return true
+	}
+	return false
+}
+
 // Descriptors is what the library is told of the calls (core.Personality).
 func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 	d := make([]abi.CallDesc, abi.CallTableSize)
@@ -111,7 +120,7 @@ func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 		if e == nil {
 			continue
 		}
-		if traced && (e.Local == abi.LocalWord || e.Local == abi.LocalTid || e.Local == abi.LocalTold) {
+		if traced && alone(e.Local) {
 			continue // the server can say it too, and then sees it
 		}
 		d[nr].Local = e.Local
@@ -169,13 +178,13 @@ func (t *Table[P]) Rows() []Row {
 // where says who serves the call.
 func (e *Entry[P]) where() string {
 	var w string
-	switch e.Local {
-	case abi.LocalNone:
+	switch {
+	case e.Local == abi.LocalNone:
 		if e.Level == None {
 			return ""
 		}
 		return "unix server"
-	case abi.LocalWord, abi.LocalTid, abi.LocalTold:
+	case alone(e.Local):
 		w = "library"
 	default:
 		w = "library, by the host's call"

@@ -135,9 +135,9 @@ func calls() []bsd.Entry {
 		// files
 		{Nr: 289, Name: "preadv", Fn: bsd.Preadv, Sig: "fpud", Pre: iov},
 		{Nr: 290, Name: "pwritev", Fn: bsd.Pwritev, Sig: "fpud", Pre: iovData},
-		{Nr: 475, Name: "pread", Fn: bsd.Pread, Sig: "fBud"},
+		{Nr: 475, Name: "pread", Fn: bsd.Pread, Local: abi.LocalPread, Sig: "fBud"},
 		{Nr: 476, Name: "pwrite", Fn: bsd.Pwrite, Sig: "fbud", Pre: pre(buf(1, 2))},
-		{Nr: 478, Name: "lseek", Fn: bsd.Lseek, Sig: "fdi"},
+		{Nr: 478, Name: "lseek", Fn: bsd.Lseek, Local: abi.LocalSeek, Sig: "fdi"},
 		{Nr: 499, Name: "openat", Fn: bsd.Openat, Sig: "fsxm", Pre: pre(str(1)), Level: bsd.Partial, Note: "O_RESOLVE_BENEATH, O_VERIFY and O_EMPTY_PATH are not taken"},
 		{Nr: 509, Name: "closefrom", Fn: bsd.Closefrom, Sig: "i"},
 		{Nr: 575, Name: "close_range", Fn: bsd.CloseRange, Sig: "uux"},

@@ -14,9 +14,9 @@ func rwCalls() []Entry {
 	iov := pre(abi.Pre{Kind: abi.PreIovRO, Arg: 1, Size: 2})
 	iovData := pre(abi.Pre{Kind: abi.PreIov, Arg: 1, Size: 2})
 	return []Entry{
-		{Nr: 0, Name: "read", Fn: sysRead, Sig: "fBu"},
+		{Nr: 0, Name: "read", Fn: sysRead, Local: abi.LocalRead, Sig: "fBu"},
 		{Nr: 1, Name: "write", Fn: sysWrite, Pre: pre(preBuf(1, 2)), Sig: "fbu"},
-		{Nr: 17, Name: "pread64", Fn: sysPread, Sig: "fBud"},
+		{Nr: 17, Name: "pread64", Fn: sysPread, Local: abi.LocalPread, Sig: "fBud"},
 		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
 		{Nr: 19, Name: "readv", Fn: sysReadv, Pre: iov, Sig: "fpu"},
 		{Nr: 20, Name: "writev", Fn: sysWritev, Pre: iovData, Sig: "fpu"},
@@ -24,7 +24,7 @@ func rwCalls() []Entry {
 		{Nr: 296, Name: "pwritev", Fn: sysPwritev, Pre: iovData, Sig: "fpud"},
 		{Nr: 327, Name: "preadv2", Fn: sysPreadv2, Pre: iov, Sig: "fpud-x", Level: Partial, Note: "RWF_NOWAIT is EOPNOTSUPP"},
 		{Nr: 328, Name: "pwritev2", Fn: sysPwritev2, Pre: iovData, Sig: "fpud-x", Level: Partial, Note: "RWF_NOWAIT and RWF_APPEND are EOPNOTSUPP"},
-		{Nr: 8, Name: "lseek", Fn: sysLseek, Sig: "fdl"},
+		{Nr: 8, Name: "lseek", Fn: sysLseek, Local: abi.LocalSeek, Sig: "fdl"},
 		{Nr: 40, Name: "sendfile", Fn: sysSendfile, Sig: "ffpu"},
 		{Nr: 326, Name: "copy_file_range", Fn: sysCopyFileRange, Sig: "fpfpux"},
 		{Nr: 74, Name: "fsync", Fn: sysFsync, Sig: "f"},
@@ -230,14 +230,7 @@ func sysPwritev2(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysLseek(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	f, _, e := c.File(int32(c.Args[0]))
-	if e != 0 {
-		return 0, e
-	}
-	if uint32(c.Args[2]) > 4 {
-		return 0, abi.EINVAL
-	}
-	n, e := c.K.Ops(f).Seek(c, f, int64(c.Args[1]), int(uint32(c.Args[2])))
+	n, e := c.SeekFD(int32(c.Args[0]), int64(c.Args[1]), uint32(c.Args[2]))
 	return uint64(n), e
 }
 

@@ -73,13 +73,45 @@ func (s *server) Kick(id core.TaskID, hostTID uint64) {
 
 // Tell implements core.Host.
 func (s *server) Tell(id core.TaskID, word int, v uint64) {
-	if t := s.task(id); t != nil {
-		t.mu.Lock()
-		if !t.removed {
-			t.b.Tell(word, v)
-		}
-		t.mu.Unlock()
+	s.withBinding(id, func(b *ipc.ServerBinding) { b.Tell(word, v) })
+}
+
+// Lend implements core.Host.
+func (s *server) Lend(id core.TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { gen = b.Lend(fd, size, slot, ends) })
+	return gen, ok
+}
+
+// Unlend implements core.Host.
+func (s *server) Unlend(id core.TaskID, fd int) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { b.Unlend(fd) })
+}
+
+// LentPos implements core.Host.
+func (s *server) LentPos(id core.TaskID, fd int) (pos uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { pos = b.LentPos(fd) })
+	return pos, ok
+}
+
+// SetLentPos implements core.Host.
+func (s *server) SetLentPos(id core.TaskID, fd int, from, to uint64) (ok bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { ok = b.SetLentPos(fd, from, to) })
+	return ok
+}
+
+// withBinding calls f with a task's binding, if there still is one.
+func (s *server) withBinding(id core.TaskID, f func(b *ipc.ServerBinding)) bool {
+	t := s.task(id)
+	if t == nil {
+		return false
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.removed {
+		return false
+	}
+	f(t.b)
+	return true
 }
 
 // Grant implements core.Host. It is said to the nucleus at once, not by the

@@ -301,6 +301,7 @@ func (k *Kernel) Recover(live []TaskID) {
 		return true
 	})
 	k.recoverIO()
+	k.recoverLent()
 	k.recoverFiles()
 	var dead []store.Ref[Proc]
 	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {

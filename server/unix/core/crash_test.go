@@ -10,7 +10,10 @@ import (
 
 // next is the next incarnation over the state of a kernel that is dead: its
 // lock is held for good, so that nothing of it touches the heap any more.
-func (tk *testKernel) next() *testKernel {
+func (tk *testKernel) next() *testKernel { return tk.nextOf(lending{}) }
+
+// nextOf is next, where tasks have records of what they were lent.
+func (tk *testKernel) nextOf(l lending) *testKernel {
 	tk.t.Helper()
 	tk.dead = true
 	h, err := store.Open(tk.mem, StateVersion)
@@ -19,7 +22,7 @@ func (tk *testKernel) next() *testKernel {
 	}
 	n := *tk
 	n.dead = false
-	n.host = &testHost{}
+	n.host = &testHost{lending: l}
 	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: CPUSet{3}})
 	n.AttachFS("root", tk.root)
 	n.AttachCore("dev", n.NewDevFS())

@@ -421,6 +421,7 @@ func (c *Call) becomes(pr *program, envp []string, id TaskID, timers *[3]ITimer)
 		fds = n
 		k.Procs.Mut(p).FDs = n
 	}
+	k.takeBackTable(fds)
 	k.CloseOnExec(nil, fds, p)
 	k.dropTimers(p, false)
 	k.shmLeave(p)

@@ -554,6 +554,9 @@ func (k *Kernel) TaskGone(id TaskID) {
 	if ts.cancelKill != nil {
 		ts.cancelKill()
 	}
+	if ts.lent != nil {
+		k.takeBackTable(ts.lent.table)
+	}
 	var hit []store.Ref[Proc]
 	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {
 		if r.State == ProcLive && r.Task == id {

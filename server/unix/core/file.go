@@ -110,6 +110,8 @@ type fileRT struct {
 	notes []*knoteWatch
 	// pins counts calls that work with it (vpin.go).
 	pins int
+	// reads counts those from the file's memory object (lend.go).
+	reads int
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
@@ -141,7 +143,12 @@ func (k *Kernel) NewFile(kind int, access, flags uint32) (store.Ref[File], *File
 }
 
 // HoldFile adds a reference.
-func (k *Kernel) HoldFile(f store.Ref[File]) { k.Files.Mut(f).Refs++ }
+func (k *Kernel) HoldFile(f store.Ref[File]) {
+	m := k.Files.Mut(f)
+	if m.Refs++; m.LentTo != 0 {
+		k.takeBackPos(f)
+	}
+}
 
 // DropFile gives one up; the last releases the description. c may be nil (see
 // FileOps.Release).
@@ -234,6 +241,9 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 	if e.File == 0 {
 		return 0, 0, abi.EBADF
 	}
+	if k.Files.Get(e.File).LentTo != 0 {
+		k.takeBackPos(e.File)
+	}
 	return e.File, e.Flags, 0
 }
 
@@ -241,6 +251,9 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 func (k *Kernel) fdSet(t store.Ref[FDTable], fd uint32, e FDEntry) {
 	tab := k.FDs.Get(t)
 	b := k.Heap.MutBytes(tab.Block, int(fd)*fdEntrySize, fdEntrySize)
+	if old := &fdEntries(b)[0]; old.File != e.File {
+		k.takeBackEntry(t, fd)
+	}
 	fdEntries(b)[0] = e
 }
 
@@ -353,6 +366,7 @@ func (c *Call) CloseFD(fd int32) abi.Errno {
 	}
 	c.K.fdClear(t, uint32(fd))
 	c.K.flushDrop(c, t, uint32(fd), f, c.ProcRef())
+	c.unmapLent()
 	return 0
 }
 
@@ -366,6 +380,7 @@ func (k *Kernel) fdClear(t store.Ref[FDTable], fd uint32) {
 // DropFDTable gives up a process's reference to its table; the last closes all
 // descriptors. c may be nil.
 func (k *Kernel) DropFDTable(c *Call, t store.Ref[FDTable], p store.Ref[Proc]) {
+	k.takeBackTable(t)
 	tab := k.FDs.Mut(t)
 	if tab.Refs > 1 {
 		tab.Refs--
@@ -516,7 +531,28 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			break
 		}
 	}
+	if steps && len(iov) == 1 {
+		c.lend(fd, f, off < 0)
+	}
 	return total, 0
+}
+
+// SeekFD moves a description's offset (lseek(2); see FileOps.Seek).
+func (c *Call) SeekFD(fd int32, off int64, whence uint32) (int64, abi.Errno) {
+	f, file, e := c.File(fd)
+	if e != 0 {
+		return 0, e
+	}
+	if whence > 4 {
+		return 0, abi.EINVAL
+	}
+	c.K.pinFile(f)
+	defer c.K.unpinFile(c, f)
+	n, e := c.K.ops[file.Kind].Seek(c, f, off, int(whence))
+	if e == 0 {
+		c.lend(fd, f, true)
+	}
+	return n, e
 }
 
 // WriteFD writes n bytes of guest memory at addr to fd; off -1 uses the

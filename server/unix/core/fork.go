@@ -275,6 +275,7 @@ func (c *Call) copyProc(a *CloneArgs, task TaskID, slot uint32) (store.Ref[Proc]
 		m.FDs = k.NewFDTable()
 	} else if a.Flags&CloneFiles != 0 {
 		m.FDs = src.FDs
+		k.takeBackTable(m.FDs)
 		k.FDs.Mut(m.FDs).Refs++
 	} else {
 		m.FDs = k.CopyFDTable(src.FDs)

@@ -220,6 +220,9 @@ func (c *Call) InotifyAdd(fd int32, path string, walk uint32, mask uint32) (int3
 	if e != 0 {
 		return -1, e
 	}
+	if mask&evAccess != 0 {
+		k.takeBackAll()
+	}
 	key := w.Key()
 	for _, r := range k.io.inotify.nodes[key] {
 		if k.InoWds.Get(r).In == in {

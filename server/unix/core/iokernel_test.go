@@ -53,7 +53,7 @@ func newIOKernelWith(t *testing.T, setup func(k *Kernel)) *ioKernel {
 
 func (tk *ioKernel) make(h *store.Heap) {
 	h.SetCheck(false)
-	tk.Kernel = NewKernel(h, ioHost{tk.t}, tk.clock, Config{CPUs: CPUSet{1}})
+	tk.Kernel = NewKernel(h, ioHost{t: tk.t}, tk.clock, Config{CPUs: CPUSet{1}})
 	h.SetCheck(true)
 	tk.HandOver = func() { tk.slept <- struct{}{} }
 	tk.Random = func(b []byte) { clear(b) }
@@ -393,7 +393,10 @@ func (s *ioChan) carry(acts []abi.Action) {
 	}
 }
 
-type ioHost struct{ t *testing.T }
+type ioHost struct {
+	noLending
+	t *testing.T
+}
 
 func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) { return 0, abi.EAGAIN }
 func (ioHost) Terminate(TaskID)                           {}

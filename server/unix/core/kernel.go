@@ -51,6 +51,13 @@ type Host interface {
 	// Tell stores a word that the task's library answers calls from
 	// (abi.BindHeader.Told), 0 to have them asked here again.
 	Tell(t TaskID, word int, v uint64)
+	// Lend makes the record of a file that the library may read itself (abi.Lent), once it
+	// has found gen there; Unlend takes it back. LentPos takes an offset back, and
+	// SetLentPos stores one in its place unless it was changed meanwhile. false: no such task.
+	Lend(t TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool)
+	Unlend(t TaskID, fd int)
+	LentPos(t TaskID, fd int) (pos uint64, ok bool)
+	SetLentPos(t TaskID, fd int, from, to uint64) bool
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)
@@ -157,9 +164,11 @@ type Kernel struct {
 	byIndex       [maxPersonalities]Personality
 
 	// Derived: rebuilt by Recover.
-	byPid   map[int32]store.Ref[Proc]
-	byTid   map[int32]store.Ref[Thread]
-	tasks   map[TaskID]*task
+	byPid map[int32]store.Ref[Proc]
+	byTid map[int32]store.Ref[Thread]
+	tasks map[TaskID]*task
+	// lent has the tasks that were lent files, by their processes' tables (lend.go).
+	lent    map[store.Ref[FDTable]]*task
 	threads map[store.Ref[Thread]]*threadRT
 	procs   map[store.Ref[Proc]]*procRT
 	files   map[store.Ref[File]]*fileRT
@@ -220,6 +229,8 @@ type task struct {
 	dead  bool
 	// cancelKill stops the timer that ends a task which was told to end itself.
 	cancelKill func()
+	// lent is what the task was lent, nil: nothing yet (lend.go).
+	lent *lentTask
 }
 
 // Personality gives one operating system's calls their meaning.

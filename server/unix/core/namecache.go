@@ -38,8 +38,13 @@ type node struct {
 	// covered is what is mounted here.
 	covered *mount
 	gone    bool
-	// data reads the node's memory object; size is attr's.
-	data DataFile
+	// keeps: the server lets us keep attributes for a while.
+	keeps bool
+	// data reads the node's memory object; size is attr's. objects counts those that there were.
+	data    DataFile
+	objects uint32
+	// lent are the descriptors by which tasks read it without us.
+	lent []lentNode
 	// reads and fills count those for which the server was asked, changes what may
 	// have changed the data.
 	reads, changes uint32
@@ -113,6 +118,7 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)
 	}
+	n.keeps = t != 0
 	n.sized = n.gen == gen
 	if !n.sized {
 		t = 0
@@ -120,8 +126,16 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	n.attrUntil, n.permUntil = t, t
 }
 
+// dropData forgets the node's memory object.
+func (n *node) dropData() {
+	n.takeBack()
+	n.data = nil
+	n.objects++
+}
+
 // stale forgets the attributes that a change of contents touches.
 func (n *node) stale() {
+	n.takeBack()
 	n.gen++
 	n.m.changed++
 	n.attrUntil = 0

@@ -125,6 +125,9 @@ func (k *Kernel) untake(s *shortRead, n uint64) {
 	if n == 0 || f == nil || k.Files.Gen(s.f) != s.gen || f.Refs == 0 || s.off >= 0 {
 		return
 	}
+	if f.LentTo != 0 {
+		k.takeBackPos(s.f)
+	}
 	ring := func(r *Ring) bool {
 		if r.Buf != s.what.buf || r.Head != s.what.head || uint64(r.used())+n > uint64(r.Buf.Len) {
 			return false

@@ -35,6 +35,7 @@ type testKernel struct {
 }
 
 type testHost struct {
+	lending
 	mu    sync.Mutex
 	lines []string
 	tasks TaskID

@@ -132,7 +132,7 @@ func (k *Kernel) freeVnode(v store.Ref[Vnode]) store.Ref[Vnode] {
 	rec := *k.Vnodes.Get(v)
 	if n := k.nodeOf(v); n != nil {
 		n.v = 0
-		n.data = nil
+		n.dropData()
 		if n.gone {
 			delete(k.vfs.nodes, n.key())
 		}
@@ -367,6 +367,7 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	var err abi.Errno
 	if write || trunc {
 		k.changes(n)
+		n.takeBack()
 		n.changing++
 	}
 	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
@@ -555,7 +556,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 	if out.UntilWrite && n.changes == changes && w.Writes == 0 {
 		w.ObjFlags |= 8
 	}
-	n.data = nil
+	n.dropData()
 	if out.Writable && write {
 		n.attrUntil = 0 // how much memory it takes changes without us from now on
 	}
@@ -567,6 +568,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 // below does not show it. It is called before the server is asked, for the
 // record, and again when it has answered, for who mapped the file meanwhile.
 func (k *Kernel) changes(n *node) {
+	n.takeBack()
 	n.changes++
 	if n.v == 0 {
 		return
@@ -575,7 +577,7 @@ func (k *Kernel) changes(n *node) {
 		w := k.Vnodes.Mut(n.v)
 		k.DropObject(w.Object) // who has it mapped keeps it
 		w.Object, w.ObjFlags = 0, 0
-		n.data = nil
+		n.dropData()
 	}
 }
 
@@ -722,7 +724,7 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 		if isEOF(err) {
 			return 0, 0
 		}
-		n.data = nil
+		n.dropData()
 	}
 	if k.fresh(n.attrUntil) && off >= n.attr.Size {
 		return 0, 0

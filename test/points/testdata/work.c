@@ -142,6 +142,37 @@ static void files(void) {
 	close(fd);
 }
 
+// Read so often that the library does it: where each read begins shows what was lost.
+static void lent(void) {
+	static unsigned short v[6000];
+	for (int i = 0; i < 6000; i++)
+		v[i] = i;
+	int fd = open("lent", O_RDWR | O_CREAT, 0600), next = 0, bad = 0;
+	T(write(fd, v, sizeof v));
+	T(lseek(fd, 0, SEEK_SET));
+	for (int i = 0; i < 60; i++) {
+		unsigned short got[5] = {0};
+		if (read(fd, got, sizeof got) != sizeof got)
+			bad++;
+		for (int j = 0; j < 5; j++)
+			bad += got[j] != next++;
+		if (i % 10 == 9) {
+			int d = dup(fd);
+			T(lseek(d, 0, SEEK_CUR));
+			close(d);
+		}
+		if (i == 45) {
+			T(ftruncate(fd, 5000));
+			T(pread(fd, got, sizeof got, 4994));
+		}
+	}
+	T(bad);
+	T(lseek(fd, -4, SEEK_END));
+	T(read(fd, v, sizeof v));
+	T(read(fd, v, sizeof v));
+	close(fd);
+}
+
 static void descriptors(void) {
 	char b[64];
 	int p[2], s[2];
@@ -742,6 +773,7 @@ int main(int argc, char **argv) {
 	T(read(0, line, 3));
 	printf("%.3s\n", line);
 	files();
+	lent();
 	descriptors();
 	processes(argv[0]);
 	T(read(0, line, 60));

@@ -1,0 +1,127 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// Files that the server has lent to the task (docs/lending.md): they are mapped in the
+// window, and what is read of them is copied from there. Whatever is not as it is expected
+// to be is the server's affair.
+
+// lent answers the record of a descriptor, nil if there can be none. A child that lives in
+// its parent's task (vfork) has descriptors of its own.
+func (t *Thread) lent(fd uintptr) *abi.Lent {
+	if fd >= abi.LentFiles || t.Words[abi.ThreadPid] != atomic.LoadUint64(&t.task().Words[abi.TaskPid]) {
+		return nil
+	}
+	return (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))
+}
+
+// readLent serves read(2) and pread(2).
+func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
+	l := t.lent(fd)
+	if l == nil {
+		return 0, false
+	}
+	gen := atomic.LoadUint64(&l.Gen)
+	if gen&1 == 0 {
+		return 0, false
+	}
+	pos := uint64(0)
+	if k == abi.LocalRead {
+		pos = atomic.LoadUint64(&l.Pos)
+		if pos&abi.LentPos == 0 {
+			return 0, false
+		}
+		off = uintptr(pos & abi.LentOffset)
+	}
+	size, slot := uintptr(atomic.LoadUint64(&l.Size)), uintptr(l.Slot)
+	if slot >= abi.LentMaps || n == 0 || n >= 1<<31 {
+		return 0, false
+	}
+	if off >= size {
+		ends := off <= abi.LentOffset && atomic.LoadUint32(&l.Ends) != 0
+		return 0, ends && atomic.LoadUint64(&l.Gen) == gen
+	}
+	n = min(n, size-off)
+	if off >= abi.LentMapSize || n > abi.LentMapSize-off || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	// The file may have become shorter, and the guest's memory may not be there.
+	if t.copyMem(buf, t.Window+LentOff+slot*abi.LentMapSize+off, n) != 0 {
+		return 0, false
+	}
+	// Was it taken back meanwhile, the mapping may already have been another file's.
+	if atomic.LoadUint64(&l.Gen) != gen {
+		return 0, false
+	}
+	if k == abi.LocalRead && !atomic.CompareAndSwapUint64(&l.Pos, pos, pos+uint64(n)) {
+		return 0, false // somebody else has moved it, or it was taken back
+	}
+	return n, true
+}
+
+// seekLent serves lseek(2), but for what depends on the file's size or holes.
+func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
+	l := t.lent(fd)
+	if l == nil || uint32(whence) > 1 {
+		return 0, false
+	}
+	pos := atomic.LoadUint64(&l.Pos)
+	if pos&abi.LentPos == 0 {
+		return 0, false
+	}
+	to := int64(off)
+	if uint32(whence) == 1 {
+		to += int64(pos & abi.LentOffset)
+	}
+	if to < 0 || to > abi.LentOffset {
+		return 0, false
+	}
+	if !atomic.CompareAndSwapUint64(&l.Pos, pos, pos&^abi.LentOffset|uint64(to)) {
+		return 0, false
+	}
+	return uintptr(to), true
+}
+
+// lend carries out ActLend.
+func (t *Thread) lend(a *abi.Action) {
+	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)
+	if fd >= abi.LentFiles || slot >= abi.LentMaps {
+		return
+	}
+	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))
+	if n := uintptr(a.A[1]); n != 0 {
+		t.unlend(slot)
+		t.lock()
+		v := errno(eNOMEM)
+		g := t.takeGrant(abi.EventGrant, uint64(a.Flags>>8))
+		if g != nil {
+			if n <= abi.LentMapSize {
+				v = t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead, mapShared|mapFixed, uintptr(g.FDs[0]), 0)
+			}
+			t.closeFDs(&g.FDs)
+			g.Op = 0
+		}
+		t.unlock()
+		if failed(v) {
+			return
+		}
+	}
+	if a.A[2] != 0 {
+		atomic.CompareAndSwapUint64(&l.Gen, a.A[2], a.A[2]|1)
+	}
+	if a.A[3] != a.A[4] {
+		atomic.CompareAndSwapUint64(&l.Pos, a.A[3], a.A[4])
+	}
+}
+
+// unlend makes a place for a mapping what it was: nobody else's.
+func (t *Thread) unlend(slot uintptr) {
+	if slot < abi.LentMaps {
+		t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, abi.LentMapSize, 0, mapPrivate|mapAnon|mapNoreserve|mapFixed, ^uintptr(0), 0)
+	}
+}

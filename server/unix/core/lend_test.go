@@ -1,0 +1,267 @@
+package core
+
+import (
+	"io"
+	"testing"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// noLending is a host whose tasks can be lent nothing.
+type noLending struct{}
+
+func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool) { return 0, false }
+func (noLending) Unlend(TaskID, int)                                    {}
+func (noLending) LentPos(TaskID, int) (uint64, bool)                    { return 0, false }
+func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool           { return false }
+
+// lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
+type lending struct {
+	lentTo map[TaskID]*[abi.LentFiles]abi.Lent
+}
+
+func (h *lending) records(t TaskID) *[abi.LentFiles]abi.Lent {
+	if h.lentTo == nil {
+		h.lentTo = map[TaskID]*[abi.LentFiles]abi.Lent{}
+	}
+	if h.lentTo[t] == nil {
+		h.lentTo[t] = new([abi.LentFiles]abi.Lent)
+	}
+	return h.lentTo[t]
+}
+
+func (h *lending) Lend(t TaskID, fd int, size uint64, slot uint32, _ bool) (uint64, bool) {
+	h.Unlend(t, fd)
+	l := &h.records(t)[fd]
+	l.Size, l.Slot = size, slot
+	return l.Gen, true
+}
+
+func (h *lending) Unlend(t TaskID, fd int) {
+	l := &h.records(t)[fd]
+	l.Gen = (l.Gen | 1) + 1
+}
+
+func (h *lending) LentPos(t TaskID, fd int) (uint64, bool) {
+	l := &h.records(t)[fd]
+	l.Pos &^= abi.LentPos
+	return l.Pos, true
+}
+
+func (h *lending) SetLentPos(t TaskID, fd int, from, to uint64) bool {
+	l := &h.records(t)[fd]
+	if l.Pos != from {
+		return false
+	}
+	l.Pos = to
+	return true
+}
+
+// bytesData is a memory object's data.
+type bytesData []byte
+
+func (b bytesData) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(b)) {
+		return 0, io.EOF
+	}
+	n := copy(p, b[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+func (b bytesData) WriteAt(p []byte, off int64) (int, error) { return copy(b[off:], p), nil }
+
+// lentFile opens a file that is read through a memory object, and reads it until it is
+// lent. It answers the descriptor, the record of it and the last answer's ActLend.
+func lentFile(t *testing.T, tk *testKernel, name string) (fd int32, l *abi.Lent, act abi.Action) {
+	t.Helper()
+	tk.do(tk.init, func(c *Call) {
+		var e abi.Errno
+		if fd, e = open(c, name, rw, OpenCreate, 0o644); e != 0 {
+			t.Fatal(e)
+		}
+		if _, e = c.WriteFD(fd, guestBase, 1000, -1); e != 0 {
+			t.Fatal(e)
+		}
+		if _, e = c.SeekFD(fd, 0, 0); e != 0 {
+			t.Fatal(e)
+		}
+		f, _, _ := c.File(fd)
+		n := tk.nodeOf(tk.Files.Get(f).Vnode)
+		if e := c.refresh(n, false); e != 0 {
+			t.Fatal(e)
+		}
+		tk.Vnodes.Mut(n.v).Object = 5
+		n.data = bytesData(make([]byte, 1000))
+	})
+	for i := 0; act.Op == 0; i++ {
+		if i == 2*lendOften {
+			t.Fatal("read so often, and not lent")
+		}
+		act, _ = readLend(t, tk, fd)
+	}
+	return fd, &tk.host.records(tk.task())[fd], act
+}
+
+func (tk *testKernel) task() TaskID { return tk.Procs.Get(tk.Threads.Get(tk.init).Proc).Task }
+
+// readLend reads ten bytes by a call and answers its ActLend, if there is one.
+func readLend(t *testing.T, tk *testKernel, fd int32) (act abi.Action, n uint64) {
+	t.Helper()
+	tk.do(tk.init, func(c *Call) {
+		c.Task = tk.task()
+		var e abi.Errno
+		if n, e = c.ReadFD(fd, guestBase, 10, -1); e != 0 {
+			t.Fatal(e)
+		}
+		for _, a := range c.Acts {
+			if a.Op == abi.ActLend {
+				act = a
+			}
+		}
+	})
+	return act, n
+}
+
+// begin does what the library does with ActLend.
+func begin(l *abi.Lent, a abi.Action) {
+	if a.A[2] != 0 && l.Gen == a.A[2] {
+		l.Gen |= 1
+	}
+	if l.Pos == a.A[3] {
+		l.Pos = a.A[4]
+	}
+}
+
+// offset is what a call finds.
+func (tk *testKernel) offset(fd int32) (off int64) {
+	tk.do(tk.init, func(c *Call) {
+		_, file, e := c.File(fd)
+		if e != 0 {
+			tk.t.Fatal(e)
+		}
+		off = file.Off
+	})
+	return off
+}
+
+func TestLend(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, l, act := lentFile(t, tk, "/a")
+	if l.Gen&1 != 0 || l.Size != 1000 || act.A[0] != uint64(fd) || act.A[1] != 1000 || l.Pos&abi.LentPos != 0 {
+		t.Fatalf("before the library has mapped it: %+v %+v", l, act)
+	}
+	begin(l, act)
+	if l.Gen&1 != 1 || l.Pos&abi.LentPos == 0 {
+		t.Fatalf("lent: %+v", l)
+	}
+	l.Pos += 33
+	at := int64(l.Pos & abi.LentOffset)
+	if off := tk.offset(fd); off != at || l.Pos&abi.LentPos != 0 {
+		t.Errorf("offset %d, %+v; want %d", off, l, at)
+	}
+	// The offset is lent again, the file still is.
+	gen := l.Gen
+	act, _ = readLend(t, tk, fd)
+	if begin(l, act); l.Gen != gen || act.A[1] != 0 || act.A[2] != 0 || int64(l.Pos&abi.LentOffset) != at+10 {
+		t.Errorf("again: %+v %+v", l, act)
+	}
+	// A library that begins too late.
+	late := act
+	tk.offset(fd)
+	if begin(l, late); l.Pos&abi.LentPos != 0 {
+		t.Errorf("it began with what had been taken back: %+v", l)
+	}
+}
+
+// What takes a file back has done so when it is done.
+func TestTakeBack(t *testing.T) {
+	for what, do := range map[string]func(c *Call, fd int32) abi.Errno{
+		"truncate": func(c *Call, fd int32) abi.Errno {
+			f, _, _ := c.File(fd)
+			return c.K.Ops(f).Truncate(c, f, 500)
+		},
+		"write":  func(c *Call, fd int32) abi.Errno { _, e := c.WriteFD(fd, guestBase, 5000, 0); return e },
+		"close":  func(c *Call, fd int32) abi.Errno { return c.CloseFD(fd) },
+		"dup2":   func(c *Call, fd int32) abi.Errno { return c.Dup2(0, fd, 0) },
+		"chmod":  func(c *Call, fd int32) abi.Errno { return c.Chmod(Target{Dir: AtCwd, Path: "/b"}, 0o600) },
+		"shared": func(c *Call, fd int32) abi.Errno { c.K.takeBackTable(c.Proc().FDs); return 0 },
+	} {
+		tk := newTestKernel(t)
+		lentFile(t, tk, "/a")
+		fd, l, act := lentFile(t, tk, "/b")
+		begin(l, act)
+		tk.do(tk.init, func(c *Call) {
+			c.Task = tk.task()
+			if e := do(c, fd); e != 0 {
+				t.Errorf("%s: %v", what, e)
+			}
+		})
+		if l.Gen&1 != 0 {
+			t.Errorf("%s: still lent", what)
+		}
+		tk.Enter()
+		for _, n := range tk.vfs.nodes {
+			n.takeBack()
+		}
+		if ts := tk.tasks[tk.task()]; ts.lent.fds != (lentTask{}).fds {
+			t.Errorf("%s: %v", what, ts.lent.fds)
+		}
+		tk.Leave()
+	}
+}
+
+// A server that dies leaves the offset where the library has it, if that has begun to move
+// it, and else where the record says.
+func TestLentAndDead(t *testing.T) {
+	for _, begun := range []bool{true, false} {
+		tk := newTestKernel(t)
+		fd, l, act := lentFile(t, tk, "/a")
+		at := int64(act.A[4] & abi.LentOffset)
+		if begun {
+			begin(l, act)
+			l.Pos += 7
+			at += 7
+		}
+		// A call takes it back, reads on, lends it again, and is not committed.
+		tk.Enter()
+		c, _ := tk.call(tk.init)
+		c.Task = tk.task()
+		if _, e := c.ReadFD(fd, guestBase, 10, -1); e != 0 {
+			t.Fatal(e)
+		}
+		host := tk.host.lending
+		n := tk.nextOf(host)
+		if _, file, e := fileOf(n, fd); e != 0 || file.Off != at || file.LentTo != 0 {
+			t.Errorf("begun %v: %v %+v, want %d", begun, e, file, at)
+		}
+		if begin(&n.host.records(n.task())[fd], act); n.host.records(n.task())[fd].Pos&abi.LentPos != 0 {
+			t.Errorf("begun %v: what the dead one has lent is moved", begun)
+		}
+	}
+}
+
+func fileOf(tk *testKernel, fd int32) (store.Ref[File], File, abi.Errno) {
+	f, _, e := tk.FDAt(tk.Procs.Get(tk.Threads.Get(tk.init).Proc).FDs, fd)
+	return f, *tk.Files.Get(f), e
+}
+
+// A task that forges its records deceives itself, and nobody waits for it.
+func TestForgedLending(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, l, act := lentFile(t, tk, "/a")
+	begin(l, act)
+	for _, forged := range []uint64{0, ^uint64(0), 1 << 62, abi.LentOffset, abi.LentPos, abi.LentPos | 77<<abi.LentShift | 5} {
+		l.Pos, l.Gen, l.Size, l.Slot = forged, forged, forged, uint32(forged)
+		if off := tk.offset(fd); off < 0 || off > abi.LentOffset {
+			t.Errorf("%x: offset %d", forged, off)
+		}
+		act, n := readLend(t, tk, fd)
+		if n > 10 {
+			t.Errorf("%x: read %d", forged, n)
+		}
+		begin(l, act)
+	}
+}
