@@ -153,7 +153,7 @@ const (
 	CallBatch          = 50 // A0 BatchStop or 0, A1 the ID of the first call, the next has one more; inline = BatchCalls -> A0 how many were carried out, A1 how many of them failed; inline BatchResults
 	CallSupervise      = 26 // supervisor's own: inline JSON -> inline JSON
 	CallMsgCancel      = 29 // A0 id of a call of this task that waits: it answers ECANCELED, a message that waits for room comes back with it as with ETIMEDOUT
-	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. No reply.
+	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. A0 its host thread id. No reply but, where a forked one shares memory of paged objects with its parent (inline = HelloRanges), EventWatched
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
 	CallTaskStore      = 31 // A0 task name, A1 address, inline = bytes -> A0 how many were stored (as CallTaskMemory)
 	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor is a new userfaultfd of its address space; a guest has no descriptor beside the call, and in A4 its number
@@ -227,20 +227,21 @@ const (
 	GuestMap = 511
 	// GuestMapPaged: as GuestMap, shared, of a paged object: in place of the descriptor
 	// there is one then, under the same ID, of a new userfaultfd of the task, for
-	// CallObjectWatch, before which nobody may touch the memory. No forked child has it.
+	// CallObjectWatch, before which nobody may touch the memory.
 	GuestMapPaged = 512
 	// GuestFaults: argument 0 is that ID -> the number of the descriptor. GuestMap with
 	// length 0 gives it up.
 	GuestFaults = 513
 	// GuestInherit: what a forked child has of memory that GuestMap has mapped shared (the
 	// same memory, if nothing was said) or GuestMapPaged (nothing). Argument 0 is the
-	// address, 1 the length, both of whole pages, 2 Inherit....
+	// address, 1 the length, both of whole pages, 2 Inherit.... A paged object that is to be
+	// shared must be watched when the task forks (CallObjectWatch).
 	GuestInherit = 514
 )
 
 // What a forked child has of memory (GuestInherit), as Mach's vm_inherit_t.
 const (
-	InheritShare = 0 // the same memory; not of a paged object
+	InheritShare = 0 // the same memory
 	InheritCopy  = 1 // memory of its own, with what was there at the fork: a copy is made
 	InheritNone  = 2 // nothing at that address
 )
@@ -262,6 +263,21 @@ const (
 	EventStop     = 72 // finish what can be finished and end
 	EventTaskDead = 73 // A0 task name: the task ended on the host
 	EventMessage  = 74 // a message for a receive right with delivery on: A0 name; inline = Msg
+	EventWatched  = 75 // to a guest task whose CallHello had HelloRanges: A0 a bit 1<<i for each that is not watched, of which it can have nothing
+)
+
+// HelloRange is memory of a paged object that a forked task has from its parent, and the
+// number of a new userfaultfd of the task for it. The nucleus knows by the parent which
+// object it is.
+type HelloRange struct {
+	Addr, Len uint64
+	FD        uint64
+}
+
+// HelloRangeSize is its size, MaxHelloRanges how many there can be.
+const (
+	HelloRangeSize = 24
+	MaxHelloRanges = 64
 )
 
 // Notifications (CallPortNotify, EventDead).

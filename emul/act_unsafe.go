@@ -721,10 +721,14 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	}
 	v := t.copyRegions()
 	if !failed(v) {
+		v = t.sharePaged(madvDofork)
+	}
+	if !failed(v) {
 		v = t.host(sysClone, CloneFork, 0, 0, 0, 0, 0)
 	}
 	if v != 0 {
 		t.dropCopies()
+		t.sharePaged(madvDontfork)
 		t.closeFDs(&g.FDs)
 		g.Op = 0
 		t.unlock()
@@ -756,7 +760,11 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	t.Due = 0
 	t.Leader = 1
 	t.HostTid = 1
-	t.hello()
+	if task.Paged == 0 {
+		t.hello()
+	} else {
+		t.helloPaged()
+	}
 	r.uc.Regs.AX = 0
 	if t.conv() == ConvBSD {
 		r.uc.Regs.Flags &^= 1

@@ -172,8 +172,8 @@ func (t *Thread) portMap(id, addr, n, prot, flags, off uintptr) uintptr {
 // tells of faults in the task's address space. That the nucleus takes (Context.Take), which
 // says to the host which memory is meant; here nothing can be done with it.
 //
-// A forked child's mapping would be one of the host's, with zeros where pages are missing:
-// it has none.
+// To a forked child the host would give it without that, with zeros where pages are missing:
+// it has none, unless the program says that it is to share it (sharePaged).
 func (t *Thread) portPaged(id, addr, n, prot, flags, off uintptr) uintptr {
 	if n == 0 || flags&^mapNoreplace != mapShared || prot&^(protRead|protWrite|protExec) != 0 || n > t.Window {
 		return errno(eINVAL)

@@ -82,11 +82,8 @@ func (t *Thread) inherit(lo, n, how uintptr) uintptr {
 			continue
 		}
 		prot, paged := uintptr(r.Prot), r.Paged
-		if paged != 0 && how == abi.InheritShare {
-			break
-		}
 		advice := uintptr(madvDontfork)
-		if how == abi.InheritShare {
+		if how == abi.InheritShare && paged == 0 { // of a paged one see sharePaged
 			advice = madvDofork
 		}
 		v = t.host(sysMadvise, lo, n, advice, 0, 0, 0)
@@ -158,5 +155,127 @@ func (t *Thread) takeCopies() {
 			r.Lo = 0
 			r.Hi = 0
 		}
+	}
+}
+
+// sharesPages says whether a region is one of a paged object of which children have the same
+// memory.
+func (r *Region) sharesPages() bool {
+	return r.Hi != 0 && r.Paged != 0 && r.How == abi.InheritShare
+}
+
+// sharePaged tells the host whether a child has the regions of paged objects that are
+// shared: 0, or a negative errno. It is told so for the fork alone: what is moved meanwhile,
+// and so is no region any more, no child has, since nobody would watch it. The lock is held.
+func (t *Thread) sharePaged(advice uintptr) uintptr {
+	task := t.task()
+	if atomic.LoadUint32(&task.Paged) == 0 {
+		return 0
+	}
+	n := 0
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if !r.sharesPages() {
+			continue
+		}
+		if n++; n > abi.MaxHelloRanges && advice == madvDofork {
+			return errno(eAGAIN)
+		}
+		if v := t.host(sysMadvise, r.Lo, r.Hi-r.Lo, advice, 0, 0, 0); failed(v) {
+			return v
+		}
+	}
+	return 0
+}
+
+// helloPaged is a forked child's hello where its parent had paged objects. With what it
+// shares goes what tells of faults there, since its parent's does not, and it waits until the
+// nucleus watches that: before, a page that is missing would be one of zeros. What is not
+// watched, because there is no room or the nucleus knows of no such mapping of the parent's,
+// the child does not have.
+func (t *Thread) helloPaged() {
+	task := t.task()
+	t.HostID = uint64(t.host(sysGettid, 0, 0, 0, 0, 0, 0))
+	// The slot is not in use yet.
+	b := t.slotAddr() + abi.SlotInOff
+	n := uintptr(0)
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if !r.sharesPages() {
+			continue
+		}
+		t.host(sysMadvise, r.Lo, r.Hi-r.Lo, madvDontfork, 0, 0, 0)
+		u := errno(eAGAIN)
+		if n < abi.MaxHelloRanges {
+			u = t.host(sysUserfaultfd, uffdUser, 0, 0, 0, 0, 0)
+		}
+		if failed(u) {
+			t.loseRegion(r)
+			continue
+		}
+		e := helloRange(b, n)
+		e.Addr = uint64(r.Lo)
+		e.Len = uint64(r.Hi - r.Lo)
+		e.FD = uint64(u)
+		n++
+	}
+	if n == 0 {
+		t.say(abi.CallHello, t.HostID, 0)
+		return
+	}
+	h := (*abi.CallHeader)(at(b))
+	h.Op = abi.CallHello
+	h.NFds = 0
+	h.ID = 0
+	h.Err = 0
+	h.Len = uint32(n * abi.HelloRangeSize)
+	h.A[0] = t.HostID
+	t.host(sysWrite, ControlFD, b, abi.CallHeaderSize+n*abi.HelloRangeSize, 0, 0, 0)
+	refused := t.watched()
+	n = 0
+	for i := uintptr(0); i < uintptr(task.NRegions) && i < MaxRegions; i++ {
+		r := regionAt(task, i)
+		if !r.sharesPages() {
+			continue
+		}
+		t.closeFD(int32(uint32(helloRange(b, n).FD)))
+		if refused>>n&1 != 0 {
+			t.loseRegion(r)
+		}
+		n++
+	}
+}
+
+// helloRange is range i in a hello at b.
+func helloRange(b, i uintptr) *abi.HelloRange {
+	return (*abi.HelloRange)(at(b + abi.CallHeaderSize + i*abi.HelloRangeSize))
+}
+
+// loseRegion unmaps a region.
+func (t *Thread) loseRegion(r *Region) {
+	t.host(sysMunmap, r.Lo, r.Hi-r.Lo, 0, 0, 0, 0)
+	r.Lo = 0
+	r.Hi = 0
+}
+
+// watched waits for the nucleus's answer to a hello: the bits of what it does not watch.
+func (t *Thread) watched() uint64 {
+	for {
+		var fds [3]int32
+		r := t.recv(&fds)
+		if r == errno(eINTR) {
+			continue
+		}
+		if failed(r) || r == 0 {
+			t.die(70)
+		}
+		if r < abi.CallHeaderSize {
+			t.closeFDs(&fds)
+			continue
+		}
+		if uint32(t.Hdr[0]) == abi.EventWatched {
+			return t.Hdr[3]
+		}
+		t.keepGrant(uint32(t.Hdr[0]), t.Hdr[6], &fds)
 	}
 }

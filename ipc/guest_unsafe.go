@@ -140,7 +140,7 @@ func placing(addr uint64, offset int64) (at, flags uintptr) {
 }
 
 // Inherit says what a forked process has of memory that MapObject or MapPaged has mapped, or
-// of a part of it: abi.InheritShare (as it is from the beginning; not of a paged object),
+// of a part of it: abi.InheritShare (as it is from the beginning, but of a paged object),
 // InheritCopy or InheritNone (as it is from the beginning of a paged one). Guests only.
 // EINVAL. Go programs fork only to execute another, which begins anew.
 func Inherit(b []byte, how uint64) abi.Errno {

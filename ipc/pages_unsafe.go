@@ -83,8 +83,9 @@ func (c *Conn) PageAttributes(object abi.Name, cluster int, tell uint64) abi.Err
 // says -1). A thread that touches a page which is not there waits until the pager has
 // supplied it, without the Go runtime's knowing: everything in this process may have to
 // wait with it. A page for which there is none is SIGBUS (debug.SetPanicOnFault). A host
-// call of a server on such a page fails (EFAULT); a guest's system calls wait for it. No
-// forked process has the mapping. The host must be Linux 5.19 or later.
+// call of a server on such a page fails (EFAULT); a guest's system calls wait for it. A
+// forked process has nothing there unless Inherit says so. The host must be Linux 5.19 or
+// later.
 func (c *Conn) MapPaged(object abi.Name, fd int, size int) ([]byte, error) {
 	mem, err := c.mapPaged(object, fd, size)
 	if err != nil {

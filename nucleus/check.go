@@ -40,8 +40,11 @@ func (k *Kernel) Check() error {
 		if n := len(t.watches) + len(t.coming); t.guest && n > 0 {
 			paid[t] += n * watchCost
 		}
-		for _, m := range t.coming {
+		for _, m := range slices.Concat(t.coming, t.legacy) {
 			refs[m.p.object]++
+		}
+		if len(t.legacy) > 0 && t.begun {
+			return fmt.Errorf("task %d: it has begun, and its parent's mappings are kept for it", t.id)
 		}
 		for _, m := range t.watches {
 			refs[m.p.object]++

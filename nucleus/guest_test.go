@@ -290,6 +290,7 @@ func TestTaskStore(t *testing.T) {
 	w := newWorld(t, nucleus.Limits{})
 	u := w.server("unix", nucleus.PowerTasks|nucleus.PowerMemory)
 	g := u.guest()
+	g.hello()
 	g.task.Memory, g.task.MemoryAt = make([]byte, 8), 4096
 	store := func(p *proc, b string, a ...uint64) (abi.Errno, uint64) {
 		t.Helper()

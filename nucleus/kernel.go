@@ -339,8 +339,8 @@ func (k *Kernel) handle(l *link, d machine.Datagram) {
 	c.CallHeader, c.inline = h, inline
 	if t.guest && !l.ports {
 		// On its control channel a guest may introduce itself, and the machine
-		// looked at that already. There is no answer.
-		k.begin(t)
+		// looked at that already.
+		k.greeted(l, c)
 		k.freeCall(c)
 		return
 	}

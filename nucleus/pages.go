@@ -13,7 +13,7 @@ import (
 
 // Limits of paged objects.
 const (
-	maxWatches = 64      // of a task
+	maxWatches = abi.MaxHelloRanges
 	maxLocked  = 64      // spans of an object
 	maxPages   = 1 << 20 // bytes that one call is about, or one request
 	maxPieces  = 64      // of a mapping
@@ -67,7 +67,7 @@ type watch struct {
 	task   *task
 	p      *pager
 	faults machine.Faults
-	base   uint64 // where it was made
+	made   piece // as it was at first
 	pieces []piece
 }
 
@@ -445,12 +445,87 @@ func (t *task) unmapped() {
 	for len(t.watches) > 0 {
 		t.k.unwatch(t.watches[0])
 	}
+	t.legacy.drop()
+	t.legacy = nil
+}
+
+// legacy is what a task that is being forked may have of its parent's mappings: those that
+// the parent had when it began to fork, or has made since. Each holds its object, which the
+// parent may have unmapped by the time at which the child says what it has.
+type legacy []*watch
+
+func (l *legacy) add(w *watch) {
+	if len(*l) < 2*maxWatches {
+		w.p.object.Retain()
+		*l = append(*l, w)
+	}
+}
+
+func (l legacy) drop() {
+	for _, w := range l {
+		w.p.object.Release()
+	}
+}
+
+// find is the mapping, as it was made, in which n bytes at addr are, nil if there is none. Of
+// two at one place, because a thread has mapped another object there meanwhile, it is the last.
+func (l legacy) find(addr, n uint64) *watch {
+	for _, w := range slices.Backward(l) {
+		if m := w.made; addr%abi.PageSize == 0 && n%abi.PageSize == 0 && n > 0 && addr >= m.base && addr-m.base < m.n && n <= m.n-(addr-m.base) {
+			return w
+		}
+	}
+	return nil
+}
+
+// greeted is told what a guest task says of itself, and, if it was forked, what it shares of
+// its parent's paged objects (abi.HelloRange). Its process is there to others when that is
+// watched; it waits until it is told so, before code of its program runs.
+func (k *Kernel) greeted(l *link, c *call) {
+	t, from, ranges := l.t, l.t.legacy, 0
+	t.legacy = nil
+	if c.Op == abi.CallHello {
+		ranges = min(len(c.inline)/abi.HelloRangeSize, abi.MaxHelloRanges)
+	}
+	if ranges == 0 {
+		from.drop()
+		k.begin(t)
+		return
+	}
+	h, left := abi.CallHeader{Op: abi.EventWatched}, 1
+	end := func() {
+		if left--; left == 0 && l.current() {
+			k.begin(t)
+			t.tell(&h, nil)
+		}
+	}
+	for i := range ranges {
+		word := func(n int) uint64 { return binary.LittleEndian.Uint64(c.inline[i*abi.HelloRangeSize+8*n:]) }
+		addr, n, fd, ctx := word(0), word(1), word(2), t.ctx
+		err := abi.EINVAL
+		left++
+		done := func(err abi.Errno) {
+			if err != 0 {
+				h.A[0] |= 1 << i
+			}
+			end()
+		}
+		if m := from.find(addr, n); m != nil {
+			w := &watch{k: k, task: t, p: m.p, made: piece{addr, span{m.made.off + addr - m.made.base, n}}}
+			err = k.watch(w, l, func() (machine.Handle, bool) { return ctx.Take(fd) }, done)
+		}
+		if err != 0 {
+			done(err)
+		}
+	}
+	from.drop()
+	end()
 }
 
 // callObjectUnwatch: see abi.CallObjectUnwatch. ESRCH: nothing is mapped there any more.
 func callObjectUnwatch(k *Kernel, t *task, c *call) abi.Errno {
 	for _, w := range t.watches {
-		if w.base == c.A[0] {
+		if w.made.base == c.A[0] {
 			k.unwatch(w)
 			return 0
 		}
@@ -475,47 +550,61 @@ func callObjectWatch(k *Kernel, t *task, c *call) abi.Errno {
 	if t.inside {
 		return abi.EPERM
 	}
+	from, id, ctx, fd := c.from, c.ID, t.ctx, c.A[4]
+	take := func() (machine.Handle, bool) { return ctx.Take(fd) }
+	if len(c.handles) > 0 {
+		h := c.handles[0]
+		h.Retain()
+		take = func() (machine.Handle, bool) { return h, true }
+	}
+	err = k.watch(&watch{k: k, task: t, p: p, made: piece{base, s}}, from, take, func(err abi.Errno) { k.late(from, id, err) })
+	if err != 0 && len(c.handles) > 0 {
+		c.handles[0].Release()
+	}
+	c.wait = err == 0
+	return err
+}
+
+// watch has the machine tell what happens to a mapping, by a descriptor that take answers,
+// and calls done with the lock held, unless the error is another than 0. EAGAIN, EBADF,
+// EINVAL as callObjectWatch; ESRCH: who is on the link has ended.
+func (k *Kernel) watch(w *watch, from *link, take func() (machine.Handle, bool), done func(abi.Errno)) abi.Errno {
+	t := w.task
 	if len(t.watches)+len(t.coming) >= maxWatches || t.guest && !k.affords(t, watchCost) {
 		return abi.EAGAIN
 	}
-	w := &watch{k: k, task: t, p: p, base: base, pieces: []piece{{base, s}}}
-	e.Object.Retain()
+	w.pieces = []piece{w.made}
+	w.p.object.Retain()
 	if t.guest {
 		k.charge(t, watchCost)
+		for _, u := range k.tasks {
+			if u.parent == t {
+				u.legacy.add(w)
+			}
+		}
 	}
 	t.coming = append(t.coming, w)
-	var h machine.Handle
-	if len(c.handles) > 0 {
-		h = c.handles[0]
-		h.Retain()
-	}
-	c.wait = true
-	from, id, ctx, fd := c.from, c.ID, t.ctx, c.A[4]
 	k.m.Go(func() { // the host may let it wait for the task
-		ok := h != nil
-		if !ok {
-			h, ok = ctx.Take(fd)
-		}
 		err := abi.EBADF
 		var f machine.Faults
-		if ok {
+		if h, ok := take(); ok {
 			err = 0
 			var herr error
-			if f, herr = k.m.WatchFaults(h, base, s.n, w); herr != nil {
+			if f, herr = k.m.WatchFaults(h, w.made.base, w.made.n, w); herr != nil {
 				err = abi.EINVAL
 			}
 			h.Release()
 		}
 		k.enter()
 		defer k.leave()
-		k.watchNow(w, f, err, from, id)
+		k.watchNow(w, f, err, from, done)
 	})
 	return 0
 }
 
-// watchNow is the rest of callObjectWatch: what is locked is so in the mapping, too, and
-// who has come upon a page meanwhile looks again.
-func (k *Kernel) watchNow(w *watch, f machine.Faults, err abi.Errno, from *link, id uint64) {
+// watchNow is the rest of watch: what is locked is so in the mapping, too, and who has come
+// upon a page meanwhile looks again.
+func (k *Kernel) watchNow(w *watch, f machine.Faults, err abi.Errno, from *link, done func(abi.Errno)) {
 	t, p := w.task, w.p
 	t.coming = slices.DeleteFunc(t.coming, func(x *watch) bool { return x == w })
 	if err == 0 && !from.current() {
@@ -524,24 +613,24 @@ func (k *Kernel) watchNow(w *watch, f machine.Faults, err abi.Errno, from *link,
 	}
 	if err != 0 {
 		k.unmap(w)
-		k.late(from, id, err)
+		done(err)
 		return
 	}
 	w.faults = f
 	p.watches = append(p.watches, w)
 	t.watches = append(t.watches, w)
 	left := 1
-	done := func() {
+	end := func() {
 		if left--; left == 0 {
-			f.Wake(w.base, w.pieces[0].n)
-			k.late(from, id, 0)
+			f.Wake(w.made.base, w.made.n)
+			done(0)
 		}
 	}
 	for _, l := range p.locked {
 		left++
-		w.protect(l, true, 1, k.m.Now()+protectWithin, done)
+		w.protect(l, true, 1, k.m.Now()+protectWithin, end)
 	}
-	done()
+	end()
 }
 
 // late answers a call that waited, if who made it is there still.

@@ -34,6 +34,7 @@ type task struct {
 
 	watches []*watch // mappings of paged objects
 	coming  []*watch // those that the host makes ready
+	legacy  legacy   // of a task that is being forked
 	inside  bool     // the incarnation is in the nucleus's own process
 
 	bindings []*binding       // as a server and as a client, in order of ids
@@ -221,8 +222,8 @@ func (k *Kernel) taskOf(t *task, name uint64) (*task, abi.Errno) {
 }
 
 // callTaskCreate: see abi.CallTaskCreate. EINVAL: slots; EAGAIN: the limit of
-// tasks, or the parent's channel is full; ENOMEM: the host has no room; ESRCH:
-// the parent is dead.
+// tasks, the guests' budget is used up, or the parent's channel is full; ENOMEM: the host
+// has no room; ESRCH: the parent is dead.
 func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 	slots := c.A[1]
 	if slots == 0 || slots > abi.MaxSlots {
@@ -247,7 +248,11 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 		return err
 	}
 	g := k.newTask("task", true)
-	if !k.affords(g, ThreadCost) {
+	cost := ThreadCost
+	if parent != nil { // it may share all that its parent has mapped
+		cost += (len(parent.watches) + len(parent.coming)) * watchCost
+	}
+	if !k.affords(g, cost) {
 		b.drop()
 		k.dropTask(g)
 		return abi.EAGAIN
@@ -285,6 +290,9 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 	if parent != nil {
 		g.join(parent.set)
 		g.parent = parent
+		for _, w := range slices.Concat(parent.watches, parent.coming) {
+			g.legacy.add(w)
+		}
 	}
 	b.guest, b.client, b.server = g, g, t
 	k.addBinding(b)
@@ -433,7 +441,8 @@ func callTaskMaps(k *Kernel, t *task, c *call) abi.Errno {
 }
 
 // callTaskMemory: EFAULT when nothing could be read; less than asked when the
-// memory ends.
+// memory ends. Of a task that has not begun, nothing: a look at a page that it shares, and
+// that is not watched yet, would make it zeros.
 func callTaskMemory(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
@@ -441,6 +450,9 @@ func callTaskMemory(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	if c.A[2] == 0 || c.A[2] > abi.MaxInline {
 		return abi.EINVAL
+	}
+	if !g.begun {
+		return abi.EFAULT
 	}
 	ctx := g.ctx
 	c.slow = func(c *call) abi.Errno {
@@ -456,7 +468,8 @@ func callTaskMemory(k *Kernel, t *task, c *call) abi.Errno {
 }
 
 // callTaskStore: EFAULT when nothing could be stored; less than asked where the memory
-// ends, or is not the task's own to write: shared memory that it may only read.
+// ends, or is not the task's own to write: shared memory that it may only read. Of a task
+// that has not begun as callTaskMemory.
 func callTaskStore(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
@@ -464,6 +477,9 @@ func callTaskStore(k *Kernel, t *task, c *call) abi.Errno {
 	}
 	if len(c.inline) == 0 || len(c.inline) > abi.MaxInline {
 		return abi.EINVAL
+	}
+	if !g.begun {
+		return abi.EFAULT
 	}
 	ctx, p := g.ctx, slices.Clone(c.inline)
 	c.slow = func(c *call) abi.Errno {

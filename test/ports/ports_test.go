@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -335,6 +336,37 @@ func TestPagedMemory(t *testing.T) {
 	}
 	// 135 is SIGBUS.
 	if got := sh(t, m, "exec 2>/dev/null; %s serve & s=$!; %s never >/waits2 & p=$!; until grep -q waits /waits2; do :; done; kill -9 $s; wait $p; echo $?; wait", p, p); got != "135\n" {
+		t.Errorf("no pager: %q", got)
+	}
+}
+
+// TestPagedForks: forked children share a paged object with their parent: in a C program that
+// does all sorts of things with its memory and its children, while the unix server dies; with
+// a Go program as a pager that takes pages back from all of them; and with one that is killed.
+func TestPagedForks(t *testing.T) {
+	m := machine(t)
+	p, f, pager := build(t, "testdata/paged.c"), build(t, "testdata/forks.c"), build(t, "../../examples/pager")
+	for _, kills := range []int{0, 20} {
+		over := make(chan bool)
+		go func() {
+			defer close(over)
+			got := strings.Split(strings.TrimSpace(sh(t, m, "%s serve & %s; wait", p, f)), "\n")
+			slices.Sort(got)
+			if want := []string{"0 surprises", "0 surprises", "orphan: 0 surprises"}; !slices.Equal(got, want) {
+				t.Errorf("%d kills: %q", kills, got)
+			}
+		}()
+		for range kills {
+			_ = m.Restart(t.Context(), "unix")
+		}
+		<-over
+	}
+	const pages, kids, rounds = 23, 3, 3
+	want := strings.Repeat(" "+strings.Repeat("03", kids+1)+"\n", pages)
+	if got := sh(t, m, "head -c %d /dev/zero >/zeros; %s serve /zeros & %s both; wait; od -An -v -tx1 -w4096 /zeros | cut -c1-12 | tr -d ' ' | sed 's/^/ /'", pages*4096, pager, f); got != "0 surprises\n"+want {
+		t.Errorf("few pages: %q", got)
+	}
+	if got := sh(t, m, "exec 2>/dev/null; %s serve >/served & s=$!; %s never >/waits & p=$!; until grep -q waits /waits; do :; done; kill -9 $s; wait $p; cat /waits; wait", p, f); got != "waits\n0 surprises\n" {
 		t.Errorf("no pager: %q", got)
 	}
 }
