@@ -394,6 +394,128 @@ static int both(void)
 	return bad;
 }
 
+/* A program that writes into the library's own table of what children are to have
+   (emul.Task), by which the child's hello then says all sorts of things. */
+struct region {
+	uint64_t lo, hi, copy;
+	uint32_t prot;
+	uint8_t how, paged;
+	uint16_t pad;
+};
+
+static uint64_t window, gate;
+static volatile struct region *table;
+static char plain[2 * HYTHE_PAGE] __attribute__((aligned(4096)));
+
+static long host(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t e, uint64_t f, uint64_t g)
+{
+	long r;
+	register uint64_t r10 asm("r10") = e, r8 asm("r8") = f, r9 asm("r9") = g;
+	asm volatile("sub $128, %%rsp\n\tcall *%%rbx\n\tadd $128, %%rsp"
+		     : "=a"(r), "+r"(r10), "+r"(r8), "+r"(r9)
+		     : "a"(nr), "D"(a), "S"(b), "d"(c), "b"(gate)
+		     : "rcx", "r11", "memory");
+	return r;
+}
+
+/* find looks for the library, a SYSCALL of its own, and the region of mem. */
+static void find(void)
+{
+	for (uint64_t n = 0xb0; n < 0xf0 && !window; n++)
+		if (!touched((char *)((0x7e00 + n) << 32 | 0x400000)))
+			window = (0x7e00 + n) << 32;
+	for (char *p = (char *)window + 0x400000; window && !gate && !touched(p); p += 4096)
+		for (int i = 0; i < 4094 && !gate; i++)
+			if (!memcmp(p + i, "\x0f\x05\xc3", 3))
+				gate = (uint64_t)p + i;
+	for (uint64_t *p = (uint64_t *)(window + 0x60000000); gate && !table && !touched((char *)p) && !touched((char *)(p + 1)); p++)
+		if (p[0] == (uint64_t)mem && p[1] == (uint64_t)mem + size)
+			table = (void *)p;
+	want("the library, and its table", table != NULL, 1);
+	if (!table)
+		exit(1);
+}
+
+static void attack(int i)
+{
+	switch (i) {
+	case 0:
+		table->hi += 10 * HYTHE_PAGE;
+		break;
+	case 1:
+		table->lo -= 16 * HYTHE_PAGE;
+		break;
+	case 2: /* the library itself */
+		table->lo = window + 0x60000000, table->hi = table->lo + HYTHE_PAGE;
+		break;
+	case 3:
+		table->lo = 100, table->hi = ~0ull;
+		break;
+	case 4: /* memory that is no object's */
+		table->lo = (uint64_t)plain, table->hi = table->lo + sizeof plain;
+		break;
+	case 5: /* and the same in place of the object's */
+		want("in its place", host(9, (uint64_t)page(5), HYTHE_PAGE, 3, 0x32, -1, 0), (long)page(5));
+		break;
+	case 6: /* the same thing many times, and too many times */
+	case 7:
+		for (int k = 1; k < (i == 6 ? 10 : 65); k++)
+			table[k] = *table;
+		((volatile uint32_t *)table)[-1] = 65;
+		break;
+	}
+	struct itimerval tick = {.it_value = {.tv_usec = 50000}};
+	pid_t pid = fork();
+	if (pid < 0)
+		want("not forked", i != 4 && i != 5 && i != 6, 1);
+	if (pid == 0) {
+		bad = 0;
+		if (i == 4)
+			want("refused", touched(plain), SIGSEGV);
+		if (i == 5) {
+			setitimer(ITIMER_REAL, &tick, NULL);
+			want("it waits for nothing", touched(page(5)), SIGALRM);
+			want("others", page(6)[0], 7);
+		}
+		if (i == 6)
+			want("refused", touched(page(5)), SIGSEGV);
+		_exit(bad);
+	}
+	int status = 0;
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (i >= 4)
+		want("its child", status, 0);
+}
+
+static int hostile(void)
+{
+	map("test/paged");
+	want("share", inherit(mem, size, INHERIT_SHARE), 0);
+	want("a page", page(4)[0], 5);
+	find();
+	for (int i = 0; i < 8; i++) {
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0) {
+			bad = 0;
+			attack(i);
+			fflush(stdout);
+			_exit(bad);
+		}
+		int status;
+		waitpid(pid, &status, 0);
+		if (status)
+			want("attacker", status, 0), printf("%d\n", i);
+	}
+	if (!fork())
+		_exit(page(5)[0] != 6 || page(7)[0] != 8);
+	int status;
+	wait(&status);
+	want("one who means well", status, 0);
+	return bad;
+}
+
 int main(int argc, char **argv)
 {
 	self = argv[0];
@@ -408,6 +530,8 @@ int main(int argc, char **argv)
 		bad = never();
 	else if (!strcmp(what, "both"))
 		bad = both();
+	else if (!strcmp(what, "hostile"))
+		bad = hostile();
 	else
 		bad = all();
 	printf("%d surprises\n", bad);
