@@ -285,6 +285,18 @@ func TestPagedForkHostile(t *testing.T) {
 		t.Errorf("again: refused %b, told: %v", refused, ok)
 	}
 	c.end()
+	c = l.child(nil) // it does not read
+	c.task.Capacity = 1
+	for range 2 {
+		if c.task.Killed {
+			t.Error("ended too early")
+		}
+		c.say([3]uint64{0x10000, pg, fd})
+	}
+	if !c.task.Killed {
+		t.Error("it was not ended")
+	}
+	c.end()
 	for _, b := range [][]byte{make([]byte, 1), make([]byte, 23), message.PutCall(nil, &abi.CallHeader{Op: abi.CallHello, Len: 24}),
 		append(message.PutCall(nil, &abi.CallHeader{Op: abi.CallHello, Len: 23}), make([]byte, 23)...),
 		append(message.PutCall(nil, &abi.CallHeader{Op: abi.CallObjectWatch, Len: 24}), make([]byte, 24)...)} {

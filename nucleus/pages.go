@@ -496,7 +496,9 @@ func (k *Kernel) greeted(l *link, c *call) {
 	end := func() {
 		if left--; left == 0 && l.current() {
 			k.begin(t)
-			t.tell(&h, nil)
+			if !t.tell(&h, nil) {
+				t.ctx.Kill("it does not read what it asked for")
+			}
 		}
 	}
 	for i := range ranges {
