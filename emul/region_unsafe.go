@@ -67,6 +67,24 @@ func (t *Thread) cutRegions(lo, hi uintptr) {
 	}
 }
 
+// roomToCut says whether what is left of a region around a range can be regions of their own.
+// The lock is held.
+func (t *Thread) roomToCut(r *Region, lo, hi uintptr) bool {
+	need := 0
+	if lo > r.Lo {
+		need++
+	}
+	if hi < r.Hi {
+		need++
+	}
+	for i := uintptr(0); need > 0 && i < MaxRegions; i++ {
+		if regionAt(t.task(), i).Hi == 0 {
+			need--
+		}
+	}
+	return need == 0
+}
+
 // inherit says what a forked child has of a range, all of which is in one mapping: the part
 // is a region of its own then.
 func (t *Thread) inherit(lo, n, how uintptr) uintptr {
@@ -80,6 +98,10 @@ func (t *Thread) inherit(lo, n, how uintptr) uintptr {
 		r := regionAt(task, i)
 		if r.Hi == 0 || lo < r.Lo || lo+n > r.Hi {
 			continue
+		}
+		if !t.roomToCut(r, lo, lo+n) {
+			v = errno(eNOMEM)
+			break
 		}
 		prot, paged := uintptr(r.Prot), r.Paged
 		advice := uintptr(madvDontfork)

@@ -155,6 +155,16 @@ int main(void)
 	}
 	waitpid(pid, &status, 0);
 	want("shared again", copy[0], 's');
+	/* As many parts as there can be: none is lost. */
+	int e = 0;
+	char *last = NULL;
+	for (int i = 0; i < 40 && !e; i++) {
+		last = object(0);
+		for (int k = 0; k < 8 && !e; k++)
+			e = inherit(last + k * HYTHE_PAGE, HYTHE_PAGE, INHERIT_NONE);
+	}
+	want("too many parts", e, ENOMEM);
+	want("what there is room for", inherit(last, HYTHE_PAGE, INHERIT_SHARE), 0);
 	printf("%d surprises\n", bad);
 	return bad != 0;
 }
