@@ -328,6 +328,13 @@ type SocketInfo struct {
 	PIDs    []int  `json:"pids"` // who has it open
 }
 
+// CounterInfo is a counter of the machine as `hythe stats` shows it (docs/network.md has
+// those of the network): how many of something there are, or have been since its start.
+type CounterInfo struct {
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
+}
+
 // ServiceInfo is a server of the machine as `hythe services` shows it.
 type ServiceInfo struct {
 	Name        string        `json:"name"`
@@ -389,6 +396,7 @@ type engine interface {
 	start(ctx context.Context, c *Cmd, stdio [3]*os.File) (process, error)
 	processes(ctx context.Context) ([]ProcessInfo, error)
 	sockets(ctx context.Context) ([]SocketInfo, error)
+	counters(ctx context.Context) ([]CounterInfo, error)
 	services(ctx context.Context) ([]ServiceInfo, error)
 	ports(ctx context.Context) ([]PortInfo, error)
 	calls(ctx context.Context) ([]CallInfo, error)
@@ -543,6 +551,9 @@ func (m *Machine) Processes(ctx context.Context) ([]ProcessInfo, error) { return
 // Sockets answers the guests' IP sockets that have an address, in the order of their
 // making.
 func (m *Machine) Sockets(ctx context.Context) ([]SocketInfo, error) { return m.eng.sockets(ctx) }
+
+// Counters answers what the machine counts of itself, always in the same order.
+func (m *Machine) Counters(ctx context.Context) ([]CounterInfo, error) { return m.eng.counters(ctx) }
 
 // Services answers all servers, in the order of their names.
 func (m *Machine) Services(ctx context.Context) ([]ServiceInfo, error) { return m.eng.services(ctx) }

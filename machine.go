@@ -980,6 +980,27 @@ func (w *wired) sockets(context.Context) ([]SocketInfo, error) {
 	return out, nil
 }
 
+// counters implements engine.
+func (w *wired) counters(ctx context.Context) ([]CounterInfo, error) {
+	rows, e := w.unix().Counters()
+	if e != 0 {
+		return nil, w.asked(e)
+	}
+	var out []CounterInfo
+	for _, c := range rows {
+		out = append(out, CounterInfo(c))
+	}
+	l, err := w.services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := CounterInfo{Name: "servers.restarts"}
+	for _, s := range l {
+		n.Value += uint64(s.Restarts)
+	}
+	return append(out, n), nil
+}
+
 // calls implements engine.
 func (w *wired) calls(context.Context) ([]CallInfo, error) {
 	rows, e := w.unix().Calls()

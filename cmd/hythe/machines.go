@@ -225,6 +225,27 @@ func (a *app) psCommand() *cobra.Command {
 	return c
 }
 
+func (a *app) statsCommand() *cobra.Command {
+	var s chosen
+	c := &cobra.Command{
+		Use:   "stats",
+		Short: "Show the counters of running machines",
+		Long: `Stats shows how many processes, threads and sockets there are, and what was counted
+since the machine's start: system calls, and what passed by IP sockets (lo: in the
+machine; eth0: to the outside) as packets that would have been, see "run --pcap".`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return show(a, &s, []column[hythe.CounterInfo]{
+				{"COUNTER", func(v *hythe.CounterInfo) string { return v.Name }},
+				{"VALUE", func(v *hythe.CounterInfo) string { return strconv.FormatUint(v.Value, 10) }},
+			}, (*control.Client).Counters)
+		},
+	}
+	s.machineFlag(c)
+	s.jsonFlag(c)
+	return c
+}
+
 func (a *app) servicesCommand() *cobra.Command {
 	var s chosen
 	c := &cobra.Command{

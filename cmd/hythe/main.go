@@ -93,7 +93,7 @@ found. The other commands answer 0 or 125.`,
 		make func() *cobra.Command
 	}{
 		{"run", app.runCommand}, {"exec", app.execCommand}, {"pool", app.poolCommand}, {"stop", app.stopCommand},
-		{"ps", app.psCommand}, {"services", app.servicesCommand}, {"ports", app.portsCommand},
+		{"ps", app.psCommand}, {"stats", app.statsCommand}, {"services", app.servicesCommand}, {"ports", app.portsCommand},
 		{"trace", app.traceCommand}, {"calls", app.callsCommand},
 		{"kill", app.killCommand}, {"restart", app.restartCommand},
 		{"install-exec", app.installCommand}, {"version", app.versionCommand},

@@ -144,6 +144,10 @@ func (f *fake) Services(context.Context) ([]hythe.ServiceInfo, error) {
 	return []hythe.ServiceInfo{{Name: "unix", State: "running", HostPID: 3}}, nil
 }
 func (f *fake) Ports(context.Context) ([]hythe.PortInfo, error) { return nil, nil }
+func (f *fake) Counters(context.Context) ([]hythe.CounterInfo, error) {
+	return []hythe.CounterInfo{{Name: "sockets", Value: 1 << 63}}, nil
+}
+
 func (f *fake) Sockets(context.Context) ([]hythe.SocketInfo, error) {
 	return []hythe.SocketInfo{{Proto: "tcp", Local: "0.0.0.0:80", State: "LISTEN", PIDs: []int{7, 9}}}, nil
 }

@@ -167,6 +167,24 @@ func TestWire(t *testing.T) {
 		yrows, err := DecodeSocketsAnswer(wiretest.Arrived(m))
 		w.Same("Sockets answer", err, []any{yrows}, []any{xrows})
 	}
+	{
+		m, err := EncodeCounters()
+		if err != 0 {
+			t.Fatal(err)
+		}
+		w.Message("Counters", m)
+		err = DecodeCounters(wiretest.Arrived(m))
+		w.Same("Counters", err, []any{}, []any{})
+	}
+	{
+		var xrows []Counter
+		w.Next()
+		w.Fill(&xrows)
+		m := EncodeCountersAnswer(xrows, 0)
+		w.Message("Counters answer", m)
+		yrows, err := DecodeCountersAnswer(wiretest.Arrived(m))
+		w.Same("Counters answer", err, []any{yrows}, []any{xrows})
+	}
 	w.Done()
 }
 
@@ -211,6 +229,11 @@ func (s filledServer) Reclaim(m *ipc.Message) (pid int, name string, err abi.Err
 }
 
 func (s filledServer) Sockets(m *ipc.Message) (rows []Socket, err abi.Errno) {
+	s.w.Fill(&rows)
+	return
+}
+
+func (s filledServer) Counters(m *ipc.Message) (rows []Counter, err abi.Errno) {
 	s.w.Fill(&rows)
 	return
 }
@@ -354,6 +377,23 @@ func FuzzDecode(f *testing.F) {
 			yrows, err := DecodeSocketsAnswer(wiretest.Arrived(m))
 			if err != 0 || !wiretest.Equal([]any{yrows}, []any{xrows}) {
 				t.Fatalf("SocketsAnswer of %x: %v", body, err)
+			}
+		}
+		if err := DecodeCounters(wiretest.Hostile(body, rights)); err == 0 {
+			m, err := EncodeCounters()
+			if err != 0 {
+				t.Fatalf("Counters: %v", err)
+			}
+			err = DecodeCounters(wiretest.Arrived(m))
+			if err != 0 || !wiretest.Equal([]any{}, []any{}) {
+				t.Fatalf("Counters of %x: %v", body, err)
+			}
+		}
+		if xrows, err := DecodeCountersAnswer(wiretest.Hostile(body, rights)); err == 0 {
+			m := EncodeCountersAnswer(xrows, 0)
+			yrows, err := DecodeCountersAnswer(wiretest.Arrived(m))
+			if err != 0 || !wiretest.Equal([]any{yrows}, []any{xrows}) {
+				t.Fatalf("CountersAnswer of %x: %v", body, err)
 			}
 		}
 		for id := range uint32(130) {

@@ -666,3 +666,6 @@ func (c control) Reclaim(*ipc.Message) (int, string, abi.Errno) {
 
 // Sockets implements unix.Server.
 func (c control) Sockets(*ipc.Message) ([]unix.Socket, abi.Errno) { return c.s.k.ListSockets(), 0 }
+
+// Counters implements unix.Server.
+func (c control) Counters(*ipc.Message) ([]unix.Counter, abi.Errno) { return c.s.k.ListCounters(), 0 }

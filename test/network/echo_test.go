@@ -60,3 +60,14 @@ func TestEchoOutside(t *testing.T) {
 		t.Errorf("many: %+v", got)
 	}
 }
+
+// TestCounters: /proc/net counts what the host's does.
+func TestCounters(t *testing.T) {
+	want := alone(t, `exec "$@"`, python, "-uc", script(t, "counters.py"))
+	if want.status != 0 {
+		t.Fatalf("on the host: %+v", want)
+	}
+	if got := inMachine(t, []string{"--network", "none"}, "counters.py"); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}

@@ -563,7 +563,7 @@ func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	m.Shut, m.Err = 0, 0
 	m.State = SockConnecting
 	m.growBuf()
-	k.sniffSyn(m)
+	k.passedSyn(m)
 	if k.isOutside(dst) || k.isRelayed(far) && x.listener(far, m.Inet.Local) == 0 {
 		x.startOut(r)
 	} else if !x.try(r) {
@@ -607,7 +607,7 @@ func (x inetSockets) try(r store.Ref[Socket]) bool {
 		if s.Inet.Far == s.Inet.Local { // to itself
 			k.setPeer(r, r)
 			k.Socks.Mut(r).State = SockConnected
-			k.sniffConnected(s)
+			k.passedConnected(s)
 			k.wakeSock(r, ^uint32(0))
 			return true
 		}
@@ -627,7 +627,7 @@ func (x inetSockets) try(r store.Ref[Socket]) bool {
 	k.setPeer(r, n)
 	k.setPeer(n, r)
 	x.pending().PushBack(&k.Socks.Mut(l).Pending, n)
-	k.sniffConnected(k.Socks.Get(r))
+	k.passedConnected(k.Socks.Get(r))
 	k.wakeSock(l, PollIn|PollRdNorm)
 	k.wakeSock(r, PollOut|PollWrNorm)
 	return true
@@ -687,8 +687,12 @@ func (x inetSockets) fail(r store.Ref[Socket], e abi.Errno) {
 	x.stopConnecting(r)
 	x.k.dropOut(r)
 	s := x.k.Socks.Mut(r)
+	x.k.netStats().Fails++
+	if e == abi.EACCES {
+		x.k.netStats().Refused++
+	}
 	if e == abi.ECONNREFUSED {
-		x.k.sniffRefused(s)
+		x.k.passedRefused(s)
 	}
 	s.State = SockIdle
 	s.Err = uint32(e)
@@ -749,7 +753,7 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 			ps.Sent = k.Socks.Get(r).Came
 			k.wakeSock(p, ^uint32(0))
 		} else if p == 0 && s.Inet.Fin&FinSent == 0 {
-			k.sniffLeft(s, tcpFin, nil)
+			k.passedLeft(s, tcpFin, nil)
 		}
 	}
 	x.drain(c, r)
@@ -761,7 +765,11 @@ func (x inetSockets) abort(r store.Ref[Socket]) {
 	if s.State != SockConnected {
 		return
 	}
-	x.k.sniffTo(s, tcpRst|tcpAck, nil)
+	x.k.passedTo(s, tcpRst, nil)
+	x.k.netStats().Resets++
+	if p := x.k.SockPeer(s); p != 0 && p != r && x.k.Socks.Get(p).State == SockConnected {
+		x.k.netStats().Resets++ // it has reset the connection
+	}
 	s.Err = uint32(abi.ECONNRESET)
 	if s.Inet.Fin&FinRecv != 0 {
 		s.Err = uint32(abi.EPIPE)
@@ -776,7 +784,7 @@ func (x inetSockets) abort(r store.Ref[Socket]) {
 func (x inetSockets) end(r store.Ref[Socket]) {
 	s := x.k.Socks.Mut(r)
 	if s.Inet.Fin&FinRecv == 0 {
-		x.k.sniffTo(s, tcpFin|tcpAck, nil)
+		x.k.passedTo(s, tcpFin, nil)
 	}
 	s.Inet.Fin |= FinRecv
 	s.Shut |= ShutRecv
@@ -849,7 +857,7 @@ func (x inetSockets) Shutdown(c *Call, r store.Ref[Socket], how uint32) abi.Errn
 		if p := k.SockPeer(s); p != 0 {
 			x.end(p)
 		} else {
-			k.sniffLeft(s, tcpFin, nil)
+			k.passedLeft(s, tcpFin, nil)
 		}
 		x.over(r)
 	}
@@ -940,7 +948,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 		p := k.SockPeer(s)
 		if p == 0 { // it has closed: the first bytes find out
 			if len(data) > 0 {
-				k.sniffLeft(s, tcpPsh, data[:min(len(data), 32768)])
+				k.passedLeft(s, tcpPsh, data[:min(len(data), 32768)])
 				x.abort(r)
 			}
 			return 0, 0, 0

@@ -91,11 +91,12 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 	far.Port = 0
 	s := k.Socks.Get(r)
 	life, class := x.header(r, far.IP, m)
+	asked := data
 	if k.sniffing() {
-		asked := append([]byte(nil), data...)
+		asked = append([]byte(nil), data...)
 		sealEcho(s, src, far.IP, asked)
-		k.sniffDatagram(s.Proto, InetAddr{IP: src}, far, life, class, asked)
 	}
+	k.passedDatagram(s.Proto, InetAddr{IP: src}, far, life, class, asked)
 	if k.isOutside(far.IP) {
 		return x.sendOut(r, far, data)
 	}
@@ -103,7 +104,7 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 		return 0 // nobody answers broadcasts
 	}
 	reply := x.echoReply(s, far.IP, src, data)
-	k.sniffDatagram(s.Proto, far, InetAddr{IP: src}, 64, class, reply)
+	k.passedDatagram(s.Proto, far, InetAddr{IP: src}, 64, class, reply)
 	return x.deliver(r, far, InetAddr{IP: src, Port: s.Inet.Local.Port}, 64, class, reply)
 }
 

@@ -147,7 +147,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	life, class := x.header(r, far.IP, m)
-	k.sniffDatagram(s.Proto, from, far, life, class, data)
+	k.passedDatagram(s.Proto, from, far, life, class, data)
 	p := x.receiver(s.Proto, far, from)
 	if p == 0 && (k.isOutside(far.IP) || k.isRelayed(far)) {
 		if e := x.sendOut(r, far, data); e != 0 {
@@ -156,6 +156,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		return len(data), 0
 	}
 	if p == 0 {
+		k.netStats().NoPorts++
 		if k.Socks.Get(r).State == SockConnected {
 			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
 			k.wakeSock(r, PollErr)
@@ -174,6 +175,9 @@ func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class
 	k := x.k
 	ps := k.Socks.Get(p)
 	if ps.Shut&ShutRecv != 0 || ps.Bytes+ps.Queue.N*dgramCost >= ps.RcvBuf {
+		if !ps.echo() {
+			k.netStats().FullQueue++
+		}
 		return 0
 	}
 	b := k.Heap.Alloc(dgramFrom)
@@ -191,6 +195,9 @@ func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class
 		return e
 	}
 	k.SockMsgs.Mut(k.Socks.Get(p).Queue.Tail).Time = k.Clock.Real()
+	if !ps.echo() {
+		k.netStats().InDgrams++
+	}
 	k.wakeSock(p, PollIn|PollRdNorm)
 	return 0
 }

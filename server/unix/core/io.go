@@ -12,42 +12,45 @@ import (
 // ioTables are the tables 40..69 (40 pipes, 41 console streams, 42 sockets, 43
 // messages in sockets, 44 epoll sets, 45 their items, 46 event counters, 47
 // timers, 48 inotify instances, 49 their watches, 50 their events, 51 console
-// sessions, 52 sockets outside, 53 event queues, 54 their notes).
+// sessions, 52 sockets outside, 53 event queues, 54 their notes,
+// 55 what was counted of IP).
 type ioTables struct {
-	Pipes    *store.Table[Pipe]           // 40
-	Consoles *store.Table[ConsoleStream]  // 41
-	Socks    *store.Table[Socket]         // 42
-	SockMsgs *store.Table[SockMsg]        // 43
-	Epolls   *store.Table[EpollSet]       // 44
-	EpItems  *store.Table[EpollItem]      // 45
-	Events   *store.Table[EventFD]        // 46
-	TimerFDs *store.Table[TimerFD]        // 47
-	Inotifys *store.Table[Inotify]        // 48
-	InoWds   *store.Table[InotifyWatch]   // 49
-	InoEvs   *store.Table[InotifyEvent]   // 50
-	Sessions *store.Table[ConsoleSession] // 51
-	Outs     *store.Table[Outside]        // 52
-	Kqueues  *store.Table[Kqueue]         // 53
-	Knotes   *store.Table[Knote]          // 54
+	Pipes     *store.Table[Pipe]           // 40
+	Consoles  *store.Table[ConsoleStream]  // 41
+	Socks     *store.Table[Socket]         // 42
+	SockMsgs  *store.Table[SockMsg]        // 43
+	Epolls    *store.Table[EpollSet]       // 44
+	EpItems   *store.Table[EpollItem]      // 45
+	Events    *store.Table[EventFD]        // 46
+	TimerFDs  *store.Table[TimerFD]        // 47
+	Inotifys  *store.Table[Inotify]        // 48
+	InoWds    *store.Table[InotifyWatch]   // 49
+	InoEvs    *store.Table[InotifyEvent]   // 50
+	Sessions  *store.Table[ConsoleSession] // 51
+	Outs      *store.Table[Outside]        // 52
+	Kqueues   *store.Table[Kqueue]         // 53
+	Knotes    *store.Table[Knote]          // 54
+	NetCounts *store.Table[netCount]       // 55
 }
 
 func newIOTables(h *store.Heap) ioTables {
 	return ioTables{
-		Pipes:    store.NewTable[Pipe](h, 40, 1<<17),
-		Consoles: store.NewTable[ConsoleStream](h, 41, 1<<13),
-		Socks:    store.NewTable[Socket](h, 42, 1<<17),
-		SockMsgs: store.NewTable[SockMsg](h, 43, 1<<18),
-		Epolls:   store.NewTable[EpollSet](h, 44, 1<<15),
-		EpItems:  store.NewTable[EpollItem](h, 45, 1<<18),
-		Events:   store.NewTable[EventFD](h, 46, 1<<16),
-		TimerFDs: store.NewTable[TimerFD](h, 47, 1<<15),
-		Inotifys: store.NewTable[Inotify](h, 48, 1<<10),
-		InoWds:   store.NewTable[InotifyWatch](h, 49, 1<<16),
-		InoEvs:   store.NewTable[InotifyEvent](h, 50, 1<<16),
-		Sessions: store.NewTable[ConsoleSession](h, 51, maxSessions),
-		Outs:     store.NewTable[Outside](h, 52, maxOutside),
-		Kqueues:  store.NewTable[Kqueue](h, 53, 1<<15),
-		Knotes:   store.NewTable[Knote](h, 54, 1<<18),
+		Pipes:     store.NewTable[Pipe](h, 40, 1<<17),
+		Consoles:  store.NewTable[ConsoleStream](h, 41, 1<<13),
+		Socks:     store.NewTable[Socket](h, 42, 1<<17),
+		SockMsgs:  store.NewTable[SockMsg](h, 43, 1<<18),
+		Epolls:    store.NewTable[EpollSet](h, 44, 1<<15),
+		EpItems:   store.NewTable[EpollItem](h, 45, 1<<18),
+		Events:    store.NewTable[EventFD](h, 46, 1<<16),
+		TimerFDs:  store.NewTable[TimerFD](h, 47, 1<<15),
+		Inotifys:  store.NewTable[Inotify](h, 48, 1<<10),
+		InoWds:    store.NewTable[InotifyWatch](h, 49, 1<<16),
+		InoEvs:    store.NewTable[InotifyEvent](h, 50, 1<<16),
+		Sessions:  store.NewTable[ConsoleSession](h, 51, maxSessions),
+		Outs:      store.NewTable[Outside](h, 52, maxOutside),
+		Kqueues:   store.NewTable[Kqueue](h, 53, 1<<15),
+		Knotes:    store.NewTable[Knote](h, 54, 1<<18),
+		NetCounts: store.NewTable[netCount](h, 55, 2),
 	}
 }
 

@@ -469,7 +469,7 @@ func (k *Kernel) connectedOut(o store.Ref[Outside], inc uint64) {
 	ps.Inet.Local, ps.Inet.Far = s.Inet.Far, s.Inet.Local
 	k.setPeer(r, p)
 	k.setPeer(p, r)
-	k.sniffConnected(s)
+	k.passedConnected(s)
 	k.wakeSock(r, PollOut|PollWrNorm)
 }
 
@@ -710,7 +710,7 @@ func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	s := k.Socks.Mut(p)
 	s.State = SockConnecting
 	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: eth0, Port: port}
-	k.sniffSyn(s)
+	k.passedSyn(s)
 	if x := (inetSockets{sockQueues{k}}); !x.try(p) {
 		k.io.inet.connecting = append(k.io.inet.connecting, p)
 	}

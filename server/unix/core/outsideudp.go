@@ -83,6 +83,9 @@ func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
 // failedDgram tells a socket that is connected of an error (another too, if it must
 // be told).
 func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
+	if must {
+		k.netStats().Refused++
+	}
 	if e == 0 || e == abi.EAGAIN || rec.Sock == 0 || rec.State != outDgram {
 		return
 	}
@@ -113,8 +116,10 @@ func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
 		}
 		proto = s.Proto
 	}
-	k.sniffDatagram(proto, from, to, 64, 0, data)
-	if p != 0 {
-		x.deliver(p, from, to, 64, 0, data)
+	k.passedDatagram(proto, from, to, 64, 0, data)
+	if p == 0 {
+		k.netStats().NoPorts++
+		return
 	}
+	x.deliver(p, from, to, 64, 0, data)
 }

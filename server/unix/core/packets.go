@@ -41,66 +41,72 @@ func (k *Kernel) sniff(p *packet) {
 	k.afterCommit(func() { k.Sniffer(at, b) })
 }
 
-// sniffDatagram is sniff of a message of UDP, or, whole, of ICMP.
-func (k *Kernel) sniffDatagram(proto int32, src, dst InetAddr, life, class byte, data []byte) {
+// passedDatagram is a message of UDP, or, whole, of ICMP.
+func (k *Kernel) passedDatagram(proto int32, src, dst InetAddr, life, class byte, data []byte) {
+	k.countDatagram(proto, src, dst, data)
 	if k.sniffing() {
 		k.sniff(&packet{proto: byte(proto), src: src, dst: dst, life: life, class: class, data: data})
 	}
 }
 
-// sniffSyn is the beginning of a connect.
-func (k *Kernel) sniffSyn(s *Socket) {
+// passedSyn is the beginning of a connect.
+func (k *Kernel) passedSyn(s *Socket) {
+	a, b := s.Inet.Local, s.Inet.Far
+	k.countSegment(a, b, tcpSyn, 0)
 	if k.sniffing() {
-		k.segment(s.Inet.Local, s.Inet.Far, tcpSyn, firstSeq(s.Inet.Local, s.Inet.Far), 0, nil)
+		k.segment(a, b, tcpSyn, firstSeq(a, b), 0, nil)
 	}
 }
 
-// sniffConnected is a connect's success, sniffRefused that nobody listens.
-func (k *Kernel) sniffConnected(s *Socket) {
+// passedConnected is a connect's success, passedRefused that nobody listens.
+func (k *Kernel) passedConnected(s *Socket) {
+	a, b := s.Inet.Local, s.Inet.Far
+	k.countSegment(b, a, tcpSyn|tcpAck, 0)
+	k.countSegment(a, b, tcpAck, 0)
 	if k.sniffing() {
-		a, b := s.Inet.Local, s.Inet.Far
 		k.segment(b, a, tcpSyn|tcpAck, firstSeq(b, a), firstSeq(a, b)+1, nil)
 		k.segment(a, b, tcpAck, firstSeq(a, b)+1, firstSeq(b, a)+1, nil)
 	}
 }
 
-func (k *Kernel) sniffRefused(s *Socket) {
+func (k *Kernel) passedRefused(s *Socket) {
+	a, b := s.Inet.Local, s.Inet.Far
+	k.countSegment(b, a, tcpRst|tcpAck, 0)
 	if k.sniffing() {
-		a, b := s.Inet.Local, s.Inet.Far
 		k.segment(b, a, tcpRst|tcpAck, 0, firstSeq(a, b)+1, nil)
 	}
 }
 
 // came counts what an end of a stream was sent; data is put into its queue already.
 func (k *Kernel) came(p store.Ref[Socket], flags byte, data []byte) {
-	if k.sniffing() {
-		k.sniffTo(k.Socks.Get(p), flags|tcpAck, data)
-	}
+	k.passedTo(k.Socks.Get(p), flags, data)
 	k.Socks.Mut(p).Came += uint64(len(data))
 }
 
-// sniffTo is a segment that an end of a stream gets; it has not counted it yet.
-func (k *Kernel) sniffTo(s *Socket, flags byte, data []byte) {
+// passedTo is a segment that an end of a stream gets; it has not counted it yet.
+func (k *Kernel) passedTo(s *Socket, flags byte, data []byte) {
+	k.countSegment(s.Inet.Far, s.Inet.Local, flags, len(data))
 	if !k.sniffing() {
 		return
 	}
 	var ack uint32
 	if r := k.SockPeer(s); r != 0 {
+		flags |= tcpAck
 		ack = k.Socks.Get(r).nextSeq()
-	} else {
-		flags &^= tcpAck
 	}
 	k.segment(s.Inet.Far, s.Inet.Local, flags, s.nextSeq(), ack, data)
 }
 
-// sniffLeft is a segment of an end whose peer has closed already.
-func (k *Kernel) sniffLeft(s *Socket, flags byte, data []byte) {
+// passedLeft is a segment of an end whose peer has closed already.
+func (k *Kernel) passedLeft(s *Socket, flags byte, data []byte) {
+	a, b := s.Inet.Local, s.Inet.Far
+	k.countSegment(a, b, flags, len(data))
 	if k.sniffing() {
-		a, b := s.Inet.Local, s.Inet.Far
 		k.segment(a, b, flags|tcpAck, firstSeq(a, b)+1+uint32(s.Sent), s.nextSeq(), data)
 	}
 }
 
+// segment is sniff of one of TCP.
 func (k *Kernel) segment(src, dst InetAddr, flags byte, seq, ack uint32, data []byte) {
 	k.sniff(&packet{proto: ProtoTCP, src: src, dst: dst, life: 64, data: data, flags: flags, seq: seq, ack: ack})
 }

@@ -30,12 +30,7 @@ func makeNetFiles() {
 	}
 	netFiles = []netFile{
 		{"arp", text("IP address       HW type     Flags       HW address            Mask     Device\n")},
-		{"dev", func(k *Kernel) string {
-			if k.HasNet() {
-				return procNetDev + strings.Replace(strings.SplitAfter(procNetDev, "\n")[2], "  lo", "eth0", 1)
-			}
-			return procNetDev
-		}},
+		{"dev", (*Kernel).procNetDev},
 		{"dev_mcast", text("")},
 		{"icmp", inet(FamilyInet, ProtoICMP)},
 		{"icmp6", inet(FamilyInet6, ProtoICMPv6)},
@@ -71,9 +66,21 @@ func makeNetFiles() {
 	}
 }
 
-const procNetDev = "Inter-|   Receive                                                |  Transmit\n" +
-	" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n" +
-	"    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"
+func (k *Kernel) procNetDev() string {
+	c := k.netCounts()
+	// Columns as dev_seq_printf_stats has them (net/core/net-procfs.c).
+	line := func(name string, inBytes, in, outBytes, out uint64) string {
+		return fmt.Sprintf("%6s: %7d %7d %4d %4d %4d %5d %10d %9d %8d %7d %4d %4d %4d %5d %7d %10d\n", name,
+			inBytes, in, 0, 0, 0, 0, 0, 0, outBytes, out, 0, 0, 0, 0, 0, 0)
+	}
+	t := "Inter-|   Receive                                                |  Transmit\n" +
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n" +
+		line("lo", c.LoBytes, c.LoPackets, c.LoBytes, c.LoPackets)
+	if k.HasNet() {
+		t += line("eth0", c.InBytes, c.InPackets, c.OutBytes, c.OutPackets)
+	}
+	return t
+}
 
 // sortedSocks answers the sockets that ok says, in the order of their making.
 func (k *Kernel) sortedSocks(ok func(s *Socket) bool) []store.Ref[Socket] {
@@ -110,24 +117,26 @@ func (k *Kernel) procSockstat() string {
 		k.Socks.Len(), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoUDP))
 }
 
-// procSNMP is snmp. There are no packets to be counted; connections are.
+// procSNMP is snmp: what would have been packets (netcounts.go).
 func (k *Kernel) procSNMP() string {
 	up := len(k.sortedSocks(func(s *Socket) bool {
 		return (s.Family == FamilyInet || s.Family == FamilyInet6) && s.Type == SockStream && s.State == SockConnected && !s.hidden()
 	}))
+	c := k.netCounts()
+	in, out := c.LoPackets+c.InPackets, c.LoPackets+c.OutPackets
 	var b strings.Builder
 	for _, g := range []struct{ name, fields, values string }{
-		{"Ip", "Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits", "2 64"},
-		{"Icmp", "InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps OutTimestampReps OutAddrMasks OutAddrMaskReps", ""},
-		{"Tcp", "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors", fmt.Sprintf("1 200 120000 -1 0 0 0 0 %d", up)},
-		{"Udp", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors", ""},
+		{"Ip", "Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits", fmt.Sprintf("2 64 %d 0 0 0 0 0 %d %d 0 0 0 0 0 0 0 0 0 %d", in, in, out, out)},
+		{"Icmp", "InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps OutTimestampReps OutAddrMasks OutAddrMaskReps", fmt.Sprintf("%d 0 0 0 0 0 0 0 %d %d 0 0 0 0 %d 0 0 0 0 0 0 0 0 %d %d", c.InEchos+c.InReps, c.InEchos, c.InReps, c.OutEchos+c.OutReps, c.OutEchos, c.OutReps)},
+		{"Tcp", "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors", fmt.Sprintf("1 200 120000 -1 %d %d %d %d %d %d %d 0 0 %d", c.Active, c.Passive, c.Fails, c.Resets, up, c.InSegs, c.OutSegs, c.OutRsts)},
+		{"Udp", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors", fmt.Sprintf("%d %d %d %d %d", c.InDgrams, c.NoPorts, c.FullQueue, c.OutDgrams, c.FullQueue)},
 		{"UdpLite", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors", ""},
 	} {
 		v := strings.Fields(g.values)
 		for len(v) < len(strings.Fields(g.fields)) {
 			v = append(v, "0")
 		}
-		fmt.Fprintf(&b, "%s: %s\n%[1]s: %s\n", g.name, g.fields, strings.Join(v, " "))
+		fmt.Fprintf(&b, "%s: %s\n%[1]s: %[3]s\n", g.name, g.fields, strings.Join(v, " "))
 	}
 	return b.String()
 }

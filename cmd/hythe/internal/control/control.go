@@ -38,6 +38,7 @@ import (
 type Machine interface {
 	Processes(ctx context.Context) ([]hythe.ProcessInfo, error)
 	Sockets(ctx context.Context) ([]hythe.SocketInfo, error)
+	Counters(ctx context.Context) ([]hythe.CounterInfo, error)
 	Services(ctx context.Context) ([]hythe.ServiceInfo, error)
 	Ports(ctx context.Context) ([]hythe.PortInfo, error)
 	Calls(ctx context.Context) ([]hythe.CallInfo, error)
@@ -320,6 +321,9 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "sockets":
 		v, err := s.m.Sockets(ctx)
 		reply(c, v, err)
+	case "counters":
+		v, err := s.m.Counters(ctx)
+		reply(c, v, err)
 	case "services":
 		v, err := s.m.Services(ctx)
 		reply(c, v, err)
@@ -590,6 +594,12 @@ func (k *Client) Ports(ctx context.Context) (v []hythe.PortInfo, err error) {
 // Sockets answers the machine's sockets.
 func (k *Client) Sockets(ctx context.Context) (v []hythe.SocketInfo, err error) {
 	err = k.ask(ctx, &request{Op: "sockets"}, &v)
+	return v, err
+}
+
+// Counters answers the machine's counters.
+func (k *Client) Counters(ctx context.Context) (v []hythe.CounterInfo, err error) {
+	err = k.ask(ctx, &request{Op: "counters"}, &v)
 	return v, err
 }
 

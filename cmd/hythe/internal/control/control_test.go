@@ -33,6 +33,10 @@ func (f *fake) Services(context.Context) ([]hythe.ServiceInfo, error) {
 	return nil, errors.New("failed on purpose")
 }
 func (f *fake) Ports(context.Context) ([]hythe.PortInfo, error) { return []hythe.PortInfo{}, nil }
+func (f *fake) Counters(context.Context) ([]hythe.CounterInfo, error) {
+	return []hythe.CounterInfo{{Name: "sockets", Value: 1 << 63}}, nil
+}
+
 func (f *fake) Sockets(context.Context) ([]hythe.SocketInfo, error) {
 	return []hythe.SocketInfo{{Proto: "tcp", Local: "127.0.0.1:80", PIDs: []int{1, 2}}}, nil
 }
@@ -117,6 +121,9 @@ func TestConversation(t *testing.T) {
 	}
 	if v, err := k.Sockets(ctx); err != nil || len(v) != 1 || v[0].Local != "127.0.0.1:80" || len(v[0].PIDs) != 2 {
 		t.Errorf("Sockets: %v, %v", v, err)
+	}
+	if v, err := k.Counters(ctx); err != nil || len(v) != 1 || v[0] != (hythe.CounterInfo{Name: "sockets", Value: 1 << 63}) {
+		t.Errorf("Counters: %v, %v", v, err)
 	}
 	if v, err := k.Calls(ctx); err != nil || v[0].Count != 1<<60 {
 		t.Errorf("Calls: %v, %v", v, err)
