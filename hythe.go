@@ -319,7 +319,7 @@ type Schedule struct {
 
 // SocketInfo is an IP socket of a guest that has an address, as `hythe ps -n` shows it.
 type SocketInfo struct {
-	Proto   string `json:"proto"` // tcp, tcp6, udp, udp6
+	Proto   string `json:"proto"` // tcp, udp, icmp, raw, and the same with a 6
 	Local   string `json:"local"` // ADDRESS:PORT, an IPv6 address in brackets
 	Remote  string `json:"remote,omitempty"`
 	State   string `json:"state,omitempty"` // TCP's word, as ss(8) has it: LISTEN, ESTAB...

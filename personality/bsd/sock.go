@@ -91,6 +91,9 @@ func Socket(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	if typ == core.SockRaw && family != core.FamilyUnix {
+		return 0, abi.EPERM // what they receive differs from Linux's, and from system to system
+	}
 	fd, e := c.NewSocket(family, typ, int32(c.Args[2]), sockFlags(c.Args[1]))
 	if e == 0 && family == core.FamilyInet6 && p.Sys.Sock.V6Only {
 		_, r, _, _ := c.Sock(fd)

@@ -12,11 +12,13 @@ import (
 
 // Levels.
 const (
-	levelIP   = 0
-	levelTCP  = 6
-	levelUDP  = 17
-	levelIPv6 = 41
-	levelLite = 136
+	levelIP     = 0
+	levelTCP    = 6
+	levelUDP    = 17
+	levelIPv6   = 41
+	levelICMPv6 = 58
+	levelLite   = 136
+	levelRaw    = 255
 )
 
 // Options that are more than a number.
@@ -36,6 +38,8 @@ const (
 	v6Leave          = 21
 	v6MTU            = 24
 	v6Only           = 26
+	v62292Pktinfo    = 2 // as before RFC 3542, with which what comes along has this type
+	v62292Hoplimit   = 8
 	v6RecvPktinfo    = 49
 	v6RecvHoplimit   = 51
 	v6RecvTclass     = 66
@@ -110,6 +114,8 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		23:             {def: 1, max: 5},                                 // IPV6_MTU_DISCOVER
 		25:             {flag: true},                                     // IPV6_RECVERR
 		29:             {def: 1, flag: true},                             // IPV6_MULTICAST_ALL
+		v62292Pktinfo:  {flag: true},
+		v62292Hoplimit: {flag: true},
 		v6RecvPktinfo:  {flag: true},
 		v6RecvHoplimit: {flag: true},
 		62:             {flag: true},                   // IPV6_DONTFRAG
@@ -141,6 +147,8 @@ func optionLevel(s *core.Socket, level int32) abi.Errno {
 		level == levelTCP && s.Type == core.SockStream,
 		level == levelUDP && s.Type == core.SockDgram,
 		level == levelLite && s.Proto == core.ProtoUDPLite,
+		level == levelRaw && s.Type == core.SockRaw,
+		level == levelICMPv6 && s.Type == core.SockRaw && s.Proto == core.ProtoICMPv6,
 		level == levelIPv6 && s.Family == core.FamilyInet6:
 		return 0
 	}
@@ -164,6 +172,9 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 		return e
 	}
 	v := int32(le.Uint32(buf[:]))
+	if level == levelRaw || level == levelICMPv6 {
+		return setRawOption(c, r, level, opt, buf[:min(n, 64)])
+	}
 	switch {
 	case level == levelTCP && opt == tcpCongestion:
 		name := cstring(buf[:min(n, 16)])
@@ -263,6 +274,15 @@ func getOption(c *core.Call, level int32, opt uint32) abi.Errno {
 	if e := optionLevel(s, level); e != 0 {
 		if s.Family == core.FamilyInet {
 			e = abi.EOPNOTSUPP // as Linux answers here, and not when one is set
+		}
+		return e
+	}
+	if level == levelRaw || level == levelICMPv6 {
+		b, e := rawOption(c.K, r, level, opt)
+		if e == 0 {
+			b = b[:min(len(b), int(room))]
+			c.CopyOut(c.Args[3], b)
+			c.CopyOut32(c.Args[4], uint32(len(b)))
 		}
 		return e
 	}
@@ -384,6 +404,12 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		if option(k, r, levelIPv6, v6RecvHoplimit) != 0 && !v4 {
 			put(levelIPv6, 52, life) // IPV6_HOPLIMIT
 		}
+		if option(k, r, levelIPv6, v62292Pktinfo) != 0 {
+			put(levelIPv6, v62292Pktinfo, le.AppendUint32(m.To[:len(m.To):len(m.To)], index))
+		}
+		if option(k, r, levelIPv6, v62292Hoplimit) != 0 && !v4 {
+			put(levelIPv6, v62292Hoplimit, life)
+		}
 		if option(k, r, levelIPv6, v6RecvTclass) != 0 && !v4 {
 			put(levelIPv6, 67, le.AppendUint32(nil, uint32(m.Class))) // IPV6_TCLASS
 		}
@@ -424,4 +450,61 @@ func inetSendControl(level, typ uint32, data []byte, m *core.SockSend) abi.Errno
 		m.Class = &b
 	}
 	return 0
+}
+
+// Options of raw sockets: include/uapi/linux/{icmp,icmpv6,in6}.h.
+const (
+	rawFilter   = 1 // ICMP_FILTER, and of SOL_ICMPV6 ICMPV6_FILTER
+	rawChecksum = 7 // IPV6_CHECKSUM: where in a message it is
+)
+
+// setRawOption sets a raw socket's filter of types.
+func setRawOption(c *core.Call, r store.Ref[core.Socket], level int32, opt uint32, b []byte) abi.Errno {
+	s := c.K.Socks.Get(r)
+	switch {
+	case level == levelRaw && opt == rawFilter && s.Family == core.FamilyInet:
+		if s.Proto != core.ProtoICMP {
+			return abi.EOPNOTSUPP
+		}
+		var v [4]byte // what is not said stays wanted
+		copy(v[:], b)
+		return keep(c, r, core.SockFilter4, int32(le.Uint32(v[:])))
+	case level == levelICMPv6 && opt == rawFilter:
+		for i := range uint32(len(b)) / 4 {
+			if i == 8 {
+				break
+			}
+			if e := keep(c, r, core.SockFilter6|i, int32(le.Uint32(b[4*i:]))); e != 0 {
+				return e
+			}
+		}
+		return 0
+	case level == levelRaw && opt == rawChecksum && s.Family == core.FamilyInet6 && s.Proto == core.ProtoICMPv6:
+		if len(b) < 4 || int32(le.Uint32(b)) != 2 {
+			return abi.EINVAL // it is where it is
+		}
+		return 0
+	}
+	return abi.ENOPROTOOPT
+}
+
+// rawOption answers what setRawOption set.
+func rawOption(k *core.Kernel, r store.Ref[core.Socket], level int32, opt uint32) ([]byte, abi.Errno) {
+	s := k.Socks.Get(r)
+	switch {
+	case level == levelRaw && opt == rawFilter && s.Family == core.FamilyInet:
+		if s.Proto != core.ProtoICMP {
+			return nil, abi.EOPNOTSUPP
+		}
+		v, _ := k.SockOption(r, core.SockFilter4)
+		return le.AppendUint32(nil, uint32(v)), 0
+	case level == levelICMPv6 && opt == rawFilter:
+		var b []byte
+		for i := range uint32(8) {
+			v, _ := k.SockOption(r, core.SockFilter6|i)
+			b = le.AppendUint32(b, uint32(v))
+		}
+		return b, 0
+	}
+	return nil, abi.ENOPROTOOPT
 }

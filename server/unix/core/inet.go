@@ -87,6 +87,7 @@ type inetState struct {
 	listening  map[uint16][]store.Ref[Socket]
 	connecting []store.Ref[Socket]
 	next       uint32
+	raws       int // how many raw sockets there are
 }
 
 type portKey struct {
@@ -185,11 +186,10 @@ func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
 		default:
 			return abi.EPROTONOSUPPORT
 		}
-	case 3: // SOCK_RAW
-		if s.Proto == 0 {
-			return abi.EPROTONOSUPPORT
+	case SockRaw:
+		if e := x.createRaw(c, s); e != 0 {
+			return e
 		}
-		return abi.EPERM
 	default:
 		return abi.ESOCKTNOSUPPORT
 	}
@@ -210,6 +210,9 @@ func (k *Kernel) addPort(r store.Ref[Socket], s *Socket) {
 		k.io.inet.ports[key] = m
 	}
 	m[r] = struct{}{}
+	if s.Type == SockRaw {
+		k.io.inet.raws++
+	}
 }
 
 // setPort gives a socket a port, or takes it: 0.
@@ -219,6 +222,9 @@ func (x inetSockets) setPort(r store.Ref[Socket], port uint16) {
 	if s.Inet.Local.Port != 0 {
 		key := portKey{s.Type, s.Proto, s.Inet.Local.Port}
 		delete(k.io.inet.ports[key], r)
+		if s.Type == SockRaw {
+			k.io.inet.raws--
+		}
 		if len(k.io.inet.ports[key]) == 0 {
 			delete(k.io.inet.ports, key)
 		}
@@ -324,9 +330,18 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 		return abi.EINVAL
 	case isAny(l.IP) || k.isLocal(l.IP):
 	case isV4(l.IP) && (isMulti(l.IP) || isBroadcast(l.IP)):
-	case isMulti(l.IP) && s.Type == SockDgram:
+	case isMulti(l.IP) && s.Type != SockStream:
 	default:
 		return abi.EADDRNOTAVAIL
+	}
+	if s.Type == SockRaw {
+		if s.State != SockIdle {
+			return abi.EINVAL
+		}
+		m := k.Socks.Mut(r)
+		m.Inet.Local.IP, m.Inet.Local.Scope = l.IP, l.Scope
+		m.Inet.Bound |= boundIP
+		return 0
 	}
 	if l.Port != 0 && l.Port < firstFree && !s.echo() && !c.Capable(CapNetBind) {
 		return abi.EACCES
@@ -479,7 +494,7 @@ func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Err
 func (x inetSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {
 	k := x.k
 	r := sockOf(k.Files.Get(f))
-	if k.Socks.Get(r).Type == SockDgram {
+	if k.Socks.Get(r).Type != SockStream {
 		return x.connectDgram(c, r, a)
 	}
 	if a.Family == 0 && len(a.Data) > 0 { // AF_UNSPEC
@@ -895,7 +910,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 	if at := x.mark(s); at != 0 && k.SockMsgs.Get(at).Urgent&urgRead == 0 {
 		m |= PollPri
 	}
-	if s.Type == SockDgram {
+	if s.Type != SockStream {
 		if s.Queue.N > 0 {
 			m |= PollIn | PollRdNorm
 		}
@@ -914,7 +929,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) (int, abi.Errno) {
 	k := x.k
 	r := sockOf(k.Files.Get(f))
-	if k.Socks.Get(r).Type == SockDgram {
+	if k.Socks.Get(r).Type != SockStream {
 		return x.sendDgram(c, r, data, m)
 	}
 	own := *m
@@ -968,7 +983,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
 	k := x.k
 	r := sockOf(k.Files.Get(f))
-	if k.Socks.Get(r).Type == SockDgram {
+	if k.Socks.Get(r).Type != SockStream {
 		return x.recvDgram(c, f, buf, m)
 	}
 	flags := m.Flags

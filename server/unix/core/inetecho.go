@@ -44,24 +44,18 @@ func echoChecks(s *Socket, data []byte) abi.Errno {
 	return 0
 }
 
-// echoReply is the answer of the machine to a request of a socket.
-func (x inetSockets) echoReply(s *Socket, from, to [16]byte, data []byte) []byte {
-	b := append([]byte(nil), data...)
-	b[0] = echoReply4
-	if s.Proto == ProtoICMPv6 {
-		b[0] = echoReply6
-	}
-	sealEcho(s, from, to, b)
-	return b
-}
-
-// sealEcho gives an answer to a socket's request the socket's identifier, and its checksum:
-// of ICMPv6 with the addresses (RFC 4443, 2.3).
+// sealEcho gives a socket's request or an answer to it the socket's identifier, and its
+// checksum.
 func sealEcho(s *Socket, from, to [16]byte, b []byte) {
 	binary.BigEndian.PutUint16(b[4:], s.Inet.Local.Port)
+	sealICMP(s.Proto, from, to, b)
+}
+
+// sealICMP gives a message its checksum: of ICMPv6 with the addresses (RFC 4443, 2.3).
+func sealICMP(proto int32, from, to [16]byte, b []byte) {
 	b[2], b[3] = 0, 0
 	var head []byte
-	if s.Proto == ProtoICMPv6 {
+	if proto == ProtoICMPv6 {
 		head = append(append(head, from[:]...), to[:]...)
 		head = binary.BigEndian.AppendUint32(head, uint32(len(b)))
 		head = append(head, 0, 0, 0, ProtoICMPv6)
@@ -91,11 +85,8 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 	far.Port = 0
 	s := k.Socks.Get(r)
 	life, class := x.header(r, far.IP, m)
-	asked := data
-	if k.sniffing() {
-		asked = append([]byte(nil), data...)
-		sealEcho(s, src, far.IP, asked)
-	}
+	asked := append([]byte(nil), data...)
+	sealEcho(s, src, far.IP, asked)
 	k.passedDatagram(s.Proto, InetAddr{IP: src}, far, life, class, asked)
 	if k.isOutside(far.IP) {
 		return x.sendOut(r, far, data)
@@ -103,7 +94,8 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 	if !k.isLocal(far.IP) {
 		return 0 // nobody answers broadcasts
 	}
-	reply := x.echoReply(s, far.IP, src, data)
+	reply := append([]byte(nil), asked...)
+	answerEcho(s.Proto, far.IP, src, reply)
 	k.passedDatagram(s.Proto, far, InetAddr{IP: src}, 64, class, reply)
 	return x.deliver(r, far, InetAddr{IP: src, Port: s.Inet.Local.Port}, 64, class, reply)
 }

@@ -111,6 +111,9 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		}
 		return 0, abi.EPIPE
 	}
+	if s.Type == SockRaw {
+		return x.sendRaw(r, data, m)
+	}
 	if s.echo() {
 		if e := echoChecks(s, data); e != 0 {
 			return 0, e
@@ -175,7 +178,7 @@ func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class
 	k := x.k
 	ps := k.Socks.Get(p)
 	if ps.Shut&ShutRecv != 0 || ps.Bytes+ps.Queue.N*dgramCost >= ps.RcvBuf {
-		if !ps.echo() {
+		if ps.Type == SockDgram && !ps.echo() {
 			k.netStats().FullQueue++
 		}
 		return 0
@@ -195,7 +198,7 @@ func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class
 		return e
 	}
 	k.SockMsgs.Mut(k.Socks.Get(p).Queue.Tail).Time = k.Clock.Real()
-	if !ps.echo() {
+	if ps.Type == SockDgram && !ps.echo() {
 		k.netStats().InDgrams++
 	}
 	k.wakeSock(p, PollIn|PollRdNorm)

@@ -82,29 +82,34 @@ func (k *Kernel) countSegment(src, dst InetAddr, flags byte, n int) {
 	}
 }
 
-// countDatagram counts one of UDP, or a message of ICMP. Whether somebody gets it,
-// countDelivered says.
-func (k *Kernel) countDatagram(proto int32, src, dst InetAddr, data []byte) {
-	if proto != ProtoICMP && proto != ProtoICMPv6 {
-		if c, out, _ := k.countPacket(src, dst, 8+len(data)); out {
-			c.OutDgrams++
-		}
+// countDatagram counts one that is no segment of a stream. Whether somebody gets it is
+// counted elsewhere.
+func (k *Kernel) countDatagram(p *packet) {
+	n := len(p.data)
+	udp := (p.proto == ProtoUDP || p.proto == ProtoUDPLite) && !p.whole
+	if udp {
+		n += 8
+	}
+	c, out, in := k.countPacket(p.src, p.dst, n)
+	if udp && out {
+		c.OutDgrams++
+	}
+	if p.proto != ProtoICMP && p.proto != ProtoICMPv6 || len(p.data) == 0 {
 		return
 	}
-	c, out, in := k.countPacket(src, dst, len(data))
-	n := func(is bool) uint64 {
+	one := func(is bool) uint64 {
 		if is {
 			return 1
 		}
 		return 0
 	}
-	switch data[0] {
-	case echoRequest4, echoRequest6:
-		c.OutEchos += n(out)
-		c.InEchos += n(in)
-	case echoReply4, echoReply6:
-		c.OutReps += n(out)
-		c.InReps += n(in)
+	switch kind := p.data[0]; {
+	case kind == echoRequest4 && p.proto == ProtoICMP, kind == echoRequest6 && p.proto == ProtoICMPv6:
+		c.OutEchos += one(out)
+		c.InEchos += one(in)
+	case kind == echoReply4 && p.proto == ProtoICMP, kind == echoReply6 && p.proto == ProtoICMPv6:
+		c.OutReps += one(out)
+		c.InReps += one(in)
 	}
 }
 

@@ -95,6 +95,7 @@ type outsideRT struct {
 	// What may not be said EAGAIN to; hints.
 	writable, readable bool
 	watch              *waitEntry
+	idents             map[identKey]uint16 // of a raw socket's echo requests
 	dgrams             [][]byte
 	orphan             func() // cancels the end of what nobody has any more
 }

@@ -23,6 +23,9 @@ func (x inetSockets) sendOut(r store.Ref[Socket], far InetAddr, data []byte) abi
 		}
 	}
 	rt := k.io.out.rt[o]
+	if s.Type == SockRaw {
+		rt.asked(far.IP, data)
+	}
 	if len(rt.dgrams) < maxDgrams { // else it is lost
 		rt.dgrams = append(rt.dgrams, net.AppendDgram(nil, &net.Dgram{Addr: netAddr(far), Data: data}))
 	}
@@ -43,7 +46,7 @@ func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
 		rt.dgrams = rt.dgrams[n:]
 		connected := rec.Sock != 0 && k.Socks.Get(rec.Sock).State == SockConnected
 		send := NetBackend.SendTo
-		if rec.Sock != 0 && k.Socks.Get(rec.Sock).echo() {
+		if rec.Sock != 0 && (k.Socks.Get(rec.Sock).echo() || k.Socks.Get(rec.Sock).Type == SockRaw) {
 			send = NetBackend.SendEcho
 		}
 		k.ask(func(n NetBackend) {
@@ -72,7 +75,7 @@ func (k *Kernel) pumpDgrams(rec *Outside, rt *outsideRT) {
 						}
 						b = rest
 						rt.readable = true
-						k.arrivedDgram(rec, inetOf(d.Addr), d.Data)
+						k.arrivedDgram(rec, rt, inetOf(d.Addr), d.Data)
 					}
 				})
 			})
@@ -96,7 +99,7 @@ func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
 }
 
 // arrivedDgram delivers a datagram from outside.
-func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
+func (k *Kernel) arrivedDgram(rec *Outside, rt *outsideRT, from InetAddr, data []byte) {
 	x := inetSockets{sockQueues{k}}
 	to := InetAddr{IP: eth0}
 	p := rec.Sock
@@ -107,6 +110,12 @@ func (k *Kernel) arrivedDgram(rec *Outside, from InetAddr, data []byte) {
 		p = x.receiver(ProtoUDP, to, from)
 	case outDgram:
 		s := k.Socks.Get(p)
+		if s.Type == SockRaw {
+			if rt.arrivedRaw(from.IP, data) {
+				k.passedDatagram(ProtoICMP, from, to, 64, 0, data)
+			}
+			return
+		}
 		to.Port = s.Inet.Local.Port
 		if s.echo() && !arrivedEcho(s, data) || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port && !s.echo()) {
 			return

@@ -27,26 +27,37 @@ type packet struct {
 	src, dst    InetAddr
 	life, class byte
 	data        []byte
+	whole       bool // data is all that is behind the header of IP
 	// Of TCP.
 	flags    byte
 	seq, ack uint32
 }
 
 // sniffing says whether packets are wanted: they are made then only.
-func (k *Kernel) sniffing() bool { return k.Sniffer != nil }
+func (k *Kernel) sniffing() bool { return k.Sniffer != nil || k.io.inet.raws > 0 }
 
-// sniff gives the packet to the sniffer when what it is of is committed.
+// sniff gives the packet to raw sockets, and to the sniffer when what it is of is committed.
 func (k *Kernel) sniff(p *packet) {
 	at, b := k.Clock.Real(), p.bytes()
-	k.afterCommit(func() { k.Sniffer(at, b) })
+	if k.io.inet.raws > 0 && !k.isOutside(p.dst.IP) {
+		k.deliverRaw(p, b)
+	}
+	if k.Sniffer != nil {
+		k.afterCommit(func() { k.Sniffer(at, b) })
+	}
+}
+
+// passed is one that is no segment of TCP's streams.
+func (k *Kernel) passed(p *packet) {
+	k.countDatagram(p)
+	if k.sniffing() {
+		k.sniff(p)
+	}
 }
 
 // passedDatagram is a message of UDP, or, whole, of ICMP.
 func (k *Kernel) passedDatagram(proto int32, src, dst InetAddr, life, class byte, data []byte) {
-	k.countDatagram(proto, src, dst, data)
-	if k.sniffing() {
-		k.sniff(&packet{proto: byte(proto), src: src, dst: dst, life: life, class: class, data: data})
-	}
+	k.passed(&packet{proto: byte(proto), src: src, dst: dst, life: life, class: class, data: data})
 }
 
 // passedSyn is the beginning of a connect.
@@ -135,11 +146,12 @@ func firstSeq(src, dst InetAddr) uint32 {
 func (p *packet) bytes() []byte {
 	var head []byte
 	sum := 0 // where the checksum is in it; 0: data has its own
-	switch p.proto {
-	case ProtoTCP:
+	switch {
+	case p.whole:
+	case p.proto == ProtoTCP:
 		head = p.tcp()
 		sum = 16
-	case ProtoUDP, ProtoUDPLite:
+	case p.proto == ProtoUDP, p.proto == ProtoUDPLite:
 		head = binary.BigEndian.AppendUint16(head, p.src.Port)
 		head = binary.BigEndian.AppendUint16(head, p.dst.Port)
 		n := 8 + len(p.data)

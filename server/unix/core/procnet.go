@@ -39,8 +39,8 @@ func makeNetFiles() {
 		{"ipv6_route", text("00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n")},
 		{"netlink", (*Kernel).procNetlink},
 		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
-		{"raw", text(procInetHead(FamilyInet, protoRaw))},
-		{"raw6", text(procInetHead(FamilyInet6, protoRaw))},
+		{"raw", inet(FamilyInet, protoRaw)},
+		{"raw6", inet(FamilyInet6, protoRaw)},
 		{"route", func(k *Kernel) string {
 			t := "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n"
 			if k.HasNet() {
@@ -54,7 +54,7 @@ func makeNetFiles() {
 		{"sockstat", (*Kernel).procSockstat},
 		{"sockstat6", func(k *Kernel) string {
 			t, u := k.countInet(FamilyInet6, ProtoTCP), k.countInet(FamilyInet6, ProtoUDP)
-			return fmt.Sprintf("TCP6: inuse %d\nUDP6: inuse %d\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", t, u)
+			return fmt.Sprintf("TCP6: inuse %d\nUDP6: inuse %d\nUDPLITE6: inuse 0\nRAW6: inuse %d\nFRAG6: inuse 0 memory 0\n", t, u, k.countInet(FamilyInet6, protoRaw))
 		}},
 		{"tcp", inet(FamilyInet, ProtoTCP)},
 		{"tcp6", inet(FamilyInet6, ProtoTCP)},
@@ -108,13 +108,16 @@ func (k *Kernel) countInet(family uint32, proto int32) int { return len(k.inetSo
 // inetSocks answers the sockets of programs that have a port.
 func (k *Kernel) inetSocks(family uint32, proto int32) []store.Ref[Socket] {
 	return k.sortedSocks(func(s *Socket) bool {
-		return s.Family == family && s.Proto == proto && s.Inet.Local.Port != 0 && !s.hidden()
+		if proto == protoRaw {
+			return s.Family == family && s.Type == SockRaw
+		}
+		return s.Family == family && s.Proto == proto && s.Type != SockRaw && s.Inet.Local.Port != 0 && !s.hidden()
 	})
 }
 
 func (k *Kernel) procSockstat() string {
-	return fmt.Sprintf("sockets: used %d\nTCP: inuse %d orphan 0 tw 0 alloc %d mem 0\nUDP: inuse %d mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-		k.Socks.Len(), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoUDP))
+	return fmt.Sprintf("sockets: used %d\nTCP: inuse %d orphan 0 tw 0 alloc %d mem 0\nUDP: inuse %d mem 0\nUDPLITE: inuse 0\nRAW: inuse %d\nFRAG: inuse 0 memory 0\n",
+		k.Socks.Len(), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoTCP), k.countInet(FamilyInet, ProtoUDP), k.countInet(FamilyInet, protoRaw))
 }
 
 // procSNMP is snmp: what would have been packets (netcounts.go).
@@ -246,6 +249,9 @@ func (k *Kernel) ListSockets() []unix.Socket {
 		v := unix.Socket{Proto: "udp", Local: s.Inet.Local.text(), Waiting: s.Bytes, UID: s.UID, PIDs: owners[r]}
 		if s.echo() {
 			v.Proto = "icmp"
+		}
+		if s.Type == SockRaw {
+			v.Proto = "raw"
 		}
 		if s.Type == SockStream {
 			v.Proto, v.State = "tcp", tcpWords[s.TCPState()]

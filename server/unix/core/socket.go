@@ -304,6 +304,8 @@ func (c *Call) NewSocket(family, typ uint32, proto int32, flags uint32) (int32, 
 	fd, e := c.sockFile(r, flags)
 	if e != 0 {
 		c.K.Socks.Free(r)
+	} else if s := c.K.Socks.Get(r); s.Type == SockRaw && s.Inet.Local.Port != 0 {
+		c.K.addPort(r, s)
 	}
 	return fd, e
 }

@@ -1,0 +1,190 @@
+package core
+
+import (
+	"encoding/binary"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Raw sockets (raw(7)): a message of a protocol, whole. Such a socket gets a copy of each
+// packet of its protocol that comes to an address of the machine: of those that would have
+// been (packets.go). What it sends goes to the machine's own raw sockets, and if it is an
+// echo request it is answered. To the outside go echo requests of IPv4, by the host's own
+// sockets (inetecho.go), and nothing else. The port is the protocol.
+
+// SockRaw is the type.
+const SockRaw = 3
+
+// protoAny is IPPROTO_RAW, of which packets with a header are sent: not here.
+const protoAny = 255
+
+// Keys of the filters of types (ICMP_FILTER of SOL_RAW, and 8 words of ICMP6_FILTER of
+// SOL_ICMPV6): what has its bit set is not wanted.
+const (
+	SockFilter4 = uint32(255<<16 | 1)
+	SockFilter6 = uint32(58<<16 | 0x100)
+)
+
+// maxIdents is how many identifiers of requests are known at once.
+const maxIdents = 1024
+
+// createRaw completes a new socket.
+func (x inetSockets) createRaw(c *Call, s *Socket) abi.Errno {
+	switch {
+	case s.Proto == 0 || s.Proto > 255:
+		return abi.EPROTONOSUPPORT
+	case !c.Capable(CapNetRaw):
+		return abi.EPERM
+	case s.Proto == protoAny:
+		return abi.EPROTONOSUPPORT
+	}
+	s.Inet.Local.Port = uint16(s.Proto)
+	return 0
+}
+
+// sendRaw sends a message.
+func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int, abi.Errno) {
+	k := x.k
+	s := k.Socks.Get(r)
+	longest := maxEcho4
+	if s.Family == FamilyInet6 {
+		longest = maxEcho6
+	}
+	if len(data) > longest {
+		return 0, abi.EMSGSIZE
+	}
+	if m.Flags&MsgOOB != 0 {
+		return 0, abi.EOPNOTSUPP
+	}
+	far, src := s.Inet.Far, s.Inet.Local.IP
+	if m.To != nil {
+		to := *m.To
+		if to.Family == 0 && s.Family == FamilyInet {
+			to.Family = FamilyInet
+		}
+		var e abi.Errno
+		if far, src, e = x.aim(s, to); e != 0 {
+			return 0, e
+		}
+		if s.Family == FamilyInet6 && far.Port != 0 && far.Port != s.Inet.Local.Port {
+			return 0, abi.EINVAL
+		}
+	} else if s.State != SockConnected {
+		return 0, abi.EDESTADDRREQ
+	}
+	if s.Family == FamilyInet6 && isV4(far.IP) {
+		return 0, abi.ENETUNREACH
+	}
+	if s.Err != 0 {
+		return 0, k.takeSockErr(r)
+	}
+	far.Port = 0
+	life, class := x.header(r, far.IP, m)
+	from := InetAddr{IP: src}
+	msg := append([]byte(nil), data...)
+	if len(msg) < 2 && (s.Proto == ProtoICMP || s.Proto == ProtoICMPv6) {
+		return 0, abi.EFAULT // as Linux has it, which reads type and code
+	}
+	if s.Proto == ProtoICMPv6 {
+		if len(msg) < 4 {
+			return 0, abi.EINVAL
+		}
+		sealICMP(s.Proto, src, far.IP, msg)
+	}
+	asks := echoRequest(s.Proto, msg)
+	out := k.isOutside(far.IP)
+	if out && !asks {
+		k.netStats().Refused++
+		return 0, abi.EACCES
+	}
+	k.passed(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: msg, whole: true})
+	switch {
+	case out:
+		return len(data), errIfNone(0, x.sendOut(r, far, msg))
+	case asks && k.isLocal(far.IP):
+		reply := append([]byte(nil), msg...)
+		answerEcho(s.Proto, far.IP, src, reply)
+		k.passed(&packet{proto: byte(s.Proto), src: far, dst: from, life: 64, class: class, data: reply, whole: true})
+	}
+	return len(data), 0
+}
+
+// echoRequest says whether a message asks for an echo: one whose checksum is wrong does not.
+func echoRequest(proto int32, b []byte) bool {
+	switch {
+	case len(b) < echoHead || b[1] != 0:
+		return false
+	case proto == ProtoICMPv6:
+		return b[0] == echoRequest6
+	}
+	return proto == ProtoICMP && b[0] == echoRequest4 && onesSum(0, b) == 0xffff
+}
+
+// answerEcho makes the answer of a request.
+func answerEcho(proto int32, from, to [16]byte, b []byte) {
+	b[0] = echoReply4
+	if proto == ProtoICMPv6 {
+		b[0] = echoReply6
+	}
+	sealICMP(proto, from, to, b)
+}
+
+// deliverRaw gives the machine's raw sockets their copies of a packet that came to it.
+func (k *Kernel) deliverRaw(p *packet, whole []byte) {
+	x := inetSockets{sockQueues{k}}
+	family, body := uint32(FamilyInet), whole
+	if !isV4(p.dst.IP) {
+		family, body = FamilyInet6, whole[40:]
+	}
+	for r := range k.io.inet.ports[portKey{SockRaw, int32(p.proto), uint16(p.proto)}] {
+		s := k.Socks.Get(r)
+		switch {
+		case s.Family != family || x.match(s, p.dst.IP) == 0, s.State == SockConnected && s.Inet.Far.IP != p.src.IP:
+			continue
+		case (p.proto == ProtoICMP || p.proto == ProtoICMPv6) && len(p.data) > 0 && k.filtered(r, p.proto, p.data[0]):
+			continue
+		}
+		x.deliver(r, InetAddr{IP: p.src.IP}, InetAddr{IP: p.dst.IP}, p.life, p.class, body)
+	}
+}
+
+// filtered says whether a raw socket does not want messages of a type.
+func (k *Kernel) filtered(r store.Ref[Socket], proto, kind byte) bool {
+	if proto == ProtoICMP {
+		v, _ := k.SockOption(r, SockFilter4)
+		return kind < 32 && uint32(v)>>kind&1 != 0
+	}
+	v, _ := k.SockOption(r, SockFilter6|uint32(kind)/32)
+	return uint32(v)>>(kind%32)&1 != 0
+}
+
+// identKey is what the answer to a request that went outside is known by: the host fills
+// in an identifier of its own.
+type identKey struct {
+	ip  [16]byte
+	seq uint16
+}
+
+// asked notes the identifier of a raw socket's request that goes outside.
+func (rt *outsideRT) asked(to [16]byte, msg []byte) {
+	if rt.idents == nil || len(rt.idents) >= maxIdents {
+		rt.idents = map[identKey]uint16{}
+	}
+	rt.idents[identKey{to, binary.BigEndian.Uint16(msg[6:])}] = binary.BigEndian.Uint16(msg[4:])
+}
+
+// arrivedRaw is a message from outside, for a raw socket's request: the answer gets the
+// identifier of the request back. false: it is none.
+func (rt *outsideRT) arrivedRaw(from [16]byte, msg []byte) bool {
+	if len(msg) < echoHead || msg[0] != echoReply4 || msg[1] != 0 {
+		return false
+	}
+	ident, ok := rt.idents[identKey{from, binary.BigEndian.Uint16(msg[6:])}]
+	if !ok {
+		return false
+	}
+	binary.BigEndian.PutUint16(msg[4:], ident)
+	sealICMP(ProtoICMP, [16]byte{}, [16]byte{}, msg)
+	return true
+}
