@@ -182,7 +182,11 @@ func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
 			return node{kProc, uint32(pid), id}, 0
 		}
 		if file == "text" && r.Exe != 0 {
-			return node{name: p.K.VnodePath(r.Exe)}, 0
+			text := p.K.VnodePath(r.Exe)
+			if strings.HasSuffix(text, " (deleted)") {
+				text = "/proc/" + id + "/exe"
+			}
+			return node{name: text}, 0
 		}
 		if e := find(procFiles, file); e != nil && e.to == "" {
 			return node{e.kind, uint32(pid), file}, 0

@@ -31,6 +31,7 @@ type Personality struct {
 
 	sessions *store.Table[session]
 	requests *store.Table[request]
+	fetches  *store.Table[fetch]
 	remote   remote
 	// said are the words of the error that a thread's call is about to answer, where there
 	// are others than the error's own; derived.
@@ -44,6 +45,7 @@ const (
 
 	tabSessions = 110
 	tabRequests = 111
+	tabFetches  = 104
 )
 
 // New makes the personality of k; nil: only the table is wanted.

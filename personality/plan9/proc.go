@@ -127,11 +127,20 @@ func sysExec(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	f, e := p.find(c, name, false)
-	if e != 0 {
-		return 0, e
+	if p.fetchOf(c) != 0 {
+		as, e := p.absolute(c, name)
+		if e != 0 {
+			return 0, e
+		}
+		return 0, p.execRemote(c, node{}, as, argv)
 	}
-	if f.kind != 0 {
+	f, e := p.find(c, name, false)
+	switch {
+	case e != 0:
+		return 0, e
+	case f.kind == kRemote:
+		return 0, p.execRemote(c, f.node, f.abs, argv)
+	case f.kind != 0:
 		return 0, abi.EACCES
 	}
 	return 0, c.Exec(core.AtCwd, f.to, core.WalkFollow, argv, p.environ(c))
@@ -199,7 +208,7 @@ func exitText(c *core.Call, text string) string {
 	}
 	name := c.Proc().CommName()
 	if exe := c.Proc().Exe; exe != 0 {
-		name = path.Base(strings.TrimSuffix(c.PathFor(exe), " (deleted)"))
+		name = strings.TrimPrefix(path.Base(strings.TrimSuffix(c.PathFor(exe), " (deleted)")), "memfd:")
 	}
 	return fmt.Sprintf("%s %d: %s", name, c.Proc().Pid, text)
 }

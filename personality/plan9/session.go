@@ -87,6 +87,8 @@ type remote struct {
 	mine  map[store.Ref[core.Thread]][]store.Ref[request]
 	steps map[store.Ref[core.Thread]]*stepping
 	wake  map[store.Ref[session]]*core.WaitQueue
+	// fetching are the programs that a thread's call fetches.
+	fetching map[store.Ref[core.Thread]]store.Ref[fetch]
 	// unsent are idle sessions that have something to be sent.
 	unsent []store.Ref[session]
 }
@@ -104,7 +106,12 @@ type stepping struct {
 func (p *Personality) initRemote() {
 	p.sessions = store.NewTable[session](p.K.Heap, tabSessions, maxSessions)
 	p.requests = store.NewTable[request](p.K.Heap, tabRequests, maxRequests)
-	p.remote = remote{map[store.Ref[core.Thread]][]store.Ref[request]{}, map[store.Ref[core.Thread]]*stepping{}, map[store.Ref[session]]*core.WaitQueue{}, nil}
+	p.fetches = store.NewTable[fetch](p.K.Heap, tabFetches, maxFetches)
+	p.remote = remote{map[store.Ref[core.Thread]][]store.Ref[request]{}, map[store.Ref[core.Thread]]*stepping{}, map[store.Ref[session]]*core.WaitQueue{}, map[store.Ref[core.Thread]]store.Ref[fetch]{}, nil}
+	p.fetches.Each(func(r store.Ref[fetch], m *fetch) bool {
+		p.remote.fetching[m.Thread] = r
+		return true
+	})
 	p.requests.Each(func(r store.Ref[request], q *request) bool {
 		if q.State != reqAbandoned {
 			p.remote.mine[q.Thread] = append(p.remote.mine[q.Thread], r)
@@ -268,6 +275,9 @@ func (p *Personality) forget(t store.Ref[core.Thread], keep func(q *request) boo
 
 // done is the end of a call.
 func (p *Personality) done(c *core.Call) {
+	if r := p.fetchOf(c); r != 0 {
+		p.endFetch(r)
+	}
 	if len(p.remote.mine[c.T]) > 0 {
 		p.forget(c.T, nil)
 	}

@@ -54,7 +54,7 @@ func table() []Entry {
 		{Nr: 43, Name: "fstat", Fn: sysFstat, Sig: "ipi"},
 		{Nr: 44, Name: "wstat", Fn: sysWstat, Pre: pre(str(0)), Sig: "spi", Level: calls.Partial, Note: "owner and group stay"},
 		{Nr: 45, Name: "fwstat", Fn: sysFwstat, Sig: "ipi", Level: calls.Partial, Note: "owner and group stay"},
-		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections, files there are not executed"},
+		{Nr: 46, Name: "mount", Fn: sysMount, Pre: pre(str(2)), Sig: "iisxs", Level: calls.Partial, Note: "9P2000 over pipes and connections"},
 		{Nr: 47, Name: "await", Fn: sysAwait, Sig: "Bi"},
 		{Nr: 50, Name: "pread", Fn: sysPread, Sig: "iBid"},
 		{Nr: 51, Name: "pwrite", Fn: sysPwrite, Pre: pre(abi.Pre{Kind: abi.PreBuf, Arg: 1, Size: 2}), Sig: "ibid"},

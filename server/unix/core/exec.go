@@ -176,8 +176,8 @@ type program struct {
 }
 
 // findProgram follows interpreters until it has a loadable file; its vnode is
-// held.
-func (c *Call) findProgram(dirfd int32, path string, flags uint32, argv []string) (program, abi.Errno) {
+// held. The first is an open file, if one is given, which is called path.
+func (c *Call) findProgram(file store.Ref[File], dirfd int32, path string, flags uint32, argv []string) (program, abi.Errno) {
 	k := c.K
 	pr := program{argv: argv, name: path, comm: path}
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
@@ -196,7 +196,14 @@ func (c *Call) findProgram(dirfd int32, path string, flags uint32, argv []string
 		}
 	}
 	for depth := 0; ; depth++ {
-		v, attr, e := c.OpenExec(dirfd, path, flags)
+		var v store.Ref[Vnode]
+		var attr fs.Attr
+		var e abi.Errno
+		if file != 0 && depth == 0 {
+			v, attr, e = c.openExec(k.nodeOf(k.Files.Get(file).Vnode), 1)
+		} else {
+			v, attr, e = c.OpenExec(dirfd, path, flags)
+		}
 		if e != 0 {
 			return pr, e
 		}
@@ -283,11 +290,21 @@ func scriptInterp(head []byte) (interp, arg string, e abi.Errno) {
 // caller's task ends; KindStart of the new one goes on), or, for a vfork
 // child, it is answered as the parent's.
 func (c *Call) Exec(dirfd int32, path string, flags uint32, argv, envp []string) abi.Errno {
-	k := c.K
 	if path == "" && flags&WalkEmpty == 0 {
 		return abi.ENOENT
 	}
-	pr, e := c.findProgram(dirfd, path, flags, argv)
+	return c.exec(0, dirfd, path, flags, argv, envp)
+}
+
+// ExecFile is Exec of an unnamed file of the caller's own (Unnamed), which only it has
+// written, and which is called name.
+func (c *Call) ExecFile(f store.Ref[File], name string, argv, envp []string) abi.Errno {
+	return c.exec(f, AtCwd, name, 0, argv, envp)
+}
+
+func (c *Call) exec(file store.Ref[File], dirfd int32, path string, flags uint32, argv, envp []string) abi.Errno {
+	k := c.K
+	pr, e := c.findProgram(file, dirfd, path, flags, argv)
 	if e != 0 {
 		return e
 	}

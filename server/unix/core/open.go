@@ -379,7 +379,6 @@ func (c *Call) createTemp(dir *node, name string, mode uint32, o fs.Cred, kind i
 // (WalkFollow, WalkEmpty). The vnode is held and open at its server: drop it
 // with DropVnode. EACCES, ETXTBSY, ELOOP, and Walk's errors.
 func (c *Call) OpenExec(dirfd int32, path string, flags uint32) (store.Ref[Vnode], fs.Attr, abi.Errno) {
-	k := c.K
 	f, e := c.Walk(dirfd, path, flags)
 	if e != 0 {
 		return 0, fs.Attr{}, e
@@ -391,6 +390,12 @@ func (c *Call) OpenExec(dirfd int32, path string, flags uint32) (store.Ref[Vnode
 	if n.isLink() {
 		return 0, fs.Attr{}, abi.ELOOP
 	}
+	return c.openExec(n, 0)
+}
+
+// openExec is OpenExec of a node that so many write whom the caller vouches for.
+func (c *Call) openExec(n *node, writers uint32) (store.Ref[Vnode], fs.Attr, abi.Errno) {
+	k := c.K
 	if e := c.refresh(n, false); e != 0 {
 		return 0, fs.Attr{}, e
 	}
@@ -404,7 +409,7 @@ func (c *Call) OpenExec(dirfd int32, path string, flags uint32) (store.Ref[Vnode
 	if e != 0 {
 		return 0, fs.Attr{}, e
 	}
-	if k.Vnodes.Get(v).Writes > 0 {
+	if k.Vnodes.Get(v).Writes > writers {
 		k.DropVnode(v)
 		return 0, fs.Attr{}, abi.ETXTBSY
 	}

@@ -56,7 +56,7 @@ func says(err error, words string) bool { return err != nil && strings.Contains(
 
 func main() {
 	if len(os.Args) == 2 {
-		fmt.Println(list("."))
+		child(os.Args[1])
 		return
 	}
 	if len(os.Args) >= 3 { // the other process: mounts what was posted
@@ -100,6 +100,27 @@ func main() {
 	ok("a program there", err == nil && string(b) == "f\n", string(b), err)
 	b, err = exec.Command("/bin/pwd").Output()
 	ok("another system's", err == nil && string(b) == "/\n", string(b), err)
+	// Programs in the tree: this one, and one of another system, whose words at the end have
+	// its name.
+	self, err := os.ReadFile(os.Args[0])
+	ok("program", err == nil && os.WriteFile(at+"/prog", self, 0o755) == nil, err)
+	b, err = exec.Command(at+"/prog", "list").Output()
+	ok("exec", err == nil && string(b) == "f\n", string(b), err)
+	b, err = exec.Command(at+"/prog", "fail").Output()
+	ok("exec of one that fails", says(err, "prog ") && says(err, ": 7"), string(b), err)
+	b, err = exec.Command(at+"/prog", "text").Output()
+	ok("its text", err == nil && bytes.Equal(b, self), len(b), err)
+	sh, err := os.ReadFile("/bin/true")
+	ok("program of another system", err == nil && os.WriteFile(at+"/true", sh, 0o755) == nil && exec.Command(at+"/true").Run() == nil, err)
+	os.WriteFile(at+"/script", []byte("#!/bin/echo said\n"), 0o755)
+	b, err = exec.Command(at+"/script", "x").Output()
+	ok("script", err == nil && string(b) == "said "+at+"/script x\n", string(b), err)
+	os.WriteFile(at+"/none", []byte("none"), 0o755)
+	ok("no program", exec.Command(at+"/none").Run() != nil && exec.Command(at+"/nothing").Run() != nil && exec.Command(at+"/sub").Run() != nil)
+	ok("not to be executed", os.Chmod(at+"/none", 0o644) == nil && says(exec.Command(at+"/none").Run(), "permission denied"))
+	for _, name := range []string{"prog", "true", "script", "none"} {
+		os.Remove(at + "/" + name)
+	}
 	ok("up", os.Chdir("..") == nil && os.RemoveAll("in") == nil)
 	dot, err = os.Getwd()
 	ok("getwd", err == nil && dot == at+"/sub", dot, err)
@@ -287,6 +308,22 @@ func files(at string) {
 	syscall.Close(fd)
 	_, err = os.Stat(at + "/excl")
 	ok("removed on close", os.IsNotExist(err), err)
+}
+
+// child is what a program of the tree does.
+func child(what string) {
+	switch what {
+	case "fail":
+		os.Exit(7)
+	case "text":
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/text", os.Getpid()))
+		if err != nil {
+			os.Exit(1)
+		}
+		os.Stdout.Write(b)
+	default:
+		fmt.Println(list("."))
+	}
 }
 
 // other is what the other process does.

@@ -197,6 +197,9 @@ func (s *server) answer(typ byte, tag uint16, b []byte) ([]byte, error) {
 			f.data = nil
 		}
 		s.remove[fid] = b[0]&64 != 0
+		if b[0]&3 == 3 && f.mode&0o100 == 0 {
+			return nil, errors.New("not to be executed: permission denied")
+		}
 		if f.mode&0o200 == 0 && b[0]&3 != 0 {
 			return nil, errors.New("no writing here: permission denied")
 		}
