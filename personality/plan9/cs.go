@@ -12,12 +12,12 @@ import (
 
 // /net/cs (ndb(8)): a question is written, its answers are read, a line with each read:
 // which file to open for a service, and what to tell it. Names are those of /etc/hosts and
-// /etc/services, and the machine's own.
+// the machine's own; services the system's own (ndb.go) and those of /etc/services.
 
 // maxFile is how much is read of those files.
 const maxFile = 64 << 10
 
-var protocols = map[string]string{"ip": "0", "icmp": "1", "tcp": "6", "udp": "17", "ipv6-icmp": "58", "icmpv6": "58"}
+var protocols = map[string]string{"ip": "0", "icmp": "1", "igmp": "2", "tcp": "6", "egp": "8", "udp": "17", "gre": "47", "esp": "50", "ah": "51", "ospf": "89", "ipv6-icmp": "58", "icmpv6": "58"}
 
 // ask serves a question to an open /net/cs.
 func (p *Personality) ask(c *core.Call, r store.Ref[opened], query string) abi.Errno {
@@ -100,7 +100,19 @@ func (p *Personality) service(c *core.Call, net, name string) (string, abi.Errno
 	if n, err := strconv.ParseUint(name, 10, 16); err == nil {
 		return strconv.Itoa(int(n)), 0
 	}
-	port := ""
+	// What the system's own names have is not for the machine's to say.
+	own, port := false, ""
+	for _, x := range common {
+		if x.name == name {
+			if x.net == net {
+				return strconv.Itoa(x.port), 0
+			}
+			own = true
+		}
+	}
+	if own {
+		return "", p.words(c, abi.EINVAL, "cs: can't translate service")
+	}
 	p.eachLine(c, "/etc/services", func(f []string) {
 		if len(f) < 2 || port != "" {
 			return
@@ -117,11 +129,6 @@ func (p *Personality) service(c *core.Call, net, name string) (string, abi.Errno
 	})
 	if _, err := strconv.ParseUint(port, 10, 16); err == nil {
 		return port, 0
-	}
-	for _, x := range common {
-		if x.net == net && x.name == name {
-			return strconv.Itoa(x.port), 0
-		}
 	}
 	return "", p.words(c, abi.EINVAL, "cs: can't translate service")
 }
