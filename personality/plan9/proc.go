@@ -423,5 +423,9 @@ func send(c *core.Call, to store.Ref[core.Proc], text string) abi.Errno {
 	}
 	s := c.UserInfo(sig, core.SiUser)
 	s.Text = core.MakeText(text)
+	// Who posts a note relies on it: when it goes on, nobody to whom one was posted does
+	// anything more before the note. Go's runtime tells one of its processes so to give an
+	// operation up, and allows the note in it no longer than that.
+	c.Settle = true
 	return c.K.SendSignal(to, &s)
 }

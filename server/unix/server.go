@@ -446,8 +446,15 @@ func (s *server) serve(t *task, n int) bool {
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may
 	// come at once.
-	leader := c.Leader
+	leader, settle := c.Leader, c.Settle
 	if hold == core.AnswerNow {
+		if settle {
+			if leader {
+				leader = false
+				s.handOver()
+			}
+			s.posted()
+		}
 		t.b.Complete(n)
 	}
 	return leader

@@ -48,6 +48,8 @@ type Call struct {
 	Chan Chan
 	// Leader: this goroutine polls the bindings when it is not serving.
 	Leader bool
+	// Settle has the answer wait until those have been kicked whom the call kicks.
+	Settle bool
 
 	// The reply.
 	Result  uint64
