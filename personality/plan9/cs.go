@@ -21,14 +21,14 @@ var protocols = map[string]string{"ip": "0", "icmp": "1", "igmp": "2", "tcp": "6
 
 // ask serves a question to an open /net/cs.
 func (p *Personality) ask(c *core.Call, r store.Ref[opened], query string) abi.Errno {
-	lines, e := p.answer(c, query)
+	lines, e := p.answer(c, r, query)
 	if e != 0 {
 		return e
 	}
 	return p.setText(r, strings.Join(lines, "\n"))
 }
 
-func (p *Personality) answer(c *core.Call, query string) ([]string, abi.Errno) {
+func (p *Personality) answer(c *core.Call, r store.Ref[opened], query string) ([]string, abi.Errno) {
 	if name, ok := strings.CutPrefix(query, "!protocol="); ok {
 		if n := protocols[name]; n != "" {
 			return []string{"protocol=" + name + " ipv4proto=" + n}, 0
@@ -45,7 +45,7 @@ func (p *Personality) answer(c *core.Call, query string) ([]string, abi.Errno) {
 	} else if protos[f[0]] == 0 {
 		return nil, p.words(c, abi.ENODEV, "unknown network")
 	}
-	hosts, e := p.hosts(c, f[1])
+	hosts, e := p.hosts(c, r, f[1])
 	if e != 0 {
 		return nil, e
 	}
@@ -66,7 +66,7 @@ func (p *Personality) answer(c *core.Call, query string) ([]string, abi.Errno) {
 }
 
 // hosts are the addresses of a name.
-func (p *Personality) hosts(c *core.Call, name string) ([]string, abi.Errno) {
+func (p *Personality) hosts(c *core.Call, r store.Ref[opened], name string) ([]string, abi.Errno) {
 	if name == "*" {
 		return []string{name}, 0
 	}
@@ -89,9 +89,27 @@ func (p *Personality) hosts(c *core.Call, name string) ([]string, abi.Errno) {
 	if l == nil && (strings.EqualFold(name, "localhost") || strings.EqualFold(name, cstring(p.K.Globals().Hostname[:]))) {
 		l = []string{"127.0.0.1"}
 	}
-	if l == nil {
-		return nil, p.words(c, abi.ENOENT, "cs: can't translate address: dns: name does not exist")
+	if l != nil {
+		return l, 0
 	}
+	why := "dns: name does not exist"
+	for _, kind := range []string{"ip", "ipv6"} {
+		lines, e := p.resolve9(c, r, name, kind)
+		switch e {
+		case 0, abi.ENOENT, abi.EINVAL:
+		case abi.EIO:
+			why = "dns: dns failure"
+		default:
+			return nil, e
+		}
+		for _, x := range lines {
+			l = append(l, strings.Fields(x)[2])
+		}
+	}
+	if l == nil {
+		return nil, p.words(c, abi.ENOENT, "cs: can't translate address: "+why)
+	}
+	delete(p.said, c.T)
 	return l, 0
 }
 

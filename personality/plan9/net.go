@@ -53,7 +53,7 @@ func protoName(n uint32) string {
 }
 
 var netFiles = []entry{
-	{"cs", kCs, 0o666, ""}, {"ipifc", kIpifc, 0o555, ""}, {"iproute", kIproute, 0o444, ""}, {"ipselftab", kIpselftab, 0o444, ""},
+	{"cs", kCs, 0o666, ""}, {"dns", kDNS, 0o666, ""}, {"ipifc", kIpifc, 0o555, ""}, {"iproute", kIproute, 0o444, ""}, {"ipselftab", kIpselftab, 0o444, ""},
 	{"ndb", kNdb, 0o444, ""}, {"tcp", kNetProto, 0o555, ""}, {"udp", kNetProto, 0o555, ""},
 }
 
@@ -178,8 +178,8 @@ func (p *Personality) listNet(n node) []node {
 // openNet opens one of these files.
 func (p *Personality) openNet(c *core.Call, n node, access uint32) (store.Ref[core.File], abi.Errno) {
 	switch {
-	case n.kind == kCs:
-		f, _, e := p.newOpened(kCs, access, "")
+	case n.kind == kCs || n.kind == kDNS:
+		f, _, e := p.newOpened(n.kind, access, "")
 		return f, e
 	case n.kind == kClone:
 		r, v := p.convs.New()

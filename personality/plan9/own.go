@@ -73,6 +73,7 @@ const (
 	kIproute    = 134
 	kIpselftab  = 135
 	kIfcStatus  = 136
+	kDNS        = 137
 	kConvCtl    = 140 // of one conversation
 	kConvData   = 141
 	kConvErr    = 142
@@ -345,7 +346,7 @@ func (o *ownOps) Read(c *core.Call, f store.Ref[core.File], buf []byte, off int6
 	switch n.kind {
 	case kConvData:
 		return o.p.receive(c, store.Ref[conv](n.num), buf)
-	case kCs:
+	case kCs, kDNS:
 		return o.p.nextLine(store.Ref[opened](n.num), buf), 0
 	}
 	if e := o.p.mayOpen(c, n); e != 0 {
@@ -423,6 +424,10 @@ func (o *ownOps) Write(c *core.Call, f store.Ref[core.File], data []byte, off in
 		}
 	case kCs:
 		if e := o.p.ask(c, store.Ref[opened](n.num), text); e != 0 {
+			return 0, e
+		}
+	case kDNS:
+		if e := o.p.askDNS(c, store.Ref[opened](n.num), text); e != 0 {
 			return 0, e
 		}
 	case kSrvNew:
@@ -506,7 +511,7 @@ func (o *ownOps) Seek(c *core.Call, f store.Ref[core.File], off int64, whence in
 		return 0, abi.EINVAL
 	}
 	m := o.K.Files.Mut(f)
-	if m.Off = off; m.Obj == kCs && off == 0 {
+	if m.Off = off; (m.Obj == kCs || m.Obj == kDNS) && off == 0 {
 		o.p.opened.Mut(store.Ref[opened](m.Aux)).Index = 0
 	}
 	return off, 0
@@ -553,7 +558,7 @@ func (o *ownOps) Stat(c *core.Call, f store.Ref[core.File]) (fs.Attr, abi.Errno)
 func (o *ownOps) Release(c *core.Call, f store.Ref[core.File]) {
 	file := o.K.Files.Get(f)
 	switch r := store.Ref[opened](file.Aux); {
-	case file.Obj == kUnion || file.Obj == kCs || file.Obj == kDot:
+	case file.Obj == kUnion || file.Obj == kCs || file.Obj == kDNS || file.Obj == kDot:
 		o.p.freeOpened(r)
 	case file.Obj == kRemoteFile || file.Obj == kRemoteDir || file.Obj == kAttach:
 		o.p.releaseRemote(c, r)

@@ -98,6 +98,15 @@ func TestNet(t *testing.T) {
 	}
 }
 
+// TestDNS: names are asked for of the machine's resolver, which may answer anything.
+func TestDNS(t *testing.T) {
+	script := "rm -f /etc/resolv.conf; echo nameserver 127.0.0.1 >/etc/resolv.conf; exec " + program(t, "dns", "plan9")
+	got := hythe(t, "/bin/sh", "-c", script)
+	if n := strings.Count(got.out, " true\n"); n != 14 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
+		t.Errorf("status %d\n%s%.2000s", got.status, got.out, got.err)
+	}
+}
+
 // TestMount: a server of 9P is mounted and used, and hostile ones harm nobody.
 func TestMount(t *testing.T) {
 	if got := hythe(t, program(t, "mount", "plan9")); !mounted(got) || got.err != "" {
