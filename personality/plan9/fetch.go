@@ -69,14 +69,14 @@ func (p *Personality) newFetch(c *core.Call, n node) (store.Ref[fetch], abi.Errn
 	}
 	s, root, done := p.tree(c, n)
 	defer done()
-	fid, qtype, e := p.walk(c, s, root, n.name)
+	fid, _, e := p.walk(c, s, root, n.name)
 	if e != 0 {
 		return 0, e
 	}
 	r, _, e := p.rpc(c, s, tOpen, false, 0, func(uint32) []byte { return append(le.AppendUint32(nil, fid), oExec) })
 	var unit uint32
 	if e == 0 {
-		qtype = r.qid()
+		qtype := r.qid()
 		if unit = r.u32(); !r.end() {
 			return 0, p.broken(s)
 		}

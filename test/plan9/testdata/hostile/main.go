@@ -35,7 +35,8 @@ var calls = []struct {
 	{"wstat", syscall.SYS_WSTAT, []uintptr{name, bad, 100}}, {"fwstat", syscall.SYS_FWSTAT, []uintptr{file, bad, 100}},
 	{"pread", syscall.SYS_PREAD, []uintptr{zero, bad, 10, ^uintptr(0)}}, {"pread of a directory", syscall.SYS_PREAD, []uintptr{dir, bad, 1000, 0}},
 	{"pread of a service", syscall.SYS_PREAD, []uintptr{env, bad, 1000, 0}}, {"pwrite", syscall.SYS_PWRITE, []uintptr{1, bad, 10, ^uintptr(0)}},
-	{"nsec", syscall.SYS_NSEC, []uintptr{bad}},
+	{"nsec", syscall.SYS_NSEC, []uintptr{bad}}, {"fauth", syscall.SYS_FAUTH, []uintptr{zero, bad}},
+	{"fversion", syscall.SYS_FVERSION, []uintptr{zero, 8192, bad, 100}},
 }
 
 // Arguments that are put in place.
