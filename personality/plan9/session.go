@@ -162,18 +162,12 @@ func (p *Personality) endSession(s store.Ref[session]) {
 		p.freeSession(s)
 		return
 	}
-	p.rest(s)
-	p.sessions.Mut(s).Handle = 0
-	if p.sessions.Get(s).OutUsed > 0 {
+	w := p.sessions.Mut(s)
+	w.Idle, w.Gen, w.Handle = 1, p.K.Files.Gen(w.File), 0
+	p.K.DropFile(nil, w.File)
+	if w.OutUsed > 0 {
 		p.remote.unsent = append(p.remote.unsent, s)
 	}
-}
-
-// rest makes a session idle.
-func (p *Personality) rest(s store.Ref[session]) {
-	m := p.sessions.Mut(s)
-	m.Idle, m.Gen = 1, p.K.Files.Gen(m.File)
-	p.K.DropFile(nil, m.File)
 }
 
 // sendRest sends what idle sessions have to be sent, as far as it goes.
@@ -185,14 +179,13 @@ func (p *Personality) sendRest(c *core.Call) {
 		if m == nil || m.Idle == 0 || !p.idle(m) {
 			continue
 		}
-		p.K.HoldFile(m.File)
-		p.sessions.Mut(s).Idle = 0
+		f := m.File
+		c.PinFile(f)
 		p.pump(c, s)
-		if p.sessions.Get(s).State == sessDead {
+		if m := p.sessions.Get(s); m != nil && m.Idle != 0 && m.State == sessDead {
 			p.freeSession(s)
-		} else {
-			p.rest(s)
 		}
+		c.UnpinFile(f)
 	}
 }
 
@@ -214,7 +207,7 @@ func (p *Personality) hangup(s store.Ref[session]) {
 		return
 	}
 	m := p.sessions.Mut(s)
-	f := m.File
+	f, idle := m.File, m.Idle != 0
 	m.State, m.File, m.InUsed, m.OutUsed = sessDead, 0, 0, 0
 	for r := m.First; r != 0; {
 		next := p.requests.Get(r).Next
@@ -223,7 +216,9 @@ func (p *Personality) hangup(s store.Ref[session]) {
 		}
 		r = next
 	}
-	p.K.DropFile(nil, f)
+	if !idle {
+		p.K.DropFile(nil, f)
+	}
 	p.queue(s).Wake(^uint32(0))
 }
 
