@@ -101,11 +101,16 @@ type Lent struct {
 	// Ends: nobody but the server's clients changes the file's size, so behind it there
 	// is nothing to be read.
 	Ends uint32
+	// Stat is odd while the file's attributes are as the library has kept them, and another
+	// number each time that they were.
+	Stat uint64
 }
 
-// Limits of lending: descriptors, mappings of a task, and the bytes of a file that one shows.
+// Limits of lending: descriptors, mappings of a task, and the bytes of a file that one shows;
+// bytes of attributes.
 const (
 	LentFiles   = 64
+	LentStat    = 224
 	LentMaps    = 16
 	LentMapSize = 32 << 20
 )
@@ -318,6 +323,9 @@ const (
 	ActLend = 25
 	// ActUnlend: the mapping of slot A[0] goes.
 	ActUnlend = 26
+	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
+	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.
+	ActKeep = 27
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -487,6 +495,10 @@ const (
 	LocalRead  = 38
 	LocalPread = 39
 	LocalSeek  = 40
+	// Attributes that were kept: of a descriptor (fstat), or of one with an empty name and
+	// the flag for that (fstatat with AT_EMPTY_PATH).
+	LocalStat   = 41
+	LocalStatAt = 42
 )
 
 // Words of BindHeader.Told.

@@ -307,6 +307,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		t.lend(a)
 		return 0
 	}
+	if op == abi.ActKeep {
+		t.keep(a)
+		return 0
+	}
 	if op == abi.ActUnlend {
 		t.unlend(uintptr(a.A[0]))
 		return 0

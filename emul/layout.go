@@ -214,6 +214,15 @@ type Task struct {
 	Paged    uint32
 	NRegions uint32
 	Regions  [MaxRegions]Region
+	Kept     [abi.LentFiles]Kept
+}
+
+// Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is
+// 0 while they change.
+type Kept struct {
+	Gen   uint64 // of abi.Lent.Stat
+	Len   uint64
+	Bytes [abi.LentStat / 8]uint64
 }
 
 // MaxRegions is of how many mappings of memory objects a task can say what its children

@@ -87,6 +87,48 @@ func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
 	return uintptr(to), true
 }
 
+// The task block has room for what is in it.
+const _ = uint(TaskSize - unsafe.Sizeof(Task{}))
+
+func (t *Thread) kept(fd uintptr) *Kept {
+	return (*Kept)(unsafe.Add(unsafe.Pointer(&t.task().Kept), fd*unsafe.Sizeof(Kept{})))
+}
+
+// statLent serves fstat(2) from what the server has answered before.
+func (t *Thread) statLent(fd, buf uintptr) (uintptr, bool) {
+	l := t.lent(fd)
+	if l == nil {
+		return 0, false
+	}
+	gen, k := atomic.LoadUint64(&l.Stat), t.kept(fd)
+	if gen&1 == 0 || atomic.LoadUint64(&k.Gen) != gen {
+		return 0, false
+	}
+	n := min(uintptr(k.Len), abi.LentStat)
+	if t.copyOut(buf, uintptr(unsafe.Pointer(&k.Bytes)), n) != 0 {
+		return 0, false
+	}
+	return 0, atomic.LoadUint64(&k.Gen) == gen && atomic.LoadUint64(&l.Stat) == gen
+}
+
+// keep carries out ActKeep.
+func (t *Thread) keep(a *abi.Action) {
+	fd, n, gen := uintptr(a.A[0]), uintptr(a.A[2]), a.A[3]
+	p := t.inSlot(uintptr(a.A[1]), n)
+	if fd >= abi.LentFiles || n > abi.LentStat || p == 0 || gen == 0 {
+		return
+	}
+	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))
+	k := t.kept(fd)
+	t.lock()
+	atomic.StoreUint64(&k.Gen, 0)
+	k.Len = uint64(n)
+	t.copyMem(uintptr(unsafe.Pointer(&k.Bytes)), p, n)
+	atomic.StoreUint64(&k.Gen, gen|1)
+	t.unlock()
+	atomic.CompareAndSwapUint64(&l.Stat, gen, gen|1)
+}
+
 // lend carries out ActLend.
 func (t *Thread) lend(a *abi.Action) {
 	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)

@@ -94,6 +94,7 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 	}
 	for i := range s.hdr.Lent {
 		s.Unlend(i)
+		s.UnlendStat(i)
 	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
@@ -147,13 +148,18 @@ func (s *ServerBinding) Lend(i int, size uint64, slot uint32, ends bool) (gen ui
 }
 
 // Unlend takes it back; gen is what the record says from now on.
-func (s *ServerBinding) Unlend(i int) (gen uint64) {
-	l := &s.hdr.Lent[i]
-	gen = (atomic.LoadUint64(&l.Gen) | 1) + 1
-	if gen == 0 {
+func (s *ServerBinding) Unlend(i int) (gen uint64) { return next(&s.hdr.Lent[i].Gen) }
+
+// UnlendStat takes attributes back that the client has kept (abi.Lent.Stat), and answers
+// what the record says from now on: it may use new ones when it has made that odd.
+func (s *ServerBinding) UnlendStat(i int) (gen uint64) { return next(&s.hdr.Lent[i].Stat) }
+
+// next makes a word another even number, but 0.
+func next(w *uint64) (gen uint64) {
+	if gen = (atomic.LoadUint64(w) | 1) + 1; gen == 0 {
 		gen = 2
 	}
-	atomic.StoreUint64(&l.Gen, gen)
+	atomic.StoreUint64(w, gen)
 	return gen
 }
 

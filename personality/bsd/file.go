@@ -378,7 +378,11 @@ func (p *Personality) statPath(c *core.Call, walk uint32) (uint64, abi.Errno) {
 // Fstat serves fstat(2).
 func Fstat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	s, e := c.StatFD(int32(c.Args[0]))
-	return p.stat(c, c.Args[1], s, e)
+	v, e := p.stat(c, c.Args[1], s, e)
+	if e == 0 {
+		c.KeepStat(int32(c.Args[0]))
+	}
+	return v, e
 }
 
 // Fstatat serves fstatat(2): directory, path, struct, flags.

@@ -141,7 +141,7 @@ func calls() []bsd.Entry {
 		{Nr: 499, Name: "openat", Fn: bsd.Openat, Sig: "fsxm", Pre: pre(str(1)), Level: bsd.Partial, Note: "O_RESOLVE_BENEATH, O_VERIFY and O_EMPTY_PATH are not taken"},
 		{Nr: 509, Name: "closefrom", Fn: bsd.Closefrom, Sig: "i"},
 		{Nr: 575, Name: "close_range", Fn: bsd.CloseRange, Sig: "uux"},
-		{Nr: 551, Name: "fstat", Fn: bsd.Fstat, Sig: "fp"},
+		{Nr: 551, Name: "fstat", Fn: bsd.Fstat, Local: abi.LocalStat, Sig: "fp"},
 		{Nr: 552, Name: "fstatat", Fn: bsd.Fstatat, Sig: "fspx", Pre: pre(str(1))},
 		{Nr: 555, Name: "statfs", Fn: bsd.StatfsPath, Sig: "sp", Pre: pre(str(0)), Level: bsd.Partial, Note: "names of file systems are \"hythe\""},
 		{Nr: 557, Name: "getfsstat", Fn: bsd.Getfsstat, Sig: "pux", Level: bsd.Partial, Note: "as statfs"},

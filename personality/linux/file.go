@@ -287,9 +287,9 @@ func sysMemfdCreate(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 func statCalls() []Entry {
 	return []Entry{
 		{Nr: 4, Name: "stat", Fn: sysStat, Pre: pre(preStr(0)), Sig: "sS"},
-		{Nr: 5, Name: "fstat", Fn: sysFstat, Sig: "fS"},
+		{Nr: 5, Name: "fstat", Fn: sysFstat, Local: abi.LocalStat, Sig: "fS"},
 		{Nr: 6, Name: "lstat", Fn: sysLstat, Pre: pre(preStr(0)), Sig: "sS"},
-		{Nr: 262, Name: "newfstatat", Fn: sysNewfstatat, Pre: pre(preStr(1)), Sig: "fsSA"},
+		{Nr: 262, Name: "newfstatat", Fn: sysNewfstatat, Local: abi.LocalStatAt, Pre: pre(preStr(1)), Sig: "fsSA"},
 		{Nr: 332, Name: "statx", Fn: sysStatx, Pre: pre(preStr(1)), Sig: "fsAxp"},
 		{Nr: 21, Name: "access", Fn: sysAccess, Pre: pre(preStr(0)), Sig: "sz"},
 		{Nr: 269, Name: "faccessat", Fn: sysFaccessat, Pre: pre(preStr(1)), Sig: "fsz"},
@@ -352,6 +352,7 @@ func sysFstat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, e
 	}
 	putStat(c, c.Args[1], &s)
+	c.KeepStat(int32(c.Args[0]))
 	return 0, 0
 }
 
@@ -375,7 +376,13 @@ func sysNewfstatat(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if fl&atEmptyPath != 0 && c.Args[1] == 0 {
 		return sysFstatAt(c, int32(c.Args[0]), c.Args[2])
 	}
-	return statPath(c, int32(c.Args[0]), 1, walkFlags(fl), c.Args[2])
+	v, e := statPath(c, int32(c.Args[0]), 1, walkFlags(fl), c.Args[2])
+	if e == 0 && fl == atEmptyPath {
+		if path, e := c.PathArg(1); e == 0 && path == "" {
+			c.KeepStat(int32(c.Args[0]))
+		}
+	}
+	return v, e
 }
 
 func sysFstatAt(c *core.Call, fd int32, out uint64) (uint64, abi.Errno) {

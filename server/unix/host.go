@@ -87,6 +87,12 @@ func (s *server) Unlend(id core.TaskID, fd int) {
 	s.withBinding(id, func(b *ipc.ServerBinding) { b.Unlend(fd) })
 }
 
+// UnlendStat implements core.Host.
+func (s *server) UnlendStat(id core.TaskID, fd int) (gen uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { gen = b.UnlendStat(fd) })
+	return gen, ok
+}
+
 // LentPos implements core.Host.
 func (s *server) LentPos(id core.TaskID, fd int) (pos uint64, ok bool) {
 	ok = s.withBinding(id, func(b *ipc.ServerBinding) { pos = b.LentPos(fd) })

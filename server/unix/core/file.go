@@ -110,8 +110,8 @@ type fileRT struct {
 	notes []*knoteWatch
 	// pins counts calls that work with it (vpin.go).
 	pins int
-	// reads counts those from the file's memory object (lend.go).
-	reads int
+	// reads counts those from the file's memory object, stats questions for attributes (lend.go).
+	reads, stats int
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {

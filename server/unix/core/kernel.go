@@ -52,10 +52,12 @@ type Host interface {
 	// (abi.BindHeader.Told), 0 to have them asked here again.
 	Tell(t TaskID, word int, v uint64)
 	// Lend makes the record of a file that the library may read itself (abi.Lent), once it
-	// has found gen there; Unlend takes it back. LentPos takes an offset back, and
+	// has found gen there; Unlend takes it back. UnlendStat takes attributes back that
+	// it has kept, and answers the number by which it may keep new ones. LentPos takes an offset back, and
 	// SetLentPos stores one in its place unless it was changed meanwhile. false: no such task.
 	Lend(t TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool)
 	Unlend(t TaskID, fd int)
+	UnlendStat(t TaskID, fd int) (gen uint64, ok bool)
 	LentPos(t TaskID, fd int) (pos uint64, ok bool)
 	SetLentPos(t TaskID, fd int, from, to uint64) bool
 	// Grant lets a task map object: it arrives at the library under tag. It

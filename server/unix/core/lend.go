@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -29,10 +31,12 @@ type lentTask struct {
 	next  int // which mapping goes next
 }
 
-// lentFD is a descriptor: of which file, and where that is mapped. n nil: not lent.
+// lentFD is a descriptor: of which file, and where that is mapped, and whose attributes the
+// library has kept. nil: not lent.
 type lentFD struct {
 	n    *node
 	slot int
+	stat *node
 }
 
 // lentMap is a mapping: of which object of a node, and how much of it. n nil: none.
@@ -56,6 +60,15 @@ func (n *node) takeBack() {
 		l := n.lent[len(n.lent)-1]
 		l.k.takeBackFD(l.ts, l.fd)
 	}
+	n.takeBackStat()
+}
+
+// takeBackStat takes back only what it has of attributes.
+func (n *node) takeBackStat() {
+	for len(n.kept) > 0 {
+		l := n.kept[len(n.kept)-1]
+		l.k.takeBackKept(l.ts, l.fd)
+	}
 }
 
 // takeBackFD takes back what a descriptor of a task stands for; the offset stays.
@@ -65,21 +78,34 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 		return
 	}
 	k.Host.Unlend(ts.id, fd)
-	for i, x := range l.n.lent {
-		if x.ts == ts && x.fd == fd {
-			last := len(l.n.lent) - 1
-			l.n.lent[i] = l.n.lent[last]
-			l.n.lent = l.n.lent[:last]
-			break
-		}
+	l.n.lent = without(l.n.lent, ts, fd)
+	l.n = nil
+}
+
+// takeBackKept takes back the attributes of a descriptor's file.
+func (k *Kernel) takeBackKept(ts *task, fd int) {
+	l := &ts.lent.fds[fd]
+	if l.stat == nil {
+		return
 	}
-	*l = lentFD{}
+	k.Host.UnlendStat(ts.id, fd)
+	l.stat.kept = without(l.stat.kept, ts, fd)
+	l.stat = nil
+}
+
+// without takes a descriptor out of a list; the order does not matter.
+func without(l []lentNode, ts *task, fd int) []lentNode {
+	i := slices.IndexFunc(l, func(x lentNode) bool { return x.ts == ts && x.fd == fd })
+	last := len(l) - 1
+	l[i] = l[last]
+	return l[:last]
 }
 
 // takeBackEntry is called before descriptor fd of a table becomes another file's.
 func (k *Kernel) takeBackEntry(t store.Ref[FDTable], fd uint32) {
 	if ts := k.lent[t]; ts != nil && fd < abi.LentFiles {
 		k.takeBackFD(ts, int(fd))
+		k.takeBackKept(ts, int(fd))
 	}
 }
 
@@ -93,6 +119,7 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 	delete(k.lent, t)
 	for fd := range ts.lent.fds {
 		k.takeBackFD(ts, fd)
+		k.takeBackKept(ts, fd)
 		_, _, _ = k.FDAt(t, int32(fd)) // takes the offset back
 	}
 	ts.lent.table = 0
@@ -144,7 +171,7 @@ func (k *Kernel) recoverLent() {
 // own offset, which may be lent as well. It may give up the lock: it comes last.
 func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	k := c.K
-	if !c.mayLend(fd, f) {
+	if !c.mayRead(fd, f) {
 		return
 	}
 	rt := k.fileRT(f)
@@ -153,23 +180,11 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	}
 	n := k.nodeOf(k.Files.Get(f).Vnode)
 	if !k.fresh(n.attrUntil) {
-		if !n.keeps || c.refresh(n, false) != 0 || !c.mayLend(fd, f) || !k.fresh(n.attrUntil) {
+		if !n.keeps || c.refresh(n, false) != 0 || !c.mayRead(fd, f) || !k.fresh(n.attrUntil) {
 			return
 		}
 	}
-	ts := k.tasks[c.Task]
-	if ts.lent == nil {
-		ts.lent = &lentTask{}
-	}
-	t := c.Proc().FDs
-	if ts.lent.table != t {
-		k.takeBackTable(ts.lent.table)
-		ts.lent.table = t
-		if k.lent == nil {
-			k.lent = map[store.Ref[FDTable]]*task{}
-		}
-		k.lent[t] = ts
-	}
+	ts := c.borrower()
 	slot, gen, size, tag := uint64(0), uint64(0), uint64(0), uint64(0)
 	if l := &ts.lent.fds[fd]; l.n != n {
 		k.takeBackFD(ts, int(fd))
@@ -190,7 +205,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 		if gen, ok = k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline); !ok {
 			return
 		}
-		*l = lentFD{n, i}
+		l.n, l.slot = n, i
 		n.lent = append(n.lent, lentNode{k, ts, int(fd)})
 		if n.attrUntil != NoDeadline {
 			k.takeBackLater(n)
@@ -231,8 +246,27 @@ func (l *lentTask) place(n *node) (slot int, found bool) {
 	return free, false
 }
 
-// mayLend says whether the caller may be lent a file, as things are now.
-func (c *Call) mayLend(fd int32, f store.Ref[File]) bool {
+// borrower answers the caller's task, whose descriptors are those of its process.
+func (c *Call) borrower() *task {
+	k, t := c.K, c.Proc().FDs
+	ts := k.tasks[c.Task]
+	if ts.lent == nil {
+		ts.lent = &lentTask{}
+	}
+	if ts.lent.table != t {
+		k.takeBackTable(ts.lent.table)
+		ts.lent.table = t
+		if k.lent == nil {
+			k.lent = map[store.Ref[FDTable]]*task{}
+		}
+		k.lent[t] = ts
+	}
+	return ts
+}
+
+// mayBorrow says whether the caller may be lent something of the file f by a descriptor, as
+// things are now.
+func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	k := c.K
 	if c.T == 0 || c.Kind != abi.KindTrap || fd < 0 || fd >= abi.LentFiles || len(c.Acts) >= abi.MaxActions-1 || c.outFault {
 		return false
@@ -240,7 +274,7 @@ func (c *Call) mayLend(fd int32, f store.Ref[File]) bool {
 	p := c.Proc()
 	ts := k.tasks[c.Task]
 	if ts == nil || ts.dead || ts.proc != c.ProcRef() || p.Task != c.Task || p.Flags&(ProcVfork|ProcModule) != 0 ||
-		p.Exiting != 0 || p.Rlimits[RlimitAS].Cur != RlimInfinity || k.FDs.Get(p.FDs).Refs != 1 {
+		p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 {
 		return false
 	}
 	tab := k.FDs.Get(p.FDs)
@@ -248,12 +282,56 @@ func (c *Call) mayLend(fd int32, f store.Ref[File]) bool {
 		return false
 	}
 	file := k.Files.Get(f)
-	if file == nil || file.LentTo != 0 || file.Kind != FileVnode && file.Kind != FileMemfd || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
+	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd)
+}
+
+// mayRead says whether it may be lent to read.
+func (c *Call) mayRead(fd int32, f store.Ref[File]) bool {
+	k := c.K
+	if !c.mayBorrow(fd, f) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+		return false
+	}
+	file := k.Files.Get(f)
+	if file.LentTo != 0 || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
 		return false
 	}
 	n := k.nodeOf(file.Vnode)
 	return n != nil && n.v != 0 && n.data != nil && n.isRegular() && n.changing == 0 && n.sized && n.attr.Size > 0 &&
 		k.Vnodes.Get(n.v).Object != 0 && !k.accessWatched()
+}
+
+// KeepStat has the caller's library keep the attributes that the call's last copy tells it
+// of descriptor fd, if it has asked for them often.
+func (c *Call) KeepStat(fd int32) {
+	k := c.K
+	last := len(c.Acts) - 1
+	if last < 0 || c.Acts[last].Op != abi.ActCopyOut || c.Acts[last].A[2] > abi.LentStat {
+		return
+	}
+	f, _, e := c.File(fd)
+	if e != 0 || !c.mayBorrow(fd, f) || c.ns() != 0 {
+		return
+	}
+	rt := k.fileRT(f)
+	if rt.stats++; rt.stats < lendOften {
+		return
+	}
+	n := k.nodeOf(k.Files.Get(f).Vnode)
+	if n == nil || n.m.core != nil || !k.fresh(n.attrUntil) {
+		return
+	}
+	ts := c.borrower()
+	k.takeBackKept(ts, int(fd))
+	gen, ok := k.Host.UnlendStat(c.Task, int(fd))
+	if !ok {
+		return
+	}
+	ts.lent.fds[fd].stat = n
+	n.kept = append(n.kept, lentNode{k, ts, int(fd)})
+	if n.attrUntil != NoDeadline {
+		k.takeBackLater(n)
+	}
+	c.Act(abi.ActKeep, 0, uint64(fd), c.Acts[last].A[1], c.Acts[last].A[2], gen)
 }
 
 // takeBackLater takes a node back when its attributes are not known to be right any more:

@@ -13,6 +13,7 @@ type noLending struct{}
 
 func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool) { return 0, false }
 func (noLending) Unlend(TaskID, int)                                    {}
+func (noLending) UnlendStat(TaskID, int) (uint64, bool)                 { return 0, false }
 func (noLending) LentPos(TaskID, int) (uint64, bool)                    { return 0, false }
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool           { return false }
 
@@ -41,6 +42,12 @@ func (h *lending) Lend(t TaskID, fd int, size uint64, slot uint32, _ bool) (uint
 func (h *lending) Unlend(t TaskID, fd int) {
 	l := &h.records(t)[fd]
 	l.Gen = (l.Gen | 1) + 1
+}
+
+func (h *lending) UnlendStat(t TaskID, fd int) (uint64, bool) {
+	l := &h.records(t)[fd]
+	l.Stat = (l.Stat | 1) + 1
+	return l.Stat, true
 }
 
 func (h *lending) LentPos(t TaskID, fd int) (uint64, bool) {

@@ -43,8 +43,9 @@ type node struct {
 	// data reads the node's memory object; size is attr's. objects counts those that there were.
 	data    DataFile
 	objects uint32
-	// lent are the descriptors by which tasks read it without us.
-	lent []lentNode
+	// lent are the descriptors by which tasks read it without us, kept those whose attributes
+	// they know.
+	lent, kept []lentNode
 	// reads and fills count those for which the server was asked, changes what may
 	// have changed the data.
 	reads, changes uint32
@@ -114,6 +115,7 @@ func (k *Kernel) fresh(t int64) bool {
 // learn stores what a server said of a node, if nothing changed since gen.
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
+	n.takeBackStat()
 	n.attr = e.Attr
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)
@@ -275,6 +277,7 @@ func (c *Call) refresh(n *node, perm bool) abi.Errno {
 	c.ask(func() { e, err = n.m.srv.GetAttr(fs.Req{}, n.id) })
 	if err != 0 {
 		if n.gone && n.attr.Mode != 0 {
+			n.takeBackStat()
 			n.attr.Nlink = 0
 			return 0
 		}

@@ -224,6 +224,7 @@ func (c *Call) UnshareUser() abi.Errno {
 	if c.Proc().Threads > 1 {
 		return abi.EINVAL
 	}
+	c.K.takeBackTable(c.Proc().FDs) // the library keeps owners as they were shown
 	r, e := c.enterUserNS()
 	if e != 0 {
 		return e

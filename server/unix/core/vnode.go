@@ -670,6 +670,7 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 
 // wrote notes in the attributes when the file was written last.
 func (n *node) wrote(at fs.Time) {
+	n.takeBackStat()
 	if before(n.attr.Mtime, at) {
 		n.attr.Mtime = at
 	}

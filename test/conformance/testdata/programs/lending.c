@@ -247,6 +247,75 @@ static void changes(void) {
 	close(h);
 	close(g);
 }
+static void attributes(void) {
+	int f = make("attributes"), g = open("attributes", O_RDWR);
+	struct stat s, old;
+	struct timespec ts[2] = {{1000, 1}, {2000, 2}};
+#define HOTSTAT() for (int i = 0; i < HOT; i++) fstat(f, &s)
+#define SHOW(what) fstat(f, &s), printf("%s: size %ld mode %o links %ld mtime %d atime %d\n", what, (long)s.st_size, s.st_mode, (long)s.st_nlink, (int)s.st_mtime == 2000, (int)s.st_atime == 1000)
+	HOTSTAT();
+	old = s;
+	T(futimens(g, ts));
+	SHOW("times");
+	HOTSTAT();
+	T(fchmod(g, 0600));
+	SHOW("chmod");
+	HOTSTAT();
+	T(pwrite(g, "over", 4, 10));
+	SHOW("written");
+	for (int i = 0; i < HOT; i++)
+		pwrite(g, "over", 4, 10 + i), fstat(f, &s);
+	T(futimens(f, ts));
+	HOTSTAT();
+	SHOW("times");
+	T(pwrite(g, "over", 4, 10));
+	SHOW("filled");
+	HOTSTAT();
+	T(link("attributes", "attributes2"));
+	SHOW("linked");
+	HOTSTAT();
+	T(unlink("attributes"));
+	SHOW("unlinked");
+	HOTSTAT();
+	T(rename("attributes2", "attributes3"));
+	SHOW("renamed");
+	HOTSTAT();
+	T(unlink("attributes3"));
+	SHOW("gone");
+	HOTSTAT();
+	T(ftruncate(g, 77));
+	SHOW("cut");
+	HOTSTAT();
+	T(fallocate(g, 0, 0, 5000));
+	SHOW("allocated");
+	HOTSTAT();
+	char *m = mmap(0, P, PROT_READ | PROT_WRITE, MAP_SHARED, g, 0);
+	m[0] = 'm';
+	fstat(f, &s);
+	printf("mapped: size %ld links %ld\n", (long)s.st_size, (long)s.st_nlink);
+	T(fstat(f, (void *)8));
+	T(fstat(f, (void *)-8));
+	T(syscall(SYS_newfstatat, f, "", &s, AT_EMPTY_PATH));
+	T(syscall(SYS_newfstatat, f, "", &s, 0));
+	T(syscall(SYS_newfstatat, f, "x", &s, AT_EMPTY_PATH));
+	T(syscall(SYS_newfstatat, f, 8, &s, AT_EMPTY_PATH));
+	T(syscall(SYS_newfstatat, f, 0, &s, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+	HOTSTAT();
+	int d = open("/", O_RDONLY | O_DIRECTORY);
+	T(dup2(d, f));
+	fstat(f, &s);
+	printf("a directory: %o\n", s.st_mode & S_IFMT);
+	for (int i = 0; i < HOT; i++)
+		fstat(f, &s);
+	close(f);
+	T(fstat(f, &s));
+	int p[2];
+	pipe(p);
+	printf("same number %d\n", p[0] == f);
+	T(fstat(p[0], &s));
+	printf("a pipe: %o\n", s.st_mode & S_IFMT);
+	close(p[0]), close(p[1]), close(d), close(g);
+}
 static void watched(void) {
 	int f = hot(make("watched")), w = inotify_init1(IN_NONBLOCK);
 	struct inotify_event e;
@@ -442,6 +511,7 @@ int main(int argc, char **argv) {
 	shared();
 	others();
 	changes();
+	attributes();
 	watched();
 	kinds();
 	threads();
