@@ -44,7 +44,8 @@ type side struct {
 // rows are the table's rows, in order. Those without arguments of their own are
 // workloads of testdata/micro.c.
 var rows = []string{
-	"start", "getppid", "stat", "open+close", "pread-4K", "pwrite-4K", "pipe-ping-pong", "mmap+munmap", "page-fault",
+	"start", "getppid", "stat", "fstat", "lseek", "open+close", "creat+unlink", "pread-1", "pread-4K", "pread-64K", "read-100", "pwrite-4K",
+	"pipe-write+read", "pipe-ping-pong", "unix-ping-pong", "eventfd", "epoll_wait", "mmap+munmap", "page-fault", "thread",
 	"fork+wait", "fork+exec+wait", "python3-start", "gcc-compile", "git-status",
 }
 
@@ -132,7 +133,7 @@ func prepare(dir string) (micro string, err error) {
 	}
 	micro = filepath.Join(dir, "micro")
 	for _, argv := range [][]string{
-		{"gcc", "-O2", "-o", micro, src},
+		{"gcc", "-O2", "-pthread", "-o", micro, src},
 		{"gcc", "-O2", "-static", "-o", filepath.Join(dir, "true"), "-x", "c", "-"},
 		{"git", "init", "-q", dir},
 	} {

@@ -79,7 +79,7 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 	}
 	k.Host.Unlend(ts.id, fd)
 	l.n.lent = without(l.n.lent, ts, fd)
-	l.n = nil
+	l.n, l.slot = nil, 0
 }
 
 // takeBackKept takes back the attributes of a descriptor's file.
@@ -167,62 +167,94 @@ func (k *Kernel) recoverLent() {
 	})
 }
 
-// lend lends the caller the open file that it has just read by descriptor fd. own: by its
-// own offset, which may be lent as well. It may give up the lock: it comes last.
+// beforeLend is called before a call that lend follows does anything: it may give up the lock,
+// which lend, after the offset has moved, must not.
+func (c *Call) beforeLend(fd int32, f store.Ref[File]) {
+	if !c.mayBorrow(fd, f) || c.K.fileRT(f).reads+1 < lendOften {
+		return
+	}
+	if n := c.K.nodeOf(c.K.Files.Get(f).Vnode); n != nil && n.v != 0 && n.isRegular() && n.keeps && n.data != nil {
+		_ = c.refresh(n, false) // what the call does says it, too
+	}
+}
+
+// lend lends the caller the open file that it has just read, or moved the offset of, by
+// descriptor fd. own: by its own offset, which may be lent as well.
 func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	k := c.K
-	if !c.mayRead(fd, f) {
+	if !c.mayBorrow(fd, f) {
 		return
 	}
 	rt := k.fileRT(f)
 	if rt.reads++; rt.reads < lendOften {
 		return
 	}
+	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd)}}
+	lent := c.mayRead(f) && c.lendFile(fd, f, &a)
+	if own {
+		lent = c.lendPos(fd, f, &a) || lent
+	}
+	if lent {
+		c.Act(a.Op, a.Flags, a.A[:]...)
+	}
+}
+
+// lendFile lends what is in the file; a is what the library is told. false: nothing new.
+func (c *Call) lendFile(fd int32, f store.Ref[File], a *abi.Action) bool {
+	k, ts := c.K, c.borrower()
 	n := k.nodeOf(k.Files.Get(f).Vnode)
-	if !k.fresh(n.attrUntil) {
-		if !n.keeps || c.refresh(n, false) != 0 || !c.mayRead(fd, f) || !k.fresh(n.attrUntil) {
-			return
-		}
+	l := &ts.lent.fds[fd]
+	if l.n == n {
+		return false
 	}
-	ts := c.borrower()
-	slot, gen, size, tag := uint64(0), uint64(0), uint64(0), uint64(0)
-	if l := &ts.lent.fds[fd]; l.n != n {
-		k.takeBackFD(ts, int(fd))
-		i, found := ts.lent.place(n)
-		if !found {
-			for other := range ts.lent.fds {
-				if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
-					k.takeBackFD(ts, other)
-				}
+	k.takeBackFD(ts, int(fd))
+	i, found := ts.lent.place(n)
+	if !found {
+		for other := range ts.lent.fds {
+			if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
+				k.takeBackFD(ts, other)
 			}
-			size = lentSize(n)
-			ts.lent.maps[i] = lentMap{n, n.objects, size}
-			tag = k.NextGrant()
-			k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
 		}
-		slot = uint64(i)
-		var ok bool
-		if gen, ok = k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline); !ok {
-			return
-		}
-		l.n, l.slot = n, i
-		n.lent = append(n.lent, lentNode{k, ts, int(fd)})
-		if n.attrUntil != NoDeadline {
-			k.takeBackLater(n)
-		}
+		ts.lent.maps[i] = lentMap{n, n.objects, lentSize(n)}
 	}
-	var from, to uint64
-	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
-		if v, ok := k.Host.LentPos(c.Task, int(fd)); ok {
-			m := k.Files.Mut(f)
-			m.LentTo, m.LentFD = c.Task, uint32(fd)
-			m.LentNo = uint32((v>>abi.LentShift + 1) % abi.LentCounts)
-			from, to = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
-		}
+	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
+	if !ok {
+		return false
 	}
-	if gen != 0 || to != 0 {
-		c.Act(abi.ActLend, uint32(tag)<<8, uint64(fd)|slot<<32, size, gen, from, to)
+	if !found {
+		tag := k.NextGrant()
+		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
+		a.Flags, a.A[1] = uint32(tag)<<8, lentSize(n)
 	}
+	a.A[0] |= uint64(i) << 32
+	a.A[2] = gen
+	l.n, l.slot = n, i
+	n.lent = append(n.lent, lentNode{k, ts, int(fd)})
+	if n.attrUntil != NoDeadline {
+		k.takeBackLater(n)
+	}
+	return true
+}
+
+// lendPos lends the offset, if nobody else can come by it.
+func (c *Call) lendPos(fd int32, f store.Ref[File], a *abi.Action) bool {
+	k := c.K
+	file := k.Files.Get(f)
+	if file.Refs != 1 || k.fileRT(f).pins != 1 || file.Aux2 != 0 || file.Off < 0 || file.Off > abi.LentOffset {
+		return false
+	}
+	if n := k.nodeOf(file.Vnode); n == nil || !n.isRegular() || n.m.core != nil {
+		return false
+	}
+	v, ok := k.Host.LentPos(c.Task, int(fd))
+	if !ok {
+		return false
+	}
+	m := k.Files.Mut(f)
+	m.LentTo, m.LentFD = c.Task, uint32(fd)
+	m.LentNo = uint32((v>>abi.LentShift + 1) % abi.LentCounts)
+	a.A[3], a.A[4] = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
+	return true
 }
 
 // lentSize is how much of a file is mapped.
@@ -285,19 +317,16 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd)
 }
 
-// mayRead says whether it may be lent to read.
-func (c *Call) mayRead(fd int32, f store.Ref[File]) bool {
+// mayRead says whether what is in it may be lent.
+func (c *Call) mayRead(f store.Ref[File]) bool {
 	k := c.K
-	if !c.mayBorrow(fd, f) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
-		return false
-	}
 	file := k.Files.Get(f)
-	if file.LentTo != 0 || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
+	if file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
 		return false
 	}
 	n := k.nodeOf(file.Vnode)
 	return n != nil && n.v != 0 && n.data != nil && n.isRegular() && n.changing == 0 && n.sized && n.attr.Size > 0 &&
-		k.Vnodes.Get(n.v).Object != 0 && !k.accessWatched()
+		k.fresh(n.attrUntil) && k.Vnodes.Get(n.v).Object != 0 && !k.accessWatched()
 }
 
 // KeepStat has the caller's library keep the attributes that the call's last copy tells it

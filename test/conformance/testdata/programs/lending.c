@@ -244,6 +244,19 @@ static void changes(void) {
 	show("hole", h);
 	T(rename("other2", "changes"));
 	show("replaced", h);
+	int k = hot(make("emptied")), t;
+	OK(t = open("emptied", O_WRONLY | O_TRUNC));
+	show("emptied", k);
+	T(lseek(k, 0, SEEK_SET));
+	T(read(k, big, 100));
+	T(write(t, "new", 3));
+	T(read(k, big, 100));
+	for (int i = 0; i < HOT; i++)
+		pread(k, big, 3, 0);
+	T(truncate("emptied", 1));
+	T(pread(k, big, 3, 0));
+	close(k);
+	close(t);
 	close(h);
 	close(g);
 }
