@@ -223,7 +223,7 @@ func (w *wired) assemble() error {
 		if _, err := un.srv.GiveSend("net", n.srv, "net"); err != nil {
 			return err
 		}
-		ucfg.Network, ucfg.Published = true, published
+		ucfg.Network, ucfg.Network6, ucfg.Published = true, c.Network.six(), published
 	}
 	if err := giveEngine(un.srv, c.WASI); err != nil {
 		return err

@@ -18,14 +18,14 @@ import (
 
 // Network says what a machine has beside its own loopback interface.
 type Network struct {
-	// Outside lets programs reach others by the host's own sockets (TCP and UDP over
-	// IPv4), as far as the policy has it: not the host itself, link-local addresses,
+	// Outside lets programs reach others by the host's own sockets (TCP, UDP and echo
+	// requests; by IPv6 where the host does or something of it is allowed), as far as the policy has it: not the host itself, link-local addresses,
 	// those by which clouds tell a machine its keys, and multicast. The host's
 	// resolver can be asked for names.
 	Outside bool
 	// Allow is what may be reached in any case, Deny what may not, each as
 	// IP[/BITS][:PORT] (an IPv6 address with a port in brackets). Programs name the
-	// host's loopback interface 10.0.2.2, Allow and Deny as the host does.
+	// host's loopback interface 10.0.2.2 or fd00:10:0:2::2, Allow and Deny as the host does.
 	Allow, Deny []string
 	// Publish are ports of the machine that the host has, too.
 	Publish []Publish
@@ -68,6 +68,25 @@ func (n *Network) rules() (allow, deny []netcore.Rule, err error) {
 		return out
 	}
 	return read(n.Allow), read(n.Deny), err
+}
+
+// six says whether the machine is to reach others by IPv6: where the host does, or something
+// of it is allowed.
+func (n *Network) six() bool {
+	allow, _, _ := n.rules()
+	for _, r := range allow {
+		if r.Net.Addr().Is6() {
+			return true
+		}
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	// It is nobody's (RFC 3849): there is a way to it where there is one to all. Nothing is sent.
+	there := netip.MustParseAddr("2001:db8::1")
+	return unix.Connect(fd, &unix.SockaddrInet6{Port: 9, Addr: there.As16()}) == nil
 }
 
 func (n *Network) complete() error {

@@ -199,7 +199,7 @@ var Profiles = []Profile{
 			{"socket", 41, []Arg{
 				{Arg: 0, Values: []uint32{unix.AF_INET, unix.AF_INET6}},
 				{Arg: 1, Mask: unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC, Values: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
-				{Arg: 2, Values: []uint32{0, unix.IPPROTO_ICMP}},
+				{Arg: 2, Values: []uint32{0, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6}},
 			}, "TCP, UDP and echo requests, in which the host fills in who asks; not those of other programs (AF_UNIX), no packets, nothing that sets the network up (netlink)"},
 			{"connect", 42, nil, "what guests connect to, if the policy has it"},
 			{"bind", 49, nil, "whether an address is the host's own: by UDP only, TCP is Landlock's to refuse"},

@@ -138,7 +138,7 @@ func (r *runFlags) machineFlags(c *cobra.Command) {
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.sched, "sched", "", "let guests, and servers while they work for these, go before others on the host: `nice=-N,rtprio=N,deadline`, each if it is there and the host allows it (default no)")
 	f.StringVar(&r.cpuset, "cpuset-cpus", "", "run on these processors of the host, as `0-2,5` (default those that hythe may use)")
-	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP and UDP by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT; deny=IP[/BITS][:PORT] forbids more)")
+	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP, UDP and ping by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT, and fd00:10:0:2::2 with user,allow=[::1]:PORT; deny=IP[/BITS][:PORT] forbids more)")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")

@@ -456,7 +456,7 @@ func storeSendEcho(w *[8]uint64, b []byte, id uint64, connected bool, dgrams []b
 	return b
 }
 
-// SendEcho sends echo requests of ICMP with IPv4 as SendTo does datagrams, on a socket that
+// SendEcho sends echo requests, of ICMP or ICMPv6, as SendTo does datagrams, on a socket that
 // hears the answers only. Their identifier is the host's choice, the port is none.
 // Errors: EACCES (the policy refuses the address, or the host lets this user send none).
 func (c *Client) SendEcho(id uint64, connected bool, dgrams []byte, done func(err abi.Errno)) {
@@ -516,7 +516,7 @@ type Server interface {
 	// RecvFrom answers datagrams.
 	// Errors: EAGAIN, ECONNRESET, EINVAL.
 	RecvFrom(r *Request, id uint64)
-	// SendEcho sends echo requests of ICMP with IPv4 as SendTo does datagrams, on a socket that
+	// SendEcho sends echo requests, of ICMP or ICMPv6, as SendTo does datagrams, on a socket that
 	// hears the answers only. Their identifier is the host's choice, the port is none.
 	// Errors: EACCES (the policy refuses the address, or the host lets this user send none).
 	SendEcho(r *Request, id uint64, connected bool, dgrams []byte)

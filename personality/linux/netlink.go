@@ -127,7 +127,10 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 			}
 		}
 		if family != core.FamilyInet {
-			add(loAddr6(newNlMsg(nlNewAddr, multi, seq, port)))
+			add(loIface.addr6(newNlMsg(nlNewAddr, multi, seq, port)))
+			if k.HasNet6() {
+				add(ethIface.addr6(newNlMsg(nlNewAddr, multi, seq, port)))
+			}
 		}
 	case typ == nlGetRoute && dump:
 		for _, r := range routes(k) {
@@ -238,9 +241,9 @@ func (f *iface) addr4(m nlMsg) nlMsg {
 	return m.u32(8, 0x80).attr(6, forever...)   // IFA_FLAGS, CACHEINFO
 }
 
-func loAddr6(m nlMsg) nlMsg {
-	m = loIface.address(m, core.FamilyInet6, 128, 254)
-	m = m.attr(1, append(make([]byte, 15), 1)...)
+func (f *iface) addr6(m nlMsg) nlMsg {
+	m = f.address(m, core.FamilyInet6, f.Bits6, f.scope)
+	m = m.attr(1, f.Addr6[:]...)
 	return m.attr(6, forever...).u32(8, 0x80)
 }
 
@@ -267,11 +270,28 @@ var (
 	}
 )
 
+// gateway6 is the host's loopback interface.
+var gateway6, network6 = func() (via, net [16]byte) {
+	via, net = core.Ethernet.Addr6, core.Ethernet.Addr6
+	via[15], net[15] = 2, 0
+	return via, net
+}()
+
+var ethRoutes6 = []route{
+	{family: core.FamilyInet6, bits: 64, typ: 1, table: 254, dev: core.EthernetIndex, dst: network6[:]},
+	{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: gateway6[:]},
+	{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Addr6[:]},
+}
+
 func routes(k *core.Kernel) []route {
 	if !k.HasNet() {
 		return loRoutes
 	}
-	return append(ethRoutes[:len(ethRoutes):len(ethRoutes)], loRoutes...)
+	l := append(ethRoutes[:len(ethRoutes):len(ethRoutes)], loRoutes...)
+	if k.HasNet6() {
+		l = append(l, ethRoutes6...)
+	}
+	return l
 }
 
 func (r route) message(m nlMsg) nlMsg {
@@ -292,7 +312,14 @@ func (r route) message(m nlMsg) nlMsg {
 	}
 	switch {
 	case r.family == core.FamilyInet6:
-		m = m.u32(6, 0) // RTA_PRIORITY
+		metric := uint32(0)
+		if r.via != nil {
+			m = m.attr(5, r.via...) // RTA_GATEWAY
+			metric = 1024
+		} else if r.typ == 1 {
+			metric = 256
+		}
+		m = m.u32(6, metric) // RTA_PRIORITY
 	case r.via != nil:
 		m = m.attr(5, r.via...) // RTA_GATEWAY
 	default:
@@ -325,6 +352,16 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == core.Ethernet.Addr:
 		src = dst
 	case family == core.FamilyInet && len(dst) == 4 && dst[0] == 127:
+	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && k.Reaches([16]byte(dst)):
+		m = append(m, family, 128, 0, 0, 254, 0, 0, 1)
+		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
+		m = m.u32(15, 254).attr(1, dst...)
+		if [8]byte(dst) != [8]byte(network6[:]) {
+			m = m.attr(5, gateway6[:]...)
+		}
+		return m.u32(4, core.EthernetIndex).attr(7, core.Ethernet.Addr6[:]...).u32(6, 1024), 0
+	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && [16]byte(dst) == core.Ethernet.Addr6:
+		src = dst
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
 		src = dst
 	default:

@@ -37,6 +37,7 @@ type Config struct {
 	// Network: there is a net server, reached by the send right "net". Published are
 	// the ports that it has on the host.
 	Network   bool
+	Network6  bool // and the host reaches others by IPv6
 	Published []core.Published
 }
 
@@ -143,7 +144,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published,
+		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published, Net6: s.cfg.Network6,
 	}
 	cpus, _, e := conn.ProcessorInfo(abi.NameNull)
 	if e != 0 {

@@ -34,8 +34,9 @@ type Published struct {
 
 // Addresses of the machine's network.
 var (
-	// Gateway is the host's loopback interface, as guests name it.
-	Gateway = netip.AddrFrom4([4]byte{10, 0, 2, 2})
+	// Gateway and Gateway6 are the host's loopback interface, as guests name it.
+	Gateway  = netip.AddrFrom4([4]byte{10, 0, 2, 2})
+	Gateway6 = netip.MustParseAddr("fd00:10:0:2::2")
 	// Resolver is the machine's resolver.
 	Resolver = netip.AddrFrom4([4]byte{10, 0, 2, 3})
 )
@@ -77,6 +78,7 @@ type sock struct {
 	fd, reg   int
 	udp       bool
 	echo      bool // then udp, too
+	six       bool // of IPv6; of UDP it is for both
 	published bool
 	done      bool      // a connect has come to its end
 	err       abi.Errno // then: how
@@ -130,6 +132,15 @@ func (c *Core) add(id uint64, fd int, udp bool) (*sock, error) {
 		return nil, err
 	}
 	s := &sock{id: id, fd: fd, reg: reg, udp: udp}
+	if udp {
+		me, err := unix.Getsockname(fd)
+		if err != nil {
+			delete(c.socks, id)
+			c.poll.Remove(reg)
+			return nil, err
+		}
+		_, s.six = me.(*unix.SockaddrInet6)
+	}
 	c.socks[id] = s
 	return s, nil
 }
@@ -315,6 +326,8 @@ func (c *Core) where(to netip.AddrPort) (netip.AddrPort, abi.Errno) {
 		return to, abi.ECONNREFUSED
 	case a == Gateway:
 		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port())
+	case a == Gateway6:
+		to = netip.AddrPortFrom(netip.IPv6Loopback(), to.Port())
 	}
 	for _, r := range c.cfg.Resolvers {
 		if r == to {

@@ -55,9 +55,22 @@ func (c *Core) sendOne(id uint64, connected, echo bool, to netip.AddrPort, data 
 			return e
 		}
 	}
+	if s != nil && (!s.udp || s.echo != echo) {
+		return abi.EINVAL
+	}
+	if s != nil && real.Addr().Is6() && !s.six {
+		// It spoke by IPv4 so far. One of IPv6 speaks by both.
+		if s.published || s.echo {
+			return abi.ENETUNREACH
+		}
+		c.close(s, false)
+		s = nil
+	}
 	if s == nil {
 		proto := 0
-		if echo {
+		if echo && real.Addr().Is6() {
+			proto = unix.IPPROTO_ICMPV6
+		} else if echo {
 			proto = unix.IPPROTO_ICMP
 		}
 		fd, err := open(real.Addr(), unix.SOCK_DGRAM, proto)
@@ -73,32 +86,25 @@ func (c *Core) sendOne(id uint64, connected, echo bool, to netip.AddrPort, data 
 		}
 		s.done, s.echo = true, echo
 	}
-	if !s.udp || s.echo != echo {
-		return abi.EINVAL
-	}
 	s.know(to, real)
 	var sa unix.Sockaddr
 	switch {
-	case s.published:
+	case s.published || !connected:
 		sa = s.sockaddr(real)
-	case connected && s.connected != real:
-		if err := unix.Connect(s.fd, sockaddr(real)); err != nil {
+	case s.connected != real:
+		if err := unix.Connect(s.fd, s.sockaddr(real)); err != nil {
 			return errno(err)
 		}
 		s.connected = real
-	case !connected:
-		sa = sockaddr(real)
 	}
 	_, err := unix.SendmsgN(s.fd, data, nil, sa, unix.MSG_NOSIGNAL)
 	return errno(err)
 }
 
-// sockaddr is real for a published socket, which may be one of IPv6.
+// sockaddr is real for a socket, which may be one of IPv6.
 func (s *sock) sockaddr(real netip.AddrPort) unix.Sockaddr {
-	if me, err := unix.Getsockname(s.fd); err == nil {
-		if _, six := me.(*unix.SockaddrInet6); six {
-			return &unix.SockaddrInet6{Port: int(real.Port()), Addr: real.Addr().As16()}
-		}
+	if s.six {
+		return &unix.SockaddrInet6{Port: int(real.Port()), Addr: real.Addr().As16()}
 	}
 	return sockaddr(real)
 }

@@ -392,13 +392,13 @@ func (x inetSockets) route(s *Socket, ip [16]byte) (src, dst [16]byte, e abi.Err
 	}
 	src = ip6Loop
 	switch {
-	case out || ip == eth0:
-		src = eth0
+	case out || ip == eth(ip):
+		src = eth(ip)
 	case isV4(ip):
 		src = ip4Loop
 	}
 	if l := s.Inet.Local.IP; !isAny(l) && !isMulti(l) {
-		if src = l; out && l != eth0 {
+		if src = l; out && l != eth(ip) {
 			return src, ip, abi.EINVAL
 		}
 	}

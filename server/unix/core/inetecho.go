@@ -101,10 +101,18 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 }
 
 // arrivedEcho is a message from outside as a socket hears it; false: it is none.
-func arrivedEcho(s *Socket, data []byte) bool {
-	if len(data) < echoHead || data[0] != echoReply4 || data[1] != 0 {
+func arrivedEcho(s *Socket, from, to [16]byte, data []byte) bool {
+	if !isEchoReply(s.Proto, data) {
 		return false
 	}
-	sealEcho(s, [16]byte{}, [16]byte{}, data)
+	sealEcho(s, from, to, data)
 	return true
+}
+
+func isEchoReply(proto int32, b []byte) bool {
+	kind := byte(echoReply4)
+	if proto == ProtoICMPv6 {
+		kind = echoReply6
+	}
+	return len(b) >= echoHead && b[0] == kind && b[1] == 0
 }

@@ -10,8 +10,8 @@ import (
 // Raw sockets (raw(7)): a message of a protocol, whole. Such a socket gets a copy of each
 // packet of its protocol that comes to an address of the machine: of those that would have
 // been (packets.go). What it sends goes to the machine's own raw sockets, and if it is an
-// echo request it is answered. To the outside go echo requests of IPv4, by the host's own
-// sockets (inetecho.go), and nothing else. The port is the protocol.
+// echo request it is answered. To the outside go echo requests, by the host's own sockets
+// (inetecho.go), and nothing else. The port is the protocol.
 
 // SockRaw is the type.
 const SockRaw = 3
@@ -176,8 +176,8 @@ func (rt *outsideRT) asked(to [16]byte, msg []byte) {
 
 // arrivedRaw is a message from outside, for a raw socket's request: the answer gets the
 // identifier of the request back. false: it is none.
-func (rt *outsideRT) arrivedRaw(from [16]byte, msg []byte) bool {
-	if len(msg) < echoHead || msg[0] != echoReply4 || msg[1] != 0 {
+func (rt *outsideRT) arrivedRaw(proto int32, from, to [16]byte, msg []byte) bool {
+	if !isEchoReply(proto, msg) {
 		return false
 	}
 	ident, ok := rt.idents[identKey{from, binary.BigEndian.Uint16(msg[6:])}]
@@ -185,6 +185,6 @@ func (rt *outsideRT) arrivedRaw(from [16]byte, msg []byte) bool {
 		return false
 	}
 	binary.BigEndian.PutUint16(msg[4:], ident)
-	sealICMP(ProtoICMP, [16]byte{}, [16]byte{}, msg)
+	sealICMP(proto, from, to, msg)
 	return true
 }

@@ -196,6 +196,8 @@ type Config struct {
 	// Published are ports of a machine with an outside (SetNet) that the host has,
 	// too; their places are their numbers at the net server.
 	Published []Published
+	// Net6: the host reaches others by IPv6.
+	Net6 bool
 }
 
 // HostUse is what a machine shows of its host: memory in bytes, load averages of

@@ -100,8 +100,20 @@ type outsideRT struct {
 	orphan             func() // cancels the end of what nobody has any more
 }
 
-// eth0 is the machine's address outside its loopback interface.
-var eth0 = ip4(10, 0, 2, 15)
+// eth0 and eth6 are the machine's addresses outside its loopback interface; eth6 where the
+// host has a way to others by IPv6.
+var (
+	eth0 = ip4(10, 0, 2, 15)
+	eth6 = [16]byte{0xfd, 0, 0, 0x10, 0, 0, 0, 2, 15: 0x15}
+)
+
+// eth is the one with which the machine speaks to another.
+func eth(ip [16]byte) [16]byte {
+	if isV4(ip) {
+		return eth0
+	}
+	return eth6
+}
 
 // SetNet gives the machine an outside; before Boot or Recover.
 func (k *Kernel) SetNet(b NetBackend) { k.io.out.net = b }
@@ -109,16 +121,26 @@ func (k *Kernel) SetNet(b NetBackend) { k.io.out.net = b }
 // HasNet says whether the machine has an interface beside lo.
 func (k *Kernel) HasNet() bool { return k.io.out.net != nil }
 
+// HasNet6 says whether it reaches others by IPv6, too.
+func (k *Kernel) HasNet6() bool { return k.HasNet() && k.Config.Net6 }
+
 // isLocal says whether an address is the machine's own.
 func (k *Kernel) isLocal(ip [16]byte) bool {
-	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == eth0 && k.HasNet()
+	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == eth0 && k.HasNet() || ip == eth6 && k.HasNet6()
 }
 
 // isOutside says whether an address is somebody else's whom the net server may
-// reach. Of IPv6 there is nobody.
+// reach.
 func (k *Kernel) isOutside(ip [16]byte) bool {
+	if !isV4(ip) {
+		linkLocal := ip[0] == 0xfe && ip[1]&0xc0 == 0x80
+		return k.HasNet6() && ip != ip6Any && ip != ip6Loop && ip != eth6 && !isMulti(ip) && !linkLocal
+	}
 	return k.HasNet() && isV4(ip) && ip[12] != 0 && ip[12] != 127 && ip != eth0 && !isMulti(ip) && !isBroadcast(ip)
 }
+
+// Reaches is isOutside, for those who show routes.
+func (k *Kernel) Reaches(ip [16]byte) bool { return k.isOutside(ip) }
 
 // isRelayed says whether what goes to an address of the loopback interface where
 // nobody is goes to the host's resolver: a guest reads the host's resolv.conf.

@@ -101,7 +101,7 @@ func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
 // arrivedDgram delivers a datagram from outside.
 func (k *Kernel) arrivedDgram(rec *Outside, rt *outsideRT, from InetAddr, data []byte) {
 	x := inetSockets{sockQueues{k}}
-	to := InetAddr{IP: eth0}
+	to := InetAddr{IP: eth(from.IP)}
 	p := rec.Sock
 	proto := int32(ProtoUDP)
 	switch rec.State {
@@ -111,16 +111,16 @@ func (k *Kernel) arrivedDgram(rec *Outside, rt *outsideRT, from InetAddr, data [
 	case outDgram:
 		s := k.Socks.Get(p)
 		if s.Type == SockRaw {
-			if rt.arrivedRaw(from.IP, data) {
-				k.passedDatagram(ProtoICMP, from, to, 64, 0, data)
+			if rt.arrivedRaw(s.Proto, from.IP, to.IP, data) {
+				k.passedDatagram(s.Proto, from, to, 64, 0, data)
 			}
 			return
 		}
 		to.Port = s.Inet.Local.Port
-		if s.echo() && !arrivedEcho(s, data) || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port && !s.echo()) {
+		if s.echo() && !arrivedEcho(s, from.IP, to.IP, data) || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port && !s.echo()) {
 			return
 		}
-		if from.IP[12] == 127 { // the resolver, as it was named
+		if isV4(from.IP) && from.IP[12] == 127 { // the resolver, as it was named
 			to.IP = ip4Loop
 		}
 		proto = s.Proto

@@ -34,9 +34,28 @@ func makeNetFiles() {
 		{"dev_mcast", text("")},
 		{"icmp", inet(FamilyInet, ProtoICMP)},
 		{"icmp6", inet(FamilyInet6, ProtoICMPv6)},
-		{"if_inet6", text("00000000000000000000000000000001 01 80 10 80       lo\n")},
+		{"if_inet6", func(k *Kernel) string {
+			t := "00000000000000000000000000000001 01 80 10 80       lo\n"
+			if k.HasNet6() {
+				t += fmt.Sprintf("%x 02 40 00 80     eth0\n", eth6)
+			}
+			return t
+		}},
 		{"igmp", text("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n")},
-		{"ipv6_route", text("00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n")},
+		{"ipv6_route", func(k *Kernel) string {
+			t := "00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n"
+			if k.HasNet6() {
+				// The network, the default route, and the address itself.
+				none := strings.Repeat("0", 32)
+				route := func(dst [16]byte, bits int, via [16]byte, metric, flags uint32, dev string) string {
+					return fmt.Sprintf("%x %02x %s 00 %x %08x %08x %08x %08x %8s\n", dst, bits, none, via, metric, 1, 0, flags, dev)
+				}
+				net, via := eth6, eth6
+				net[15], via[15] = 0, 2
+				t += route(net, 64, [16]byte{}, 256, 1, "eth0") + route([16]byte{}, 0, via, 1024, 3, "eth0") + route(eth6, 128, [16]byte{}, 0, 0x80200001, "eth0")
+			}
+			return t
+		}},
 		{"netlink", (*Kernel).procNetlink},
 		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
 		{"raw", inet(FamilyInet, protoRaw)},
