@@ -318,10 +318,12 @@ const (
 	ActPorts = 24
 	// ActLend: the file of descriptor A[0] (lower half; upper half: Lent.Slot) is lent. With
 	// A[1] its first A[1] bytes are mapped there first, of the object that was granted with
-	// tag Flags>>8. Lent.Gen becomes odd if it is A[2] (0: it is already), Lent.Pos becomes
-	// A[4] if it is A[3]. It does not fail: what could not be mapped is not lent.
+	// tag Flags>>8, unless Lent.Gen is not A[2] any more: then the place may be another
+	// mapping's. Lent.Gen becomes odd if it is A[2] and what is mapped there is what came with
+	// that tag; Lent.Pos becomes A[4] if it is A[3]. It does not fail: what could not be
+	// mapped is not lent.
 	ActLend = 25
-	// ActUnlend: the mapping of slot A[0] goes.
+	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1].
 	ActUnlend = 26
 	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
 	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.

@@ -312,7 +312,7 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		return 0
 	}
 	if op == abi.ActUnlend {
-		t.unlend(uintptr(a.A[0]))
+		t.unlendTagged(uintptr(a.A[0]), a.A[1])
 		return 0
 	}
 	if op == abi.ActFork {
@@ -755,6 +755,7 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	}
 	task.NGrants = 0
 	t.dropPorts()
+	t.unlendAll()
 	t.takeCopies()
 	for i := uintptr(0); i < uintptr(task.Threads) && i < abi.MaxSlots; i++ {
 		t.block(i).HostTid = 0

@@ -215,6 +215,9 @@ type Task struct {
 	NRegions uint32
 	Regions  [MaxRegions]Region
 	Kept     [abi.LentFiles]Kept
+	// LentTags are the tags with which what is mapped for lending came, by place; 0: nothing
+	// is. Task.Lock guards them.
+	LentTags [abi.LentMaps]uint64
 }
 
 // Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is

@@ -136,34 +136,60 @@ func (t *Thread) lend(a *abi.Action) {
 		return
 	}
 	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))
+	tag, has := uint64(a.Flags>>8), t.lentTag(slot)
+	t.lock()
 	if n := uintptr(a.A[1]); n != 0 {
-		t.unlend(slot)
-		t.lock()
-		v := errno(eNOMEM)
-		g := t.takeGrant(abi.EventGrant, uint64(a.Flags>>8))
+		g := t.takeGrant(abi.EventGrant, tag)
 		if g != nil {
-			if n <= abi.LentMapSize {
-				v = t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead, mapShared|mapFixed, uintptr(g.FDs[0]), 0)
+			// The server gives the place to another file only after it has changed Gen, and
+			// whoever is told of that one maps it after us: he waits for the lock.
+			if n <= abi.LentMapSize && atomic.LoadUint64(&l.Gen) == a.A[2] {
+				t.unlend(slot)
+				if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
+					*has = tag
+				}
 			}
 			t.closeFDs(&g.FDs)
 			g.Op = 0
 		}
-		t.unlock()
-		if failed(v) {
-			return
-		}
 	}
-	if a.A[2] != 0 {
+	if *has == tag {
 		atomic.CompareAndSwapUint64(&l.Gen, a.A[2], a.A[2]|1)
 	}
+	t.unlock()
 	if a.A[3] != a.A[4] {
 		atomic.CompareAndSwapUint64(&l.Pos, a.A[3], a.A[4])
 	}
 }
 
-// unlend makes a place for a mapping what it was: nobody else's.
-func (t *Thread) unlend(slot uintptr) {
-	if slot < abi.LentMaps {
-		t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, abi.LentMapSize, 0, mapPrivate|mapAnon|mapNoreserve|mapFixed, ^uintptr(0), 0)
+// unlendTagged carries out ActUnlend.
+func (t *Thread) unlendTagged(slot uintptr, tag uint64) {
+	if slot >= abi.LentMaps {
+		return
 	}
+	t.lock()
+	if *t.lentTag(slot) == tag {
+		t.unlend(slot)
+	}
+	t.unlock()
+}
+
+// unlendAll takes away what a forked child has of its parent's mappings: nobody lends to it by them.
+func (t *Thread) unlendAll() {
+	for slot := uintptr(0); slot < abi.LentMaps; slot++ {
+		if *t.lentTag(slot) != 0 {
+			t.unlend(slot)
+		}
+	}
+}
+
+// lentTag is of which grant the mapping in a place is.
+func (t *Thread) lentTag(slot uintptr) *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().LentTags), slot*8))
+}
+
+// unlend makes a place for a mapping what it was: nobody else's. Callers hold the lock.
+func (t *Thread) unlend(slot uintptr) {
+	*t.lentTag(slot) = 0
+	t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, abi.LentMapSize, 0, mapPrivate|mapAnon|mapNoreserve|mapFixed, ^uintptr(0), 0)
 }

@@ -465,10 +465,6 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if left > 0x7ffff000 {
 		left = 0x7ffff000
 	}
-	lends := steps && len(iov) == 1
-	if lends {
-		c.beforeLend(fd, f)
-	}
 	i, at := 0, uint64(0)
 	if p := c.Thread().Progress; steps && p > 0 && p <= left {
 		// A repetition: what was copied out stays, go on behind it.
@@ -484,6 +480,10 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			}
 		}
 		at = p
+	}
+	single := steps && len(iov) == 1
+	if single {
+		c.lendSoon(fd, f)
 	}
 	var moved uint64
 	for left > 0 {
@@ -535,7 +535,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			break
 		}
 	}
-	if lends {
+	if single {
 		c.lend(fd, f, off < 0)
 	}
 	return total, 0
@@ -552,8 +552,9 @@ func (c *Call) SeekFD(fd int32, off int64, whence uint32) (int64, abi.Errno) {
 	}
 	c.K.pinFile(f)
 	defer c.K.unpinFile(c, f)
-	c.beforeLend(fd, f)
-	n, e := c.K.ops[file.Kind].Seek(c, f, off, int(whence))
+	ops := c.K.ops[file.Kind]
+	c.lendSoon(fd, f)
+	n, e := ops.Seek(c, f, off, int(whence))
 	if e == 0 {
 		c.lend(fd, f, true)
 	}

@@ -492,6 +492,10 @@ func (k *Kernel) readable(f store.Ref[File]) int64 {
 		}
 	case FileVnode:
 		if n := k.nodeOf(file.Vnode); n != nil {
+			if file.LentTo != 0 {
+				k.takeBackPos(f)
+				file = k.Files.Get(f)
+			}
 			return int64(n.attr.Size) - file.Off
 		}
 	}

@@ -36,14 +36,17 @@ type lentTask struct {
 type lentFD struct {
 	n    *node
 	slot int
+	gen  uint64 // by which it was lent
 	stat *node
 }
 
-// lentMap is a mapping: of which object of a node, and how much of it. n nil: none.
+// lentMap is a mapping: of which object of a node, how much of it, and by which grant. n nil:
+// none.
 type lentMap struct {
 	n      *node
 	object uint32 // node.objects
 	size   uint64
+	tag    uint64
 }
 
 // lentNode is a descriptor by which a node is lent.
@@ -79,7 +82,7 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 	}
 	k.Host.Unlend(ts.id, fd)
 	l.n.lent = without(l.n.lent, ts, fd)
-	l.n, l.slot = nil, 0
+	l.n, l.slot, l.gen = nil, 0, 0
 }
 
 // takeBackKept takes back the attributes of a descriptor's file.
@@ -167,94 +170,71 @@ func (k *Kernel) recoverLent() {
 	})
 }
 
-// beforeLend is called before a call that lend follows does anything: it may give up the lock,
-// which lend, after the offset has moved, must not.
-func (c *Call) beforeLend(fd int32, f store.Ref[File]) {
-	if !c.mayBorrow(fd, f) || c.K.fileRT(f).reads+1 < lendOften {
+// lendSoon brings up to date what has to be known of an open file that the caller may be lent
+// when it has read it. It may give up the lock, which lend may not: what a call has done
+// by then would be in the state of record, and be done again if the server died.
+func (c *Call) lendSoon(fd int32, f store.Ref[File]) {
+	k := c.K
+	if k.fileRT(f).reads < lendOften-1 || !c.mayRead(fd, f) {
 		return
 	}
-	if n := c.K.nodeOf(c.K.Files.Get(f).Vnode); n != nil && n.v != 0 && n.isRegular() && n.keeps && n.data != nil {
-		_ = c.refresh(n, false) // what the call does says it, too
+	if n := k.nodeOf(k.Files.Get(f).Vnode); n.keeps && !k.fresh(n.attrUntil) {
+		_ = c.refresh(n, false)
 	}
 }
 
-// lend lends the caller the open file that it has just read, or moved the offset of, by
-// descriptor fd. own: by its own offset, which may be lent as well.
+// lend lends the caller the open file that it has just read by descriptor fd. own: by its
+// own offset, which may be lent as well.
 func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	k := c.K
-	if !c.mayBorrow(fd, f) {
+	if !c.mayRead(fd, f) {
 		return
 	}
-	rt := k.fileRT(f)
-	if rt.reads++; rt.reads < lendOften {
-		return
-	}
-	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd)}}
-	lent := c.mayRead(f) && c.lendFile(fd, f, &a)
-	if own {
-		lent = c.lendPos(fd, f, &a) || lent
-	}
-	if lent {
-		c.Act(a.Op, a.Flags, a.A[:]...)
-	}
-}
-
-// lendFile lends what is in the file; a is what the library is told. false: nothing new.
-func (c *Call) lendFile(fd int32, f store.Ref[File], a *abi.Action) bool {
-	k, ts := c.K, c.borrower()
-	n := k.nodeOf(k.Files.Get(f).Vnode)
+	rt, n := k.fileRT(f), k.nodeOf(k.Files.Get(f).Vnode)
+	ts := c.borrower()
+	size := uint64(0)
 	l := &ts.lent.fds[fd]
-	if l.n == n {
-		return false
-	}
-	k.takeBackFD(ts, int(fd))
-	i, found := ts.lent.place(n)
-	if !found {
-		for other := range ts.lent.fds {
-			if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
-				k.takeBackFD(ts, other)
-			}
+	if l.n != n {
+		if rt.reads++; rt.reads < lendOften || !k.fresh(n.attrUntil) {
+			return
 		}
-		ts.lent.maps[i] = lentMap{n, n.objects, lentSize(n)}
+		rt.reads = 0 // what is taken back at once costs one time in so many
+		k.takeBackFD(ts, int(fd))
+		i, found := ts.lent.place(n)
+		if !found {
+			for other := range ts.lent.fds {
+				if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
+					k.takeBackFD(ts, other)
+				}
+			}
+			size = lentSize(n)
+			tag := k.NextGrant()
+			ts.lent.maps[i] = lentMap{n, n.objects, size, tag}
+			k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
+		}
+		gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
+		if !ok {
+			return
+		}
+		l.n, l.slot, l.gen = n, i, gen
+		n.lent = append(n.lent, lentNode{k, ts, int(fd)})
+		if n.attrUntil != NoDeadline {
+			k.takeBackLater(n)
+		}
 	}
-	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
-	if !ok {
-		return false
+	var from, to uint64
+	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
+		if v, ok := k.Host.LentPos(c.Task, int(fd)); ok {
+			m := k.Files.Mut(f)
+			m.LentTo, m.LentFD = c.Task, uint32(fd)
+			m.LentNo = uint32((v>>abi.LentShift + 1) % abi.LentCounts)
+			from, to = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
+		}
 	}
-	if !found {
-		tag := k.NextGrant()
-		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
-		a.Flags, a.A[1] = uint32(tag)<<8, lentSize(n)
-	}
-	a.A[0] |= uint64(i) << 32
-	a.A[2] = gen
-	l.n, l.slot = n, i
-	n.lent = append(n.lent, lentNode{k, ts, int(fd)})
-	if n.attrUntil != NoDeadline {
-		k.takeBackLater(n)
-	}
-	return true
-}
-
-// lendPos lends the offset, if nobody else can come by it.
-func (c *Call) lendPos(fd int32, f store.Ref[File], a *abi.Action) bool {
-	k := c.K
-	file := k.Files.Get(f)
-	if file.Refs != 1 || k.fileRT(f).pins != 1 || file.Aux2 != 0 || file.Off < 0 || file.Off > abi.LentOffset {
-		return false
-	}
-	if n := k.nodeOf(file.Vnode); n == nil || !n.isRegular() || n.m.core != nil {
-		return false
-	}
-	v, ok := k.Host.LentPos(c.Task, int(fd))
-	if !ok {
-		return false
-	}
-	m := k.Files.Mut(f)
-	m.LentTo, m.LentFD = c.Task, uint32(fd)
-	m.LentNo = uint32((v>>abi.LentShift + 1) % abi.LentCounts)
-	a.A[3], a.A[4] = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
-	return true
+	// Before what may fail: the copy of the bytes may find no memory, and what follows it
+	// would not be carried out.
+	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(ts.lent.maps[l.slot].tag) << 8,
+		A: [5]uint64{uint64(fd) | uint64(l.slot)<<32, size, l.gen, from, to}})
 }
 
 // lentSize is how much of a file is mapped.
@@ -262,14 +242,19 @@ func lentSize(n *node) uint64 { return min(n.attr.Size, abi.LentMapSize) }
 
 // place finds where a file's object is mapped as far as it reaches, or a place where it can be.
 func (l *lentTask) place(n *node) (slot int, found bool) {
-	free := -1
+	old, free := -1, -1
 	for i := range l.maps {
 		switch m := &l.maps[i]; {
 		case m.n == n && m.object == n.objects && m.size >= lentSize(n):
 			return i, true
+		case m.n == n:
+			old = i // of another object, or when it was shorter
 		case m.n == nil && free < 0:
 			free = i
 		}
+	}
+	if old >= 0 {
+		return old, false
 	}
 	if free < 0 {
 		free = l.next
@@ -317,16 +302,19 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd)
 }
 
-// mayRead says whether what is in it may be lent.
-func (c *Call) mayRead(f store.Ref[File]) bool {
+// mayRead says whether it may be lent to read.
+func (c *Call) mayRead(fd int32, f store.Ref[File]) bool {
 	k := c.K
+	if !c.mayBorrow(fd, f) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+		return false
+	}
 	file := k.Files.Get(f)
-	if file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+	if file.LentTo != 0 || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
 		return false
 	}
 	n := k.nodeOf(file.Vnode)
 	return n != nil && n.v != 0 && n.data != nil && n.isRegular() && n.changing == 0 && n.sized && n.attr.Size > 0 &&
-		k.fresh(n.attrUntil) && k.Vnodes.Get(n.v).Object != 0 && !k.accessWatched()
+		k.Vnodes.Get(n.v).Object != 0 && !k.accessWatched()
 }
 
 // KeepStat has the caller's library keep the attributes that the call's last copy tells it
@@ -366,9 +354,23 @@ func (c *Call) KeepStat(fd int32) {
 // takeBackLater takes a node back when its attributes are not known to be right any more:
 // others than we may have made the file shorter.
 func (k *Kernel) takeBackLater(n *node) {
-	k.Clock.After(n.attrUntil, func() {
+	at := n.attrUntil
+	if n.backAt != 0 && n.backAt <= at {
+		return // it is looked at then, and again
+	}
+	n.backAt = at
+	k.Clock.After(at, func() {
 		k.Enter()
-		n.takeBack()
+		if n.backAt == at {
+			n.backAt = 0
+		}
+		switch {
+		case len(n.lent)+len(n.kept) == 0 || n.attrUntil == NoDeadline:
+		case k.fresh(n.attrUntil):
+			k.takeBackLater(n)
+		default:
+			n.takeBack()
+		}
 		k.Leave()
 	})
 }
@@ -389,8 +391,8 @@ func (c *Call) unmapLent() {
 			used = used || ts.lent.fds[fd].n != nil && ts.lent.fds[fd].slot == i
 		}
 		if !used {
+			c.Act(abi.ActUnlend, 0, uint64(i), ts.lent.maps[i].tag)
 			ts.lent.maps[i] = lentMap{}
-			c.Act(abi.ActUnlend, 0, uint64(i))
 		}
 	}
 }

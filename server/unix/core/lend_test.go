@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 	"hythe/store"
 )
 
@@ -123,9 +124,11 @@ func readLend(t *testing.T, tk *testKernel, fd int32) (act abi.Action, n uint64)
 		if n, e = c.ReadFD(fd, guestBase, 10, -1); e != 0 {
 			t.Fatal(e)
 		}
-		for _, a := range c.Acts {
+		for i, a := range c.Acts {
 			if a.Op == abi.ActLend {
-				act = a
+				if act = a; i != 0 {
+					t.Errorf("%v: the copy before it may fail", c.Acts)
+				}
 			}
 		}
 	})
@@ -160,6 +163,7 @@ func TestLend(t *testing.T) {
 	if l.Gen&1 != 0 || l.Size != 1000 || act.A[0] != uint64(fd) || act.A[1] != 1000 || l.Pos&abi.LentPos != 0 {
 		t.Fatalf("before the library has mapped it: %+v %+v", l, act)
 	}
+	tag := act.Flags
 	begin(l, act)
 	if l.Gen&1 != 1 || l.Pos&abi.LentPos == 0 {
 		t.Fatalf("lent: %+v", l)
@@ -172,8 +176,8 @@ func TestLend(t *testing.T) {
 	// The offset is lent again, the file still is.
 	gen := l.Gen
 	act, _ = readLend(t, tk, fd)
-	if begin(l, act); l.Gen != gen || act.A[1] != 0 || act.A[2] != 0 || int64(l.Pos&abi.LentOffset) != at+10 {
-		t.Errorf("again: %+v %+v", l, act)
+	if begin(l, act); l.Gen != gen || act.A[1] != 0 || act.Flags != tag || int64(l.Pos&abi.LentOffset) != at+10 {
+		t.Errorf("again: %+v %+v; the mapping came with tag %x", l, act, tag)
 	}
 	// A library that begins too late.
 	late := act
@@ -270,5 +274,110 @@ func TestForgedLending(t *testing.T) {
 			t.Errorf("%x: read %d", forged, n)
 		}
 		begin(l, act)
+	}
+}
+
+// hookFS is a file server of which questions for attributes are seen.
+type hookFS struct {
+	fs.Server
+	asked func()
+}
+
+func (h hookFS) GetAttr(r fs.Req, id fs.NodeID) (fs.Entry, abi.Errno) {
+	h.asked()
+	return h.Server.GetAttr(r, id)
+}
+
+// What has to be asked to lend a file is asked before the read: with the lock goes what the
+// call has done into the state of record, and a server that dies then does it again.
+func TestLendAsksFirst(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, _, _ := lentFile(t, tk, "/a")
+	at, asked := tk.offset(fd), 0
+	f, _, _ := fileOf(tk, fd)
+	n := tk.nodeOf(tk.Files.Get(f).Vnode)
+	n.m.srv = hookFS{n.m.srv, func() {
+		if asked++; tk.Files.Get(f).Off != at {
+			t.Errorf("the offset is %d then, the read began at %d", tk.Files.Get(f).Off, at)
+		}
+	}}
+	tk.Enter()
+	n.takeBack()
+	n.attrUntil = 0
+	tk.Leave()
+	for i := 0; ; i++ {
+		act, _ := readLend(t, tk, fd)
+		if act.Op != 0 {
+			break
+		}
+		if at += 10; i == 2*lendOften {
+			t.Fatal("not lent again")
+		}
+	}
+	if asked != 1 {
+		t.Errorf("%d questions", asked)
+	}
+}
+
+// Whoever works with an offset that was lent since he found the file has it taken back.
+func TestLentSince(t *testing.T) {
+	for what, do := range map[string]func(k *Kernel, f store.Ref[File]){
+		"pin":    func(k *Kernel, f store.Ref[File]) { k.pinFile(f); k.unpinFile(nil, f) },
+		"kqueue": func(k *Kernel, f store.Ref[File]) { k.readable(f) },
+	} {
+		tk := newTestKernel(t)
+		fd, l, act := lentFile(t, tk, "/a")
+		begin(l, act)
+		l.Pos += 5
+		at := int64(l.Pos & abi.LentOffset)
+		tk.Enter()
+		f := fdEntries(tk.Heap.Bytes(tk.FDs.Get(tk.Procs.Get(tk.Threads.Get(tk.init).Proc).FDs).Block))[fd].File
+		if do(tk.Kernel, f); tk.Files.Get(f).Off != at || tk.Files.Get(f).LentTo != 0 || l.Pos&abi.LentPos != 0 {
+			t.Errorf("%s: %+v, want %d", what, tk.Files.Get(f), at)
+		}
+		tk.Leave()
+	}
+}
+
+// An answer that says another size takes back what was lent by the old one.
+func TestLentAndLearnt(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, l, act := lentFile(t, tk, "/a")
+	begin(l, act)
+	tk.Enter()
+	defer tk.Leave()
+	f, _, _ := tk.FDAt(tk.Procs.Get(tk.Threads.Get(tk.init).Proc).FDs, fd)
+	n := tk.nodeOf(tk.Files.Get(f).Vnode)
+	e := fs.Entry{Attr: n.attr, TTL: ^uint64(0)}
+	if tk.learn(n, n.gen, &e); l.Gen&1 == 0 {
+		t.Error("taken back for nothing")
+	}
+	e.Attr.Size++
+	if tk.learn(n, n.gen, &e); l.Gen&1 != 0 {
+		t.Error("still lent with the old size")
+	}
+}
+
+// However often a file is lent whose attributes grow old, one timer looks after it.
+func TestLentTimers(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, l, act := lentFile(t, tk, "/a")
+	begin(l, act)
+	tk.Enter()
+	f, _, _ := fileOf(tk, fd)
+	n, before := tk.nodeOf(tk.Files.Get(f).Vnode), len(tk.clock.timers)
+	for i := range int64(100) {
+		n.attrUntil = tk.Clock.Mono() + 1000 + i
+		tk.takeBackLater(n)
+	}
+	tk.Leave()
+	if now := len(tk.clock.timers); now != before+1 {
+		t.Errorf("%d timers", now-before)
+	}
+	if tk.clock.Advance(1000); l.Gen&1 == 0 {
+		t.Error("taken back before it had to")
+	}
+	if tk.clock.Advance(99); l.Gen&1 != 0 {
+		t.Error("lent for longer than the attributes were good")
 	}
 }

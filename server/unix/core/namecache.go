@@ -46,6 +46,8 @@ type node struct {
 	// lent are the descriptors by which tasks read it without us, kept those whose attributes
 	// they know.
 	lent, kept []lentNode
+	// backAt is when it is looked whether they have to be taken back; 0: never.
+	backAt int64
 	// reads and fills count those for which the server was asked, changes what may
 	// have changed the data.
 	reads, changes uint32
@@ -115,7 +117,9 @@ func (k *Kernel) fresh(t int64) bool {
 // learn stores what a server said of a node, if nothing changed since gen.
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
-	n.takeBackStat()
+	if n.takeBackStat(); t != NoDeadline || n.gen != gen || e.Attr.Size != n.attr.Size {
+		n.takeBack()
+	}
 	n.attr = e.Attr
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)

@@ -11,8 +11,13 @@ import "hythe/store"
 // gone while a call worked with it.
 const accessClosed = 1 << 31
 
-// pinFile keeps f from being released.
-func (k *Kernel) pinFile(f store.Ref[File]) { k.fileRT(f).pins++ }
+// pinFile keeps f from being released, and its offset from being lent.
+func (k *Kernel) pinFile(f store.Ref[File]) {
+	k.fileRT(f).pins++
+	if k.Files.Get(f).LentTo != 0 {
+		k.takeBackPos(f) // since the caller looked it up
+	}
+}
 
 // unpinFile ends it and releases f if its last reference went meanwhile.
 func (k *Kernel) unpinFile(c *Call, f store.Ref[File]) {
