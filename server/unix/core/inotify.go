@@ -51,6 +51,8 @@ type InotifyEvent struct {
 type inotifyState struct {
 	q     rtOf[Inotify, WaitQueue]
 	nodes map[NodeKey][]store.Ref[InotifyWatch]
+	// reads: somebody watches for IN_ACCESS, if counted (accessWatched).
+	reads, counted bool
 }
 
 func (k *Kernel) initInotify() {
@@ -157,6 +159,7 @@ func (k *Kernel) inotifyDrop(r store.Ref[InotifyWatch]) {
 }
 
 func (k *Kernel) inotifyFree(r store.Ref[InotifyWatch]) {
+	k.io.inotify.counted = false
 	w := k.InoWds.Get(r)
 	list := k.io.inotify.nodes[w.Node]
 	for i, x := range list {
@@ -223,6 +226,7 @@ func (c *Call) InotifyAdd(fd int32, path string, walk uint32, mask uint32) (int3
 	if mask&evAccess != 0 {
 		k.takeBackAll()
 	}
+	k.io.inotify.counted = false
 	key := w.Key()
 	for _, r := range k.io.inotify.nodes[key] {
 		if k.InoWds.Get(r).In == in {

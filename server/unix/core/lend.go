@@ -35,9 +35,11 @@ type lentTask struct {
 // library has kept. nil: not lent.
 type lentFD struct {
 	n    *node
+	at   int // in n.lent
 	slot int
 	gen  uint64 // by which it was lent
 	stat *node
+	kept int // in stat.kept
 }
 
 // lentMap is a mapping: of which object of a node, how much of it, and by which grant. n nil:
@@ -81,8 +83,12 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 		return
 	}
 	k.Host.Unlend(ts.id, fd)
-	l.n.lent = without(l.n.lent, ts, fd)
-	l.n, l.slot, l.gen = nil, 0, 0
+	last := len(l.n.lent) - 1
+	x := l.n.lent[last]
+	l.n.lent[l.at] = x
+	x.ts.lent.fds[x.fd].at = l.at
+	l.n.lent = l.n.lent[:last]
+	l.n, l.at, l.slot, l.gen = nil, 0, 0, 0
 }
 
 // takeBackKept takes back the attributes of a descriptor's file.
@@ -92,16 +98,12 @@ func (k *Kernel) takeBackKept(ts *task, fd int) {
 		return
 	}
 	k.Host.UnlendStat(ts.id, fd)
-	l.stat.kept = without(l.stat.kept, ts, fd)
-	l.stat = nil
-}
-
-// without takes a descriptor out of a list; the order does not matter.
-func without(l []lentNode, ts *task, fd int) []lentNode {
-	i := slices.IndexFunc(l, func(x lentNode) bool { return x.ts == ts && x.fd == fd })
-	last := len(l) - 1
-	l[i] = l[last]
-	return l[:last]
+	last := len(l.stat.kept) - 1
+	x := l.stat.kept[last]
+	l.stat.kept[l.kept] = x
+	x.ts.lent.fds[x.fd].kept = l.kept
+	l.stat.kept = l.stat.kept[:last]
+	l.stat, l.kept = nil, 0
 }
 
 // takeBackEntry is called before descriptor fd of a table becomes another file's.
@@ -216,7 +218,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 		if !ok {
 			return
 		}
-		l.n, l.slot, l.gen = n, i, gen
+		l.n, l.at, l.slot, l.gen = n, len(n.lent), i, gen
 		n.lent = append(n.lent, lentNode{k, ts, int(fd)})
 		if n.attrUntil != NoDeadline {
 			k.takeBackLater(n)
@@ -343,7 +345,7 @@ func (c *Call) KeepStat(fd int32) {
 	if !ok {
 		return
 	}
-	ts.lent.fds[fd].stat = n
+	ts.lent.fds[fd].stat, ts.lent.fds[fd].kept = n, len(n.kept)
 	n.kept = append(n.kept, lentNode{k, ts, int(fd)})
 	if n.attrUntil != NoDeadline {
 		k.takeBackLater(n)
@@ -400,12 +402,13 @@ func (c *Call) unmapLent() {
 // accessWatched says whether somebody wants to know of reads (inotify(7)): then this server
 // has to serve them.
 func (k *Kernel) accessWatched() bool {
-	for _, l := range k.io.inotify.nodes {
-		for _, r := range l {
-			if k.InoWds.Get(r).Mask&evAccess != 0 {
-				return true
-			}
-		}
+	s := &k.io.inotify
+	if !s.counted {
+		s.counted, s.reads = true, false
+		k.InoWds.Each(func(_ store.Ref[InotifyWatch], w *InotifyWatch) bool {
+			s.reads = w.Mask&evAccess != 0
+			return !s.reads
+		})
 	}
-	return false
+	return s.reads
 }

@@ -381,3 +381,68 @@ func TestLentTimers(t *testing.T) {
 		t.Error("lent for longer than the attributes were good")
 	}
 }
+
+// One file by many descriptors, which are taken back in any order, and not lent while somebody
+// watches for reads.
+func TestLentByMany(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, _, _ := lentFile(t, tk, "/a")
+	tk.Enter()
+	f, _, _ := fileOf(tk, fd)
+	n := tk.nodeOf(tk.Files.Get(f).Vnode)
+	tk.Leave()
+	fds := []int32{fd}
+	tk.do(tk.init, func(c *Call) {
+		c.Task = tk.task()
+		for range 7 {
+			d, e := c.Dup(fd, 0, 0)
+			if e != 0 {
+				t.Fatal(e)
+			}
+			for range lendOften {
+				if _, e := c.ReadFD(d, guestBase, 10, 0); e != 0 {
+					t.Fatal(e)
+				}
+				c.Flush()
+			}
+			fds = append(fds, d)
+		}
+	})
+	tk.Enter()
+	ts := tk.tasks[tk.task()]
+	for _, i := range []int{2, 7, 0, 6, 3} {
+		tk.takeBackFD(ts, int(fds[i]))
+		fds[i] = -1
+	}
+	want := map[int]bool{}
+	for _, fd := range fds {
+		if fd >= 0 {
+			want[int(fd)] = true
+		}
+	}
+	for at, l := range n.lent {
+		if !want[l.fd] || ts.lent.fds[l.fd].at != at {
+			t.Errorf("%d of %v: descriptor %d, which says %d", at, want, l.fd, ts.lent.fds[l.fd].at)
+		}
+	}
+	if len(n.lent) != len(want) {
+		t.Errorf("%d lent, not %d", len(n.lent), len(want))
+	}
+	tk.Leave()
+	tk.do(tk.init, func(c *Call) {
+		in, e := c.NewInotify(0)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		if tk.accessWatched() {
+			t.Error("watched by nobody")
+		}
+		wd, e := c.InotifyAdd(in, "/a", WalkFollow, evAccess)
+		if e != 0 || !tk.accessWatched() || len(n.lent) != 0 {
+			t.Errorf("watched: %v, %d lent", e, len(n.lent))
+		}
+		if e := c.InotifyRemove(in, wd); e != 0 || tk.accessWatched() {
+			t.Errorf("watched no more: %v", e)
+		}
+	})
+}
