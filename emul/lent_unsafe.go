@@ -153,7 +153,7 @@ func (t *Thread) lend(a *abi.Action) {
 			g.Op = 0
 		}
 	}
-	if *has == tag {
+	if a.A[2] != 0 && *has == tag {
 		atomic.CompareAndSwapUint64(&l.Gen, a.A[2], a.A[2]|1)
 	}
 	t.unlock()

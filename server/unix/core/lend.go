@@ -177,7 +177,7 @@ func (k *Kernel) recoverLent() {
 // by then would be in the state of record, and be done again if the server died.
 func (c *Call) lendSoon(fd int32, f store.Ref[File]) {
 	k := c.K
-	if k.fileRT(f).reads < lendOften-1 || !c.mayRead(fd, f) {
+	if k.fileRT(f).reads < lendOften-1 || !c.mayBorrow(fd, f) || !c.mayRead(f) {
 		return
 	}
 	if n := k.nodeOf(k.Files.Get(f).Vnode); n.keeps && !k.fresh(n.attrUntil) {
@@ -185,43 +185,28 @@ func (c *Call) lendSoon(fd int32, f store.Ref[File]) {
 	}
 }
 
-// lend lends the caller the open file that it has just read by descriptor fd. own: by its
-// own offset, which may be lent as well.
+// lend lends the caller the open file that it has just read, or moved the offset of, by
+// descriptor fd. own: by its own offset, which may be lent as well.
 func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	k := c.K
-	if !c.mayRead(fd, f) {
+	if !c.mayBorrow(fd, f) {
 		return
 	}
-	rt, n := k.fileRT(f), k.nodeOf(k.Files.Get(f).Vnode)
-	ts := c.borrower()
-	size := uint64(0)
+	ts, n := c.borrower(), k.nodeOf(k.Files.Get(f).Vnode)
+	if n == nil || !n.isRegular() || n.m.core != nil {
+		return
+	}
+	rt, size := k.fileRT(f), uint64(0)
 	l := &ts.lent.fds[fd]
 	if l.n != n {
-		if rt.reads++; rt.reads < lendOften || !k.fresh(n.attrUntil) {
+		if rt.reads++; rt.reads < lendOften {
 			return
 		}
-		rt.reads = 0 // what is taken back at once costs one time in so many
-		k.takeBackFD(ts, int(fd))
-		i, found := ts.lent.place(n)
-		if !found {
-			for other := range ts.lent.fds {
-				if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
-					k.takeBackFD(ts, other)
-				}
-			}
-			size = lentSize(n)
-			tag := k.NextGrant()
-			ts.lent.maps[i] = lentMap{n, n.objects, size, tag}
-			k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
-		}
-		gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
-		if !ok {
-			return
-		}
-		l.n, l.at, l.slot, l.gen = n, len(n.lent), i, gen
-		n.lent = append(n.lent, lentNode{k, ts, int(fd)})
-		if n.attrUntil != NoDeadline {
-			k.takeBackLater(n)
+		if c.mayRead(f) && k.fresh(n.attrUntil) {
+			rt.reads = 0 // what is taken back at once costs one time in so many
+			size = c.lendFile(ts, fd, n)
+		} else {
+			rt.reads--
 		}
 	}
 	var from, to uint64
@@ -233,10 +218,43 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 			from, to = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
 		}
 	}
+	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd) | uint64(l.slot)<<32, size, l.gen, from, to}}
+	if l.n != nil {
+		a.Flags = uint32(ts.lent.maps[l.slot].tag) << 8
+	} else if to == 0 {
+		return
+	}
 	// Before what may fail: the copy of the bytes may find no memory, and what follows it
 	// would not be carried out.
-	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(ts.lent.maps[l.slot].tag) << 8,
-		A: [5]uint64{uint64(fd) | uint64(l.slot)<<32, size, l.gen, from, to}})
+	c.Acts = slices.Insert(c.Acts, 0, a)
+}
+
+// lendFile lends what is in a file, and answers how much of it the library is to map first.
+func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
+	k, l := c.K, &ts.lent.fds[fd]
+	k.takeBackFD(ts, int(fd))
+	i, found := ts.lent.place(n)
+	if !found {
+		for other := range ts.lent.fds {
+			if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
+				k.takeBackFD(ts, other)
+			}
+		}
+		size = lentSize(n)
+		tag := k.NextGrant()
+		ts.lent.maps[i] = lentMap{n, n.objects, size, tag}
+		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
+	}
+	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
+	if !ok {
+		return size
+	}
+	l.n, l.at, l.slot, l.gen = n, len(n.lent), i, gen
+	n.lent = append(n.lent, lentNode{k, ts, int(fd)})
+	if n.attrUntil != NoDeadline {
+		k.takeBackLater(n)
+	}
+	return size
 }
 
 // lentSize is how much of a file is mapped.
@@ -304,14 +322,11 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd)
 }
 
-// mayRead says whether it may be lent to read.
-func (c *Call) mayRead(fd int32, f store.Ref[File]) bool {
+// mayRead says whether what is in it may be lent.
+func (c *Call) mayRead(f store.Ref[File]) bool {
 	k := c.K
-	if !c.mayBorrow(fd, f) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
-		return false
-	}
 	file := k.Files.Get(f)
-	if file.LentTo != 0 || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
+	if c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity || file.Access&AccessRead == 0 || file.Flags&OpenDirect != 0 {
 		return false
 	}
 	n := k.nodeOf(file.Vnode)

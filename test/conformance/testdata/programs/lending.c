@@ -73,6 +73,17 @@ static void offsets(void) {
 	T(read(f, big, sizeof big));
 	T(read(f, big, sizeof big));
 	close(f);
+	// One that is only sought in.
+	f = make("sought");
+	for (int i = 0; i < HOT; i++)
+		lseek(f, 100 * i, SEEK_SET), lseek(f, 1, SEEK_CUR);
+	int g = dup(f);
+	show("sought", g);
+	close(g);
+	for (int i = 0; i < HOT; i++)
+		lseek(f, 10, SEEK_CUR);
+	show("sought again", f);
+	close(f);
 }
 static void bad_memory(void) {
 	int f = hot(make("memory"));
