@@ -120,10 +120,9 @@ func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 		if e == nil {
 			continue
 		}
-		if traced && alone(e.Local) {
-			continue // the server can say it too, and then sees it
+		if !traced || !alone(e.Local) { // the server can say it too, and then sees it
+			d[nr].Local = e.Local
 		}
-		d[nr].Local = e.Local
 		if e.FS {
 			d[nr].Flags = abi.CallFS
 		}
