@@ -37,7 +37,7 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experim
 func Run(sys System, prog *Program) (err error) {
 	p := &Process{sys: sys, args: prog.Args, env: prog.Env, mem: memory{sys: sys}}
 	p.preopen(prog.Dir)
-	if err := checkHeader(prog.Module); err != nil {
+	if err := checkModule(prog.Module); err != nil {
 		return err
 	}
 	ctx := experimental.WithMemoryAllocator(context.Background(), &p.mem)
@@ -126,6 +126,14 @@ func exports(module, name string) bool {
 		}
 	}
 	return false
+}
+
+// checkModule says what is wrong with a file before the engine sees it.
+func checkModule(b []byte) error {
+	if err := checkHeader(b); err != nil {
+		return err
+	}
+	return checkCounts(b[8:])
 }
 
 // checkHeader says what is wrong with a file's first eight bytes in words that help.
