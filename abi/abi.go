@@ -320,8 +320,8 @@ const (
 	// A[1] its first A[1] bytes are mapped there first, of the object that was granted with
 	// tag Flags>>8, unless Lent.Gen is not A[2] any more: then the place may be another
 	// mapping's. Lent.Gen becomes odd if it is A[2] and what is mapped there is what came with
-	// that tag (A[2] 0: only the offset is lent); Lent.Pos becomes A[4] if it is A[3]. It does not fail: what could not be
-	// mapped is not lent.
+	// that tag (A[2] 0: only the offset is lent); Lent.Pos becomes A[4] if it is A[3]. It does
+	// not fail: what could not be mapped is not lent.
 	ActLend = 25
 	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1].
 	ActUnlend = 26

@@ -3,9 +3,6 @@ package emul
 // Host numbers that the library uses: calls (arch/x86/entry/syscalls/
 // syscall_64.tbl), errors (asm-generic/errno-base.h, errno.h), and constants of
 // asm-generic/mman-common.h, linux/futex.h, asm/prctl.h, linux/prctl.h.
-// atEmptyPath is the only flag of fstatat(2) with which LocalStatAt is served (linux/fcntl.h).
-const atEmptyPath = 0x1000
-
 const (
 	sysMmap         = 9
 	sysMprotect     = 10
@@ -104,6 +101,9 @@ const (
 	mremapDontunmap = 4
 
 	msAsync = 1
+
+	// atEmptyPath is the only flag of fstatat(2) with which LocalStatAt is served (linux/fcntl.h).
+	atEmptyPath = 0x1000
 
 	futexWait          = 0
 	futexWake          = 1

@@ -31,16 +31,26 @@ type lentTask struct {
 	next  int // which mapping goes next
 }
 
-// lentFD is a descriptor: of which file, and where that is mapped, and whose attributes the
-// library has kept. nil: not lent.
+// lentFD is a descriptor: what is lent by it, and where the file is mapped.
 type lentFD struct {
-	n    *node
-	at   int // in n.lent
-	slot int
-	gen  uint64 // by which it was lent
-	stat *node
-	kept int // in stat.kept
+	loans [loanKinds]loan
+	slot  int
+	gen   uint64 // by which the file was lent
 }
+
+// loan is whose bytes or attributes are lent by a descriptor, and its place in the node's list.
+// n nil: nobody's.
+type loan struct {
+	n  *node
+	at int
+}
+
+// What is lent by a descriptor: the file's bytes, its attributes.
+const (
+	loanFile = iota
+	loanStat
+	loanKinds
+)
 
 // lentMap is a mapping: of which object of a node, how much of it, and by which grant. n nil:
 // none.
@@ -61,56 +71,55 @@ type lentNode struct {
 // takeBack takes a file back from all, before something happens to it that the object does
 // not show, or to the object.
 func (n *node) takeBack() {
-	for len(n.lent) > 0 {
-		l := n.lent[len(n.lent)-1]
-		l.k.takeBackFD(l.ts, l.fd)
-	}
-	n.takeBackStat()
+	n.takeBackKind(loanFile)
+	n.takeBackKind(loanStat)
 }
 
-// takeBackStat takes back only what it has of attributes.
-func (n *node) takeBackStat() {
-	for len(n.kept) > 0 {
-		l := n.kept[len(n.kept)-1]
-		l.k.takeBackKept(l.ts, l.fd)
+func (n *node) takeBackKind(kind int) {
+	for len(n.lent[kind]) > 0 {
+		l := n.lent[kind][len(n.lent[kind])-1]
+		l.k.takeBackLoan(l.ts, l.fd, kind)
 	}
 }
 
-// takeBackFD takes back what a descriptor of a task stands for; the offset stays.
-func (k *Kernel) takeBackFD(ts *task, fd int) {
-	l := &ts.lent.fds[fd]
+// takeBackLoan takes back what is lent by a descriptor of a task; the offset stays.
+func (k *Kernel) takeBackLoan(ts *task, fd, kind int) {
+	l := &ts.lent.fds[fd].loans[kind]
 	if l.n == nil {
 		return
 	}
-	k.Host.Unlend(ts.id, fd)
-	last := len(l.n.lent) - 1
-	x := l.n.lent[last]
-	l.n.lent[l.at] = x
-	x.ts.lent.fds[x.fd].at = l.at
-	l.n.lent = l.n.lent[:last]
-	l.n, l.at, l.slot, l.gen = nil, 0, 0, 0
+	if kind == loanStat {
+		_, _ = k.Host.UnlendStat(ts.id, fd)
+	} else {
+		k.Host.Unlend(ts.id, fd)
+	}
+	list := l.n.lent[kind]
+	last := len(list) - 1
+	list[l.at] = list[last]
+	list[l.at].ts.lent.fds[list[l.at].fd].loans[kind].at = l.at
+	l.n.lent[kind] = list[:last]
+	*l = loan{}
 }
 
-// takeBackKept takes back the attributes of a descriptor's file.
-func (k *Kernel) takeBackKept(ts *task, fd int) {
-	l := &ts.lent.fds[fd]
-	if l.stat == nil {
-		return
+// noteLoan notes that a node's bytes or attributes are lent.
+func (k *Kernel) noteLoan(ts *task, fd, kind int, n *node) {
+	ts.lent.fds[fd].loans[kind] = loan{n, len(n.lent[kind])}
+	n.lent[kind] = append(n.lent[kind], lentNode{k, ts, fd})
+	if n.attrUntil != NoDeadline {
+		k.takeBackLater(n)
 	}
-	k.Host.UnlendStat(ts.id, fd)
-	last := len(l.stat.kept) - 1
-	x := l.stat.kept[last]
-	l.stat.kept[l.kept] = x
-	x.ts.lent.fds[x.fd].kept = l.kept
-	l.stat.kept = l.stat.kept[:last]
-	l.stat, l.kept = nil, 0
+}
+
+func (k *Kernel) takeBackFD(ts *task, fd int) {
+	for kind := range loanKinds {
+		k.takeBackLoan(ts, fd, kind)
+	}
 }
 
 // takeBackEntry is called before descriptor fd of a table becomes another file's.
 func (k *Kernel) takeBackEntry(t store.Ref[FDTable], fd uint32) {
 	if ts := k.lent[t]; ts != nil && fd < abi.LentFiles {
 		k.takeBackFD(ts, int(fd))
-		k.takeBackKept(ts, int(fd))
 	}
 }
 
@@ -124,7 +133,6 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 	delete(k.lent, t)
 	for fd := range ts.lent.fds {
 		k.takeBackFD(ts, fd)
-		k.takeBackKept(ts, fd)
 		_, _, _ = k.FDAt(t, int32(fd)) // takes the offset back
 	}
 	ts.lent.table = 0
@@ -189,25 +197,24 @@ func (c *Call) lendSoon(fd int32, f store.Ref[File]) {
 // descriptor fd. own: by its own offset, which may be lent as well.
 func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	k := c.K
-	if !c.mayBorrow(fd, f) {
-		return
-	}
-	ts, n := c.borrower(), k.nodeOf(k.Files.Get(f).Vnode)
-	if n == nil || !n.isRegular() || n.m.core != nil {
-		return
-	}
-	rt, size := k.fileRT(f), uint64(0)
-	l := &ts.lent.fds[fd]
-	if l.n != n {
+	rt, lent := k.fileRT(f), c.lent(fd)
+	if !lent {
 		if rt.reads++; rt.reads < lendOften {
 			return
 		}
-		if c.mayRead(f) && k.fresh(n.attrUntil) {
-			rt.reads = 0 // what is taken back at once costs one time in so many
-			size = c.lendFile(ts, fd, n)
-		} else {
-			rt.reads--
-		}
+	}
+	if !c.mayBorrow(fd, f) {
+		return
+	}
+	n := k.nodeOf(k.Files.Get(f).Vnode)
+	if n == nil || !n.isRegular() || n.m.core != nil {
+		return
+	}
+	ts := c.borrower()
+	l, size := &ts.lent.fds[fd], uint64(0)
+	if !lent && c.mayRead(f) && k.fresh(n.attrUntil) {
+		rt.reads = 0 // what is taken back at once costs one time in so many
+		size = c.lendFile(ts, fd, n)
 	}
 	var from, to uint64
 	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
@@ -218,9 +225,11 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 			from, to = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
 		}
 	}
-	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd) | uint64(l.slot)<<32, size, l.gen, from, to}}
-	if l.n != nil {
+	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), size, 0, from, to}}
+	if l.loans[loanFile].n != nil {
 		a.Flags = uint32(ts.lent.maps[l.slot].tag) << 8
+		a.A[0] |= uint64(l.slot) << 32
+		a.A[2] = l.gen
 	} else if to == 0 {
 		return
 	}
@@ -229,15 +238,20 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	c.Acts = slices.Insert(c.Acts, 0, a)
 }
 
+// lent says whether the file of the caller's descriptor is lent to it.
+func (c *Call) lent(fd int32) bool {
+	ts := c.K.tasks[c.Task]
+	return ts != nil && ts.lent != nil && fd >= 0 && fd < abi.LentFiles && ts.lent.fds[fd].loans[loanFile].n != nil
+}
+
 // lendFile lends what is in a file, and answers how much of it the library is to map first.
 func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
 	k, l := c.K, &ts.lent.fds[fd]
-	k.takeBackFD(ts, int(fd))
 	i, found := ts.lent.place(n)
 	if !found {
 		for other := range ts.lent.fds {
-			if o := &ts.lent.fds[other]; o.n != nil && o.slot == i {
-				k.takeBackFD(ts, other)
+			if ts.lent.fds[other].slot == i {
+				k.takeBackLoan(ts, other, loanFile)
 			}
 		}
 		size = lentSize(n)
@@ -249,11 +263,8 @@ func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
 	if !ok {
 		return size
 	}
-	l.n, l.at, l.slot, l.gen = n, len(n.lent), i, gen
-	n.lent = append(n.lent, lentNode{k, ts, int(fd)})
-	if n.attrUntil != NoDeadline {
-		k.takeBackLater(n)
-	}
+	l.slot, l.gen = i, gen
+	k.noteLoan(ts, int(fd), loanFile, n)
 	return size
 }
 
@@ -355,16 +366,12 @@ func (c *Call) KeepStat(fd int32) {
 		return
 	}
 	ts := c.borrower()
-	k.takeBackKept(ts, int(fd))
+	k.takeBackLoan(ts, int(fd), loanStat)
 	gen, ok := k.Host.UnlendStat(c.Task, int(fd))
 	if !ok {
 		return
 	}
-	ts.lent.fds[fd].stat, ts.lent.fds[fd].kept = n, len(n.kept)
-	n.kept = append(n.kept, lentNode{k, ts, int(fd)})
-	if n.attrUntil != NoDeadline {
-		k.takeBackLater(n)
-	}
+	k.noteLoan(ts, int(fd), loanStat, n)
 	c.Act(abi.ActKeep, 0, uint64(fd), c.Acts[last].A[1], c.Acts[last].A[2], gen)
 }
 
@@ -382,7 +389,7 @@ func (k *Kernel) takeBackLater(n *node) {
 			n.backAt = 0
 		}
 		switch {
-		case len(n.lent)+len(n.kept) == 0 || n.attrUntil == NoDeadline:
+		case len(n.lent[loanFile])+len(n.lent[loanStat]) == 0 || n.attrUntil == NoDeadline:
 		case k.fresh(n.attrUntil):
 			k.takeBackLater(n)
 		default:
@@ -405,7 +412,7 @@ func (c *Call) unmapLent() {
 		}
 		used := false
 		for fd := range ts.lent.fds {
-			used = used || ts.lent.fds[fd].n != nil && ts.lent.fds[fd].slot == i
+			used = used || ts.lent.fds[fd].loans[loanFile].n != nil && ts.lent.fds[fd].slot == i
 		}
 		if !used {
 			c.Act(abi.ActUnlend, 0, uint64(i), ts.lent.maps[i].tag)

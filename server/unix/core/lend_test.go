@@ -217,8 +217,10 @@ func TestTakeBack(t *testing.T) {
 		for _, n := range tk.vfs.nodes {
 			n.takeBack()
 		}
-		if ts := tk.tasks[tk.task()]; ts.lent.fds != (lentTask{}).fds {
-			t.Errorf("%s: %v", what, ts.lent.fds)
+		for fd, l := range tk.tasks[tk.task()].lent.fds {
+			if l.loans != [loanKinds]loan{} {
+				t.Errorf("%s: descriptor %d: %v", what, fd, l)
+			}
 		}
 		tk.Leave()
 	}
@@ -420,13 +422,13 @@ func TestLentByMany(t *testing.T) {
 			want[int(fd)] = true
 		}
 	}
-	for at, l := range n.lent {
-		if !want[l.fd] || ts.lent.fds[l.fd].at != at {
-			t.Errorf("%d of %v: descriptor %d, which says %d", at, want, l.fd, ts.lent.fds[l.fd].at)
+	for at, l := range n.lent[loanFile] {
+		if !want[l.fd] || ts.lent.fds[l.fd].loans[loanFile].at != at {
+			t.Errorf("%d of %v: descriptor %d, which says %d", at, want, l.fd, ts.lent.fds[l.fd].loans[loanFile].at)
 		}
 	}
-	if len(n.lent) != len(want) {
-		t.Errorf("%d lent, not %d", len(n.lent), len(want))
+	if len(n.lent[loanFile]) != len(want) {
+		t.Errorf("%d lent, not %d", len(n.lent[loanFile]), len(want))
 	}
 	tk.Leave()
 	tk.do(tk.init, func(c *Call) {
@@ -438,8 +440,8 @@ func TestLentByMany(t *testing.T) {
 			t.Error("watched by nobody")
 		}
 		wd, e := c.InotifyAdd(in, "/a", WalkFollow, evAccess)
-		if e != 0 || !tk.accessWatched() || len(n.lent) != 0 {
-			t.Errorf("watched: %v, %d lent", e, len(n.lent))
+		if e != 0 || !tk.accessWatched() || len(n.lent[loanFile]) != 0 {
+			t.Errorf("watched: %v, %d lent", e, len(n.lent[loanFile]))
 		}
 		if e := c.InotifyRemove(in, wd); e != 0 || tk.accessWatched() {
 			t.Errorf("watched no more: %v", e)

@@ -43,9 +43,8 @@ type node struct {
 	// data reads the node's memory object; size is attr's. objects counts those that there were.
 	data    DataFile
 	objects uint32
-	// lent are the descriptors by which tasks read it without us, kept those whose attributes
-	// they know.
-	lent, kept []lentNode
+	// lent are the descriptors by which tasks read it without us, or know its attributes.
+	lent [loanKinds][]lentNode
 	// backAt is when it is looked whether they have to be taken back; 0: never.
 	backAt int64
 	// reads and fills count those for which the server was asked, changes what may
@@ -117,7 +116,7 @@ func (k *Kernel) fresh(t int64) bool {
 // learn stores what a server said of a node, if nothing changed since gen.
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
-	if n.takeBackStat(); t != NoDeadline || n.gen != gen || e.Attr.Size != n.attr.Size {
+	if n.takeBackKind(loanStat); t != NoDeadline || n.gen != gen || e.Attr.Size != n.attr.Size {
 		n.takeBack()
 	}
 	n.attr = e.Attr
@@ -281,7 +280,7 @@ func (c *Call) refresh(n *node, perm bool) abi.Errno {
 	c.ask(func() { e, err = n.m.srv.GetAttr(fs.Req{}, n.id) })
 	if err != 0 {
 		if n.gone && n.attr.Mode != 0 {
-			n.takeBackStat()
+			n.takeBackKind(loanStat)
 			n.attr.Nlink = 0
 			return 0
 		}

@@ -399,7 +399,6 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 	var err abi.Errno
 	if in.Valid&fs.SetSize != 0 {
 		c.K.changes(n)
-		n.takeBack()
 		n.changing++
 	}
 	c.ask(func() { e, err = n.m.srv.SetAttr(r, n.id, in) })

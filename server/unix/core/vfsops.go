@@ -329,7 +329,7 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 // isGone notes that a node's last name was removed.
 func (k *Kernel) isGone(n *node) {
 	n.gone = true
-	n.takeBackStat()
+	n.takeBackKind(loanStat)
 	n.attr.Nlink = 0
 	if n.v != 0 {
 		v := k.Vnodes.Mut(n.v)

@@ -367,7 +367,6 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	var err abi.Errno
 	if write || trunc {
 		k.changes(n)
-		n.takeBack()
 		n.changing++
 	}
 	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
@@ -670,7 +669,7 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 
 // wrote notes in the attributes when the file was written last.
 func (n *node) wrote(at fs.Time) {
-	n.takeBackStat()
+	n.takeBackKind(loanStat)
 	if before(n.attr.Mtime, at) {
 		n.attr.Mtime = at
 	}
