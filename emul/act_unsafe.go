@@ -758,7 +758,9 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	t.unlendAll()
 	t.takeCopies()
 	for i := uintptr(0); i < uintptr(task.Threads) && i < abi.MaxSlots; i++ {
-		t.block(i).HostTid = 0
+		if b := t.block(i); b.HostTid != 0 { // to write is to copy a page
+			b.HostTid = 0
+		}
 	}
 	task.Lock = 0
 	t.Kicked = 0

@@ -103,10 +103,15 @@ func (c *Call) Clone(a *CloneArgs) (int32, abi.Errno) {
 }
 
 // freeSlot answers a slot of the task that nobody uses, behind the last one
-// given out, so that a host thread that still leaves its slot is left alone.
+// given out, so that a host thread that still leaves its slot is left alone. It goes round
+// among not many more than there are threads: each slot has pages of its own, and so has its
+// thread in the task.
 func (k *Kernel) freeSlot(id TaskID, p store.Ref[Proc]) (uint32, abi.Errno) {
-	ts := k.tasks[id]
-	next := k.Procs.Get(p).NextSlot
+	ts, r := k.tasks[id], k.Procs.Get(p)
+	next := r.NextSlot
+	if next > 2*uint32(r.Threads)+32 {
+		next = 1
+	}
 	for i := range uint32(abi.MaxSlots) {
 		s := (next + i) % abi.MaxSlots
 		t := ts.slots[s]
