@@ -37,7 +37,7 @@ func (k *Kernel) Check() error {
 				refs[r.Object]++
 			}
 		}
-		if n := len(t.watches) + len(t.coming); t.guest && n > 0 {
+		if n := len(t.watches) + len(t.coming) + len(t.legacy); t.guest && n > 0 {
 			paid[t] += n * watchCost
 		}
 		for _, m := range slices.Concat(t.coming, t.legacy) {

@@ -413,6 +413,11 @@ func TestPagedForkMeanwhile(t *testing.T) {
 	// Without a budget for it nothing is forked.
 	w = newWorld(t, nucleus.Limits{GuestMemory: 1 << 20, GuestsMemory: 300 << 10})
 	l = newFamily(w)
+	silent := l.child(nil) // what is kept for it is paid for, as long as it is
+	l.u.want(abi.EAGAIN, abi.CallTaskCreate, l.parent.name, 4, 7)
+	l.u.ok(abi.CallTaskTerminate, silent.name)
+	w.run()
+	silent.end()
 	kids := []*kin{l.child(nil)}
 	kids[0].faults(30)
 	kids[0].faults(31)

@@ -445,20 +445,30 @@ func (t *task) unmapped() {
 	for len(t.watches) > 0 {
 		t.k.unwatch(t.watches[0])
 	}
-	t.legacy.drop()
-	t.legacy = nil
+	t.bequest().drop()
 }
 
 // legacy is what a task that is being forked may have of its parent's mappings: those that
 // the parent had when it began to fork, or has made since. Each holds its object, which the
-// parent may have unmapped by the time at which the child says what it has.
+// parent may have unmapped by the time at which the child says what it has, and is paid for by
+// the child, which may never say anything.
 type legacy []*watch
 
-func (l *legacy) add(w *watch) {
-	if len(*l) < 2*maxWatches {
+// bequeath keeps a mapping for a task that is being forked, if it can pay for that.
+func (t *task) bequeath(w *watch) {
+	if len(t.legacy) < 2*maxWatches && t.k.affords(t, watchCost) {
+		t.k.charge(t, watchCost)
 		w.p.object.Retain()
-		*l = append(*l, w)
+		t.legacy = append(t.legacy, w)
 	}
+}
+
+// bequest is what was kept for a task, which pays for it no more; who takes it drops it.
+func (t *task) bequest() legacy {
+	l := t.legacy
+	t.legacy = nil
+	t.k.charge(t, -len(l)*watchCost)
+	return l
 }
 
 func (l legacy) drop() {
@@ -482,13 +492,12 @@ func (l legacy) find(addr, n uint64) *watch {
 // its parent's paged objects (abi.HelloRange). Its process is there to others when that is
 // watched; it waits until it is told so, before code of its program runs.
 func (k *Kernel) greeted(l *link, c *call) {
-	t, from, ranges := l.t, l.t.legacy, 0
-	t.legacy = nil
+	t, from, ranges := l.t, l.t.bequest(), 0
+	defer from.drop()
 	if c.Op == abi.CallHello {
 		ranges = min(len(c.inline)/abi.HelloRangeSize, abi.MaxHelloRanges)
 	}
 	if ranges == 0 {
-		from.drop()
 		k.begin(t)
 		return
 	}
@@ -520,7 +529,6 @@ func (k *Kernel) greeted(l *link, c *call) {
 			done(err)
 		}
 	}
-	from.drop()
 	end()
 }
 
@@ -581,7 +589,7 @@ func (k *Kernel) watch(w *watch, from *link, take func() (machine.Handle, bool),
 		k.charge(t, watchCost)
 		for _, u := range k.tasks {
 			if u.parent == t {
-				u.legacy.add(w)
+				u.bequeath(w)
 			}
 		}
 	}

@@ -291,7 +291,7 @@ func callTaskCreate(k *Kernel, t *task, c *call) abi.Errno {
 		g.join(parent.set)
 		g.parent = parent
 		for _, w := range slices.Concat(parent.watches, parent.coming) {
-			g.legacy.add(w)
+			g.bequeath(w)
 		}
 	}
 	b.guest, b.client, b.server = g, g, t
