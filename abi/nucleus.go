@@ -156,7 +156,7 @@ const (
 	CallHello          = 28 // a guest task's first datagram; its sender's host credentials tell the nucleus its pid. A0 its host thread id. No reply but, where a forked one shares memory of paged objects with its parent (inline = HelloRanges), EventWatched
 	CallTaskOpen       = 30 // A0 task name, A1 send name: the task may make calls (docs/decisions/0007), and holds this right -> A0 the task's name for it, A1 1 if it could already. The task gets EventGrant with PortsTag, once
 	CallTaskStore      = 31 // A0 task name, A1 address, inline = bytes -> A0 how many were stored (as CallTaskMemory)
-	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor is a new userfaultfd of its address space; a guest has no descriptor beside the call, and in A4 its number
+	CallObjectWatch    = 32 // A0 name of a paged object, A1 address, A2 offset, A3 length, 1 fd: the task has mapped it there, and the descriptor is a new userfaultfd of its address space; a guest has no descriptor beside the call, and in A4 what GuestFaults answers
 	CallObjectUnwatch  = 33 // A0 address: it is not mapped there any more
 	CallObjectPages    = 34 // A0 name, A1 Pages..., A2 offset, A3 length; inline: the bytes, or none if they were stored by the descriptor: of the pager
 	CallPagerAttrs     = 35 // A0 name, A1 pages that are asked for at once, or 0: as it is, A2 PagesTell, PagesKeep, or 0: as it is -> A0, A1 what is so now: of the pager
@@ -229,8 +229,9 @@ const (
 	// there is one then, under the same ID, of a new userfaultfd of the task, for
 	// CallObjectWatch, before which nobody may touch the memory.
 	GuestMapPaged = 512
-	// GuestFaults: argument 0 is that ID -> the number of the descriptor. GuestMap with
-	// length 0 gives it up.
+	// GuestFaults: argument 0 is that ID -> the number of the descriptor, and from
+	// MappingShift on that of the mapping, for CallObjectWatch. GuestMap with length 0 gives
+	// the descriptor up.
 	GuestFaults = 513
 	// GuestInherit: what a forked child has of memory that GuestMap has mapped shared (the
 	// same memory, if nothing was said) or GuestMapPaged (nothing). Argument 0 is the
@@ -238,6 +239,10 @@ const (
 	// shared must be watched when the task forks (CallObjectWatch).
 	GuestInherit = 514
 )
+
+// MappingShift is where the number of a mapping begins in what GuestFaults answers: of a
+// task's mappings of paged objects each has another one.
+const MappingShift = 32
 
 // What a forked child has of memory (GuestInherit), as Mach's vm_inherit_t.
 const (
@@ -268,10 +273,12 @@ const (
 
 // HelloRange is memory of a paged object that a forked task has from its parent, and the
 // number of a new userfaultfd of the task for it. The nucleus knows by the parent which
-// object it is.
+// object it is, and by the number of the mapping (MappingShift) which of the parent's at that
+// place.
 type HelloRange struct {
 	Addr, Len uint64
-	FD        uint64
+	FD        uint32
+	Mapping   uint32
 }
 
 // HelloRangeSize is its size, MaxHelloRanges how many there can be.

@@ -179,6 +179,8 @@ type Grant struct {
 	Tag uint64
 	Op  uint32 // abi.EventGrant or abi.EventChannel, 0: free
 	FDs [3]int32
+	// Paged is Region.Paged of the mapping of which FDs[0] tells faults.
+	Paged uint32
 }
 
 // MaxGrants is how many unmapped or kept objects a task can hold.
@@ -209,8 +211,8 @@ type Task struct {
 	// answer before the thread sleeps (Thread.wait). All threads write it, without a
 	// lock: a wrong value costs time only.
 	Waits [WaitKinds]uint8
-	// Paged is 1 once the task has mapped a paged object: an EFAULT of a host call may be a
-	// page that is only missing then.
+	// Paged is how many paged objects the task has mapped. If it has any, an EFAULT of a host
+	// call may be a page that is only missing.
 	Paged    uint32
 	NRegions uint32
 	Regions  [MaxRegions]Region
@@ -237,10 +239,10 @@ const MaxRegions = 256
 type Region struct {
 	Lo, Hi uintptr // 0, 0: free
 	Copy   uintptr // at a fork: what the child is to have there
-	Prot   uint32
+	Paged  uint32  // of a paged object: the number of the mapping that it is of; else 0
+	Prot   uint16
 	How    uint8 // abi.Inherit...
-	Paged  uint8 // 1: of a paged object
-	_      uint16
+	_      uint8
 }
 
 // WaitKinds is how many calls Task.Waits tells apart.

@@ -207,21 +207,22 @@ func (t *Thread) portPaged(id, addr, n, prot, flags, off uintptr) uintptr {
 		g.Op = 0
 	} else {
 		t.host(sysMadvise, r, n, madvDontfork, 0, 0, 0)
-		t.addRegion(r, n, prot, abi.InheritNone, 1)
 		g.FDs[0] = u
-		atomic.StoreUint32(&t.task().Paged, 1)
+		g.Paged = max(t.task().Paged+1, 1)
+		t.addRegion(r, n, prot, abi.InheritNone, g.Paged)
+		atomic.StoreUint32(&t.task().Paged, g.Paged)
 	}
 	t.closeFD(fd)
 	t.unlock()
 	return r
 }
 
-// portFaults answers the number of what portPaged left under an ID.
+// portFaults answers the number of what portPaged left under an ID, and that of the mapping.
 func (t *Thread) portFaults(id uintptr) uintptr {
 	t.lock()
 	r := errno(eBADF)
 	if g := t.findGrant(abi.EventReply, uint64(id)); g != nil {
-		r = uintptr(uint32(g.FDs[0]))
+		r = uintptr(uint32(g.FDs[0])) | uintptr(g.Paged)<<abi.MappingShift
 	}
 	t.unlock()
 	return r

@@ -17,7 +17,7 @@ func regionAt(task *Task, i uintptr) *Region {
 
 // addRegion notes a mapping. Of one for which there is no room nothing can be said. The
 // lock is held.
-func (t *Thread) addRegion(lo, n, prot uintptr, how, paged uint8) {
+func (t *Thread) addRegion(lo, n, prot uintptr, how uint8, paged uint32) {
 	task := t.task()
 	for i := uintptr(0); i < MaxRegions; i++ {
 		r := regionAt(task, i)
@@ -27,7 +27,7 @@ func (t *Thread) addRegion(lo, n, prot uintptr, how, paged uint8) {
 		r.Lo = lo
 		r.Hi = lo + (n+pageMask)&^pageMask
 		r.Copy = 0
-		r.Prot = uint32(prot)
+		r.Prot = uint16(prot)
 		r.How = how
 		r.Paged = paged
 		if uint32(i) >= task.NRegions {
@@ -238,7 +238,8 @@ func (t *Thread) helloPaged() {
 		e := helloRange(b, n)
 		e.Addr = uint64(r.Lo)
 		e.Len = uint64(r.Hi - r.Lo)
-		e.FD = uint64(u)
+		e.FD = uint32(u)
+		e.Mapping = r.Paged
 		n++
 	}
 	if n == 0 {
@@ -260,7 +261,7 @@ func (t *Thread) helloPaged() {
 		if !r.sharesPages() {
 			continue
 		}
-		t.closeFD(int32(uint32(helloRange(b, n).FD)))
+		t.closeFD(int32(helloRange(b, n).FD))
 		if refused>>n&1 != 0 {
 			t.loseRegion(r)
 		}

@@ -252,7 +252,7 @@ func TestPagedForkHostile(t *testing.T) {
 	bell, _ := w.m.NewDoorbell()
 	const fd = 30
 	for _, r := range [][3]uint64{
-		{0x10000, pg, 99}, {0x10000, pg, ^uint64(0)}, {0x10000, pg, 7}, // no descriptor, or none of that kind
+		{0x10000, pg, 99}, {0x10000, pg, ^uint64(0)}, {0x10000, pg, 1<<32 - 1}, {0x10000, pg, 7}, // no descriptor, or none of that kind
 		{0x10000, 11 * pg, fd}, {0x10000 - pg, 2 * pg, fd}, {0x10000 - pg, pg, fd}, {0x10000 + 10*pg, pg, fd}, {0x10000 + 9*pg, 2 * pg, fd},
 		{0x10000, 0, fd}, {0x10000, 100, fd}, {0x10001, pg, fd}, {0x10000, ^uint64(0), fd}, {0x10000 + pg, ^uint64(0) - pg + 1, fd},
 		{^uint64(0) - pg + 1, pg, fd}, {0, pg, fd}, {0x80000, 3 * pg, fd}, {0x7e0000000000, pg, fd},
@@ -394,6 +394,30 @@ func TestPagedForkMeanwhile(t *testing.T) {
 		t.Errorf("refused %b, told: %v", refused, ok)
 	}
 	c.end()
+	// Two mappings that are at one place one after the other: the child has the one or the
+	// other, or a part, and says which.
+	const one, two = 1 << abi.MappingShift, 2 << abi.MappingShift
+	for _, v := range []struct{ number, page uint64 }{{one, 1}, {two, 6}} {
+		l.parent.faults(22)
+		l.parent.ok(abi.CallObjectWatch, l.object, 0x90000, 0, 3*pg, one|22)
+		c = l.child(nil)
+		l.parent.ok(abi.CallObjectUnwatch, 0x90000)
+		l.parent.faults(22)
+		l.parent.ok(abi.CallObjectWatch, l.object, 0x90000, 5*pg, 2*pg, two|22)
+		l.parent.ok(abi.CallObjectUnwatch, 0x90000)
+		f, no := c.faults(30), c.faults(31)
+		c.say([3]uint64{0x90000, 2 * pg, v.number | 30}, [3]uint64{0x90000, pg, 31}, [3]uint64{0x91000, 2 * pg, two | 31})
+		if refused, ok := c.told(); !ok || refused != 6 || no.Base != 0 {
+			t.Errorf("refused %b, told: %v", refused, ok)
+		}
+		f.Fault(0x91000, false, false)
+		w.run()
+		l.want([2]uint64{v.page, 0})
+		if e := l.pages(abi.PagesSupply, v.page, 1); e != 0 {
+			t.Error(e)
+		}
+		c.end()
+	}
 	c = l.child(nil)
 	for i := range uint64(300) {
 		l.parent.faults(22)

@@ -67,7 +67,8 @@ type watch struct {
 	task   *task
 	p      *pager
 	faults machine.Faults
-	made   piece // as it was at first
+	made   piece  // as it was at first
+	number uint64 // of a guest: what its library calls the mapping
 	pieces []piece
 }
 
@@ -477,11 +478,11 @@ func (l legacy) drop() {
 	}
 }
 
-// find is the mapping, as it was made, in which n bytes at addr are, nil if there is none. Of
-// two at one place, because a thread has mapped another object there meanwhile, it is the last.
-func (l legacy) find(addr, n uint64) *watch {
-	for _, w := range slices.Backward(l) {
-		if m := w.made; addr%abi.PageSize == 0 && n%abi.PageSize == 0 && n > 0 && addr >= m.base && addr-m.base < m.n && n <= m.n-(addr-m.base) {
+// find is the mapping with a number in which, as it was made, n bytes at addr are, nil if there
+// is none. A thread may have mapped another object at one's place meanwhile.
+func (l legacy) find(number, addr, n uint64) *watch {
+	for _, w := range l {
+		if m := w.made; w.number == number && addr%abi.PageSize == 0 && n%abi.PageSize == 0 && n > 0 && addr >= m.base && addr-m.base < m.n && n <= m.n-(addr-m.base) {
 			return w
 		}
 	}
@@ -513,6 +514,7 @@ func (k *Kernel) greeted(l *link, c *call) {
 	for i := range ranges {
 		word := func(n int) uint64 { return binary.LittleEndian.Uint64(c.inline[i*abi.HelloRangeSize+8*n:]) }
 		addr, n, fd, ctx := word(0), word(1), word(2), t.ctx
+		number := fd >> abi.MappingShift
 		err := abi.EINVAL
 		left++
 		done := func(err abi.Errno) {
@@ -521,9 +523,9 @@ func (k *Kernel) greeted(l *link, c *call) {
 			}
 			end()
 		}
-		if m := from.find(addr, n); m != nil {
-			w := &watch{k: k, task: t, p: m.p, made: piece{addr, span{m.made.off + addr - m.made.base, n}}}
-			err = k.watch(w, l, func() (machine.Handle, bool) { return ctx.Take(fd) }, done)
+		if m := from.find(number, addr, n); m != nil {
+			w := &watch{k: k, task: t, p: m.p, made: piece{addr, span{m.made.off + addr - m.made.base, n}}, number: number}
+			err = k.watch(w, l, func() (machine.Handle, bool) { return ctx.Take(uint64(uint32(fd))) }, done)
 		}
 		if err != 0 {
 			done(err)
@@ -561,13 +563,13 @@ func callObjectWatch(k *Kernel, t *task, c *call) abi.Errno {
 		return abi.EPERM
 	}
 	from, id, ctx, fd := c.from, c.ID, t.ctx, c.A[4]
-	take := func() (machine.Handle, bool) { return ctx.Take(fd) }
+	take := func() (machine.Handle, bool) { return ctx.Take(uint64(uint32(fd))) }
 	if len(c.handles) > 0 {
 		h := c.handles[0]
 		h.Retain()
 		take = func() (machine.Handle, bool) { return h, true }
 	}
-	err = k.watch(&watch{k: k, task: t, p: p, made: piece{base, s}}, from, take, func(err abi.Errno) { k.late(from, id, err) })
+	err = k.watch(&watch{k: k, task: t, p: p, made: piece{base, s}, number: fd >> abi.MappingShift}, from, take, func(err abi.Errno) { k.late(from, id, err) })
 	if err != 0 && len(c.handles) > 0 {
 		c.handles[0].Release()
 	}

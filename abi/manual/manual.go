@@ -444,7 +444,7 @@ var Calls = []Call{
 	{
 		Op: abi.CallHello, Name: "CallHello",
 		Does:   "A guest task's first datagram, by which the host tells the nucleus who sent it. There is no answer, and of a server it does nothing. A forked task names what it shares of its parent's paged objects, and waits for `EventWatched`, which has a bit in `A0` for each range that is not watched and that it must not have.",
-		In:     []Field{{"A0", "its host thread id"}, {"inline", "up to 64 `abi.HelloRange`: address, length, and the number of a new userfaultfd of the task"}},
+		In:     []Field{{"A0", "its host thread id"}, {"inline", "up to 64 `abi.HelloRange`: address, length, the number of a new userfaultfd of the task, and the parent's of the mapping"}},
 		Rights: "None; its parent has the memory mapped.",
 		Cost:   "Constant; of each range as `CallObjectWatch`.", See: "decisions/0011-pagers.md",
 	},
@@ -488,7 +488,7 @@ var Calls = []Call{
 	{
 		Op: abi.CallObjectWatch, Name: "CallObjectWatch",
 		Does:   "Says that the task has mapped a range of a paged object: whoever touches a page that is not there waits for the pager.",
-		In:     []Field{{"A0", "name of the object"}, {"A1", "address of the mapping"}, {"A2", "offset in the object"}, {"A3", "length"}, {"A4", "a guest: the number of the descriptor, as none comes beside the call"}, {"fds", "a new userfaultfd of the task's address space"}},
+		In:     []Field{{"A0", "name of the object"}, {"A1", "address of the mapping"}, {"A2", "offset in the object"}, {"A3", "length"}, {"A4", "a guest: what `GuestFaults` answers, as no descriptor comes beside the call"}, {"fds", "a new userfaultfd of the task's address space"}},
 		Rights: "The object right.",
 		Errors: []Error{
 			{abi.EBADF, noName + ", or a guest has no descriptor of this number"},

@@ -398,9 +398,9 @@ static int both(void)
    (emul.Task), by which the child's hello then says all sorts of things. */
 struct region {
 	uint64_t lo, hi, copy;
-	uint32_t prot;
-	uint8_t how, paged;
-	uint16_t pad;
+	uint32_t paged;
+	uint16_t prot;
+	uint8_t how, pad;
 };
 
 static uint64_t window, gate;
