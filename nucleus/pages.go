@@ -317,6 +317,13 @@ func (w *watch) Fault(addr uint64, write, locked bool) {
 	if p.asked[off] != nil {
 		return
 	}
+	ahead := p.ahead(k, off)
+	if ahead == 0 {
+		// The page came before this news, and may have been written since: if it was asked
+		// for again, its pager would store it over that.
+		w.faults.Wake(page, abi.PageSize)
+		return
+	}
 	if p.port.Dead {
 		p.refuse(span{off, abi.PageSize})
 		return
@@ -325,7 +332,7 @@ func (w *watch) Fault(addr uint64, write, locked bool) {
 		w.broken("it waits for more pages than it can pay for")
 		return
 	}
-	a := &asked{p: p, span: span{off, p.ahead(k, off)}, write: write, task: w.task}
+	a := &asked{p: p, span: span{off, ahead}, write: write, task: w.task}
 	n := uint64(0)
 	for ; n < a.n && p.asked[off+n] == nil && k.affords(w.task, askedCost); n += abi.PageSize {
 		p.asked[off+n] = a
@@ -338,12 +345,13 @@ func (w *watch) Fault(addr uint64, write, locked bool) {
 // ahead is how many bytes from off on are asked for at once: of a cluster, what is not
 // there.
 func (p *pager) ahead(k *Kernel, off uint64) uint64 {
-	n := min(p.cluster, p.object.Size-off)
-	if n > abi.PageSize {
-		h, _ := p.object.Handle(false)
-		n = max(k.m.AbsentPages(h, off, n), abi.PageSize)
-	}
-	return n
+	return p.absent(k, span{off, min(p.cluster, p.object.Size-off)})
+}
+
+// absent is how many bytes of a range are not there before the first that is.
+func (p *pager) absent(k *Kernel, s span) uint64 {
+	h, _ := p.object.Handle(false)
+	return k.m.AbsentPages(h, s.off, s.n)
 }
 
 // Unmapped implements machine.FaultSink: the task has the range no more.
@@ -402,7 +410,8 @@ func (k *Kernel) orphaned(dead *port.Port) {
 	}
 }
 
-// askAgain sends a new incarnation the requests that the last one had taken.
+// askAgain sends a new incarnation the requests that the last one had taken. Where that had
+// stored pages, and not said so any more, who waits looks again.
 func (k *Kernel) askAgain(t *task) {
 	for _, p := range k.pagers {
 		if p.port.Holder != t.space {
@@ -416,7 +425,13 @@ func (k *Kernel) askAgain(t *task) {
 		}
 		slices.Sort(l)
 		for _, off := range l {
-			k.ask(p.asked[off])
+			switch a := p.asked[off]; {
+			case a == nil: // it was in the span of another
+			case p.absent(k, a.span) < a.n:
+				k.supplied(p, a.span)
+			default:
+				k.ask(a)
+			}
 		}
 		if p.told && !p.keep && !p.shared() {
 			k.terminate(p, false)

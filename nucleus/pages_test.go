@@ -244,6 +244,61 @@ func TestPagerDies(t *testing.T) {
 	w.end()
 }
 
+// TestPagedThere: what is there is not asked for, and so not stored over what was written
+// since: by news that comes after the page, and by a pager that died before it had said
+// that it had stored it.
+func TestPagedThere(t *testing.T) {
+	w := newWorld(t, nucleus.Limits{})
+	p, a, b := newPaged(w), w.server("a", 0), w.server("b", 0)
+	fa, _ := a.mapIt(p.hand(a), 0x10000, 0, 10)
+	fb, _ := b.mapIt(p.hand(b), 0x80000, 2, 4)
+	fa.Fault(0x10000+3*pg, false, false)
+	w.run()
+	p.want([2]uint64{3, 0})
+	if e := p.callData(abi.CallObjectPages, make([]byte, pg), p.object, abi.PagesSupply, 3*pg, pg); e.Err != 0 {
+		t.Error(abi.Errno(e.Err))
+	}
+	fa.Woken, fb.Woken = nil, nil
+	fb.Fault(0x80000+pg+5, true, false)
+	w.run()
+	p.want()
+	if got := fmt.Sprint(fa.Woken, fb.Woken); got != fmt.Sprint([][2]uint64(nil), [][2]uint64{{0x80000 + pg, pg}}) {
+		t.Error(got)
+	}
+	if e := p.pages(abi.PagesLock, 3, 1) | p.pages(abi.PagesFlush, 3, 1); e != 0 {
+		t.Error(e)
+	}
+	if e := p.call(abi.CallPagerAttrs, p.object, 4, 0); e.Err != 0 {
+		t.Error(abi.Errno(e.Err))
+	}
+	fb.Fault(0x80000+pg, true, false) // with three behind it
+	fa.Fault(0x10000+8*pg, false, false)
+	w.run()
+	for range 2 {
+		if _, err := p.receive(p.port); err != 0 {
+			t.Error(err)
+		}
+	}
+	e := p.call(abi.CallObjectFD, p.object)
+	if e.fds != 1 || w.m.FillPages(e.kind[0], 4*pg, pg) != nil {
+		t.Error("no descriptor")
+	}
+	fa.Woken, fb.Woken = nil, nil
+	p.die()
+	p.start()
+	m, err := p.receive(p.port)
+	if err != 0 || binary.LittleEndian.Uint64(m.Body[8:]) != 8*pg {
+		t.Errorf("%v %v", m, err)
+	}
+	if got := fmt.Sprint(fa.Woken, fb.Woken); got != fmt.Sprint([][2]uint64{{0x10000 + 3*pg, 4 * pg}}, [][2]uint64{{0x80000 + pg, 3 * pg}}) {
+		t.Error(got)
+	}
+	fb.Fault(0x80000+pg, true, false) // which is asked for again, alone
+	w.run()
+	p.want([2]uint64{3, 1})
+	w.end()
+}
+
 // TestPagedHostile: what pagers and mappers can ask for wrongly.
 func TestPagedHostile(t *testing.T) {
 	w := newWorld(t, nucleus.Limits{})

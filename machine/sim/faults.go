@@ -148,5 +148,16 @@ func (m *Machine) AbsentPages(h machine.Handle, off, n uint64) uint64 {
 func (m *Machine) PunchPages(h machine.Handle, off, n uint64) error {
 	s := h.(*Handle).Storage
 	s.Punched = append(s.Punched, [2]uint64{off, n})
+	var left [][2]uint64
+	for _, r := range s.Filled {
+		from, end := r[0], r[0]+r[1]
+		if from < min(end, off) {
+			left = append(left, [2]uint64{from, min(end, off) - from})
+		}
+		if from = max(from, off+n); from < end {
+			left = append(left, [2]uint64{from, end - from})
+		}
+	}
+	s.Filled = left
 	return nil
 }
