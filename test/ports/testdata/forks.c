@@ -3,56 +3,22 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include "../../../examples/c/hythe.h"
+#include "guest.h"
 
 enum { PAGES = 40, ERROR = 30, NEVER = 31 };
 
-static struct hythe_datagram d;
-static int bad;
 static uint64_t size;
 static uint32_t object;
-static char *mem, *self;
+static char *self;
 
-static void want(const char *what, long got, long expect)
-{
-	if (got == expect)
-		return;
-	printf("%s: %ld, want %ld\n", what, got, expect);
-	bad++;
-}
-
-static sigjmp_buf out;
-static void jump(int sig) { siglongjmp(out, sig); }
-
-/* touched is 0, or the signal that a touch brought; so is wrote. */
-static int touched(volatile char *p)
-{
-	int sig = sigsetjmp(out, 1);
-	if (!sig)
-		(void)*p;
-	return sig;
-}
-
+/* wrote is as touched. */
 static int wrote(volatile char *p)
 {
 	int sig = sigsetjmp(out, 1);
 	if (!sig)
 		*p = *p;
 	return sig;
-}
-
-static char *page(int i) { return mem + i * HYTHE_PAGE; }
-
-static int inherit(void *p, long n, long how)
-{
-	return syscall(HYTHE_INHERIT, p, n, how) < 0 ? errno : 0;
 }
 
 /* child runs f in a forked child, which ends with the number of its surprises. */

@@ -1,24 +1,7 @@
 /* What a guest can do wrong with the calls of the nucleus. Prints a line for
    each surprise and ends with the number of them. */
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include "../../../examples/c/hythe.h"
-
-static struct hythe_datagram d;
-static int bad;
-
-static void want(const char *what, long got, long expect)
-{
-	if (got == expect)
-		return;
-	printf("%s: %ld, want %ld\n", what, got, expect);
-	bad++;
-}
+#include "guest.h"
 
 /* sys is a system call whose failure is a negative errno. */
 static long sys(long nr, const void *a, unsigned long b)

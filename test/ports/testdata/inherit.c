@@ -1,42 +1,9 @@
 /* What forked children have of memory objects. Prints a line for each surprise and ends
    with the number of them. */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include "../../../examples/c/hythe.h"
+#include "guest.h"
 
 enum { SIZE = 8 * HYTHE_PAGE };
-
-static struct hythe_datagram d;
-static int bad;
-
-static void want(const char *what, long got, long expect)
-{
-	if (got == expect)
-		return;
-	printf("%s: %ld, want %ld\n", what, got, expect);
-	bad++;
-}
-
-static sigjmp_buf out;
-static void jump(int sig) { siglongjmp(out, sig); }
-
-static int touched(volatile char *p)
-{
-	int sig = sigsetjmp(out, 1);
-	if (!sig)
-		(void)*p;
-	return sig;
-}
-
-static int inherit(void *p, long n, long how)
-{
-	return syscall(HYTHE_INHERIT, p, n, how) < 0 ? errno : 0;
-}
 
 static char *object(int kind)
 {

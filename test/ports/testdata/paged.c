@@ -1,32 +1,14 @@
 /* A pager and a task that maps its object, and what can be strange about that. Prints a
    line for each surprise and ends with the number of them. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <time.h>
-#include "../../../examples/c/hythe.h"
+#include "guest.h"
 
 enum { PAGES = 40, ERROR = 30, NEVER = 31, SIZE = PAGES * HYTHE_PAGE };
-
-static struct hythe_datagram d;
-static int bad;
-
-static void want(const char *what, long got, long expect)
-{
-	if (got == expect)
-		return;
-	printf("%s: %ld, want %ld\n", what, got, expect);
-	bad++;
-}
 
 static uint32_t reply;
 
@@ -81,21 +63,6 @@ static int pager(void)
 		want("supply", hythe_supply(&d, object, q.off, page, sizeof page), 0);
 	}
 }
-
-static char *mem;
-static sigjmp_buf out;
-static void jump(int sig) { siglongjmp(out, sig); }
-
-/* touched is 0, or the signal that a touch of page i brought. */
-static int touched(volatile char *p)
-{
-	int sig = sigsetjmp(out, 1);
-	if (!sig)
-		(void)*p;
-	return sig;
-}
-
-static char *page(int i) { return mem + i * HYTHE_PAGE; }
 
 /* same is the number of bytes of page i that are not the pager's. */
 static int same(int i)
