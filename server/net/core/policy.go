@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,18 @@ func (r Rule) match(a netip.AddrPort) bool {
 	return r.Net.Contains(a.Addr()) && (r.Port == 0 || r.Port == a.Port())
 }
 
+// metadata6 is where clouds tell a machine its keys by IPv6, outside link-local addresses:
+// those of Amazon (all that it has there for machines), Google, Oracle, Scaleway, Linode
+// and Alibaba.
+var metadata6 = []netip.Prefix{
+	netip.MustParsePrefix("fd00:ec2::/32"),
+	netip.MustParsePrefix("fd20:ce::254/128"),
+	netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"),
+	netip.MustParsePrefix("fd00:42::42/128"),
+	netip.MustParsePrefix("fd00:a9fe:a9fe::1/128"),
+	netip.MustParsePrefix("fd00:100::100:200/128"),
+}
+
 // reserved answers why an address is refused by itself, "" if it is not: what is not
 // here, is the host's own (own) or multicast passes.
 func reserved(a netip.Addr) string {
@@ -74,7 +87,7 @@ func reserved(a netip.Addr) string {
 			return "the host's loopback interface"
 		case a.IsLinkLocalUnicast():
 			return "link-local"
-		case a == netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}):
+		case slices.ContainsFunc(metadata6, func(p netip.Prefix) bool { return p.Contains(a) }):
 			return "metadata"
 		}
 		return ""

@@ -12,7 +12,7 @@ func TestRefuse(t *testing.T) {
 	for _, s := range []string{
 		"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.254", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::1", "::127.0.0.1", "::", "::1",
 		"169.254.169.254", "::ffff:169.254.169.254", "169.254.0.1", "fe80::1", "100.100.100.200", "168.63.129.16",
-		"192.0.0.192", "fd00:ec2::254", "224.0.0.1", "239.1.2.3", "ff02::1", "255.255.255.255",
+		"192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:100::100:200", "224.0.0.1", "239.1.2.3", "ff02::1", "255.255.255.255",
 	} {
 		if c.refuse(netip.AddrPortFrom(netip.MustParseAddr(s), 80)) == "" {
 			t.Errorf("%s passes", s)
@@ -31,7 +31,7 @@ func TestRefuse(t *testing.T) {
 			t.Errorf("the host's own %v passes", p.Addr())
 		}
 	}
-	for _, s := range []string{"192.0.2.1", "8.8.8.8", "10.9.8.7", "2001:db8::1"} {
+	for _, s := range []string{"192.0.2.1", "8.8.8.8", "10.9.8.7", "2001:db8::1", "fd00:42::43"} {
 		if why := c.refuse(netip.AddrPortFrom(netip.MustParseAddr(s), 80)); why != "" {
 			t.Errorf("%s is refused: %s", s, why)
 		}
