@@ -148,7 +148,7 @@ func optionLevel(s *core.Socket, level int32) abi.Errno {
 		level == levelUDP && s.Type == core.SockDgram,
 		level == levelLite && s.Proto == core.ProtoUDPLite,
 		level == levelRaw && s.Type == core.SockRaw,
-		level == levelICMPv6 && s.Type == core.SockRaw && s.Proto == core.ProtoICMPv6,
+		level == levelICMPv6 && s.Type == core.SockRaw && s.Family == core.FamilyInet6,
 		level == levelIPv6 && s.Family == core.FamilyInet6:
 		return 0
 	}
@@ -469,6 +469,8 @@ func setRawOption(c *core.Call, r store.Ref[core.Socket], level int32, opt uint3
 		var v [4]byte // what is not said stays wanted
 		copy(v[:], b)
 		return keep(c, r, core.SockFilter4, int32(le.Uint32(v[:])))
+	case level == levelICMPv6 && s.Proto != core.ProtoICMPv6:
+		return abi.EOPNOTSUPP
 	case level == levelICMPv6 && opt == rawFilter:
 		for i := range uint32(len(b)) / 4 {
 			if i == 8 {
@@ -498,6 +500,8 @@ func rawOption(k *core.Kernel, r store.Ref[core.Socket], level int32, opt uint32
 		}
 		v, _ := k.SockOption(r, core.SockFilter4)
 		return le.AppendUint32(nil, uint32(v)), 0
+	case level == levelICMPv6 && s.Proto != core.ProtoICMPv6:
+		return nil, abi.EOPNOTSUPP
 	case level == levelICMPv6 && opt == rawFilter:
 		var b []byte
 		for i := range uint32(8) {

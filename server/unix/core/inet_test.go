@@ -103,3 +103,62 @@ func TestNetlinkNumbers(t *testing.T) {
 		t.Fatal(tk.io.netlinks)
 	}
 }
+
+// TestRaws: of raw sockets there are not too many, also after a death, and packets are made
+// for those of their protocol only.
+func TestRaws(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	raw := func() (fd int32, e abi.Errno) {
+		p.do(func(c *Call) { fd, e = c.NewSocket(FamilyInet, SockRaw, ProtoUDP, 0) })
+		return fd, e
+	}
+	var fds []int32
+	for range maxRaws {
+		fd, e := raw()
+		if e != 0 {
+			t.Fatal(len(fds), e)
+		}
+		fds = append(fds, fd)
+	}
+	for range 2 {
+		if _, e := raw(); e != abi.ENOBUFS {
+			t.Fatal(e)
+		}
+		tk.restart()
+	}
+	if !tk.sniffing(ProtoUDP) || tk.sniffing(ProtoTCP) {
+		t.Fatal(tk.sniffing(ProtoUDP), tk.sniffing(ProtoTCP))
+	}
+	p.close(fds[0])
+	fd, e := raw()
+	if e != 0 {
+		t.Fatal(e)
+	}
+	// A datagram to nobody is counted once, and heard by each.
+	p.do(func(c *Call) {
+		fd, _ := c.NewSocket(FamilyInet, SockDgram, 0, 0)
+		f, _, fam, _ := c.Sock(fd)
+		to := loop4(4000)
+		if n, e := fam.Send(c, f, []byte("datagram"), &SockSend{To: &to}); n != 8 || e != 0 {
+			t.Error(n, e)
+		}
+		c.CloseFD(fd)
+	})
+	want := netCount{LoBytes: 36, LoPackets: 1, OutDgrams: 1, NoPorts: 1}
+	for range 2 {
+		if n := tk.netCounts(); n != want {
+			t.Fatalf("%+v", n)
+		}
+		tk.restart()
+	}
+	for _, fd := range append(fds[1:], fd) {
+		if p.poll(fd)&PollIn == 0 {
+			t.Error(fd, "heard nothing")
+		}
+		p.close(fd)
+	}
+	if st := tk.io.inet; st.raws != 0 || len(st.ports) != 0 || tk.Socks.Len() != 0 {
+		t.Fatal(st, tk.Socks.Len())
+	}
+}

@@ -26,6 +26,10 @@ const (
 	SockFilter6 = uint32(58<<16 | 0x100)
 )
 
+// maxRaws is how many raw sockets a machine has: a packet is copied to each, in the
+// transaction that sends it.
+const maxRaws = 64
+
 // maxIdents is how many identifiers of requests are known at once.
 const maxIdents = 1024
 
@@ -38,9 +42,16 @@ func (x inetSockets) createRaw(c *Call, s *Socket) abi.Errno {
 		return abi.EPERM
 	case s.Proto == protoAny:
 		return abi.EPROTONOSUPPORT
+	case x.k.io.inet.raws >= maxRaws:
+		return abi.ENOBUFS
 	}
 	s.Inet.Local.Port = uint16(s.Proto)
 	return 0
+}
+
+// icmp says whether a socket's protocol is the ICMP of its family.
+func (s *Socket) icmp() bool {
+	return s.Proto == ProtoICMP && s.Family == FamilyInet || s.Proto == ProtoICMPv6 && s.Family == FamilyInet6
 }
 
 // sendRaw sends a message.
@@ -83,16 +94,16 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	life, class := x.header(r, far.IP, m)
 	from := InetAddr{IP: src}
 	msg := append([]byte(nil), data...)
-	if len(msg) < 2 && (s.Proto == ProtoICMP || s.Proto == ProtoICMPv6) {
+	if len(msg) < 2 && s.icmp() {
 		return 0, abi.EFAULT // as Linux has it, which reads type and code
 	}
-	if s.Proto == ProtoICMPv6 {
+	if s.Proto == ProtoICMPv6 && s.icmp() {
 		if len(msg) < 4 {
 			return 0, abi.EINVAL
 		}
 		sealICMP(s.Proto, src, far.IP, msg)
 	}
-	asks := echoRequest(s.Proto, msg)
+	asks := s.icmp() && echoRequest(s.Proto, msg)
 	out := k.isOutside(far.IP)
 	if out && !asks {
 		k.netStats().Refused++
@@ -101,7 +112,9 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	k.passed(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: msg, whole: true})
 	switch {
 	case out:
-		return len(data), errIfNone(0, x.sendOut(r, far, msg))
+		if e := x.sendOut(r, far, msg); e != 0 {
+			return 0, e
+		}
 	case asks && k.isLocal(far.IP):
 		reply := append([]byte(nil), msg...)
 		answerEcho(s.Proto, far.IP, src, reply)
@@ -130,6 +143,13 @@ func answerEcho(proto int32, from, to [16]byte, b []byte) {
 	sealICMP(proto, from, to, b)
 }
 
+func rawKey(proto byte) portKey { return portKey{SockRaw, int32(proto), uint16(proto)} }
+
+// rawHears says whether there are raw sockets of a protocol.
+func (k *Kernel) rawHears(proto byte) bool {
+	return k.io.inet.raws > 0 && len(k.io.inet.ports[rawKey(proto)]) > 0
+}
+
 // deliverRaw gives the machine's raw sockets their copies of a packet that came to it.
 func (k *Kernel) deliverRaw(p *packet, whole []byte) {
 	x := inetSockets{sockQueues{k}}
@@ -137,7 +157,7 @@ func (k *Kernel) deliverRaw(p *packet, whole []byte) {
 	if !isV4(p.dst.IP) {
 		family, body = FamilyInet6, whole[40:]
 	}
-	for r := range k.io.inet.ports[portKey{SockRaw, int32(p.proto), uint16(p.proto)}] {
+	for r := range k.io.inet.ports[rawKey(p.proto)] {
 		s := k.Socks.Get(r)
 		switch {
 		case s.Family != family || x.match(s, p.dst.IP) == 0, s.State == SockConnected && s.Inet.Far.IP != p.src.IP:

@@ -33,13 +33,17 @@ type packet struct {
 	seq, ack uint32
 }
 
-// sniffing says whether packets are wanted: they are made then only.
-func (k *Kernel) sniffing() bool { return k.Sniffer != nil || k.io.inet.raws > 0 }
+// sniffing says whether packets of a protocol are wanted: they are made then only.
+func (k *Kernel) sniffing(proto byte) bool { return k.Sniffer != nil || k.rawHears(proto) }
 
 // sniff gives the packet to raw sockets, and to the sniffer when what it is of is committed.
 func (k *Kernel) sniff(p *packet) {
+	hear := k.rawHears(p.proto) && !k.isOutside(p.dst.IP)
+	if k.Sniffer == nil && !hear {
+		return
+	}
 	at, b := k.Clock.Real(), p.bytes()
-	if k.io.inet.raws > 0 && !k.isOutside(p.dst.IP) {
+	if hear {
 		k.deliverRaw(p, b)
 	}
 	if k.Sniffer != nil {
@@ -50,7 +54,7 @@ func (k *Kernel) sniff(p *packet) {
 // passed is one that is no segment of TCP's streams.
 func (k *Kernel) passed(p *packet) {
 	k.countDatagram(p)
-	if k.sniffing() {
+	if k.sniffing(p.proto) {
 		k.sniff(p)
 	}
 }
@@ -64,7 +68,7 @@ func (k *Kernel) passedDatagram(proto int32, src, dst InetAddr, life, class byte
 func (k *Kernel) passedSyn(s *Socket) {
 	a, b := s.Inet.Local, s.Inet.Far
 	k.countSegment(a, b, tcpSyn, 0)
-	if k.sniffing() {
+	if k.sniffing(ProtoTCP) {
 		k.segment(a, b, tcpSyn, firstSeq(a, b), 0, nil)
 	}
 }
@@ -74,7 +78,7 @@ func (k *Kernel) passedConnected(s *Socket) {
 	a, b := s.Inet.Local, s.Inet.Far
 	k.countSegment(b, a, tcpSyn|tcpAck, 0)
 	k.countSegment(a, b, tcpAck, 0)
-	if k.sniffing() {
+	if k.sniffing(ProtoTCP) {
 		k.segment(b, a, tcpSyn|tcpAck, firstSeq(b, a), firstSeq(a, b)+1, nil)
 		k.segment(a, b, tcpAck, firstSeq(a, b)+1, firstSeq(b, a)+1, nil)
 	}
@@ -83,7 +87,7 @@ func (k *Kernel) passedConnected(s *Socket) {
 func (k *Kernel) passedRefused(s *Socket) {
 	a, b := s.Inet.Local, s.Inet.Far
 	k.countSegment(b, a, tcpRst|tcpAck, 0)
-	if k.sniffing() {
+	if k.sniffing(ProtoTCP) {
 		k.segment(b, a, tcpRst|tcpAck, 0, firstSeq(a, b)+1, nil)
 	}
 }
@@ -97,7 +101,7 @@ func (k *Kernel) came(p store.Ref[Socket], flags byte, data []byte) {
 // passedTo is a segment that an end of a stream gets; it has not counted it yet.
 func (k *Kernel) passedTo(s *Socket, flags byte, data []byte) {
 	k.countSegment(s.Inet.Far, s.Inet.Local, flags, len(data))
-	if !k.sniffing() {
+	if !k.sniffing(ProtoTCP) {
 		return
 	}
 	var ack uint32
@@ -112,7 +116,7 @@ func (k *Kernel) passedTo(s *Socket, flags byte, data []byte) {
 func (k *Kernel) passedLeft(s *Socket, flags byte, data []byte) {
 	a, b := s.Inet.Local, s.Inet.Far
 	k.countSegment(a, b, flags, len(data))
-	if k.sniffing() {
+	if k.sniffing(ProtoTCP) {
 		k.segment(a, b, flags|tcpAck, firstSeq(a, b)+1+uint32(s.Sent), s.nextSeq(), data)
 	}
 }

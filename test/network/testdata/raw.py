@@ -154,6 +154,16 @@ if len(sys.argv) == 1:
     r.sendto(b"datagram", r.getsockname())
     take(u, 17)
     rest(u)
+    # The other family's ICMP is a protocol as any: nobody answers.
+    for family, proto, to in (socket.AF_INET, V6, "127.0.0.1"), (socket.AF_INET6, V4, "::1"):
+        m = raw(proto, family)
+        show("other family", m.sendto, request(proto, 1, 1, b"asks nobody"), (to, 0))
+        print(m.recv(100)[20 if family == socket.AF_INET else 0:])
+        show("short", m.sendto, b"", (to, 0))
+        print(len(m.recv(100)))
+        rest(m)
+        show("filter", m.getsockopt, V6, 1, 32)
+        show("filter", m.setsockopt, V6, 1, b"\0" * 32)
     x, y, z = raw(253), raw(253), raw(253, socket.AF_INET6)
     x.sendto(b"message of no protocol", ("127.0.0.1", 0))
     take(x, 253)
