@@ -20,31 +20,48 @@ func alone(t *testing.T, then string, args ...string) result {
 		"ip link set lo up; echo " + groups + " >/proc/sys/net/ipv4/ping_group_range; " + then, "sh"}, args...)...)
 }
 
-// TestEcho: echo requests to the machine itself, IPv4 and IPv6.
-func TestEcho(t *testing.T) {
-	want := alone(t, `exec "$@"`, python, "-uc", script(t, "echo.py"))
+// likeHost has a program of testdata do in a machine without a way out what it does on the
+// host, alone.
+func likeHost(t *testing.T, name string) {
+	t.Helper()
+	want := alone(t, `exec "$@"`, python, "-uc", script(t, name))
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
 	}
-	if got := inMachine(t, []string{"--network", "none"}, "echo.py"); got != want {
+	if got := inMachine(t, []string{"--network", "none"}, name); got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
 
-// TestEchoOutside: to others by the host's own sockets, where the policy lets them; who
-// asks is kept apart.
-func TestEchoOutside(t *testing.T) {
+// neighbour runs commands where an address is the host's, on the host and in a machine
+// (flag: more of --network user).
+func neighbour(t *testing.T, addr string) (host func(args ...string) result, machine func(flag string, args ...string) result) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a network in which a machine's servers belong to a group")
 	}
+	host = func(args ...string) result {
+		t.Helper()
+		return alone(t, "ip addr add "+addr+` dev lo; exec "$@"`, args...)
+	}
+	machine = func(flag string, args ...string) result {
+		t.Helper()
+		return host(append([]string{subject.Binary(t), "run", "--network", "user" + flag, "--"}, args...)...)
+	}
+	return host, machine
+}
+
+// TestEcho: echo requests to the machine itself, IPv4 and IPv6.
+func TestEcho(t *testing.T) { likeHost(t, "echo.py") }
+
+// TestEchoOutside: to others by the host's own sockets, where the policy lets them; who
+// asks is kept apart.
+func TestEchoOutside(t *testing.T) {
 	const there = "192.0.2.7"
-	with := "ip addr add " + there + `/24 dev lo; exec "$@"`
-	want := alone(t, with, python, "-uc", script(t, "echo.py"), there)
+	host, machine := neighbour(t, there+"/24")
+	want := host(python, "-uc", script(t, "echo.py"), there)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
-	}
-	machine := func(flag string, args ...string) result {
-		return alone(t, with, append([]string{subject.Binary(t), "run", "--network", "user" + flag, "--"}, args...)...)
 	}
 	if got := machine(",allow="+there, python, "-uc", script(t, "echo.py"), there); got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -62,12 +79,4 @@ func TestEchoOutside(t *testing.T) {
 }
 
 // TestCounters: /proc/net counts what the host's does.
-func TestCounters(t *testing.T) {
-	want := alone(t, `exec "$@"`, python, "-uc", script(t, "counters.py"))
-	if want.status != 0 {
-		t.Fatalf("on the host: %+v", want)
-	}
-	if got := inMachine(t, []string{"--network", "none"}, "counters.py"); got != want {
-		t.Errorf("got %+v\nwant %+v", got, want)
-	}
-}
+func TestCounters(t *testing.T) { likeHost(t, "counters.py") }

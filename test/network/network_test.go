@@ -42,9 +42,14 @@ func run(t *testing.T, name string, args ...string) result {
 	return result{out, errs, status}
 }
 
-// script is a program of testdata as an argument: the machine needs nothing of the
-// host's working directory.
+// script is a program of testdata as an argument, behind what they have in common: the
+// machine needs nothing of the host's working directory.
 func script(t *testing.T, name string) string {
+	t.Helper()
+	return testdata(t, "common.py") + testdata(t, name)
+}
+
+func testdata(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + name)
 	if err != nil {
@@ -74,7 +79,17 @@ func serve(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l)
+}
+
+func serveOn(t *testing.T, l net.Listener) *server {
 	s := &server{l: l, sunk: make(chan string, 100)}
+	accept(t, l, func(c *net.TCPConn) { go s.conn(c) })
+	return s
+}
+
+// accept gives f each connection to l, until the test ends.
+func accept(t *testing.T, l net.Listener, f func(*net.TCPConn)) {
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -82,10 +97,19 @@ func serve(t *testing.T) *server {
 			if err != nil {
 				return
 			}
-			go s.conn(c.(*net.TCPConn))
+			f(c.(*net.TCPConn))
 		}
 	}()
-	return s
+}
+
+// nobodyComes tells who connects to l, which nobody should.
+func nobodyComes(t *testing.T, l net.Listener) chan net.Addr {
+	came := make(chan net.Addr, 100)
+	accept(t, l, func(c *net.TCPConn) {
+		came <- c.RemoteAddr()
+		c.Close()
+	})
+	return came
 }
 
 func (s *server) port() string { return portOf(s.l.Addr()) }
@@ -218,18 +242,7 @@ func TestPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer all.Close()
-	came := make(chan net.Addr, 100)
-	go func() {
-		for {
-			c, err := all.Accept()
-			if err != nil {
-				return
-			}
-			came <- c.RemoteAddr()
-			c.Close()
-		}
-	}()
+	came := nobodyComes(t, all)
 	port := portOf(all.Addr())
 	udp, err := net.ListenPacket("udp", ":"+port)
 	if err != nil {

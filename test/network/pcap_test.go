@@ -3,7 +3,6 @@ package network
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -182,25 +181,10 @@ func said(t *testing.T, l []packet) string {
 // TestPcap: what passes by sockets is in the file, as packets that are right in themselves
 // and among each other.
 func TestPcap(t *testing.T) {
-	s := serve(t)
-	u, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.Close()
-	go func() {
-		b := make([]byte, 100)
-		for {
-			n, from, err := u.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			u.WriteTo(b[:n], from)
-		}
-	}()
+	s, u := serve(t), echoDgrams(t, "127.0.0.1")
 	file := filepath.Join(t.TempDir(), "pcap")
-	flags := append(allow(s.port(), portOf(u.LocalAddr())), "--pcap", file)
-	if r := inMachine(t, flags, "pcap.py", "10.0.2.2", s.port(), portOf(u.LocalAddr())); r.status != 0 || r.errs != "" {
+	flags := append(allow(s.port(), u), "--pcap", file)
+	if r := inMachine(t, flags, "pcap.py", "10.0.2.2", s.port(), u); r.status != 0 || r.errs != "" {
 		t.Fatalf("%+v", r)
 	}
 	l := capture(t, file)
@@ -271,7 +255,7 @@ func TestPcap(t *testing.T) {
 	if kinds != "2 18 16 17 17 " {
 		t.Errorf("kinds of segments: %s", kinds)
 	}
-	u2 := out(portOf(u.LocalAddr()))
+	u2 := out(u)
 	if want := "17 10.0.2.15:* > 10.0.2.2:" + u2 + " life 64 type 0 3\n17 10.0.2.2:" + u2 + " > 10.0.2.15:* life 64 type 0 3\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("datagrams: got\n%s\nwant\n%s", got, want)
 	}

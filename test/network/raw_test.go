@@ -14,29 +14,17 @@ func TestRaw(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a network in which the host's program may become another user")
 	}
-	want := alone(t, `exec "$@"`, python, "-uc", script(t, "raw.py"))
-	if want.status != 0 {
-		t.Fatalf("on the host: %+v", want)
-	}
-	if got := inMachine(t, []string{"--network", "none"}, "raw.py"); got != want {
-		t.Errorf("got %+v\nwant %+v", got, want)
-	}
+	likeHost(t, "raw.py")
 }
 
 // TestRawOutside: to others go echo requests, as far as the policy lets them, and nothing
 // else; answers have the identifiers of the requests.
 func TestRawOutside(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make a network in which a machine's servers belong to a group")
-	}
 	const there = "192.0.2.7"
-	with := "ip addr add " + there + `/24 dev lo; exec "$@"`
-	want := alone(t, with, python, "-uc", script(t, "raw.py"), there)
+	host, machine := neighbour(t, there+"/24")
+	want := host(python, "-uc", script(t, "raw.py"), there)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
-	}
-	machine := func(flag string, args ...string) result {
-		return alone(t, with, append([]string{subject.Binary(t), "run", "--network", "user" + flag, "--"}, args...)...)
 	}
 	got := machine(",allow="+there, python, "-uc", script(t, "raw.py"), there)
 	got.out = strings.ReplaceAll(got.out, "10.0.2.15", there) // the host asks itself

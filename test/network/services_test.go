@@ -47,7 +47,7 @@ func TestServices(t *testing.T) {
 			subject.Need(t, s.need...)
 			// The scripts take a place of their own; it is the same on both sides, but
 			// for who has it.
-			text := "set -u; cd \"$(mktemp -d)\" || exit 1; trap 'cd /; rm -rf \"$OLDPWD\"' EXIT\n" + script(t, "services/"+s.name+".sh")
+			text := "set -u; cd \"$(mktemp -d)\" || exit 1; trap 'cd /; rm -rf \"$OLDPWD\"' EXIT\n" + testdata(t, "services/"+s.name+".sh")
 			args := []string{"/bin/bash", "-c", text, s.name, free(t), fmt.Sprint(s.n)}
 			if s.name == "sshd" {
 				args[5] = free(t)

@@ -3,11 +3,8 @@ package network
 import (
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
-
-	"hythe/test/subject"
 )
 
 // route6 says whether the host reaches others by IPv6, and so a machine of itself.
@@ -26,32 +23,7 @@ func TestSix(t *testing.T) {
 	if err != nil {
 		t.Skip("the host has no IPv6 at all: ", err)
 	}
-	s := &server{l: l, sunk: make(chan string, 100)}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go s.conn(c.(*net.TCPConn))
-		}
-	}()
-	u, err := net.ListenPacket("udp6", "[::1]:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { u.Close() })
-	go func() {
-		b := make([]byte, 100)
-		for {
-			n, from, err := u.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			u.WriteTo(b[:n], from)
-		}
-	}()
+	s := serveOn(t, l)
 	// A port where nobody is: of a socket that does not listen.
 	none, err := net.ListenPacket("udp6", "[::1]:0")
 	if err != nil {
@@ -59,8 +31,8 @@ func TestSix(t *testing.T) {
 	}
 	nobody := portOf(none.LocalAddr())
 	none.Close()
-	u4 := echoDgrams(t)
-	args := []string{s.port(), portOf(u.LocalAddr()), nobody}
+	u4 := echoDgrams(t, "127.0.0.1")
+	args := []string{s.port(), echoDgrams(t, "::1"), nobody}
 	want := run(t, python, append(append([]string{"-uc", script(t, "six.py"), "::1"}, args...), "127.0.0.1", u4)...)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
@@ -81,18 +53,7 @@ func TestPolicySix(t *testing.T) {
 	if err != nil {
 		t.Skip("the host has no IPv6 at all: ", err)
 	}
-	defer l.Close()
-	came := make(chan net.Addr, 100)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			came <- c.RemoteAddr()
-			c.Close()
-		}
-	}()
+	came := nobodyComes(t, l)
 	port := portOf(l.Addr())
 	type row struct{ addr, want string }
 	rows := []row{
@@ -139,11 +100,8 @@ func TestPolicySix(t *testing.T) {
 
 // TestEchoSix: echo requests by IPv6, of both kinds of sockets.
 func TestEchoSix(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make a network in which a machine's servers belong to a group")
-	}
 	const there = "2001:db8:7::7"
-	with := "ip addr add " + there + `/64 dev lo; exec "$@"`
+	host, machine := neighbour(t, there+"/64")
 	prog := strings.SplitN(script(t, "echo.py"), "show(\"wrong\"", 2)[0] + fmt.Sprintf("speak(V6, %q)\n", there) + `
 r = socket.socket(socket.AF_INET6, socket.SOCK_RAW, V6)
 r.setsockopt(V6, 1, b"\xff" * 16 + struct.pack("I", ~2 & 0xffffffff) + b"\xff" * 12)
@@ -151,11 +109,11 @@ r.sendto(request(V6, 9, b"raw"), (sys.argv[1], 0))
 b, who = r.recvfrom(100)
 print(b[0], b[4:], who[:2])
 `
-	want := alone(t, with, python, "-uc", prog, there)
+	want := host(python, "-uc", prog, there)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
 	}
-	got := alone(t, with, subject.Binary(t), "run", "--network", "user,allow="+there, "--", python, "-uc", prog, there)
+	got := machine(",allow="+there, python, "-uc", prog, there)
 	// The checksum that echo.py adds up is of an address that asks itself.
 	if sums := func(s string) string {
 		var out []string

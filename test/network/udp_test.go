@@ -12,11 +12,12 @@ import (
 	"hythe/test/subject"
 )
 
-// echoDgrams answers each datagram with itself; for "other", a stranger sends one
-// before.
-func echoDgrams(t *testing.T) string {
+// echoDgrams answers each datagram to an address of the host with itself; for "other", a
+// stranger sends one before.
+func echoDgrams(t *testing.T, host string) string {
 	t.Helper()
-	p, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	any := net.JoinHostPort(host, "0")
+	p, err := net.ListenPacket("udp", any)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func echoDgrams(t *testing.T) string {
 			if string(b[:n]) == "other" {
 				// Linux delivers this one; who has a NAT before him does not get it. So
 				// the program's own socket filters: it is sent where nobody is.
-				if s, err := net.ListenPacket("udp4", "127.0.0.1:0"); err == nil {
+				if s, err := net.ListenPacket("udp", any); err == nil {
 					s.WriteTo([]byte("of a stranger"), p.LocalAddr())
 					s.Close()
 				}
@@ -46,7 +47,7 @@ func echoDgrams(t *testing.T) string {
 
 // TestUDP: datagrams come and go as on the host.
 func TestUDP(t *testing.T) {
-	port, nobody := echoDgrams(t), unused(t)
+	port, nobody := echoDgrams(t, "127.0.0.1"), unused(t)
 	want := run(t, python, "-c", script(t, "udp.py"), "127.0.0.1", port, nobody)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)

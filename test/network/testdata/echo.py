@@ -1,21 +1,7 @@
 # Echo requests: the machine's own addresses, or with an argument another one.
-import errno, select, socket, struct, sys
+import select, socket, struct, sys
 
 V4, V6 = 1, 58
-
-def total(b):
-    b += b"\0" * (len(b) % 2)
-    n = sum(struct.unpack(">%dH" % (len(b) // 2), b))
-    while n >> 16:
-        n = (n & 0xffff) + (n >> 16)
-    return n
-
-def show(what, f, *args):
-    try:
-        r = f(*args)
-    except OSError as e:
-        r = errno.errorcode[e.errno]
-    print(what, r, flush=True)
 
 def sock(proto):
     s = socket.socket(socket.AF_INET if proto == V4 else socket.AF_INET6, socket.SOCK_DGRAM, proto)

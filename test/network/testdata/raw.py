@@ -1,6 +1,5 @@
 """Raw sockets: what they see and may do on the loopback interface; with an argument, echo
 requests to another address."""
-import errno
 import os
 import select
 import socket
@@ -8,22 +7,6 @@ import struct
 import sys
 
 V4, V6 = socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6
-
-
-def total(b):
-    b += b"\0" * (len(b) % 2)
-    n = sum(struct.unpack(">%dH" % (len(b) // 2), b))
-    while n >> 16:
-        n = (n & 0xffff) + (n >> 16)
-    return n
-
-
-def show(what, f, *args):
-    try:
-        r = f(*args)
-    except OSError as e:
-        r = errno.errorcode[e.errno]
-    print(what, r, flush=True)
 
 
 def raw(proto, family=None):

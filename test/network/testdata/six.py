@@ -1,20 +1,11 @@
 """A client by IPv6 of servers on the host: argv are their address, ports of TCP and UDP and one
 where nobody is, and the address and UDP port of one of IPv4."""
-import errno
 import hashlib
 import socket
 import sys
 import threading
 
 host, tcp, udp, nobody, host4, udp4 = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], int(sys.argv[6])
-
-
-def show(what, f, *args):
-    try:
-        r = f(*args)
-    except OSError as e:
-        r = errno.errorcode[e.errno]
-    print(what, r, flush=True)
 
 
 c = socket.create_connection((host, tcp))
