@@ -59,6 +59,9 @@ func dnsQuestion(id uint16, name string, typ uint16) ([]byte, bool) {
 		b = append(append(b, byte(len(label))), label...)
 	}
 	b = append(b, 0)
+	if _, _, ok := dnsName(b, dnsHead); !ok {
+		return nil, false
+	}
 	b = be.AppendUint16(b, typ)
 	return be.AppendUint16(b, dnsIn), true
 }
@@ -130,7 +133,7 @@ func dnsAnswer(b, question []byte) (lines []string, code int, ok bool) {
 					lines = append(lines, line)
 				}
 			} else if t == dnsCname {
-				if to, _, ok := dnsName(b, at); ok {
+				if to, _, ok := dnsName(b, at); ok && to != "" {
 					owner = to
 				}
 			}

@@ -52,6 +52,7 @@ var records = map[string][][]byte{
 	// Names that lead to themselves, to nowhere, or are none.
 	"loop.example 5":  {record(5, 0xc0, 12+14+4+12), record(5, 0xc0, 0xff), record(5, 3, 'a', '\n', 'b', 0), record(5, 63), record(5)},
 	"short.example 1": {record(1, 1, 2, 3), record(1)},
+	"root.example 1":  {record(5, 0), append([]byte{0}, record(1, 192, 0, 2, 66)[2:]...)},
 }
 
 func serve(c net.PacketConn) {
@@ -148,9 +149,12 @@ func main() {
 	ok("names that are none", strings.Contains(s, "resource does not exist"), s)
 	s = dns("short.example ip")
 	ok("addresses that are none", strings.Contains(s, "resource does not exist"), s)
+	_, err = net.LookupHost("root.example")
+	e, is = err.(*net.DNSError)
+	ok("the name of nobody", is && e.IsNotFound, err)
 	s = dns("fails.example ip")
 	ok("failure", strings.Contains(s, "dns failure"), s)
-	for _, q := range []string{"host.example", "host.example none", strings.Repeat("a", 64) + " ip", "a..b ip", strings.Repeat("a.", 200) + " ip"} {
+	for _, q := range []string{"host.example", "host.example none", strings.Repeat("a", 64) + " ip", "a..b ip", "\u00e4 ip", strings.Repeat("a.", 200) + " ip"} {
 		if s := dns(q); !strings.Contains(s, "dns: bad") {
 			ok("question", false, q, s)
 		}
