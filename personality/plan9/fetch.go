@@ -107,6 +107,7 @@ func (p *Personality) newFetch(c *core.Call, n node) (store.Ref[fetch], abi.Errn
 	p.K.HoldFile(m.File)
 	p.K.HoldFile(m.Sess)
 	p.remote.fetching[c.T] = x
+	c.MutThread().Progress++ // a call that runs again has this behind it, and does not ask for it
 	return x, 0
 }
 

@@ -3,6 +3,8 @@
 package plan9
 
 import (
+	"bufio"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,6 +148,44 @@ func TestMountDeaths(t *testing.T) {
 	}
 	if got := <-done; !mounted(got) || killed == 0 {
 		t.Errorf("status %d, killed %d times\n%s%.2000s", got.status, killed, got.out, got.err)
+	}
+}
+
+// TestFetchDeaths: a program is fetched once, whichever answer of its server comes when the
+// unix server has just been killed.
+func TestFetchDeaths(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	id := "plan9-fetch-" + strconv.Itoa(os.Getpid())
+	c := exec.CommandContext(ctx, subject.Binary(t), "run", "-i", "--name", id, "--", program(t, "mount", "plan9"), "fetch")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed, good := 0, 0
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		switch l := lines.Text(); {
+		case l == "go on?":
+			if b, err := exec.Command(subject.Binary(t), "restart", "-m", id, "unix").CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, b)
+			}
+			killed++
+			in.Write([]byte("\n"))
+		case strings.HasSuffix(l, " true"):
+			good++
+		default:
+			t.Error(l)
+		}
+	}
+	if err := c.Wait(); err != nil || good != 6 || killed < 8 {
+		t.Errorf("%v, %d are right, killed %d times", err, good, killed)
 	}
 }
 

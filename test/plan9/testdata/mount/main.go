@@ -55,7 +55,7 @@ func list(dir string) string {
 func says(err error, words string) bool { return err != nil && strings.Contains(err.Error(), words) }
 
 func main() {
-	if len(os.Args) == 2 {
+	if len(os.Args) == 2 && os.Args[1] != "fetch" {
 		child(os.Args[1])
 		return
 	}
@@ -72,6 +72,10 @@ func main() {
 	at, local := dir+"/n", dir+"/local"
 	os.Mkdir(at, 0o755)
 	os.Mkdir(local, 0o755)
+	if len(os.Args) == 2 {
+		fetched(at)
+		return
+	}
 	os.WriteFile(local+"/mine", []byte("local"), 0o644)
 
 	client, end := pipe()
@@ -193,6 +197,43 @@ func main() {
 
 	authenticated(at)
 	hostile(at)
+}
+
+// fetched has a program fetched from a server that waits for a line before each answer to
+// the fetching.
+func fetched(at string) {
+	client, end := pipe()
+	s := newServer(end)
+	ask := &asker{File: end}
+	s.conn = ask
+	done := make(chan error)
+	go func() { done <- s.run() }()
+	ok("mount", mount(client, at, 4, "") == nil)
+	self, err := os.ReadFile(os.Args[0])
+	ok("program", err == nil && os.WriteFile(at+"/prog", self[:20000], 0o755) == nil && os.WriteFile(at+"/script", []byte("#!/bin/echo said\n"), 0o755) == nil, err)
+	ask.types = []byte{111, 113, 117, 121}
+	b, err := exec.Command(at+"/script", "x").Output()
+	ok("script", err == nil && string(b) == "said "+at+"/script x\n", string(b), err)
+	err = exec.Command(at + "/prog").Run() // which is cut
+	ok("no program", says(err, "exec header invalid"), err)
+	ask.types = nil
+	ok("unmount", syscall.Unmount("", at) == nil)
+	client.Close()
+	ok("the end", <-done != nil)
+}
+
+// asker waits for a line before it answers what is of some types.
+type asker struct {
+	*os.File
+	types []byte
+}
+
+func (s *asker) Write(b []byte) (int, error) {
+	if bytes.IndexByte(s.types, b[4]) >= 0 {
+		fmt.Println("go on?")
+		os.Stdin.Read(make([]byte, 1))
+	}
+	return s.File.Write(b)
 }
 
 // authenticated are versions that are exchanged before a tree is mounted, and a server that
