@@ -72,8 +72,9 @@ func (r row) pattern() string {
 	return "^" + strings.ReplaceAll(regexp.QuoteMeta(r.test), "/", "$/^") + "$"
 }
 
-// verdict is a line by which package testing tells how a test ended.
-var verdict = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
+// verdict is how package testing tells how a test ended, with the mark that what a test
+// prints has not (-test.v=test2json).
+var verdict = regexp.MustCompile(`\x16--- (PASS|FAIL|SKIP): (\S+) \(`)
 
 type outcome struct {
 	code  int // of the process; -1: its time ran out
@@ -199,7 +200,7 @@ func (s suite) try(t *testing.T, system, bin, src string) {
 	}
 	// The tests read testdata of their package, and their sources.
 	dir := filepath.Join(src, filepath.FromSlash(s.pkg))
-	args := []string{prog, "-test.v", "-test.short", "-test.timeout=" + s.limit.String()}
+	args := []string{prog, "-test.v=test2json", "-test.short", "-test.timeout=" + s.limit.String()}
 	guest := func(more string) outcome {
 		user := asMe()
 		if system == "plan9" && os.Getuid() == 0 {
