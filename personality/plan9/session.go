@@ -112,6 +112,12 @@ func (p *Personality) initRemote() {
 		p.remote.fetching[m.Thread] = r
 		return true
 	})
+	p.sessions.Each(func(s store.Ref[session], m *session) bool {
+		if m.Idle != 0 && m.OutUsed > 0 {
+			p.remote.unsent = append(p.remote.unsent, s)
+		}
+		return true
+	})
 	p.requests.Each(func(r store.Ref[request], q *request) bool {
 		if q.State != reqAbandoned {
 			p.remote.mine[q.Thread] = append(p.remote.mine[q.Thread], r)
