@@ -120,7 +120,7 @@ func calls() []bsd.Entry {
 		// time
 		{Nr: 244, Name: "clock_nanosleep", Fn: bsd.ClockNanosleep, Sig: "ixpp", Pre: pre(fixed(2, 16))},
 		{Nr: 436, Name: "jail_attach", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "i", Note: jails},
-		{Nr: 506, Name: "jail_get", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "pux", Note: jails},
+		{Nr: 506, Name: "jail_get", Fn: bsd.Refuse(abi.ENOENT), Level: bsd.Refused, Sig: "pux", Note: "ENOENT: there is no jail within, of whatever name or number"},
 		{Nr: 507, Name: "jail_set", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "pux", Note: jails},
 		{Nr: 508, Name: "jail_remove", Fn: bsd.Refuse(abi.EPERM), Level: bsd.Refused, Sig: "i", Note: jails},
 		// the system
