@@ -426,9 +426,10 @@ func (s *server) serve(t *task, n int) bool {
 			return c.Leader
 		}
 	} else if th.Parts.Nil() {
-		// The last incarnation died between its commit and the answer.
+		// The last incarnation died between its commit and the answer, which may have
+		// waited (Settle) for kicks that were repeated.
 		k.Leave()
-		leader := c.Leader
+		leader := s.settle(c.Leader)
 		t.b.Complete(n)
 		return leader
 	}
@@ -450,15 +451,21 @@ func (s *server) serve(t *task, n int) bool {
 	leader, settle := c.Leader, c.Settle
 	if hold == core.AnswerNow {
 		if settle {
-			if leader {
-				leader = false
-				s.handOver()
-			}
-			s.posted()
+			leader = s.settle(leader)
 		}
 		t.b.Complete(n)
 	}
 	return leader
+}
+
+// settle waits until those have been kicked whom calls so far kick, while another goroutine
+// leads; it answers whether this one still does.
+func (s *server) settle(leader bool) bool {
+	if leader {
+		s.handOver()
+	}
+	s.posted()
+	return false
 }
 
 // trace takes a line of the core's tracer.
