@@ -59,7 +59,7 @@ func (p *Personality) endFetch(r store.Ref[fetch]) {
 func (p *Personality) newFetch(c *core.Call, n node) (store.Ref[fetch], abi.Errno) {
 	var gone []store.Ref[fetch] // of calls that nobody repeated, which are few
 	p.fetches.Each(func(r store.Ref[fetch], m *fetch) bool {
-		if t := p.K.Threads.Get(m.Thread); t == nil || t.State != core.ThreadLive || p.K.Threads.Gen(m.Thread) != m.Gen || m.Thread == c.T {
+		if p.gone(m.Thread, m.Gen) || m.Thread == c.T {
 			gone = append(gone, r)
 		}
 		return true

@@ -479,10 +479,13 @@ func (p *Personality) request(c *core.Call, s store.Ref[session], typ uint32, ma
 			return 0, abi.EREMOTEIO
 		}
 		if m.Waiting < maxWaiting && m.OutUsed <= outWait {
-			if p.asked(s) >= maxAsked {
+			if p.asked(s) < maxAsked {
+				break
+			}
+			if !p.forgetGone(s) {
 				return 0, abi.ENOSPC
 			}
-			break
+			continue
 		}
 		if p.pump(c, s); p.sessions.Get(s).State == sessDead || p.sessions.Get(s).Waiting < maxWaiting && p.sessions.Get(s).OutUsed <= outWait {
 			continue
@@ -515,6 +518,31 @@ func (p *Personality) asked(s store.Ref[session]) (n int) {
 		}
 	}
 	return n
+}
+
+// gone says whether a thread has ended.
+func (p *Personality) gone(t store.Ref[core.Thread], gen uint32) bool {
+	th := p.K.Threads.Get(t)
+	return th == nil || th.State != core.ThreadLive || p.K.Threads.Gen(t) != gen
+}
+
+// forgetGone gives up what threads have asked that have ended without saying so (done): those
+// of other systems' programs that had the file. It answers whether there was anything.
+func (p *Personality) forgetGone(s store.Ref[session]) bool {
+	var l []store.Ref[request]
+	for r := p.sessions.Get(s).First; r != 0; r = p.requests.Get(r).Next {
+		if q := p.requests.Get(r); q.State != reqAbandoned && p.gone(q.Thread, q.Gen) {
+			l = append(l, r)
+		}
+	}
+	for _, r := range l {
+		if p.requests.Get(r).State == reqWaiting {
+			p.abandon(r)
+		} else {
+			p.freeRequest(r)
+		}
+	}
+	return len(l) > 0
 }
 
 // pump moves what can be moved without waiting. It ends: what comes must be answers, of
