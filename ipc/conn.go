@@ -361,6 +361,10 @@ func (w *waiter) wait() Reply {
 // nucleus hears what a task said before it died. refused is called from a
 // goroutine of its own if the nucleus answers an error.
 func (c *Conn) Post(op uint32, args [6]uint64, refused func(abi.Errno)) {
+	c.post(op, args, nil, refused)
+}
+
+func (c *Conn) post(op uint32, args [6]uint64, inline []byte, refused func(abi.Errno)) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
@@ -371,7 +375,7 @@ func (c *Conn) Post(op uint32, args [6]uint64, refused func(abi.Errno)) {
 	c.calls[id] = &waiter{fn: refused}
 	c.mu.Unlock()
 	crash.Point("before a posted nucleus call")
-	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, nil, nil); err != nil {
+	if err := c.send(&abi.CallHeader{Op: op, ID: id, A: args}, inline, nil); err != nil {
 		c.mu.Lock()
 		delete(c.calls, id)
 		c.mu.Unlock()
@@ -416,6 +420,8 @@ type Handlers struct {
 	Inherit  func(*Right)                           // a right that came later than Startup
 	Stop     func()                                 // finish what can be finished
 	Other    func(Event)                            // everything else; owns the descriptors
+
+	Ahead int // of ServeWith: see Taker.Ahead
 }
 
 // Run dispatches events until the channel ends and answers why.

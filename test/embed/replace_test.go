@@ -2,6 +2,7 @@ package embed
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -70,7 +71,7 @@ func ledger(version uint64) func(*ipc.Conn, *ipc.Inheritance) error {
 			heap.Commit()
 			refs = append(refs, r)
 		}
-		return ipc.Serve(c, in, func(m *ipc.Message) *ipc.Message {
+		return ipc.ServeWith(c, in, ipc.Handlers{Ahead: 64}, func(m *ipc.Message) *ipc.Message {
 			if len(m.Body) != 1 || m.Body[0] >= senders {
 				return &ipc.Message{}
 			}
@@ -117,6 +118,21 @@ func (s *sender) note() abi.Errno {
 	return s.conn.Send(s.to, &ipc.Message{ID: note, Seq: s.seq, Body: []byte{s.id}}, abi.NameNull)
 }
 
+// notes sends n at once.
+func (s *sender) notes(n int) (failed abi.Errno) {
+	b := s.conn.Batch()
+	for range n {
+		s.seq++
+		if e := b.Send(s.to, &ipc.Message{ID: note, Seq: s.seq, Body: []byte{s.id}}, abi.NameNull, abi.Forever); e != 0 {
+			return e
+		}
+	}
+	if e := b.Do(func(_ int, _ ipc.Reply, e abi.Errno) { failed = cmp.Or(failed, e) }); e != 0 {
+		return e
+	}
+	return failed
+}
+
 func (s *sender) ask() (a account, err error) {
 	s.seq++
 	m, e := s.conn.AskWith(s.to, &ipc.Message{ID: ask, Seq: s.seq, Body: []byte{s.id}})
@@ -155,14 +171,24 @@ func TestReplace(t *testing.T) {
 		go func(s *sender) {
 			defer wg.Done()
 			for !stop.Load() {
-				if total.Add(1)%2000 == 0 {
+				n := uint64(1)
+				if s.id%3 == 2 {
+					n = 16
+				}
+				if now := total.Add(n); now/2000 != (now-n)/2000 {
 					select {
 					case more <- struct{}{}:
 					default:
 					}
 				}
 				if s.id%3 != 0 {
-					if e := s.note(); e != 0 {
+					e := abi.Errno(0)
+					if n > 1 {
+						e = s.notes(int(n))
+					} else {
+						e = s.note()
+					}
+					if e != 0 {
 						t.Errorf("note %d of %d: %v", s.seq, s.id, e)
 						return
 					}
