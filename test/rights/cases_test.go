@@ -75,7 +75,7 @@ func (t *task) name(s string) uint64 {
 	}
 	n, err := strconv.ParseUint(s, 0, 64)
 	if err != nil {
-		t.w.t.Fatalf("%s has no name %q", t.s.Name(), s)
+		t.w.t.Fatalf("a task has no name %q", s)
 	}
 	return n
 }
@@ -430,6 +430,21 @@ func (w *world) step(line string) string {
 		}
 		t.events = nil
 		return strings.Join(s, ", ")
+	case "guest": // WORD NAME: a guest task with a right to send there
+		return result(t.guest(f[2], t.name(f[3])))
+	case "open": // WORD NAME: gives a guest one right more
+		return result(t.call(abi.CallTaskOpen, nil, t.name(f[2]), t.name(f[3])))
+	case "gone": // WORD: a guest's end is told
+		for range 1000 {
+			t.sync()
+			for i, e := range t.events {
+				if e.Op == abi.EventTaskDead && e.A[0] == t.name(f[2]) {
+					t.events = append(t.events[:i], t.events[i+1:]...)
+					return "ok"
+				}
+			}
+		}
+		return "no event"
 	case "die":
 		t.die()
 		w.check()
@@ -502,6 +517,16 @@ func (s *script) run(t *testing.T, h host) []string {
 			l.Sessions = n
 		case "bindings":
 			l.Bindings = n
+		case "tasks":
+			l.Tasks = n
+		case "guest-names":
+			l.GuestNames = n
+		case "guest-waiting":
+			l.GuestWaiting = n
+		case "guest-memory":
+			l.GuestMemory = n
+		case "guests-memory":
+			l.GuestsMemory = n
 		default:
 			t.Fatalf("case %s: %q", s.name, f)
 		}

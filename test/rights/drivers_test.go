@@ -102,6 +102,8 @@ type wire interface {
 	send(b []byte)
 	// next is the next datagram from the nucleus. wait: there will be one.
 	next(wait bool) (b []byte, fds int, ok bool)
+	// close gives the guest's end up.
+	close()
 }
 
 // host is a machine as the cases see it.
@@ -112,6 +114,10 @@ type host interface {
 	// once it was: by was, if the machine made it before the process.
 	process() (spec machine.ServerSpec, was wire)
 	connected(was wire) wire
+	// guest is the control channel of the guest task that was made last, and opened
+	// the channel for its calls, which came there.
+	guest() wire
+	opened(control wire) wire
 	// settle lets everything happen that is due.
 	settle()
 	// pass lets a millisecond go by.
@@ -120,27 +126,48 @@ type host interface {
 }
 
 type simHost struct {
-	m    *sim.Machine
-	last *sim.Channel
+	m             *sim.Machine
+	last, spawned *sim.Channel
 }
 
 func newSim() host {
 	h := &simHost{m: sim.New()}
 	h.m.OnServer = func(c *sim.Channel, _ machine.ServerSpec) { h.last = c }
+	h.m.OnSpawn = func(c *sim.Channel, _, _ *sim.Handle) { h.spawned = c }
 	return h
 }
 
 func (h *simHost) name() string                        { return "sim" }
 func (h *simHost) machine() machine.Machine            { return h.m }
 func (h *simHost) process() (machine.ServerSpec, wire) { return machine.ServerSpec{}, nil }
-func (h *simHost) connected(wire) wire                 { return simWire{h, h.last} }
+func (h *simHost) connected(wire) wire                 { return simWire{h: h, c: h.last} }
 func (h *simHost) settle()                             { h.m.Run() }
 func (h *simHost) pass()                               { h.m.Advance(1e6) }
 func (h *simHost) close()                              {}
+func (h *simHost) guest() wire                         { return simWire{h: h, c: h.spawned} }
+
+func (h *simHost) opened(control wire) wire {
+	d, ok := control.(simWire).c.Next()
+	if !ok || len(d.Handles) != 1 {
+		return nil
+	}
+	end := d.Handles[0].(*sim.Handle)
+	return simWire{h, end.Channel, end}
+}
 
 type simWire struct {
-	h *simHost
-	c *sim.Channel
+	h   *simHost
+	c   *sim.Channel
+	end *sim.Handle // of a guest's calls
+}
+
+func (w simWire) close() {
+	if w.end != nil {
+		w.end.Release()
+		return
+	}
+	w.c.Die(machine.Exit{Signal: 9})
+	w.h.m.Run()
 }
 
 func (w simWire) send(b []byte) {
@@ -157,16 +184,27 @@ func (w simWire) next(bool) ([]byte, int, bool) {
 }
 
 type linuxHost struct {
-	t *testing.T
-	m *linux.Machine
+	t       *testing.T
+	m       *linux.Machine
+	spawned int // the control channel of the guest made last
 }
+
+// Spawn implements linux.Spawner: guest tasks have the test for a process.
+func (h *linuxHost) Spawn(control, _, _ int) (err error) {
+	h.spawned, err = unix.FcntlInt(uintptr(control), unix.F_DUPFD_CLOEXEC, 3)
+	return err
+}
+
+func (h *linuxHost) Stop() {}
 
 func newLinux(t *testing.T) host {
 	m, err := linux.New(linux.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &linuxHost{t: t, m: m}
+	h := &linuxHost{t: t, m: m}
+	m.SetSpawner(h)
+	return h
 }
 
 func (h *linuxHost) name() string             { return "linux" }
@@ -188,6 +226,24 @@ func (h *linuxHost) process() (machine.ServerSpec, wire) {
 	})
 	return machine.ServerSpec{Name: "puppet", Files: []machine.Handle{far}, Isolation: machine.IsolateUser, Lenient: true},
 		&linuxWire{h.t, mine, make([]byte, bufSize)}
+}
+
+func (h *linuxHost) guest() wire { return h.direct(h.spawned) }
+
+func (h *linuxHost) direct(fd int) wire {
+	_ = unix.SetNonblock(fd, true)
+	f := os.NewFile(uintptr(fd), "channel")
+	h.t.Cleanup(func() { f.Close() })
+	return &directWire{linuxWire: linuxWire{h.t, f, make([]byte, bufSize)}}
+}
+
+func (h *linuxHost) opened(control wire) wire {
+	w := control.(*directWire)
+	w.keep = true
+	if _, n, _ := w.next(true); n != 1 {
+		return nil
+	}
+	return h.direct(w.fds[0])
 }
 
 // connected has nothing to read: a case looks at all that a task was told before
@@ -216,6 +272,49 @@ func (w *linuxWire) next(wait bool) ([]byte, int, bool) {
 		w.t.Fatalf("the task does not answer: %v", err)
 	}
 	return append([]byte(nil), w.buf[1:n]...), int(w.buf[0]), true
+}
+
+func (w *linuxWire) close() { w.f.Close() }
+
+// directWire is a channel of the nucleus's that the test has itself.
+type directWire struct {
+	linuxWire
+	keep bool
+	fds  []int
+}
+
+func (w *directWire) next(wait bool) (b []byte, n int, ok bool) {
+	if !wait {
+		return nil, 0, false
+	}
+	_ = w.f.SetReadDeadline(time.Now().Add(time.Minute))
+	conn, err := w.f.SyscallConn()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	oob := make([]byte, unix.CmsgSpace(4*abi.MaxObjects))
+	var oobn int
+	var rerr error
+	err = conn.Read(func(fd uintptr) bool {
+		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), w.buf, oob, unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(rerr, unix.EAGAIN) && !errors.Is(rerr, unix.EINTR)
+	})
+	if err != nil || rerr != nil || n == 0 {
+		w.t.Fatalf("a guest is not answered: %v, %v", err, rerr)
+	}
+	w.fds = nil
+	if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil {
+		for i := range msgs {
+			fds, _ := unix.ParseUnixRights(&msgs[i])
+			w.fds = append(w.fds, fds...)
+		}
+	}
+	if !w.keep {
+		for _, fd := range w.fds {
+			_ = unix.Close(fd)
+		}
+	}
+	return append([]byte(nil), w.buf[:n]...), len(w.fds), true
 }
 
 // world is one case's nucleus with its tasks.
@@ -259,6 +358,7 @@ type task struct {
 	events  []event
 	names   map[string]uint64
 	calls   map[string]uint64 // calls that wait, by the case's word
+	control wire              // of a guest
 }
 
 type event struct {
@@ -271,11 +371,32 @@ func (w *world) task(name string) *task {
 	t := &task{w: w, names: map[string]uint64{}, calls: map[string]uint64{}}
 	spec, was := w.h.process()
 	t.wire = was
-	t.s = w.k.NewServer(nucleus.ServerSpec{Name: name, Process: spec})
+	t.s = w.k.NewServer(nucleus.ServerSpec{Name: name, Process: spec, Powers: nucleus.PowerTasks})
 	t.start()
 	w.tasks[name] = t
 	w.order = append(w.order, t)
 	return t
+}
+
+// guest makes a guest task with a send right to t's port that has the name box: its
+// "@box". It answers the error of the call that refuses it.
+func (t *task) guest(name string, box uint64) event {
+	t.w.t.Helper()
+	e := t.call(abi.CallTaskCreate, nil, 0, 4)
+	if e.Err != 0 {
+		return e
+	}
+	g := &task{w: t.w, names: map[string]uint64{}, calls: map[string]uint64{}, answers: map[uint64]event{}, control: t.w.h.guest()}
+	t.names[name] = e.A[0]
+	e = t.call(abi.CallTaskOpen, nil, e.A[0], box)
+	if e.Err == 0 {
+		if g.wire = t.w.h.opened(g.control); g.wire == nil {
+			t.w.t.Fatalf("%s was not given its channel", name)
+		}
+		g.names["@box"] = e.A[0]
+	}
+	t.w.tasks[name] = g
+	return e
 }
 
 // start begins the task's first or next incarnation and returns what it is told
@@ -305,6 +426,11 @@ func (t *task) start() []event {
 func (t *task) die() {
 	t.w.t.Helper()
 	t.sync()
+	if t.control != nil {
+		t.wire.close()
+		t.control.close()
+		return
+	}
 	t.s.Kill("the case")
 	t.w.h.settle()
 	select {
