@@ -117,6 +117,15 @@ func run(t *testing.T, dir string, limit time.Duration, argv ...string) outcome 
 	return o
 }
 
+// before is what was printed last when a test failed.
+func (o outcome) before(test string) string {
+	text, _, found := strings.Cut(o.text, "\x16--- FAIL: "+test+" (")
+	if !found {
+		return ""
+	}
+	return tail(text[max(0, len(text)-1500):])
+}
+
 // tail is the end of a text, for a report.
 func tail(s string) string {
 	const most = 6000
@@ -234,13 +243,13 @@ func (s suite) try(t *testing.T, system, bin, src string) {
 		expected = native.code
 		for name, v := range native.tests {
 			if g := got.tests[name]; v == "PASS" && g != "PASS" {
-				wrong(name, "passes natively, in the guest: "+g)
+				wrong(name, "passes natively, in the guest: "+g+"\n"+got.before(name))
 			}
 		}
 	} else {
 		for name, v := range got.tests {
 			if v == "FAIL" {
-				wrong(name, "fails")
+				wrong(name, "fails:\n"+got.before(name))
 			}
 		}
 	}
