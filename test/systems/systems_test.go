@@ -30,6 +30,11 @@ func stages(t *testing.T, dir string) {
 
 func machine(t *testing.T, dir, script string) (string, string, int) {
 	t.Helper()
+	return machineFor(t, limit, dir, script)
+}
+
+func machineFor(t *testing.T, limit time.Duration, dir, script string) (string, string, int) {
+	t.Helper()
 	return subject.Run(t, limit, exec.Command(subject.Binary(t), "run", "-v", dir+":/work", "-w", "/work", "--", "/bin/sh", "-c", script))
 }
 
@@ -84,5 +89,26 @@ done
 	// The shell says of some jobs what ended them, as it comes.
 	if out != want || strings.ReplaceAll(errs, "Terminated\n", "") != "" || status != 0 {
 		t.Errorf("status %d\n got: %q %q\nwant: %q", status, out, errs, want)
+	}
+}
+
+// TestEveryCall: no number, with arguments that are no addresses, does more than to fail:
+// it ends no server and blocks nothing that need not block (testdata/every).
+func TestEveryCall(t *testing.T) {
+	if !subject.Long() {
+		t.Skip("only with HYTHE_LONG=1")
+	}
+	for _, goos := range []string{"freebsd", "netbsd", "dragonfly", "plan9"} {
+		t.Run(goos, func(t *testing.T) {
+			dir, done, err := subject.Scratch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(done)
+			subject.Build(t, filepath.Join(dir, "every"), goos, "build", "./testdata/every")
+			if out, errs, status := machineFor(t, 10*time.Minute, dir, "./every"); out != "all\n" || errs != "" || status != 0 {
+				t.Errorf("status %d\n%s%.2000s", status, out, errs)
+			}
+		})
 	}
 }
