@@ -83,6 +83,35 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// TestUnreachable: who sends to a port that nobody has is told so by ICMP, a socket by its
+// error if it is connected there.
+func TestUnreachable(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has raw sockets on the host")
+	}
+	likeHost(t, "unreach.py")
+}
+
+// TestTraceroute: it finds the machine's own addresses.
+func TestTraceroute(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has raw sockets on the host")
+	}
+	times := regexp.MustCompile(`[0-9.]+ ms`)
+	for _, to := range []string{"127.0.0.1", "::1"} {
+		args := []string{"busybox", "traceroute", "-n", to}
+		subject.Need(t, "/usr/bin/busybox")
+		want := alone(t, `exec "$@"`, args...)
+		got := run(t, subject.Binary(t), append([]string{"run", "--network", "none", "--"}, args...)...)
+		for _, r := range []*result{&want, &got} {
+			r.out = times.ReplaceAllString(r.out, "T")
+		}
+		if want.status != 0 || !strings.Contains(want.out, " 1  "+to+"  T  T  T") || got != want {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	}
+}
+
 // TestRawDeath: a raw socket hears what it did when the unix server has died.
 func TestRawDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "rawdeath.py")

@@ -160,7 +160,11 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	if p == 0 {
 		k.netStats().NoPorts++
-		if k.Socks.Get(r).State == SockConnected {
+		if k.isLocal(far.IP) {
+			k.passedUnreachable(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data})
+		}
+		// Of what went to another than its peer a socket does not hear.
+		if s := k.Socks.Get(r); s.State == SockConnected && s.Inet.Far.IP == far.IP && s.Inet.Far.Port == far.Port {
 			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
 			k.wakeSock(r, PollErr)
 		}
