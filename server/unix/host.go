@@ -253,13 +253,13 @@ func (s *server) CPU(id core.TaskID, hostTID uint64) (uint64, abi.Errno) {
 	return i.CPUNs, e
 }
 
-// AddThread implements core.Host.
-func (s *server) AddThread(id core.TaskID) abi.Errno {
+// AddThreads implements core.Host.
+func (s *server) AddThreads(id core.TaskID, n int) abi.Errno {
 	t := s.task(id)
 	if t == nil {
 		return abi.ESRCH
 	}
-	return s.conn.TaskThreads(t.name, 1)
+	return s.conn.TaskThreads(t.name, n)
 }
 
 // ThreadGone implements core.Host.

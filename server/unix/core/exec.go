@@ -329,7 +329,7 @@ func (c *Call) exec(file store.Ref[File], dirfd int32, path string, flags uint32
 	}
 	var id TaskID
 	k.proc.creating++
-	c.Unlocked(func() { id, e = k.Host.NewTask(0, 0) })
+	e = c.withSpares(func() (e abi.Errno) { id, e = k.Host.NewTask(0, 0); return e })
 	k.proc.creating--
 	defer k.proc.born.Wake(^uint32(0))
 	fail := func(e abi.Errno) abi.Errno {

@@ -227,9 +227,10 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 func (k *Kernel) leaveThread(c *Call) {
 	p := c.ProcRef()
 	rest := k.procRT(p)
-	task, tid := c.Proc().Task, c.Thread().HostTID
+	task, th := c.Proc().Task, c.Thread()
+	tid, told := th.HostTID, th.Sched != Sched{} || th.StaleSched != 0
 	k.threadEnd(c.T)
-	k.afterCommit(func() { k.Host.ThreadGone(task, tid) })
+	k.afterCommit(func() { k.threadGone(task, tid, told) })
 	if len(rest.threads) == 1 {
 		rest.childQ.Wake(^uint32(0)) // an exec may wait for it
 	}

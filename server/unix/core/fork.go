@@ -142,10 +142,10 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 		return 0, abi.EAGAIN
 	}
 	task := c.Proc().Task
-	// It is counted before anything is: the lock is given up.
-	var e abi.Errno
-	c.Unlocked(func() { e = k.Host.AddThread(task) })
-	if e != 0 {
+	// It is counted before anything is: the lock is given up, unless one that has ended still is.
+	if ts := k.tasks[task]; ts != nil && ts.spare > 0 {
+		ts.spare--
+	} else if c.withSpares(func() abi.Errno { return k.Host.AddThreads(task, 1) }) != 0 {
 		return 0, abi.EAGAIN
 	}
 	tid, e := c.countedThread(a, p, task)
@@ -153,6 +153,47 @@ func (c *Call) newThreadCall(a *CloneArgs) (int32, abi.Errno) {
 		k.afterCommit(func() { k.Host.ThreadGone(task, 0) })
 	}
 	return tid, e
+}
+
+// maxSpare is how many threads of a task that have ended stay counted for its next ones.
+const maxSpare = 4
+
+// threadGone takes a thread that has ended out of its task's budget, or keeps its place there
+// for the next one. The host has to hear of one that may go before others.
+func (k *Kernel) threadGone(task TaskID, hostTID uint64, told bool) {
+	if ts := k.tasks[task]; ts != nil && !ts.dead && !told && ts.spare < maxSpare {
+		ts.spare++
+		return
+	}
+	k.Host.ThreadGone(task, hostTID)
+}
+
+// withSpares does without the lock what needs room in the budget of all guests; if there is
+// none, once more when the spare threads of all tasks are given back. Each of these was saved a
+// call of ThreadGone before.
+func (c *Call) withSpares(do func() abi.Errno) abi.Errno {
+	k := c.K
+	var e abi.Errno
+	c.Unlocked(func() { e = do() })
+	if e != abi.EAGAIN {
+		return e
+	}
+	spare := map[TaskID]int{}
+	for id, ts := range k.tasks {
+		if ts.spare > 0 {
+			spare[id], ts.spare = ts.spare, 0
+		}
+	}
+	if len(spare) == 0 {
+		return e
+	}
+	c.Unlocked(func() {
+		for id, n := range spare {
+			k.Host.AddThreads(id, -n)
+		}
+		e = do()
+	})
+	return e
 }
 
 func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int32, abi.Errno) {
@@ -359,7 +400,7 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	var id TaskID
 	k.proc.creating++
 	k.proc.forking++
-	c.Unlocked(func() { id, e = k.Host.NewTask(parentTask, tag) })
+	e = c.withSpares(func() (e abi.Errno) { id, e = k.Host.NewTask(parentTask, tag); return e })
 	k.proc.creating--
 	k.proc.forking--
 	defer k.proc.born.Wake(^uint32(0))

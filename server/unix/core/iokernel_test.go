@@ -418,7 +418,7 @@ func (ioHost) Memory(TaskID, uint64, int) ([]byte, abi.Errno)      { return nil,
 func (ioHost) Usage(TaskID) (rss, user, sys uint64, err abi.Errno) { return 0, 0, 0, 0 }
 func (ioHost) CPU(TaskID, uint64) (uint64, abi.Errno)              { return 0, 0 }
 func (ioHost) Schedule(TaskID, uint64, Sched) abi.Errno            { return 0 }
-func (ioHost) AddThread(TaskID) abi.Errno                          { return 0 }
+func (ioHost) AddThreads(TaskID, int) abi.Errno                    { return 0 }
 func (ioHost) ThreadGone(TaskID, uint64)                           {}
 func (ioHost) Assign(TaskID, uint64, CPUSet) abi.Errno             { return 0 }
 func (h ioHost) Log(line string)                                   { h.t.Log(line) }

@@ -90,10 +90,10 @@ type Host interface {
 	// Schedule has the host schedule a thread, with this host id. EPERM: the machine was
 	// not given so much, or the host refuses it; EBUSY. WITHOUT the lock.
 	Schedule(t TaskID, hostTID uint64, s Sched) abi.Errno
-	// AddThread counts one more thread of a task in its budget, before it is made. EAGAIN.
-	// WITHOUT the lock. ThreadGone takes one back and is not waited for; hostTID is 0 if it
-	// never began.
-	AddThread(t TaskID) abi.Errno
+	// AddThreads counts n more threads of a task in its budget, before they are made (EAGAIN),
+	// or -n fewer. WITHOUT the lock. ThreadGone takes one back and is not waited for; hostTID
+	// is 0 if it never began.
+	AddThreads(t TaskID, n int) abi.Errno
 	ThreadGone(t TaskID, hostTID uint64)
 	// OpenPorts lets the task make calls of the nucleus, and answers the name of
 	// its first right. It may be repeated.
@@ -235,6 +235,9 @@ type task struct {
 	cancelKill func()
 	// lent is what the task was lent, nil: nothing yet (lend.go).
 	lent *lentTask
+	// spare is how many threads are counted in the task's budget that it does not have: those
+	// that it makes next need not be. A new incarnation counts anew, and knows of none.
+	spare int
 }
 
 // Personality gives one operating system's calls their meaning.

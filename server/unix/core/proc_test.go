@@ -544,7 +544,7 @@ func TestUserNamespace(t *testing.T) {
 }
 
 // TestThreadsAreCounted: each thread in its task's budget, before it is there and until it
-// has ended.
+// has ended, or longer: the next one takes its place.
 func TestThreadsAreCounted(t *testing.T) {
 	g := newGuest(t)
 	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
@@ -567,9 +567,44 @@ func TestThreadsAreCounted(t *testing.T) {
 		t.Errorf("%v after a recovery", n)
 	}
 	th.call(func(c *Call) { c.Exit(0) })
-	if n := g.TaskThreads(); g.host.threads != 0 || n[g.task] != 1 {
+	if n := g.TaskThreads(); g.host.threads != 1 || n[g.task] != 1 {
 		t.Errorf("%d are counted of one that ended, %v after a recovery", g.host.threads, n)
 	}
+	g.host.full = true
+	x = findAct(clone(flags), abi.ActThread)
+	if x == nil || g.host.threads != 1 {
+		t.Fatalf("one in the place of another: %v, %d are counted", x, g.host.threads)
+	}
+	g.host.full = false
+	// Of many, only some places are kept, and none of one that may go before others.
+	th = g.on(g.task, uint32(x.A[0]))
+	th.send(abi.KindThread, 0, x.A[1])
+	ths := []*guest{th}
+	for range maxSpare + 2 {
+		x := findAct(clone(flags), abi.ActThread)
+		th := g.on(g.task, uint32(x.A[0]))
+		th.send(abi.KindThread, 0, x.A[1])
+		ths = append(ths, th)
+	}
+	ths[0].call(func(c *Call) { c.MutThread().Sched.Nice = 5; c.Exit(0) })
+	if g.host.threads != len(ths)-1 {
+		t.Errorf("%d are counted of %d", g.host.threads, len(ths)-1)
+	}
+	for _, th := range ths[1:] {
+		th.call(func(c *Call) { c.Exit(0) })
+	}
+	if g.host.threads != maxSpare {
+		t.Errorf("%d are counted of none, want %d", g.host.threads, maxSpare)
+	}
+	// What another task needs is given back.
+	g.host.room = maxSpare
+	g.call(func(c *Call) {
+		e := c.withSpares(func() abi.Errno { return g.host.AddThreads(g.task+1, 1) })
+		c.Fail(e)
+		if e != 0 || g.host.threads != 1 {
+			t.Errorf("with spare ones: %v, %d are counted", e, g.host.threads)
+		}
+	})
 	g.check()
 }
 

@@ -39,8 +39,10 @@ type testHost struct {
 	mu    sync.Mutex
 	lines []string
 	tasks TaskID
-	// threads are what was counted; full: the host takes no more.
+	// threads are what was counted; full: the host takes no more; room:
+	// more than so many, if it is not 0.
 	threads int
+	room    int
 	full    bool
 	kicks   int
 	ended   []TaskID
@@ -50,11 +52,11 @@ type testHost struct {
 
 func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }
 
-func (h *testHost) AddThread(TaskID) abi.Errno {
-	if h.full {
+func (h *testHost) AddThreads(_ TaskID, n int) abi.Errno {
+	if n > 0 && (h.full || h.room != 0 && h.threads+n > h.room) {
 		return abi.EAGAIN
 	}
-	h.threads++
+	h.threads += n
 	return 0
 }
 func (h *testHost) ThreadGone(TaskID, uint64) { h.threads-- }
