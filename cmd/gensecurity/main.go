@@ -37,7 +37,9 @@ What keeps a process in, from the outside inwards:
 4. no_new_privs, no capabilities (but those of root's server of host files), limits
    (no core files with content, no locked memory, no real-time priority but in a machine
    with --sched, where the filter keeps servers from taking it themselves);
-5. a seccomp filter;
+5. a seccomp filter. Two calls pass any filter unasked, by the host's own rule: uretprobe
+   (335) and uprobe (336), where the host has them. Outside of its trampolines, which
+   programs here have none of, the first is SIGILL and the second ENXIO;
 6. descriptors: a process can only use those that it was handed.
 
 ## Processes

@@ -4,4 +4,5 @@ package main
 
 const last = 600
 
-func mayEnd(nr int, how string) bool { return ends[nr] == how }
+// natural says whether every number may end so; none.
+func natural(int, string) bool { return false }

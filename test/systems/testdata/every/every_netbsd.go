@@ -18,7 +18,7 @@ func quiet() {
 }
 
 // leftOut: those that double who calls them, and those that end others.
-var leftOut = map[int]bool{2: true, 37: true, 66: true, 208: true, 282: true, 287: true, 318: true, 456: true}
+var leftOut = map[int]bool{hostsOwn: true, 2: true, 37: true, 66: true, 208: true, 282: true, 287: true, 318: true, 456: true}
 
 // ends are the numbers that do not return from all of it.
 var ends = map[int]string{
@@ -27,7 +27,6 @@ var ends = map[int]string{
 	308: "blocks",                     // setcontext of none: its thread ends
 	310: "blocks",                     // _lwp_exit, and its process stays
 	317: "signal: segmentation fault", // _lwp_setprivate: the thread's own data are nowhere
-	335: "exit status 2",              // a number that the host takes for itself (uretprobe), past every filter: SIGILL
 	417: "blocks",                     // select of nothing
 	436: "blocks",                     // pselect of nothing
 	437: "blocks",                     // pollts of nothing

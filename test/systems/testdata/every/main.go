@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// hostsOwn is a number that the host takes for itself, uretprobe(2), before any filter sees
+// it, and not on all versions: SIGILL (docs/security.md).
+const hostsOwn = 335
+
 func main() {
 	if len(os.Args) > 1 {
 		nr, err := strconv.Atoi(os.Args[1])
@@ -43,8 +47,8 @@ func main() {
 	close(work)
 	wg.Wait()
 	for nr, s := range said {
-		if s != "" && !mayEnd(nr, s) {
-			fmt.Println(nr, s)
+		if want := ends[nr]; s != want && !natural(nr, s) {
+			fmt.Printf("%d: %q, want %q\n", nr, s, want)
 		}
 	}
 	fmt.Println("all")
