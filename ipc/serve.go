@@ -50,15 +50,15 @@ type Taker struct {
 	// Ahead is how many messages are asked for before they are taken, so that those of a
 	// full queue come one after the other without a wait between; 0: as 1. It may be set
 	// before the first Take. What has come and was not taken when the task dies counts as
-	// received: a request comes again, with Times one more, a message that wants no
-	// answer does not.
+	// received, and as what it died of: a request comes again (Message.Again), a message that
+	// wants no answer does not.
 	Ahead int
 
 	conn *Conn
 	port abi.Name
 
 	mu     sync.Mutex
-	asked  []*receive // in the order in which messages come
+	asked  []receive // in the order in which messages come
 	over   bool
 	failed abi.Errno // of an answer
 }
@@ -107,7 +107,7 @@ func (t *Taker) Take() (*Message, abi.Errno) {
 func (t *Taker) ask(op uint32, args [6]uint64, inline []byte) abi.Errno {
 	w, id, err := t.conn.begin(op, args, inline, nil, 0)
 	if err == 0 {
-		t.asked = append(t.asked, &receive{w, id})
+		t.asked = append(t.asked, receive{w, id})
 	}
 	return err
 }

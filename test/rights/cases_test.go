@@ -505,31 +505,15 @@ func (s *script) run(t *testing.T, h host) []string {
 	var l nucleus.Limits
 	for _, f := range strings.Fields(s.name)[1:] {
 		k, v, _ := strings.Cut(f, "=")
-		n, _ := strconv.Atoi(v)
-		switch k {
-		case "names":
-			l.Names = n
-		case "waiting":
-			l.Waiting = n
-		case "memory":
-			l.Memory = n
-		case "sessions":
-			l.Sessions = n
-		case "bindings":
-			l.Bindings = n
-		case "tasks":
-			l.Tasks = n
-		case "guest-names":
-			l.GuestNames = n
-		case "guest-waiting":
-			l.GuestWaiting = n
-		case "guest-memory":
-			l.GuestMemory = n
-		case "guests-memory":
-			l.GuestsMemory = n
-		default:
+		n, err := strconv.Atoi(v)
+		limit := map[string]*int{
+			"names": &l.Names, "waiting": &l.Waiting, "memory": &l.Memory, "sessions": &l.Sessions, "bindings": &l.Bindings, "tasks": &l.Tasks,
+			"guest-names": &l.GuestNames, "guest-waiting": &l.GuestWaiting, "guest-memory": &l.GuestMemory, "guests-memory": &l.GuestsMemory,
+		}[k]
+		if limit == nil || err != nil {
 			t.Fatalf("case %s: %q", s.name, f)
 		}
+		*limit = n
 	}
 	w := newWorld(t, h, l)
 	for _, n := range []string{"a", "b", "c"} {

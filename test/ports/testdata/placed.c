@@ -1,21 +1,7 @@
 /* Objects that have an address: it is their own, and free, but for what a program insists
    on. Prints a line for each surprise and ends with the number of them. */
 #define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include "../../../examples/c/hythe.h"
-
-static struct hythe_datagram d;
-static int bad;
-
-static void want(const char *what, long got, long expect)
-{
-	if (got == expect)
-		return;
-	printf("%s: %#lx, want %#lx\n", what, got, expect);
-	bad++;
-}
+#include "guest.h"
 
 int main(void)
 {
