@@ -3,6 +3,9 @@ package plan9
 import (
 	"fmt"
 	"strings"
+
+	"hythe/abi"
+	"hythe/server/unix/core"
 )
 
 // /lib/ndb (ndb(6)): what a system of its own would have in files about names and
@@ -31,6 +34,23 @@ func libNode(abs string) node {
 		}
 	}
 	return node{}
+}
+
+// elsewhere are files that programs of the system look for under its own names and a
+// machine's tree has under another: the roots of trust (crypto/x509/root_plan9.go).
+var elsewhere = map[string]string{"/sys/lib/tls/ca.pem": "/etc/ssl/certs/ca-certificates.crt"}
+
+// elsewhereOf answers where a file is that has another name in the machine's tree; "": it is
+// none of those, or a tree made for this system has it where it belongs.
+func (p *Personality) elsewhereOf(c *core.Call, abs string) string {
+	to := elsewhere[abs]
+	if to == "" {
+		return ""
+	}
+	if _, e := c.StatAt(core.AtCwd, abs, core.WalkFollow); e != abi.ENOENT {
+		return ""
+	}
+	return to
 }
 
 // libName is libNode's other direction; "": it is none.

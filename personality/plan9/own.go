@@ -148,6 +148,9 @@ func (p *Personality) own(c *core.Call, abs string) (node, abi.Errno) {
 	first, rest, deep := strings.Cut(abs[1:], "/")
 	kind := services["/"+first]
 	if kind == 0 {
+		if to := p.elsewhereOf(c, abs); to != "" {
+			return node{name: to}, 0
+		}
 		return libNode(abs), 0
 	}
 	if !deep {

@@ -2,6 +2,7 @@ package plan9
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"hythe/abi"
@@ -38,6 +39,26 @@ func TestReadHeader(t *testing.T) {
 	} {
 		if _, ok := readHeader(x.b); ok != x.ok {
 			t.Errorf("%s: %v", name, ok)
+		}
+	}
+}
+
+func TestOwnEnv(t *testing.T) {
+	for name, x := range map[string]struct{ envp, more []string }{
+		"nothing":              {nil, nil},
+		"a path":               {[]string{"PATH=/a:/b"}, []string{"path=/a\x00/b"}},
+		"one directory":        {[]string{"PATH=/a"}, []string{"path=/a"}},
+		"a path of its own":    {[]string{"PATH=/a:/b", "path=/c"}, nil},
+		"a path that came by":  {[]string{"path=/a /b", "PATH=/a:/b"}, []string{"path=/a\x00/b"}},
+		"a home, of two":       {[]string{"HOME=/h", "home=/i"}, nil},
+		"a home and a user":    {[]string{"HOME=/h", "USER=u"}, []string{"home=/h", "user=u"}},
+		"a word without value": {[]string{"PATH"}, []string{"path="}},
+	} {
+		got := ownEnv(x.envp)
+		more := got[len(x.envp):]
+		slices.Sort(more)
+		if !slices.Equal(got[:len(x.envp)], x.envp) || !slices.Equal(more, x.more) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

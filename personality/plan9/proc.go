@@ -3,6 +3,7 @@ package plan9
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -170,7 +171,7 @@ func (p *Personality) takeEnv(c *core.Call, envp []string) {
 		}
 	}
 	d := c.NewDict(core.DictEnv)
-	for _, s := range envp {
+	for _, s := range ownEnv(envp) {
 		name, v, _ := strings.Cut(s, "=")
 		if name == "" || strings.ContainsRune(name, '/') || name == "." || name == ".." {
 			continue
@@ -181,6 +182,33 @@ func (p *Personality) takeEnv(c *core.Call, envp []string) {
 		// A program finds out by reading that there is an environment.
 		_ = p.K.DictSet(d, "objtype", []byte("amd64"))
 	}
+}
+
+// called is what a variable of other systems is called here (rc(1)).
+var called = map[string]string{"PATH": "path", "HOME": "home", "USER": "user"}
+
+// ownEnv answers an environment with the variables that this system has in other systems'
+// place. One that is there already stays, but for a path in which environ has made blanks of
+// what separates directories.
+func ownEnv(envp []string) []string {
+	is := map[string]string{}
+	for _, s := range envp {
+		name, v, _ := strings.Cut(s, "=")
+		is[name] = v
+	}
+	l := slices.Clone(envp)
+	for theirs, ours := range called {
+		v, ok := is[theirs]
+		have, there := is[ours]
+		if !ok || there && (ours != "path" || have != strings.ReplaceAll(v, ":", " ")) {
+			continue
+		}
+		if ours == "path" {
+			v = strings.ReplaceAll(v, ":", "\x00")
+		}
+		l = append(l, ours+"="+v)
+	}
+	return l
 }
 
 // sysExits serves exits(2): no words are success.

@@ -215,16 +215,13 @@ func (s suite) try(t *testing.T, system, bin, src string) {
 	dir := filepath.Join(src, filepath.FromSlash(s.pkg))
 	args := []string{prog, "-test.v=test2json", "-test.short", "-test.timeout=" + s.limit.String()}
 	guest := func(more string) outcome {
-		user := asMe()
+		user, home := asMe(), "HOME"
 		if system == "plan9" && os.Getuid() == 0 {
-			user = "1000:1000" // permissions hold for all users there, and the tests know that
+			user, home = "1000:1000", "HOME=/tmp" // permissions hold for all users there, and the tests know that
 		}
-		argv := []string{bin, "run", "-u", user, "-w", dir, "-e", "PATH", "-e", "HOME", "-e", "PWD=" + dir}
+		argv := []string{bin, "run", "-u", user, "-w", dir, "-e", "PATH", "-e", home, "-e", "PWD=" + dir}
 		if system != "linux" { // some tests build programs
 			argv = append(argv, "-e", "GOOS="+system, "-e", "CGO_ENABLED=0")
-		}
-		if system == "plan9" {
-			argv = append(argv, "-e", "path=/bin", "-e", "home=/tmp")
 		}
 		return run(t, dir, s.limit+10*time.Second, append(append(append(argv, "--"), args...), more)...)
 	}

@@ -102,6 +102,12 @@ func main() {
 	ok("env list", strings.Contains(list("/env"), "fruit"))
 	ok("env remove", os.Remove("/env/fruit") == nil && strings.Contains(read("/env/fruit"), "does not exist"))
 
+	// What the starter, of another system, calls otherwise.
+	ok("path of PATH", read("/env/path") == strings.ReplaceAll(read("/env/PATH"), ":", "\x00") && strings.Contains(read("/env/path"), "\x00"))
+	ok("a program in path", exec.Command("true").Run() == nil)
+	ok("home", read("/env/home") == read("/env/HOME"))
+	ok("roots of trust", strings.Contains(read("/sys/lib/tls/ca.pem"), "BEGIN CERTIFICATE") && read("/sys/lib/tls/ca.pem") == read("/etc/ssl/certs/ca-certificates.crt"))
+
 	// Removed on close, with the last descriptor.
 	const orclose = 64
 	os.WriteFile(dir+"/gone", []byte("x"), 0o644)
