@@ -4,9 +4,9 @@
 // the machine, with no more rights than the module's process.
 //
 // The module is /proc/self/exe, which is the file that was executed, whatever its name
-// leads to by now. The first argument says how many of the others are the module's and
-// which signals were ignored; the rest is its environment, so that this program's own
-// runtime does not see that.
+// leads to by now. The first argument says how many of the others are the module's,
+// which signals were ignored, and whether the machine is traced; the rest is its
+// environment, so that this program's own runtime does not see that.
 //
 // Exit status: the module's own; 126 for a file that is no module that can be run; 134
 // (as of a program that SIGABRT ended) when it trapped.
@@ -46,14 +46,18 @@ func main() {
 // arguments takes apart what the unix server made of the program's arguments and
 // environment (personality/linux, engineArg).
 func arguments(list []string) (prog *wasi.Program, ignored uint64, ok bool) {
-	var n int
+	var n, traced int
 	if len(list) < 2 {
 		return nil, 0, false
 	}
-	if _, err := fmt.Sscanf(list[0], "%d %x", &n, &ignored); err != nil || n < 1 || n >= len(list) {
+	if _, err := fmt.Sscanf(list[0], "%d %x %d", &n, &ignored, &traced); err != nil || n < 1 || n >= len(list) {
 		return nil, 0, false
 	}
-	return &wasi.Program{Args: list[1 : 1+n : 1+n], Env: list[1+n:]}, ignored, true
+	prog = &wasi.Program{Args: list[1 : 1+n : 1+n], Env: list[1+n:]}
+	if traced != 0 {
+		prog.Trace = trace
+	}
+	return prog, ignored, true
 }
 
 func run(sys *system, prog *wasi.Program) error {

@@ -152,8 +152,9 @@ func doExec(c *core.Call, dirfd int32, path string, flags uint32, argvAt, envpAt
 }
 
 // engineArg is the first argument of an engine of modules (cmd/hythe-wasi): how many
-// of those that follow are the module's, the others being its environment, and which
-// signals are ignored (bit n-1 for signal n, hexadecimal).
+// of those that follow are the module's, the others being its environment, which
+// signals are ignored (bit n-1 for signal n, hexadecimal), and whether the tracer wants
+// the module's lines (1, else 0).
 func engineArg(c *core.Call, argc int) string {
 	ignored := uint64(0)
 	for sig, a := range c.K.Hands.Get(c.Proc().Hand).Act {
@@ -161,7 +162,11 @@ func engineArg(c *core.Call, argc int) string {
 			ignored |= 1 << (sig - 1)
 		}
 	}
-	return fmt.Sprintf("%d %x", argc, ignored)
+	traced := 0
+	if c.K.Tracer != nil {
+		traced = 1
+	}
+	return fmt.Sprintf("%d %x %d", argc, ignored, traced)
 }
 
 func sysExecve(p *Personality, c *core.Call) (uint64, abi.Errno) {

@@ -659,6 +659,11 @@ func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Options of prctl (include/uapi/linux/prctl.h).
+// prTraceModule is Hythe's own option of prctl(2), for the engine of a module alone
+// (cmd/hythe-wasi): the second argument is the address of a line for the tracer, the third
+// how long it is.
+const prTraceModule = 0x48797468
+
 func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	a := c.Args
 	rest := a[2]|a[3]|a[4] == 0
@@ -775,6 +780,8 @@ func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 		return capAmbient(c)
 	case 0x53564d41: // SET_VMA: names are accepted and not shown
 	case 0x59616d61: // SET_PTRACER: nobody traces
+	case prTraceModule:
+		return 0, c.TraceModule(a[1], a[2])
 	default:
 		return 0, abi.EINVAL
 	}

@@ -8,6 +8,8 @@ type Process struct {
 	fds  []*desc // by number; nil is free
 	mem  memory
 	vec  [][]byte // of the call under way
+
+	trace func(line string) // nil: nobody wants the tracer's lines
 }
 
 // argsGet is args_get(argv, argv_buf): the arguments, each ended by a zero, and where

@@ -18,6 +18,9 @@ type Program struct {
 	Dir       string // the working directory's absolute name
 	Cache     string // where compiled modules are kept; empty: nowhere
 	Workers   int    // how many threads compile
+	// Trace, if set, is given a line for each call of a function of preview 1 when that
+	// ends, and for proc_exit before; on the goroutine that runs the module.
+	Trace func(line string)
 }
 
 // ErrModule is why a file could not be run at all.
@@ -35,7 +38,7 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experim
 // or with an error: ErrModule, or what the module was ended for (a trap). A module that
 // calls proc_exit ends the process.
 func Run(sys System, prog *Program) (err error) {
-	p := &Process{sys: sys, args: prog.Args, env: prog.Env, mem: memory{sys: sys}}
+	p := &Process{sys: sys, args: prog.Args, env: prog.Env, mem: memory{sys: sys}, trace: prog.Trace}
 	p.preopen(prog.Dir)
 	if err := checkModule(prog.Module); err != nil {
 		return err

@@ -43,15 +43,43 @@ func (k *Kernel) traceCall(c *Call, p Personality, first store.Ref[Thread], tid 
 
 // traceSignal writes the line of a signal that a thread is about to handle.
 func (k *Kernel) traceSignal(c *Call, s *SigInfo) {
-	if k.tracing() {
+	if k.tracing() && c.Proc().Flags&ProcModule == 0 { // a module handles none, its engine does
 		k.traceLine(c.Thread().Tid, k.Personality(c.Proc().Personality).TraceSignal(s))
 	}
+}
+
+// maxModuleLine is how long a line of a module's can be.
+const maxModuleLine = 2048
+
+// TraceModule writes a line that the engine of the calling process's module has made for
+// one of the module's calls, n bytes at addr; as with all that the tracer shows of a guest,
+// it is the guest's word. EINVAL if the process is no module, the machine is not traced or
+// the line is too long, EFAULT. What is not printable in it is not shown.
+func (c *Call) TraceModule(addr, n uint64) abi.Errno {
+	if c.Proc().Flags&ProcModule == 0 || !c.K.tracing() || n > maxModuleLine {
+		return abi.EINVAL
+	}
+	b, e := c.CopyIn(addr, int(n))
+	if e != 0 {
+		return e
+	}
+	line := make([]byte, len(b))
+	for i, x := range b {
+		if line[i] = x; x < ' ' || x > '~' {
+			line[i] = '?'
+		}
+	}
+	c.K.traceLine(c.Proc().Pid, string(line))
+	return 0
 }
 
 // traceEnd writes the line of a thread's end; status is a wait status.
 func (k *Kernel) traceEnd(t store.Ref[Thread], status uint32) {
 	if k.tracing() {
 		th := k.Threads.Get(t)
+		if pr := k.Procs.Get(th.Proc); pr.Flags&ProcModule != 0 && th.Tid != pr.Pid {
+			return // a module has one thread, its engine several
+		}
 		k.traceLine(th.Tid, k.Personality(k.Procs.Get(th.Proc).Personality).TraceEnd(status))
 	}
 }
