@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -1049,4 +1050,56 @@ func TestRetarget(t *testing.T) {
 		t.Error("nobody was chosen when the first thread ended")
 	}
 	tk.Leave()
+}
+
+// TestToldInOrder: a thread that begins has the host told what it inherited, and is given
+// another set of processors meanwhile: whichever comes to the host last, that is what it has.
+func TestToldInOrder(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		g := newGuest(t)
+		child, pid := g.fork(CloneArgs{})
+		g.Config.CPUs = CPUSet{3}
+		all, one := g.CPUs(), CPUSet{1}
+		var last CPUSet
+		entered, leave := make(chan bool), make(chan bool)
+		first := true
+		var told sync.Mutex
+		g.host.assign = func(s CPUSet) {
+			told.Lock()
+			wait := first
+			first = false
+			if wait && !late {
+				last = s
+			}
+			told.Unlock()
+			if wait {
+				close(entered)
+				<-leave
+			}
+			told.Lock()
+			defer told.Unlock()
+			if !wait || late {
+				last = s
+			}
+		}
+		var th store.Ref[Thread]
+		done := make(chan *Call)
+		child.pers.calls = append(child.pers.calls, func(c *Call) {
+			th = c.T
+			m := c.MutThread()
+			m.HostTID, m.CPUs, m.StaleSched = 77, all, 1
+			c.settleSched()
+		})
+		nr := uint64(len(child.pers.calls) - 1)
+		go func() { done <- child.send(abi.KindTrap, nr) }()
+		<-entered
+		if c := g.call(func(c *Call) { c.Fail(c.SetCPUs(th, one)) }); c.Err != 0 {
+			t.Fatalf("of process %d: %v", pid, c.Err)
+		}
+		close(leave)
+		<-done
+		if has := g.Threads.Get(th).CPUs; has != one || last != one {
+			t.Errorf("late %v: noted %v, the host has %v", late, has[0], last[0])
+		}
+	}
 }

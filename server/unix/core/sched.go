@@ -126,10 +126,13 @@ func (c *Call) tell(t store.Ref[Thread], ask func(TaskID, uint64) abi.Errno, set
 	k := c.K
 	gen := k.Threads.Gen(t)
 	task, tid, now := k.telling(t)
+	rt := k.threadRT(t)
 	if now {
 		var e abi.Errno
+		rt.told.begin()
 		c.Unlocked(func() { e = ask(task, tid) })
 		if e != 0 {
+			c.toldAgain(t, gen, rt.told.end())
 			return e
 		}
 	}
@@ -141,8 +144,59 @@ func (c *Call) tell(t store.Ref[Thread], ask func(TaskID, uint64) abi.Errno, set
 	set(m)
 	if !now {
 		m.StaleSched = 1
+		return 0
 	}
+	c.toldAgain(t, gen, rt.told.end())
 	return 0
+}
+
+// told says who is telling the host of a thread. What two say at a time comes there in any
+// order: the last of them to be done says it once more, as it has been noted.
+type told struct {
+	now   int
+	mixed bool
+}
+
+func (x *told) begin() {
+	x.mixed = x.mixed || x.now > 0
+	x.now++
+}
+
+// end answers whether it has to be said again.
+func (x *told) end() bool {
+	x.now--
+	again := x.now == 0 && x.mixed
+	if again {
+		x.mixed = false
+	}
+	return again
+}
+
+// toldAgain tells the host of a thread what was noted, until nobody else has told it
+// meanwhile. It gives up the lock.
+func (c *Call) toldAgain(t store.Ref[Thread], gen uint32, again bool) {
+	k := c.K
+	for again {
+		th := k.Threads.Get(t)
+		if th == nil || k.Threads.Gen(t) != gen || th.State != ThreadLive {
+			return
+		}
+		task, tid, now := k.telling(t)
+		if !now {
+			return
+		}
+		cpus, s, rt := th.CPUs, th.Sched, k.threadRT(t)
+		rt.told.begin()
+		c.Unlocked(func() {
+			if cpus != (CPUSet{}) {
+				_ = k.Host.Assign(task, tid, cpus)
+			}
+			if s != (Sched{}) {
+				_ = k.Host.Schedule(task, tid, s)
+			}
+		})
+		again = rt.told.end()
+	}
 }
 
 // SetCPUs lets a thread run on these processors. EINVAL: none of them is the machine's;
@@ -199,20 +253,11 @@ func (c *Call) settleSched() {
 	if th.StaleSched == 0 {
 		return
 	}
-	task, tid, now := c.K.telling(c.T)
-	if !now {
+	if _, _, now := c.K.telling(c.T); !now {
 		return
 	}
 	c.MutThread().StaleSched = 0
-	cpus, s := th.CPUs, th.Sched
-	c.Unlocked(func() {
-		if cpus != (CPUSet{}) {
-			_ = c.K.Host.Assign(task, tid, cpus)
-		}
-		if s != (Sched{}) {
-			_ = c.K.Host.Schedule(task, tid, s)
-		}
-	})
+	c.toldAgain(c.T, c.K.Threads.Gen(c.T), true)
 }
 
 // TaskThreads is how many threads each task has: what the host is to count after a

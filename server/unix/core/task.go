@@ -27,6 +27,8 @@ type threadRT struct {
 	short shortRead
 	// frames are the signal frames of the thread's last reply.
 	frames []frameNote
+	// told is who tells the host how the thread is scheduled.
+	told told
 	threadRTExtra
 }
 

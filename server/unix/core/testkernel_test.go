@@ -48,6 +48,8 @@ type testHost struct {
 	ended   []TaskID
 	halts   []uint32
 	drops   []ObjectName
+	// assign is asked instead of nobody.
+	assign func(CPUSet)
 }
 
 func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }
@@ -61,7 +63,12 @@ func (h *testHost) AddThreads(_ TaskID, n int) abi.Errno {
 }
 func (h *testHost) ThreadGone(TaskID, uint64) { h.threads-- }
 
-func (h *testHost) Assign(TaskID, uint64, CPUSet) abi.Errno { return 0 }
+func (h *testHost) Assign(_ TaskID, _ uint64, s CPUSet) abi.Errno {
+	if h.assign != nil {
+		h.assign(s)
+	}
+	return 0
+}
 
 func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
 	h.mu.Lock()
