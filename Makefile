@@ -73,12 +73,19 @@ fresh: ## fail if a generated file is not what make generate writes
 clean-tree: ## fail on changes that are not committed
 	@if [ -n "$$(git status --porcelain)" ]; then echo "the tree is not clean:"; git status --short; exit 1; fi
 
-bench: build ## print the table of docs/performance.md (WRITE=1 puts it there), then single benchmarks
+bench: build ## print the tables of docs/performance.md (WRITE=1 puts them there), then single benchmarks
+	@.ci/deps packages packages.bench
 	$(GO) run ./bench $(if $(WRITE),-write docs/performance.md)
 	$(GO) run ./bench -systems $(if $(WRITE),-write docs/performance.md)
 	$(GO) run ./bench -calls $(if $(WRITE),-write docs/performance.md)
 	$(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(addsuffix /...,$(wildcard ./store ./ipc ./confine))
 	$(GO) test -timeout 30m -run '^$$' -bench Processes -benchtime 20000x ./ipc
+
+# Not by go run, whose program has no names of functions for perf.
+profile: build ## say where the time of row W of the bench goes (make profile W=stat)
+	@mkdir -p out
+	@$(GO) build -o out/bench ./bench
+	out/bench -profile '$(W)'
 
 # SYSTEM restricts it to one (freebsd, netbsd, dragonfly, plan9, wasip1, linux).
 conformance: build ## run Go's own tests on every system (hours), write docs/conformance.md
@@ -102,4 +109,4 @@ fuzz: ## look for inputs that break a decoder or a ring, FUZZTIME for each targe
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help build deps test race check fmt vet staticcheck policy freestanding fuzz generate fresh clean-tree bench conformance check-long clean
+.PHONY: help build deps test race check fmt vet staticcheck policy freestanding fuzz generate fresh clean-tree bench profile conformance check-long clean

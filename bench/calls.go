@@ -58,14 +58,11 @@ type callBench struct {
 func runCalls(rounds int, write, part string) error {
 	do := func(p string) bool { return part == "" || part == p }
 
-	if rounds < 1 {
-		return errors.New("-rounds: want at least 1")
-	}
-	dir, err := os.MkdirTemp("", "hythe-bench-")
+	dir, remove, err := workDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	b := &callBench{dir: dir, grpc: filepath.Join(dir, "grpc")}
 	build := exec.Command("go", "-C", "bench/grpc", "build", "-o", b.grpc, ".")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -3,21 +3,28 @@
 // on the PATH. The rounds of all sides are interleaved, so that what else the
 // machine does falls on all of them; the figures are medians.
 //
-//	go run ./bench [-rounds N] [-write docs/performance.md] [-hythe PATH]
+//	go run ./bench [-rounds N] [-budget D] [-rows NAME,NAME...] [-write docs/performance.md] [-hythe PATH]
 //	go run ./bench -calls [-rounds N] [-write docs/performance.md]
 //	go run ./bench -systems [-rounds N] [-write docs/performance.md] [-hythe PATH]
+//	bench -profile ROW [-hythe PATH]
 //
 // The second prints what calls between processes cost (calls.go), the third what one Go
-// program costs that is built for each system (systems.go).
-// It needs gcc, git and python3, as the tests do.
+// program costs that is built for each system (systems.go), the last where the time of
+// one row goes (profile.go). It needs gcc and git; rows whose programs are missing
+// are left out (rows.go). .ci/packages.bench lists what the rest of the rows and the
+// peers want.
 package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +32,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,20 +43,6 @@ import (
 //go:embed testdata/micro.c
 var microSource []byte
 
-// side is one system that the workload runs on.
-type side struct {
-	name   string
-	prefix []string // in front of the program
-}
-
-// rows are the table's rows, in order. Those without arguments of their own are
-// workloads of testdata/micro.c.
-var rows = []string{
-	"start", "getppid", "stat", "fstat", "lseek", "open+close", "creat+unlink", "pread-1", "pread-4K", "pread-64K", "read-100", "pwrite-4K",
-	"pipe-write+read", "pipe-ping-pong", "unix-ping-pong", "eventfd", "epoll_wait", "mmap+munmap", "page-fault", "thread",
-	"fork+wait", "fork+exec+wait", "python3-start", "gcc-compile", "git-status",
-}
-
 func main() {
 	hythe.Main(servers...)
 	if len(os.Args) > 3 && os.Args[1] == "peer" {
@@ -58,21 +52,32 @@ func main() {
 		}
 		return
 	}
-	rounds := flag.Int("rounds", 5, "rounds of each side; the figures are medians")
-	write := flag.String("write", "", "put the table into this file, between its two markers")
+	rounds := flag.Int("rounds", 10, "rounds of each side; the figures are medians")
+	write := flag.String("write", "", "put the table into this file, between its two markers, and the picture beside it")
 	command := flag.String("hythe", "bin/hythe", "the command to measure")
 	calls := flag.Bool("calls", false, "measure calls between processes")
 	systems := flag.Bool("systems", false, "measure one program built for each system")
 	part := flag.String("part", "", "of -calls, only this: pairs, busy (the last of these), short, flows or crowds")
+	budget := flag.Duration("budget", 8*time.Minute, "a row that has taken so long in all has no more rounds, once it had three")
+	only := flag.String("rows", "", "only these rows, separated by commas")
+	prof := flag.String("profile", "", "say where the time of this row goes")
 	flag.Parse()
-	err := error(nil)
+	code, err := private()
+	if code >= 0 {
+		os.Exit(code)
+	}
 	switch {
+	case err != nil:
+	case *rounds < 1:
+		err = errors.New("-rounds: want at least 1")
 	case *calls:
 		err = runCalls(*rounds, *write, *part)
 	case *systems:
 		err = runSystems(*rounds, *write, *command)
+	case *prof != "":
+		err = profile(*prof, *command)
 	default:
-		err = run(*rounds, *write, *command)
+		err = run(*rounds, *budget, *only, *write, *command)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -80,143 +85,395 @@ func main() {
 	}
 }
 
-func run(rounds int, write, hythe string) error {
+// inside is argv[0] of the bench that private has started.
+const inside = "hythe-bench-inside"
+
+// work is the directory of work files, if private has made it.
+var work string
+
+// private starts the bench again, if root does, in a mount name space of its own, for a
+// tmpfs to work on that no other program sees and that goes with it. The code is that of
+// the other, -1 if there is none.
+func private() (code int, err error) {
+	if os.Args[0] == inside {
+		work = os.Getenv("HYTHE_BENCH_DIR")
+		return -1, unix.Mount("tmpfs", work, "tmpfs", 0, "size=75%")
+	}
+	if os.Geteuid() != 0 {
+		return -1, nil
+	}
+	dir, err := os.MkdirTemp("", "hythe-bench-")
+	if err != nil {
+		return -1, err
+	}
+	defer os.Remove(dir) // what was mounted there never was here
+	runtime.LockOSThread()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{inside}, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "HYTHE_BENCH_DIR="+dir)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: without a name space and a tmpfs of its own:", err)
+		return -1, nil
+	}
+	if err := cmd.Wait(); err != nil {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+// workDir is a directory for work files, on tmpfs if there is one.
+func workDir() (dir string, remove func(), err error) {
+	if work != "" {
+		return work, func() {}, nil // not a path is deleted: others' roots are bound there
+	}
+	for _, base := range []string{os.TempDir(), fmt.Sprintf("/run/user/%d", os.Geteuid()), os.TempDir()} {
+		dir, err = os.MkdirTemp(base, "hythe-bench-")
+		if err == nil && (onTmpfs(dir) || base == os.TempDir() && remove != nil) {
+			break
+		}
+		if err == nil {
+			_ = os.Remove(dir)
+		}
+		remove = func() {}
+	}
+	d := dir
+	return dir, func() { _ = os.RemoveAll(d) }, err
+}
+
+func onTmpfs(dir string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(dir, &s) == nil && s.Type == unix.TMPFS_MAGIC
+}
+
+// result is what one run of a row has given.
+type result struct {
+	name string
+	ns   float64 // of one operation
+	ops  int     // that were made
+}
+
+// key is a cell of the table: a row's name on a side, with all cores or (0) one.
+type key struct {
+	row, side string
+	core      int
+}
+
+// cells are the figures, nanoseconds, and what is to be said beside them.
+type cells struct {
+	got    map[key][]float64
+	out    []string // rows that were left out, and why
+	failed []string
+	tmpfs  bool // work files are there
+}
+
+// columns are the two of the issue: wherever the host puts everything, and all on core 0.
+var columns = []int{-1, 0}
+
+// selected are the rows with these names, or all; without those that lack something.
+func selected(names string) (l []row, out []string, err error) {
+	want := map[string]bool{}
+	for _, n := range strings.FieldsFunc(names, func(c rune) bool { return c == ',' }) {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.name == n }) {
+			return nil, nil, fmt.Errorf("no row %q", n)
+		}
+		want[n] = true
+	}
+	for _, r := range rows {
+		if len(want) > 0 && !want[r.name] {
+			continue
+		}
+		if p := r.lacks(); p != "" {
+			out = append(out, fmt.Sprintf("%s (no %s)", r.name, p))
+			continue
+		}
+		l = append(l, r)
+	}
+	return l, out, nil
+}
+
+func run(rounds int, budget time.Duration, only, write, hythe string) error {
 	hythe, err := filepath.Abs(hythe)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "hythe-bench-")
+	l, out, err := selected(only)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	micro, err := prepare(dir)
+	for _, o := range out {
+		fmt.Fprintln(os.Stderr, "bench: left out:", o)
+	}
+	dir, remove, err := workDir()
 	if err != nil {
 		return err
 	}
-	sides := []side{{"native", nil}, {"hythe", []string{hythe, "run", "-w", dir, "--"}}}
-	if p, err := exec.LookPath("runsc"); err == nil {
-		sides = append(sides, side{"runsc", []string{p, "-rootless", "-network=none", "-ignore-cgroups", "do", "-cwd", dir, "--"}})
+	defer remove()
+	if _, err := buildMicro(dir); err != nil {
+		return err
 	}
-	if rounds < 1 {
-		return errors.New("-rounds: want at least 1")
+	if err := prepare(dir); err != nil {
+		return err
 	}
-	got := map[string]map[string][]float64{} // side, row: nanoseconds
-	for _, s := range sides {
-		got[s.name] = map[string][]float64{}
+	// Workloads of micro.c start together, the others one by one.
+	var parts [][]row
+	var own []row
+	for _, r := range l {
+		if r.own() && !r.alone {
+			own = append(own, r)
+		} else {
+			parts = append(parts, []row{r})
+		}
 	}
+	if len(own) > 0 {
+		parts = append(parts, own)
+	}
+	c := &cells{got: map[key][]float64{}, out: out, tmpfs: onTmpfs(dir)}
+	all := sides(hythe)
+	spent := make([]time.Duration, len(parts))
+	begin := time.Now()
 	for i := range rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
-		for _, s := range sides {
-			if err := measure(s, dir, micro, got[s.name]); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+		fmt.Fprintf(os.Stderr, "round %d of %d, after %v\n", i+1, rounds, time.Since(begin).Round(time.Second))
+		for j, part := range parts {
+			if i >= 3 && spent[j] > budget {
+				continue
+			}
+			start := time.Now()
+			for _, core := range columns {
+				for k, s := range all {
+					if core >= 0 && k > 1 || core < 0 && runtime.NumCPU() < 2 {
+						continue // the peers are compared with all cores
+					}
+					port, err := freePort()
+					if err != nil {
+						return err
+					}
+					for _, r := range measure(s, core, dir, port, part, func(name string, err error) {
+						line := fmt.Sprintf("%s, %s: %v", name, s.name, err)
+						fmt.Fprintln(os.Stderr, "bench:", line)
+						if k <= 1 {
+							c.failed = append(c.failed, line)
+						}
+					}) {
+						at := key{r.name, s.name, core}
+						c.got[at] = append(c.got[at], r.ns)
+					}
+				}
+			}
+			spent[j] += time.Since(start)
+			if i == 0 && len(part) == 1 {
+				fmt.Fprintf(os.Stderr, "%s: %v a round\n", part[0].name, spent[j].Round(10*time.Millisecond))
 			}
 		}
 	}
-	rest, err := atRest(hythe)
-	if err != nil {
-		return err
-	}
-	table := format(sides, got, rounds) + "\n" + rest
-	fmt.Print(table)
-	if write == "" {
-		return nil
-	}
-	return insert(write, "table", table)
-}
-
-// prepare makes the workload's program and files.
-func prepare(dir string) (micro string, err error) {
-	src := filepath.Join(dir, "micro.c")
-	if err := os.WriteFile(src, microSource, 0o644); err != nil {
-		return "", err
-	}
-	micro = filepath.Join(dir, "micro")
-	for _, argv := range [][]string{
-		{"gcc", "-O2", "-pthread", "-o", micro, src},
-		{"gcc", "-O2", "-static", "-o", filepath.Join(dir, "true"), "-x", "c", "-"},
-		{"git", "init", "-q", dir},
-	} {
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Stdin = strings.NewReader("int main(void) { return 0; }\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
-		}
-	}
-	for i := range 300 {
-		sub := filepath.Join(dir, fmt.Sprintf("d%d", i%20))
-		if err := os.MkdirAll(sub, 0o755); err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(sub, fmt.Sprintf("f%d", i)), []byte(strings.Repeat("line\n", i)), 0o644); err != nil {
-			return "", err
-		}
-	}
-	git := exec.Command("git", "-C", dir, "-c", "user.name=b", "-c", "user.email=b@b", "add", ".")
-	if out, err := git.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("git add: %w\n%s", err, out)
-	}
-	return micro, nil
-}
-
-func lookPath(name string) string {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return "/usr/bin/" + name
-	}
-	return p
-}
-
-// measure runs one round on one side.
-func measure(s side, dir, micro string, into map[string][]float64) error {
-	// Starting something that does nothing.
-	const starts = 5
-	t := time.Now()
-	for range starts {
-		if _, err := output(s, dir, "/bin/true"); err != nil {
+	table := format(all, l, c)
+	if only == "" {
+		rest, err := atRest(hythe)
+		if err != nil {
 			return err
 		}
+		table += "\n" + rest
 	}
-	into["start"] = append(into["start"], float64(time.Since(t).Nanoseconds())/starts)
-	args := []string{micro}
-	for _, r := range rows {
-		switch r {
-		case "start":
-		case "fork+exec+wait":
-			args = append(args, "run:"+r+":50:"+filepath.Join(dir, "true"))
-		case "python3-start":
-			args = append(args, "run:"+r+":4:/usr/bin/python3:-c:pass")
-		case "gcc-compile":
-			args = append(args, "run:"+r+":2:"+lookPath("gcc")+":-O2:-c:micro.c:-o:micro.o")
-		case "git-status":
-			args = append(args, "run:"+r+":4:"+lookPath("git")+":-c:safe.directory=*:status:--short")
-		default:
-			args = append(args, r)
+	if only != "" {
+		write = "" // nobody wants half a table there
+	}
+	if write != "" {
+		file := strings.TrimSuffix(write, filepath.Ext(write)) + ".svg"
+		if err := os.WriteFile(file, []byte(picture(all, l, c)), 0o644); err != nil {
+			return err
 		}
+		table = fmt.Sprintf("![ratios to native](%s)\n\n", filepath.Base(file)) + table
 	}
-	out, err := output(s, dir, args...)
-	if err != nil {
-		return err
+	fmt.Print(table)
+	if write != "" {
+		err = insert(write, "table", table)
 	}
-	for line := range strings.Lines(out) {
-		name, v, ok := strings.Cut(strings.TrimSpace(line), " ")
-		ns, err := strconv.ParseFloat(v, 64)
-		if !ok || err != nil || !slices.Contains(rows, name) {
-			return fmt.Errorf("unexpected line %q", line)
-		}
-		into[name] = append(into[name], ns)
+	if len(c.failed) > 0 {
+		err = errors.Join(err, fmt.Errorf("failed: %s", strings.Join(c.failed, "; ")))
 	}
-	return nil
+	return err
 }
 
-func output(s side, dir string, argv ...string) (string, error) {
-	all := append(slices.Clone(s.prefix), argv...)
-	cmd := exec.Command(all[0], all[1:]...)
-	cmd.Dir = dir
+// starts is how often the row "start" starts something that does nothing.
+const starts = 5
+
+// measure runs rows that start together once on one side, with all cores (-1) or one. A
+// row that fails is told, and those after it are run without it.
+// It may use the port.
+func measure(s side, core int, dir string, port int, l []row, failed func(name string, err error)) (got []result) {
+	for len(l) > 0 {
+		r := &l[0]
+		switch {
+		case r.name == "start":
+			t := time.Now()
+			for range starts {
+				if _, err := output(s, core, dir, "/bin/true"); err != nil {
+					failed(r.name, err)
+					return got
+				}
+			}
+			return append(got, result{r.name, float64(time.Since(t).Nanoseconds()) / starts, starts})
+		case r.serve != "":
+			v, err := overHTTP(s, core, dir, r, port)
+			if err != nil {
+				failed(r.name, err)
+				return got
+			}
+			return append(got, v)
+		}
+		var args []string
+		switch {
+		case r.own():
+			args = []string{"./micro"}
+			for _, r := range l {
+				args = append(args, r.name)
+			}
+		case r.script != "":
+			args = append(sh(r.script), r.name, strconv.Itoa(port))
+		default:
+			args = append([]string{"./micro", fmt.Sprintf("run:%s:%d", r.name, r.times)}, r.args...)
+		}
+		out, err := output(s, core, dir, args...)
+		n := 0
+		for line := range strings.Lines(out) {
+			v, e := parse(line)
+			if e != nil || n == len(l) || v.name != l[n].name {
+				err = errors.Join(err, fmt.Errorf("unexpected line %q", line))
+				break
+			}
+			got = append(got, v)
+			n++
+		}
+		if n == len(l) && err == nil {
+			break
+		}
+		if n < len(l) {
+			failed(l[n].name, cmp.Or(err, errors.New("no figure")))
+			n++
+		}
+		l = l[n:]
+	}
+	return got
+}
+
+// parse reads a line "NAME NANOSECONDS [OPERATIONS]".
+func parse(line string) (r result, err error) {
+	f := strings.Fields(line)
+	if len(f) < 2 || len(f) > 3 {
+		return r, fmt.Errorf("unexpected line %q", line)
+	}
+	r.name = f[0]
+	if r.ns, err = strconv.ParseFloat(f[1], 64); err == nil && len(f) == 3 {
+		r.ops, err = strconv.Atoi(f[2])
+	}
+	if err != nil {
+		return r, fmt.Errorf("unexpected line %q", line)
+	}
+	return r, nil
+}
+
+// freePort is a TCP port that nobody had a moment ago.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// httpTime is how long wrk asks in one run.
+const httpTime = 2 * time.Second
+
+// overHTTP has a server on the side, and wrk on the host.
+func overHTTP(s side, core int, dir string, r *row, port int) (v result, err error) {
+	url := fmt.Sprintf("http://127.0.0.1:%d/file", port)
+	argv, err := s.argv(dir, port, append(sh(r.serve), r.name, strconv.Itoa(port)))
+	if err != nil {
+		return v, err
+	}
+	var said, out bytes.Buffer
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stderr = dir, &said
+	if err := pinned(core, cmd.Start); err != nil {
+		return v, err
+	}
+	gone := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(gone)
+	}()
+	defer func() {
+		all := tree(cmd.Process.Pid)
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-gone:
+		case <-time.After(5 * time.Second):
+			for _, p := range all {
+				_ = syscall.Kill(p, syscall.SIGKILL)
+			}
+			<-gone
+		}
+	}()
+	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if a, err := http.Get(url); err == nil {
+			_ = a.Body.Close()
+			if a.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		select {
+		case <-gone:
+			return v, fmt.Errorf("the server ended: %s", said.String())
+		default:
+			if time.Since(begin) > 20*time.Second {
+				return v, fmt.Errorf("the server does not answer: %s", said.String())
+			}
+		}
+	}
+	wrk := exec.Command("wrk", "-t1", "-c16", "-d"+httpTime.String(), url)
+	wrk.Stdout = &out
+	if err := pinned(core, wrk.Start); err != nil {
+		return v, err
+	}
+	if err := wrk.Wait(); err != nil {
+		return v, err
+	}
+	_, rate, _ := strings.Cut(out.String(), "Requests/sec:")
+	var n float64
+	if _, err := fmt.Sscan(rate, &n); err != nil || n <= 0 || strings.Contains(out.String(), "Non-2xx") {
+		return v, fmt.Errorf("wrk says %q", out.String())
+	}
+	return result{r.name, 1e9 / n, int(n * httpTime.Seconds())}, nil
+}
+
+// pinned calls what starts a process, so that this is put on one core (-1: any).
+func pinned(core int, start func() error) error {
+	_, err := onCore(core, func() (float64, error) { return 0, start() })
+	return err
+}
+
+// rowTime bounds one run.
+const rowTime = 5 * time.Minute
+
+// output runs a program on a side and answers what it writes, also if it fails.
+func output(s side, core int, dir string, program ...string) (string, error) {
+	argv, err := s.argv(dir, 0, program)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.WaitDelay = dir, 10*time.Second
 	var out, errb bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errb
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", argv[0], err, errb.String())
+	if err := pinned(core, cmd.Start); err != nil {
+		return "", err
+	}
+	if err := cmd.Wait(); err != nil {
+		return out.String(), fmt.Errorf("%w %s", err, strings.TrimSpace(errb.String()))
 	}
 	return out.String(), nil
 }
@@ -231,50 +488,6 @@ func spread(v []float64) float64 {
 		return (slices.Max(v) - slices.Min(v)) / m
 	}
 	return 0
-}
-
-func format(sides []side, got map[string]map[string][]float64, rounds int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, median of %d interleaved rounds; ± is the spread between the\nrounds' extremes.\n\n", host(), rounds)
-	head, rule := "| operation |", "| --- |"
-	for i, s := range sides {
-		head += " " + s.name + " | ± |"
-		rule += " --- | --- |"
-		if i > 0 {
-			head += " ratio |"
-			rule += " --- |"
-		}
-	}
-	b.WriteString(head + "\n" + rule + "\n")
-	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s |", r)
-		for i, s := range sides {
-			v := got[s.name][r]
-			if len(v) == 0 {
-				b.WriteString(" - | - |")
-				if i > 0 {
-					b.WriteString(" - |")
-				}
-				continue
-			}
-			fmt.Fprintf(&b, " %s | %.0f %% |", nice(median(v)), 100*spread(v))
-			if i > 0 {
-				fmt.Fprintf(&b, " %.2f |", median(v)/median(got[sides[0].name][r]))
-			}
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-func nice(ns float64) string {
-	switch {
-	case ns < 1e3:
-		return fmt.Sprintf("%.0f ns", ns)
-	case ns < 1e6:
-		return fmt.Sprintf("%.1f us", ns/1e3)
-	}
-	return fmt.Sprintf("%.1f ms", ns/1e6)
 }
 
 // restTime is how long a machine at rest is watched.
@@ -316,7 +529,7 @@ func atRest(hythe string) (string, error) {
 			}
 		}
 	}
-	return fmt.Sprintf("A machine at rest (`sleep`): %d processes, %.1f MB (PSS of all), %.1f ms of processor time in %v.\n",
+	return fmt.Sprintf("A machine at rest (`sleep`): %d processes, %.1f MB (PSS of all; the target is 40 MB), %.1f ms of processor time in %v.\n",
 		len(pids), float64(pss)/1e6, float64(after-before)/1e6, restTime), nil
 }
 

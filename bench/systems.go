@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -25,19 +23,16 @@ var ofSystems = []string{"start", "calls", "files", "cpu"}
 // runSystems measures one Go program, built for each system, on one machine beside the one
 // for Linux natively.
 func runSystems(rounds int, write, hythe string) error {
-	if rounds < 1 {
-		return errors.New("-rounds: want at least 1")
-	}
 	hythe, err := filepath.Abs(hythe)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "hythe-bench-")
+	dir, remove, err := workDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	micro, err := prepare(dir)
+	defer remove()
+	micro, err := buildMicro(dir)
 	if err != nil {
 		return err
 	}
@@ -51,32 +46,32 @@ func runSystems(rounds int, write, hythe string) error {
 	one := func(s side, prog string, into map[string][]float64) error {
 		prog = filepath.Join(dir, prog)
 		// The first run is for what is kept: a module is compiled by it.
-		const script = `"$1" && "$0" run:start:5:"$1" && "$1" calls files cpu`
-		out, err := output(s, dir, "/bin/sh", "-c", script, micro, prog)
+		const script = `"$1" && "$0" run:start:5 "$1" && "$1" calls files cpu`
+		out, err := output(s, -1, dir, "/bin/sh", "-c", script, micro, prog)
 		if err != nil {
 			return err
 		}
 		for line := range strings.Lines(out) {
-			name, v, ok := strings.Cut(strings.TrimSpace(line), " ")
-			ns, err := strconv.ParseFloat(v, 64)
-			if !ok || err != nil || !slices.Contains(ofSystems, name) {
+			v, err := parse(line)
+			if err != nil || !slices.Contains(ofSystems, v.name) {
 				return fmt.Errorf("unexpected line %q", line)
 			}
-			into[name] = append(into[name], ns)
+			into[v.name] = append(into[v.name], v.ns)
 		}
 		return nil
 	}
+	both := sides(hythe)
 	got := map[string]map[string][]float64{"native": {}} // side or system, column: nanoseconds
 	for _, s := range allSystems {
 		got[s.name] = map[string][]float64{}
 	}
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "systems: round %d of %d\n", i+1, rounds)
-		if err := one(side{"native", nil}, "linux", got["native"]); err != nil {
+		if err := one(both[0], "linux", got["native"]); err != nil {
 			return err
 		}
 		for _, s := range allSystems {
-			if err := one(side{s.name, []string{hythe, "run", "-w", dir, "--"}}, s.goos, got[s.name]); err != nil {
+			if err := one(both[1], s.goos, got[s.name]); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
