@@ -20,7 +20,7 @@ TIMEOUT ?= 8m
 # Packages that also run under the race detector: those whose tests neither
 # carry the freestanding library (instrumented code cannot run in a guest) nor
 # start a machine.
-RACE = $(addsuffix /...,$(wildcard ./nucleus ./machine/sim ./ipc ./idl ./server/fs ./server/console ./personality ./cmd ./server/unix))
+RACE = $(addsuffix /...,$(wildcard ./nucleus ./machine/sim ./ipc ./idl ./server/fs ./server/console ./personality ./cmd ./server/unix ./server/net ./server/netswitch))
 
 # Every Go file that gofmt is asked about.
 GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')
@@ -28,8 +28,8 @@ GOFILES = $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null || find
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-build: ## build bin/hythe, and bin/hythe-wasi, which runs WebAssembly modules; static binaries
-	$(GO) build -trimpath -o bin/ ./cmd/hythe ./cmd/hythe-wasi
+build: ## build bin/hythe, bin/hythe-wasi, which runs WebAssembly modules, and bin/hythe-net, for networks of packets; static binaries
+	$(GO) build -trimpath -o bin/ ./cmd/hythe ./cmd/hythe-wasi ./cmd/hythe-net
 
 deps: ## install what the tests need (Debian packages; as root), or say what is missing
 	@.ci/deps

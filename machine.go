@@ -35,6 +35,7 @@ import (
 	"hythe/server/fs/tmpfs"
 	"hythe/server/names"
 	netserver "hythe/server/net"
+	"hythe/server/netswitch"
 	unixserver "hythe/server/unix"
 	"hythe/server/unix/core"
 )
@@ -215,15 +216,22 @@ func (w *wired) assemble() error {
 	if err := w.addOwn(c.Servers); err != nil {
 		return err
 	}
-	if c.Network.Outside {
-		n, published, err := w.addNet()
+	if c.Network.Outside || c.Network.packets() {
+		var n *service
+		var published []core.Published
+		var err error
+		if c.Network.packets() {
+			n, published, ucfg.Link, err = w.addPackets()
+		} else {
+			n, published, err = w.addNet()
+		}
 		if err != nil {
 			return err
 		}
 		if _, err := un.srv.GiveSend("net", n.srv, "net"); err != nil {
 			return err
 		}
-		ucfg.Network, ucfg.Network6, ucfg.Published = true, c.Network.six(), published
+		ucfg.Network, ucfg.Network6, ucfg.Published = true, c.Network.Outside && c.Network.six(), published
 	}
 	if err := giveEngine(un.srv, c.WASI); err != nil {
 		return err
@@ -1232,7 +1240,15 @@ func serverMains() []serverMain {
 		{"tmpfs", func() error { return withConn(func(c *ipc.Conn) error { return tmpfs.Main(c, confined("tmpfs")) }) }},
 		{"names", func() error { return withConn(func(c *ipc.Conn) error { return names.Main(c, confined("names")) }) }},
 		{"console", func() error { return console.Main(confined("console")) }},
-		{"net", func() error { return withConn(func(c *ipc.Conn) error { return netserver.Main(c, confined("net")) }) }},
+		{"net", func() error {
+			return withConn(func(c *ipc.Conn) error { return netserver.Main(c, confined("net"), nil) })
+		}},
+		{switchKind, func() error {
+			if len(os.Args) < 4 {
+				return errors.New("switch: of which user?")
+			}
+			return netswitch.Main(os.Args[3], confined(switchKind))
+		}},
 		{"unix", func() error {
 			return withConn(func(c *ipc.Conn) error {
 				return unixserver.Main(c, confined("unix"), personalities)

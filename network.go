@@ -29,6 +29,17 @@ type Network struct {
 	Allow, Deny []string
 	// Publish are ports of the machine that the host has, too.
 	Publish []Publish
+
+	// Shared is the name of a network of packets that machines of the user share, whose name here
+	// is Config.Hostname; Tap that of a tap device of the host's. A machine has one of these and
+	// Outside at most. Both need Program, the host's file with the program cmd/hythe-net.
+	Shared, Tap string
+	// Address is the machine's: on a tap device, with the network's bits; in a shared network one
+	// that is wanted (not valid: the switch gives one). Gateway is who knows, on a tap device,
+	// the way to others than the network's.
+	Address netip.Prefix
+	Gateway netip.Addr
+	Program string
 }
 
 // Publish is a port of the host's whose connections, or datagrams, go to a port of
@@ -90,7 +101,10 @@ func (n *Network) six() bool {
 }
 
 func (n *Network) complete() error {
-	if !n.Outside && (len(n.Allow) > 0 || len(n.Deny) > 0 || len(n.Publish) > 0) {
+	if err := n.completePackets(); err != nil {
+		return err
+	}
+	if !n.Outside && !n.packets() && (len(n.Allow) > 0 || len(n.Deny) > 0 || len(n.Publish) > 0) {
 		return fmt.Errorf("network: without an outside nothing is allowed, denied or published")
 	}
 	for _, p := range n.Publish {

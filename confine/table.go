@@ -211,6 +211,25 @@ var Profiles = []Profile{
 			{"setsockopt", 54, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET, unix.IPPROTO_TCP}}, {Arg: 2, Values: []uint32{unix.SO_LINGER, unix.TCP_NODELAY}}}, "resets; runs of bytes that are not held back"},
 		},
 	},
+	{
+		Name: "packets", Why: "The net server of a network of packets: a stack of protocols on one descriptor, a tap device or a socket to the network's switch. It is not in the host's network and makes no sockets; of the host's it has those of the ports that it was handed.",
+		Calls: []Call{
+			{"accept4", 288, nil, "published ports"},
+			{"recvfrom", 45, nil, "packets; what comes by published ports"},
+			{"getsockname", 51, nil, "of which family a published port is"},
+			{"getsockopt", 55, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET}}, {Arg: 2, Values: []uint32{unix.SO_ERROR, unix.SO_PROTOCOL}}}, "x/sys/unix asks for the protocol of each address that it decodes"},
+			{"setsockopt", 54, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET, unix.IPPROTO_TCP}}, {Arg: 2, Values: []uint32{unix.SO_LINGER, unix.TCP_NODELAY}}}, "resets; runs of bytes that are not held back, of published ports"},
+		},
+	},
+	{
+		Name: "switch", Why: "The switch of a network that machines of one user share (docs/network.md): a socket to each of them, and nothing of any of them.",
+		Calls: []Call{
+			{"accept4", 288, nil, "machines that join"},
+			{"recvfrom", 45, nil, "packets"},
+			{"getsockopt", 55, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET}}, {Arg: 2, Values: []uint32{unix.SO_PEERCRED}}}, "whose a machine is"},
+			{"setsockopt", 54, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET}}, {Arg: 2, Values: []uint32{unix.SO_SNDBUF}}}, "how much waits for a machine that takes nothing"},
+		},
+	},
 }
 
 // socketCalls are the calls of Killed that a profile with Network may have.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -50,28 +51,58 @@ func parseMount(s string) (hythe.Mount, error) {
 	return m, nil
 }
 
-// parseNetwork reads none or user[,allow=RULE][,deny=RULE]...
+// parseNetwork reads none, user[,allow=RULE][,deny=RULE]..., NAME[,ip=IP] or
+// tap:IF,ip=IP/BITS[,gw=IP].
 func parseNetwork(s string) (hythe.Network, error) {
 	var n hythe.Network
+	bad := func(f string, a ...any) (hythe.Network, error) {
+		return n, fmt.Errorf("--network %s: %s", s, fmt.Sprintf(f, a...))
+	}
 	f := strings.Split(s, ",")
-	switch f[0] {
-	case "none":
-	case "user":
+	switch tap, ok := strings.CutPrefix(f[0], "tap:"); {
+	case ok && tap == "":
+		return bad("want the name of a device, as tap:tap0")
+	case ok:
+		n.Tap = tap
+	case f[0] == "none":
+	case f[0] == "user":
 		n.Outside = true
+	case f[0] == "" || f[0] == "host" || f[0] == "bridge" || strings.Contains(f[0], ":"):
+		return bad("the modes are none, user, tap:IF and the name of a network")
 	default:
-		return n, fmt.Errorf("--network %s: the modes are none and user", s)
+		n.Shared = f[0]
+	}
+	if n.Tap != "" || n.Shared != "" {
+		n.Program = beside("hythe-net")
 	}
 	for _, o := range f[1:] {
 		k, v, ok := strings.Cut(o, "=")
+		var err error
 		switch {
-		case !n.Outside:
-			return n, fmt.Errorf("--network %s: none takes no options", s)
-		case ok && k == "allow":
+		case n.Outside && ok && k == "allow":
 			n.Allow = append(n.Allow, v)
-		case ok && k == "deny":
+		case n.Outside && ok && k == "deny":
 			n.Deny = append(n.Deny, v)
+		case n.Outside:
+			return bad("%q is neither an allow=IP[/BITS][:PORT] nor such a deny", o)
+		case n.Shared != "" && ok && k == "ip":
+			var a netip.Addr
+			if a, err = netip.ParseAddr(v); err == nil {
+				n.Address = netip.PrefixFrom(a, a.BitLen())
+			}
+		case n.Tap != "" && ok && k == "ip":
+			n.Address, err = netip.ParsePrefix(v)
+		case n.Tap != "" && ok && k == "gw":
+			n.Gateway, err = netip.ParseAddr(v)
+		case n.Shared != "":
+			return bad("%q is no ip=IP", o)
+		case n.Tap != "":
+			return bad("%q is neither an ip=IP/BITS nor a gw=IP", o)
 		default:
-			return n, fmt.Errorf("--network %s: %q is neither an allow=IP[/BITS][:PORT] nor such a deny", s, o)
+			return bad("none takes no options")
+		}
+		if err != nil {
+			return bad("%q is no address", v)
 		}
 	}
 	return n, nil

@@ -65,6 +65,19 @@ func TestWrongUse(t *testing.T) {
 		{"run", "--root", "/no/such/place", "x"},
 		{"run", "--hostname", "a b", "x"},
 		{"run", "--network", "host", "x"},
+		{"run", "--network", "lab,allow=10.0.0.1", "x"},
+		{"run", "--network", "lab,ip=10.0.4.1", "x"},
+		{"run", "--network", "lab,ip=fd00::1", "x"},
+		{"run", "--network", "a/b", "x"},
+		{"run", "--network", strings.Repeat("n", 33), "x"},
+		{"run", "--network", "none,ip=10.0.3.2", "x"},
+		{"run", "--network", "user,ip=10.0.3.2", "x"},
+		{"run", "--network", "tap:", "x"},
+		{"run", "--network", "tap:tap0", "x"},
+		{"run", "--network", "tap:tap0,ip=10.0.3.2", "x"},
+		{"run", "--network", "tap:tap0,ip=10.0.3.2/24,gw=10.0.4.1", "x"},
+		{"run", "--network", "tap:tap0,ip=10.0.3.2/24,mtu=1", "x"},
+		{"run", "--network", "tap:much-too-long-a-name,ip=10.0.3.2/24", "x"},
 		{"run", "--trace=/no/such/place/file", "x"},
 		{"kill"},
 		{"kill", "x"},
@@ -315,9 +328,9 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 }
 
-// TestEngineBeside: what lies beside hythe runs modules only if it comes from who hythe
+// TestBeside: what lies beside hythe is run only if it comes from who hythe
 // comes from.
-func TestEngineBeside(t *testing.T) {
+func TestBeside(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "hythe-wasi")
 	exe := filepath.Join(dir, "hythe")
@@ -332,7 +345,7 @@ func TestEngineBeside(t *testing.T) {
 	}
 	try := func(what, want string) {
 		t.Helper()
-		if got := engineBeside(self, dir); got != want {
+		if got := besideIn(self, dir, "hythe-wasi"); got != want {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}

@@ -97,9 +97,9 @@ type runFlags struct {
 	insecure bool
 }
 
-// engine is the program that runs WebAssembly modules: hythe-wasi, where hythe itself
-// is. Empty if it was not installed.
-func engine() string {
+// beside is a program that a machine may need and that is installed where hythe itself is: hythe-wasi,
+// which runs WebAssembly modules, and hythe-net. Empty if it was not installed.
+func beside(program string) string {
 	exe, err := os.Executable()
 	if err != nil {
 		return ""
@@ -108,14 +108,14 @@ func engine() string {
 	if err != nil {
 		return ""
 	}
-	return engineBeside(self, filepath.Dir(exe))
+	return besideIn(self, filepath.Dir(exe), program)
 }
 
-// engineBeside is hythe-wasi in dir, where hythe is, if it comes from who hythe comes
+// besideIn is program in dir, where hythe is, if it comes from who hythe comes
 // from: in a directory like /tmp anybody can lay a file beside another's. So it is root's
 // or hythe's owner's, no link, and written by nobody who could not write hythe.
-func engineBeside(hythe os.FileInfo, dir string) string {
-	name := filepath.Join(dir, "hythe-wasi")
+func besideIn(hythe os.FileInfo, dir, program string) string {
+	name := filepath.Join(dir, program)
 	st, err := os.Lstat(name)
 	if err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&^hythe.Mode().Perm()&0o022 != 0 {
 		return ""
@@ -138,7 +138,7 @@ func (r *runFlags) machineFlags(c *cobra.Command) {
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")
 	f.StringVar(&r.sched, "sched", "", "let guests, and servers while they work for these, go before others on the host: `nice=-N,rtprio=N,deadline`, each if it is there and the host allows it (default no)")
 	f.StringVar(&r.cpuset, "cpuset-cpus", "", "run on these processors of the host, as `0-2,5` (default those that hythe may use)")
-	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP, UDP and ping by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT, and fd00:10:0:2::2 with user,allow=[::1]:PORT; deny=IP[/BITS][:PORT] forbids more)")
+	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP, UDP and ping by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT, and fd00:10:0:2::2 with user,allow=[::1]:PORT; deny=IP[/BITS][:PORT] forbids more); or a NAME[,ip=IP]: a network of their own, 10.0.3.0/24, of all your machines that name it, which find each other by --hostname; or tap:IF,ip=IP/BITS[,gw=IP]: a tap device of the host's")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
@@ -178,7 +178,7 @@ func (r *runFlags) config() (hythe.Config, error) {
 		return c, err
 	}
 	c.NoPatch = r.noPatch
-	c.WASI = engine()
+	c.WASI = beside("hythe-wasi")
 	c.Pids = max(r.pids, 0) // -1 is docker's word for no limit
 	n, err := parseNetwork(r.network)
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *runFlags) config() (hythe.Config, error) {
 		}
 		n.Publish = append(n.Publish, p)
 	}
-	if len(n.Publish) > 0 && !n.Outside {
+	if len(n.Publish) > 0 && r.network == "none" {
 		return c, errors.New("-p: a machine without an outside has no ports on the host; leave --network none out")
 	}
 	c.Network = n

@@ -227,6 +227,33 @@ func TestWire(t *testing.T) {
 		w.Same("SendEcho", err, w.In, []any{xid, xconnected, xdgrams})
 		w.Call("SendEcho answer", []uint64{result}, out[:n])
 	}
+	{
+		w.Next()
+		var xid uint64
+		w.Fill(&xid)
+		var xstream bool
+		w.Fill(&xstream)
+		var xlisten bool
+		w.Fill(&xlisten)
+		var xport uint32
+		w.Fill(&xport)
+		var words [8]uint64
+		b := storeBind(&words, nil, xid, xstream, xlisten, xport)
+		w.Call("Bind", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		var result uint64
+		var n int
+		var err abi.Errno
+		Dispatch(&Request{Binding: 1, Nr: OpBind, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
+		w.Same("Bind", err, w.In, []any{xid, xstream, xlisten, xport})
+		w.Call("Bind answer", []uint64{result}, out[:n])
+		yincarnation, ok := loadBind(result, out[:n])
+		if !ok {
+			t.Error("Bind")
+		}
+		w.Same("Bind answer", 0, []any{yincarnation}, w.Out)
+	}
 	w.Done()
 }
 
@@ -300,6 +327,13 @@ func (s filledServer) SendEcho(r *Request, id uint64, connected bool, dgrams []b
 	r.AnswerSendEcho(0)
 }
 
+func (s filledServer) Bind(r *Request, id uint64, stream bool, listen bool, port uint32) {
+	s.w.Served(id, stream, listen, port)
+	var oincarnation uint64
+	s.w.Fill(&oincarnation)
+	r.AnswerBind(oincarnation, 0)
+}
+
 // FuzzDecode: any request is served or refused, and any answer is read or refused.
 func FuzzDecode(f *testing.F) {
 	for nr := range uint64(64) {
@@ -323,5 +357,6 @@ func FuzzDecode(f *testing.F) {
 		loadSend(w0, in)
 		loadRecv(w0, in)
 		loadRecvFrom(w0, in)
+		loadBind(w0, in)
 	})
 }

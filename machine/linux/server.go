@@ -195,7 +195,7 @@ func outside(file string, id int64) (int64, bool) {
 }
 
 // attributes say how a server's process is made; called on a start thread.
-func (m *Machine) attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
+func attributes(spec *machine.ServerSpec) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	for _, n := range []struct {
 		is   machine.Isolation
@@ -298,7 +298,7 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 	}
 	on(func() {
 		defer m.runHere()()
-		attr.Sys = m.attributes(&spec)
+		attr.Sys = attributes(&spec)
 		attr.Sys.PidFD = &pidfd
 		pid, _, err = syscall.StartProcess(exe, argv, attr)
 		if isolationError(err) && spec.Lenient && attr.Sys.Cloneflags != 0 {

@@ -12,12 +12,13 @@ type iface struct {
 	scope   byte // RT_SCOPE_...
 }
 
-var (
-	loIface  = iface{Iface: &core.Loopback, flags: loFlags, arp: 772, qdisc: "noqueue", scope: 254}
-	ethIface = iface{Iface: &core.Ethernet, flags: ethFlags, arp: 1, qdisc: "fq_codel",
+var loIface = iface{Iface: &core.Loopback, flags: loFlags, arp: 772, qdisc: "noqueue", scope: 254}
+
+// ethIface is eth0.
+func ethIface(k *core.Kernel) *iface {
+	return &iface{Iface: k.Ethernet(), flags: ethFlags, arp: 1, qdisc: "fq_codel",
 		macCast: [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
-	gateway = [4]byte{10, 0, 2, 2}
-)
+}
 
 // Flags are IFF_UP, LOOPBACK, RUNNING and LOWER_UP; of eth0 IFF_UP, BROADCAST, RUNNING,
 // MULTICAST and LOWER_UP.
@@ -33,7 +34,7 @@ func ifaces(k *core.Kernel) []*iface {
 		if f.Loopback {
 			l = append(l, &loIface)
 		} else {
-			l = append(l, &ethIface)
+			l = append(l, ethIface(k))
 		}
 	}
 	return l

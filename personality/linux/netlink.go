@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/server/unix/core"
 )
@@ -129,7 +131,7 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 		if family != core.FamilyInet {
 			add(loIface.addr6(newNlMsg(nlNewAddr, multi, seq, port)))
 			if k.HasNet6() {
-				add(ethIface.addr6(newNlMsg(nlNewAddr, multi, seq, port)))
+				add(ethIface(k).addr6(newNlMsg(nlNewAddr, multi, seq, port)))
 			}
 		}
 	case typ == nlGetRoute && dump:
@@ -262,34 +264,47 @@ var (
 		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: core.LoopbackIndex, dst: []byte{127, 255, 255, 255}, src: core.Loopback.Addr[:]}, // RTN_BROADCAST
 		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.LoopbackIndex, dst: append(make([]byte, 15), 1)},
 	}
-	ethRoutes = []route{
-		{family: core.FamilyInet, typ: 1, table: 254, dev: core.EthernetIndex, via: gateway[:]}, // RTN_UNICAST
-		{family: core.FamilyInet, bits: 24, typ: 1, table: 254, dev: core.EthernetIndex, dst: []byte{10, 0, 2, 0}, src: core.Ethernet.Addr[:]},
-		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Addr[:], src: core.Ethernet.Addr[:]},
-		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Cast[:], src: core.Ethernet.Addr[:]},
-	}
 )
 
-// gateway6 is the host's loopback interface.
-var gateway6, network6 = func() (via, net [16]byte) {
-	via, net = core.Ethernet.Addr6, core.Ethernet.Addr6
+// ethRoutes are those of IPv4 by eth0.
+func ethRoutes(k *core.Kernel) []route {
+	f := k.Ethernet()
+	net := f.Network()
+	l := []route{
+		{family: core.FamilyInet, bits: f.Bits, typ: 1, table: 254, dev: core.EthernetIndex, dst: net[:], src: f.Addr[:]}, // RTN_UNICAST
+		{family: core.FamilyInet, bits: 32, typ: 2, table: 255, dev: core.EthernetIndex, dst: f.Addr[:], src: f.Addr[:]},
+		{family: core.FamilyInet, bits: 32, typ: 3, table: 255, dev: core.EthernetIndex, dst: f.Cast[:], src: f.Addr[:]},
+	}
+	if via, ok := k.Gateway(); ok {
+		l = slices.Insert(l, 0, route{family: core.FamilyInet, typ: 1, table: 254, dev: core.EthernetIndex, via: via[:]})
+	}
+	return l
+}
+
+// gateway6 is the host's loopback interface, network6 the network of eth0's address of IPv6.
+func gateway6(k *core.Kernel) (via, net [16]byte) {
+	via = k.Ethernet().Addr6
+	net = via
 	via[15], net[15] = 2, 0
 	return via, net
-}()
+}
 
-var ethRoutes6 = []route{
-	{family: core.FamilyInet6, bits: 64, typ: 1, table: 254, dev: core.EthernetIndex, dst: network6[:]},
-	{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: gateway6[:]},
-	{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: core.Ethernet.Addr6[:]},
+func ethRoutes6(k *core.Kernel) []route {
+	via, net := gateway6(k)
+	return []route{
+		{family: core.FamilyInet6, bits: 64, typ: 1, table: 254, dev: core.EthernetIndex, dst: net[:]},
+		{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: via[:]},
+		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: k.Ethernet().Addr6[:]},
+	}
 }
 
 func routes(k *core.Kernel) []route {
 	if !k.HasNet() {
 		return loRoutes
 	}
-	l := append(ethRoutes[:len(ethRoutes):len(ethRoutes)], loRoutes...)
+	l := append(ethRoutes(k), loRoutes...)
 	if k.HasNet6() {
-		l = append(l, ethRoutes6...)
+		l = append(l, ethRoutes6(k)...)
 	}
 	return l
 }
@@ -339,28 +354,28 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 			dst = b
 		}
 	})
-	src := core.Loopback.Addr[:]
+	src, eth := core.Loopback.Addr[:], k.Ethernet()
 	switch {
-	case family == core.FamilyInet && len(dst) == 4 && dst[0] != 127 && dst[0] != 0 && dst[0] < 224 && k.HasNet() && [4]byte(dst) != core.Ethernet.Addr:
+	case family == core.FamilyInet && len(dst) == 4 && k.Reaches([16]byte{10: 0xff, 11: 0xff, 12: dst[0], 13: dst[1], 14: dst[2], 15: dst[3]}):
 		m = append(m, family, 32, 0, 0, 254, 0, 0, 1)
 		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
 		m = m.u32(15, 254).attr(1, dst...)
-		if [3]byte(dst) != [3]byte{10, 0, 2} {
-			m = m.attr(5, gateway[:]...)
+		if via, ok := k.Gateway(); ok && !eth.Holds([4]byte(dst)) {
+			m = m.attr(5, via[:]...)
 		}
-		return m.u32(4, core.EthernetIndex).attr(7, core.Ethernet.Addr[:]...), 0
-	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == core.Ethernet.Addr:
+		return m.u32(4, core.EthernetIndex).attr(7, eth.Addr[:]...), 0
+	case family == core.FamilyInet && len(dst) == 4 && k.HasNet() && [4]byte(dst) == eth.Addr:
 		src = dst
 	case family == core.FamilyInet && len(dst) == 4 && dst[0] == 127:
 	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && k.Reaches([16]byte(dst)):
 		m = append(m, family, 128, 0, 0, 254, 0, 0, 1)
 		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
 		m = m.u32(15, 254).attr(1, dst...)
-		if [8]byte(dst) != [8]byte(network6[:]) {
-			m = m.attr(5, gateway6[:]...)
+		if via, net := gateway6(k); [8]byte(dst) != [8]byte(net[:]) {
+			m = m.attr(5, via[:]...)
 		}
-		return m.u32(4, core.EthernetIndex).attr(7, core.Ethernet.Addr6[:]...).u32(6, 1024), 0
-	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && [16]byte(dst) == core.Ethernet.Addr6:
+		return m.u32(4, core.EthernetIndex).attr(7, eth.Addr6[:]...).u32(6, 1024), 0
+	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && [16]byte(dst) == eth.Addr6:
 		src = dst
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
 		src = dst

@@ -1,8 +1,13 @@
 // Package net is the net server: a process of its own that has the host's sockets
-// of a machine, by the protocol of idl/net. It has no files and no guest's memory.
+// of a machine, or a stack of protocols on a link of packets, by the protocol of idl/net. It has
+// no files and no guest's memory.
 package net
 
 import (
+	"fmt"
+	"os"
+	"sync"
+
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
@@ -15,9 +20,14 @@ import (
 // supervisor makes the port and gives the server its receive right.
 const PortLabel = "net"
 
+// NewLink makes the stack of protocols on a link (server/net/stack): notify takes what is new of
+// its sockets, lost that the link has ended; both from any goroutine.
+type NewLink func(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lost func(error)) (core.Link, error)
+
 // Main is a net server's process: it serves until the nucleus tells it to stop.
-// ready is called when it is about to serve (to confine the process).
-func Main(conn *ipc.Conn, ready func() error) error {
+// ready is called when it is about to serve (to confine the process). link is for a server whose
+// outside is made of packets.
+func Main(conn *ipc.Conn, ready func() error, link NewLink) error {
 	in, err := ipc.Startup(conn)
 	if err != nil {
 		return err
@@ -30,11 +40,17 @@ func Main(conn *ipc.Conn, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	s := &server{poller: l.Poller}
-	if s.core, err = core.New(cfg, in.Incarnation, s, func(line string) { conn.Log(2, line) }); err != nil {
+	s := &server{poller: l.Poller, news: map[uint64]uint32{}}
+	var outside core.Link
+	if link != nil {
+		if outside, err = s.open(&cfg, link); err != nil {
+			return err
+		}
+	}
+	if s.core, err = core.New(cfg, in.Incarnation, s, outside, func(line string) { conn.Log(2, line) }); err != nil {
 		return err
 	}
-	l.Take, l.FD, l.Forget = s.take, s.core.Ready, s.core.Forget
+	l.Take, l.FD, l.Forget = s.take, s.ready, s.core.Forget
 	return l.Run(in, ready)
 }
 
@@ -42,6 +58,74 @@ func Main(conn *ipc.Conn, ready func() error) error {
 type server struct {
 	core   *core.Core
 	poller *ipc.Poller
+
+	wake int // an eventfd, by which the link's goroutines wake the loop
+	mu   sync.Mutex
+	news map[uint64]uint32 // what they have for it: bits of proto.Event, and newsEnd. guarded by mu
+	lost error             // guarded by mu
+}
+
+// newsEnd is a bit of server.news.
+const newsEnd = 1 << 31
+
+// wakeID is the id of server.wake at the poller, which no socket has.
+const wakeID = ^uint64(0)
+
+// open makes the link.
+func (s *server) open(cfg *core.Config, link NewLink) (core.Link, error) {
+	if cfg.Link == nil {
+		return nil, fmt.Errorf("there is no link")
+	}
+	var err error
+	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, err
+	}
+	if _, err := s.poller.AddFD(s.wake, unix.EPOLLIN|unix.EPOLLET, wakeID); err != nil {
+		return nil, err
+	}
+	return link(cfg.Link, func(id uint64, bits uint32, end bool) {
+		if end {
+			bits |= newsEnd
+		}
+		s.mu.Lock()
+		first := len(s.news) == 0
+		s.news[id] |= bits
+		s.mu.Unlock()
+		if first {
+			s.prod()
+		}
+	}, func(err error) {
+		s.mu.Lock()
+		s.lost = err
+		s.mu.Unlock()
+		s.prod()
+	})
+}
+
+func (s *server) prod() {
+	_, _ = unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // full, it is awake
+}
+
+// ready takes what the poller says of a descriptor.
+func (s *server) ready(id uint64, events uint32) {
+	if id != wakeID {
+		s.core.Ready(id, events)
+		return
+	}
+	var b [8]byte
+	_, _ = unix.Read(s.wake, b[:])
+	s.mu.Lock()
+	news, lost := s.news, s.lost
+	s.news = map[uint64]uint32{}
+	s.mu.Unlock()
+	if lost != nil {
+		// Without its link it is of no use; the next one gets a new one.
+		fmt.Fprintln(os.Stderr, "link: "+lost.Error())
+		os.Exit(1)
+	}
+	for id, bits := range news {
+		s.core.Happened(id, bits&^newsEnd, bits&newsEnd != 0)
+	}
 }
 
 // Add implements core.Poll.

@@ -39,6 +39,8 @@ type Config struct {
 	Network   bool
 	Network6  bool // and the host reaches others by IPv6
 	Published []core.Published
+	// Link is given where the outside is made of packets.
+	Link *core.Link `json:",omitempty"`
 }
 
 // EngineLabel is the label of the memory object with the program that runs
@@ -144,7 +146,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	go s.post()
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
-		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published, Net6: s.cfg.Network6,
+		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published, Net6: s.cfg.Network6, Link: s.cfg.Link,
 	}
 	cpus, _, e := conn.ProcessorInfo(abi.NameNull)
 	if e != 0 {

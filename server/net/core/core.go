@@ -23,6 +23,9 @@ type Config struct {
 	// Allow is what may be reached whatever else is said, Deny what may not.
 	Allow, Deny []Rule
 	Published   []Published
+	// Link is given where the outside is made of packets: then nothing but Published has to
+	// do with the host's sockets, and who is reached is the network's business.
+	Link *LinkConfig `json:",omitempty"`
 }
 
 // Published is a host socket that was handed over at descriptor FD: one that
@@ -59,6 +62,7 @@ const (
 // Core is a net server. Its methods are for one goroutine.
 type Core struct {
 	cfg  Config
+	link Link // nil: the outside is the host's own sockets
 	inc  uint64
 	poll Poll
 	log  func(string)
@@ -76,10 +80,14 @@ type Core struct {
 type sock struct {
 	id        uint64
 	fd, reg   int
+	stream    stream // of TCP, but for a published port
+	link      LinkSocket
 	udp       bool
 	echo      bool // then udp, too
 	six       bool // of IPv6; of UDP it is for both
 	published bool
+	listens   bool      // by Bind
+	begun     bool      // of a link: a connect is under way
 	done      bool      // a connect has come to its end
 	err       abi.Errno // then: how
 	seq       uint64    // the last OpSend or OpAccept that was answered
@@ -98,6 +106,7 @@ type sock struct {
 	name      map[netip.AddrPort]netip.AddrPort
 	peers     []netip.AddrPort
 	connected netip.AddrPort
+	answers   []answer // of a link: to questions for names
 }
 
 // accepted is an answer to OpAccept.
@@ -106,9 +115,10 @@ type accepted struct {
 	from netip.AddrPort
 }
 
-// New makes the server; log takes a line for the machine's log.
-func New(cfg Config, incarnation uint64, poll Poll, log func(string)) (*Core, error) {
-	c := &Core{cfg: cfg, inc: incarnation, poll: poll, log: log,
+// New makes the server; link, where it is not nil, is the outside, log takes a line for the
+// machine's log.
+func New(cfg Config, incarnation uint64, poll Poll, link Link, log func(string)) (*Core, error) {
+	c := &Core{cfg: cfg, link: link, inc: incarnation, poll: poll, log: log,
 		socks: map[uint64]*sock{}, ready: map[uint64]uint32{}, told: map[netip.AddrPort]bool{}, scratch: make([]byte, 64<<10)}
 	for i, p := range cfg.Published {
 		if err := unix.SetNonblock(p.FD, true); err != nil {
@@ -131,7 +141,7 @@ func (c *Core) add(id uint64, fd int, udp bool) (*sock, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sock{id: id, fd: fd, reg: reg, udp: udp}
+	s := &sock{id: id, fd: fd, reg: reg, stream: hostStream(fd), udp: udp}
 	if udp {
 		me, err := unix.Getsockname(fd)
 		if err != nil {
@@ -216,7 +226,7 @@ func (c *Core) Recv(r *proto.Request, id uint64, n int, taken uint64) {
 // Shut implements proto.Server.
 func (c *Core) Shut(r *proto.Request, id uint64) {
 	if s := c.known(r, id); s != nil {
-		r.AnswerShut(errno(unix.Shutdown(s.fd, unix.SHUT_WR)))
+		r.AnswerShut(s.stream.Shut())
 	}
 }
 
@@ -249,11 +259,6 @@ func (c *Core) Forget(binding uint64) {
 
 // Ready takes what the host says of a socket (EPOLL... bits).
 func (c *Core) Ready(id uint64, ev uint32) {
-	s := c.socks[id]
-	if s == nil {
-		return
-	}
-	s.end = s.end || ev&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0
 	var bits uint32
 	if ev&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		bits |= proto.In
@@ -261,6 +266,17 @@ func (c *Core) Ready(id uint64, ev uint32) {
 	if ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		bits |= proto.Out
 	}
+	c.Happened(id, bits, ev&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0)
+}
+
+// Happened takes what is new of a socket: bits as of proto.Event, and whether an end or an error
+// lies behind what there is to receive.
+func (c *Core) Happened(id uint64, bits uint32, end bool) {
+	s := c.socks[id]
+	if s == nil {
+		return
+	}
+	s.end = s.end || end
 	c.note(id, bits)
 	c.tell(false)
 }
@@ -303,12 +319,16 @@ func (c *Core) tell(must bool) {
 }
 
 func (c *Core) close(s *sock, hard bool) {
+	delete(c.socks, s.id)
+	if s.link != nil {
+		s.link.Close(hard)
+		return
+	}
 	c.poll.Remove(s.reg)
 	if hard && !s.udp {
 		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	_ = unix.Close(s.fd)
-	delete(c.socks, s.id)
 }
 
 // where answers the address that the host is given for one that a guest names;
@@ -378,6 +398,9 @@ func errno(err error) abi.Errno {
 
 func (c *Core) connect(id uint64, to netip.AddrPort) abi.Errno {
 	s := c.socks[id]
+	if c.link != nil {
+		return c.connectLink(s, id, to)
+	}
 	if s == nil {
 		to, e := c.where(to)
 		if e != 0 {
@@ -425,6 +448,9 @@ func (c *Core) accept(s *sock, seq uint64) (accepted, abi.Errno) {
 	if s.acc.id != 0 && s.seq == seq {
 		return s.acc, 0
 	}
+	if s.link != nil {
+		return c.acceptLink(s, seq)
+	}
 	if !s.published || s.udp {
 		return accepted{}, abi.EINVAL
 	}
@@ -449,14 +475,18 @@ func (c *Core) accept(s *sock, seq uint64) (accepted, abi.Errno) {
 			return accepted{}, errno(err)
 		}
 		n.done = true
-		s.seq, s.acc = seq, accepted{id, visible(addrPort(sa))}
+		s.seq, s.acc = seq, accepted{id, c.visible(addrPort(sa))}
 		return s.acc, 0
 	}
 }
 
 // visible is how guests see an address on the host that speaks to them: the host
-// itself, and what the machine has no address for, is the gateway.
-func visible(a netip.AddrPort) netip.AddrPort {
+// itself, and what the machine has no address for, is the gateway. Where the outside is made of
+// packets all are: who is on the host's network is none of the machine's.
+func (c *Core) visible(a netip.AddrPort) netip.AddrPort {
+	if c.link != nil {
+		return netip.AddrPortFrom(Gateway, a.Port())
+	}
 	if ip := a.Addr(); !ip.Is4() || ip.IsLoopback() || own(ip) {
 		return netip.AddrPortFrom(Gateway, a.Port())
 	}
@@ -467,9 +497,9 @@ func (s *sock) send(seq uint64, data []byte) (int, abi.Errno) {
 	if seq == s.seq {
 		return s.n, 0
 	}
-	n, err := unix.SendmsgN(s.fd, data, nil, nil, unix.MSG_NOSIGNAL)
-	if err != nil {
-		return 0, errno(err)
+	n, e := s.stream.Send(data)
+	if e != 0 {
+		return 0, e
 	}
 	s.seq, s.n = seq, n
 	return n, 0
@@ -501,17 +531,17 @@ func (s *sock) recv(out []byte, taken uint64) (int, abi.Errno) {
 // more takes bytes from the host, behind those that the client may not have got; ended:
 // there will be none any more.
 func (s *sock) more(buf []byte) (n int, ended bool) {
-	n, _, err := unix.Recvfrom(s.fd, buf, 0)
+	n, e := s.stream.Recv(buf)
 	switch {
-	case err == nil && n > 0:
+	case e == 0 && n > 0:
 		s.last = append(s.last, buf[:n]...)
 		return n, false
-	case err == nil:
+	case e == 0:
 		s.end = true
 		return 0, true
 	}
-	if e := errno(err); e != abi.EAGAIN {
-		s.lost, s.end = e, true // the host says it once
+	if e != abi.EAGAIN {
+		s.lost, s.end = e, true // it is said once
 	}
 	return 0, false
 }
@@ -531,7 +561,7 @@ func (s *sock) confirm(taken uint64) bool {
 // early adds to an event that a stream has something what that is, unless the client
 // has left much unconfirmed.
 func (s *sock) early(e *proto.Event, buf []byte) {
-	if s.udp || s.published || !s.done || s.err != 0 || s.lost != 0 || len(s.last) >= proto.Small {
+	if s.udp || s.published || s.listens || !s.done || s.err != 0 || s.lost != 0 || len(s.last) >= proto.Small {
 		return
 	}
 	off := s.base + uint64(len(s.last))
@@ -544,3 +574,27 @@ func (s *sock) early(e *proto.Event, buf []byte) {
 		e.Bits &^= proto.In
 	}
 }
+
+// stream is a connection of TCP. No method waits (EAGAIN).
+type stream interface {
+	Send(b []byte) (int, abi.Errno)
+	// Recv answers no bytes and no error at the end of the stream.
+	Recv(b []byte) (int, abi.Errno)
+	// Shut ends the direction to the other end.
+	Shut() abi.Errno
+}
+
+// hostStream is a host socket.
+type hostStream int
+
+func (s hostStream) Send(b []byte) (int, abi.Errno) {
+	n, err := unix.SendmsgN(int(s), b, nil, nil, unix.MSG_NOSIGNAL)
+	return max(n, 0), errno(err)
+}
+
+func (s hostStream) Recv(b []byte) (int, abi.Errno) {
+	n, _, err := unix.Recvfrom(int(s), b, 0)
+	return max(n, 0), errno(err)
+}
+
+func (s hostStream) Shut() abi.Errno { return errno(unix.Shutdown(int(s), unix.SHUT_WR)) }

@@ -45,9 +45,15 @@ func (c *Core) sendTo(id uint64, connected, echo bool, in []byte) (last abi.Errn
 
 func (c *Core) sendOne(id uint64, connected, echo bool, to netip.AddrPort, data []byte) abi.Errno {
 	s := c.socks[id]
+	if c.link != nil && (s == nil || !s.published) {
+		return c.sendLink(s, id, connected, echo, to, data)
+	}
 	real, known := to, false
 	if s != nil {
 		real, known = s.real[to]
+	}
+	if !known && c.link != nil {
+		return abi.EACCES // of the host's only those who have sent something
 	}
 	if !known {
 		var e abi.Errno
@@ -116,6 +122,9 @@ func (c *Core) recvFrom(s *sock, out []byte) (int, abi.Errno) {
 	if !s.udp {
 		return 0, abi.EINVAL
 	}
+	if s.link != nil {
+		return c.recvLink(s, out)
+	}
 	b := out[:0]
 	for cap(b)-len(b) >= proto.DgramSize+65536 {
 		n, sa, err := unix.Recvfrom(s.fd, c.scratch, 0)
@@ -131,7 +140,7 @@ func (c *Core) recvFrom(s *sock, out []byte) (int, abi.Errno) {
 			if !s.published {
 				continue
 			}
-			name = visible(real)
+			name = c.visible(real)
 			s.know(name, real)
 		}
 		b = proto.AppendDgram(b, &proto.Dgram{Addr: name, Data: c.scratch[:n]})

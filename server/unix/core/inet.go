@@ -368,7 +368,7 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	if !isAny(l.IP) {
 		m.Inet.Bound |= boundIP
 	}
-	return 0
+	return x.expose(r)
 }
 
 // route answers the address that packets to ip come from, and where they go: the
@@ -392,13 +392,13 @@ func (x inetSockets) route(s *Socket, ip [16]byte) (src, dst [16]byte, e abi.Err
 	}
 	src = ip6Loop
 	switch {
-	case out || ip == eth(ip):
-		src = eth(ip)
+	case out || ip == x.k.eth(ip):
+		src = x.k.eth(ip)
 	case isV4(ip):
 		src = ip4Loop
 	}
 	if l := s.Inet.Local.IP; !isAny(l) && !isMulti(l) {
-		if src = l; out && l != eth(ip) {
+		if src = l; out && l != x.k.eth(ip) {
 			return src, ip, abi.EINVAL
 		}
 	}
@@ -488,7 +488,7 @@ func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Err
 	}
 	k.wakeSock(r, ^uint32(0))
 	x.retry()
-	return 0
+	return x.expose(r)
 }
 
 func (x inetSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {
@@ -747,6 +747,7 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 	switch s.State {
 	case SockListening:
 		k.Socks.Mut(r).State = SockIdle
+		k.dropOut(r)
 		k.dropListener(r)
 		for k.Socks.Get(r).Pending.N > 0 {
 			x.Release(c, x.pending().PopFront(&k.Socks.Mut(r).Pending))
@@ -830,6 +831,9 @@ func (x inetSockets) Accept(c *Call, f store.Ref[File]) (store.Ref[Socket], abi.
 		if s.Pending.N > 0 {
 			n := x.pending().PopFront(&k.Socks.Mut(r).Pending)
 			x.retry()
+			if o := k.Socks.Get(r).Inet.Out; o != 0 {
+				k.kickOut(o)
+			}
 			return n, 0
 		}
 		if e := x.wait(c, f, 0, s.RcvTimeo, r); e != 0 {

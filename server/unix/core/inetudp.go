@@ -26,7 +26,7 @@ func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 	if a.Family == 0 && len(a.Data) > 0 { // AF_UNSPEC: no peer any more
 		k.dropOut(r)
 		x.reset(r)
-		return 0
+		return x.expose(r)
 	}
 	far, src, e := x.aim(k.Socks.Get(r), a)
 	if e != 0 {
@@ -45,7 +45,7 @@ func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 	}
 	m.State = SockConnected
 	k.wakeSock(r, PollOut)
-	return 0
+	return x.expose(r)
 }
 
 // aim decodes an address to send to and says where it is and whence to send.

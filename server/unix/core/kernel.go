@@ -198,6 +198,8 @@ type Config struct {
 	Published []Published
 	// Net6: the host reaches others by IPv6.
 	Net6 bool
+	// Link is the outside where that is made of packets; nil: it is the host's own sockets.
+	Link *Link
 }
 
 // HostUse is what a machine shows of its host: memory in bytes, load averages of

@@ -20,20 +20,49 @@ const (
 	LoopbackMTU   = 65536
 )
 
-// Ethernet is what a machine with a network has; no packet passes it. It has its address of
-// IPv6 where the host reaches others by that (HasNet6).
+// Loopback is the interface lo. ethernet is eth0 where the host's own sockets are the outside: no
+// packet passes it. It has its address of IPv6 where the host reaches others by that (HasNet6).
 var (
 	Loopback = Iface{Name: "lo", Index: LoopbackIndex, MTU: LoopbackMTU, Loopback: true, Addr: [4]byte{127, 0, 0, 1}, Bits: 8,
 		Addr6: ip6Loop, Bits6: 128}
-	Ethernet = Iface{Name: "eth0", Index: EthernetIndex, MTU: 1500, MAC: [6]byte{2, 0, 10, 0, 2, 15},
+	ethernet = Iface{Name: "eth0", Index: EthernetIndex, MTU: 1500, MAC: [6]byte{2, 0, 10, 0, 2, 15},
 		Addr: [4]byte(eth0[12:]), Cast: [4]byte{10, 0, 2, 255}, Bits: 24,
 		Addr6: eth6, Bits6: 64}
 )
 
+// Ethernet is what a machine with a network has beside lo.
+func (k *Kernel) Ethernet() *Iface {
+	l := k.Config.Link
+	if l == nil {
+		return &ethernet
+	}
+	if k.io.out.iface == nil {
+		f := &Iface{Name: "eth0", Index: EthernetIndex, MTU: l.MTU, MAC: l.MAC, Addr: l.Addr.Addr().As4(), Bits: byte(l.Addr.Bits())}
+		f.Cast = f.Addr
+		for i, m := range f.Mask() {
+			f.Cast[i] |= ^m
+		}
+		k.io.out.iface = f
+	}
+	return k.io.out.iface
+}
+
+// Gateway is who knows the way to those who are not in the network of eth0; false: nobody does.
+func (k *Kernel) Gateway() ([4]byte, bool) {
+	l := k.Config.Link
+	switch {
+	case l == nil:
+		return [4]byte{10, 0, 2, 2}, k.HasNet()
+	case l.Gateway.Is4():
+		return l.Gateway.As4(), true
+	}
+	return [4]byte{}, false
+}
+
 // Ifaces are the machine's interfaces.
 func (k *Kernel) Ifaces() []*Iface {
 	if k.HasNet() {
-		return []*Iface{&Loopback, &Ethernet}
+		return []*Iface{&Loopback, k.Ethernet()}
 	}
 	return []*Iface{&Loopback}
 }
@@ -44,4 +73,19 @@ func (f *Iface) Mask() (m [4]byte) {
 		m[i/8] |= 0x80 >> (i % 8)
 	}
 	return m
+}
+
+// Network is the address of its network.
+func (f *Iface) Network() [4]byte {
+	n := f.Addr
+	for i, m := range f.Mask() {
+		n[i] &= m
+	}
+	return n
+}
+
+// Holds says whether an address is in its network.
+func (f *Iface) Holds(a [4]byte) bool {
+	n := Iface{Addr: a, Bits: f.Bits}
+	return n.Network() == f.Network()
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/netip"
+	"slices"
 
 	"hythe/abi"
 	"hythe/idl/net"
@@ -22,6 +23,7 @@ import (
 // done is called later, without the lock.
 type NetBackend interface {
 	Events(incarnation uint64, done func(incarnation uint64, events []net.Event, e abi.Errno))
+	Bind(id uint64, stream, listen bool, port uint32, done func(incarnation uint64, e abi.Errno))
 	Connect(id uint64, to netip.AddrPort, done func(incarnation uint64, e abi.Errno))
 	Accept(id, seq uint64, done func(incarnation, id uint64, from netip.AddrPort, e abi.Errno))
 	Send(id, seq, taken uint64, data []byte, done func(n int, e abi.Errno))
@@ -39,13 +41,26 @@ type Published struct {
 	Guest uint16
 }
 
+// Link is the outside of a machine where that is made of packets (docs/network.md): what has a
+// port here then has it there, so that others reach it.
+type Link struct {
+	Addr    netip.Prefix
+	Gateway netip.Addr // of what is not in the network; not valid: nobody is
+	MAC     [6]byte
+	MTU     uint32
+	// Resolvers are addresses that the host's resolv.conf names, at which guests may ask for names
+	// of machines of the network.
+	Resolvers []netip.Addr
+}
+
 // Outside is a socket of the net server's.
 type Outside struct {
 	ID    uint64 // at the net server
 	Inc   uint64 // the incarnation that has the stream
 	State uint32 // out...
 	// Sock is who it is for: a stream's hidden end; a program's socket while it
-	// connects, and of UDP; 0: nobody any more, or everybody (a published port).
+	// connects, of UDP and, in a network of packets, while it listens; 0: nobody any more, or
+	// everybody (a published port).
 	Sock store.Ref[Socket]
 	Hard uint32 // ends as a reset
 	Over uint32 // outEnded: the host's end of the stream has come; outShut: ours is told
@@ -58,7 +73,7 @@ const (
 	outConnecting = 1
 	outStream     = 2
 	outDgram      = 3
-	outListen     = 4 // a published port of TCP
+	outListen     = 4 // a published port of TCP, or a socket that listens
 	outListenUDP  = 5
 	outClosing    = 6
 
@@ -84,6 +99,7 @@ type outsideState struct {
 	dirty []store.Ref[Outside]
 	inc   uint64 // the net server's incarnation, as far as is known
 	asked bool   // there is a request for events
+	iface *Iface // eth0 of a link
 }
 
 // outsideRT is the derived part of an Outside.
@@ -94,25 +110,37 @@ type outsideRT struct {
 	sending, receiving, other bool
 	// What may not be said EAGAIN to; hints.
 	writable, readable bool
+	bound              bool // of a link: the net server knows its port
 	watch              *waitEntry
 	idents             map[identKey]uint16 // of a raw socket's echo requests
 	dgrams             [][]byte
 	orphan             func() // cancels the end of what nobody has any more
 }
 
-// eth0 and eth6 are the machine's addresses outside its loopback interface; eth6 where the
-// host has a way to others by IPv6.
+// eth0 and eth6 are the machine's addresses where the host's sockets are its outside; eth6 where
+// the host has a way to others by IPv6.
 var (
 	eth0 = ip4(10, 0, 2, 15)
 	eth6 = [16]byte{0xfd, 0, 0, 0x10, 0, 0, 0, 2, 15: 0x15}
 )
 
+// hostClients is who is seen as having come by a published port.
+var hostClients = ip4(10, 0, 2, 2)
+
 // eth is the one with which the machine speaks to another.
-func eth(ip [16]byte) [16]byte {
+func (k *Kernel) eth(ip [16]byte) [16]byte {
 	if isV4(ip) {
-		return eth0
+		return k.eth4()
 	}
 	return eth6
+}
+
+// eth4 is the machine's address on eth0.
+func (k *Kernel) eth4() [16]byte {
+	if l := k.Config.Link; l != nil {
+		return l.Addr.Addr().As16()
+	}
+	return eth0
 }
 
 // SetNet gives the machine an outside; before Boot or Recover.
@@ -126,7 +154,7 @@ func (k *Kernel) HasNet6() bool { return k.HasNet() && k.Config.Net6 }
 
 // isLocal says whether an address is the machine's own.
 func (k *Kernel) isLocal(ip [16]byte) bool {
-	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == eth0 && k.HasNet() || ip == eth6 && k.HasNet6()
+	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == k.eth4() && k.HasNet() || ip == eth6 && k.HasNet6()
 }
 
 // isOutside says whether an address is somebody else's whom the net server may
@@ -136,7 +164,19 @@ func (k *Kernel) isOutside(ip [16]byte) bool {
 		linkLocal := ip[0] == 0xfe && ip[1]&0xc0 == 0x80
 		return k.HasNet6() && ip != ip6Any && ip != ip6Loop && ip != eth6 && !isMulti(ip) && !linkLocal
 	}
-	return k.HasNet() && isV4(ip) && ip[12] != 0 && ip[12] != 127 && ip != eth0 && !isMulti(ip) && !isBroadcast(ip)
+	if !k.HasNet() || ip[12] == 0 || ip[12] == 127 || ip == k.eth4() || isMulti(ip) || isBroadcast(ip) {
+		return false
+	}
+	l := k.Config.Link
+	if l == nil {
+		return true
+	}
+	a := netip.AddrFrom16(ip).Unmap()
+	if l.Addr.Contains(a) {
+		f := k.Ethernet()
+		return [4]byte(ip[12:]) != f.Cast && a != l.Addr.Masked().Addr()
+	}
+	return l.Gateway.IsValid() || slices.Contains(l.Resolvers, a) || ip == hostClients && len(k.Config.Published) > 0
 }
 
 // Reaches is isOutside, for those who show routes.
@@ -145,6 +185,9 @@ func (k *Kernel) Reaches(ip [16]byte) bool { return k.isOutside(ip) }
 // isRelayed says whether what goes to an address of the loopback interface where
 // nobody is goes to the host's resolver: a guest reads the host's resolv.conf.
 func (k *Kernel) isRelayed(a InetAddr) bool {
+	if l := k.Config.Link; l != nil && l.Gateway.IsValid() {
+		return false // a network that others have made has its own
+	}
 	return k.HasNet() && a.Port == 53 && isV4(a.IP) && a.IP[12] == 127
 }
 
@@ -171,6 +214,15 @@ func (k *Kernel) BootOutside() {
 			k.addOut(o)
 		}
 	}
+	k.joinLink()
+}
+
+// joinLink has the net server start beside the first program where others can ask it something.
+func (k *Kernel) joinLink() {
+	if st := &k.io.out; k.Config.Link != nil && !st.asked {
+		st.asked = true
+		k.askEvents()
+	}
 }
 
 // recoverOutside takes up what the last incarnation left.
@@ -182,6 +234,7 @@ func (k *Kernel) recoverOutside() {
 		k.addOut(o)
 		return true
 	})
+	k.joinLink()
 }
 
 // addOut makes what is derived of a record, and has the pump look at it.
@@ -327,9 +380,66 @@ func (k *Kernel) netDied(inc uint64) {
 			k.breakOut(o, abi.ECONNRESET)
 			continue
 		}
-		rt.readable, rt.writable = true, true
+		rt.readable, rt.writable, rt.bound = true, true, false
 		k.kickOut(o)
 	}
+}
+
+// bindOut tells the net server of a link which port a record's socket has; false: it does not
+// know yet.
+func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool {
+	if k.Config.Link == nil || rec.Sock == 0 || rt.bound {
+		return true
+	}
+	s := k.Socks.Get(rec.Sock)
+	if s.Type == SockRaw || s.echo() {
+		return true
+	}
+	if rt.other {
+		return false
+	}
+	rt.other = true
+	id, port, stream, listen := rec.ID, uint32(s.Inet.Local.Port), s.Type == SockStream, rec.State == outListen
+	k.ask(func(n NetBackend) {
+		n.Bind(id, stream, listen, port, func(inc uint64, e abi.Errno) {
+			k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
+				rt.other = false
+				if inc < k.io.out.inc {
+					return // there it is gone; asked again
+				}
+				rt.bound, rt.readable, rt.writable = true, true, true
+				switch {
+				case e == 0:
+				case rec.State == outConnecting:
+					if e == abi.EADDRINUSE {
+						e = abi.EADDRNOTAVAIL
+					}
+					inetSockets{sockQueues{k}}.fail(rec.Sock, e)
+				case rec.State == outDgram:
+					k.failedDgram(rec, e, true)
+				}
+			})
+		})
+	})
+	return false
+}
+
+// expose makes a socket that has a port known to others in a network of packets. ENOBUFS.
+func (x inetSockets) expose(r store.Ref[Socket]) abi.Errno {
+	k := x.k
+	s := k.Socks.Get(r)
+	if k.Config.Link == nil || s.Inet.Out != 0 || s.Inet.Local.Port == 0 || x.match(s, k.eth4()) == 0 {
+		return 0
+	}
+	switch {
+	case s.State == SockListening:
+		_, e := k.newOut(k.nextIno(), outListen, r)
+		return e
+	case s.Type == SockDgram && s.Proto == ProtoUDP && (s.State != SockConnected || k.isOutside(s.Inet.Far.IP)):
+		_, e := k.newOut(k.nextIno(), outDgram, r)
+		return e
+	}
+	return 0
 }
 
 // newOut makes a record. ENOBUFS.
@@ -416,7 +526,11 @@ func (k *Kernel) breakOut(o store.Ref[Outside], e abi.Errno) {
 
 // pumpOut looks at a record and starts what there is to do.
 func (k *Kernel) pumpOut(o store.Ref[Outside], rt *outsideRT) {
-	switch rec := k.Outs.Get(o); rec.State {
+	rec := k.Outs.Get(o)
+	if rec.State != outClosing && rec.State != outStream && !k.bindOut(o, rec, rt) {
+		return
+	}
+	switch rec.State {
 	case outConnecting:
 		k.pumpConnect(rec, rt)
 	case outStream:
@@ -700,6 +814,12 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 	if rt.receiving || !rt.readable {
 		return
 	}
+	if rec.Sock != 0 {
+		// Who wait, wait there: others on the network may be many.
+		if s := k.Socks.Get(rec.Sock); s.Pending.N > s.Backlog {
+			return
+		}
+	}
 	rt.receiving, rt.readable = true, false
 	id, seq := rec.ID, rec.Seq+1
 	k.ask(func(n NetBackend) {
@@ -711,7 +831,11 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 				}
 				rt.readable = true
 				k.Outs.Mut(o).Seq = seq
-				k.acceptedOut(inc, id, inetOf(from), k.published(rec).Guest)
+				port := k.published(rec).Guest
+				if rec.Sock != 0 {
+					port = k.Socks.Get(rec.Sock).Inet.Local.Port
+				}
+				k.acceptedOut(inc, id, inetOf(from), port)
 			})
 		})
 	})
@@ -732,7 +856,7 @@ func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	}
 	s := k.Socks.Mut(p)
 	s.State = SockConnecting
-	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: eth0, Port: port}
+	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: k.eth4(), Port: port}
 	k.passedSyn(s)
 	if x := (inetSockets{sockQueues{k}}); !x.try(p) {
 		k.io.inet.connecting = append(k.io.inet.connecting, p)

@@ -30,6 +30,8 @@ type testAsk struct {
 	over  func()
 }
 
+func (n *testNet) Bind(uint64, bool, bool, uint32, func(uint64, abi.Errno)) {}
+
 func (n *testNet) add(a testAsk) { n.asked = append(n.asked, a) }
 
 func (n *testNet) Events(_ uint64, done func(uint64, []net.Event, abi.Errno)) {

@@ -14,7 +14,7 @@ func (x inetSockets) sendOut(r store.Ref[Socket], far InetAddr, data []byte) abi
 	k := x.k
 	s := k.Socks.Get(r)
 	o := s.Inet.Out
-	if p := k.io.out.dgram[s.Inet.Local.Port]; p != 0 && s.Proto == ProtoUDP {
+	if p := k.io.out.dgram[s.Inet.Local.Port]; p != 0 && s.Proto == ProtoUDP && (k.Config.Link == nil || far.IP == hostClients) {
 		o = p
 	} else if o == 0 {
 		var e abi.Errno
@@ -101,7 +101,7 @@ func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
 // arrivedDgram delivers a datagram from outside.
 func (k *Kernel) arrivedDgram(rec *Outside, rt *outsideRT, from InetAddr, data []byte) {
 	x := inetSockets{sockQueues{k}}
-	to := InetAddr{IP: eth(from.IP)}
+	to := InetAddr{IP: k.eth(from.IP)}
 	p := rec.Sock
 	proto := int32(ProtoUDP)
 	switch rec.State {

@@ -62,10 +62,17 @@ func makeNetFiles() {
 		{"raw6", inet(FamilyInet6, protoRaw)},
 		{"route", func(k *Kernel) string {
 			t := "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT" + strings.Repeat(" ", 55) + "\n"
+			line := func(dst, via [4]byte, flags int, mask [4]byte) string {
+				word := func(a [4]byte) uint32 { return le32(a[:]) }
+				return fmt.Sprintf("%-127s\n", fmt.Sprintf("eth0\t%08X\t%08X\t%04X\t0\t0\t0\t%08X\t0\t0\t0", word(dst), word(via), flags, word(mask)))
+			}
+			// The default route, and the network itself.
+			if via, ok := k.Gateway(); ok {
+				t += line([4]byte{}, via, 3, [4]byte{})
+			}
 			if k.HasNet() {
-				// The default route, and the network itself.
-				t += fmt.Sprintf("%-127s\n%-127s\n", "eth0\t00000000\t0202000A\t0003\t0\t0\t0\t00000000\t0\t0\t0",
-					"eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0")
+				f := k.Ethernet()
+				t += line(f.Network(), [4]byte{}, 1, f.Mask())
 			}
 			return t
 		}},
