@@ -103,7 +103,8 @@ for _, name in socket.if_nameindex():
     print(name, socket.inet_ntoa(a[20:24]))
 print(len(open("/proc/net/route").readlines()), len(open("/proc/net/dev").readlines()))
 `
-	for mode, want := range map[string]string{"none": "lo 127.0.0.1\n1 3\n", "user": "lo 127.0.0.1\neth0 10.0.2.15\n3 4\n"} {
+	for mode, want := range map[string]string{"none": "lo 127.0.0.1\n1 3\n", "user": "lo 127.0.0.1\neth0 10.0.2.15\n3 4\n",
+		lab() + ",ip=10.0.3.44": "lo 127.0.0.1\neth0 10.0.3.44\n2 4\n"} {
 		if got := run(t, subject.Binary(t), "run", "--network", mode, "--", python, "-c", prog); got.out != want {
 			t.Errorf("%s: %+v, want %q", mode, got, want)
 		}
