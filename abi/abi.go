@@ -86,15 +86,15 @@ type BindHeader struct {
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes
 // the file back at any time; the library says that it has mapped the file (Gen), and moves
-// the offset (Pos). Both are changed by an atomic exchange only, which whoever was late
+// the offset or the counter (Pos). Both are changed by an atomic exchange only, which whoever was late
 // loses. A client that forges a record deceives itself: it reads nothing but what
 // it has mapped, and an offset it could set anyhow.
 type Lent struct {
 	// Gen is even while the file is not lent, and another number each time that it was.
 	Gen uint64
-	// Pos is the offset of the open file (LentOffset), with a number (from LentShift on)
-	// that is another one each time that the offset was lent. It is the library's to move
-	// while LentPos is set.
+	// Pos is the offset of the open file, or what is in an event counter (LentOffset), with
+	// which of these it is (from LentKind on) and a number (from LentShift on) that is another
+	// one each time that it was lent. It is the library's to move while LentPos is set.
 	Pos  uint64
 	Size uint64 // of the file
 	Slot uint32 // where it is mapped: LentMapSize bytes each
@@ -119,8 +119,18 @@ const (
 const (
 	LentPos    = 1 << 63
 	LentShift  = 47
-	LentOffset = 1<<LentShift - 1
+	LentKind   = 44
+	LentOffset = 1<<LentKind - 1
 	LentCounts = 1 << (63 - LentShift)
+)
+
+// What Lent.Pos has (from LentKind on): an offset, an event counter, one of which a read takes
+// 1 (eventfd(2), EFD_SEMAPHORE).
+const (
+	LentIsOffset    = 0
+	LentIsEvent     = 1
+	LentIsSemaphore = 2
+	LentKinds       = 1<<(LentShift-LentKind) - 1 // mask
 )
 
 // States of a slot (Slot.State, a futex word).
@@ -493,7 +503,7 @@ const (
 	LocalSemAcquire = 32
 	LocalSemTimed   = 33
 	LocalSemRelease = 34
-	// Files that are lent: read(2), pread(2), lseek(2) from the start or from where it is.
+	// What is lent: read(2), pread(2), lseek(2) from the start or from where it is.
 	LocalRead  = 38
 	LocalPread = 39
 	LocalSeek  = 40
@@ -501,6 +511,8 @@ const (
 	// the flag for that (fstatat with AT_EMPTY_PATH).
 	LocalStat   = 41
 	LocalStatAt = 42
+	// What is lent and written to: write(2).
+	LocalWrite = 43
 )
 
 // Words of BindHeader.Told.

@@ -26,17 +26,20 @@ func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
 	if l == nil {
 		return 0, false
 	}
-	gen := atomic.LoadUint64(&l.Gen)
-	if gen&1 == 0 {
-		return 0, false
-	}
 	pos := uint64(0)
 	if k == abi.LocalRead {
 		pos = atomic.LoadUint64(&l.Pos)
 		if pos&abi.LentPos == 0 {
 			return 0, false
 		}
+		if lentKind(pos) != abi.LentIsOffset {
+			return t.readEvent(l, pos, buf, n)
+		}
 		off = uintptr(pos & abi.LentOffset)
+	}
+	gen := atomic.LoadUint64(&l.Gen)
+	if gen&1 == 0 {
+		return 0, false
 	}
 	size, slot := uintptr(atomic.LoadUint64(&l.Size)), uintptr(l.Slot)
 	if slot >= abi.LentMaps || n == 0 || n >= 1<<31 {
@@ -64,6 +67,67 @@ func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
 	return n, true
 }
 
+func lentKind(pos uint64) uint64 { return pos >> abi.LentKind & abi.LentKinds }
+
+// readEvent serves read(2) of an event counter, which Pos was just now. One with nothing in it
+// is the server's affair, which knows who sleeps.
+func (t *Thread) readEvent(l *abi.Lent, pos uint64, buf, n uintptr) (uintptr, bool) {
+	kind := lentKind(pos)
+	if kind != abi.LentIsEvent && kind != abi.LentIsSemaphore || n < 8 || !t.inGuest(buf, 8) {
+		return 0, false
+	}
+	for range lentTries {
+		v := pos & abi.LentOffset
+		if pos&abi.LentPos == 0 || lentKind(pos) != kind || v == 0 {
+			return 0, false
+		}
+		if kind == abi.LentIsSemaphore {
+			v = 1
+		}
+		t.Scratch[0] = v
+		if t.copyMem(buf, uintptr(unsafe.Pointer(&t.Scratch)), 8) != 0 {
+			return 0, false
+		}
+		if atomic.CompareAndSwapUint64(&l.Pos, pos, pos-v) {
+			return 8, true
+		}
+		pos = atomic.LoadUint64(&l.Pos)
+	}
+	return 0, false
+}
+
+// writeLent serves write(2) to an event counter that has room.
+func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
+	l := t.lent(fd)
+	if l == nil {
+		return 0, false
+	}
+	pos := atomic.LoadUint64(&l.Pos)
+	if pos&abi.LentPos == 0 {
+		return 0, false
+	}
+	kind := lentKind(pos)
+	if kind != abi.LentIsEvent && kind != abi.LentIsSemaphore || n < 8 ||
+		!t.inGuest(buf, 8) || t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), buf, 8) != 0 {
+		return 0, false
+	}
+	for range lentTries {
+		v := t.Scratch[0]
+		if pos&abi.LentPos == 0 || lentKind(pos) != kind || v > abi.LentOffset-pos&abi.LentOffset {
+			return 0, false
+		}
+		if atomic.CompareAndSwapUint64(&l.Pos, pos, pos+v) {
+			return 8, true
+		}
+		pos = atomic.LoadUint64(&l.Pos)
+	}
+	return 0, false
+}
+
+// lentTries is how often a call is tried that other threads were faster than, before the
+// server is asked.
+const lentTries = 16
+
 // seekLent serves lseek(2), but for what depends on the file's size or holes.
 func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
 	l := t.lent(fd)
@@ -71,7 +135,7 @@ func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
 		return 0, false
 	}
 	pos := atomic.LoadUint64(&l.Pos)
-	if pos&abi.LentPos == 0 {
+	if pos&abi.LentPos == 0 || lentKind(pos) != abi.LentIsOffset {
 		return 0, false
 	}
 	to := int64(off)

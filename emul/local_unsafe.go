@@ -32,6 +32,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalRead || k == abi.LocalPread {
 		return t.readLent(k, a, b, c, uintptr(uc.Regs.R10))
 	}
+	if k == abi.LocalWrite {
+		return t.writeLent(a, b, c)
+	}
 	if k == abi.LocalSeek {
 		return t.seekLent(a, b, c)
 	}

@@ -67,7 +67,7 @@ func Shared() []Entry {
 		// files
 		{Nr: 54, Name: "ioctl", Fn: Ioctl, Sig: "fxp", Level: Partial, Note: "a terminal's modes, size, session and group; others are ENOTTY"},
 		{Nr: 3, Name: "read", Fn: Read, Local: abi.LocalRead, Sig: "fBu"},
-		{Nr: 4, Name: "write", Fn: Write, Sig: "fbu", Pre: Pre(Buf(1, 2))},
+		{Nr: 4, Name: "write", Fn: Write, Local: abi.LocalWrite, Sig: "fbu", Pre: Pre(Buf(1, 2))},
 		{Nr: 120, Name: "readv", Fn: Readv, Sig: "fpu", Pre: iov},
 		{Nr: 121, Name: "writev", Fn: Writev, Sig: "fpu", Pre: iovData},
 		{Nr: 5, Name: "open", Fn: Open, Sig: "sxm", Pre: Pre(Str(0))},

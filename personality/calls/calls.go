@@ -107,7 +107,7 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 // alone says whether the library serves a call without the host.
 func alone(local uint8) bool {
 	switch local {
-	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt:
+	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite:
 		return true
 	}
 	return false

@@ -15,7 +15,7 @@ func rwCalls() []Entry {
 	iovData := pre(abi.Pre{Kind: abi.PreIov, Arg: 1, Size: 2})
 	return []Entry{
 		{Nr: 0, Name: "read", Fn: sysRead, Local: abi.LocalRead, Sig: "fBu"},
-		{Nr: 1, Name: "write", Fn: sysWrite, Pre: pre(preBuf(1, 2)), Sig: "fbu"},
+		{Nr: 1, Name: "write", Fn: sysWrite, Local: abi.LocalWrite, Pre: pre(preBuf(1, 2)), Sig: "fbu"},
 		{Nr: 17, Name: "pread64", Fn: sysPread, Local: abi.LocalPread, Sig: "fBud"},
 		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
 		{Nr: 19, Name: "readv", Fn: sysReadv, Pre: iov, Sig: "fpu"},

@@ -110,7 +110,8 @@ type fileRT struct {
 	notes []*knoteWatch
 	// pins counts calls that work with it (vpin.go).
 	pins int
-	// reads counts those from the file's memory object, stats questions for attributes (lend.go).
+	// reads counts those from the file's memory object, or calls with a counter, stats
+	// questions for attributes (lend.go).
 	reads, stats int
 }
 
@@ -535,8 +536,11 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 			break
 		}
 	}
-	if single {
+	switch {
+	case single:
 		c.lend(fd, f, off < 0)
+	case file.Kind == FileEvent:
+		c.lendEvent(fd, f)
 	}
 	return total, 0
 }
@@ -738,6 +742,9 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 			break
 		}
 		c.MutThread().Progress = total
+	}
+	if kind == FileEvent {
+		c.lendEvent(fd, f)
 	}
 	return total, 0
 }

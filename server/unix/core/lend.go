@@ -13,14 +13,14 @@ import (
 //
 //   - the file (Lent.Gen), before anything happens to it that its mapping would not show,
 //     and before the descriptor is another file's;
-//   - the offset of the open file (Lent.Pos), before anybody else looks at it or can:
-//     one holder, one descriptor (HoldFile, FDAt).
+//   - the offset of the open file, or what is in an event counter (Lent.Pos), before anybody
+//     else looks at it or can: one holder, one descriptor (HoldFile, FDAt).
 //
 // Of the first nothing is in the state of record: a next incarnation begins without. Of
 // the second File.LentTo says where the offset is.
 
-// lendOften is how many reads of an open file from its memory object make it worth to be
-// lent.
+// lendOften is how many reads of an open file from its memory object, or calls with a counter,
+// make it worth to be lent.
 const lendOften = 4
 
 // lentTask is what a task has been lent; derived.
@@ -145,32 +145,39 @@ func (k *Kernel) takeBackAll() {
 	}
 }
 
-// takeBackPos takes the offset of an open file back, which nobody but its borrower knows.
+// takeBackPos takes the offset of an open file back, or what is in an event counter, which
+// nobody but its borrower knows.
 func (k *Kernel) takeBackPos(f store.Ref[File]) {
 	m := k.Files.Mut(f)
-	m.Off = k.lentPos(m)
+	if m.Kind == FileEvent {
+		v := k.Events.Mut(store.Ref[EventFD](m.Obj))
+		v.Count = k.lentPos(m, v.Count)
+	} else {
+		m.Off = int64(k.lentPos(m, uint64(m.Off)))
+	}
 	m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
 }
 
-// lentPos has a library move an offset no more, and answers what it is. A library that
-// has not begun to (Lent.Pos has another number than the record) never will.
-func (k *Kernel) lentPos(m *File) int64 {
+// lentPos has a library move an offset or a counter no more, and answers what it is; was: when
+// it was lent. A library that has not begun to (Lent.Pos has another number than the record)
+// never will.
+func (k *Kernel) lentPos(m *File, was uint64) uint64 {
 	for range 16 { // more than once only if the task forges it
 		v, ok := k.Host.LentPos(m.LentTo, int(m.LentFD))
 		if !ok {
 			break
 		}
 		if v>>abi.LentShift == uint64(m.LentNo) {
-			return int64(v & abi.LentOffset)
+			return v & abi.LentOffset
 		}
-		if k.Host.SetLentPos(m.LentTo, int(m.LentFD), v, uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)) {
+		if k.Host.SetLentPos(m.LentTo, int(m.LentFD), v, uint64(m.LentNo)<<abi.LentShift|was) {
 			break
 		}
 	}
-	return m.Off
+	return was
 }
 
-// recoverLent takes back the offsets that the last incarnation lent.
+// recoverLent takes back the offsets and counters that the last incarnation lent.
 func (k *Kernel) recoverLent() {
 	k.Files.Each(func(f store.Ref[File], file *File) bool {
 		if file.LentTo != 0 {
@@ -218,12 +225,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	}
 	var from, to uint64
 	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
-		if v, ok := k.Host.LentPos(c.Task, int(fd)); ok {
-			m := k.Files.Mut(f)
-			m.LentTo, m.LentFD = c.Task, uint32(fd)
-			m.LentNo = uint32((v>>abi.LentShift + 1) % abi.LentCounts)
-			from, to = v, abi.LentPos|uint64(m.LentNo)<<abi.LentShift|uint64(m.Off)
-		}
+		from, to = c.lendPos(fd, f, abi.LentIsOffset, uint64(file.Off))
 	}
 	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), size, 0, from, to}}
 	if l.loans[loanFile].n != nil {
@@ -236,6 +238,45 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	// Before what may fail: the copy of the bytes may find no memory, and what follows it
 	// would not be carried out.
 	c.Acts = slices.Insert(c.Acts, 0, a)
+}
+
+// lendPos notes that the caller moves from now on what is v, by descriptor fd, and answers what
+// its library finds in Lent.Pos and is to store there (0: nothing).
+func (c *Call) lendPos(fd int32, f store.Ref[File], kind, v uint64) (from, to uint64) {
+	k := c.K
+	from, ok := k.Host.LentPos(c.Task, int(fd))
+	if !ok {
+		return 0, 0
+	}
+	m := k.Files.Mut(f)
+	m.LentTo, m.LentFD = c.Task, uint32(fd)
+	m.LentNo = uint32((from>>abi.LentShift + 1) % abi.LentCounts)
+	return from, abi.LentPos | uint64(m.LentNo)<<abi.LentShift | kind<<abi.LentKind | v
+}
+
+// lendEvent lends the caller the event counter that it has just read, or written to, by
+// descriptor fd, unless somebody wants to be told of it: he is in its queue. Whoever comes
+// there later has found the descriptor first.
+func (c *Call) lendEvent(fd int32, f store.Ref[File]) {
+	k := c.K
+	rt, file := k.fileRT(f), k.Files.Get(f)
+	if rt.reads++; rt.reads < lendOften || file.Refs != 1 || rt.pins != 1 || !c.mayBorrow(fd, f) {
+		return
+	}
+	r := store.Ref[EventFD](file.Obj)
+	v := k.Events.Get(r)
+	if q := k.io.events.at(r); !q.Empty() || len(q.async) > 0 || v.Count > abi.LentOffset {
+		return
+	}
+	rt.reads = 0 // as what is lent by lend
+	kind := uint64(abi.LentIsEvent)
+	if v.Semaphore != 0 {
+		kind = abi.LentIsSemaphore
+	}
+	c.borrower()
+	if from, to := c.lendPos(fd, f, kind, v.Count); to != 0 {
+		c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), 0, 0, from, to}})
+	}
 }
 
 // lent says whether the file of the caller's descriptor is lent to it.
@@ -330,7 +371,7 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 		return false
 	}
 	file := k.Files.Get(f)
-	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd)
+	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent)
 }
 
 // mayRead says whether what is in it may be lent.

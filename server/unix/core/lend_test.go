@@ -256,6 +256,183 @@ func TestLentAndDead(t *testing.T) {
 	}
 }
 
+// lentEvent makes an event counter and uses it until it is lent.
+func lentEvent(t *testing.T, tk *testKernel, semaphore bool) (fd int32, l *abi.Lent, act abi.Action) {
+	t.Helper()
+	tk.do(tk.init, func(c *Call) {
+		var e abi.Errno
+		if fd, e = c.NewEventFD(0, semaphore, OpenNonblock); e != 0 {
+			t.Fatal(e)
+		}
+	})
+	for i := 0; act.Op == 0; i++ {
+		if i == lendOften {
+			t.Fatal("used so often, and not lent")
+		}
+		act = useEvent(t, tk, fd)
+	}
+	return fd, &tk.host.records(tk.task())[fd], act
+}
+
+// useEvent adds 1 to a counter by a call and answers its ActLend, if there is one.
+func useEvent(t *testing.T, tk *testKernel, fd int32) (act abi.Action) {
+	t.Helper()
+	tk.doX(tk.init, func(c *Call, x *testChan) {
+		c.Task = tk.task()
+		putLE64(x.guest, 1)
+		if n, e := c.WriteFD(fd, guestBase, 8, -1); n != 8 || e != 0 {
+			t.Fatal(n, e)
+		}
+		for _, a := range c.Acts {
+			if a.Op == abi.ActLend {
+				act = a
+			}
+		}
+	})
+	return act
+}
+
+// counted answers what is in a counter, as a call finds it.
+func (tk *testKernel) counted(fd int32) (n uint64) {
+	tk.do(tk.init, func(c *Call) {
+		_, file, e := c.File(fd)
+		if e != 0 {
+			tk.t.Fatal(e)
+		}
+		n = tk.Events.Get(store.Ref[EventFD](file.Obj)).Count
+	})
+	return n
+}
+
+// An event counter is lent with what is in it, and is the server's again for whoever comes to it.
+func TestLendEvent(t *testing.T) {
+	for _, semaphore := range []bool{false, true} {
+		tk := newTestKernel(t)
+		fd, l, act := lentEvent(t, tk, semaphore)
+		begin(l, act)
+		kind := uint64(abi.LentIsEvent)
+		if semaphore {
+			kind = abi.LentIsSemaphore
+		}
+		if l.Pos&abi.LentPos == 0 || l.Pos>>abi.LentKind&abi.LentKinds != kind || l.Pos&abi.LentOffset != lendOften || l.Gen&1 != 0 {
+			t.Fatalf("lent: %+v", l)
+		}
+		l.Pos += 30
+		if n := tk.counted(fd); n != lendOften+30 || l.Pos&abi.LentPos != 0 {
+			t.Errorf("%d, %+v", n, l)
+		}
+		if begin(l, act); l.Pos&abi.LentPos != 0 {
+			t.Error("it began with what had been taken back")
+		}
+	}
+}
+
+// What takes a counter back, and what keeps it from being lent.
+func TestTakeBackEvent(t *testing.T) {
+	for what, x := range map[string]struct {
+		do   func(c *Call, fd int32) abi.Errno
+		lent bool // again, by the calls that follow
+	}{
+		"dup":   {func(c *Call, fd int32) abi.Errno { _, e := c.Dup(fd, 0, 0); return e }, false},
+		"poll":  {func(c *Call, fd int32) abi.Errno { _, e := c.Poll([]PollFD{{FD: fd, Events: PollIn}}, 0); return e }, true},
+		"table": {func(c *Call, fd int32) abi.Errno { c.K.takeBackTable(c.Proc().FDs); return 0 }, true},
+		"shared": {func(c *Call, fd int32) abi.Errno {
+			c.K.takeBackTable(c.Proc().FDs)
+			c.K.FDs.Mut(c.Proc().FDs).Refs++
+			return 0
+		}, false},
+		"pinned": {func(c *Call, fd int32) abi.Errno { f, _, e := c.File(fd); c.K.pinFile(f); return e }, false},
+		"epoll": {func(c *Call, fd int32) abi.Errno {
+			ep, e := c.NewEpoll(0)
+			if e != 0 {
+				return e
+			}
+			return c.EpollCtl(ep, EpollAdd, fd, PollIn, 0)
+		}, false},
+		"too much": {func(c *Call, fd int32) abi.Errno {
+			f, file, e := c.File(fd)
+			c.K.Events.Mut(eventOps{stillOps{BaseOps{c.K}}}.ref(f)).Count = abi.LentOffset + 1
+			_ = file
+			return e
+		}, false},
+		"thread": {func(c *Call, fd int32) abi.Errno {
+			f, _, e := c.File(fd)
+			c.K.Ops(f).Queue(f).Watch(func(uint32) {})
+			return e
+		}, false},
+	} {
+		tk := newTestKernel(t)
+		fd, l, act := lentEvent(t, tk, false)
+		begin(l, act)
+		l.Pos += 5
+		tk.do(tk.init, func(c *Call) {
+			c.Task = tk.task()
+			if e := x.do(c, fd); e != 0 {
+				t.Errorf("%s: %v", what, e)
+			}
+		})
+		if l.Pos&abi.LentPos != 0 {
+			t.Errorf("%s: still lent", what)
+		}
+		if n := tk.counted(fd); n != lendOften+5 && what != "too much" {
+			t.Errorf("%s: %d", what, n)
+		}
+		again := false
+		for range 2 * lendOften {
+			again = again || useEvent(t, tk, fd).Op != 0
+		}
+		if again != x.lent {
+			t.Errorf("%s: lent again: %v", what, again)
+		}
+		if what == "shared" {
+			tk.Enter()
+			tk.FDs.Mut(tk.Procs.Get(tk.Threads.Get(tk.init).Proc).FDs).Refs--
+			tk.Leave()
+		}
+	}
+}
+
+// A server that dies leaves in a counter what the library has made of it, if that has begun to,
+// and else what the record says; a task that forges its record has what it says in its own.
+func TestLentEventAndDead(t *testing.T) {
+	for _, begun := range []bool{true, false} {
+		tk := newTestKernel(t)
+		fd, l, act := lentEvent(t, tk, false)
+		want := uint64(lendOften)
+		if begun {
+			begin(l, act)
+			l.Pos += 7
+			want += 7
+		}
+		tk.Enter()
+		c, _ := tk.call(tk.init)
+		c.Task = tk.task()
+		f, _, _ := fileOf(tk, fd)
+		tk.fileRT(f).reads = lendOften // a call takes it back, lends it again, and is not committed
+		if n, e := c.ReadFD(fd, guestBase, 8, -1); n != 8 || e != 0 || len(c.Acts) != 2 {
+			t.Fatal(n, e, c.Acts)
+		}
+		n := tk.nextOf(tk.host.lending)
+		if got := n.counted(fd); got != want {
+			t.Errorf("begun %v: %d, want %d", begun, got, want)
+		}
+		l = &n.host.records(n.task())[fd]
+		if begin(l, act); l.Pos&abi.LentPos != 0 {
+			t.Errorf("begun %v: what the dead one has lent is moved", begun)
+		}
+		for _, forged := range []uint64{0, ^uint64(0), 1 << 62, abi.LentOffset, abi.LentPos, abi.LentPos | 77<<abi.LentShift | 5} {
+			for act.Op = 0; act.Op == 0; {
+				act = useEvent(t, n, fd)
+			}
+			begin(l, act)
+			l.Pos = forged
+			if got := n.counted(fd); got > abi.LentOffset {
+				t.Errorf("%x: %d", forged, got)
+			}
+		}
+	}
+}
+
 func fileOf(tk *testKernel, fd int32) (store.Ref[File], File, abi.Errno) {
 	f, _, e := tk.FDAt(tk.Procs.Get(tk.Threads.Get(tk.init).Proc).FDs, fd)
 	return f, *tk.Files.Get(f), e

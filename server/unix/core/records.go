@@ -293,8 +293,8 @@ type File struct {
 	Epolls uint32
 	Notes  uint32
 	Seals  uint32
-	// LentTo is the task that moves the offset by descriptor LentFD; Off is what it was when
-	// it was lent for the LentNo-th time (lend.go). 0: it is not lent.
+	// LentTo is the task that moves the offset, or the counter in Obj, by descriptor LentFD;
+	// the record has what it was when it was lent for the LentNo-th time (lend.go). 0: it is not lent.
 	LentFD, LentNo uint32
 	LentTo         TaskID
 }

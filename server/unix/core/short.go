@@ -201,6 +201,8 @@ func (k *Kernel) writeUnit(f store.Ref[File], n uint64) writeUnit {
 		// Pages; what is more than whole ones goes first into the last page that is
 		// there, if it has room.
 		return writeUnit{uint64(k.Pipes.Get(pipeOf(file)).merges(n)), 4096}
+	case FileEvent:
+		return writeUnit{step: 8}
 	case FileTTY, FilePty:
 		return writeUnit{step: ttyUnit}
 	case FileSocket:

@@ -171,6 +171,25 @@ static void lent(void) {
 	T(read(fd, v, sizeof v));
 	T(read(fd, v, sizeof v));
 	close(fd);
+	// And a counter: the sum shows what was lost of it, or counted twice.
+	unsigned long n, sum = 0;
+	int ev = eventfd(0, EFD_NONBLOCK);
+	for (int i = 0; i < 60; i++) {
+		n = i;
+		if (write(ev, &n, sizeof n) != sizeof n)
+			bad++;
+		if (i % 5 == 4) {
+			int d = i % 10 == 9 ? dup(ev) : ev;
+			if (read(d, &n, sizeof n) != sizeof n)
+				bad++;
+			sum += n;
+			if (d != ev)
+				close(d);
+		}
+	}
+	T(sum);
+	T(bad);
+	close(ev);
 }
 
 static void descriptors(void) {
