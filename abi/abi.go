@@ -21,14 +21,15 @@ const (
 )
 
 // A binding is one memory object shared by a client and a server. It starts
-// with a BindHeader page; NumSlots slots of SlotSize bytes follow. A slot
+// with a BindHeader page and rings of bytes (Lent); NumSlots slots of SlotSize bytes follow. A slot
 // belongs to one flow of control of the client at a time (a guest thread, or a
 // request of a server that is a client) and carries one call at a time.
 //
 // The object is sparse: only pages that were touched take memory.
 const (
-	// BindHeaderSize is the offset of slot 0.
-	BindHeaderSize = 4096
+	// BindHeaderSize is the offset of slot 0: behind BindHeader's page are the rings of pipes
+	// that are lent.
+	BindHeaderSize = LentRingOff + LentPipes*LentRingSize
 	// SlotSize is the size of one slot, header and both data areas.
 	SlotSize = 256 << 10
 	// SlotHeaderSize is the size of the fixed part of a slot; In area follows.
@@ -80,8 +81,9 @@ type BindHeader struct {
 	// whole words. A forged bit costs the server one look at a slot.
 	Pending [MaxSlots / 64]uint64
 	// Lent are the files that the library of a guest reads without the server, by
-	// descriptor (docs/lending.md).
-	Lent [LentFiles]Lent
+	// descriptor (docs/lending.md); behind them, of the rings of pipes, which have Pos
+	// (Ring...) and Size alone.
+	Lent [LentFiles + LentPipes]Lent
 }
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes
@@ -92,11 +94,12 @@ type BindHeader struct {
 type Lent struct {
 	// Gen is even while the file is not lent, and another number each time that it was.
 	Gen uint64
-	// Pos is the offset of the open file, or what is in an event counter (LentOffset), with
-	// which of these it is (from LentKind on) and a number (from LentShift on) that is another
-	// one each time that it was lent. It is the library's to move while LentPos is set.
+	// Pos is the offset of the open file, what is in an event counter, or which ring a pipe's
+	// end has, with that ring's number from LentRing on (LentOffset), with which of these it is
+	// (from LentKind on) and a number (from LentShift on) that is another one each time that it
+	// was lent. It is the library's to move while LentPos is set.
 	Pos  uint64
-	Size uint64 // of the file
+	Size uint64 // of the file; of a ring how far the last page of its pipe is full
 	Slot uint32 // where it is mapped: LentMapSize bytes each
 	// Ends: nobody but the server's clients changes the file's size, so behind it there
 	// is nothing to be read.
@@ -125,12 +128,34 @@ const (
 )
 
 // What Lent.Pos has (from LentKind on): an offset, an event counter, one of which a read takes
-// 1 (eventfd(2), EFD_SEMAPHORE).
+// 1 (eventfd(2), EFD_SEMAPHORE), a pipe's end to read and to write.
 const (
 	LentIsOffset    = 0
 	LentIsEvent     = 1
 	LentIsSemaphore = 2
+	LentIsReader    = 3
+	LentIsWriter    = 4
 	LentKinds       = 1<<(LentShift-LentKind) - 1 // mask
+
+	LentRing = 8 // Pos of a pipe's end: from here on the ring's number
+)
+
+// Rings of pipes that are lent: where they are in the area, how many a task has, and their
+// bytes.
+const (
+	LentRingOff  = 4096
+	LentPipes    = 8
+	LentRingSize = 16 << 10
+)
+
+// Parts of Lent.Pos of a ring: RingClaim while a thread copies into it what it is about to
+// add; how many bytes were ever read (from RingHead on, modulo RingHeads); how many are
+// in it (below).
+const (
+	RingClaim = 1 << 46
+	RingHead  = 15
+	RingHeads = 1 << (46 - RingHead)
+	RingUsed  = 1<<RingHead - 1
 )
 
 // States of a slot (Slot.State, a futex word).
@@ -326,7 +351,7 @@ const (
 	// ActPorts: take the ports channel (PortsTag) if the task has none yet; A[0] is the
 	// name of its first right, and the result.
 	ActPorts = 24
-	// ActLend: the file of descriptor A[0] (lower half; upper half: Lent.Slot) is lent. With
+	// ActLend: the file of descriptor A[0] (lower half; from LentFiles on: a ring; upper half: Lent.Slot) is lent. With
 	// A[1] its first A[1] bytes are mapped there first, of the object that was granted with
 	// tag Flags>>8, unless Lent.Gen is not A[2] any more: then the place may be another
 	// mapping's. Lent.Gen becomes odd if it is A[2] and what is mapped there is what came with

@@ -32,6 +32,9 @@ func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
 		if pos&abi.LentPos == 0 {
 			return 0, false
 		}
+		if lentKind(pos) == abi.LentIsReader {
+			return t.readPipe(pos, buf, n)
+		}
 		if lentKind(pos) != abi.LentIsOffset {
 			return t.readEvent(l, pos, buf, n)
 		}
@@ -96,7 +99,7 @@ func (t *Thread) readEvent(l *abi.Lent, pos uint64, buf, n uintptr) (uintptr, bo
 	return 0, false
 }
 
-// writeLent serves write(2) to an event counter that has room.
+// writeLent serves write(2) to an event counter or a pipe that has room.
 func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
 	l := t.lent(fd)
 	if l == nil {
@@ -107,6 +110,9 @@ func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
 		return 0, false
 	}
 	kind := lentKind(pos)
+	if kind == abi.LentIsWriter {
+		return t.writePipe(pos, buf, n)
+	}
 	if kind != abi.LentIsEvent && kind != abi.LentIsSemaphore || n < 8 ||
 		!t.inGuest(buf, 8) || t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), buf, 8) != 0 {
 		return 0, false
@@ -122,6 +128,109 @@ func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
 		pos = atomic.LoadUint64(&l.Pos)
 	}
 	return 0, false
+}
+
+// lentRing answers the record of a ring, which a pipe's end has by pos, and where its bytes are.
+// nil: there is no such ring.
+func (t *Thread) lentRing(pos uint64) (l *abi.Lent, bytes uintptr) {
+	i := uintptr(pos & (1<<abi.LentRing - 1))
+	if i >= abi.LentPipes {
+		return nil, 0
+	}
+	l = (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), (abi.LentFiles+i)*unsafe.Sizeof(abi.Lent{})))
+	return l, t.Window + AreaOff + abi.LentRingOff + i*abi.LentRingSize
+}
+
+// ringLent says whether the ring that has pos as its word is that pipe's of which end says so.
+func ringLent(pos, end uint64) bool {
+	return pos&abi.LentPos != 0 && pos&^abi.LentPos>>abi.LentShift == end&abi.LentOffset>>abi.LentRing
+}
+
+// readPipe serves read(2) of a pipe that is not empty. What a writer adds meanwhile is behind
+// what is copied; if another reader, or the server, was faster, Pos has changed. (It is what it
+// was if exactly 2 GiB have passed meanwhile.)
+func (t *Thread) readPipe(end uint64, buf, n uintptr) (uintptr, bool) {
+	l, ring := t.lentRing(end)
+	if l == nil {
+		return 0, false
+	}
+	for range lentTries {
+		pos := atomic.LoadUint64(&l.Pos)
+		used := uintptr(pos & abi.RingUsed)
+		if !ringLent(pos, end) || used > abi.LentRingSize {
+			return 0, false
+		}
+		m := min(n, used)
+		if m == 0 || !t.inGuest(buf, m) {
+			return 0, false
+		}
+		head := pos >> abi.RingHead % abi.RingHeads
+		at := uintptr(head % abi.LentRingSize)
+		first := min(m, abi.LentRingSize-at)
+		if t.copyMem(buf, ring+at, first) != 0 || m > first && t.copyMem(buf+first, ring, m-first) != 0 {
+			return 0, false
+		}
+		to := pos&^((abi.RingHeads-1)<<abi.RingHead) | (head+uint64(m))%abi.RingHeads<<abi.RingHead
+		if atomic.CompareAndSwapUint64(&l.Pos, pos, to-uint64(m)) {
+			return m, true
+		}
+	}
+	return 0, false
+}
+
+// writePipe serves write(2) of what there is room for. It has the ring claimed while it
+// copies: no other writer begins, and the server, which may take the pipe back, lends the
+// ring to nobody. What was copied counts when Pos says so, and not at all if it was taken
+// back before.
+func (t *Thread) writePipe(end uint64, buf, n uintptr) (uintptr, bool) {
+	l, ring := t.lentRing(end)
+	if l == nil || n == 0 || n > abi.LentRingSize || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	pos := atomic.LoadUint64(&l.Pos)
+	for try := 0; ; try++ {
+		used := uintptr(pos & abi.RingUsed)
+		if try == lentTries || !ringLent(pos, end) || pos&abi.RingClaim != 0 || used > abi.LentRingSize || n > abi.LentRingSize-used {
+			return 0, false
+		}
+		if atomic.CompareAndSwapUint64(&l.Pos, pos, pos|abi.RingClaim) {
+			break
+		}
+		pos = atomic.LoadUint64(&l.Pos)
+	}
+	at := uintptr((pos>>abi.RingHead + pos&abi.RingUsed) % abi.LentRingSize)
+	first := min(n, abi.LentRingSize-at)
+	if t.copyMem(ring+at, buf, first) == 0 && (n == first || t.copyMem(ring, buf+first, n-first) == 0) {
+		fill := l.Size
+		for range lentTries {
+			pos = atomic.LoadUint64(&l.Pos)
+			if !ringLent(pos, end) || pos&abi.RingClaim == 0 {
+				break
+			}
+			// Before Pos, which whoever looks at it has read first. (Taken back in between, the
+			// page counts as fuller than it is: then less may count of a write that ends in a fault.)
+			atomic.StoreUint64(&l.Size, filled(fill, pos&abi.RingUsed, uint64(n)))
+			if atomic.CompareAndSwapUint64(&l.Pos, pos, pos&^abi.RingClaim+uint64(n)) {
+				return n, true
+			}
+		}
+	}
+	atomic.AndUint64(&l.Pos, ^uint64(abi.RingClaim))
+	return 0, false
+}
+
+// filled is how far the last page of a pipe is full when n bytes were written, as the server
+// counts it (core, Pipe.Fill): what is more than whole pages goes first into the last
+// page, if it has room.
+func filled(fill, used, n uint64) uint64 {
+	m := n % 4096
+	if used == 0 || m == 0 || fill > 4096 || fill+m > 4096 {
+		return (n-1)%4096 + 1
+	}
+	if m < n {
+		return 4096
+	}
+	return fill + m
 }
 
 // lentTries is how often a call is tried that other threads were faster than, before the
@@ -196,7 +305,7 @@ func (t *Thread) keep(a *abi.Action) {
 // lend carries out ActLend.
 func (t *Thread) lend(a *abi.Action) {
 	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)
-	if fd >= abi.LentFiles || slot >= abi.LentMaps {
+	if fd >= abi.LentFiles+abi.LentPipes || slot >= abi.LentMaps {
 		return
 	}
 	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))

@@ -26,7 +26,7 @@ var (
 	_ [unsafe.Offsetof(Request{}.Regs)]byte                = [unsafe.Offsetof(abi.Slot{}.Regs)]byte{}
 	_ [unsafe.Offsetof(Request{}.Back)]byte                = [unsafe.Offsetof(abi.Slot{}.Back)]byte{}
 	_ [abi.SlotHeaderSize - unsafe.Sizeof(abi.Slot{})]byte // a slot's header fits
-	_ [abi.BindHeaderSize - unsafe.Sizeof(abi.BindHeader{})]byte
+	_ [abi.LentRingOff - unsafe.Sizeof(abi.BindHeader{})]byte
 )
 
 type area struct {
@@ -109,6 +109,15 @@ func (a *area) slot(i int) *abi.Slot {
 		panic("ipc: slot number out of range")
 	}
 	return (*abi.Slot)(unsafe.Pointer(&a.mem[abi.BindHeaderSize+i*abi.SlotSize]))
+}
+
+// ring is what a pipe's ring has its bytes in.
+func (a *area) ring(i int) []byte {
+	if uint(i) >= abi.LentPipes {
+		panic("ipc: number of a ring out of range")
+	}
+	o := abi.LentRingOff + i*abi.LentRingSize
+	return a.mem[o : o+abi.LentRingSize : o+abi.LentRingSize]
 }
 
 func (a *area) in(i int) []byte {

@@ -716,3 +716,37 @@ func BenchmarkRoundTripAsleep(b *testing.B) {
 		k.Do(1, 8)
 	}
 }
+
+// A new incarnation finds what was lent as it was, and nobody moves it any more; a pipe's ring
+// begins anew behind its end.
+func TestLentWords(t *testing.T) {
+	r := ipctest.NewRaw(t, 1)
+	s := r.Server()
+	last := abi.LentFiles + abi.LentPipes - 1
+	for i, at := range []int{0, 3, abi.LentFiles, last} {
+		if !s.SetLentPos(at, 0, abi.LentPos|uint64(i+1)) || s.SetLentPos(at, 0, 1) {
+			t.Fatal(at)
+		}
+	}
+	ring := int64(abi.LentRingOff + (abi.LentPipes-1)*abi.LentRingSize)
+	for at, b := range map[int64]string{ring: "cde", ring + abi.LentRingSize - 2: "ab", abi.BindHeaderSize: "\x00"} {
+		if _, err := unix.Pwrite(r.FDs[0], []byte(b), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := r.Server()
+	for i, at := range []int{0, 3, abi.LentFiles, last} {
+		if next.SetLentPos(at, abi.LentPos|uint64(i+1), 0) {
+			t.Errorf("%d: still lent", at)
+		}
+		if v := next.LentPos(at); v != uint64(i+1) {
+			t.Errorf("%d: %x", at, v)
+		}
+	}
+	b := make([]byte, 5)
+	if next.LentRing(abi.LentPipes-1, 7*abi.LentRingSize-2, b); string(b) != "abcde" {
+		t.Errorf("%q", b)
+	}
+	s.Close()
+	next.Close()
+}

@@ -95,6 +95,7 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 	for i := range s.hdr.Lent {
 		s.Unlend(i)
 		s.UnlendStat(i)
+		s.LentPos(i) // its value stays
 	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
@@ -172,6 +173,16 @@ func (s *ServerBinding) LentPos(i int) uint64 {
 // forges it, or has carried out what it was told before.
 func (s *ServerBinding) SetLentPos(i int, from, to uint64) bool {
 	return atomic.CompareAndSwapUint64(&s.hdr.Lent[i].Pos, from, to)
+}
+
+// LentRing answers abi.Lent.Size of a ring, and copies what is in it behind the first head bytes
+// that were in it ever to b, of at most abi.LentRingSize bytes. The client may change both
+// meanwhile.
+func (s *ServerBinding) LentRing(i int, head uint64, b []byte) (size uint64) {
+	ring := s.ring(i)
+	n := copy(b, ring[head%abi.LentRingSize:])
+	copy(b[n:], ring)
+	return atomic.LoadUint64(&s.hdr.Lent[abi.LentFiles+i].Size)
 }
 
 // grab moves Pending bits to taken and says whether there are any. Bits of

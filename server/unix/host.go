@@ -105,6 +105,12 @@ func (s *server) SetLentPos(id core.TaskID, fd int, from, to uint64) (ok bool) {
 	return ok
 }
 
+// LentRing implements core.Host.
+func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill uint64) {
+	s.withBinding(id, func(x *ipc.ServerBinding) { fill = x.LentRing(ring, head, b) })
+	return fill
+}
+
 // withBinding calls f with a task's binding, if there still is one.
 func (s *server) withBinding(id core.TaskID, f func(b *ipc.ServerBinding)) bool {
 	t := s.task(id)

@@ -541,6 +541,8 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		c.lend(fd, f, off < 0)
 	case file.Kind == FileEvent:
 		c.lendEvent(fd, f)
+	case file.Kind == FilePipe:
+		c.lendPipe(fd, f)
 	}
 	return total, 0
 }

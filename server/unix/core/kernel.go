@@ -55,11 +55,15 @@ type Host interface {
 	// has found gen there; Unlend takes it back. UnlendStat takes attributes back that
 	// it has kept, and answers the number by which it may keep new ones. LentPos takes an offset back, and
 	// SetLentPos stores one in its place unless it was changed meanwhile. false: no such task.
+	// From abi.LentFiles on fd is a ring.
 	Lend(t TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool)
 	Unlend(t TaskID, fd int)
 	UnlendStat(t TaskID, fd int) (gen uint64, ok bool)
 	LentPos(t TaskID, fd int) (pos uint64, ok bool)
 	SetLentPos(t TaskID, fd int, from, to uint64) bool
+	// LentRing copies bytes of a pipe's ring to b, from the head-th on that were ever in it, and
+	// answers how far the last page of the pipe is full.
+	LentRing(t TaskID, ring int, head uint64, b []byte) (fill uint64)
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)

@@ -29,6 +29,8 @@ type lentTask struct {
 	fds   [abi.LentFiles]lentFD
 	maps  [abi.LentMaps]lentMap
 	next  int // which mapping goes next
+	rings [abi.LentPipes]store.Ref[Pipe]
+	ring  int // which ring goes next
 }
 
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
@@ -145,10 +147,14 @@ func (k *Kernel) takeBackAll() {
 	}
 }
 
-// takeBackPos takes the offset of an open file back, or what is in an event counter, which
-// nobody but its borrower knows.
+// takeBackPos takes the offset of an open file back, or what is in an event counter or a pipe,
+// which nobody but its borrower knows.
 func (k *Kernel) takeBackPos(f store.Ref[File]) {
 	m := k.Files.Mut(f)
+	if m.Kind == FilePipe {
+		k.takeBackPipe(pipeOf(m))
+		return
+	}
 	if m.Kind == FileEvent {
 		v := k.Events.Mut(store.Ref[EventFD](m.Obj))
 		v.Count = k.lentPos(m, v.Count)
@@ -371,7 +377,7 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 		return false
 	}
 	file := k.Files.Get(f)
-	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent)
+	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent || file.Kind == FilePipe)
 }
 
 // mayRead says whether what is in it may be lent.

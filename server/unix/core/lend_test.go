@@ -18,19 +18,32 @@ func (noLending) UnlendStat(TaskID, int) (uint64, bool)                 { return
 func (noLending) LentPos(TaskID, int) (uint64, bool)                    { return 0, false }
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool           { return false }
 
+func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
+
 // lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
 type lending struct {
-	lentTo map[TaskID]*[abi.LentFiles]abi.Lent
+	lentTo map[TaskID]*[abi.LentFiles + abi.LentPipes]abi.Lent
+	// rings are the bytes of each ring of the one task that has pipes.
+	rings [abi.LentPipes][]byte
 }
 
-func (h *lending) records(t TaskID) *[abi.LentFiles]abi.Lent {
+func (h *lending) records(t TaskID) *[abi.LentFiles + abi.LentPipes]abi.Lent {
 	if h.lentTo == nil {
-		h.lentTo = map[TaskID]*[abi.LentFiles]abi.Lent{}
+		h.lentTo = map[TaskID]*[abi.LentFiles + abi.LentPipes]abi.Lent{}
 	}
 	if h.lentTo[t] == nil {
-		h.lentTo[t] = new([abi.LentFiles]abi.Lent)
+		h.lentTo[t] = new([abi.LentFiles + abi.LentPipes]abi.Lent)
 	}
 	return h.lentTo[t]
+}
+
+func (h *lending) LentRing(t TaskID, ring int, head uint64, b []byte) uint64 {
+	for i := range b {
+		if r := h.rings[ring]; r != nil {
+			b[i] = r[(head+uint64(i))%abi.LentRingSize]
+		}
+	}
+	return h.records(t)[abi.LentFiles+ring].Size
 }
 
 func (h *lending) Lend(t TaskID, fd int, size uint64, slot uint32, _ bool) (uint64, bool) {

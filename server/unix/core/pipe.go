@@ -32,6 +32,11 @@ type Pipe struct {
 	UID, GID      uint32
 	Time          int64
 	Mode          uint32 // type and permissions once fchmod has set them, else 0
+	// LentTo is the task that has what is in the pipe in a ring (lendpipe.go), LentFiles its ends;
+	// the ring was lent for the LentNo-th time when the pipe was empty. 0: it is not lent.
+	LentTo           TaskID
+	LentRing, LentNo uint32
+	LentFiles        [2]store.Ref[File]
 	// Fill says how far the last page is full that Linux would have in the pipe: what
 	// a write adds to it counts as a whole.
 	Fill uint32

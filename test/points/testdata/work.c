@@ -190,6 +190,27 @@ static void lent(void) {
 	T(sum);
 	T(bad);
 	close(ev);
+	// And a pipe: each byte shows which was lost, or came twice.
+	int p[2];
+	unsigned char in = 0, out = 0, got[40];
+	T(pipe2(p, O_NONBLOCK));
+	for (int i = 0; i < 60; i++) {
+		for (int j = 0; j < 7; j++)
+			got[j] = in++;
+		if (write(p[1], got, 7) != 7)
+			bad++;
+		int r = i % 10 == 9 ? dup(p[0]) : p[0];
+		long n = read(r, got, i % 3 ? 5 : 40);
+		for (int j = 0; j < n; j++)
+			bad += got[j] != out++;
+		if (r != p[0])
+			close(r);
+	}
+	struct pollfd f = {p[0], POLLIN, 0};
+	T(poll(&f, 1, 0));
+	T((unsigned char)(in - out));
+	T(bad);
+	close(p[0]), close(p[1]);
 }
 
 static void descriptors(void) {
