@@ -483,6 +483,16 @@ func (b *ClientBinding) unpark() bool {
 	})
 }
 
+// answers says whether unpark may find something.
+func (b *ClientBinding) answers() bool {
+	for w := range (b.slots + 63) / 64 {
+		if atomic.LoadUint64(&b.hdr.Done[w]) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // replied hands f the calls whose Done bit is set and whose reply is there, in the order
 // in which the server answered them, and says whether one of them was what f waits for.
 // It is one goroutine's at a time.

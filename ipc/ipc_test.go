@@ -421,6 +421,70 @@ func TestHostileClient(t *testing.T) {
 	}
 }
 
+// TestForgedPending: a client that says again and again that there is a request in a slot
+// that is being served keeps the server from nothing else.
+func TestForgedPending(t *testing.T) {
+	const pending = 384 // abi.BindHeader.Pending
+	raw := ipctest.NewRaw(t, 1)
+	mem, err := unix.Mmap(raw.FDs[0], 0, abi.BindHeaderSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(mem) }()
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s, c := raw.Server(), raw.Client()
+	var wg sync.WaitGroup
+	wg.Go(func() { call(t, c, 1, "") })
+	for until := time.Now().Add(10 * time.Second); mem[pending] == 0; runtime.Gosched() {
+		if time.Now().After(until) {
+			t.Fatal("the request's bit is elsewhere")
+		}
+	}
+	p.Add(s)
+	taken := p.Wait(-1)
+	if taken.Kind != ipc.ReadySlot {
+		t.Fatal(taken)
+	}
+	p.SetGlances(1 << 24) // until the bit is there, also where the two have one processor
+	var stop, late atomic.Bool
+	wg.Go(func() {
+		for !stop.Load() {
+			mem[pending] = 1
+		}
+	})
+	watch := time.AfterFunc(20*time.Second, func() { late.Store(true); stop.Store(true) })
+	fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.AddFD(fd, unix.EPOLLIN, 7); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if r := p.Wait(-1); r.Kind != ipc.ReadyFD || r.Token != 7 {
+			t.Errorf("got %+v", r)
+		}
+	}
+	if r := p.Wait(0); r.Kind != ipc.ReadyFD && r.Kind != ipc.ReadyTimeout {
+		t.Errorf("got %+v", r)
+	}
+	watch.Stop()
+	stop.Store(true)
+	if late.Load() {
+		t.Error("nothing else was served")
+	}
+	(&echo{p: p}).serve(taken)
+	wg.Wait()
+	p.Remove(s)
+	s.Close()
+	c.Close()
+	_ = unix.Close(fd)
+}
+
 func TestPollerDescriptors(t *testing.T) {
 	p, err := ipc.NewPoller()
 	if err != nil {

@@ -200,6 +200,18 @@ func (s *ServerBinding) grab() bool {
 	return any != 0
 }
 
+// pending says whether grab may find something, and has the first slot that it will find
+// fetched meanwhile.
+func (s *ServerBinding) pending() bool {
+	for w := range s.words {
+		if m := atomic.LoadUint64(&s.hdr.Pending[w]); m != 0 {
+			s.warm(w*64 + bits.TrailingZeros64(m))
+			return true
+		}
+	}
+	return false
+}
+
 // pop gives the lowest taken slot.
 func (s *ServerBinding) pop() (slot int, more, ok bool) {
 	slot = -1

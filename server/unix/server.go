@@ -89,7 +89,7 @@ type task struct {
 	name  abi.Name
 	b     *ipc.ServerBinding
 	mu    sync.Mutex
-	slots map[int]*slot
+	slots []*slot // by number, as far as they were used
 	dead  bool
 	// calls are being served; removed: the poller does not know it any more,
 	// and the last call closes the binding.
@@ -310,7 +310,7 @@ func (s *server) adopt(in *ipc.Inheritance) []core.TaskID {
 }
 
 func (s *server) addTask(name abi.Name, b *ipc.ServerBinding) *task {
-	t := &task{name: name, b: b, slots: map[int]*slot{}}
+	t := &task{name: name, b: b}
 	b.User = t
 	s.mu.Lock()
 	s.tasks[core.TaskID(b.ID)] = t
@@ -379,6 +379,9 @@ func (s *server) serve(t *task, n int) bool {
 		t.mu.Unlock()
 		return true
 	}
+	for n >= len(t.slots) {
+		t.slots = append(t.slots, nil)
+	}
 	sl := t.slots[n]
 	if sl == nil {
 		sl = &slot{t: t, n: n}
@@ -390,6 +393,7 @@ func (s *server) serve(t *task, n int) bool {
 		sl.more = nil
 		t.mu.Unlock()
 		ch <- true
+		s.poller.Stir()
 		return true
 	}
 	t.calls++
@@ -446,6 +450,9 @@ func (s *server) serve(t *task, n int) bool {
 		k.Heap.Commit()
 		k.Heap.Begin()
 		hold = k.HoldReply(c)
+	}
+	if k.Woken() {
+		s.poller.Stir()
 	}
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may
@@ -585,7 +592,7 @@ func (s *server) taskDead(name abi.Name) {
 	t.mu.Lock()
 	t.dead = true
 	for _, sl := range t.slots {
-		if sl.more != nil {
+		if sl != nil && sl.more != nil {
 			sl.more <- false
 			sl.more = nil
 		}

@@ -158,7 +158,7 @@ func (k *Kernel) start(b *BootProgram) (store.Ref[Proc], abi.Errno) {
 
 	// The rest runs as a call of the new thread that no slot has made.
 	c := &Call{K: k, Kind: abi.KindTrap, Chan: noChan{}}
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	c.T = t
 	k.threadRT(t).inServer = true
 	undo := func(e abi.Errno) (store.Ref[Proc], abi.Errno) {

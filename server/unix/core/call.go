@@ -70,7 +70,7 @@ type Call struct {
 	// took is what the call's read took last.
 	took    taken
 	inUsed  uint32
-	actsBuf [abi.MaxActions]abi.Action
+	actsBuf *[abi.MaxActions]abi.Action // acts makes it
 	// NoReply: the slot gets no answer now (the thread is gone, or its reply
 	// is given by somebody else later).
 	NoReply bool
@@ -101,12 +101,20 @@ func (c *Call) Reset() {
 	gen := c.sleeper.gen
 	fetched := c.fetched[:0]
 	leader := c.Leader
-	k := c.K
-	*c = Call{K: k, Leader: leader}
+	k, buf := c.K, c.actsBuf
+	*c = Call{K: k, Leader: leader, actsBuf: buf}
 	c.sleeper.ch = ch
 	c.sleeper.gen = gen
 	c.fetched = fetched
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
+}
+
+// acts is the room for the reply's actions, which Reset keeps: it is most of a Call.
+func (c *Call) acts() *[abi.MaxActions]abi.Action {
+	if c.actsBuf == nil {
+		c.actsBuf = new([abi.MaxActions]abi.Action)
+	}
+	return c.actsBuf
 }
 
 // Thread answers the calling thread's record, to read.
@@ -181,7 +189,7 @@ func (c *Call) flush() bool {
 			c.outFault = true
 		}
 	}
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	c.outUsed = 0
 	return ok
 }

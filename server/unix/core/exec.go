@@ -381,10 +381,7 @@ func (c *Call) killSiblings() abi.Errno {
 			return 0
 		}
 		rt := k.threadRT(c.T)
-		s := &c.sleeper
-		if s.ch == nil {
-			s.ch = make(chan struct{}, 1)
-		}
+		s := c.sleeps()
 		s.woken, s.reason = false, wokeNone
 		s.gen++
 		e := k.procRT(p).deadQ.Watch(func(uint32) { s.wake(wokeQueue) })

@@ -253,10 +253,7 @@ func (c *Call) waitCont() { c.waitOn(&c.K.procRT(c.ProcRef()).cont) }
 func (c *Call) waitOn(q *WaitQueue) {
 	k := c.K
 	rt := k.threadRT(c.T)
-	s := &c.sleeper
-	if s.ch == nil {
-		s.ch = make(chan struct{}, 1)
-	}
+	s := c.sleeps()
 	s.woken, s.reason = false, wokeNone
 	s.gen++
 	e := q.Watch(func(uint32) { s.wake(wokeQueue) })

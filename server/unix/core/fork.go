@@ -531,7 +531,7 @@ func (k *Kernel) vforkReturn(c *Call, parent store.Ref[Thread]) {
 	c.ended = false
 	c.exiting = false
 	c.Err, c.Result = 0, 0
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	c.outUsed = 0
 	c.Flags = 0
 	rt := k.threadRT(parent)

@@ -181,10 +181,12 @@ type Kernel struct {
 	counts  map[callKey]store.Ref[callCount]
 	ops     [NumFileKinds]FileOps
 
-	vfs  vfsState  // vfs.go and its neighbours
-	io   ioState   // pipes, sockets, epoll, timers on descriptors
-	tty  ttyState  // terminals
-	proc procState // process groups, timers, signals
+	woken bool      // Woken's
+	now   int64     // moment's, 0: not asked for since the lock was taken
+	vfs   vfsState  // vfs.go and its neighbours
+	io    ioState   // pipes, sockets, epoll, timers on descriptors
+	tty   ttyState  // terminals
+	proc  procState // process groups, timers, signals
 }
 
 // Config is what a machine is started with.
@@ -363,6 +365,15 @@ func (k *Kernel) Enter() {
 	k.Heap.Begin()
 }
 
+// moment is the monotonic time at which the lock was taken, or a little later: for what
+// need not be exact, as the time for which attributes are good.
+func (k *Kernel) moment() int64 {
+	if k.now == 0 {
+		k.now = k.Clock.Mono()
+	}
+	return k.now
+}
+
 // Leave commits the transaction and gives up the lock.
 func (k *Kernel) Leave() {
 	if len(k.io.out.dirty) > 0 {
@@ -372,6 +383,7 @@ func (k *Kernel) Leave() {
 	if len(k.proc.after) > 0 {
 		k.runCommitted()
 	}
+	k.now = 0
 	k.mu.Unlock()
 }
 

@@ -105,12 +105,12 @@ func (k *Kernel) until(ttl uint64) int64 {
 	if ttl > 1<<40 {
 		ttl = 1 << 40
 	}
-	return k.Clock.Mono() + int64(ttl)
+	return k.moment() + int64(ttl)
 }
 
 // fresh says whether a time limit is not over.
 func (k *Kernel) fresh(t int64) bool {
-	return t == NoDeadline || t != 0 && k.Clock.Mono() < t
+	return t == NoDeadline || t != 0 && k.moment() < t
 }
 
 // learn stores what a server said of a node, if nothing changed since gen.

@@ -37,7 +37,7 @@ func (c *Call) Taken() { c.taking = true }
 // what actions that come may refer to.
 func (c *Call) spill() {
 	c.spilled = append(c.spilled, c.cut())
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 }
 
 // cut answers the actions so far as a part.
@@ -61,7 +61,7 @@ func (c *Call) cut() part {
 
 // dropReply forgets what the reply was to do.
 func (c *Call) dropReply() {
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	c.taking, c.spilled = false, nil
 }
 
@@ -107,7 +107,7 @@ const (
 // incarnation's loss if this one dies.
 func (k *Kernel) storeParts(c *Call, whole bool) bool {
 	parts := append(c.spilled, c.cut())
-	c.spilled, c.Acts, c.outUsed = nil, c.actsBuf[:0], 0
+	c.spilled, c.Acts, c.outUsed = nil, c.acts()[:0], 0
 	size := 0
 	for _, p := range parts {
 		size += partHead + len(p.acts)*partAction + len(p.data)
@@ -147,7 +147,7 @@ func (k *Kernel) storeParts(c *Call, whole bool) bool {
 // deliverNow is deliver for parts that are not in the record.
 func (k *Kernel) deliverNow(c *Call, parts []part, whole bool) bool {
 	for i, p := range parts {
-		c.Acts = append(c.actsBuf[:0], p.acts...)
+		c.Acts = append(c.acts()[:0], p.acts...)
 		copy(c.Chan.Out(), p.data)
 		c.outUsed = uint32(len(p.data))
 		if whole && i == len(parts)-1 {
@@ -172,7 +172,7 @@ func (k *Kernel) nextPart(c *Call) (last, reply bool) {
 		c.Flags, c.Result, c.Err = le.Uint32(b[12:]), le.Uint64(b[16:]), abi.Errno(le.Uint64(b[24:]))
 	}
 	at := b[partHead:]
-	c.Acts = c.actsBuf[:acts]
+	c.Acts = c.acts()[:acts]
 	for i := range c.Acts {
 		a := &c.Acts[i]
 		a.Op, a.Flags = le.Uint32(at), le.Uint32(at[4:])

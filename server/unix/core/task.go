@@ -150,7 +150,7 @@ func (k *Kernel) Serve(c *Call) {
 		// Run again in place: the same numbers to file servers, and a deadline
 		// that was set stays.
 		c.Err, c.Result = 0, 0
-		c.Acts = c.actsBuf[:0]
+		c.Acts = c.acts()[:0]
 		c.outUsed = 0
 		c.taking, c.spilled = false, nil
 		c.InReset()

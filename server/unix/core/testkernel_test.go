@@ -336,7 +336,7 @@ func (tk *testKernel) newProc(uid uint32) store.Ref[Thread] {
 func (tk *testKernel) call(th store.Ref[Thread]) (*Call, *testChan) {
 	x := newTestChan()
 	c := &Call{K: tk.Kernel, T: th, Kind: abi.KindTrap, Chan: x}
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	return c, x
 }
 

@@ -216,6 +216,6 @@ func (k *Kernel) nodeEvent(n *node, mask uint32) {
 // all rights and starts at the root.
 func (k *Kernel) KernelCall() *Call {
 	c := &Call{K: k}
-	c.Acts = c.actsBuf[:0]
+	c.Acts = c.acts()[:0]
 	return c
 }

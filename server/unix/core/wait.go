@@ -79,6 +79,7 @@ func (q *WaitQueue) Empty() bool { return q.head == nil }
 
 // sleeper is a call that sleeps. reason is set once, by whoever wakes it.
 type sleeper struct {
+	k      *Kernel
 	ch     chan struct{}
 	gen    uint64 // counts sleeps, so that a late timer cannot end a later one
 	woken  bool
@@ -101,7 +102,26 @@ func (s *sleeper) wake(r sleepReason) {
 	}
 	s.woken = true
 	s.reason = r
+	s.k.woken = true
 	s.ch <- struct{}{}
+}
+
+// sleeps answers the call's sleeper, ready for use.
+func (c *Call) sleeps() *sleeper {
+	s := &c.sleeper
+	s.k = c.K
+	if s.ch == nil {
+		s.ch = make(chan struct{}, 1)
+	}
+	return s
+}
+
+// Woken says whether a sleeping call was woken since the last time that it was asked: it
+// goes on as soon as the caller lets it. With the lock held.
+func (k *Kernel) Woken() bool {
+	w := k.woken
+	k.woken = false
+	return w
 }
 
 // NoDeadline as a deadline of Sleep means for ever.
@@ -122,10 +142,7 @@ func (c *Call) Sleep(deadline int64, queues ...*WaitQueue) abi.Errno {
 	if deadline != NoDeadline && k.Clock.Mono() >= deadline {
 		return abi.ETIMEDOUT
 	}
-	s := &c.sleeper
-	if s.ch == nil {
-		s.ch = make(chan struct{}, 1)
-	}
+	s := c.sleeps()
 	s.woken, s.reason = false, wokeNone
 	s.gen++
 	gen := s.gen
