@@ -32,6 +32,8 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_Spin(AX)
 	LEAQ cycles<>(SB), CX
 	MOVQ CX, Entry_Cycles(AX)
+	LEAQ warm<>(SB), CX
+	MOVQ CX, Entry_Warm(AX)
 	LEAQ getFS<>(SB), CX
 	MOVQ CX, Entry_GetFS(AX)
 	LEAQ setFS<>(SB), CX
@@ -171,6 +173,16 @@ TEXT cycles<>(SB),NOSPLIT|NOFRAME,$0
 	RDTSC
 	SHLQ $32, DX
 	ORQ  DX, AX
+	RET
+
+// Ask for lines of 64 bytes that will be written: PREFETCHW (AX), which never faults and
+// which processors that do not know it pass over. In: AX address, BX lines, at least 1.
+TEXT warm<>(SB),NOSPLIT|NOFRAME,$0
+line:
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x08
+	ADDQ $64, AX
+	DECQ BX
+	JNZ line
 	RET
 
 // Out: AX the guest's FS base. Only where the host allows FSGSBASE.

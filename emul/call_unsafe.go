@@ -16,6 +16,7 @@ type (
 	fn7  = func(nr, a, b, c, d, e, f uintptr) uintptr
 	fnCp = func(v, _, n, to, from uintptr) uintptr
 	fn1  = func(v uintptr) uintptr
+	fn2  = func(a, n uintptr)
 )
 
 // host makes a host call and answers what the host leaves in AX.
@@ -70,6 +71,12 @@ func (t *Thread) spin(addr, v, n uintptr) {
 func (t *Thread) cycles() uintptr {
 	p := unsafe.Pointer(&t.PC.Cycles)
 	return (*(*fn1)(unsafe.Pointer(&p)))(0)
+}
+
+// warm has n lines of 64 bytes from a on fetched, which will be written.
+func (t *Thread) warm(a, n uintptr) {
+	p := unsafe.Pointer(&t.PC.Warm)
+	(*(*fn2)(unsafe.Pointer(&p)))(a, n)
 }
 
 func (t *Thread) getFS() uintptr {

@@ -89,6 +89,7 @@ type Entry struct {
 	Fixup     uintptr // where a fault in the four above continues
 	Spin      uintptr
 	Cycles    uintptr // RDTSC
+	Warm      uintptr // PREFETCHW
 	GetFS     uintptr
 	SetFS     uintptr
 	Clone     uintptr // clone of a thread

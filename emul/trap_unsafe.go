@@ -395,11 +395,21 @@ func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 		t.pastAny(uc)
 	}
 	atomic.StoreUint32(&s.State, abi.SlotIdle)
+	// The server has read the request, so that it has to give its lines back before the
+	// next one can be written: that goes on while the guest does.
+	t.warm(t.slotAddr()+64, warmLines)
+	if s.NIn != 0 {
+		t.warm(t.slotAddr()+abi.SlotInOff, 1)
+	}
 	if r.again {
 		return settleAgain
 	}
 	return settleOver
 }
+
+// warmLines is how many lines of a slot a request is written into, behind the one with
+// State in it, which was written just now.
+const warmLines = unsafe.Offsetof(abi.Slot{}.Cancel) / 64
 
 // storeResult gives the guest the outcome of a call.
 func storeResult(uc *Ucontext, s *abi.Slot, r *reply, flags uint32) {
@@ -653,10 +663,8 @@ func (t *Thread) copyStr(to, from, n uintptr) (uintptr, uint64) {
 			c = n - done
 		}
 		bad := t.copyIn(to+done, from+done, c)
-		for i := uintptr(0); i < c-bad; i++ {
-			if *(*byte)(at(to + done + i)) == 0 {
-				return done + i, strEnd
-			}
+		if i := t.findNUL(to+done, c-bad); i < c-bad {
+			return done + i, strEnd
 		}
 		done += c - bad
 		if bad != 0 {
@@ -664,4 +672,22 @@ func (t *Thread) copyStr(to, from, n uintptr) (uintptr, uint64) {
 		}
 	}
 	return done, strLong
+}
+
+// findNUL answers where the first NUL is among the n bytes at a, n if there is none. It
+// may look at up to seven bytes behind them.
+func (t *Thread) findNUL(a, n uintptr) uintptr {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	for i := uintptr(0); i < n; i += 8 {
+		v := *(*uint64)(at(a + i))
+		// The lowest bit that is set here is that of the first byte that is 0.
+		if z := (v - low) & ^v & high; z != 0 {
+			for z&0xff == 0 {
+				z >>= 8
+				i++
+			}
+			return min(i, n)
+		}
+	}
+	return n
 }
