@@ -1,9 +1,13 @@
 package network
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +19,7 @@ import (
 func TestMany(t *testing.T) {
 	n := 300
 	if subject.Long() {
-		n = 5000
+		n = 10000
 	}
 	s := serve(t)
 	got := inMachine(t, allow(s.port()), "many.py", "10.0.2.2", s.port(), fmt.Sprint(n))
@@ -72,6 +76,102 @@ func TestClientsOfAllKinds(t *testing.T) {
 		t.Error(err)
 	}
 	m.end()
+}
+
+// rude is a TCP server on the host whose connections do what no client likes: what the
+// first line of one says.
+type rude struct {
+	t     *testing.T
+	ticks chan chan bool // who drips waits for one of these
+	peer  *exec.Cmd      // a process that has connections of its own
+}
+
+func (s *rude) conn(c *net.TCPConn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	cmd, err := r.ReadString('\n')
+	if err != nil {
+		return
+	}
+	pattern := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	switch strings.TrimSpace(cmd) {
+	case "echo":
+		io.Copy(c, r)
+	case "deaf": // its window closes
+		select {
+		case <-s.t.Context().Done():
+		case <-time.After(limit):
+		}
+	case "drip":
+		for done := range s.ticks {
+			if _, err := c.Write([]byte("d")); err != nil {
+				return
+			}
+			done <- true
+		}
+	case "tick":
+		done := make(chan bool)
+		s.ticks <- done
+		fmt.Fprint(c, <-done)
+	case "cut": // resets in the middle of what it sends
+		for range 32 {
+			c.Write(pattern)
+		}
+		r.ReadByte()
+		c.SetLinger(0)
+	case "cut me": // and of what it is sent
+		io.CopyN(io.Discard, r, 100_000)
+		c.SetLinger(0)
+	case "half": // says that it ends, and reads no more
+		c.CloseWrite()
+		select {
+		case <-s.t.Context().Done():
+		case <-time.After(limit):
+		}
+	case "kill":
+		s.peer.Process.Kill()
+		s.peer.Wait()
+		fmt.Fprint(c, "killed")
+	}
+}
+
+// TestRudePeers: peers outside that never read, send a byte now and then, reset in the
+// middle, vanish with their process, end and stay: a client hears of it in the machine what
+// it hears on the host, and its other connections go on.
+func TestRudePeers(t *testing.T) {
+	client := func(host string, in bool) result {
+		s := &rude{t: t, ticks: make(chan chan bool)}
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept(t, l, func(c *net.TCPConn) { go s.conn(c) })
+		s.peer = exec.Command(python, "-c", testdata(t, "vanishes.py"))
+		out, err := s.peer.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.peer.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.peer.Process.Kill() })
+		var port string
+		if _, err := fmt.Fscan(out, &port); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{host, portOf(l.Addr()), port}
+		if in {
+			return inMachine(t, allow(portOf(l.Addr()), port), "rude.py", args...)
+		}
+		return run(t, python, append([]string{"-uc", script(t, "rude.py")}, args...)...)
+	}
+	want := client("127.0.0.1", false)
+	if want.status != 0 {
+		t.Fatalf("on the host: %+v", want)
+	}
+	if got := client("10.0.2.2", true); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
 }
 
 // TestEndWithConnections: a machine that ends takes its connections along.

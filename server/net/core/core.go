@@ -86,6 +86,7 @@ type sock struct {
 	echo      bool // then udp, too
 	six       bool // of IPv6; of UDP it is for both
 	published bool
+	starved   bool      // published, and the host has a connection for which there was no room
 	listens   bool      // by Bind
 	begun     bool      // of a link: a connect is under way
 	done      bool      // a connect has come to its end
@@ -329,6 +330,14 @@ func (c *Core) close(s *sock, hard bool) {
 		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	_ = unix.Close(s.fd)
+	// The host told of them when they came, and does not again.
+	for i := range c.cfg.Published {
+		if p := c.socks[proto.PublishedID(i)]; p != nil && p.starved {
+			p.starved = false
+			c.note(p.id, proto.In)
+		}
+	}
+	c.tell(false)
 }
 
 // where answers the address that the host is given for one that a guest names;
@@ -455,7 +464,8 @@ func (c *Core) accept(s *sock, seq uint64) (accepted, abi.Errno) {
 		return accepted{}, abi.EINVAL
 	}
 	if len(c.socks) >= maxSockets {
-		return accepted{}, abi.EAGAIN // an event will tell of the next one
+		s.starved = true
+		return accepted{}, abi.EAGAIN
 	}
 	for {
 		fd, sa, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -463,7 +473,10 @@ func (c *Core) accept(s *sock, seq uint64) (accepted, abi.Errno) {
 		case nil:
 		case unix.EINTR, unix.ECONNABORTED:
 			continue
+		case unix.EAGAIN:
+			return accepted{}, abi.EAGAIN
 		default:
+			s.starved = true // of descriptors or memory
 			return accepted{}, errno(err)
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)

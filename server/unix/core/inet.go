@@ -687,6 +687,7 @@ func (x inetSockets) retry() {
 			st.connecting = append(st.connecting, r)
 		}
 	}
+	x.k.acceptMore()
 }
 
 // stopConnecting: nobody looks any more for room for r.
@@ -694,6 +695,7 @@ func (x inetSockets) stopConnecting(r store.Ref[Socket]) {
 	st := &x.k.io.inet
 	if i := slices.Index(st.connecting, r); i >= 0 {
 		st.connecting = slices.Delete(st.connecting, i, i+1)
+		x.k.acceptMore()
 	}
 }
 

@@ -85,6 +85,12 @@ const (
 	maxOutside = 1 << 14
 	// maxDgrams is how many datagrams wait to leave by one socket; more are lost.
 	maxDgrams = 64
+	// maxWaiting is how many connections to a published port wait for room at who listens in
+	// the machine: more wait at the host's, as it does with those of its own programs.
+	maxWaiting = 64
+	// maxAccepted is how many records those from outside leave: the rest is for who in the
+	// machine connects.
+	maxAccepted = maxOutside / 8 * 7
 	// orphanTime is how long what a program left when it closed may make no
 	// progress, in ns.
 	orphanTime = 60e9
@@ -97,9 +103,10 @@ type outsideState struct {
 	byID  map[uint64]store.Ref[Outside]
 	dgram map[uint16]store.Ref[Outside] // published ports of UDP
 	dirty []store.Ref[Outside]
-	inc   uint64 // the net server's incarnation, as far as is known
-	asked bool   // there is a request for events
-	iface *Iface // eth0 of a link
+	held  []store.Ref[Outside] // ports that take no more for now
+	inc   uint64               // the net server's incarnation, as far as is known
+	asked bool                 // there is a request for events
+	iface *Iface               // eth0 of a link
 }
 
 // outsideRT is the derived part of an Outside.
@@ -551,6 +558,7 @@ func (k *Kernel) pumpOut(o store.Ref[Outside], rt *outsideRT) {
 					delete(k.io.out.byID, rec.ID)
 					delete(k.io.out.rt, o)
 					k.Outs.Free(o)
+					k.acceptMore()
 				})
 			})
 		})
@@ -814,11 +822,15 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 	if rt.receiving || !rt.readable {
 		return
 	}
-	if rec.Sock != 0 {
-		// Who wait, wait there: others on the network may be many.
-		if s := k.Socks.Get(rec.Sock); s.Pending.N > s.Backlog {
-			return
-		}
+	full := k.Outs.Len() >= maxAccepted
+	if rec.Sock == 0 {
+		full = full || k.waiting(k.published(rec).Guest) >= maxWaiting
+	} else if s := k.Socks.Get(rec.Sock); s.Pending.N > s.Backlog {
+		return // who wait, wait there: others on the network may be many
+	}
+	if full {
+		k.io.out.held = append(k.io.out.held, rt.o)
+		return
 	}
 	rt.receiving, rt.readable = true, false
 	id, seq := rec.ID, rec.Seq+1
@@ -839,6 +851,27 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 			})
 		})
 	})
+}
+
+// waiting is how many connections from outside wait for room at a port.
+func (k *Kernel) waiting(port uint16) int {
+	n := 0
+	for _, r := range k.io.inet.connecting {
+		if s := k.Socks.Get(r); s.hidden() && s.Inet.Far.Port == port {
+			n++
+		}
+	}
+	return n
+}
+
+// acceptMore has the pump look again at the published ports that it held, for there may be
+// room.
+func (k *Kernel) acceptMore() {
+	held := k.io.out.held
+	k.io.out.held = nil
+	for _, o := range held {
+		k.kickOut(o)
+	}
 }
 
 func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
