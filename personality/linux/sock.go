@@ -452,7 +452,7 @@ func recvMsg(c *core.Call, fd int32, addr uint64, flags uint32) (uint64, abi.Err
 		c.K.DropRights(c, m.Files)
 		return 0, e
 	}
-	out := m.Flags & (core.MsgTrunc | core.MsgEOR | core.MsgOOB)
+	out := m.Flags & (core.MsgTrunc | core.MsgEOR | core.MsgOOB | core.MsgErrQueue)
 	used, trunc := recvControl(c, fd, &h, &m, flags, sure)
 	if trunc {
 		out |= core.MsgCTrunc
@@ -510,6 +510,7 @@ func recvControl(c *core.Call, fd int32, h *msghdr, m *core.SockRecv, flags uint
 	if m.Time != 0 {
 		if _, r, _, e := c.Sock(fd); e == 0 {
 			inetControl(c.K, r, m, put)
+			faultControl(c.K, r, m, put)
 		}
 	}
 	if m.HasCred {

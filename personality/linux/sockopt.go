@@ -28,6 +28,7 @@ const (
 	ipMulticastIf    = 32
 	ipMTU            = 14
 	ipPktinfo        = 8
+	ipRecvErr        = 11
 	ipRecvTTL        = 12
 	ipRecvTOS        = 13
 	tcpMaxseg        = 2
@@ -37,6 +38,7 @@ const (
 	v6Join           = 20
 	v6Leave          = 21
 	v6MTU            = 24
+	v6RecvErr        = 25
 	v6Only           = 26
 	v62292Pktinfo    = 2 // as before RFC 3542, with which what comes along has this type
 	v62292Hoplimit   = 8
@@ -95,7 +97,7 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		7:         {flag: true, byte: true},                               // IP_RETOPTS
 		ipPktinfo: {flag: true, byte: true},
 		10:        {def: 1, max: 5, byte: true}, // IP_MTU_DISCOVER
-		11:        {flag: true, byte: true},     // IP_RECVERR
+		ipRecvErr: {flag: true, byte: true},
 		ipRecvTTL: {flag: true, byte: true},
 		ipRecvTOS: {flag: true, byte: true},                // IP_RECVTOS
 		15:        {flag: true, byte: true},                // IP_FREEBIND
@@ -112,8 +114,8 @@ var inetOptions = map[int32]map[uint32]inetOption{
 		18:             {def: 1, min: -1, max: 255, typ: core.SockDgram}, // IPV6_MULTICAST_HOPS
 		19:             {def: 1, flag: true, strict: true},               // IPV6_MULTICAST_LOOP
 		23:             {def: 1, max: 5},                                 // IPV6_MTU_DISCOVER
-		25:             {flag: true},                                     // IPV6_RECVERR
-		29:             {def: 1, flag: true},                             // IPV6_MULTICAST_ALL
+		v6RecvErr:      {flag: true},
+		29:             {def: 1, flag: true}, // IPV6_MULTICAST_ALL
 		v62292Pktinfo:  {flag: true},
 		v62292Hoplimit: {flag: true},
 		v6RecvPktinfo:  {flag: true},
@@ -228,6 +230,9 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 	}
 	if level == levelTCP && opt == tcpDeferAccept {
 		v = retransTime(v)
+	}
+	if v == 0 && (level == levelIP && opt == ipRecvErr || level == levelIPv6 && opt == v6RecvErr) {
+		c.K.DropSockFaults(r)
 	}
 	return keep(c, r, optionKey(level, opt), v)
 }
@@ -388,7 +393,11 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	if v4 {
 		if option(k, r, levelIP, ipPktinfo) != 0 {
 			b := le.AppendUint32(nil, index)
-			put(levelIP, ipPktinfo, append(append(b, m.To[12:]...), m.To[12:]...))
+			spec := m.To[12:]
+			if m.Fault != nil {
+				spec = make([]byte, 4)
+			}
+			put(levelIP, ipPktinfo, append(append(b, spec...), m.To[12:]...))
 		}
 		if option(k, r, levelIP, ipRecvTTL) != 0 {
 			put(levelIP, 2, life) // IP_TTL
@@ -414,6 +423,36 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 			put(levelIPv6, 67, le.AppendUint32(nil, uint32(m.Class))) // IPV6_TCLASS
 		}
 	}
+}
+
+// faultControl answers what stands beside a message of the error queue: struct
+// sock_extended_err (include/uapi/linux/errqueue.h) and who said so.
+func faultControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put func(level, typ uint32, data []byte)) {
+	s := k.Socks.Get(r)
+	if s == nil || m.Fault == nil {
+		return
+	}
+	f := m.Fault
+	b := le.AppendUint32(nil, f.Errno)
+	b = append(b, f.Origin, f.Kind, f.Code, 0)
+	b = le.AppendUint32(b, f.Info)
+	b = le.AppendUint32(b, 0)
+	known := f.By != [16]byte{}
+	if s.Family == core.FamilyInet {
+		a := make([]byte, 16)
+		if known {
+			le.PutUint16(a, core.FamilyInet)
+			copy(a[4:], f.By[12:])
+		}
+		put(levelIP, ipRecvErr, append(b, a...))
+		return
+	}
+	a := make([]byte, 28)
+	if known {
+		le.PutUint16(a, core.FamilyInet6)
+		copy(a[8:], f.By[:])
+	}
+	put(levelIPv6, v6RecvErr, append(b, a...))
 }
 
 // inetSendControl takes what stands beside a datagram to send: its time to live

@@ -56,6 +56,10 @@ type InetSocket struct {
 	MarkGen uint32
 	// Out is what stands outside for a hidden end, for a connect under way or for UDP.
 	Out store.Ref[Outside]
+	// Faults are errors that wait (IP_RECVERR): messages of which From is a SockFault.
+	// FaultBytes are those in them.
+	Faults     store.List[SockMsg]
+	FaultBytes uint32
 	// Kept are the values of options: key and value, 8 bytes each (SockOption).
 	Kept store.Block
 }
@@ -901,7 +905,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 		}
 		return m
 	}
-	if s.Err != 0 {
+	if s.Err != 0 || s.Inet.Faults.N > 0 {
 		m |= PollErr
 	}
 	if s.Shut == ShutRecv|ShutSend || s.Type == SockStream && (s.State == SockIdle || s.State == SockClosed) {
@@ -920,7 +924,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 		if s.Queue.N > 0 {
 			m |= PollIn | PollRdNorm
 		}
-		return m | PollOut | PollWrNorm
+		return m | PollOut | PollWrNorm | PollWrBand
 	}
 	if s.Bytes > 0 && s.Bytes >= min(s.RcvLowat, s.RcvBuf/2) {
 		m |= PollIn | PollRdNorm
@@ -989,6 +993,9 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {
 	k := x.k
 	r := sockOf(k.Files.Get(f))
+	if m.Flags&MsgErrQueue != 0 {
+		return x.takeFault(r, buf, m)
+	}
 	if k.Socks.Get(r).Type != SockStream {
 		return x.recvDgram(c, f, buf, m)
 	}
@@ -1045,6 +1052,7 @@ func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	}
 	k.wakeSock(r, ^uint32(0))
 	x.setPort(r, 0)
+	k.DropSockFaults(r)
 	k.Heap.FreeBlock(k.Socks.Get(r).Inet.Kept)
 	k.io.socks.drop(r)
 	k.Socks.Free(r)

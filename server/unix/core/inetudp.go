@@ -119,6 +119,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 			return 0, e
 		}
 	} else if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
+		x.tooLong(r, m.To)
 		return 0, abi.EMSGSIZE
 	}
 	if s.Inet.Local.Port == 0 {
@@ -163,11 +164,9 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		if k.isLocal(far.IP) {
 			k.passedUnreachable(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data})
 		}
-		// Of what went to another than its peer a socket does not hear.
-		if s := k.Socks.Get(r); s.State == SockConnected && s.Inet.Far.IP == far.IP && s.Inet.Far.Port == far.Port {
-			k.Socks.Mut(r).Err = uint32(abi.ECONNREFUSED)
-			k.wakeSock(r, PollErr)
-		}
+		f := faultOf(abi.ECONNREFUSED, far)
+		f.Life, f.Class = life, class
+		x.fault(r, &f, data)
 		return len(data), 0
 	}
 	if e := x.deliver(p, from, far, life, class, data); e != 0 {

@@ -92,7 +92,14 @@ func (k *Kernel) failedDgram(rec *Outside, e abi.Errno, must bool) {
 	if e == 0 || e == abi.EAGAIN || rec.Sock == 0 || rec.State != outDgram {
 		return
 	}
-	if s := k.Socks.Get(rec.Sock); s.State == SockConnected || must {
+	s := k.Socks.Get(rec.Sock)
+	if s.State == SockConnected && !must {
+		// The host tells neither of which datagram, nor who said so.
+		f := faultOf(e, s.Inet.Far)
+		inetSockets{sockQueues{k}}.fault(rec.Sock, &f, nil)
+		return
+	}
+	if s.State == SockConnected || must {
 		k.Socks.Mut(rec.Sock).Err = uint32(e)
 		k.wakeSock(rec.Sock, PollErr)
 	}

@@ -27,6 +27,7 @@ const (
 	MsgDontWait  = 0x40
 	MsgEOR       = 0x80
 	MsgWaitAll   = 0x100
+	MsgErrQueue  = 0x2000
 	MsgNoSignal  = 0x4000
 	MsgCmsgCloex = 0x40000000
 )
@@ -151,6 +152,8 @@ type SockRecv struct {
 	// Of an IP datagram: where it was sent to, its time to live, its class (TOS).
 	To          [16]byte
 	Life, Class byte
+	// Fault is what an error queue told (MsgErrQueue); nil: it is no message of one.
+	Fault *SockFault
 }
 
 // SockName says which name of a socket is asked for.

@@ -10,6 +10,8 @@ import (
 const (
 	SockLife4  = uint32(0<<16 | 2)   // IP_TTL
 	SockLife6  = uint32(41<<16 | 16) // IPV6_UNICAST_HOPS
+	SockFault4 = uint32(0<<16 | 11)  // IP_RECVERR
+	SockFault6 = uint32(41<<16 | 25) // IPV6_RECVERR
 	SockClass4 = uint32(0<<16 | 1)   // IP_TOS
 	SockClass6 = uint32(41<<16 | 67) // IPV6_TCLASS
 )
