@@ -31,10 +31,13 @@ const (
 	ipRecvErr        = 11
 	ipRecvTTL        = 12
 	ipRecvTOS        = 13
+	mcastJoin        = 42 // MCAST_JOIN_GROUP, of both
+	mcastLeave       = 45
 	tcpMaxseg        = 2
 	tcpDeferAccept   = 9
 	tcpInfo          = 11
 	tcpCongestion    = 13
+	v6MulticastIf    = 17
 	v6Join           = 20
 	v6Leave          = 21
 	v6MTU            = 24
@@ -110,7 +113,7 @@ var inetOptions = map[int32]map[uint32]inetOption{
 	},
 	levelIPv6: {
 		16:             {def: 64, min: -1, max: 255},                     // IPV6_UNICAST_HOPS
-		17:             {max: 1},                                         // IPV6_MULTICAST_IF: an interface's index
+		v6MulticastIf:  {max: 1},                                         // an interface's index
 		18:             {def: 1, min: -1, max: 255, typ: core.SockDgram}, // IPV6_MULTICAST_HOPS
 		19:             {def: 1, flag: true, strict: true},               // IPV6_MULTICAST_LOOP
 		23:             {def: 1, max: 5},                                 // IPV6_MTU_DISCOVER
@@ -174,6 +177,9 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 		return e
 	}
 	v := int32(le.Uint32(buf[:]))
+	if set, ok := groupOptions[optionKey(level, opt)]; ok {
+		return set(c, r, buf[:min(n, 64)], n)
+	}
 	if level == levelRaw || level == levelICMPv6 {
 		return setRawOption(c, r, level, opt, buf[:min(n, 64)])
 	}
@@ -189,6 +195,8 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 			return abi.EINVAL
 		}
 		return keep(c, r, optionKey(level, opt), v)
+	case level == levelIPv6 && opt == v6MulticastIf && n >= 4 && v != 0 && v != core.LoopbackIndex:
+		return abi.ENODEV
 	case level == levelIPv6 && opt == v6Only:
 		if n < 4 {
 			return abi.EINVAL
@@ -235,6 +243,142 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 		c.K.DropSockFaults(r)
 	}
 	return keep(c, r, optionKey(level, opt), v)
+}
+
+// groupOptions are those about groups that are more than a number; n is the length that was
+// said. Only the loopback interface has groups.
+var groupOptions = map[uint32]func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno{
+	optionKey(levelIP, ipMulticastIf): setGroupInterface,
+	optionKey(levelIP, ipAddMembership): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return group4(c, r, b, true)
+	},
+	optionKey(levelIP, ipDropMembership): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return group4(c, r, b, false)
+	},
+	optionKey(levelIP, mcastJoin): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return groupReq(c, r, b, n, core.FamilyInet, true)
+	},
+	optionKey(levelIP, mcastLeave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return groupReq(c, r, b, n, core.FamilyInet, false)
+	},
+	optionKey(levelIPv6, v6Join): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return group6(c, r, b, true)
+	},
+	optionKey(levelIPv6, v6Leave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return group6(c, r, b, false)
+	},
+	optionKey(levelIPv6, mcastJoin): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return groupReq(c, r, b, n, core.FamilyInet6, true)
+	},
+	optionKey(levelIPv6, mcastLeave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
+		return groupReq(c, r, b, n, core.FamilyInet6, false)
+	},
+}
+
+// setGroupInterface says whence to send to groups: an address, a struct ip_mreq, or a struct
+// ip_mreqn, of which the group is not looked at.
+func setGroupInterface(c *core.Call, r store.Ref[core.Socket], b []byte, _ int32) abi.Errno {
+	if c.K.Socks.Get(r).Type == core.SockStream || len(b) < 4 {
+		return abi.EINVAL
+	}
+	addr, index := b[:4], uint32(0)
+	if len(b) >= 8 {
+		addr = b[4:8]
+	}
+	if len(b) >= 12 {
+		index = le.Uint32(b[8:])
+	}
+	v := int32(le.Uint32(addr))
+	switch {
+	case index == 0 && v == 0, index == core.LoopbackIndex:
+	case index == 0 && addr[0] == 127:
+		index = core.LoopbackIndex
+	default:
+		return abi.EADDRNOTAVAIL
+	}
+	if e := keep(c, r, core.SockGroupFrom, v); e != 0 {
+		return e
+	}
+	return keep(c, r, core.SockGroupIndex, int32(index))
+}
+
+// byInterface joins or leaves a group if the interface has groups: there. Who joins has to
+// name one (no route says where groups are); who leaves is told so if none is named.
+func byInterface(c *core.Call, r store.Ref[core.Socket], ip [16]byte, there, named, join bool) abi.Errno {
+	switch {
+	case there && join:
+		return c.K.JoinGroup(r, ip)
+	case there:
+		return c.K.LeaveGroup(r, ip)
+	case join && !core.IsGroup(ip):
+		return abi.EINVAL
+	case join || !named:
+		return abi.ENODEV
+	}
+	return abi.EADDRNOTAVAIL
+}
+
+func group4(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Errno {
+	switch {
+	case c.K.Socks.Get(r).Type == core.SockStream:
+		return abi.EPROTO
+	case len(b) < 8:
+		return abi.EINVAL
+	}
+	index := uint32(0)
+	if len(b) >= 12 {
+		index = le.Uint32(b[8:])
+	}
+	return byInterface(c, r, mapped(b[:4]), index == core.LoopbackIndex || index == 0 && b[4] == 127, index != 0 || le.Uint32(b[4:]) != 0, join)
+}
+
+func group6(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Errno {
+	switch {
+	case c.K.Socks.Get(r).Type == core.SockStream:
+		return abi.EPROTO
+	case len(b) < 20:
+		return abi.EINVAL
+	}
+	return group6By(c, r, [16]byte(b[:16]), le.Uint32(b[16:]), join)
+}
+
+// groupReqSize is that of struct group_req (include/uapi/linux/in.h): an interface's index,
+// and a sockaddr with room to spare.
+const groupReqSize = 136
+
+func groupReq(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, family uint16, join bool) abi.Errno {
+	switch {
+	case n < groupReqSize, le.Uint16(b[8:]) != family:
+		return abi.EINVAL
+	case c.K.Socks.Get(r).Type == core.SockStream:
+		return abi.EPROTO
+	}
+	index := le.Uint32(b)
+	if family == core.FamilyInet6 {
+		return group6By(c, r, [16]byte(b[16:32]), index, join)
+	}
+	return byInterface(c, r, mapped(b[12:16]), index == core.LoopbackIndex, index != 0, join)
+}
+
+// group6By is of IPv6, where who leaves may leave out which interface it is.
+func group6By(c *core.Call, r store.Ref[core.Socket], ip [16]byte, index uint32, join bool) abi.Errno {
+	if mapped(ip[12:]) == ip { // it is none of IPv6
+		if join {
+			return abi.EINVAL
+		}
+		return abi.EADDRNOTAVAIL
+	}
+	if join && index == 0 && c.K.InGroup(r, ip) {
+		return abi.EADDRINUSE
+	}
+	return byInterface(c, r, ip, index == core.LoopbackIndex || index == 0 && !join, true, join)
+}
+
+// mapped is an address of IPv4 as IPv6 maps it.
+func mapped(b []byte) (ip [16]byte) {
+	ip[10], ip[11] = 0xff, 0xff
+	copy(ip[12:], b)
+	return ip
 }
 
 // retransTime rounds seconds up to when TCP sends again: 1, 3, 7...
@@ -394,8 +538,11 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		if option(k, r, levelIP, ipPktinfo) != 0 {
 			b := le.AppendUint32(nil, index)
 			spec := m.To[12:]
-			if m.Fault != nil {
+			switch {
+			case m.Fault != nil:
 				spec = make([]byte, 4)
+			case core.IsGroup(m.To): // what an answer comes from
+				spec = []byte{127, 0, 0, 1}
 			}
 			put(levelIP, ipPktinfo, append(append(b, spec...), m.To[12:]...))
 		}

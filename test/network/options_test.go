@@ -15,3 +15,18 @@ func TestErrorQueueDeath(t *testing.T) {
 	m.line("queue EAGAIN")
 	m.end()
 }
+
+// TestGroups: what goes to a group on the loopback interface reaches whom it does on the host.
+func TestGroups(t *testing.T) { likeHost(t, "multicast.py") }
+
+// TestGroupsDeath: memberships outlive the unix server.
+func TestGroupsDeath(t *testing.T) {
+	m := start(t, []string{"--network", "none"}, "multicastdeath.py")
+	m.kill("unix")
+	m.say("")
+	m.line("heard b'x'")
+	m.kill("unix")
+	m.say("")
+	m.line("heard EAGAIN")
+	m.end()
+}

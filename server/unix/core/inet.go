@@ -92,6 +92,8 @@ type inetState struct {
 	connecting []store.Ref[Socket]
 	next       uint32
 	raws       int // how many raw sockets there are
+	// groups counts memberships in groups.
+	groups map[[16]byte]int
 }
 
 type portKey struct {
@@ -389,6 +391,10 @@ func (x inetSockets) route(s *Socket, ip [16]byte) (src, dst [16]byte, e abi.Err
 	}
 	if isV4(ip) != isV4(s.Inet.Local.IP) && !isAny(s.Inet.Local.IP) || s.Family == FamilyInet6 && s.Inet.V6Only != 0 && isV4(ip) {
 		return src, ip, abi.ENETUNREACH
+	}
+	if isMulti(ip) && isV4(ip) {
+		src, e = x.groupSource(s)
+		return src, ip, e
 	}
 	out := x.k.isOutside(ip)
 	if !out && !x.k.isLocal(ip) && !(isBroadcast(ip) && ip[12] == 127) {
@@ -1053,6 +1059,7 @@ func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	k.wakeSock(r, ^uint32(0))
 	x.setPort(r, 0)
 	k.DropSockFaults(r)
+	x.leaveAll(r)
 	k.Heap.FreeBlock(k.Socks.Get(r).Inet.Kept)
 	k.io.socks.drop(r)
 	k.Socks.Free(r)

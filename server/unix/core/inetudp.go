@@ -152,6 +152,9 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	life, class := x.header(r, far.IP, m)
 	k.passedDatagram(s.Proto, from, far, life, class, data)
+	if isMulti(far.IP) {
+		return len(data), x.deliverGroup(s.Proto, from, far, life, class, data)
+	}
 	p := x.receiver(s.Proto, far, from)
 	if p == 0 && (k.isOutside(far.IP) || k.isRelayed(far)) {
 		if e := x.sendOut(r, far, data); e != 0 {
@@ -217,6 +220,12 @@ func (x inetSockets) header(r store.Ref[Socket], ip [16]byte, m *SockSend) (life
 	life = 64
 	if v, ok := x.k.SockOption(r, kl); ok && v >= 0 {
 		life = byte(v)
+	}
+	if isMulti(ip) && isV4(ip) {
+		life = 1
+		if v, ok := x.k.SockOption(r, SockGroupLife); ok && v >= 0 {
+			life = byte(v)
+		}
 	}
 	if v, ok := x.k.SockOption(r, kc); ok && v >= 0 {
 		class = byte(v)

@@ -41,7 +41,8 @@ func makeNetFiles() {
 			}
 			return t
 		}},
-		{"igmp", text("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n")},
+		{"igmp", (*Kernel).procIGMP},
+		{"igmp6", (*Kernel).procIGMP6},
 		{"ipv6_route", func(k *Kernel) string {
 			t := "00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n"
 			if k.HasNet6() {

@@ -19,7 +19,11 @@ const (
 // SockOption answers the value that option key of an IP socket was set to, and
 // whether it was. What keys mean is the personality's.
 func (k *Kernel) SockOption(r store.Ref[Socket], key uint32) (int32, bool) {
-	b := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
+	return k.sockOption(k.Socks.Get(r), key)
+}
+
+func (k *Kernel) sockOption(s *Socket, key uint32) (int32, bool) {
+	b := k.Heap.Bytes(s.Inet.Kept)
 	for ; len(b) >= 8; b = b[8:] {
 		if le32(b) == key {
 			return int32(le32(b[4:])), true
@@ -49,6 +53,27 @@ func (k *Kernel) SetSockOption(r store.Ref[Socket], key uint32, v int32) bool {
 	k.Heap.FreeBlock(s.Inet.Kept)
 	s.Inet.Kept = n
 	return true
+}
+
+// DropSockOption forgets the value that option key was set to.
+func (k *Kernel) DropSockOption(r store.Ref[Socket], key uint32) {
+	b := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
+	for at := 0; at < len(b); at += 8 {
+		if le32(b[at:]) != key {
+			continue
+		}
+		left := append(append([]byte(nil), b[:at]...), b[at+8:]...)
+		var n store.Block
+		if len(left) > 0 {
+			if n = store.PutString(k.Heap, string(left)); n.Nil() {
+				return
+			}
+		}
+		s := k.Socks.Mut(r)
+		k.Heap.FreeBlock(s.Inet.Kept)
+		s.Inet.Kept = n
+		return
+	}
 }
 
 // SetV6Only has an IPv6 socket without a port keep to IPv6; false: it has one.

@@ -1,0 +1,246 @@
+package core
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Groups (multicast of ip(7)) of IPv4 on the loopback interface: a datagram to one reaches
+// each socket that has the port, if anybody in the machine is a member. None leave the
+// machine, nor come from outside. Of IPv6 there are memberships only: as on Linux no route
+// leads to a group of it by the loopback interface. Memberships are kept as options are.
+
+// Keys of options.
+const (
+	SockGroupLife  = uint32(0<<16 | 33)     // IP_MULTICAST_TTL
+	SockGroupFrom  = uint32(0<<16 | 32)     // IP_MULTICAST_IF: the address, its bytes in order
+	SockGroupIndex = uint32(0<<16 | 0x7000) // and the interface
+	SockGroupAll   = uint32(0<<16 | 49)     // IP_MULTICAST_ALL
+
+	// sockGroup4 and the next are places for memberships, sockGroup6 those of IPv6, of
+	// four words each.
+	sockGroup4 = uint32(0<<16 | 0x8000)
+	sockGroup6 = uint32(41<<16 | 0x8000)
+)
+
+// Bounds: memberships of a socket (of IPv4 net.ipv4.igmp_max_memberships), and sockets that one datagram reaches.
+const (
+	maxGroups4 = 20
+	maxGroups6 = 64
+	maxMembers = 256
+)
+
+// allHosts is the group of which everybody is a member.
+var allHosts = ip4(224, 0, 0, 1)
+
+// IsGroup says whether an address is a group's.
+func IsGroup(ip [16]byte) bool { return isMulti(ip) }
+
+// groupSource answers whence a socket sends to groups. ENETUNREACH: no interface was named.
+func (x inetSockets) groupSource(s *Socket) (src [16]byte, e abi.Errno) {
+	own := s.Inet.Local.IP
+	bound := !isAny(own) && !isMulti(own)
+	index, _ := x.k.sockOption(s, SockGroupIndex)
+	switch v, _ := x.k.sockOption(s, SockGroupFrom); {
+	case bound && isV4(own) && own[12] == 127:
+		return own, 0
+	case index == 0 || bound:
+		return src, abi.ENETUNREACH
+	case v == 0:
+		return ip4Loop, 0
+	default:
+		b := binary.LittleEndian.AppendUint32(nil, uint32(v))
+		return ip4(b[0], b[1], b[2], b[3]), 0
+	}
+}
+
+// groupAt answers the i-th place for a membership, and whether there is one.
+func (k *Kernel) groupAt(s *Socket, six bool, i uint32) (ip [16]byte, ok bool) {
+	if !six {
+		v, ok := k.sockOption(s, sockGroup4+i)
+		b := binary.LittleEndian.AppendUint32(nil, uint32(v))
+		return ip4(b[0], b[1], b[2], b[3]), ok
+	}
+	for w := range uint32(4) {
+		v, have := k.sockOption(s, sockGroup6+4*i+w)
+		if !have {
+			return ip, false
+		}
+		binary.LittleEndian.PutUint32(ip[4*w:], uint32(v))
+	}
+	return ip, true
+}
+
+// group answers where the membership of a socket is kept, or else a place that is free;
+// -1: there is none.
+func (k *Kernel) group(s *Socket, ip [16]byte) (at int, member bool) {
+	six, most := !isV4(ip), uint32(maxGroups4)
+	if six {
+		most = maxGroups6
+	}
+	at = -1
+	for i := range most {
+		g, ok := k.groupAt(s, six, i)
+		if ok && g == ip {
+			return int(i), true
+		}
+		if !ok && at < 0 {
+			at = int(i)
+		}
+	}
+	return at, false
+}
+
+// InGroup says whether a socket is a member of a group.
+func (k *Kernel) InGroup(r store.Ref[Socket], ip [16]byte) bool {
+	_, member := k.group(k.Socks.Get(r), ip)
+	return member
+}
+
+// JoinGroup makes a socket a member of a group on the loopback interface. EINVAL for what is
+// no group, EADDRINUSE for what it is a member of, ENOBUFS.
+func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
+	if !isMulti(ip) {
+		return abi.EINVAL
+	}
+	at, member := k.group(k.Socks.Get(r), ip)
+	switch {
+	case member:
+		return abi.EADDRINUSE
+	case at < 0:
+		return abi.ENOBUFS
+	}
+	if isV4(ip) {
+		if !k.SetSockOption(r, sockGroup4+uint32(at), int32(le32(ip[12:]))) {
+			return abi.ENOBUFS
+		}
+	} else if !k.keepGroup6(r, uint32(at), ip) {
+		return abi.ENOBUFS
+	}
+	k.io.inet.groups[ip]++
+	return 0
+}
+
+func (k *Kernel) keepGroup6(r store.Ref[Socket], at uint32, ip [16]byte) bool {
+	for w := range uint32(4) {
+		if !k.SetSockOption(r, sockGroup6+4*at+w, int32(le32(ip[4*w:]))) {
+			return false
+		}
+	}
+	return true
+}
+
+// LeaveGroup ends that. EADDRNOTAVAIL if it is no member.
+func (k *Kernel) LeaveGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
+	at, member := k.group(k.Socks.Get(r), ip)
+	if !member {
+		return abi.EADDRNOTAVAIL
+	}
+	if !isV4(ip) {
+		for w := range uint32(4) {
+			k.DropSockOption(r, sockGroup6+4*uint32(at)+w)
+		}
+	} else {
+		k.DropSockOption(r, sockGroup4+uint32(at))
+	}
+	k.countGroup(ip, -1)
+	return 0
+}
+
+func (k *Kernel) countGroup(ip [16]byte, n int) {
+	g := k.io.inet.groups
+	if g[ip] += n; g[ip] <= 0 {
+		delete(g, ip)
+	}
+}
+
+// countGroups counts, or no longer, the memberships of a socket.
+func (x inetSockets) countGroups(s *Socket, n int) {
+	if s.Inet.Kept.Nil() {
+		return
+	}
+	for six, most := range map[bool]uint32{false: maxGroups4, true: maxGroups6} {
+		for i := range most {
+			if ip, ok := x.k.groupAt(s, six, i); ok {
+				x.k.countGroup(ip, n)
+			}
+		}
+	}
+}
+
+// groupsOf answers the groups that have members, by their addresses.
+func (k *Kernel) groupsOf(four bool) (l [][16]byte) {
+	for ip := range k.io.inet.groups {
+		if isV4(ip) == four && ip != allHosts {
+			l = append(l, ip)
+		}
+	}
+	slices.SortFunc(l, func(a, b [16]byte) int { return bytes.Compare(b[:], a[:]) })
+	return l
+}
+
+// procIGMP is /proc/net/igmp.
+func (k *Kernel) procIGMP() string {
+	l := append(k.groupsOf(true), allHosts)
+	t := fmt.Sprintf("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        : %5d      V3\n", len(l))
+	for _, ip := range l {
+		n := k.io.inet.groups[ip]
+		if ip == allHosts {
+			n++
+		}
+		t += fmt.Sprintf("\t\t\t\t%08X %5d 0:00000000\t\t0\n", le32(ip[12:]), n)
+	}
+	return t
+}
+
+// procIGMP6 is /proc/net/igmp6.
+func (k *Kernel) procIGMP6() string {
+	var t strings.Builder
+	for _, ip := range k.groupsOf(false) {
+		fmt.Fprintf(&t, "1    lo              %x %5d 00000004 0\n", ip, k.io.inet.groups[ip])
+	}
+	t.WriteString("1    lo              ff020000000000000000000000000001     1 0000000C 0\n" +
+		"1    lo              ff010000000000000000000000000001     1 00000008 0\n")
+	return t.String()
+}
+
+// leaveAll ends what a socket that goes is a member of.
+func (x inetSockets) leaveAll(r store.Ref[Socket]) {
+	if s := x.k.Socks.Get(r); s.Type != SockStream {
+		x.countGroups(s, -1)
+	}
+}
+
+// deliverGroup gives a datagram to a group to all that have the port, but those that want only
+// what goes to groups of theirs.
+func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class byte, data []byte) abi.Errno {
+	k := x.k
+	if k.io.inet.groups[far.IP] == 0 && far.IP != allHosts {
+		return 0
+	}
+	n := 0
+	for o := range k.io.inet.ports[portKey{SockDgram, proto, far.Port}] {
+		s := k.Socks.Get(o)
+		if x.match(s, far.IP) == 0 || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port) {
+			continue
+		}
+		if all, set := k.sockOption(s, SockGroupAll); set && all == 0 {
+			if _, member := k.group(s, far.IP); !member {
+				continue
+			}
+		}
+		if n++; n > maxMembers {
+			break // to the others it is lost
+		}
+		if e := x.deliver(o, from, far, life, class, data); e != 0 {
+			return e
+		}
+	}
+	return 0
+}
