@@ -402,6 +402,9 @@ type engine interface {
 	calls(ctx context.Context) ([]CallInfo, error)
 	// follow writes a line for each message between ports until ctx or the machine ends.
 	follow(ctx context.Context, out io.Writer) error
+	// followCalls writes a line for each call of guests until ctx, the machine or those
+	// whom f names end.
+	followCalls(ctx context.Context, out io.Writer, f Follow) error
 	// kill answers an error that wraps ErrNoProcess if there is no such process.
 	kill(ctx context.Context, pid, sig int) error
 	// restart kills the server; its next incarnation takes over. It returns
@@ -568,6 +571,17 @@ func (m *Machine) Calls(ctx context.Context) ([]CallInfo, error) { return m.eng.
 // on, until ctx or the machine ends, or out takes no more.
 func (m *Machine) FollowPorts(ctx context.Context, out io.Writer) error {
 	return m.eng.follow(ctx, out)
+}
+
+// FollowCalls writes the lines of Config.Trace from now on, until ctx or the machine ends, all
+// processes that f names have ended, or out takes no more. Any number may follow. Of what comes
+// faster than out takes, some is left out, and it is said how much; the last lines of a unix
+// server that is killed may be missing. Of a call that was waiting already the arguments in
+// memory are shown as addresses. Calls of a WebAssembly module are shown if it was executed
+// since. While somebody follows, the libraries of all processes leave to the unix server what
+// that can serve too. An error wraps ErrNoProcess if there is no such process.
+func (m *Machine) FollowCalls(ctx context.Context, out io.Writer, f Follow) error {
+	return m.eng.followCalls(ctx, out, f)
 }
 
 // Kill sends a signal (Linux's numbers) to a guest process; sig 0 only asks

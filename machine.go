@@ -69,6 +69,8 @@ type wired struct {
 	pcap    *pcap      // nil: nobody wants packets. Guarded by mu
 	tracing sync.Mutex // guards tracers
 	tracers []*tracer
+	calling callTracing
+	zygote  *linux.Zygote // set when begun is closed
 
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
@@ -144,8 +146,8 @@ func (w *wired) serverLog(s *nucleus.Server, level int, line string) {
 		}
 		return
 	}
-	if level == unixserver.LogTrace {
-		if w.cfg.Trace != nil {
+	if s.Name() == "unix" && level == unixserver.LogTrace {
+		if line = w.calling.line(line); line != "" && w.cfg.Trace != nil {
 			w.mu.Lock()
 			fmt.Fprintln(w.cfg.Trace, line)
 			w.mu.Unlock()
@@ -161,7 +163,7 @@ func (w *wired) assemble() error {
 	c := w.cfg
 	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
 	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
-	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids), Trace: c.Trace != nil,
+	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids),
 		Sniff: c.Pcap != nil, CPUInfo: cpuInfo()}
 
 	if os.Geteuid() != 0 && hostIsolation()&machine.IsolateUser != 0 {
@@ -242,10 +244,7 @@ func (w *wired) assemble() error {
 	if w.ctl, err = w.sup.GiveSend("unix", un.srv, "control"); err != nil {
 		return err
 	}
-	un.config, err = json.Marshal(ucfg)
-	if err != nil {
-		return err
-	}
+	un.configure = func() []byte { return w.configureUnix(ucfg) }
 
 	if w.conn, _, err = attach(w.sup); err != nil {
 		return err
@@ -364,15 +363,16 @@ func personalities(k *core.Kernel) []core.Personality {
 	return []core.Personality{freebsd.New(k), netbsd.New(k), dragonfly.New(k), plan9.New(k), personality.New(k)}
 }
 
-// startGuests starts the host side of guests: reaper and zygote.
-func (w *wired) startGuests() error {
+// callTables makes what the guests' library is told of each personality's calls, and how
+// they are passed. whole: it leaves to the server what that can serve too.
+func callTables(whole bool) (tables [][]byte, conv []uint8) {
 	all := personalities(nil)
-	tables, conv := make([][]byte, emul.MaxTables), make([]uint8, emul.MaxTables)
+	tables, conv = make([][]byte, emul.MaxTables), make([]uint8, emul.MaxTables)
 	for i := range tables {
 		tables[i] = make([]byte, emul.TableSize)
 	}
 	for _, p := range all {
-		tables[p.Index()] = linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(p.Descriptors(w.cfg.Trace != nil)))
+		tables[p.Index()] = linux.TableBytes((*[abi.CallTableSize]abi.CallDesc)(p.Descriptors(whole)))
 		switch {
 		case p.Convention()&abi.ReplyCarry != 0:
 			conv[p.Index()] = emul.ConvBSD
@@ -380,11 +380,19 @@ func (w *wired) startGuests() error {
 			conv[p.Index()] = emul.ConvPlan9
 		}
 	}
+	return tables, conv
+}
+
+// startGuests starts the host side of guests: reaper and zygote.
+func (w *wired) startGuests() error {
+	w.calling.whole = w.cfg.Trace != nil
+	tables, conv := callTables(w.calling.whole)
 	z, err := linux.StartZygote(linux.GuestConfig{Tables: tables, Conv: conv, Spin: linux.SpinDefault, Processes: hostThreads(w.cfg.Pids), NoPatch: w.cfg.NoPatch,
 		Processors: processors(w.cfg.Processors)})
 	if err != nil {
 		return err
 	}
+	w.zygote = z
 	w.host.SetSpawner(z)
 	go func() {
 		select {

@@ -43,16 +43,18 @@ func restoreSignals(ignored uint64) {
 func (*system) Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // trace gives the machine's tracer a line (prctl(2)'s option that personality/linux has for
-// it, prTraceModule). One that is longer than the tracer takes is cut.
-func trace(line string) {
+// it, prTraceModule). One that is longer than the tracer takes is cut. It answers whether
+// the tracer wants more.
+func trace(line string) bool {
 	const option, most = 0x48797468, 2048
 	if len(line) > most {
 		line = line[:most-3] + "..."
 	}
 	if line == "" {
-		return
+		return true
 	}
 	// Safety: the kernel reads the string, of the length that is given, and keeps no
 	// pointer to it.
-	_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, option, uintptr(unsafe.Pointer(unsafe.StringData(line))), uintptr(len(line)))
+	_, _, e := unix.RawSyscall(unix.SYS_PRCTL, option, uintptr(unsafe.Pointer(unsafe.StringData(line))), uintptr(len(line)))
+	return e != unix.ESRCH
 }

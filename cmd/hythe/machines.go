@@ -360,32 +360,52 @@ func portRates(k *control.Client, ctx context.Context, d time.Duration) ([]hythe
 
 func (a *app) traceCommand() *cobra.Command {
 	var s chosen
-	var unserved, ports bool
+	var unserved, ports, follow bool
+	var pids []int
 	c := &cobra.Command{
 		Use:   "trace",
-		Short: "Count the system calls of running machines, or follow the messages of one",
+		Short: "Count the system calls of running machines, or follow those, or the messages, of one",
 		Long: `Trace shows how often each system call was made since a machine started, and
 which ones the machine does not serve. Calls that the library inside the
 program's own process serves are not counted ("hythe calls" says which they are),
-nor are those that still wait. For a line for each call use "hythe run --trace".
+nor are those that still wait.
+
+With --calls it writes a line for each call that ends, each signal that is handled
+and each end of a thread, in the terms of the program's own system, from now on until
+it is interrupted or the machine ends, as "hythe run --trace" does from the machine's
+start. With --pid only those of that process, its threads but not its children, and
+until it has ended; the option may be given again. Calls that the library serves
+are shown as far as a server can serve them too (getpid, read of a file...),
+but for those with which it asks the host itself (mmap, futex, clock_gettime...); while
+somebody looks the machine is slower. Calls of WebAssembly modules are shown if they were
+executed since. Lines that come faster than they are read are counted, not shown.
 
 With --ports it writes a line for each message between ports, from now on until
 it is interrupted or the machine ends, as "hythe run --trace-ports" does from the
 machine's start.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if ports {
+			if len(pids) > 0 && !follow {
+				return errors.New("--pid goes with --calls")
+			}
+			if ports || follow {
+				if ports && follow {
+					return errors.New("--ports and --calls do not go together")
+				}
 				if unserved || s.json {
-					return errors.New("--ports goes with neither --unserved nor --json")
+					return errors.New("--ports and --calls go with neither --unserved nor --json")
 				}
-				all, err := s.machines()
-				if err == nil && len(all) != 1 {
-					err = fmt.Errorf("%d machines are running: name one (--machine)", len(all))
-				}
+				k, err := s.machine()
 				if err != nil {
 					return err
 				}
-				return all[0].FollowPorts(c.Context(), func(l string) { fmt.Fprintln(a.std.out, plain(l)) })
+				line := func(l string) { fmt.Fprintln(a.std.out, plain(l)) }
+				if ports {
+					return k.FollowPorts(c.Context(), line)
+				}
+				return k.FollowCalls(c.Context(), pids, func() {
+					fmt.Fprintf(a.std.err, "hythe: following the calls of machine %s\n", k.ID)
+				}, line)
 			}
 			return show(a, &s, []column[hythe.CallInfo]{
 				{"ABI", func(v *hythe.CallInfo) string { return v.Personality }},
@@ -416,6 +436,8 @@ machine's start.`,
 	s.machineFlag(c)
 	s.jsonFlag(c)
 	c.Flags().BoolVar(&unserved, "unserved", false, "only calls that are not served")
+	c.Flags().BoolVar(&follow, "calls", false, "write a line for each system call from now on")
+	c.Flags().IntSliceVar(&pids, "pid", nil, "with --calls: only those of process `N`, until it ends")
 	c.Flags().BoolVar(&ports, "ports", false, "write a line for each message between ports from now on")
 	return c
 }

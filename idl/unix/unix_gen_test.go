@@ -185,6 +185,25 @@ func TestWire(t *testing.T) {
 		yrows, err := DecodeCountersAnswer(wiretest.Arrived(m))
 		w.Same("Counters answer", err, []any{yrows}, []any{xrows})
 	}
+	{
+		var xall bool
+		var xpids []int
+		w.Next()
+		w.Fill(&xall, &xpids)
+		m, err := EncodeTrace(xall, xpids)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		w.Message("Trace", m)
+		yall, ypids, err := DecodeTrace(wiretest.Arrived(m))
+		w.Same("Trace", err, []any{yall, ypids}, []any{xall, xpids})
+	}
+	{
+		m := EncodeTraceAnswer(0)
+		w.Message("Trace answer", m)
+		err := DecodeTraceAnswer(wiretest.Arrived(m))
+		w.Same("Trace answer", err, []any{}, []any{})
+	}
 	w.Done()
 }
 
@@ -235,6 +254,11 @@ func (s filledServer) Sockets(m *ipc.Message) (rows []Socket, err abi.Errno) {
 
 func (s filledServer) Counters(m *ipc.Message) (rows []Counter, err abi.Errno) {
 	s.w.Fill(&rows)
+	return
+}
+
+func (s filledServer) Trace(m *ipc.Message, all bool, pids []int) (err abi.Errno) {
+
 	return
 }
 
@@ -394,6 +418,23 @@ func FuzzDecode(f *testing.F) {
 			yrows, err := DecodeCountersAnswer(wiretest.Arrived(m))
 			if err != 0 || !wiretest.Equal([]any{yrows}, []any{xrows}) {
 				t.Fatalf("CountersAnswer of %x: %v", body, err)
+			}
+		}
+		if xall, xpids, err := DecodeTrace(wiretest.Hostile(body, rights)); err == 0 {
+			m, err := EncodeTrace(xall, xpids)
+			if err != 0 {
+				t.Fatalf("Trace: %v", err)
+			}
+			yall, ypids, err := DecodeTrace(wiretest.Arrived(m))
+			if err != 0 || !wiretest.Equal([]any{yall, ypids}, []any{xall, xpids}) {
+				t.Fatalf("Trace of %x: %v", body, err)
+			}
+		}
+		if err := DecodeTraceAnswer(wiretest.Hostile(body, rights)); err == 0 {
+			m := EncodeTraceAnswer(0)
+			err := DecodeTraceAnswer(wiretest.Arrived(m))
+			if err != 0 || !wiretest.Equal([]any{}, []any{}) {
+				t.Fatalf("TraceAnswer of %x: %v", body, err)
 			}
 		}
 		for id := range uint32(130) {

@@ -54,6 +54,8 @@ type Zygote struct {
 	window uintptr
 	pid    int // the reaper, in the host's numbering
 	ctl    int // our end of the zygote's channel
+	img    int // the boot image, of which all tasks have the call tables mapped
+	tables int // how many
 	once   sync.Once
 	quit   chan struct{}
 	ended  chan struct{}
@@ -95,15 +97,17 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest start: %w", err)
 	}
-	defer unix.Close(img)
+	z.img, z.tables = img, len(cfg.Tables)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
+		unix.Close(img)
 		return nil, fmt.Errorf("guest start: socketpair: %w", err)
 	}
 	defer unix.Close(pair[1])
 	z.ctl = pair[0]
 	if err := unix.SetsockoptInt(z.ctl, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		unix.Close(z.ctl)
+		unix.Close(img)
 		return nil, fmt.Errorf("guest start: SO_PASSCRED: %w", err)
 	}
 
@@ -125,6 +129,7 @@ func StartZygote(cfg GuestConfig) (*Zygote, error) {
 	})
 	if err := <-started; err != nil {
 		unix.Close(z.ctl)
+		unix.Close(img)
 		return nil, fmt.Errorf("guest start: namespaces (user, pid, mount, net, ipc, uts): %w", err)
 	}
 	go z.hear()
@@ -296,6 +301,30 @@ func (z *Zygote) Spawn(control, area, doorbell int) error {
 	}
 }
 
+// SetTables changes the call tables of all tasks that there are and will be: they map, without
+// the right to write, the pages that it writes to. tables are of the number and form of
+// GuestConfig.Tables. A thread that serves a call meanwhile may find either table's bytes, each
+// as it was or as it becomes, so two tables may differ in CallDesc.Local alone.
+func (z *Zygote) SetTables(tables [][]byte) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.closed {
+		return errZygoteGone
+	}
+	if len(tables) != z.tables {
+		return fmt.Errorf("%d call tables, not %d", len(tables), z.tables)
+	}
+	for i, t := range tables {
+		if len(t) != emul.TableSize {
+			return fmt.Errorf("call table %d has %d bytes, not %d", i, len(t), emul.TableSize)
+		}
+		if n, err := unix.Pwrite(z.img, t, int64(imgTables+emul.TableSize*i)); err != nil || n != len(t) {
+			return fmt.Errorf("call table %d: %d bytes written: %w", i, n, err)
+		}
+	}
+	return nil
+}
+
 // children lists the processes of the machine, but for the reaper and the
 // zygote, by their numbers on the host. All are children of the reaper.
 func (z *Zygote) children() []int {
@@ -362,6 +391,7 @@ func (z *Zygote) Stop() {
 		z.mu.Lock()
 		z.closed = true
 		unix.Close(z.ctl)
+		unix.Close(z.img)
 		z.mu.Unlock()
 	})
 }

@@ -163,7 +163,7 @@ func engineArg(c *core.Call, argc int) string {
 		}
 	}
 	traced := 0
-	if c.K.Tracer != nil {
+	if c.Traced() {
 		traced = 1
 	}
 	return fmt.Sprintf("%d %x %d", argc, ignored, traced)

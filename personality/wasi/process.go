@@ -9,7 +9,7 @@ type Process struct {
 	mem  memory
 	vec  [][]byte // of the call under way
 
-	trace func(line string) // nil: nobody wants the tracer's lines
+	trace func(line string) bool // nil: nobody wants the tracer's lines
 }
 
 // argsGet is args_get(argv, argv_buf): the arguments, each ended by a zero, and where

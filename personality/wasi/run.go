@@ -20,7 +20,7 @@ type Program struct {
 	Workers   int    // how many threads compile
 	// Trace, if set, is given a line for each call of a function of preview 1 when that
 	// ends, and for proc_exit before; on the goroutine that runs the module.
-	Trace func(line string)
+	Trace func(line string) (more bool)
 }
 
 // ErrModule is why a file could not be run at all.

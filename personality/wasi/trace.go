@@ -114,7 +114,9 @@ func (p *Process) traceLine(t *traced, out bool, result string) {
 		}
 		l = append(l, s)
 	}
-	p.trace(t.f.name + "(" + strings.Join(l, ", ") + ") = " + result)
+	if !p.trace(t.f.name + "(" + strings.Join(l, ", ") + ") = " + result) {
+		p.trace = nil
+	}
 }
 
 var fdFlagNames = []string{"append", "dsync", "nonblock", "rsync", "sync"}

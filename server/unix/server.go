@@ -26,7 +26,9 @@ type Config struct {
 	Hostname    string
 	MemoryLimit uint64
 	PidsLimit   uint32
-	Trace       bool
+	// Whose calls have lines of LogTrace, at first: all processes', or those of these.
+	Trace     bool
+	TracePIDs []int32
 	// Sniff: packets are wanted (sniff.go).
 	Sniff bool
 	// Mounts in the order in which they are mounted. The server of each is
@@ -147,6 +149,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	ccfg := core.Config{
 		Hostname: s.cfg.Hostname, MemoryLimit: s.cfg.MemoryLimit, PidsLimit: s.cfg.PidsLimit,
 		CPUInfo: s.cfg.CPUInfo, Published: s.cfg.Published, Net6: s.cfg.Network6, Link: s.cfg.Link,
+		Traced: core.Traced{All: s.cfg.Trace, PIDs: s.cfg.TracePIDs},
 	}
 	cpus, _, e := conn.ProcessorInfo(abi.NameNull)
 	if e != 0 {
@@ -167,9 +170,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 		fresh = true
 		s.k = core.NewKernel(heap, s, clock, ccfg)
 	}
-	if s.cfg.Trace {
-		s.k.Tracer = s.trace
-	}
+	s.k.Tracer = s.trace
 	if s.cfg.Sniff {
 		s.k.Sniffer = (&sniffer{s: s}).packet
 	}
@@ -478,8 +479,12 @@ func (s *server) settle(leader bool) bool {
 }
 
 // trace takes a line of the core's tracer.
-func (s *server) trace(tid int32, line string) {
-	line = fmt.Sprintf("[pid %5d] %s", tid, line)
+func (s *server) trace(pid, tid int32, line string) {
+	if line != "" {
+		line = fmt.Sprintf("%d [pid %5d] %s", pid, tid, line)
+	} else {
+		line = fmt.Sprint(pid)
+	}
 	s.posts <- func() { s.conn.Log(LogTrace, line) }
 }
 
@@ -490,7 +495,8 @@ func (s *server) posted() {
 	<-done
 }
 
-// LogTrace is the level of the tracer's lines in the machine's log.
+// LogTrace is the level of the tracer's lines in the machine's log: the number of the process,
+// a space, and what is to be shown; the number alone says that the process has ended.
 const LogTrace = 7
 
 // Extent2 implements core.DataExtent.
@@ -693,3 +699,13 @@ func (c control) Sockets(*ipc.Message) ([]unix.Socket, abi.Errno) { return c.s.k
 
 // Counters implements unix.Server.
 func (c control) Counters(*ipc.Message) ([]unix.Counter, abi.Errno) { return c.s.k.ListCounters(), 0 }
+
+// Trace implements unix.Server.
+func (c control) Trace(_ *ipc.Message, all bool, pids []int) abi.Errno {
+	t := core.Traced{All: all}
+	for _, pid := range pids {
+		t.PIDs = append(t.PIDs, int32(pid))
+	}
+	c.s.k.Trace(t)
+	return 0
+}

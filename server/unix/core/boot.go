@@ -339,6 +339,7 @@ func (k *Kernel) Recover(live []TaskID) {
 		}
 		k.procEnd(p)
 	}
+	k.traceFound()
 	for _, id := range live {
 		if k.tasks[id] == nil {
 			k.afterCommit(func() { k.Host.Terminate(id) })

@@ -315,6 +315,7 @@ func (k *Kernel) procEnd(p store.Ref[Proc]) {
 	m.STime += m.ExitS
 	m.ExitU, m.ExitS = 0, 0
 	m.State = ProcZombie
+	k.traceGone(m.Pid)
 	k.dropFs(fsx)
 	if exe != 0 {
 		k.dropExe(exe)

@@ -158,8 +158,10 @@ type Kernel struct {
 	// engine runs WebAssembly modules (SetEngine).
 	engine engine
 
-	// Tracer, when set, takes the tracer's lines (trace.go); with the lock held.
-	Tracer func(tid int32, line string)
+	// Tracer takes the tracer's lines (trace.go), with the lock held: of thread tid of
+	// process pid; "" says that the process has ended. Set before Boot or Recover.
+	Tracer func(pid, tid int32, line string)
+	traced tracedSet
 	// Sniffer, when set, takes the packets that would have been (packets.go): when, in ns
 	// of real time, and the bytes from IP's header on; with the lock held.
 	Sniffer func(at int64, b []byte)
@@ -206,6 +208,8 @@ type Config struct {
 	Net6 bool
 	// Link is the outside where that is made of packets; nil: it is the host's own sockets.
 	Link *Link
+	// Traced are the processes whose calls the tracer is told of at first (Kernel.Trace).
+	Traced Traced
 }
 
 // HostUse is what a machine shows of its host: memory in bytes, load averages of
@@ -330,6 +334,7 @@ func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
 	k.initIO()
 	k.initTTY()
 	k.initProc()
+	k.traced.set(cfg.Traced)
 	return k
 }
 

@@ -369,7 +369,7 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	p := c.Proc()
 	ts := k.tasks[c.Task]
 	if ts == nil || ts.dead || ts.proc != c.ProcRef() || p.Task != c.Task || p.Flags&(ProcVfork|ProcModule) != 0 ||
-		p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 {
+		p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 || k.tracing(p.Pid) {
 		return false
 	}
 	tab := k.FDs.Get(p.FDs)

@@ -130,8 +130,8 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 // Commit..., and publishes it.
 func (k *Kernel) Serve(c *Call) {
 	first := c.T
-	personality, tid := c.Proc().Personality, c.Thread().Tid // the call may end them
-	module := c.Proc().Flags&ProcModule != 0                 // whose own lines say what it does (TraceModule)
+	personality, pid, tid := c.Proc().Personality, c.Proc().Pid, c.Thread().Tid // the call may end them
+	module := c.Proc().Flags&ProcModule != 0                                    // whose own lines say what it does (TraceModule)
 	defer func() {
 		if r := recover(); r != nil {
 			k.crashed(c, first)
@@ -141,8 +141,8 @@ func (k *Kernel) Serve(c *Call) {
 	k.resumeParts(c)
 	for {
 		k.serveOnce(c)
-		if k.tracing() && c.Kind == abi.KindTrap && !module {
-			k.traceCall(c, k.Personality(personality), first, tid)
+		if c.Kind == abi.KindTrap && !module && k.tracing(pid) {
+			k.traceCall(c, k.Personality(personality), first, pid, tid)
 		}
 		if !k.finish(c) {
 			break

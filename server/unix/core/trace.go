@@ -14,19 +14,85 @@ type extent struct {
 	off, n uint32
 }
 
-// tracing says whether lines are wanted: what is noted for them alone is then.
-func (k *Kernel) tracing() bool { return k.Tracer != nil }
+// Traced says whose calls the tracer is told of: all processes', or those of these.
+type Traced struct {
+	All  bool
+	PIDs []int32
+}
+
+// tracedSet is Traced, to look at for each call.
+type tracedSet struct {
+	all  bool
+	pids map[int32]bool // nil: none
+}
+
+func (s *tracedSet) set(t Traced) {
+	*s = tracedSet{all: t.All}
+	if len(t.PIDs) > 0 {
+		s.pids = make(map[int32]bool, len(t.PIDs))
+	}
+	for _, pid := range t.PIDs {
+		s.pids[pid] = true
+	}
+}
+
+// Trace says whose calls the tracer is told of from now on. Files that they were lent are
+// taken back, so that it is told of what they read. It is told at once of the end of those
+// among t.PIDs that have ended. It takes the lock itself.
+func (k *Kernel) Trace(t Traced) {
+	k.Enter()
+	defer k.Leave()
+	k.traced.set(t)
+	if t.All {
+		k.takeBackAll()
+	}
+	k.traceFound()
+}
+
+// traceFound goes through the processes that are traced by their numbers.
+func (k *Kernel) traceFound() {
+	for pid := range k.traced.pids {
+		p := k.byPid[pid]
+		if p == 0 || k.Procs.Get(p).State != ProcLive {
+			k.traceGone(pid)
+			continue
+		}
+		if fds := k.Procs.Get(p).FDs; fds != 0 {
+			k.takeBackTable(fds)
+		}
+	}
+}
+
+// tracing says whether lines of a process are wanted: what is noted for them alone is then.
+func (k *Kernel) tracing(pid int32) bool {
+	return (k.traced.all || k.traced.pids[pid]) && k.Tracer != nil
+}
+
+// Traced says whether the tracer is told of the caller's calls.
+func (c *Call) Traced() bool {
+	return (c.K.traced.all || c.K.traced.pids != nil) && c.T != 0 && c.K.tracing(c.Proc().Pid)
+}
+
+// traceGone tells of a process's end, after which its number may be another's.
+func (k *Kernel) traceGone(pid int32) {
+	if k.tracing(pid) {
+		delete(k.traced.pids, pid)
+		k.Tracer(pid, 0, "")
+	}
+}
 
 // traceStart writes the line of a program's start, which is that of the exec.
 func (k *Kernel) traceStart(c *Call, p Personality) {
-	if k.tracing() {
-		k.traceLine(c.Thread().Tid, p.TraceStart(c))
+	if c.Traced() {
+		k.traceLine(c.Proc().Pid, c.Thread().Tid, p.TraceStart(c))
 	}
 }
 
 // traceCall writes the line of a call that has just run, before the signals that
-// came meanwhile are looked at. first is the thread that made it.
-func (k *Kernel) traceCall(c *Call, p Personality, first store.Ref[Thread], tid int32) {
+// came meanwhile are looked at. first is the thread that made it, of process pid. Of a
+// call that was waiting when tracing began, only what its library had sent along is known of
+// the memory that it was given.
+func (k *Kernel) traceCall(c *Call, p Personality, first store.Ref[Thread], pid, tid int32) {
 	r := TraceResult{Value: c.Result, Err: c.Err}
 	th := k.Threads.Get(first)
 	switch {
@@ -38,13 +104,13 @@ func (k *Kernel) traceCall(c *Call, p Personality, first store.Ref[Thread], tid 
 	case c.resultOpen():
 		r.None = true
 	}
-	k.traceLine(tid, p.TraceCall(c, r))
+	k.traceLine(pid, tid, p.TraceCall(c, r))
 }
 
 // traceSignal writes the line of a signal that a thread is about to handle.
 func (k *Kernel) traceSignal(c *Call, s *SigInfo) {
-	if k.tracing() && c.Proc().Flags&ProcModule == 0 { // a module handles none, its engine does
-		k.traceLine(c.Thread().Tid, k.Personality(c.Proc().Personality).TraceSignal(s))
+	if c.Traced() && c.Proc().Flags&ProcModule == 0 { // a module handles none, its engine does
+		k.traceLine(c.Proc().Pid, c.Thread().Tid, k.Personality(c.Proc().Personality).TraceSignal(s))
 	}
 }
 
@@ -53,11 +119,14 @@ const maxModuleLine = 2048
 
 // TraceModule writes a line that the engine of the calling process's module has made for
 // one of the module's calls, n bytes at addr; as with all that the tracer shows of a guest,
-// it is the guest's word. EINVAL if the process is no module, the machine is not traced or
-// the line is too long, EFAULT. What is not printable in it is not shown.
+// it is the guest's word. EINVAL if the process is no module or
+// the line is too long, ESRCH if nobody wants it, EFAULT. What is not printable in it is not shown.
 func (c *Call) TraceModule(addr, n uint64) abi.Errno {
-	if c.Proc().Flags&ProcModule == 0 || !c.K.tracing() || n > maxModuleLine {
+	if c.Proc().Flags&ProcModule == 0 || n > maxModuleLine {
 		return abi.EINVAL
+	}
+	if !c.Traced() {
+		return abi.ESRCH
 	}
 	b, e := c.CopyIn(addr, int(n))
 	if e != 0 {
@@ -69,24 +138,24 @@ func (c *Call) TraceModule(addr, n uint64) abi.Errno {
 			line[i] = '?'
 		}
 	}
-	c.K.traceLine(c.Proc().Pid, string(line))
+	c.K.traceLine(c.Proc().Pid, c.Proc().Pid, string(line))
 	return 0
 }
 
 // traceEnd writes the line of a thread's end; status is a wait status.
 func (k *Kernel) traceEnd(t store.Ref[Thread], status uint32) {
-	if k.tracing() {
-		th := k.Threads.Get(t)
-		if pr := k.Procs.Get(th.Proc); pr.Flags&ProcModule != 0 && th.Tid != pr.Pid {
+	th := k.Threads.Get(t)
+	if pr := k.Procs.Get(th.Proc); k.tracing(pr.Pid) {
+		if pr.Flags&ProcModule != 0 && th.Tid != pr.Pid {
 			return // a module has one thread, its engine several
 		}
-		k.traceLine(th.Tid, k.Personality(k.Procs.Get(th.Proc).Personality).TraceEnd(status))
+		k.traceLine(pr.Pid, th.Tid, k.Personality(pr.Personality).TraceEnd(status))
 	}
 }
 
-func (k *Kernel) traceLine(tid int32, line string) {
+func (k *Kernel) traceLine(pid, tid int32, line string) {
 	if line != "" {
-		k.Tracer(tid, line)
+		k.Tracer(pid, tid, line)
 	}
 }
 
@@ -101,7 +170,7 @@ type TraceResult struct {
 // fetchedAt notes that n bytes of the guest's memory at addr lie at off of the In
 // area.
 func (c *Call) fetchedAt(addr uint64, off, n uint32) {
-	if c.K.tracing() {
+	if c.Traced() {
 		c.fetched = append(c.fetched, extent{addr, off, n})
 	}
 }

@@ -43,6 +43,7 @@ type Machine interface {
 	Ports(ctx context.Context) ([]hythe.PortInfo, error)
 	Calls(ctx context.Context) ([]hythe.CallInfo, error)
 	FollowPorts(ctx context.Context, out io.Writer) error
+	FollowCalls(ctx context.Context, out io.Writer, f hythe.Follow) error
 	Kill(ctx context.Context, pid, sig int) error
 	Restart(ctx context.Context, server string) error
 	Replace(ctx context.Context, server string, v hythe.Version) error
@@ -82,6 +83,7 @@ const maxLine = 4 << 20
 type request struct {
 	Op      string     `json:"op"`
 	PID     int        `json:"pid,omitempty"`
+	PIDs    []int      `json:"pids,omitempty"`
 	Signal  int        `json:"signal,omitempty"`
 	Server  string     `json:"server,omitempty"`
 	Program string     `json:"program,omitempty"`
@@ -333,7 +335,7 @@ func (s *Server) serve(c *net.UnixConn) {
 	case "calls":
 		v, err := s.m.Calls(ctx)
 		reply(c, v, err)
-	case "follow":
+	case "follow", "follow calls":
 		// Nothing more is said to us: what can be read is the client's end.
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
@@ -341,8 +343,19 @@ func (s *Server) serve(c *net.UnixConn) {
 			_, _ = r.ReadByte()
 			stop()
 		})
-		reply(c, nil, nil)
-		_ = s.m.FollowPorts(ctx, c)
+		if req.Op == "follow" {
+			reply(c, nil, nil)
+			_ = s.m.FollowPorts(ctx, c)
+			return
+		}
+		begun := false
+		err := s.m.FollowCalls(ctx, c, hythe.Follow{PIDs: req.PIDs, Begun: func() {
+			begun = true
+			reply(c, nil, nil)
+		}})
+		if !begun {
+			reply(c, nil, err)
+		}
 	case "kill":
 		reply(c, nil, s.m.Kill(ctx, req.PID, req.Signal))
 	case "restart":
@@ -611,17 +624,28 @@ func (k *Client) Calls(ctx context.Context) (v []hythe.CallInfo, err error) {
 
 // FollowPorts gives each line of the machine's to f, until it or ctx ends.
 func (k *Client) FollowPorts(ctx context.Context, f func(line string)) error {
+	return k.follow(ctx, &request{Op: "follow"}, func() {}, f)
+}
+
+// FollowCalls gives each line of the machine's to f after it has called begun, until it, ctx
+// or the processes end.
+func (k *Client) FollowCalls(ctx context.Context, pids []int, begun func(), f func(line string)) error {
+	return k.follow(ctx, &request{Op: "follow calls", PIDs: pids}, begun, f)
+}
+
+func (k *Client) follow(ctx context.Context, req *request, begun func(), f func(line string)) error {
 	c, err := k.dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	send(c, &request{Op: "follow"})
+	send(c, req)
 	r := bufio.NewReader(c)
 	if err := answer(ctx, r, nil); err != nil {
 		return err
 	}
+	begun()
 	for {
 		line, err := readLine(r)
 		if err != nil {
