@@ -5,8 +5,8 @@
 //
 // "serve" has at most four pages in memory, whoever asks for how many: it takes others back,
 // and writes to the file what has changed in them. "add" adds one to every byte of the
-// object, "sum" prints what they sum up to; "serve" ends when nobody has the object any
-// more.
+// object, "sum" prints what they sum up to, "hold" says that it has it and keeps it until
+// its input ends; "serve" ends when nobody has the object any more.
 package main
 
 import (
@@ -31,10 +31,10 @@ func main() {
 	case err != nil:
 	case len(os.Args) == 3 && os.Args[1] == "serve":
 		err = serve(c, os.Args[2])
-	case len(os.Args) == 2 && (os.Args[1] == "add" || os.Args[1] == "sum"):
-		err = use(c, os.Args[1] == "add")
+	case len(os.Args) == 2 && (os.Args[1] == "add" || os.Args[1] == "sum" || os.Args[1] == "hold"):
+		err = use(c, os.Args[1])
 	default:
-		err = errors.New("usage: pager serve FILE | add | sum")
+		err = errors.New("usage: pager serve FILE | add | sum | hold")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -144,8 +144,8 @@ func (p *pager) end() error {
 	return p.file.Close()
 }
 
-// use goes through all bytes of the object.
-func use(c *ipc.Conn, add bool) error {
+// use goes through all bytes of the object, or only has it.
+func use(c *ipc.Conn, how string) error {
 	to, e := names.Client{C: c, Port: c.Names()}.Await(name)
 	if e != 0 {
 		return e
@@ -158,9 +158,14 @@ func use(c *ipc.Conn, add bool) error {
 	if err != nil {
 		return err
 	}
+	if how == "hold" {
+		fmt.Println("held")
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	}
 	sum := uint64(0)
 	for i := range mem {
-		if add {
+		if how == "add" {
 			mem[i]++
 		}
 		sum += uint64(mem[i])

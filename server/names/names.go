@@ -131,18 +131,42 @@ func (s *server) add(name string, e entry) {
 func (s *server) died(right abi.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget(right)
+	if _, ok := s.held[right]; ok {
+		delete(s.held, right)
+		s.c.Deallocate(right)
+	}
+}
+
+// forget takes the names of a right away. The right stays until the nucleus has said that
+// it is dead: until then its number is not another's.
+func (s *server) forget(right abi.Name) {
 	for name, e := range s.byName {
-		if e.right == right {
-			delete(s.byName, name)
-			delete(s.held, right)
-			if e.label != abi.NameNull {
-				s.c.DropReceive(e.label)
-				s.share(e.payer).names--
-				s.done(e.payer)
-			}
-			s.c.Deallocate(right)
+		if e.right != right {
+			continue
+		}
+		delete(s.byName, name)
+		if e.label != abi.NameNull {
+			s.c.DropReceive(e.label)
+			s.share(e.payer).names--
+			s.done(e.payer)
 		}
 	}
+}
+
+// find answers what is registered under a name. What is dead is not, though that may not
+// have been told yet: requests of those who know of it overtake notifications.
+func (s *server) find(name string) (entry, bool) {
+	have, ok := s.byName[name]
+	if !ok {
+		return have, false
+	}
+	r, e := s.c.Call(abi.CallPortStatus, [6]uint64{uint64(have.right)}, nil, nil)
+	if e == 0 && r.A[0]&(1<<abi.RightSend) == 0 {
+		s.forget(have.right)
+		return entry{}, false
+	}
+	return have, true
 }
 
 func (s *server) serve(m *ipc.Message) *ipc.Message {
@@ -165,7 +189,7 @@ func (s *server) Register(m *ipc.Message, name string, right abi.Name) abi.Errno
 
 // Lookup implements names.Server.
 func (s *server) Lookup(_ *ipc.Message, name string) (abi.Name, abi.Errno) {
-	have, found := s.byName[name]
+	have, found := s.find(name)
 	switch {
 	case !valid(name):
 		return 0, abi.EINVAL
@@ -246,7 +270,7 @@ func (s *server) sweep(some func(*ipc.Message) bool) {
 }
 
 func (s *server) register(name string, right abi.Name, m *ipc.Message) abi.Errno {
-	if have, ok := s.byName[name]; ok {
+	if have, ok := s.find(name); ok {
 		if have.right != right {
 			return abi.EEXIST
 		}

@@ -103,6 +103,10 @@ func TestExamples(t *testing.T) {
 	if got := sh(t, m, "%s one end & %s serve; wait", ping, pong); got != "pong one\npong end\n" {
 		t.Errorf("C: %q", got)
 	}
+	again := "i=0; while [ $i -lt 30 ]; do i=$((i+1)); %s end & %s serve; wait; done"
+	if got := sh(t, m, again, ping, pong); got != strings.Repeat("pong end\n", 30) {
+		t.Errorf("30 times: %q", got)
+	}
 	if got := sh(t, m, "%s take & %s give 100000; wait", shared, shared); got != "200000\n" {
 		t.Errorf("memory: %q", got)
 	}
@@ -307,9 +311,12 @@ func TestPagers(t *testing.T) {
 	if got := sh(t, m, "%s serve /paged/file & %s add; wait; %s serve /paged/file & %s sum; wait", pager, pager, pager, pager); got != fmt.Sprintf("%d\n%d\n", want, want) {
 		t.Errorf("Go: %q, want %d twice", got, want)
 	}
-	// Two at a time, on one object.
-	got := sh(t, m, "cp /paged/file /paged/copy; %s serve /paged/copy & (%s add >/dev/null & %s add >/dev/null; wait); wait; cmp /paged/file /paged/copy | wc -l", pager, pager, pager)
-	if got != "1\n" {
+	// Two at a time, on one object: a third keeps it until both are done, for the pager would
+	// end with the first if the second came late.
+	got := sh(t, m, `cp /paged/file /paged/copy; mkfifo /paged/keep /paged/has
+		%s serve /paged/copy & %s hold </paged/keep >/paged/has & exec 9>/paged/keep; read x </paged/has; echo $x
+		(exec 9>&-; %s add >/dev/null & %s add >/dev/null; wait); exec 9>&-; wait; cmp /paged/file /paged/copy | wc -l`, pager, pager, pager, pager)
+	if got != "held\n1\n" {
 		t.Errorf("two: %q", got)
 	}
 	if got := sh(t, m, "%s serve 1000 & %s look 7 100000 511999 512000 3; wait", squares, squares); got != "49\n10000000000\n262142976001\n9\n" {
