@@ -508,7 +508,8 @@ func List() ([]string, error) {
 // parseList finds the listening abstract sockets with a prefix in the text of
 // /proc/net/unix (proc_net_unix of the host's net/unix/af_unix.c: the flags
 // are the fourth column, with 0x10000 for a listening socket, the path the last,
-// with @ for its first zero byte).
+// with @ for its first zero byte). What has another part behind the prefix is no machine:
+// networks have their switches there.
 func parseList(text, prefix string) []string {
 	var out []string
 	for line := range strings.Lines(text) {
@@ -516,7 +517,7 @@ func parseList(text, prefix string) []string {
 		if len(f) != 8 || f[3] != "00010000" {
 			continue
 		}
-		if id, ok := strings.CutPrefix(f[7], "@"+prefix); ok && id != "" {
+		if id, ok := strings.CutPrefix(f[7], "@"+prefix); ok && id != "" && !strings.Contains(id, "/") {
 			out = append(out, id)
 		}
 	}
