@@ -658,12 +658,12 @@ func sysSchedSetaffinity(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, c.SetCPUs(t, cpus)
 }
 
-// Options of prctl (include/uapi/linux/prctl.h).
 // prTraceModule is Hythe's own option of prctl(2), for the engine of a module alone
 // (cmd/hythe-wasi): the second argument is the address of a line for the tracer, the third
 // how long it is.
 const prTraceModule = 0x48797468
 
+// Options of prctl (include/uapi/linux/prctl.h).
 func sysPrctl(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	a := c.Args
 	rest := a[2]|a[3]|a[4] == 0
