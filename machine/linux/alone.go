@@ -11,9 +11,12 @@ import (
 	"hythe/machine"
 )
 
+const aloneUser = 1
+
 // StartAlone starts a server that is no machine's: it has no control channel, the spec's files are
 // its descriptors from 3 on, and it goes on when the one who has started it ends. Otherwise it is
-// confined as the servers of a machine are.
+// confined as the servers of a machine are. In a user name space of its own it is aloneUser, which
+// is nobody else there: all others are the overflow user, who may be who has started it.
 func StartAlone(spec machine.ServerSpec) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -30,6 +33,11 @@ func StartAlone(spec machine.ServerSpec) error {
 	onStartThread(func() {
 		attr.Sys = attributes(&spec)
 		attr.Sys.Pdeathsig, attr.Sys.Setsid = 0, true
+		for _, l := range [][]syscall.SysProcIDMap{attr.Sys.UidMappings, attr.Sys.GidMappings} {
+			for i := range l {
+				l[i].ContainerID = aloneUser
+			}
+		}
 		pid, _, err = syscall.StartProcess("/proc/self/exe", argv, attr)
 		if isolationError(err) && spec.Lenient && attr.Sys.Cloneflags != 0 {
 			attr.Sys.Cloneflags, attr.Sys.UidMappings, attr.Sys.GidMappings = 0, nil, nil

@@ -2,6 +2,7 @@ package netswitch
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 )
 
@@ -12,12 +13,19 @@ const ListenFD = 3
 // to join.
 const idleTime = 10_000
 
-// Main is a switch's process, for the machines of a user (in decimal). ready is called when it is
-// about to serve (to confine the process).
+// nobody is who the switch is when root has started it.
+const nobody = 65534
+
+// Main is a switch's process, for the machines of a user (in decimal). In a user name space of its
+// own he has another number, its own (linux.StartAlone). ready is called when it is about to serve
+// (to confine the process).
 func Main(user string, ready func() error) error {
 	uid, err := strconv.ParseUint(user, 10, 32)
 	if err != nil {
 		return fmt.Errorf("switch: user %q", user)
+	}
+	if me := os.Getuid(); me != nobody {
+		uid = uint64(me)
 	}
 	s, err := New(ListenFD, uint32(uid))
 	if err != nil {

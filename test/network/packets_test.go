@@ -196,6 +196,32 @@ func TestPacketsSwitchEnds(t *testing.T) {
 	}
 }
 
+// TestPacketsOtherUser: a network is for the machines of one user, also if that is who all others
+// seem to be from a user name space.
+func TestPacketsOtherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be other users")
+	}
+	as := func(cmd *exec.Cmd, user uint32) *exec.Cmd {
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+		return cmd
+	}
+	spy := testdata(t, "packetspy.py")
+	for _, user := range []uint32{12345, 65534} {
+		name := lab()
+		m := &machine{t: t, cmd: as(exec.Command(subject.PublicBinary(t, "hythe-net"), "run", "-i", "--network", name, "--", "/bin/sh", "-c", "echo up; read x"), user)}
+		m.begin()
+		for other, want := range map[uint32]string{user: "a place\n", 54321: "none\n", 0: "none\n"} {
+			out, errs, status := subject.Run(t, limit, as(exec.Command(python, "-c", spy, fmt.Sprint(user), name), other))
+			if out != want || status != 0 {
+				t.Errorf("in the network of user %d, user %d has %q %q", user, other, out, errs)
+			}
+		}
+		m.cmd.Process.Kill()
+	}
+}
+
 // TestTap: a machine on a tap device of the host's, by frames of Ethernet: the host is the other
 // end, which it finds by ARP.
 func TestTap(t *testing.T) {

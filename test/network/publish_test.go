@@ -54,6 +54,14 @@ func start(t *testing.T, flags []string, name string, args ...string) *machine {
 	a := append([]string{"run", "-i", "--name", m.id}, flags...)
 	a = append(a, "--", python, "-c", script(t, name))
 	m.cmd = exec.Command(subject.Binary(t), append(a, args...)...)
+	m.begin()
+	return m
+}
+
+// begin starts the machine's command, and waits until its program says that it is up.
+func (m *machine) begin() {
+	t := m.t
+	t.Helper()
 	m.cmd.Stderr = &m.errs
 	var err error
 	if m.in, err = m.cmd.StdinPipe(); err != nil {
@@ -74,7 +82,6 @@ func start(t *testing.T, flags []string, name string, args ...string) *machine {
 		m.cmd.Wait()
 	})
 	m.line("up")
-	return m
 }
 
 // next reads a line.

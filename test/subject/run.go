@@ -34,23 +34,25 @@ func Run(t testing.TB, limit time.Duration, c *exec.Cmd) (out, errs string, stat
 
 // PublicBinary is a copy of Binary that every user of the host can reach: the
 // checkout may be root's alone. It is gone when the test ends.
-func PublicBinary(t testing.TB) string {
+func PublicBinary(t testing.TB, beside ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hythe")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b, err := os.ReadFile(Binary(t))
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	bin := filepath.Join(dir, "hythe")
-	if err == nil {
-		err = os.WriteFile(bin, b, 0o755)
+	err = os.Chmod(dir, 0o755)
+	for _, name := range append(beside, "hythe") {
+		var b []byte
+		if err == nil {
+			b, err = os.ReadFile(filepath.Join(filepath.Dir(Binary(t)), name))
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o755)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bin
+	return filepath.Join(dir, "hythe")
 }
