@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ const (
 	backlog      = 128
 	dgramBuffer  = 128 << 10
 	maxWanted    = 256 // addresses of nobody that are asked for at a time
+	// maxOrphans is how many streams that no program has any more may have something that the other
+	// end has not taken: that may never take it, and keep them by its answers.
+	maxOrphans = bufferBudget / maxBuffer
 )
 
 // timeWait is how long a pair of addresses rests after a connection. Linux has 60 s; each rest
@@ -67,6 +71,7 @@ type Stack struct {
 
 	mu      sync.Mutex
 	socks   map[*socket]bool
+	orphans []*socket                  // in the order in which they were left. guarded by mu
 	members map[netip.Addr]vnet.Member // nil: the link is no switch's. guarded by mu
 	absent  map[netip.Addr]bool        // who was asked for and not there, as of the last table. guarded by mu
 	wanted  map[netip.Addr]uint32      // who is asked for, and by which question. guarded by mu
@@ -578,6 +583,40 @@ func (s *socket) Close(hard bool) {
 		s.ep.Abort()
 	}
 	s.ep.Close()
+	if !hard && s.kind == core.KindStream {
+		s.t.orphan(s)
+	}
+}
+
+// orphan notes a stream that goes on without anybody; of too many the oldest is reset.
+func (t *Stack) orphan(s *socket) {
+	if s.told() {
+		return
+	}
+	var over *socket
+	t.mu.Lock()
+	t.orphans = append(t.orphans, s)
+	if len(t.orphans) > maxOrphans {
+		t.orphans = slices.DeleteFunc(t.orphans, (*socket).told)
+	}
+	if len(t.orphans) > maxOrphans {
+		over = t.orphans[0]
+		t.orphans = slices.Delete(t.orphans, 0, 1)
+	}
+	t.mu.Unlock()
+	if over != nil {
+		over.ep.Abort()
+	}
+}
+
+// told says whether the other end of a stream that was closed has got all of it: what is left of it
+// holds no data, and ends by itself.
+func (s *socket) told() bool {
+	switch tcp.EndpointState(s.ep.State()) {
+	case tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
+		return false
+	}
+	return true
 }
 
 func full(a netip.AddrPort) tcpip.FullAddress {

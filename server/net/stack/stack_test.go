@@ -413,6 +413,37 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// TestOrphans: of streams that were left while the other end takes nothing, a bounded number goes on.
+func TestOrphans(t *testing.T) {
+	const more = 50
+	l := newLab(t)
+	a, b := l.node("a"), l.node("b")
+	ear := b.open(core.KindListener, 80)
+	var all []core.LinkSocket
+	for i := range maxOrphans + more {
+		x, e := a.connect(b, 80)
+		if e != 0 {
+			t.Fatal(i, e)
+		}
+		b.accept(ear)
+		all = append(all, x)
+	}
+	all[0].Close(false) // which is told, and so does not count
+	for !all[0].(*socket).told() {
+		runtime.Gosched()
+	}
+	b.s.link.Attach(nil) // it takes nothing any more
+	for _, x := range all[1:] {
+		a.send(x, []byte("left behind"))
+		x.Close(false)
+	}
+	for i, x := range all {
+		if got, want := x.(*socket).told(), i < more; got != want {
+			t.Errorf("stream %d: over: %v, want %v", i, got, want)
+		}
+	}
+}
+
 // TestMuch: many connections at once share the buffers' budget, and none hangs.
 func TestMuch(t *testing.T) {
 	l := newLab(t)
