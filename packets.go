@@ -91,7 +91,7 @@ func (w *wired) addPackets() (s *service, published []core.Published, link *core
 	s = w.add("net", spec, 0)
 	s.configure = func() []byte {
 		if n.Shared != "" {
-			if err := rejoin(fd, n.Shared, w.cfg, cfg.Addr.Addr()); err != nil {
+			if err := w.rejoin(h, n.Shared, cfg.Addr.Addr()); err != nil {
 				w.log(err.Error())
 			}
 		}
@@ -271,12 +271,23 @@ const switchKind = "switch"
 
 // rejoin takes the machine's place anew, if the switch has ended: under the same number of
 // descriptor, which the next incarnation of the net server gets.
-func rejoin(fd int, network string, c *Config, at netip.Addr) error {
+func (w *wired) rejoin(link machine.Handle, network string, at netip.Addr) error {
+	w.mu.Lock()
+	closed := w.closed
+	if !closed {
+		link.Retain() // else the number may be another's before this is done
+	}
+	w.mu.Unlock()
+	if closed {
+		return nil
+	}
+	defer link.Release()
+	fd := linux.FD(link)
 	p := []unix.PollFd{{Fd: int32(fd)}}
 	if _, err := unix.Poll(p, 0); err != nil || p[0].Revents&(unix.POLLHUP|unix.POLLERR) == 0 {
 		return nil
 	}
-	next, _, err := joinNetwork(network, c, at)
+	next, _, err := joinNetwork(network, w.cfg, at)
 	if err != nil {
 		return err
 	}
