@@ -8,6 +8,7 @@ package stack
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -79,7 +80,10 @@ type Stack struct {
 	asked   uint32                     // the number of the last question for the table. guarded by mu
 	asking  bool                       // there is no answer yet. guarded by mu
 	again   bool                       // the answer may come too early: it is to be asked again. guarded by mu
-	first   chan struct{}              // closed when the first table is there
+	// first is closed when the answer to our first question, number began, is there. Tables that
+	// the link has from before that were another incarnation's, whose questions had other numbers.
+	first chan struct{}
+	began uint32
 }
 
 // New makes a stack on the link that cfg names. notify is told what is new of sockets, from any
@@ -88,11 +92,12 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	if !cfg.Addr.IsValid() || !cfg.Addr.Addr().Is4() {
 		return nil, fmt.Errorf("link: %v is no address of IPv4", cfg.Addr)
 	}
-	t := &Stack{cfg: cfg, notify: notify, socks: map[*socket]bool{}, absent: map[netip.Addr]bool{}, wanted: map[netip.Addr]uint32{}, first: make(chan struct{}), names: map[string]netip.Addr{},
+	t := &Stack{cfg: cfg, notify: notify, socks: map[*socket]bool{}, absent: map[netip.Addr]bool{}, wanted: map[netip.Addr]uint32{}, first: make(chan struct{}), began: rand.Uint32(), names: map[string]netip.Addr{},
 		s: stack.New(stack.Options{
 			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 		})}
+	t.asked = t.began
 	t.options()
 	if err := unix.SetNonblock(cfg.FD, true); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
@@ -120,7 +125,7 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	t.s.SetRouteTable(routes)
 	if cfg.Tap {
 		close(t.first)
-	} else if _, err := unix.SendmsgN(cfg.FD, vnet.AppendAsk(nil, 0), nil, nil, unix.MSG_NOSIGNAL); err != nil {
+	} else if _, err := unix.SendmsgN(cfg.FD, vnet.AppendAsk(nil, t.began), nil, nil, unix.MSG_NOSIGNAL); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	go func() { lost(t.receive()) }()
@@ -192,7 +197,15 @@ func (t *Stack) packet(b []byte) error {
 			if err != nil {
 				return err
 			}
-			t.table(asked, l)
+			select {
+			case <-t.first:
+				t.table(asked, l)
+			default:
+				if asked == t.began {
+					t.table(asked, l)
+					close(t.first)
+				}
+			}
 			return nil
 		case !ok || kind != 0:
 			return vnet.ErrMalformed
@@ -248,11 +261,6 @@ func (t *Stack) table(asked uint32, l []vnet.Member) {
 		}
 	}
 	t.mu.Unlock()
-	select {
-	case <-t.first:
-	default:
-		close(t.first)
-	}
 	for _, s := range gone {
 		s.lose()
 	}

@@ -413,6 +413,25 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// TestEarlier: a table that was for an earlier incarnation says nothing of who is there.
+func TestEarlier(t *testing.T) {
+	s := &Stack{cfg: &core.LinkConfig{}, members: map[netip.Addr]vnet.Member{}, absent: map[netip.Addr]bool{}, first: make(chan struct{}), began: 5, asked: 5}
+	far := netip.MustParseAddr("10.0.3.9")
+	for _, asked := range []uint32{9, 4, 1 << 31} {
+		check(t, s.packet(vnet.AppendTable(nil, asked, []vnet.Member{{Serial: 1, Addr: far}})))
+		if len(s.members) != 0 {
+			t.Errorf("table %d: %v", asked, s.members)
+		}
+	}
+	for asked := uint32(5); asked < 8; asked++ {
+		check(t, s.packet(vnet.AppendTable(nil, asked, []vnet.Member{{Serial: uint64(asked), Addr: far}})))
+		<-s.first
+		if s.members[far].Serial != uint64(asked) {
+			t.Errorf("table %d: %v", asked, s.members)
+		}
+	}
+}
+
 // TestOrphans: of streams that were left while the other end takes nothing, a bounded number goes on.
 func TestOrphans(t *testing.T) {
 	const more = 50
@@ -493,13 +512,15 @@ func FuzzLink(f *testing.F) {
 	pairOf, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	check(f, err)
 	// The other end says once who is there, and then takes all there is.
-	_, err = unix.SendmsgN(pairOf[1], vnet.AppendTable(nil, 0, []vnet.Member{{Serial: 1, Addr: me.Addr()}, {Serial: 2, Addr: you.Addr(), Name: "you"}}), nil, nil, 0)
-	check(f, err)
 	go func() {
 		b := make([]byte, 64<<10)
-		for {
-			if n, _, err := unix.Recvfrom(pairOf[1], b, 0); err != nil || n == 0 {
+		for first := true; ; first = false {
+			n, _, err := unix.Recvfrom(pairOf[1], b, 0)
+			if err != nil || n == 0 {
 				return
+			}
+			if asked, err := vnet.ParseAsk(b[:n]); err == nil && first {
+				_, _ = unix.SendmsgN(pairOf[1], vnet.AppendTable(nil, asked, []vnet.Member{{Serial: 1, Addr: me.Addr()}, {Serial: 2, Addr: you.Addr(), Name: "you"}}), nil, nil, 0)
 			}
 		}
 	}()
