@@ -35,9 +35,8 @@ import (
 
 const nic = 1
 
-// Bounds. bufferBudget is what the buffers of one direction may have in bytes, which is shared
-// out as sockets are made: n sockets have n times that over n, but each at most maxBuffer and at
-// least minBuffer. backlog is how many connections wait for the unix server to take them; beyond
+// Bounds, in bytes where nothing else is said. Of n sockets the newest has bufferBudget over n as its
+// buffer of one direction, but at most maxBuffer and at least minBuffer. backlog is how many connections wait for the unix server to take them; beyond
 // that a SYN gets a cookie or nothing.
 const (
 	bufferBudget = 64 << 20
@@ -51,8 +50,9 @@ const (
 	maxOrphans = bufferBudget / maxBuffer
 )
 
-// timeWait is how long a pair of addresses rests after a connection. Linux has 60 s; each rest
-// costs memory here, and a guest can have many.
+// timeWait is how long a pair of addresses rests after a connection, and how long one that programs
+// have left waits for the other end to leave it, too, once that has got all. Linux has 60 s; each
+// rest costs memory here, and a guest can have many.
 const timeWait = 5 * time.Second
 
 // keepIdle and keepEvery find a peer that has vanished: variables for tests' sake.
@@ -144,7 +144,8 @@ func (t *Stack) options() {
 	control := tcpip.CongestionControlOption("reno")
 	moderate := tcpip.TCPModerateReceiveBufferOption(false)
 	wait, reuse := tcpip.TCPTimeWaitTimeoutOption(timeWait), tcpip.TCPTimeWaitReuseGlobal
-	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &recovery, &control, &moderate, &wait, &reuse,
+	linger := tcpip.TCPLingerTimeoutOption(timeWait)
+	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &recovery, &control, &moderate, &wait, &reuse, &linger,
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: maxBuffer, Max: maxBuffer},
 		&tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: maxBuffer, Max: maxBuffer},
 	} {
