@@ -94,6 +94,8 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	}
 	t := &Stack{cfg: cfg, notify: notify, socks: map[*socket]bool{}, absent: map[netip.Addr]bool{}, wanted: map[netip.Addr]uint32{}, first: make(chan struct{}), began: rand.Uint32(), names: map[string]netip.Addr{},
 		s: stack.New(stack.Options{
+			// So that nothing from the link is taken for our own.
+			HandleLocal:        true,
 			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 		})}
@@ -573,12 +575,17 @@ func (s *socket) SendTo(b []byte, to netip.AddrPort) abi.Errno {
 
 // RecvFrom implements core.LinkSocket.
 func (s *socket) RecvFrom(b []byte) (int, netip.AddrPort, abi.Errno) {
-	w := &window{b: b}
-	r, e := s.ep.Read(w, tcpip.ReadOptions{NeedRemoteAddr: true})
-	if e != nil {
-		return 0, netip.AddrPort{}, errno(e)
+	for {
+		w := &window{b: b}
+		r, e := s.ep.Read(w, tcpip.ReadOptions{NeedRemoteAddr: true})
+		if e != nil {
+			return 0, netip.AddrPort{}, errno(e)
+		}
+		// From 0.0.0.0 is nobody: who answered there would speak to the machine itself.
+		if from := addrPort(r.RemoteAddr); !from.Addr().IsUnspecified() {
+			return w.n, from, 0
+		}
 	}
-	return w.n, addrPort(r.RemoteAddr), 0
 }
 
 // Close implements core.LinkSocket.

@@ -413,6 +413,34 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
+// TestMartians: what comes from the link is from somebody else, and for this machine.
+func TestMartians(t *testing.T) {
+	n := newLab(t).node("a")
+	u := n.open(core.KindDgram, 9000)
+	me, other := n.addr.String(), "10.0.3.9"
+	for _, x := range []struct {
+		from, to string
+		want     abi.Errno
+	}{
+		{other, me, 0}, {me, me, abi.EAGAIN}, {"127.0.0.1", me, abi.EAGAIN}, {"10.0.3.255", me, abi.EAGAIN}, {"255.255.255.255", me, abi.EAGAIN},
+		{"224.0.0.1", me, abi.EAGAIN}, {"0.0.0.0", me, abi.EAGAIN}, {other, "127.0.0.1", abi.EAGAIN}, {other, "10.0.3.77", abi.EAGAIN},
+		{other, "10.0.3.255", abi.EAGAIN}, {other, "224.0.0.1", abi.EAGAIN},
+	} {
+		b := make([]byte, 29)
+		b[0], b[3], b[8], b[9] = 0x45, 29, 64, 17
+		copy(b[12:], netip.MustParseAddr(x.from).AsSlice())
+		copy(b[16:], netip.MustParseAddr(x.to).AsSlice())
+		binary.BigEndian.PutUint16(b[20:], 999)
+		binary.BigEndian.PutUint16(b[22:], 9000)
+		b[25], b[28] = 9, 'x'
+		seal(b)
+		check(t, n.s.packet(b))
+		if k, from, e := u.RecvFrom(make([]byte, 10)); e != x.want || e == 0 && (k != 1 || from.Addr().String() != x.from) {
+			t.Errorf("from %s to %s: %d bytes from %v, %v", x.from, x.to, k, from, e)
+		}
+	}
+}
+
 // TestEarlier: a table that was for an earlier incarnation says nothing of who is there.
 func TestEarlier(t *testing.T) {
 	s := &Stack{cfg: &core.LinkConfig{}, members: map[netip.Addr]vnet.Member{}, absent: map[netip.Addr]bool{}, first: make(chan struct{}), began: 5, asked: 5}
