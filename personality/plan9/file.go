@@ -730,6 +730,9 @@ func sysRemove(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	default:
 		return 0, abi.EACCES
 	}
+	if f.lent {
+		return 0, abi.EACCES
+	}
 	to := strings.TrimRight(f.to, "/")
 	e = c.Unlink(core.AtCwd, to)
 	if e == abi.EISDIR {

@@ -33,6 +33,7 @@ type found struct {
 	abs   string // the name from the root, "" if nobody knows it
 	to    string
 	union []bound // what is bound to a directory, if that is several
+	lent  bool    // to is a file of elsewhere's, which is there to be read
 }
 
 // find looks for a name; create says that it is to be made. What is found of ours stays
@@ -52,7 +53,10 @@ func (p *Personality) find(c *core.Call, name string, create bool) (f found, e a
 	switch {
 	case e != 0 || n.kind != 0:
 		f.node = n
+	case n.name != "" && elsewhere[f.to] == n.name && create:
+		// What is made under this name is not the other system's.
 	case n.name != "":
+		f.lent = elsewhere[f.to] == n.name
 		f.to = n.name // another name for a file of the machine
 	case f.to == f.abs && name[0] != '#' && (name[0] == '/' || c.Dot() == 0):
 		f.to = name // with what the machine makes of its links

@@ -82,7 +82,7 @@ func TestProcesses(t *testing.T) { same(t, "procs") }
 // TestNames: name spaces, services, semaphores are as the manual has them.
 func TestNames(t *testing.T) {
 	got := hythe(t, program(t, "names", "plan9"))
-	if n := strings.Count(got.out, " true\n"); n != 70 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
+	if n := strings.Count(got.out, " true\n"); n != 72 || n != strings.Count(got.out, "\n") || got.err != "" || got.status != 0 {
 		t.Errorf("status %d, %d are right\n%s%.2000s", got.status, n, got.out, got.err)
 	}
 }

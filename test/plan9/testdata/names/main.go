@@ -108,6 +108,10 @@ func main() {
 	ok("home", read("/env/home") == read("/env/HOME"))
 	ok("roots of trust", strings.Contains(read("/sys/lib/tls/ca.pem"), "BEGIN CERTIFICATE") && read("/sys/lib/tls/ca.pem") == read("/etc/ssl/certs/ca-certificates.crt"))
 
+	roots := read("/etc/ssl/certs/ca-certificates.crt")
+	ok("roots are not removed", os.Remove("/sys/lib/tls/ca.pem") != nil && read("/etc/ssl/certs/ca-certificates.crt") == roots)
+	ok("roots are not made anew", os.WriteFile("/sys/lib/tls/ca.pem", []byte("others"), 0o644) != nil && read("/etc/ssl/certs/ca-certificates.crt") == roots)
+
 	// Removed on close, with the last descriptor.
 	const orclose = 64
 	os.WriteFile(dir+"/gone", []byte("x"), 0o644)
