@@ -190,7 +190,7 @@ func (p Publish) open(log func(string)) (int, error) {
 	return -1, first
 }
 
-func bindTo(a netip.Addr, port uint16, typ int, both bool) (fd int, got uint16, err error) {
+func bindTo(a netip.Addr, port uint16, typ int, both bool) (bound int, got uint16, err error) {
 	family := unix.AF_INET
 	var sa unix.Sockaddr
 	if a.Is6() {
@@ -199,7 +199,8 @@ func bindTo(a netip.Addr, port uint16, typ int, both bool) (fd int, got uint16, 
 	} else {
 		sa = &unix.SockaddrInet4{Port: int(port), Addr: a.As4()}
 	}
-	if fd, err = unix.Socket(family, typ, 0); err != nil {
+	fd, err := unix.Socket(family, typ, 0)
+	if err != nil {
 		return -1, 0, err
 	}
 	defer func() {

@@ -205,33 +205,33 @@ func joinNetwork(network string, c *Config, want netip.Addr) (fd int, j vnet.Joi
 
 // tryJoin asks the switch that is there; again: there is none, or it has ended meanwhile.
 func tryJoin(network string, ask *vnet.Join) (fd int, j vnet.Joined, again bool, err error) {
-	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, j, false, err
 	}
 	defer func() {
 		if err != nil {
-			_ = unix.Close(fd)
+			_ = unix.Close(s)
 		}
 	}()
-	if err = unix.Connect(fd, &unix.SockaddrUnix{Name: switchName(network)}); err != nil {
+	if err = unix.Connect(s, &unix.SockaddrUnix{Name: switchName(network)}); err != nil {
 		return -1, j, err == unix.ECONNREFUSED, err
 	}
-	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	cred, err := unix.GetsockoptUcred(s, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return -1, j, false, err
 	}
 	if int(cred.Uid) != os.Geteuid() {
 		return -1, j, false, fmt.Errorf("user %d has taken the switch's name", cred.Uid)
 	}
-	if err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: joinTime}); err != nil {
+	if err = unix.SetsockoptTimeval(s, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: joinTime}); err != nil {
 		return -1, j, false, err
 	}
-	if _, err = unix.SendmsgN(fd, ask.Append(nil), nil, nil, unix.MSG_NOSIGNAL); err != nil {
+	if _, err = unix.SendmsgN(s, ask.Append(nil), nil, nil, unix.MSG_NOSIGNAL); err != nil {
 		return -1, j, true, err
 	}
 	buf := make([]byte, vnet.MaxMessage)
-	n, _, err := unix.Recvfrom(fd, buf, 0)
+	n, _, err := unix.Recvfrom(s, buf, 0)
 	switch {
 	case err == unix.EAGAIN:
 		return -1, j, false, errors.New("the switch does not answer")
@@ -244,8 +244,8 @@ func tryJoin(network string, ask *vnet.Join) (fd int, j vnet.Joined, again bool,
 	if j, err = vnet.ParseJoined(buf[:n]); err != nil {
 		return -1, j, false, err
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20) // as far as the host lets it be
-	return fd, j, false, nil
+	_ = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20) // as far as the host lets it be
+	return s, j, false, nil
 }
 
 // startSwitch starts the switch of a network. EADDRINUSE if there is one.
