@@ -257,7 +257,7 @@ func TestTap(t *testing.T) {
 	// Behind a gateway.
 	got = onTap(t, "tap:tap0,ip=10.0.3.3/24,gw=10.0.3.2", script(t, "packets.py"), `
 		ip addr add 192.0.2.7/32 dev lo
-		"$3" -c 'import socket; s = socket.socket(); s.bind(("192.0.2.7", 80)); s.listen(5); print(s.accept()[1][0])' &
+		"$3" -c 'import socket; s = socket.socket(); s.bind(("192.0.2.7", 80)); s.listen(5); print(s.accept()[1][0])' >"$2/far" &
 		"$1" run --network "$5" -- "$3" -c '
 import socket, time
 while True:
@@ -267,7 +267,8 @@ while True:
     except ConnectionRefusedError:
         time.sleep(0.01)
 '
-		wait`)
+		wait
+		cat "$2/far"`)
 	if got.status != 0 || !strings.Contains(got.out, "10.0.3.3\n") || !strings.Contains(got.out, "('192.0.2.7', 80)\n") {
 		t.Errorf("behind a gateway: %+v", got)
 	}
