@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"syscall"
 
+	"gvisor.dev/gvisor/pkg/log"
+
 	"hythe/confine"
 	"hythe/ipc"
 	"hythe/server/net"
@@ -31,6 +33,7 @@ func main() {
 		os.Exit(2)
 	}
 	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	log.SetLevel(log.Warning) // of packets that it drops gVisor writes lines, and others send them
 	// One waits for the unix server, the other for the link.
 	runtime.GOMAXPROCS(2)
 	if err := serve(); err != nil {
