@@ -6,7 +6,8 @@
 // "serve" has at most four pages in memory, whoever asks for how many: it takes others back,
 // and writes to the file what has changed in them. "add" adds one to every byte of the
 // object, "sum" prints what they sum up to, "hold" says that it has it and keeps it until
-// its input ends; "serve" ends when nobody has the object any more.
+// its input ends; "serve" ends when nobody has the object any more. "there" says by its exit
+// status whether there is a pager.
 package main
 
 import (
@@ -33,8 +34,12 @@ func main() {
 		err = serve(c, os.Args[2])
 	case len(os.Args) == 2 && (os.Args[1] == "add" || os.Args[1] == "sum" || os.Args[1] == "hold"):
 		err = use(c, os.Args[1])
+	case len(os.Args) == 2 && os.Args[1] == "there":
+		if _, e := (names.Client{C: c, Port: c.Names()}).Lookup(name); e != 0 {
+			os.Exit(1)
+		}
 	default:
-		err = errors.New("usage: pager serve FILE | add | sum | hold")
+		err = errors.New("usage: pager serve FILE | add | sum | hold | there")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

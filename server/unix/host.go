@@ -16,19 +16,18 @@ import (
 // NewTask implements core.Host.
 func (s *server) NewTask(parent core.TaskID, tag uint64) (core.TaskID, abi.Errno) {
 	var pn abi.Name
-	ports := false
 	if parent != 0 {
 		t := s.task(parent)
 		if t == nil {
 			return 0, abi.ESRCH
 		}
-		pn, ports = t.name, t.ports.Load() // which a child may inherit
+		pn = t.name
 	}
 	name, b, e := s.conn.TaskCreate(pn, abi.MaxSlots, tag)
 	if e != 0 {
 		return 0, e
 	}
-	s.addTask(name, b).ports.Store(ports)
+	s.addTask(name, b)
 	return core.TaskID(b.ID), 0
 }
 
@@ -54,25 +53,14 @@ func (s *server) OpenPorts(id core.TaskID) (uint64, abi.Errno) {
 	if s.names == abi.NameNull {
 		return 0, abi.ENOSYS
 	}
-	t.ports.Store(true)
 	name, e := s.conn.TaskOpen(t.name, s.names)
 	return uint64(name), e
 }
 
 // Terminate implements core.Host.
 func (s *server) Terminate(id core.TaskID) {
-	t := s.task(id)
-	if t == nil {
-		return
-	}
-	n := int32(0)
-	if t.ports.Load() {
-		n = 1
-	}
-	s.ending.Add(n)
-	s.posts <- func() {
-		_ = s.conn.TaskTerminate(t.name)
-		s.ending.Add(-n)
+	if t := s.task(id); t != nil {
+		s.posts <- func() { _ = s.conn.TaskTerminate(t.name) }
 	}
 }
 

@@ -78,9 +78,6 @@ type server struct {
 	objects objects
 	names   abi.Name    // send right to the name server, for guests
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
-	// ending are tasks with ports that the nucleus is still to end. Until it has, nobody is
-	// answered, so that who sees the end of a process finds no ports of it.
-	ending atomic.Int32
 
 	dmu       sync.Mutex // guards processes; taken after the core's lock
 	processes map[core.ProcID]abi.Name
@@ -100,8 +97,6 @@ type task struct {
 	// and the last call closes the binding.
 	calls   int
 	removed bool
-	// ports: it was given the way to ports of its own, or that is not known.
-	ports atomic.Bool
 }
 
 // done ends a call; the last one of a task that is gone gives its memory back.
@@ -309,7 +304,7 @@ func (s *server) adopt(in *ipc.Inheritance) []core.TaskID {
 			s.Log("task lost: " + err.Error())
 			continue
 		}
-		s.addTask(b.Port, sb).ports.Store(true) // of a guest's binding: the task's name
+		s.addTask(b.Port, sb) // of a guest's binding: the task's name
 		ids = append(ids, core.TaskID(b.ID))
 	}
 	return ids
@@ -463,7 +458,7 @@ func (s *server) serve(t *task, n int) bool {
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may
 	// come at once.
-	leader, settle := c.Leader, c.Settle || s.ending.Load() > 0
+	leader, settle := c.Leader, c.Settle
 	if hold == core.AnswerNow {
 		if settle {
 			leader = s.settle(leader)

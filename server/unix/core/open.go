@@ -90,10 +90,16 @@ func (c *Call) openPath(f *Found, keep uint32) (store.Ref[File], abi.Errno) {
 	return r, 0
 }
 
-// reopen opens a nameless file anew (through /proc/PID/fd).
+// reopen opens a nameless file anew (through /proc/PID/fd). Of what cannot be opened all but
+// sockets are files of root's with mode 0600 (anon_inodefs).
 func (c *Call) reopen(f store.Ref[File], access_, flags uint32) (store.Ref[File], abi.Errno) {
-	fn := c.K.vfs.reopen[c.K.Files.Get(f).Kind]
-	if fn == nil {
+	kind := c.K.Files.Get(f).Kind
+	fn := c.K.vfs.reopen[kind]
+	switch {
+	case fn != nil:
+	case kind != FileSocket && !c.Capable(CapDacOverride):
+		return 0, abi.EACCES
+	default:
 		return 0, abi.ENXIO
 	}
 	r, e := fn(c, f, access_, flags)
