@@ -110,7 +110,7 @@ for family, host, level, opt, info, ttl in (
             queued(s)
             n += 1
     except BlockingIOError:
-        print("bounded", 0 < n < 50)
+        print("bounded", n < 50)
 
     # Longer than any can be.
     s = new()
