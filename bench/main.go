@@ -123,6 +123,20 @@ func private() (code int, err error) {
 	return 0, nil
 }
 
+// workplace is workDir with all in it that rows work on.
+func workplace() (dir string, remove func(), err error) {
+	if dir, remove, err = workDir(); err != nil {
+		return "", nil, err
+	}
+	if _, err = buildMicro(dir); err == nil {
+		err = prepare(dir)
+	}
+	if err != nil {
+		remove()
+	}
+	return dir, remove, err
+}
+
 // workDir is a directory for work files, on tmpfs if there is one.
 func workDir() (dir string, remove func(), err error) {
 	if work != "" {
@@ -205,17 +219,11 @@ func run(rounds int, budget time.Duration, only, write, hythe string) error {
 	for _, o := range out {
 		fmt.Fprintln(os.Stderr, "bench: left out:", o)
 	}
-	dir, remove, err := workDir()
+	dir, remove, err := workplace()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	if _, err := buildMicro(dir); err != nil {
-		return err
-	}
-	if err := prepare(dir); err != nil {
-		return err
-	}
 	// Workloads of micro.c start together, the others one by one.
 	var parts [][]row
 	var own []row

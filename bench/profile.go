@@ -58,17 +58,11 @@ func profile(name, hythe string) (err error) {
 	case len(l) != 1 || name == "start":
 		return errors.New("-profile: want one row, and not start (the machine is there before)")
 	}
-	dir, remove, err := workDir()
+	dir, remove, err := workplace()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	if _, err := buildMicro(dir); err != nil {
-		return err
-	}
-	if err := prepare(dir); err != nil {
-		return err
-	}
 	port, err := freePort()
 	if err != nil {
 		return err

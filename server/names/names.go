@@ -132,10 +132,11 @@ func (s *server) died(right abi.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(right)
-	if _, ok := s.held[right]; ok {
-		delete(s.held, right)
+	// Each name came with the right; one that the last incarnation had forgotten has none.
+	for range max(s.held[right], 1) {
 		s.c.Deallocate(right)
 	}
+	delete(s.held, right)
 }
 
 // forget takes the names of a right away. The right stays until the nucleus has said that
