@@ -184,8 +184,8 @@ func (p *Personality) takeEnv(c *core.Call, envp []string) {
 	}
 }
 
-// called is what a variable of other systems is called here (rc(1)).
-var called = map[string]string{"PATH": "path", "HOME": "home", "USER": "user"}
+// called are variables of other systems, and what they are called here (rc(1)).
+var called = []struct{ theirs, ours string }{{"PATH", "path"}, {"HOME", "home"}, {"USER", "user"}}
 
 // ownEnv answers an environment with the variables that this system has in other systems'
 // place. One that is there already stays, but for a path in which environ has made blanks of
@@ -197,16 +197,16 @@ func ownEnv(envp []string) []string {
 		is[name] = v
 	}
 	l := slices.Clone(envp)
-	for theirs, ours := range called {
-		v, ok := is[theirs]
-		have, there := is[ours]
-		if !ok || there && (ours != "path" || have != strings.ReplaceAll(v, ":", " ")) {
+	for _, x := range called {
+		v, ok := is[x.theirs]
+		have, there := is[x.ours]
+		if !ok || there && (x.ours != "path" || have != strings.ReplaceAll(v, ":", " ")) {
 			continue
 		}
-		if ours == "path" {
+		if x.ours == "path" {
 			v = strings.ReplaceAll(v, ":", "\x00")
 		}
-		l = append(l, ours+"="+v)
+		l = append(l, x.ours+"="+v)
 	}
 	return l
 }
