@@ -32,10 +32,10 @@ func (c *Call) lendPipe(fd int32, f store.Ref[File]) {
 		return
 	}
 	ring, v, ok := k.freeRing(c.borrower())
-	p = k.Pipes.Mut(r)
-	if !ok || !k.ringRoom(&p.Data, abi.LentRingSize) { // so that it finds room when it is taken back
+	if !ok || !c.lendRoom(r) {
 		return
 	}
+	p = k.Pipes.Mut(r)
 	no := (v>>abi.LentShift + 1) % abi.LentCounts
 	p.LentTo, p.LentRing, p.LentNo, p.LentFiles = c.Task, uint32(ring), uint32(no), [2]store.Ref[File]{f, w}
 	k.tasks[c.Task].lent.rings[ring] = r
@@ -49,6 +49,19 @@ func (c *Call) lendPipe(fd int32, f store.Ref[File]) {
 	}
 	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend,
 		A: [5]uint64{abi.LentFiles + uint64(ring), 0, 0, v, abi.LentPos | no<<abi.LentShift}})
+}
+
+// lendRoom sees to it that what is in the ring finds room in the pipe when it is taken back. The
+// bytes that the caller has just read go along into a larger block: those that do not arrive are
+// put back there (untake).
+func (c *Call) lendRoom(r store.Ref[Pipe]) bool {
+	k := c.K
+	p, s := k.Pipes.Mut(r), &k.threadRT(c.T).short
+	p.Data.Head -= s.n
+	ok := k.ringRoom(&p.Data, abi.LentRingSize-int(s.n))
+	p.Data.Head += s.n
+	s.what.buf = p.Data.Buf
+	return ok
 }
 
 // mayLendEnd says whether an end of a pipe has one descriptor, is no packets' and nobody but so

@@ -417,3 +417,51 @@ func TestFifoNotLent(t *testing.T) {
 		}
 	}
 }
+
+// What did not arrive of the read with which a pipe is lent is in it again.
+func TestLentPipeShort(t *testing.T) {
+	tk := newTestKernel(t)
+	for _, library := range []string{"", "begun", "written"} {
+		p := newLentPipe(t, tk)
+		lentNow := false
+		for range lendOften + 1 {
+			p.serve("abcd", 0)
+			tk.do(tk.init, func(c *Call) {
+				c.Task = tk.task()
+				if n, e := c.ReadFD(p.r, guestBase, 4, -1); n != 4 || e != 0 {
+					t.Fatal(n, e)
+				}
+				for _, a := range c.Acts {
+					if a.Op == abi.ActLend {
+						p.act, lentNow = a, true
+					}
+				}
+				if !lentNow {
+					return
+				}
+				later := ""
+				if library != "" {
+					p.begin()
+				}
+				if library == "written" {
+					p.put("xy")
+					later = "xy"
+				}
+				s := tk.threadRT(c.T).short
+				tk.untake(&s, 3)
+				buf := make([]byte, 10)
+				f, _, _ := c.File(p.r)
+				n, e := tk.Ops(f).Read(c, f, buf, -1)
+				if got := string(buf[:max(n, 0)]); e != 0 || got != "bcd"+later {
+					t.Errorf("library %q: read %q, %v", library, got, e)
+				}
+			})
+			if lentNow {
+				break
+			}
+		}
+		if !lentNow {
+			t.Fatal("not lent")
+		}
+	}
+}
