@@ -147,6 +147,18 @@ static void memory(void) {
 	T(write(p[1], m, 10));
 	T(read(p[0], b, 200));
 	done();
+	// What a read cannot store stays, also of that with which the pipe is lent.
+	for (int i = 0; i < 8; i++) {
+		if (pipe2(p, O_NONBLOCK) < 0)
+			printf("pipe2: %m\n");
+		for (int j = 0; j < i; j++)
+			if (write(p[1], b, 1) != 1 || read(p[0], b, 1) != 1)
+				printf("used: %m\n");
+		T(write(p[1], "stay", 4));
+		T(read(p[0], (char *)8, 4));
+		show(p[0]);
+		done();
+	}
 }
 
 static void *reads(void *x) {
