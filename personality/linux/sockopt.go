@@ -177,8 +177,8 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 		return e
 	}
 	v := int32(le.Uint32(buf[:]))
-	if set, ok := groupOptions[optionKey(level, opt)]; ok {
-		return set(c, r, buf[:min(n, 64)], n)
+	if g, ok := groupOptions[optionKey(level, opt)]; ok {
+		return g.set(c, r, buf[:min(n, 64)], n, g.join)
 	}
 	if level == levelRaw || level == levelICMPv6 {
 		return setRawOption(c, r, level, opt, buf[:min(n, 64)])
@@ -195,6 +195,8 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 			return abi.EINVAL
 		}
 		return keep(c, r, optionKey(level, opt), v)
+	case level == levelIP && opt == ipMulticastIf:
+		return setGroupInterface(c, r, buf[:min(n, 64)])
 	case level == levelIPv6 && opt == v6MulticastIf && n >= 4 && v != 0 && v != core.LoopbackIndex:
 		return abi.ENODEV
 	case level == levelIPv6 && opt == v6Only:
@@ -245,39 +247,25 @@ func setOption(c *core.Call, level int32, opt uint32, n int32) abi.Errno {
 	return keep(c, r, optionKey(level, opt), v)
 }
 
-// groupOptions are those about groups that are more than a number; n is the length that was
-// said. Only the loopback interface has groups.
-var groupOptions = map[uint32]func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno{
-	optionKey(levelIP, ipMulticastIf): setGroupInterface,
-	optionKey(levelIP, ipAddMembership): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return group4(c, r, b, true)
-	},
-	optionKey(levelIP, ipDropMembership): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return group4(c, r, b, false)
-	},
-	optionKey(levelIP, mcastJoin): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return groupReq(c, r, b, n, core.FamilyInet, true)
-	},
-	optionKey(levelIP, mcastLeave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return groupReq(c, r, b, n, core.FamilyInet, false)
-	},
-	optionKey(levelIPv6, v6Join): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return group6(c, r, b, true)
-	},
-	optionKey(levelIPv6, v6Leave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return group6(c, r, b, false)
-	},
-	optionKey(levelIPv6, mcastJoin): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return groupReq(c, r, b, n, core.FamilyInet6, true)
-	},
-	optionKey(levelIPv6, mcastLeave): func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32) abi.Errno {
-		return groupReq(c, r, b, n, core.FamilyInet6, false)
-	},
+// groupOptions are those by which groups are joined and left; n is the length that was said.
+// Only the loopback interface has groups.
+var groupOptions = map[uint32]struct {
+	set  func(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, join bool) abi.Errno
+	join bool
+}{
+	optionKey(levelIP, ipAddMembership):  {group4, true},
+	optionKey(levelIP, ipDropMembership): {group4, false},
+	optionKey(levelIP, mcastJoin):        {groupReq4, true},
+	optionKey(levelIP, mcastLeave):       {groupReq4, false},
+	optionKey(levelIPv6, v6Join):         {group6, true},
+	optionKey(levelIPv6, v6Leave):        {group6, false},
+	optionKey(levelIPv6, mcastJoin):      {groupReq6, true},
+	optionKey(levelIPv6, mcastLeave):     {groupReq6, false},
 }
 
 // setGroupInterface says whence to send to groups: an address, a struct ip_mreq, or a struct
 // ip_mreqn, of which the group is not looked at.
-func setGroupInterface(c *core.Call, r store.Ref[core.Socket], b []byte, _ int32) abi.Errno {
+func setGroupInterface(c *core.Call, r store.Ref[core.Socket], b []byte) abi.Errno {
 	if c.K.Socks.Get(r).Type == core.SockStream || len(b) < 4 {
 		return abi.EINVAL
 	}
@@ -318,7 +306,7 @@ func byInterface(c *core.Call, r store.Ref[core.Socket], ip [16]byte, there, nam
 	return abi.EADDRNOTAVAIL
 }
 
-func group4(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Errno {
+func group4(c *core.Call, r store.Ref[core.Socket], b []byte, _ int32, join bool) abi.Errno {
 	switch {
 	case c.K.Socks.Get(r).Type == core.SockStream:
 		return abi.EPROTO
@@ -332,7 +320,7 @@ func group4(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Err
 	return byInterface(c, r, mapped(b[:4]), index == core.LoopbackIndex || index == 0 && b[4] == 127, index != 0 || le.Uint32(b[4:]) != 0, join)
 }
 
-func group6(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Errno {
+func group6(c *core.Call, r store.Ref[core.Socket], b []byte, _ int32, join bool) abi.Errno {
 	switch {
 	case c.K.Socks.Get(r).Type == core.SockStream:
 		return abi.EPROTO
@@ -346,18 +334,30 @@ func group6(c *core.Call, r store.Ref[core.Socket], b []byte, join bool) abi.Err
 // and a sockaddr with room to spare.
 const groupReqSize = 136
 
-func groupReq(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, family uint16, join bool) abi.Errno {
+func groupReq(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, family uint16) (index uint32, e abi.Errno) {
 	switch {
 	case n < groupReqSize, le.Uint16(b[8:]) != family:
-		return abi.EINVAL
+		return 0, abi.EINVAL
 	case c.K.Socks.Get(r).Type == core.SockStream:
-		return abi.EPROTO
+		return 0, abi.EPROTO
 	}
-	index := le.Uint32(b)
-	if family == core.FamilyInet6 {
-		return group6By(c, r, [16]byte(b[16:32]), index, join)
+	return le.Uint32(b), 0
+}
+
+func groupReq4(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, join bool) abi.Errno {
+	index, e := groupReq(c, r, b, n, core.FamilyInet)
+	if e != 0 {
+		return e
 	}
 	return byInterface(c, r, mapped(b[12:16]), index == core.LoopbackIndex, index != 0, join)
+}
+
+func groupReq6(c *core.Call, r store.Ref[core.Socket], b []byte, n int32, join bool) abi.Errno {
+	index, e := groupReq(c, r, b, n, core.FamilyInet6)
+	if e != 0 {
+		return e
+	}
+	return group6By(c, r, [16]byte(b[16:32]), index, join)
 }
 
 // group6By is of IPv6, where who leaves may leave out which interface it is.
