@@ -42,7 +42,8 @@ var allHosts = ip4(224, 0, 0, 1)
 // IsGroup says whether an address is a group's.
 func IsGroup(ip [16]byte) bool { return isMulti(ip) }
 
-// groupSource answers whence a socket sends to groups. ENETUNREACH: no interface was named.
+// groupSource answers whence a socket sends to groups. ENETUNREACH: no interface was named, or
+// with it an address that is not the machine's; EINVAL: one that nobody has.
 func (x inetSockets) groupSource(s *Socket) (src [16]byte, e abi.Errno) {
 	own := s.Inet.Local.IP
 	bound := !isAny(own) && !isMulti(own)
@@ -56,45 +57,53 @@ func (x inetSockets) groupSource(s *Socket) (src [16]byte, e abi.Errno) {
 		return ip4Loop, 0
 	default:
 		b := binary.LittleEndian.AppendUint32(nil, uint32(v))
-		return ip4(b[0], b[1], b[2], b[3]), 0
+		src = ip4(b[0], b[1], b[2], b[3])
+		switch {
+		case isMulti(src) || src == ip4(255, 255, 255, 255):
+			return src, abi.EINVAL
+		case !x.k.isLocal(src):
+			return src, abi.ENETUNREACH
+		}
+		return src, 0
 	}
 }
 
-// groupAt answers the i-th place for a membership, and whether there is one.
-func (k *Kernel) groupAt(s *Socket, six bool, i uint32) (ip [16]byte, ok bool) {
-	if !six {
-		v, ok := k.sockOption(s, sockGroup4+i)
-		b := binary.LittleEndian.AppendUint32(nil, uint32(v))
-		return ip4(b[0], b[1], b[2], b[3]), ok
+// memberships are the groups of a socket by their places; what is no group is a free place.
+type memberships [maxGroups6][16]byte
+
+// memberships looks once at what a socket keeps: a datagram to a group asks this of each
+// socket that has the port.
+func (k *Kernel) memberships(s *Socket, six bool) (m memberships) {
+	first, words, most := sockGroup4, uint32(1), uint32(maxGroups4)
+	if six {
+		first, words, most = sockGroup6, 4, maxGroups6
 	}
-	for w := range uint32(4) {
-		v, have := k.sockOption(s, sockGroup6+4*i+w)
-		if !have {
-			return ip, false
+	for b := k.Heap.Bytes(s.Inet.Kept); len(b) >= 8; b = b[8:] {
+		n := le32(b) - first
+		if n >= words*most {
+			continue
 		}
-		binary.LittleEndian.PutUint32(ip[4*w:], uint32(v))
+		ip := &m[n/words]
+		if !six {
+			*ip = ip4(0, 0, 0, 0)
+		}
+		copy(ip[16-4*words+n%words*4:], b[4:8])
 	}
-	return ip, true
+	return m
 }
 
 // group answers where the membership of a socket is kept, or else a place that is free;
 // -1: there is none.
 func (k *Kernel) group(s *Socket, ip [16]byte) (at int, member bool) {
-	six, most := !isV4(ip), uint32(maxGroups4)
+	six, most := !isV4(ip), maxGroups4
 	if six {
 		most = maxGroups6
 	}
-	at = -1
-	for i := range most {
-		g, ok := k.groupAt(s, six, i)
-		if ok && g == ip {
-			return int(i), true
-		}
-		if !ok && at < 0 {
-			at = int(i)
-		}
+	m := k.memberships(s, six)
+	if at = slices.Index(m[:most], ip); at >= 0 {
+		return at, true
 	}
-	return at, false
+	return slices.IndexFunc(m[:most], func(g [16]byte) bool { return !isMulti(g) }), false
 }
 
 // InGroup says whether a socket is a member of a group.
@@ -127,8 +136,9 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 	return 0
 }
 
+// keepGroup6 keeps the first word last: without it the place is free.
 func (k *Kernel) keepGroup6(r store.Ref[Socket], at uint32, ip [16]byte) bool {
-	for w := range uint32(4) {
+	for w := uint32(3); w < 4; w-- {
 		if !k.SetSockOption(r, sockGroup6+4*at+w, int32(le32(ip[4*w:]))) {
 			return false
 		}
@@ -136,18 +146,21 @@ func (k *Kernel) keepGroup6(r store.Ref[Socket], at uint32, ip [16]byte) bool {
 	return true
 }
 
-// LeaveGroup ends that. EADDRNOTAVAIL if it is no member.
+// LeaveGroup ends that. EADDRNOTAVAIL if it is no member, ENOBUFS.
 func (k *Kernel) LeaveGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 	at, member := k.group(k.Socks.Get(r), ip)
 	if !member {
 		return abi.EADDRNOTAVAIL
 	}
+	keys := []uint32{sockGroup4 + uint32(at)}
 	if !isV4(ip) {
-		for w := range uint32(4) {
-			k.DropSockOption(r, sockGroup6+4*uint32(at)+w)
+		w := sockGroup6 + 4*uint32(at)
+		keys = []uint32{w, w + 1, w + 2, w + 3}
+	}
+	for i, key := range keys {
+		if !k.DropSockOption(r, key) && i == 0 {
+			return abi.ENOBUFS // it is a member still, and counted
 		}
-	} else {
-		k.DropSockOption(r, sockGroup4+uint32(at))
 	}
 	k.countGroup(ip, -1)
 	return 0
@@ -165,9 +178,9 @@ func (x inetSockets) countGroups(s *Socket, n int) {
 	if s.Inet.Kept.Nil() {
 		return
 	}
-	for six, most := range map[bool]uint32{false: maxGroups4, true: maxGroups6} {
-		for i := range most {
-			if ip, ok := x.k.groupAt(s, six, i); ok {
+	for _, six := range []bool{false, true} {
+		for _, ip := range x.k.memberships(s, six) {
+			if isMulti(ip) {
 				x.k.countGroup(ip, n)
 			}
 		}

@@ -55,8 +55,9 @@ func (k *Kernel) SetSockOption(r store.Ref[Socket], key uint32, v int32) bool {
 	return true
 }
 
-// DropSockOption forgets the value that option key was set to.
-func (k *Kernel) DropSockOption(r store.Ref[Socket], key uint32) {
+// DropSockOption forgets the value that option key was set to; false: there is no memory for
+// what is left.
+func (k *Kernel) DropSockOption(r store.Ref[Socket], key uint32) bool {
 	b := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
 	for at := 0; at < len(b); at += 8 {
 		if le32(b[at:]) != key {
@@ -66,14 +67,15 @@ func (k *Kernel) DropSockOption(r store.Ref[Socket], key uint32) {
 		var n store.Block
 		if len(left) > 0 {
 			if n = store.PutString(k.Heap, string(left)); n.Nil() {
-				return
+				return false
 			}
 		}
 		s := k.Socks.Mut(r)
 		k.Heap.FreeBlock(s.Inet.Kept)
 		s.Inet.Kept = n
-		return
+		return true
 	}
+	return true
 }
 
 // SetV6Only has an IPv6 socket without a port keep to IPv6; false: it has one.

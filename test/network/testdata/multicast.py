@@ -47,6 +47,13 @@ show("interface", w.getsockopt, 0, socket.IP_MULTICAST_IF, 4)
 for v in mreq("0.0.0.0"), mreq("0.0.0.0", "0.0.0.0") + b"\1\0\0\0", mreq("0.0.0.0", "9.9.9.9"), b"\x09\x09\x09\x09", b"\1\1", b"":
     show("set", w.setsockopt, 0, socket.IP_MULTICAST_IF, v)
     show("is", w.getsockopt, 0, socket.IP_MULTICAST_IF, 4)
+# With an interface any address may be named; nobody sends as somebody else.
+for v in "127.5.5.5", "127.255.255.255", "8.8.8.8", "0.0.0.1", G, "255.255.255.255":
+    w = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    show("from " + v, w.setsockopt, 0, socket.IP_MULTICAST_IF, mreq("0.0.0.0", v) + b"\1\0\0\0")
+    show("sent", w.sendto, b"x", (G, 9))
+    show("connected", w.connect, (G, 9))
+    show("own", lambda: w.getsockname()[0])
 show("stream", socket.socket().setsockopt, 0, socket.IP_MULTICAST_IF, socket.inet_aton(LO))
 show("stream", socket.socket().setsockopt, 0, socket.IP_ADD_MEMBERSHIP, mreq(G))
 
