@@ -373,8 +373,8 @@ nor are those that still wait.
 With --calls it writes a line for each call that ends, each signal that is handled
 and each end of a thread, in the terms of the program's own system, from now on until
 it is interrupted or the machine ends, as "hythe run --trace" does from the machine's
-start. With --pid only those of that process, its threads but not its children, and
-until it has ended; the option may be given again. Calls that the library serves
+start. With --pid only those of that process, its threads but not its children (as which
+a Plan 9 program has its threads), and until it has ended; the option may be given again. Calls that the library serves
 are shown as far as a server can serve them too (getpid, read of a file...),
 but for those with which it asks the host itself (mmap, futex, clock_gettime...); while
 somebody looks the machine is slower. Calls of WebAssembly modules are shown if they were

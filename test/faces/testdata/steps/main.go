@@ -7,7 +7,12 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 )
+
+// What main does is done by the process whose number it says: each thread of a Plan 9 program
+// is a process of its own, and who follows one does not see what the others do.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	self, err := os.Open(os.Args[0])
