@@ -171,15 +171,8 @@ func (w *wired) followCalls(ctx context.Context, out io.Writer, f Follow) (err e
 	if f.Begun != nil {
 		f.Begun()
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := w.whileRuns(ctx)
 	defer stop()
-	go func() {
-		select {
-		case <-w.ended:
-			stop()
-		case <-ctx.Done():
-		}
-	}()
 	return me.write(out, ctx.Done())
 }
 

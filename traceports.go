@@ -101,8 +101,14 @@ func (w *wired) follow(ctx context.Context, out io.Writer) error {
 	t := newTracer()
 	w.retrace(func(l []*tracer) []*tracer { return append(slices.Clone(l), t) })
 	defer w.untrace(t)
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := w.whileRuns(ctx)
 	defer stop()
+	return t.write(out, ctx.Done())
+}
+
+// whileRuns is ctx as long as the machine is.
+func (w *wired) whileRuns(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-w.ended:
@@ -110,7 +116,7 @@ func (w *wired) follow(ctx context.Context, out io.Writer) error {
 		case <-ctx.Done():
 		}
 	}()
-	return t.write(out, ctx.Done())
+	return ctx, stop
 }
 
 // untrace ends a tracer.
