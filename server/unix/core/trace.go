@@ -20,14 +20,15 @@ type Traced struct {
 	PIDs []int32
 }
 
-// tracedSet is Traced, to look at for each call.
+// tracedSet is Traced, to look at for each call: while nobody is traced at some alone.
 type tracedSet struct {
+	some bool
 	all  bool
 	pids map[int32]bool // nil: none
 }
 
 func (s *tracedSet) set(t Traced) {
-	*s = tracedSet{all: t.All}
+	*s = tracedSet{some: t.All || len(t.PIDs) > 0, all: t.All}
 	if len(t.PIDs) > 0 {
 		s.pids = make(map[int32]bool, len(t.PIDs))
 	}
@@ -65,12 +66,12 @@ func (k *Kernel) traceFound() {
 
 // tracing says whether lines of a process are wanted: what is noted for them alone is then.
 func (k *Kernel) tracing(pid int32) bool {
-	return (k.traced.all || k.traced.pids[pid]) && k.Tracer != nil
+	return k.traced.some && (k.traced.all || k.traced.pids[pid]) && k.Tracer != nil
 }
 
 // Traced says whether the tracer is told of the caller's calls.
 func (c *Call) Traced() bool {
-	return (c.K.traced.all || c.K.traced.pids != nil) && c.T != 0 && c.K.tracing(c.Proc().Pid)
+	return c.K.traced.some && c.T != 0 && c.K.tracing(c.Proc().Pid)
 }
 
 // traceGone tells of a process's end, after which its number may be another's.
