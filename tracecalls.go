@@ -129,6 +129,27 @@ func (t *callTracing) line(s string) (shown string) {
 	return shown
 }
 
+// maxFollowed is how many processes are followed by number, by all together: they travel in a
+// server's configuration.
+const maxFollowed = 1024
+
+// add takes a follower, if there are not too many processes then.
+func (t *callTracing) add(f *callFollower) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(f.pids)
+	for _, x := range t.followers {
+		x.mu.Lock()
+		n += len(x.pids)
+		x.mu.Unlock()
+	}
+	if n > maxFollowed {
+		return false
+	}
+	t.followers = append(t.followers, f)
+	return true
+}
+
 // wanted says of which processes lines are wanted: of all, or of these.
 func (t *callTracing) wanted() (all bool, pids []int) {
 	t.mu.Lock()
@@ -156,9 +177,9 @@ func (w *wired) followCalls(ctx context.Context, out io.Writer, f Follow) (err e
 		}
 	}
 	me := newCallFollower(f.PIDs)
-	w.calling.mu.Lock()
-	w.calling.followers = append(w.calling.followers, me)
-	w.calling.mu.Unlock()
+	if !w.calling.add(me) {
+		return fmt.Errorf("more than %d processes would be followed (without a list all are)", maxFollowed)
+	}
 	defer func() {
 		w.calling.mu.Lock()
 		w.calling.followers = slices.DeleteFunc(w.calling.followers, func(x *callFollower) bool { return x == me })

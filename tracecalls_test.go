@@ -50,3 +50,20 @@ func TestCallFollower(t *testing.T) {
 		t.Errorf("wanted: %v %v", a, pids)
 	}
 }
+
+// TestFollowed: who follows is counted together.
+func TestFollowed(t *testing.T) {
+	many := make([]int, maxFollowed-1)
+	for i := range many {
+		many[i] = i + 1
+	}
+	var tr callTracing
+	for i, x := range []struct {
+		pids []int
+		ok   bool
+	}{{many, true}, {[]int{1, 2}, false}, {nil, true}, {[]int{7}, true}, {[]int{8}, false}} {
+		if ok := tr.add(newCallFollower(x.pids)); ok != x.ok {
+			t.Errorf("%d: %v", i, ok)
+		}
+	}
+}
