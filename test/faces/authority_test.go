@@ -48,8 +48,12 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("%s (%d) is in no row of the authority table", kind, pid)
 			continue
 		}
+		wrong := differs(&confine.Processes[i], pid)
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/fd", pid)); err != nil && kind == "guest" {
+			continue // of a program that has ended: its host process does after it
+		}
 		seen[kind]++
-		for _, s := range differs(&confine.Processes[i], pid) {
+		for _, s := range wrong {
 			t.Errorf("%s: %s", kind, s)
 		}
 	}

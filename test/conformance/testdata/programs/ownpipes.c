@@ -452,8 +452,9 @@ static void threads(void) {
 	printf("%ld %ld torn %ld\n", got[0], got[1], torn);
 	hot(p[0], p[1]);
 	pthread_create(t, 0, reads, 0);
-	T(write(p[1], "for the thread", 14));
+	long wrote = write(p[1], "for the thread", 14); // the thread prints meanwhile
 	pthread_join(*t, 0);
+	T(wrote);
 	// A signal.
 	hot(p[0], p[1]);
 	struct sigaction a = {.sa_handler = on};
