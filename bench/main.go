@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -117,6 +118,14 @@ func private() (code int, err error) {
 		fmt.Fprintln(os.Stderr, "bench: without a name space and a tmpfs of its own:", err)
 		return -1, nil
 	}
+	// Whoever interrupts the bench ends that one, and what is left to remove is.
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for s := range ends {
+			_ = cmd.Process.Signal(s)
+		}
+	}()
 	if err := cmd.Wait(); err != nil {
 		return 1, nil
 	}
@@ -152,8 +161,18 @@ func workDir() (dir string, remove func(), err error) {
 		}
 		remove = func() {}
 	}
+	if err != nil {
+		return "", nil, err
+	}
 	d := dir
-	return dir, func() { _ = os.RemoveAll(d) }, err
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ends
+		_ = os.RemoveAll(d)
+		os.Exit(1)
+	}()
+	return dir, func() { _ = os.RemoveAll(d) }, nil
 }
 
 func onTmpfs(dir string) bool {
