@@ -2,3 +2,6 @@ package ipc
 
 // SetGlances has the Poller look n times before it does anything else.
 func (p *Poller) SetGlances(n int) { p.close = n }
+
+// Expects says whether Wait would look for more before it sleeps.
+func (p *Poller) Expects() bool { return p.expects() }

@@ -814,3 +814,68 @@ func TestLentWords(t *testing.T) {
 	s.Close()
 	next.Close()
 }
+
+// TestPollerExpects: who was answered may soon be back, and is looked out for until the
+// server has slept; who waits for an answer is not.
+func TestPollerExpects(t *testing.T) {
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	raw := ipctest.NewRaw(t, 2)
+	s, c := raw.Server(), raw.Client()
+	p.Add(s)
+	next := func() (slot int, q ipc.Request) {
+		t.Helper()
+		r := p.Wait(-1)
+		if r.Kind != ipc.ReadySlot || !s.Load(r.Slot, &q) {
+			t.Fatal(r)
+		}
+		return r.Slot, q
+	}
+	expects := func(want bool, when string) {
+		t.Helper()
+		if p.Expects() != want {
+			t.Errorf("%s: expects more: %t", when, !want)
+		}
+	}
+	calls := make(chan abi.Errno, 2)
+	call := func() { go func() { calls <- c.Call(1, 0, 0, [6]uint64{}, nil, nil) }() }
+	answer := func(slot int, q ipc.Request) {
+		s.Answer(slot, q.Seq, 0, 0, 0)
+		s.Complete(slot)
+		if e := <-calls; e != 0 {
+			t.Error(e)
+		}
+	}
+	call()
+	first, q1 := next()
+	expects(false, "one request, not answered")
+	call()
+	second, q2 := next()
+	answer(second, q2)
+	expects(true, "the second answered")
+	call()
+	second, q2 = next()
+	expects(false, "both wait")
+	answer(second, q2)
+	answer(first, q1)
+	expects(true, "both answered")
+	call()
+	first, q1 = next()
+	expects(true, "one of two is back")
+	answer(first, q1)
+	if r := p.Wait(0); r.Kind != ipc.ReadyTimeout {
+		t.Fatal(r)
+	}
+	p.Wake()
+	if r := p.Wait(-1); r.Kind != ipc.ReadyWake {
+		t.Fatal(r)
+	}
+	expects(true, "not slept since")
+	if r := p.Wait(20 * time.Millisecond); r.Kind != ipc.ReadyTimeout {
+		t.Fatal(r)
+	}
+	expects(false, "slept since")
+}

@@ -296,6 +296,7 @@ func (p *Poller) heat(b *ServerBinding) {
 // meantime: then the binding stays hot.
 func (p *Poller) cool(b *ServerBinding) bool {
 	atomic.StoreUint32(&b.hdr.Armed, 1)
+	b.owed.Store(0)
 	if b.grab() {
 		atomic.StoreUint32(&b.hdr.Armed, 0)
 		b.idle = 0
@@ -480,7 +481,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		now := time.Now()
 		over := timeout >= 0 && now.Sub(begin) >= timeout
-		if (len(p.hot) > 0 || p.asked()) && !over && linger(start, now.Sub(start), p.spin) {
+		if (p.expects() || p.asked()) && !over && linger(start, now.Sub(start), p.spin) {
 			continue
 		}
 		if over {
@@ -506,6 +507,18 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			start = time.Time{}
 		}
 	}
+}
+
+// expects says whether a client may soon be back: one that was answered after its last
+// request. Where the last thing that all of them did is to wait (a read of an empty pipe, a
+// sleep), to look for more would be in vain.
+func (p *Poller) expects() bool {
+	for _, b := range p.hot {
+		if b.owed.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // asked says whether a call waits for its reply.

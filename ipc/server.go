@@ -48,6 +48,7 @@ type ServerBinding struct {
 	bell       int
 	clientBell int           // -1: the client is a guest
 	order      atomic.Uint32 // answers so far
+	owed       atomic.Int32  // answers after which no request has come since the Poller slept
 	words      int
 	valid      [bindWords]uint64 // which slots exist
 	taken      [bindWords]uint64 // taken from Pending, not yet given out
@@ -230,6 +231,9 @@ func (s *ServerBinding) pop() (slot int, more, ok bool) {
 			slot = -1 // cannot be: grab drops busy ones
 			continue
 		}
+		if s.owed.Load() > 0 {
+			s.owed.Add(-1)
+		}
 		if s.taken[w] != 0 {
 			return slot, true, true
 		}
@@ -306,6 +310,7 @@ func (s *ServerBinding) Ask(slot int) { s.publish(slot, abi.SlotMore) }
 func (s *ServerBinding) publish(slot int, state uint32) {
 	sl := s.slot(slot)
 	s.release(slot) // before the client can set Pending again
+	s.owed.Add(1)
 	if s.clientBell >= 0 {
 		atomic.StoreUint32(&sl.Order, s.order.Add(1))
 	}
