@@ -538,6 +538,19 @@ const (
 	LocalStatAt = 42
 	// What is lent and written to: write(2).
 	LocalWrite = 43
+	// Sleeps between LocalSleepMin and LocalSleepMax: nanosleep(2), whose arguments are a struct timespec
+	// and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
+	LocalNanosleep  = 50
+	LocalClockSleep = 51
+)
+
+// The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps
+// longer is known to the server as a sleeper. The monitor of Go's runtime sleeps for 20 us, again and again while a
+// call takes long: by the host's clock it would come so often that it has a fifth of the
+// processor; the server, which answers it when there is time, is better to it.
+const (
+	LocalSleepMin = 100e3
+	LocalSleepMax = 10e6
 )
 
 // Words of BindHeader.Told.

@@ -89,6 +89,12 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalWakeWord {
 		return t.wakeWord(a, b), true
 	}
+	if k == abi.LocalNanosleep {
+		return t.sleep(clockMono, 0, a, b)
+	}
+	if k == abi.LocalClockSleep {
+		return t.sleep(a, b, c, uintptr(uc.Regs.R10))
+	}
 	if k == abi.LocalYield {
 		return t.host(sysYield, 0, 0, 0, 0, 0, 0), true
 	}

@@ -3,6 +3,8 @@ package emul
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"hythe/abi"
 )
 
 // Waits of a thread for another one that names it (NetBSD), and on a word (DragonFly).
@@ -61,6 +63,56 @@ func (t *Thread) park(uc *Ucontext) (uintptr, bool) {
 		return r, true
 	}
 	if timeout != 0 && flags&parkAbsolute == 0 && !t.storeLeft(op, timeout) {
+		return errno(eFAULT), true
+	}
+	return r, true
+}
+
+// Clocks that sleep knows, and the flag of an absolute time (the host's, bits/time.h).
+const (
+	clockRealtime = 0
+	clockMono     = 1
+	timerAbstime  = 1
+)
+
+// sleep serves clock_nanosleep(2) if it is neither long nor very short; all else, bad
+// arguments too, is the server's affair.
+func (t *Thread) sleep(clock, flags, req, rem uintptr) (uintptr, bool) {
+	op := uintptr(futexWaitBitset | futexPrivate)
+	if clock == clockRealtime && flags == timerAbstime {
+		op |= futexRealtime
+	}
+	if t.Redo == 0 {
+		if clock != clockMono && clock != clockRealtime || flags > timerAbstime || failed(t.deadline(req)) {
+			return 0, false
+		}
+		sec, ns := t.Deadline[0], t.Deadline[1]
+		if flags == timerAbstime {
+			t.host(sysClockGettime, clock, uintptr(unsafe.Pointer(&t.Scratch)), 0, 0, 0, 0)
+			// What is over counts as a long time here.
+			sec -= t.Scratch[0]
+			if sec == 1 {
+				sec, ns = 0, ns+1e9
+			}
+			ns -= t.Scratch[1]
+		}
+		if sec != 0 || ns < abi.LocalSleepMin || ns > abi.LocalSleepMax {
+			return 0, false
+		}
+		if flags != timerAbstime {
+			t.addNow(op)
+		}
+	}
+	limit := t.addr() + unsafe.Offsetof(t.Deadline)
+	word := uintptr(unsafe.Pointer(&t.Index)) // nobody changes or wakes it
+	t.kicks(0)
+	r := t.hostWait(sysFutex, word, op, uintptr(t.Index), limit, 0, 0xffffffff)
+	t.kicks(1)
+	if r != errno(eINTR) {
+		return 0, true // ETIMEDOUT
+	}
+	t.Redo = 1
+	if rem != 0 && flags != timerAbstime && !t.storeLeft(op, rem) {
 		return errno(eFAULT), true
 	}
 	return r, true

@@ -586,7 +586,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	nr := uint64(int64(int32(uint32(raw))))
 	d := t.desc(nr)
 	if d != nil && d.Local != abi.LocalNone {
-		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalUmtx && !umtxNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalPark || d.Local == abi.LocalSleepWord || d.Local == abi.LocalPortSend || d.Local == abi.LocalPortRecv {
+		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalUmtx && !umtxNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalPark || d.Local == abi.LocalSleepWord || d.Local == abi.LocalNanosleep || d.Local == abi.LocalClockSleep || d.Local == abi.LocalPortSend || d.Local == abi.LocalPortRecv {
 			// It may wait, and a kick may cut the wait.
 			t.SiteWhy = siteTrap
 			return false

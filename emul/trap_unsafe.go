@@ -141,6 +141,7 @@ func trap(t *Thread, uc *Ucontext) {
 		for {
 			r, done := local(t, uc, d)
 			if !done {
+				t.Redo = 0
 				break
 			}
 			if r != errno(eINTR) {

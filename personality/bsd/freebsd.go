@@ -37,7 +37,7 @@ func SharedFreeBSD() []Entry {
 		{Nr: 116, Name: "gettimeofday", Fn: Gettimeofday, Sig: "pp"},
 		{Nr: 232, Name: "clock_gettime", Fn: Refuse(abi.EINVAL), Sig: "ip", Local: abi.LocalClocks, Digits: freeBSDClocks, Level: Partial, Note: "CLOCK_VIRTUAL and CLOCK_PROF are EINVAL"},
 		{Nr: 234, Name: "clock_getres", Fn: ClockGetres, Sig: "ip"},
-		{Nr: 240, Name: "nanosleep", Fn: Nanosleep, Sig: "pp", Pre: Pre(Fixed(0, 16))},
+		{Nr: 240, Name: "nanosleep", Fn: Nanosleep, Sig: "pp", Pre: Pre(Fixed(0, 16)), Local: abi.LocalNanosleep},
 		{Nr: 83, Name: "setitimer", Fn: Setitimer, Sig: "ipp", Pre: Pre(Fixed(1, 32))},
 		{Nr: 86, Name: "getitimer", Fn: Getitimer, Sig: "ip"},
 		// the system

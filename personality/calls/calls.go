@@ -113,6 +113,9 @@ func alone(local uint8) bool {
 	return false
 }
 
+// sleeps says whether what the library serves is a sleep.
+func sleeps(local uint8) bool { return local == abi.LocalNanosleep || local == abi.LocalClockSleep }
+
 // Descriptors is what the library is told of the calls (core.Personality).
 func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 	d := make([]abi.CallDesc, abi.CallTableSize)
@@ -120,7 +123,7 @@ func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 		if e == nil {
 			continue
 		}
-		if !traced || !alone(e.Local) { // the server can say it too, and then sees it
+		if !traced || !alone(e.Local) && !sleeps(e.Local) { // the server can say it too, and then sees it
 			d[nr].Local = e.Local
 		}
 		if e.FS {

@@ -88,8 +88,11 @@ func sysFutex(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 // Cut implements core.Personality: of the calls that the library serves only
-// futex waits, and one with a time limit is not restarted after a handler.
+// futex waits and sleeps, and one with a time limit is not restarted after a handler.
 func (p *Personality) Cut(c *core.Call) abi.Errno {
+	if c.Nr == 35 || c.Nr == 230 { // nanosleep, clock_nanosleep
+		return abi.ErrRestartNoHnd
+	}
 	if c.Nr == 202 {
 		switch c.Regs.SI & 0x7f {
 		case 6, 11, 13: // LOCK_PI, WAIT_REQUEUE_PI, LOCK_PI2

@@ -28,7 +28,7 @@ const (
 func timeCalls() []Entry {
 	ts := func(arg uint8) []abi.Pre { return []abi.Pre{{Kind: abi.PreFixed, Arg: arg, Size: 16}} }
 	return []Entry{
-		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "tT", Pre: ts(0)},
+		{Nr: 35, Name: "nanosleep", Fn: sysNanosleep, Sig: "tT", Pre: ts(0), Local: abi.LocalNanosleep},
 		{Nr: 36, Name: "getitimer", Fn: sysGetitimer, Sig: "Yp"},
 		{Nr: 37, Name: "alarm", Fn: sysAlarm, Sig: "u"},
 		{Nr: 38, Name: "setitimer", Fn: sysSetitimer, Sig: "Ypp",
@@ -47,7 +47,7 @@ func timeCalls() []Entry {
 		{Nr: 227, Name: "clock_settime", Fn: sysClockSettime, Level: Refused, Note: "EPERM: the clock is the host's", Sig: "ct"},
 		{Nr: 228, Name: "clock_gettime", Fn: sysClockGettime, Sig: "cT", Local: abi.LocalClock},
 		{Nr: 229, Name: "clock_getres", Fn: sysClockGetres, Sig: "cT"},
-		{Nr: 230, Name: "clock_nanosleep", Fn: sysClockNanosleep, Sig: "cxtT", Pre: ts(2)},
+		{Nr: 230, Name: "clock_nanosleep", Fn: sysClockNanosleep, Sig: "cxtT", Pre: ts(2), Local: abi.LocalClockSleep},
 		{Nr: 305, Name: "clock_adjtime", Fn: sysClockAdjtime, Sig: "ip", Level: Partial, Note: "read only"},
 	}
 }

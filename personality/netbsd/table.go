@@ -140,7 +140,7 @@ func calls() []bsd.Entry {
 		{Nr: 418, Name: "__gettimeofday50", Fn: bsd.Gettimeofday, Sig: "pp"},
 		{Nr: 427, Name: "__clock_gettime50", Fn: bsd.Refuse(abi.EINVAL), Sig: "ip", Local: abi.LocalClocks, Digits: clocks, Level: bsd.Partial, Note: "CLOCK_VIRTUAL and CLOCK_PROF are EINVAL"},
 		{Nr: 429, Name: "__clock_getres50", Fn: bsd.ClockGetres, Sig: "ip"},
-		{Nr: 430, Name: "__nanosleep50", Fn: bsd.Nanosleep, Sig: "pp", Pre: pre(fixed(0, 16))},
+		{Nr: 430, Name: "__nanosleep50", Fn: bsd.Nanosleep, Sig: "pp", Pre: pre(fixed(0, 16)), Local: abi.LocalNanosleep},
 		{Nr: 477, Name: "clock_nanosleep", Fn: bsd.ClockNanosleep, Sig: "ixpp", Pre: pre(fixed(2, 16))},
 		{Nr: 425, Name: "__setitimer50", Fn: bsd.Setitimer, Sig: "ipp", Pre: pre(fixed(1, 32))},
 		{Nr: 426, Name: "__getitimer50", Fn: bsd.Getitimer, Sig: "ip"},
