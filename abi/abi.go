@@ -363,6 +363,10 @@ const (
 	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
 	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.
 	ActKeep = 27
+	// ActName: the answer to this call about a name is A[2], a result or a negative errno, with
+	// the A[4] bytes (at most NameData) at slot offset A[3] at the guest's address. It holds
+	// while ToldNames is A[0] and, unless A[1] is 0, ToldAttrs is A[1]. It does not fail.
+	ActName = 28
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -438,8 +442,10 @@ const (
 type CallDesc struct {
 	Local uint8 // Local...: served in the task when it can be
 	Flags uint8 // Call...
-	_     uint16
-	Pre   [3]Pre
+	// Name, of LocalName, has a half-byte each for the argument at whose address the answer is
+	// stored and two others that it depends on, from the lowest one on: 0 for none, else one more than its place.
+	Name uint16
+	Pre  [3]Pre
 }
 
 // Digits is how many small numbers CallDesc.Digit knows, NoDigit what it answers for one
@@ -535,11 +541,14 @@ const (
 	// Attributes that were kept: of a descriptor (fstat), or of one with an empty name and
 	// the flag for that (fstatat with AT_EMPTY_PATH).
 	LocalStat   = 41
-	LocalStatAt = 42
+	LocalStatAt = 42 // a name otherwise: as LocalName
 	// What is lent and written to: write(2).
 	LocalWrite = 43
 	// Sleeps between LocalSleepMin and LocalSleepMax: nanosleep(2), whose arguments are a struct timespec
 	// and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
+	// An answer about a name that was kept (ActName): of the name that is Pre[0]'s, from
+	// the current directory if it is argument 1 and argument 0 is the host's AT_FDCWD.
+	LocalName       = 49
 	LocalNanosleep  = 50
 	LocalClockSleep = 51
 )
@@ -557,7 +566,22 @@ const (
 const (
 	ToldPpid = 0
 	ToldPgid = 1
+	// ToldNames and ToldAttrs: with which numbers answers about names hold that the library
+	// has kept (ActName); never again the same number in a machine.
+	ToldNames = 2
+	ToldAttrs = 3
 )
+
+// Limits of the answers about names that the library keeps: bytes of a name, with its
+// NUL, and of what was stored at the guest's address.
+const (
+	NameMax  = 128
+	NameData = 144
+)
+
+// WantName, in Slot.Flags of a KindTrap: the answer about a name may be kept, as it was
+// asked for before.
+const WantName = 1
 
 // Words of the task block that ActTask sets and LocalWord reads.
 const (

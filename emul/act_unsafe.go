@@ -311,6 +311,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		t.keep(a)
 		return 0
 	}
+	if op == abi.ActName {
+		t.keepName(a)
+		return 0
+	}
 	if op == abi.ActUnlend {
 		t.unlendTagged(uintptr(a.A[0]), a.A[1])
 		return 0
@@ -372,7 +376,7 @@ func (t *Thread) limit(word, v uint64) {
 	if word == abi.TaskASLimit {
 		own, what = uint64(maxUser-t.Window), rlimitAS
 	} else if word == abi.TaskDataLimit {
-		own, what = abi.MaxSlots*ThreadSize+TaskSize+SitesSize+(1+MaxAreas)*abi.SitesSize, rlimitData
+		own, what = abi.MaxSlots*ThreadSize+TaskSize+SitesSize+NamesSize+(1+MaxAreas)*abi.SitesSize, rlimitData
 	} else if word == abi.TaskCPULimit {
 		what = rlimitCPU
 	} else {

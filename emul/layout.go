@@ -16,6 +16,9 @@ const (
 	// SitesOff is what the task knows of patched call sites, private to it.
 	SitesOff  = 0x6010_0000
 	SitesSize = 64 << 10
+	// NamesOff is what the task knows of names, private to it.
+	NamesOff  = SitesOff + SitesSize
+	NamesSize = 88 << 10
 	// NearOff is where the words are through which patched sites of libraries jump
 	// that lie just below the window: read-only but while one is made.
 	NearOff = 0x0010_0000
@@ -166,7 +169,38 @@ type Thread struct {
 	LastIP  uint64   // of the last fault of an instruction fetch
 	Site    Ucontext // the state of the guest: Regs only
 	SiteX   [32]uint64
+	// Key is the name that the present call asks for, and what else the answer depends on.
+	Key     nameKey
+	KeyHash uint64
+	// Wants: the answer is to be kept (nameAsked...).
+	Wants uint32
 }
+
+// nameKey is what a call about a name asks: its number, two more arguments, the name,
+// padded with zeros.
+type nameKey struct {
+	Nr, A, B uint64
+	Path     [abi.NameMax / 8]uint64
+}
+
+// Name is an answer about a name that the library keeps. All threads read and write it: Seq
+// is odd while one writes.
+type Name struct {
+	Seq    uint32
+	Used   uint32 // 1: it was of use since its place was last asked for
+	Hash   uint64 // of Key
+	Names  uint64 // ActName's A[0]; 0: asked for once
+	Attrs  uint64 // A[1]
+	Result uint64
+	Len    uint64
+	Key    nameKey
+	Data   [abi.NameData / 8]uint64
+}
+
+// MaxNames is how many a task has room for, by their hashes.
+const MaxNames = 1 << nameBits
+
+const nameBits = 8
 
 // StackOff is where the signal stack starts in a thread block, StackGuard the
 // limit that compiled code compares with.

@@ -42,10 +42,16 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		return t.statLent(a, b)
 	}
 	if k == abi.LocalStatAt {
-		if uint32(uc.Regs.R10) != atEmptyPath || t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), b, 1) != 0 || uint8(t.Scratch[0]) != 0 {
+		if uint32(uc.Regs.R10) != atEmptyPath {
+			return t.nameKept(uc, d)
+		}
+		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), b, 1) != 0 || uint8(t.Scratch[0]) != 0 {
 			return 0, false
 		}
 		return t.statLent(a, c)
+	}
+	if k == abi.LocalName {
+		return t.nameKept(uc, d)
 	}
 	if k == abi.LocalFutex {
 		return t.futex(uc)

@@ -316,6 +316,12 @@ func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 	s.Seq++
 	s.Kind = kind
 	s.Flags = 0
+	if t.Wants == nameAsked && kind == abi.KindTrap {
+		s.Flags = abi.WantName
+		t.Wants = nameWanted
+	} else {
+		t.Wants = 0
+	}
 	s.HostID = t.HostID
 	s.Regs = uc.Regs
 	s.Regs.FSBase = 0

@@ -254,7 +254,7 @@ func bootMaps(segs []imageSegment, w, tables uint64) [][6]uint64 {
 		[6]uint64{w + emul.ThreadsOff, page, rw, file, bootImgFD, imgThread},
 		[6]uint64{w + emul.TaskOff, emul.TaskSize, rw, anon, none, 0},
 		[6]uint64{w + emul.TaskOff, page, rw, file, bootImgFD, imgTask},
-		[6]uint64{w + emul.SitesOff, emul.SitesSize, rw, anon, none, 0},
+		[6]uint64{w + emul.SitesOff, emul.SitesSize + emul.NamesSize, rw, anon, none, 0}, // one behind the other
 		[6]uint64{w + emul.NearOff, abi.SitesSize, unix.PROT_READ, anon, none, 0},
 		[6]uint64{w + emul.ConfigOff, 2 * page, unix.PROT_READ, file, bootImgFD, imgConfig})
 	if tables != 0 {

@@ -46,6 +46,8 @@ type Entry[P any] struct {
 	Local uint8
 	// LocalArg is the task word of abi.LocalWord, the word of abi.LocalTold.
 	LocalArg uint8
+	// Named is CallDesc.Name.
+	Named uint16
 	// Digits are for abi.LocalClocks and abi.LocalAdvice: the host's number for each
 	// of the system's, in order.
 	Digits []uint8
@@ -96,6 +98,9 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 	if err == 0 && c.OutFault() {
 		err = abi.EFAULT
 	}
+	if c.WantName && (e.Local == abi.LocalName || e.Local == abi.LocalStatAt) {
+		c.KeepName(v, err)
+	}
 	if err != 0 {
 		c.Fail(err)
 	} else {
@@ -107,7 +112,7 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 // alone says whether the library serves a call without the host.
 func alone(local uint8) bool {
 	switch local {
-	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite:
+	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite, abi.LocalName:
 		return true
 	}
 	return false
@@ -126,6 +131,7 @@ func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 		if !traced || !alone(e.Local) && !sleeps(e.Local) { // the server can say it too, and then sees it
 			d[nr].Local = e.Local
 		}
+		d[nr].Name = e.Named
 		if e.FS {
 			d[nr].Flags = abi.CallFS
 		}

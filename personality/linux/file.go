@@ -286,20 +286,20 @@ func sysMemfdCreate(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 func statCalls() []Entry {
 	return []Entry{
-		{Nr: 4, Name: "stat", Fn: sysStat, Pre: pre(preStr(0)), Sig: "sS"},
+		{Nr: 4, Name: "stat", Fn: sysStat, Local: abi.LocalName, Named: 0x002, Pre: pre(preStr(0)), Sig: "sS"},
 		{Nr: 5, Name: "fstat", Fn: sysFstat, Local: abi.LocalStat, Sig: "fS"},
-		{Nr: 6, Name: "lstat", Fn: sysLstat, Pre: pre(preStr(0)), Sig: "sS"},
-		{Nr: 262, Name: "newfstatat", Fn: sysNewfstatat, Local: abi.LocalStatAt, Pre: pre(preStr(1)), Sig: "fsSA"},
+		{Nr: 6, Name: "lstat", Fn: sysLstat, Local: abi.LocalName, Named: 0x002, Pre: pre(preStr(0)), Sig: "sS"},
+		{Nr: 262, Name: "newfstatat", Fn: sysNewfstatat, Local: abi.LocalStatAt, Named: 0x043, Pre: pre(preStr(1)), Sig: "fsSA"},
 		{Nr: 332, Name: "statx", Fn: sysStatx, Pre: pre(preStr(1)), Sig: "fsAxp"},
-		{Nr: 21, Name: "access", Fn: sysAccess, Pre: pre(preStr(0)), Sig: "sz"},
-		{Nr: 269, Name: "faccessat", Fn: sysFaccessat, Pre: pre(preStr(1)), Sig: "fsz"},
-		{Nr: 439, Name: "faccessat2", Fn: sysFaccessat2, Pre: pre(preStr(1)), Sig: "fszA"},
+		{Nr: 21, Name: "access", Fn: sysAccess, Local: abi.LocalName, Named: 0x020, Pre: pre(preStr(0)), Sig: "sz"},
+		{Nr: 269, Name: "faccessat", Fn: sysFaccessat, Local: abi.LocalName, Named: 0x030, Pre: pre(preStr(1)), Sig: "fsz"},
+		{Nr: 439, Name: "faccessat2", Fn: sysFaccessat2, Local: abi.LocalName, Named: 0x430, Pre: pre(preStr(1)), Sig: "fszA"},
 		{Nr: 137, Name: "statfs", Fn: sysStatfs, Pre: pre(preStr(0)), Sig: "sp"},
 		{Nr: 138, Name: "fstatfs", Fn: sysFstatfs, Sig: "fp"},
 		{Nr: 136, Name: "ustat", Level: None, Sig: "up", Note: "no longer in C libraries"},
 		{Nr: 139, Name: "sysfs", Level: None, Sig: "dpp", Note: "no longer in C libraries"},
-		{Nr: 89, Name: "readlink", Fn: sysReadlink, Pre: pre(preStr(0)), Sig: "sBu"},
-		{Nr: 267, Name: "readlinkat", Fn: sysReadlinkat, Pre: pre(preStr(1)), Sig: "fsBu"},
+		{Nr: 89, Name: "readlink", Fn: sysReadlink, Local: abi.LocalName, Named: 0x032, Pre: pre(preStr(0)), Sig: "sBu"},
+		{Nr: 267, Name: "readlinkat", Fn: sysReadlinkat, Local: abi.LocalName, Named: 0x043, Pre: pre(preStr(1)), Sig: "fsBu"},
 	}
 }
 

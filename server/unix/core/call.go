@@ -85,6 +85,10 @@ type Call struct {
 	regsFS   bool
 	// localCut: the poll reports a local call that a kick has cut.
 	localCut bool
+	// WantName: the caller's library would keep the answer about a name (KeepName), which is
+	// good as long as what the call's walks have seen.
+	WantName bool
+	seen     seen
 	// outside: the call has given up the lock.
 	outside bool
 	// fetched is what was copied in; noted for the tracer only.

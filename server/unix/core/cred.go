@@ -96,6 +96,7 @@ func (c *Call) SetCred(cr *Cred) bool {
 	if r == 0 {
 		return false
 	}
+	k.namesChanged()
 	t := c.MutThread()
 	k.DropCred(t.Cred)
 	t.Cred = r

@@ -582,5 +582,6 @@ func (k *Kernel) TaskGone(id TaskID) {
 			k.procEnd(p)
 		}
 	}
+	delete(k.names.tasks, k.tasks[id])
 	delete(k.tasks, id)
 }

@@ -664,6 +664,7 @@ func (c *Call) Unshare(files, fs bool) abi.Errno {
 	if n == 0 {
 		return abi.ENOMEM
 	}
+	k.namesChanged()
 	switch {
 	case !all:
 		k.dropFs(old)

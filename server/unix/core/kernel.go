@@ -177,6 +177,7 @@ type Kernel struct {
 	tasks map[TaskID]*task
 	// lent has the tasks that were lent files, by their processes' tables (lend.go).
 	lent    map[store.Ref[FDTable]]*task
+	names   names
 	threads map[store.Ref[Thread]]*threadRT
 	procs   map[store.Ref[Proc]]*procRT
 	files   map[store.Ref[File]]*fileRT
@@ -247,6 +248,9 @@ type task struct {
 	cancelKill func()
 	// lent is what the task was lent, nil: nothing yet (lend.go).
 	lent *lentTask
+	// names and attrs are with which numbers its library keeps answers about names; 0: with none.
+	names, attrs uint64
+	rest         int // nameRest
 	// spare is how many threads are counted in the task's budget that it does not have: those
 	// that it makes next need not be. A new incarnation counts anew, and knows of none.
 	spare int

@@ -78,6 +78,10 @@ func (n *node) takeBack() {
 }
 
 func (n *node) takeBackKind(kind int) {
+	if kind == loanStat && n.told != nil {
+		n.told.attrsChanged()
+		n.told = nil
+	}
 	for len(n.lent[kind]) > 0 {
 		l := n.lent[kind][len(n.lent[kind])-1]
 		l.k.takeBackLoan(l.ts, l.fd, kind)

@@ -14,6 +14,7 @@ type mount struct {
 	source string
 	flags  uint32
 	dev    uint64
+	k      *Kernel
 	srv    fs.Server // nil for a core file system
 	core   CoreFS
 	root   *node
@@ -107,6 +108,7 @@ func (k *Kernel) mountFS(path, label, typ, source string, flags, mode uint32) ab
 		rec.Parent = point.m.ref
 		m.point = point
 		point.covered = m
+		k.namesChanged()
 	} else if path == "/" {
 		k.vfs.root = m
 	}
@@ -127,7 +129,7 @@ func (k *Kernel) dropMount(m *mount) {
 
 // addMount makes the derived part of a mount.
 func (k *Kernel) addMount(r store.Ref[Mount], rec *Mount) *mount {
-	m := &mount{
+	m := &mount{k: k,
 		ref: r, flags: rec.Flags, dev: rec.Dev,
 		label:  store.String(k.Heap, rec.Label),
 		typ:    store.String(k.Heap, rec.Type),

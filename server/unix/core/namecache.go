@@ -45,6 +45,8 @@ type node struct {
 	objects uint32
 	// lent are the descriptors by which tasks read it without us, or know its attributes.
 	lent [loanKinds][]lentNode
+	// told: libraries keep answers about names that its attributes are in.
+	told *Kernel
 	// backAt is when it is looked whether they have to be taken back; 0: never.
 	backAt int64
 	// reads and fills count those for which the server was asked, changes what may
@@ -119,9 +121,13 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	if n.takeBackKind(loanStat); t != NoDeadline || n.gen != gen || e.Attr.Size != n.attr.Size {
 		n.takeBack()
 	}
+	old := n.attr
 	n.attr = e.Attr
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)
+	}
+	if n.isDir() && (e.Attr.Mode != old.Mode || e.Attr.UID != old.UID || e.Attr.GID != old.GID) {
+		k.namesChanged()
 	}
 	n.keeps = t != 0
 	n.sized = n.gen == gen
@@ -141,6 +147,9 @@ func (n *node) dropData() {
 // stale forgets the attributes that a change of contents touches.
 func (n *node) stale() {
 	n.takeBack()
+	if n.isDir() && n.m.k != nil {
+		n.m.k.namesChanged()
+	}
 	n.gen++
 	n.m.changed++
 	n.attrUntil = 0
@@ -177,6 +186,9 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 			k.renameVnode(n)
 		}
 	}
+	if old, ok := dir.kids[name]; ok && (old.n != n || until == 0) {
+		k.namesChanged()
+	}
 	if until == 0 {
 		delete(dir.kids, name)
 		return
@@ -185,6 +197,7 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 		dir.kids = map[string]kid{}
 	}
 	if len(dir.kids) > 1<<14 {
+		k.namesChanged() // nobody knows any more when one of them changes
 		clear(dir.kids)
 	}
 	dir.kids[name] = kid{n, until}
@@ -205,6 +218,7 @@ func (k *Kernel) trim() {
 	if len(k.vfs.nodes) <= maxNodes || k.vfs.busy > 0 {
 		return
 	}
+	k.namesChanged() // as in setKid
 	keep := map[*node]bool{}
 	for _, n := range k.vfs.nodes {
 		if n.v != 0 || n.covered != nil || n == n.m.root || !n.locks.Empty() {

@@ -35,6 +35,7 @@ type testKernel struct {
 }
 
 type testHost struct {
+	told map[TaskID][4]uint64 // words of abi.BindHeader.Told
 	lending
 	mu    sync.Mutex
 	lines []string
@@ -95,8 +96,16 @@ func (h *testHost) ClearObject(ObjectName, uint64, uint64) abi.Errno { return ab
 func (h *testHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOSYS
 }
-func (h *testHost) Log(line string)          { h.lines = append(h.lines, line) }
-func (h *testHost) Tell(TaskID, int, uint64) {}
+func (h *testHost) Log(line string) { h.lines = append(h.lines, line) }
+
+func (h *testHost) Tell(t TaskID, word int, v uint64) {
+	if h.told == nil {
+		h.told = map[TaskID][4]uint64{}
+	}
+	w := h.told[t]
+	w[word] = v
+	h.told[t] = w
+}
 
 func (h *testHost) OpenPorts(TaskID) (uint64, abi.Errno)           { return 7, 0 }
 func (h *testHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno) { return 8, 0 }

@@ -230,6 +230,7 @@ func (c *Call) UnshareUser() abi.Errno {
 		return e
 	}
 	k := c.K
+	k.namesChanged()
 	t, p := c.MutThread(), c.MutProc()
 	k.DropCred(t.Cred)
 	k.DropCred(p.Cred)

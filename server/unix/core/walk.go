@@ -107,6 +107,22 @@ func (c *Call) cwdNode() *node {
 // what file servers answer. It may give up the lock, but not when the caches
 // know all names.
 func (c *Call) Walk(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
+	c.seen = seen{until: NoDeadline}
+	f, e := c.resolve(dirfd, path, flags)
+	if e == 0 {
+		c.seen.node = f.node
+	}
+	return f, e
+}
+
+// seen is how long what a walk has met is known to be as it was, in monotonic time (0: it may
+// change at any time), and where it has led.
+type seen struct {
+	until int64
+	node  *node
+}
+
+func (c *Call) resolve(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
 	var start *node
 	if path == "" {
 		if flags&WalkEmpty == 0 {
@@ -204,6 +220,10 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 		if e := c.K.access(c.cred(), &cur.attr, mayExec); e != 0 {
 			return Found{}, e
 		}
+		if cur.m.core != nil {
+			c.seen.until = 0
+		}
+		c.seen.until = min(c.seen.until, cur.permUntil)
 		if name == "." {
 			out = Found{dir: cur, name: name, node: cur, last: lastDot, slash: slash}
 			rest = after
@@ -239,6 +259,9 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 		n, e := c.lookup(cur, name, flags&WalkCached != 0)
 		if e != 0 {
 			return Found{}, e
+		}
+		if c.WantName {
+			c.seen.until = min(c.seen.until, cur.kids[name].until) // 0: not known
 		}
 		if n == nil {
 			if last && (flags&WalkParent != 0 || flags&WalkCreate != 0) {

@@ -1,0 +1,149 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// Answers about names that the library keeps (docs/lending.md, *Names*): what stat(2),
+// access(2), readlink(2) and their like were told of a path, which holds until the server says
+// that it may not (abi.ToldNames, abi.ToldAttrs).
+
+// Thread.Wants.
+const (
+	nameAsked  = 1 // asked for once before
+	nameWanted = 2 // and the server knows
+)
+
+// nameKept answers a call about a name if that is known.
+func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
+	t.Wants = 0
+	if d.Pre[0].Kind != abi.PreStr || t.Words[abi.ThreadPid] != atomic.LoadUint64(&t.task().Words[abi.TaskPid]) {
+		return 0, false
+	}
+	k := &t.Key
+	path := uintptr(unsafe.Pointer(&k.Path))
+	n, end := t.copyStr(path, register(uc, uintptr(d.Pre[0].Arg)), abi.NameMax)
+	if end != strEnd || n == 0 {
+		return 0, false
+	}
+	if d.Pre[0].Arg == 1 && uint8(k.Path[0]) != '/' && int32(uint32(uc.Regs.DI)) != -100 {
+		return 0, false
+	}
+	k.Nr = uc.Regs.AX
+	k.A = uint64(register(uc, uintptr(d.Name>>4&15)-1))
+	k.B = uint64(register(uc, uintptr(d.Name>>8&15)-1))
+	h := (k.Nr ^ k.A<<16 ^ k.B<<40) * nameMul
+	last := n / 8
+	word(path+last*8, n&7)
+	for i := uintptr(0); i < abi.NameMax/8; i++ {
+		p := (*uint64)(at(path + i*8))
+		if i > last {
+			*p = 0
+			continue
+		}
+		h = (h ^ *p) * nameMul
+		h ^= h >> 29
+	}
+	t.KeyHash = h
+	e := t.name(h)
+	seq := atomic.LoadUint32(&e.Seq)
+	if seq&1 != 0 {
+		return 0, false
+	}
+	told := &t.area().Told
+	names, attrs := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs)
+	holds := names != 0 && names == atomic.LoadUint64(&told[abi.ToldNames]) && (attrs == 0 || attrs == atomic.LoadUint64(&told[abi.ToldAttrs]))
+	if e.Hash != h {
+		// Another one's place: who was of use since somebody else wanted it keeps it once.
+		if holds && e.Used != 0 {
+			e.Used = 0
+			return 0, false
+		}
+		if atomic.CompareAndSwapUint32(&e.Seq, seq, seq+1) {
+			e.Hash, e.Names, e.Used = h, 0, 0
+			atomic.StoreUint32(&e.Seq, seq+2)
+		}
+		return 0, false
+	}
+	if !holds {
+		t.Wants = nameAsked
+		return 0, false
+	}
+	for i := uintptr(0); i < unsafe.Sizeof(nameKey{}); i += 8 {
+		if *(*uint64)(unsafe.Add(unsafe.Pointer(&e.Key), i)) != *(*uint64)(unsafe.Add(unsafe.Pointer(k), i)) {
+			return 0, false
+		}
+	}
+	if size := uintptr(e.Len); size != 0 {
+		to := register(uc, uintptr(d.Name&15)-1)
+		if size > abi.NameData || !t.inGuest(to, size) || t.copyMem(to, uintptr(unsafe.Pointer(&e.Data)), size) != 0 {
+			return 0, false
+		}
+	}
+	r := uintptr(e.Result)
+	// Did it hold all the while? What was copied otherwise the server copies again.
+	if atomic.LoadUint32(&e.Seq) != seq || atomic.LoadUint64(&told[abi.ToldNames]) != names ||
+		attrs != 0 && atomic.LoadUint64(&told[abi.ToldAttrs]) != attrs {
+		return 0, false
+	}
+	e.Used = 1
+	return r, true
+}
+
+// nameMul spreads hashes: 2 to the 64th by the golden ratio.
+const nameMul = 0x9e3779b97f4a7c15
+
+// word clears all but the first n bytes of the word at a.
+func word(a, n uintptr) { *(*uint64)(at(a)) &= 1<<(8*n) - 1 }
+
+// name is the place for a hash.
+func (t *Thread) name(h uint64) *Name {
+	return (*Name)(at(t.Window + NamesOff + uintptr(h>>(64-nameBits))*unsafe.Sizeof(Name{})))
+}
+
+// register answers argument i of a call, 0 if there is none.
+func register(uc *Ucontext, i uintptr) uintptr {
+	r := &uc.Regs
+	if i == 0 {
+		return uintptr(r.DI)
+	}
+	if i == 1 {
+		return uintptr(r.SI)
+	}
+	if i == 2 {
+		return uintptr(r.DX)
+	}
+	if i == 3 {
+		return uintptr(r.R10)
+	}
+	return 0
+}
+
+// keepName carries out ActName: the call is the one whose name is in t.Key.
+func (t *Thread) keepName(a *abi.Action) {
+	p, n := uintptr(0), uintptr(a.A[4])
+	if n != 0 {
+		p = t.inSlot(uintptr(a.A[3]), n)
+	}
+	if t.Wants != nameWanted || a.A[0] == 0 || n > abi.NameData || n != 0 && p == 0 {
+		return
+	}
+	t.Wants = 0
+	e := t.name(t.KeyHash)
+	seq := atomic.LoadUint32(&e.Seq)
+	if seq&1 != 0 || !atomic.CompareAndSwapUint32(&e.Seq, seq, seq+1) {
+		return
+	}
+	e.Hash, e.Names, e.Attrs, e.Result, e.Len, e.Used = t.KeyHash, a.A[0], a.A[1], a.A[2], uint64(n), 1
+	t.copyMem(uintptr(unsafe.Pointer(&e.Key)), uintptr(unsafe.Pointer(&t.Key)), unsafe.Sizeof(nameKey{}))
+	if n != 0 {
+		t.copyMem(uintptr(unsafe.Pointer(&e.Data)), p, n)
+	}
+	atomic.StoreUint32(&e.Seq, seq+2)
+}
+
+// The answers fit.
+const _ = uint(NamesSize - MaxNames*unsafe.Sizeof(Name{}))

@@ -1,0 +1,154 @@
+package core
+
+import "hythe/abi"
+
+// Answers about names (docs/lending.md, *Names*). A task's library keeps what it was answered
+// by stat(2), access(2), readlink(2) and their like for a path that it asks for again, and
+// answers by itself while two numbers are what they were: one that goes when any name that
+// the machine knows may lead elsewhere, or to a process that sees another tree or has other rights; one
+// that goes when the attributes of any file change that such an answer has been given
+// of. It goes for all tasks: which answers depend on what is not kept. Nothing of it is in the state
+// of record; a next incarnation begins without.
+
+// names is what the kernel knows of answers that libraries keep.
+type names struct {
+	last  uint64         // number given to a library; those of later incarnations are greater
+	tasks map[*task]bool // that have any
+	at    int64          // when what was known of some name is over; 0: never
+}
+
+// nameRest is how many of its wishes a task is refused after its numbers have gone: where things change
+// all the time, nothing is gained.
+const nameRest = 4
+
+// namesChanged is called when a name may lead elsewhere than it did, or not for everybody.
+func (k *Kernel) namesChanged() {
+	for ts := range k.names.tasks {
+		k.forgetNames(ts)
+	}
+}
+
+// forgetNames has one task's library forget its answers.
+func (k *Kernel) forgetNames(ts *task) {
+	if !k.names.tasks[ts] {
+		return
+	}
+	delete(k.names.tasks, ts)
+	k.Host.Tell(ts.id, abi.ToldNames, 0)
+	k.Host.Tell(ts.id, abi.ToldAttrs, 0)
+	ts.names, ts.attrs, ts.rest = 0, 0, nameRest
+}
+
+// attrsChanged is called when attributes change that are in answers.
+func (k *Kernel) attrsChanged() {
+	for ts := range k.names.tasks {
+		if ts.attrs != 0 {
+			k.Host.Tell(ts.id, abi.ToldAttrs, 0)
+			ts.attrs, ts.rest = 0, nameRest
+		}
+	}
+}
+
+// nameNumber is one that no library was told before, in this incarnation or another: they
+// begin with the time, in ns, and are given out more slowly.
+func (k *Kernel) nameNumber() uint64 {
+	k.names.last = max(k.names.last, uint64(k.moment())) + 1
+	return k.names.last
+}
+
+// KeepName has the caller's library keep the call's answer, v or an error, about the name that it
+// is asked for, if it wants to and what the answer depends on is known. c.Acts is
+// all that the answer stores.
+func (c *Call) KeepName(v uint64, err abi.Errno) {
+	k, n := c.K, c.seen.node
+	switch err {
+	case 0:
+	case abi.ENOENT, abi.ENOTDIR, abi.EINVAL:
+		n = nil
+		if len(c.Acts) != 0 {
+			return
+		}
+		v = -uint64(err)
+	default:
+		return
+	}
+	var off, size uint64
+	if len(c.Acts) > 0 {
+		a := &c.Acts[0]
+		if len(c.Acts) > 1 || a.Op != abi.ActCopyOut || a.Flags != 0 || a.A[2] > abi.NameData {
+			return
+		}
+		off, size = a.A[1], a.A[2]
+	}
+	until := c.seen.until
+	if n != nil {
+		if n.m.core != nil {
+			return
+		}
+		until = min(until, n.attrUntil)
+	}
+	// With the lock given up, what was seen first may be otherwise by now.
+	if c.outside || !k.fresh(until) || !c.mayKeepNames() {
+		return
+	}
+	ts := k.tasks[c.Task]
+	if ts.rest > 0 {
+		ts.rest--
+		return
+	}
+	if ts.names == 0 {
+		ts.names = k.nameNumber()
+		k.Host.Tell(ts.id, abi.ToldNames, ts.names)
+		if k.names.tasks == nil {
+			k.names.tasks = map[*task]bool{}
+		}
+		k.names.tasks[ts] = true
+	}
+	attrs := uint64(0)
+	if n != nil {
+		if ts.attrs == 0 {
+			ts.attrs = k.nameNumber()
+			k.Host.Tell(ts.id, abi.ToldAttrs, ts.attrs)
+		}
+		attrs = ts.attrs
+		n.told = k
+	}
+	k.forgetNamesAt(until)
+	c.Act(abi.ActName, 0, ts.names, attrs, v, off, size)
+}
+
+// mayKeepNames says whether all threads of the caller's task see the same names, with the
+// same rights, and nobody wants to see what they ask for.
+func (c *Call) mayKeepNames() bool {
+	k := c.K
+	if c.T == 0 || c.Kind != abi.KindTrap || c.ns() != 0 {
+		return false
+	}
+	ts, p := k.tasks[c.Task], c.Proc()
+	if ts == nil || ts.dead || ts.proc != c.ProcRef() || p.Task != c.Task || p.Flags&(ProcVfork|ProcModule) != 0 || p.Exiting != 0 || k.tracing(p.Pid) {
+		return false
+	}
+	cred := c.Thread().Cred
+	for _, t := range k.ThreadsOf(c.ProcRef()) {
+		if th := k.Threads.Get(t); th.Fs != 0 || th.Cred != cred {
+			return false
+		}
+	}
+	return true
+}
+
+// forgetNamesAt has all answers forgotten when what was known of a name is over.
+func (k *Kernel) forgetNamesAt(until int64) {
+	if until == NoDeadline || k.names.at != 0 && k.names.at <= until {
+		return
+	}
+	k.names.at = until
+	k.Clock.After(until, func() {
+		k.Enter()
+		if k.names.at == until {
+			k.names.at = 0
+			k.namesChanged()
+		}
+		k.Leave()
+	})
+}
