@@ -2,12 +2,10 @@ package network
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,30 +65,6 @@ func get(c *http.Client, url string, want []byte) error {
 		return fmt.Errorf("%s: %d bytes, want %d", url, len(b), len(want))
 	}
 	return nil
-}
-
-// TestHTTPS: urllib in the machine speaks TLS with a server on the host.
-func TestHTTPS(t *testing.T) {
-	body := bytes.Repeat([]byte("hythe "), 300000)
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%x ", sha256.Sum256(b))
-		w.Write(body)
-	}))
-	defer s.Close()
-	port := portOf(s.Listener.Addr())
-	got := run(t, subject.Binary(t), append(append([]string{"run"}, allow(port)...), "--", python, "-c", `
-import hashlib, ssl, sys, urllib.request
-ctx = ssl.create_default_context()
-ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-data = b"to the host " * 100000
-with urllib.request.urlopen("https://10.0.2.2:%s/" % sys.argv[1], data, context=ctx) as r:
-    h, _, rest = r.read().partition(b" ")
-print(h.decode() == hashlib.sha256(data).hexdigest(), hashlib.sha256(rest).hexdigest())
-`, port)...)
-	if want := fmt.Sprintf("True %x\n", sha256.Sum256(body)); got.out != want || got.status != 0 {
-		t.Errorf("%+v, want %q", got, want)
-	}
 }
 
 // TestOrdinaryUser: who is not root has the same network.
