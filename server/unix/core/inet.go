@@ -189,6 +189,9 @@ func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
 				return abi.EPROTONOSUPPORT
 			}
 			s.Opts |= optReuseAddr // INET_PROTOSW_REUSE
+			if s.Proto == ProtoICMPv6 {
+				s.Inet.V6Only = 1
+			}
 		default:
 			return abi.EPROTONOSUPPORT
 		}
@@ -279,6 +282,19 @@ func (x inetSockets) taken(r store.Ref[Socket], port uint16) bool {
 	return false
 }
 
+// autoRange answers which ports a socket can be given: the first, and how many.
+func (x inetSockets) autoRange(r store.Ref[Socket]) (first, n uint32) {
+	lo, hi := uint32(firstAuto), uint32(lastAuto)
+	v, _ := x.k.SockOption(r, SockPorts)
+	if a := uint32(v) & 0xffff; lo <= a && a <= hi {
+		lo = a
+	}
+	if b := uint32(v) >> 16; lo <= b && b <= hi {
+		hi = b
+	}
+	return lo, hi - lo + 1
+}
+
 // autoPort gives a socket a port that nobody has, or, when all are taken, one
 // that only connections to elsewhere have. EADDRINUSE.
 func (x inetSockets) autoPort(r store.Ref[Socket], far *InetAddr) abi.Errno {
@@ -290,9 +306,9 @@ func (x inetSockets) autoPort(r store.Ref[Socket], far *InetAddr) abi.Errno {
 		st.next = le32(b[:]) | 1
 	}
 	typ, proto := k.Socks.Get(r).Type, k.Socks.Get(r).Proto
-	const n = lastAuto - firstAuto + 1
-	for i := range uint32(n) {
-		p := uint16(firstAuto + (st.next+i)%n)
+	first, n := x.autoRange(r)
+	for i := range n {
+		p := uint16(first + (st.next+i)%n)
 		if len(st.ports[portKey{typ, proto, p}]) == 0 {
 			st.next += i + 1
 			x.setPort(r, p)
@@ -302,8 +318,8 @@ func (x inetSockets) autoPort(r store.Ref[Socket], far *InetAddr) abi.Errno {
 	if far == nil {
 		return abi.EADDRINUSE
 	}
-	for i := range uint32(n) {
-		p := uint16(firstAuto + (st.next+i)%n)
+	for i := range n {
+		p := uint16(first + (st.next+i)%n)
 		free := true
 		for o := range st.ports[portKey{typ, proto, p}] {
 			os := k.Socks.Get(o)

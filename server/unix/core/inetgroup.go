@@ -243,7 +243,7 @@ func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class b
 		if x.match(s, far.IP) == 0 || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port) {
 			continue
 		}
-		if all, set := k.sockOption(s, SockGroupAll); set && all == 0 {
+		if all, set := k.sockOption(s, SockGroupAll); set && all == 0 || !set && s.Family == FamilyInet6 {
 			if _, member := k.group(s, far.IP); !member {
 				continue
 			}

@@ -9,15 +9,19 @@ import (
 
 // Raw sockets (raw(7)): a message of a protocol, whole. Such a socket gets a copy of each
 // packet of its protocol that comes to an address of the machine: of those that would have
-// been (packets.go). What it sends goes to the machine's own raw sockets, and if it is an
-// echo request it is answered. To the outside go echo requests, by the host's own sockets
+// been (packets.go). What it sends goes to the machine's own raw sockets, in whose name ever its
+// header is (IP_HDRINCL), and if it is an echo request it is answered. To the outside go echo requests, by the host's own sockets
 // (inetecho.go), and nothing else. The port is the protocol.
 
 // SockRaw is the type.
 const SockRaw = 3
 
-// protoAny is IPPROTO_RAW, of which packets with a header are sent: not here.
+// protoAny is IPPROTO_RAW: such a socket sends packets with a header of its own, and hears
+// nothing.
 const protoAny = 255
+
+// SockHdrIncl is the key of IP_HDRINCL: what is sent begins with a header of IPv4.
+const SockHdrIncl = uint32(0<<16 | 3)
 
 // Keys of the filters of types (ICMP_FILTER of SOL_RAW, and 8 words of ICMP6_FILTER of
 // SOL_ICMPV6): what has its bit set is not wanted.
@@ -40,13 +44,49 @@ func (x inetSockets) createRaw(c *Call, s *Socket) abi.Errno {
 		return abi.EPROTONOSUPPORT
 	case !c.Capable(CapNetRaw):
 		return abi.EPERM
-	case s.Proto == protoAny:
+	case s.Proto == protoAny && s.Family != FamilyInet:
 		return abi.EPROTONOSUPPORT
 	case x.k.io.inet.raws >= maxRaws:
 		return abi.ENOBUFS
 	}
 	s.Inet.Local.Port = uint16(s.Proto)
+	s.Opts |= optReuseAddr // INET_PROTOSW_REUSE
 	return 0
+}
+
+// HdrIncl says whether a socket sends packets with their header.
+func (k *Kernel) HdrIncl(r store.Ref[Socket]) bool {
+	s := k.Socks.Get(r)
+	if s.Type != SockRaw || s.Family != FamilyInet {
+		return false
+	}
+	if v, set := k.sockOption(s, SockHdrIncl); set {
+		return v != 0
+	}
+	return s.Proto == protoAny
+}
+
+// header4 is what a packet's own header says that a program made. The length, the checksum and,
+// if there is none, the source are filled in.
+type header4 struct {
+	proto       int32
+	src, dst    [16]byte
+	life, class byte
+}
+
+const head4 = 20
+
+// parseHeader4 takes a header off a packet. EINVAL for one that is too short, has options or is
+// of a fragment; ok is false for what would be dropped on its way.
+func parseHeader4(b []byte) (h header4, body []byte, ok bool, e abi.Errno) {
+	if len(b) < head4 || int(b[0]&15)*4 > len(b) {
+		return h, nil, false, abi.EINVAL
+	}
+	if b[0]&15 != head4/4 || binary.BigEndian.Uint16(b[6:])&0x3fff != 0 {
+		return h, nil, false, abi.EINVAL
+	}
+	h = header4{proto: int32(b[9]), src: ip4(b[12], b[13], b[14], b[15]), dst: ip4(b[16], b[17], b[18], b[19]), life: b[8], class: b[1]}
+	return h, b[head4:], b[0]>>4 == 4 && h.life > 0, 0
 }
 
 // icmp says whether a socket's protocol is the ICMP of its family.
@@ -92,9 +132,23 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	}
 	far.Port = 0
 	life, class := x.header(r, far.IP, m)
-	from := InetAddr{IP: src}
+	proto := s.Proto
 	msg := append([]byte(nil), data...)
-	if len(msg) < 2 && s.icmp() {
+	if k.HdrIncl(r) {
+		h, body, ok, e := parseHeader4(msg)
+		if e != 0 {
+			return 0, e
+		}
+		if h.src == ip4Any {
+			h.src = src
+		}
+		// A packet that goes elsewhere than it was sent to ends on its way, and so does one that
+		// would leave in another's name.
+		if !ok || k.isOutside(h.dst) && !k.isLocal(h.src) || k.isOutside(h.dst) != k.isOutside(far.IP) || !k.isOutside(h.dst) && !k.isLocal(h.dst) {
+			return len(data), 0
+		}
+		proto, src, far.IP, life, class, msg = h.proto, h.src, h.dst, h.life, h.class, body
+	} else if len(msg) < 2 && s.icmp() {
 		return 0, abi.EFAULT // as Linux has it, which reads type and code
 	}
 	if s.Proto == ProtoICMPv6 && s.icmp() {
@@ -103,22 +157,23 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 		}
 		sealICMP(s.Proto, src, far.IP, msg)
 	}
-	asks := s.icmp() && echoRequest(s.Proto, msg)
+	from := InetAddr{IP: src}
+	asks := (proto == ProtoICMP && s.Family == FamilyInet || s.icmp()) && echoRequest(proto, msg)
 	out := k.isOutside(far.IP)
-	if out && !asks {
+	if out && !(asks && s.icmp()) {
 		k.netStats().Refused++
 		return 0, abi.EACCES
 	}
-	k.passed(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: msg, whole: true})
+	k.passed(&packet{proto: byte(proto), src: from, dst: far, life: life, class: class, data: msg, whole: true})
 	switch {
 	case out:
 		if e := x.sendOut(r, far, msg); e != 0 {
 			return 0, e
 		}
-	case asks && k.isLocal(far.IP):
+	case asks && k.isLocal(far.IP) && k.isLocal(src):
 		reply := append([]byte(nil), msg...)
-		answerEcho(s.Proto, far.IP, src, reply)
-		k.passed(&packet{proto: byte(s.Proto), src: far, dst: from, life: 64, class: class, data: reply, whole: true})
+		answerEcho(proto, far.IP, src, reply)
+		k.passed(&packet{proto: byte(proto), src: far, dst: from, life: 64, class: class, data: reply, whole: true})
 	}
 	return len(data), 0
 }

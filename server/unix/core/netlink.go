@@ -201,5 +201,6 @@ func (n netlinkSockets) Release(c *Call, r store.Ref[Socket]) {
 		delete(n.k.io.netlinks, netlinkKey{s.Proto, s.Inet.Local.Scope})
 	}
 	n.k.io.socks.drop(r)
+	n.k.Heap.FreeBlock(n.k.Socks.Get(r).Inet.Kept)
 	n.k.Socks.Free(r)
 }

@@ -13,6 +13,7 @@ const (
 	SockFault4 = uint32(0<<16 | 11)  // IP_RECVERR
 	SockFault6 = uint32(41<<16 | 25) // IPV6_RECVERR
 	SockClass4 = uint32(0<<16 | 1)   // IP_TOS
+	SockPorts  = uint32(0<<16 | 51)  // IP_LOCAL_PORT_RANGE: which ports it is given, the lowest in the lower half
 	SockClass6 = uint32(41<<16 | 67) // IPV6_TCLASS
 )
 

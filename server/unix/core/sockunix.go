@@ -584,6 +584,7 @@ func (u unixSockets) Release(c *Call, r store.Ref[Socket]) {
 	s = k.Socks.Get(r)
 	k.Heap.FreeBlock(s.Addr)
 	k.Heap.FreeBlock(s.Remote)
+	k.Heap.FreeBlock(s.Inet.Kept)
 	k.io.socks.drop(r)
 	k.Socks.Free(r)
 	if k.io.rights > 0 {

@@ -157,6 +157,36 @@ if len(sys.argv) == 1:
     c = socket.create_connection(l.getsockname())
     b = [parts(t.recv(100), 6) for _ in range(2)]
     print([x[13] for x in b], [struct.unpack(">H", x[2:4])[0] == p for x, p in zip(b, (l.getsockname()[1], c.getsockname()[1]))])
+    # With a header of one's own: what is 0 in it is filled in.
+    def packet(body, src="0.0.0.0", dst="127.0.0.1", first=0x45, life=33, more=0, proto=V4):
+        return struct.pack(">BBHHHBBH", first, 8, 1, 0, more, life, proto, 0x1234) + socket.inet_aton(src) + socket.inet_aton(dst) + body
+
+    h, seen = socket.socket(socket.AF_INET, socket.SOCK_RAW, 255), raw(V4)
+    show("headers", h.getsockopt, 0, socket.IP_HDRINCL)
+    ask = request(V4, 9, 9, b"made by hand")
+    for src in "0.0.0.0", "127.0.0.1":
+        show("made", h.sendto, packet(ask, src), ("127.0.0.1", 0))
+        take(seen, V4)
+        take(seen, V4)
+    show("short", h.sendto, packet(ask)[:19], ("127.0.0.1", 0))
+    show("options", h.sendto, packet(b"", first=0x4f), ("127.0.0.1", 0))
+    show("version", h.sendto, packet(ask, first=0x55), ("127.0.0.1", 0))
+    show("dead", h.sendto, packet(ask, src="192.0.2.77"), ("127.0.0.1", 0))
+    rest(h, seen)
+    i = raw(V4)
+    show("include", i.setsockopt, 0, socket.IP_HDRINCL, 1)
+    show("made", i.sendto, packet(ask), ("127.0.0.1", 0))
+    for s in i, seen:
+        take(s, V4)
+        take(s, V4)
+    show("include", i.setsockopt, 0, socket.IP_HDRINCL, 0)
+    show("made", i.sendto, ask, ("127.0.0.1", 0))
+    take(seen, V4)
+    take(seen, V4)
+    show("message", h.sendto, packet(b"no protocol", proto=253), ("127.0.0.1", 0))
+    take(x, 253)
+    rest(h, seen, x)
+    show("headers", h.setsockopt, 0, socket.IP_HDRINCL, 0)
     show("headers", socket.socket, socket.AF_INET, socket.SOCK_RAW, 0)
     os.setuid(65534)
     for p in 0, V4, V6, 17:
