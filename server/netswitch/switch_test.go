@@ -71,22 +71,46 @@ func (l *lab) dial() *plug {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	l.check(err)
 	l.check(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(limit / time.Second)}))
-	l.check(unix.Connect(fd, &unix.SockaddrUnix{Name: l.name}))
-	l.t.Cleanup(func() { unix.Close(fd) })
-	return &plug{l: l, fd: fd}
+	l.check(again(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: l.name}) }))
+	p := &plug{l: l, fd: fd}
+	l.t.Cleanup(p.close)
+	return p
+}
+
+// close is to be called once and does nothing if it is called again: the number may be another's
+// by then, in this process the switch's.
+func (p *plug) close() {
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+		p.fd = -1
+	}
+}
+
+// again calls f until no signal interrupts it: Go's own come at any time.
+func again(f func() error) (err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = f()
+	}
+	return err
 }
 
 func (p *plug) send(b []byte) {
 	p.l.t.Helper()
-	_, err := unix.SendmsgN(p.fd, b, nil, nil, unix.MSG_NOSIGNAL)
-	p.l.check(err)
+	p.l.check(again(func() error {
+		_, err := unix.SendmsgN(p.fd, b, nil, nil, unix.MSG_NOSIGNAL)
+		return err
+	}))
 }
 
 // next answers a message, none at the end.
 func (p *plug) next() []byte {
 	p.l.t.Helper()
 	b := make([]byte, vnet.MaxMessage)
-	n, _, err := unix.Recvfrom(p.fd, b, 0)
+	n := 0
+	err := again(func() (err error) {
+		n, _, err = unix.Recvfrom(p.fd, b, 0)
+		return err
+	})
 	if err == unix.ECONNRESET { // the switch has closed it with messages unread
 		return nil
 	}
@@ -157,14 +181,14 @@ func TestForward(t *testing.T) {
 	if s := fmt.Sprint(m); s != fmt.Sprintf("[{1 %v a} {2 10.0.3.77 b} {3 %v }]", a.addr, c.addr) {
 		t.Error(s)
 	}
-	unix.Close(b.fd)
+	b.close()
 	for n := uint32(4); ; n++ {
 		if m, _ := c.table(n); len(m) == 2 && m[1].Name == "b" { // its name is c's now
 			break
 		}
 	}
-	unix.Close(a.fd)
-	unix.Close(c.fd)
+	a.close()
+	c.close()
 	l.end()
 }
 
@@ -261,7 +285,7 @@ func TestFull(t *testing.T) {
 	if _, err := vnet.ParseJoined(p.next()); err == nil || !strings.Contains(err.Error(), "full") {
 		t.Error(err)
 	}
-	unix.Close(all[7].fd)
+	all[7].close()
 	for n := uint32(1); ; n++ {
 		if m, _ := all[0].table(n); len(m) == vnet.MaxMachines-1 {
 			break
@@ -284,7 +308,7 @@ func TestSlow(t *testing.T) {
 		t.Errorf("b has got %x", got)
 	}
 	// It is told who is there once it takes what has come.
-	unix.Close(b.fd)
+	b.close()
 	n := 0
 	for {
 		m := slow.next()
@@ -318,7 +342,7 @@ func FuzzSwitch(f *testing.F) {
 		l := &lab{t: t, name: l.name}
 		p := l.join("p", netip.Addr{})
 		p.send(b)
-		unix.Close(p.fd)
+		p.close()
 		h := &plug{l: l, fd: honest.fd}
 		for {
 			n++
