@@ -210,3 +210,70 @@ print(len(open("/proc/net/route").readlines()), len(open("/proc/net/dev").readli
 		}
 	}
 }
+
+// TestSysClassNet: /sys/class/net has the machine's interfaces; what it says of lo the host's
+// says, too, and of eth0 what the calls for it answer.
+func TestSysClassNet(t *testing.T) {
+	prog := `
+import os, sys
+base = "/sys/class/net/"
+def text(name):
+    try:
+        return open(base + name).read()
+    except OSError as e:
+        return e.strerror
+def tree(f):
+    for d, dirs, files in os.walk(base + f + "/"):
+        dirs[:] = [x for x in dirs if x == "statistics"]
+        for x in sorted(files):
+            yield os.path.relpath(os.path.join(d, x), base)
+`
+	only := `
+for n in sys.argv[1:]:
+    print(n, repr(text(n)))
+`
+	list := run(t, subject.Binary(t), "run", "--network", "none", "--", python, "-c", prog+`
+print(os.listdir(base))
+for n in tree("lo"):
+    print(n)
+`)
+	names := strings.Split(strings.TrimSuffix(list.out, "\n"), "\n")
+	if list.status != 0 || names[0] != "['lo']" || len(names) < 50 {
+		t.Fatalf("%+v", list)
+	}
+	args := append([]string{python, "-c", prog + only}, names[1:]...)
+	want := alone(t, `mount -t sysfs sys /sys && exec "$@"`, args...)
+	if want.status != 0 {
+		t.Logf("the host's own: %+v", want)
+		want = run(t, args[0], args[1:]...)
+	}
+	got := run(t, subject.Binary(t), append([]string{"run", "--network", "none", "--"}, args...)...)
+	w, g := strings.Split(want.out, "\n"), strings.Split(got.out, "\n")
+	if len(w) != len(g) || len(g) < 50 {
+		t.Fatalf("got %+v\nwant %+v", got, want)
+	}
+	for i := range w {
+		if w[i] != g[i] && !strings.HasPrefix(w[i], "lo/statistics/rx_") && !strings.HasPrefix(w[i], "lo/statistics/tx_") {
+			t.Errorf("%s, want %s", g[i], w[i])
+		}
+	}
+	eth := run(t, subject.Binary(t), "run", "--network", "user", "--", python, "-c", prog+`
+import fcntl, socket, struct
+s = socket.socket()
+def ask(call):
+    return fcntl.ioctl(s, call, struct.pack("256s", b"eth0"))[16:24]
+print(sorted(os.listdir(base)), os.path.realpath(base + "eth0"))
+print(text("eth0/address").strip() == ask(0x8927)[2:].hex(":"), int(text("eth0/mtu")) == struct.unpack("i", ask(0x8921)[:4])[0])
+print(int(text("eth0/ifindex")) == socket.if_nametoindex("eth0"), int(text("eth0/flags"), 16) == struct.unpack("H", ask(0x8913)[:2])[0] & ~0x40)
+print([text("eth0/" + n) for n in ("operstate", "carrier", "type", "speed", "duplex", "statistics/rx_errors")])
+print(sorted(tree("eth0")) == [n.replace("lo/", "eth0/") for n in sorted(tree("lo"))])
+`)
+	if eth.out != `['eth0', 'lo'] /sys/devices/virtual/net/eth0
+True True
+True True
+['up\n', '1\n', '1\n', '-1\n', 'unknown\n', '0\n']
+True
+` {
+		t.Errorf("%+v", eth)
+	}
+}

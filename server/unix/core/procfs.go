@@ -36,6 +36,10 @@ type procFixed struct {
 	link   func(c *Call) string
 	write  func(c *Call, s string) abi.Errno
 	size   uint64 // as stat answers it, whatever the text is
+	// there says whether a machine has it; nil: each has.
+	there func(k *Kernel) bool
+	// fails is what reading it answers, if it is not 0.
+	fails abi.Errno
 }
 
 // The tables of /proc are made when a machine's /proc is: every process of a
@@ -187,7 +191,31 @@ func makeProcTree() {
 	for _, s := range sysFiles {
 		file(s.path, s.gen).size = 4096
 	}
-	link("class/net/lo", func(*Call) string { return "../../devices/virtual/net/lo" })
+	for _, name := range []string{"lo", "eth0"} {
+		from := len(procTree)
+		for _, a := range netAttrs() {
+			f := file("devices/virtual/net/"+name+"/"+a.name, func(k *Kernel) string {
+				for _, i := range k.Ifaces() {
+					if i.Name == name {
+						return a.gen(k, i)
+					}
+				}
+				return ""
+			})
+			f.size = 4096
+			if name == "lo" {
+				f.fails = a.lo
+			}
+		}
+		link("class/net/"+name, func(*Call) string { return "../../devices/virtual/net/" + name })
+		if name == "eth0" {
+			for i := from; i < len(procTree); i++ {
+				if procTree[i].name == name {
+					procTree[i].there = (*Kernel).HasNet
+				}
+			}
+		}
+	}
 }
 
 // KernelRelease and KernelVersion are what uname and /proc show: the system
@@ -384,7 +412,8 @@ func (f *ProcFS) Lookup(c *Call, dir fs.NodeID, name string) (fs.NodeID, abi.Err
 	k := f.k
 	if dir < procFixedMax {
 		for i := 1; i < len(procTree); i++ {
-			if procTree[i].parent == int(dir-1) && procTree[i].name == name {
+			x := &procTree[i]
+			if x.parent == int(dir-1) && x.name == name && (x.there == nil || x.there(k)) {
 				return fs.NodeID(i + 1), 0
 			}
 		}
@@ -603,7 +632,7 @@ func (f *ProcFS) ReadDir(c *Call, dir fs.NodeID, cookie uint64, max int) ([]fs.D
 	if dir < procFixedMax {
 		for i := 1; i < len(procTree); i++ {
 			x := &procTree[i]
-			if x.parent != int(dir-1) {
+			if x.parent != int(dir-1) || x.there != nil && !x.there(k) {
 				continue
 			}
 			t := uint32(fs.TypeDir)
@@ -802,7 +831,7 @@ func (f *ProcFS) Open(c *Call, n fs.NodeID, v store.Ref[Vnode], access, flags ui
 	if c.T != 0 && access&AccessWrite != 0 {
 		file.Cred = k.HoldCred(c.Thread().Cred)
 	}
-	if access&AccessRead != 0 {
+	if access&AccessRead != 0 && (n >= procFixedMax || procTree[n-1].fails == 0) {
 		if e := k.procGenerate(c, r); e != 0 {
 			k.DropFile(c, fl)
 			return 0, e
@@ -926,6 +955,8 @@ func (o *procFileOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (i
 			}
 			return n, e
 		}
+	} else if e := procTree[n-1].fails; e != 0 {
+		return 0, e
 	}
 	if at == 0 && file.Aux != 0 {
 		if e := k.procGenerate(c, r); e != 0 {
