@@ -89,7 +89,8 @@ const (
 type inetState struct {
 	ports      map[portKey]map[store.Ref[Socket]]struct{}
 	listening  map[uint16][]store.Ref[Socket]
-	connecting []store.Ref[Socket]
+	connecting map[uint16]*waiters // by the listener's port
+	waits      uint64              // how many there ever were
 	next       uint32
 	raws       int // how many raw sockets there are
 	// groups counts memberships in groups.
@@ -513,7 +514,7 @@ func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Err
 		m.Backlog = 4096 // net.core.somaxconn
 	}
 	k.wakeSock(r, ^uint32(0))
-	x.retry()
+	x.retry(m.Inet.Local.Port, true)
 	return x.expose(r)
 }
 
@@ -608,7 +609,7 @@ func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	if k.isOutside(dst) || k.isRelayed(far) && x.listener(far, m.Inet.Local) == 0 {
 		x.startOut(r)
 	} else if !x.try(r) {
-		k.io.inet.connecting = append(k.io.inet.connecting, r)
+		k.await(r)
 	}
 	return 0
 }
@@ -700,27 +701,9 @@ func (x inetSockets) child(r, l store.Ref[Socket]) (store.Ref[Socket], abi.Errno
 	return n, 0
 }
 
-// retry looks after connects that wait for room at a listener.
-func (x inetSockets) retry() {
-	st := &x.k.io.inet
-	if len(st.connecting) == 0 {
-		return
-	}
-	was := st.connecting
-	st.connecting = nil
-	for _, r := range was {
-		if !x.try(r) {
-			st.connecting = append(st.connecting, r)
-		}
-	}
-	x.k.acceptMore()
-}
-
 // stopConnecting: nobody looks any more for room for r.
 func (x inetSockets) stopConnecting(r store.Ref[Socket]) {
-	st := &x.k.io.inet
-	if i := slices.Index(st.connecting, r); i >= 0 {
-		st.connecting = slices.Delete(st.connecting, i, i+1)
+	if x.k.stopWaiting(r) {
 		x.k.acceptMore()
 	}
 }
@@ -780,7 +763,7 @@ func (x inetSockets) part(c *Call, r store.Ref[Socket], hard bool) {
 		for k.Socks.Get(r).Pending.N > 0 {
 			x.Release(c, x.pending().PopFront(&k.Socks.Mut(r).Pending))
 		}
-		x.retry()
+		x.retry(k.Socks.Get(r).Inet.Local.Port, true)
 	case SockConnecting:
 		k.Socks.Mut(r).State = SockIdle
 		x.stopConnecting(r)
@@ -858,7 +841,7 @@ func (x inetSockets) Accept(c *Call, f store.Ref[File]) (store.Ref[Socket], abi.
 		}
 		if s.Pending.N > 0 {
 			n := x.pending().PopFront(&k.Socks.Mut(r).Pending)
-			x.retry()
+			x.retry(s.Inet.Local.Port, false)
 			if o := k.Socks.Get(r).Inet.Out; o != 0 {
 				k.kickOut(o)
 			}

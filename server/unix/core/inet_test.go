@@ -67,6 +67,69 @@ func TestInetIndexes(t *testing.T) {
 	}
 }
 
+// TestConnectsInTurn: connects that wait for room get it in the order in which they came, and
+// nobody waits for who listens no more, whoever else listens on the port.
+func TestConnectsInTurn(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	listen := func(a SockAddr) int32 {
+		l := p.inet(0)
+		p.do(func(c *Call) {
+			_, r, _, _ := c.Sock(l)
+			c.K.Socks.Mut(r).Opts |= optReusePort
+		})
+		if e := p.bind(l, a); e != 0 {
+			t.Fatal(e)
+		}
+		if e := p.listen(l, 0); e != 0 {
+			t.Fatal(e)
+		}
+		return l
+	}
+	l := listen(loop4(4000))
+	const n = 60
+	var wait []int32
+	for range n {
+		s := p.inet(OpenNonblock)
+		if e := p.connect(s, loop4(4000)); e != 0 && e != abi.EINPROGRESS {
+			t.Fatal(e)
+		}
+		wait = append(wait, s)
+	}
+	// Some give up, among them whose turn it is.
+	for i := 1; i < n; i++ {
+		if i%3 != 0 {
+			p.do(func(c *Call) { c.CloseFD(wait[i]) })
+		}
+	}
+	connected := func(fd int32) bool { return p.poll(fd)&(PollOut|PollHup) == PollOut }
+	for i := 0; i < n/2; i += 3 {
+		if !connected(wait[i]) || connected(wait[i+3]) {
+			t.Fatal(i, "is not the one whose turn it is")
+		}
+		if _, e := p.accept(l); e != 0 {
+			t.Fatal(e)
+		}
+	}
+	// Another listens on the port, by another address, and has no room either.
+	other := loop4(4000)
+	other.Data[5] = 2
+	listen(other)
+	full := p.inet(0)
+	if e := p.connect(full, other); e != 0 {
+		t.Fatal(e)
+	}
+	late := p.inet(OpenNonblock)
+	if e := p.connect(late, other); e != abi.EINPROGRESS {
+		t.Fatal(e)
+	}
+	p.do(func(c *Call) { c.CloseFD(l) })
+	w := tk.io.inet.connecting[4000]
+	if w == nil || len(w.in) != 1 || len(tk.io.inet.connecting) != 1 || connected(late) {
+		t.Fatal(w)
+	}
+}
+
 // TestNetlinkNumbers: the first socket of a process has its number, others another.
 func TestNetlinkNumbers(t *testing.T) {
 	tk := newIOKernel(t)

@@ -853,17 +853,6 @@ func (k *Kernel) pumpAccept(rec *Outside, rt *outsideRT) {
 	})
 }
 
-// waiting is how many connections from outside wait for room at a port.
-func (k *Kernel) waiting(port uint16) int {
-	n := 0
-	for _, r := range k.io.inet.connecting {
-		if s := k.Socks.Get(r); s.hidden() && s.Inet.Far.Port == port {
-			n++
-		}
-	}
-	return n
-}
-
 // acceptMore has the pump look again at the published ports that it held, for there may be
 // room.
 func (k *Kernel) acceptMore() {
@@ -892,6 +881,6 @@ func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: k.eth4(), Port: port}
 	k.passedSyn(s)
 	if x := (inetSockets{sockQueues{k}}); !x.try(p) {
-		k.io.inet.connecting = append(k.io.inet.connecting, p)
+		k.await(p)
 	}
 }

@@ -211,6 +211,7 @@ func (k *Kernel) initSockets() {
 	q := sockQueues{k}
 	k.io.inet.ports = map[portKey]map[store.Ref[Socket]]struct{}{}
 	k.io.inet.listening = map[uint16][]store.Ref[Socket]{}
+	k.io.inet.connecting = map[uint16]*waiters{}
 	k.io.inet.groups = map[[16]byte]int{}
 	k.io.netlinks = map[netlinkKey]store.Ref[Socket]{}
 	k.io.families = map[uint32]SockFamily{
@@ -241,7 +242,7 @@ func (k *Kernel) recoverSockets() {
 			inetSockets{sockQueues{k}}.countGroups(s, 1)
 		}
 		if s.State == SockConnecting && (s.Inet.Out == 0 || s.hidden()) {
-			k.io.inet.connecting = append(k.io.inet.connecting, r)
+			k.await(r)
 		}
 		return true
 	})
