@@ -71,7 +71,7 @@ func processors(l []int) (p machine.Processors) {
 
 // hostThreads is the bound of host threads behind a limit of guest processes
 // and threads: each process has one more on the host, and there are the reaper,
-// the zygote, and processes that have ended and wait for their end. Without a
+// the zygote, a spare task, and processes that have ended and wait for their end. Without a
 // limit the bound is there for the host: one machine's guests get at most a
 // quarter of its process numbers, so that it can still fork to look at them and
 // end them.

@@ -284,7 +284,7 @@ type Machine interface {
 	// storage h, which is fresh.
 	FormatBinding(h Handle, slots uint32) error
 	// Requests counts the slots of a binding that hold a request without an
-	// answer. Slow (it asks the host): for people.
+	// answer, but for abi.KindStart, which waits in a spare task for its program. Slow (it asks the host): for people.
 	Requests(h Handle, slots uint32) int
 
 	// NewChannel makes a control channel: the near end is a Context without a

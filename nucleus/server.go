@@ -87,8 +87,8 @@ func (s *Server) Info() (machine.Info, bool) {
 	return ctx.Info()
 }
 
-// Requests is how many requests of the server's clients have no answer yet: it
-// works on them, lets them wait, or has not seen them. Slow.
+// Requests is how many requests of the server's clients have no answer yet (a fresh
+// task's first one apart): it works on them, lets them wait, or has not seen them. Slow.
 func (s *Server) Requests() int {
 	s.k.enter()
 	var bound []binding

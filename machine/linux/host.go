@@ -289,11 +289,12 @@ func (m *Machine) Requests(h machine.Handle, slots uint32) int {
 			i = (data-abi.BindHeaderSize+abi.SlotSize-1)/abi.SlotSize - 1
 			continue
 		}
-		var b [4]byte // Slot.State
+		var b [20]byte // the first words of abi.Slot
 		if _, err := unix.Pread(FD(h), b[:], at); err != nil {
 			continue
 		}
-		if s := binary.NativeEndian.Uint32(b[:]); s == abi.SlotRequest || s == abi.SlotResumed {
+		state, kind := binary.NativeEndian.Uint32(b[:]), binary.NativeEndian.Uint32(b[16:])
+		if (state == abi.SlotRequest || state == abi.SlotResumed) && kind != abi.KindStart {
 			n++
 		}
 	}

@@ -22,20 +22,26 @@ func (s *server) NewTask(parent core.TaskID, tag uint64) (core.TaskID, abi.Errno
 			return 0, abi.ESRCH
 		}
 		pn = t.name
+	} else if t := s.freshTask(); t != nil {
+		return core.TaskID(t.b.ID), 0
 	}
-	name, b, e := s.conn.TaskCreate(pn, abi.MaxSlots, tag)
-	if e != 0 {
-		return 0, e
-	}
-	s.addTask(name, b)
-	return core.TaskID(b.ID), 0
+	return s.createTask(pn, tag)
 }
 
 // known: the core knows the task now, so that its requests can be served.
 func (s *server) known(id core.TaskID) {
-	if t := s.task(id); t != nil {
-		s.poller.Add(t.b)
+	t := s.task(id)
+	dead := t == nil
+	if t != nil {
+		t.mu.Lock()
+		dead = t.dead
+		t.mu.Unlock()
 	}
+	if dead { // and the core, which was told already, did not know it
+		go s.k.TaskGone(id)
+		return
+	}
+	s.poller.Add(t.b)
 }
 
 func (s *server) task(id core.TaskID) *task {
@@ -265,7 +271,7 @@ func (s *server) AddThreads(id core.TaskID, n int) abi.Errno {
 	if t == nil {
 		return abi.ESRCH
 	}
-	return s.conn.TaskThreads(t.name, n)
+	return s.room(func() abi.Errno { return s.conn.TaskThreads(t.name, n) })
 }
 
 // ThreadGone implements core.Host.

@@ -71,8 +71,10 @@ type server struct {
 	idle  chan struct{} // an idle goroutine takes the leadership here
 	nidle atomic.Int32
 
-	mu      sync.Mutex // guards tasks, byName, gone
-	gone    []*task    // ended, and still in the poller
+	mu      sync.Mutex        // guards tasks, byName, gone, early, spares
+	gone    []*task           // ended, and still in the poller
+	early   map[abi.Name]bool // of tasks that ended before they were known here
+	spares  spares
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
 	objects objects
@@ -97,6 +99,8 @@ type task struct {
 	// and the last call closes the binding.
 	calls   int
 	removed bool
+	// over is closed when the task has ended, if somebody waits for that; server.mu guards it.
+	over chan struct{}
 }
 
 // done ends a call; the last one of a task that is gone gives its memory back.
@@ -131,7 +135,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	if err != nil {
 		return err
 	}
-	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{},
+	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{}, early: map[abi.Name]bool{},
 		sessions: map[uint32]*session{}, processes: map[core.ProcID]abi.Name{}, posts: make(chan func(), 4096)}
 	s.objects.open()
 	s.names = in.Send(NamesLabel)
@@ -304,19 +308,24 @@ func (s *server) adopt(in *ipc.Inheritance) []core.TaskID {
 			s.Log("task lost: " + err.Error())
 			continue
 		}
+		s.mu.Lock()
 		s.addTask(b.Port, sb) // of a guest's binding: the task's name
+		s.mu.Unlock()
 		ids = append(ids, core.TaskID(b.ID))
 	}
 	return ids
 }
 
+// addTask makes a task known here; s.mu is held.
 func (s *server) addTask(name abi.Name, b *ipc.ServerBinding) *task {
 	t := &task{name: name, b: b}
 	b.User = t
-	s.mu.Lock()
 	s.tasks[core.TaskID(b.ID)] = t
 	s.byName[name] = core.TaskID(b.ID)
-	s.mu.Unlock()
+	if s.early[name] {
+		delete(s.early, name)
+		go s.taskDead(name)
+	}
 	return t
 }
 
@@ -592,10 +601,13 @@ func (s *server) taskDead(name abi.Name) {
 	id, ok := s.byName[name]
 	t := s.tasks[id]
 	delete(s.byName, name)
-	s.mu.Unlock()
 	if !ok || t == nil {
+		s.early[name] = true // its maker has not come to say that there is one
+		s.mu.Unlock()
 		return
 	}
+	s.spares.died(t)
+	s.mu.Unlock()
 	t.mu.Lock()
 	t.dead = true
 	for _, sl := range t.slots {

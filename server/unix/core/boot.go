@@ -260,7 +260,7 @@ func (k *Kernel) Recover(live []TaskID) {
 	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {
 		k.addProcIndex(p)
 		if r.State == ProcLive && r.Task != 0 && k.tasks[r.Task] == nil {
-			k.addTask(r.Task, p)
+			k.addTask(r.Task, p).born = 0 // which the last incarnation knew
 		}
 		return true
 	})

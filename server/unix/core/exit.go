@@ -66,7 +66,9 @@ func (k *Kernel) noteUsage(c *Call) {
 	id := c.Proc().Task
 	var u, s uint64
 	var e abi.Errno
-	c.Unlocked(func() { _, u, s, e = k.Host.Usage(id) })
+	if ts := k.tasks[id]; ts == nil || !ts.brief(k.Clock.Mono()) {
+		c.Unlocked(func() { _, u, s, e = k.Host.Usage(id) })
+	}
 	if e != 0 || k.Threads.Get(c.T) == nil {
 		return
 	}

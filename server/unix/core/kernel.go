@@ -254,6 +254,10 @@ type task struct {
 	// spare is how many threads are counted in the task's budget that it does not have: those
 	// that it makes next need not be. A new incarnation counts anew, and knows of none.
 	spare int
+	// born is when the task became known (Clock.Mono), 0: to another incarnation; threaded: it
+	// has had more than one thread.
+	born     int64
+	threaded bool
 }
 
 // Personality gives one operating system's calls their meaning.

@@ -50,9 +50,19 @@ func (k *Kernel) procRT(p store.Ref[Proc]) *procRT {
 	return rt
 }
 
+// briefly is a time in which one thread does not use what the Host counts as some: it counts
+// hundredths of a second, of which some went by before the core knew of the task.
+const briefly = 8e6
+
+// brief says whether the task is so young, and has had one thread only, that the Host need
+// not be asked for the processor time that it has used: it would answer none.
+func (t *task) brief(now int64) bool {
+	return t.born != 0 && !t.threaded && now-t.born < briefly
+}
+
 // addTask makes a task known.
 func (k *Kernel) addTask(id TaskID, p store.Ref[Proc]) *task {
-	t := &task{id: id, proc: p, slots: map[uint32]store.Ref[Thread]{}}
+	t := &task{id: id, proc: p, slots: map[uint32]store.Ref[Thread]{}, born: k.Clock.Mono()}
 	k.tasks[id] = t
 	k.OnTask(id)
 	return t
