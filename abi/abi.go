@@ -435,7 +435,15 @@ const (
 	PreFixed = 3 // a structure of a fixed size
 	PreIov   = 4 // an iovec array and then the bytes it names, gathered
 	PreIovRO = 5 // an iovec array only
+	// PreStrs: an array of addresses that ends with 0, and of what is at them only the
+	// strings, one behind the other, each with its NUL. Where they are not all there, or are more
+	// than PreStrsMax bytes, nothing, and Extent.Fault. No array is one without strings.
+	PreStrs = 6
 )
+
+// PreStrsMax is how many bytes of strings one array may bring along. The server fetches others
+// itself, for which it needs room in the In area.
+const PreStrsMax = 32 << 10
 
 // CallDesc tells the library what to do with one system call number. It is
 // data that the personality supplies; the library knows no personality.
@@ -489,6 +497,17 @@ func (d *CallDesc) SetDigit(i uint64, v uint8) {
 // CallFS, of CallDesc.Flags: the server must know the thread pointer (Regs.FSBase). Without
 // it that is 0 for calls where reading it would take a host call.
 const CallFS = 1
+
+// CallRobust, of CallDesc.Flags: with the call comes, as its argument RobustArg, the word
+// ThreadRobust and the RobustSize bytes at that address of the guest's, if it is not 0.
+const CallRobust = 2
+
+// What CallRobust sends along: the head of the list of locks that a thread holds
+// (linux/futex.h, struct robust_list_head).
+const (
+	RobustArg  = 8
+	RobustSize = 24
+)
 
 // CallTableSize is the number of descriptors of one personality.
 const CallTableSize = 768
@@ -613,6 +632,9 @@ const (
 	ThreadTid = 0
 	// ThreadPid follows TaskPid as the thread was told it: a vfork child has one thread
 	// of its parent's task, whose others go on.
-	ThreadPid   = 1
-	ThreadWords = 4
+	ThreadPid = 1
+	// ThreadRobust is the address that CallRobust is about, 0: none. Only what is sent along
+	// depends on it: the server looks whether it is the one that it knows.
+	ThreadRobust = 2
+	ThreadWords  = 4
 )

@@ -180,6 +180,9 @@ func (t *Thread) request(uc *Ucontext, s *abi.Slot, d *abi.CallDesc, nr, raw uin
 	s.Args[6] = raw
 	if d != nil {
 		prefetch(t, s, d)
+		if d.Flags&abi.CallRobust != 0 {
+			t.sendRobust(s)
+		}
 	}
 }
 
@@ -532,6 +535,10 @@ func prefetch(t *Thread, s *abi.Slot, d *abi.CallDesc) {
 			prefetchIov(t, s, p, a)
 			continue
 		}
+		if p.Kind == abi.PreStrs {
+			prefetchStrs(t, s, p.Arg, a, min(left, abi.PreStrsMax))
+			continue
+		}
 		n := uintptr(p.Size)
 		if p.Kind == abi.PreBuf {
 			n = argument(s, uint8(p.Size))
@@ -589,6 +596,44 @@ func prefetchIov(t *Thread, s *abi.Slot, p *abi.Pre, a uintptr) {
 		}
 	}
 	addExtent(s, p.Arg, total, short)
+}
+
+// prefetchStrs copies the strings of an array of addresses, as one extent of at most room
+// bytes.
+func prefetchStrs(t *Thread, s *abi.Slot, arg uint8, vec, room uintptr) {
+	to := t.slotAddr() + abi.SlotInOff + uintptr(s.InLen)
+	word := uintptr(unsafe.Pointer(&t.Scratch))
+	total := uintptr(0)
+	for vec != 0 {
+		if t.copyIn(word, vec, 8) != 0 {
+			addExtent(s, arg, 0, true)
+			return
+		}
+		from := uintptr(t.Scratch[0])
+		if from == 0 {
+			break
+		}
+		n, how := t.copyStr(to+total, from, room-total)
+		if how != strEnd {
+			addExtent(s, arg, 0, true)
+			return
+		}
+		total += n + 1
+		vec += 8
+	}
+	addExtent(s, arg, total, false)
+}
+
+// sendRobust copies the head of the thread's robust list behind what is in the In area.
+func (t *Thread) sendRobust(s *abi.Slot) {
+	head := uintptr(t.Words[abi.ThreadRobust])
+	if head == 0 || uintptr(abi.SlotInSize)-uintptr(s.InLen) < 8+abi.RobustSize {
+		return
+	}
+	to := t.slotAddr() + abi.SlotInOff + uintptr(s.InLen)
+	*(*uint64)(at(to)) = uint64(head)
+	bad := t.copyIn(to+8, head, abi.RobustSize)
+	addExtent(s, abi.RobustArg, 8+abi.RobustSize-bad, bad != 0)
 }
 
 // addExtent records n bytes at the end of the In area.

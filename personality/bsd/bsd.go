@@ -153,6 +153,9 @@ func (p *Personality) Matrix() []calls.Row { return p.table.Rows() }
 // and as many as another argument says.
 func Str(arg uint8) abi.Pre { return abi.Pre{Kind: abi.PreStr, Arg: arg} }
 
+// Strs are the strings of an array of addresses that ends with NULL.
+func Strs(arg uint8) abi.Pre { return abi.Pre{Kind: abi.PreStrs, Arg: arg} }
+
 // Fixed is a structure of n bytes.
 func Fixed(arg uint8, n uint16) abi.Pre { return abi.Pre{Kind: abi.PreFixed, Arg: arg, Size: n} }
 

@@ -62,7 +62,7 @@ func Execve(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	argv, envp, e := image.Args(c, c.Args[1], c.Args[2])
+	argv, envp, e := image.Args(c, 1, 2)
 	if e != 0 {
 		return 0, e
 	}
@@ -71,7 +71,7 @@ func Execve(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // Fexecve serves fexecve(2).
 func Fexecve(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	argv, envp, e := image.Args(c, c.Args[1], c.Args[2])
+	argv, envp, e := image.Args(c, 1, 2)
 	if e != 0 {
 		return 0, e
 	}

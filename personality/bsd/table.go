@@ -17,7 +17,7 @@ func Shared() []Entry {
 		{Nr: 1, Name: "exit", Fn: Exit, Sig: "i"},
 		{Nr: 2, Name: "fork", Fn: Fork, FS: true},
 		{Nr: 66, Name: "vfork", Fn: Vfork, FS: true},
-		{Nr: 59, Name: "execve", Fn: Execve, Sig: "spp", Pre: Pre(Str(0))},
+		{Nr: 59, Name: "execve", Fn: Execve, Sig: "spp", Pre: Pre(Str(0), Strs(1), Strs(2))},
 		Word(20, "getpid", abi.TaskPid, Pid),
 		{Nr: 39, Name: "getppid", Fn: Getppid, Local: abi.LocalTold, LocalArg: abi.ToldPpid},
 		{Nr: 81, Name: "getpgrp", Fn: Getpgrp, Local: abi.LocalTold, LocalArg: abi.ToldPgid},

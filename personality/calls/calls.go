@@ -51,8 +51,8 @@ type Entry[P any] struct {
 	// Digits are for abi.LocalClocks and abi.LocalAdvice: the host's number for each
 	// of the system's, in order.
 	Digits []uint8
-	// FS: the thread pointer is needed.
-	FS bool
+	// FS: the thread pointer is needed; Robust: the head of the thread's robust list.
+	FS, Robust bool
 	// Sig is how the personality's tracer prints the arguments, a letter each.
 	Sig  string
 	Note string
@@ -133,7 +133,10 @@ func (t *Table[P]) Descriptors(traced bool) []abi.CallDesc {
 		}
 		d[nr].Name = e.Named
 		if e.FS {
-			d[nr].Flags = abi.CallFS
+			d[nr].Flags |= abi.CallFS
+		}
+		if e.Robust {
+			d[nr].Flags |= abi.CallRobust
 		}
 		copy(d[nr].Pre[:], e.Pre)
 		switch e.Local {

@@ -4,6 +4,7 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 
 	"hythe/abi"
@@ -358,10 +359,30 @@ func execLimit(c *core.Call) uint64 {
 	return max(min(c.Proc().Rlimits[core.RlimitStack].Cur/4, 6<<20), 128<<10)
 }
 
-// Args fetches the argument and environment strings of an exec call whose arrays are
-// at argvAt and envpAt. EFAULT, E2BIG. A program gets at least one, empty, argument.
-func Args(c *core.Call, argvAt, envpAt uint64) (argv, envp []string, e abi.Errno) {
+// Args answers the argument and environment strings of an exec call whose arrays are
+// its arguments argvArg and envpArg (negative: there is none). EFAULT, E2BIG. A program gets at least one, empty, argument.
+func Args(c *core.Call, argvArg, envpArg int) (argv, envp []string, e abi.Errno) {
 	lim := execLimit(c)
+	argv, e1, ok1 := c.StrsArg(argvArg, lim)
+	envpAt, e2, ok2 := uint64(0), abi.Errno(0), true
+	if envpArg >= 0 {
+		envpAt = c.Args[envpArg]
+		envp, e2, ok2 = c.StrsArg(envpArg, lim)
+	}
+	if !ok1 || !ok2 {
+		return fetchArgs(c, c.Args[argvArg], envpAt, lim)
+	}
+	if e = cmp.Or(e1, e2); e != 0 {
+		return nil, nil, e
+	}
+	if len(argv) == 0 {
+		argv = []string{""}
+	}
+	return argv, envp, 0
+}
+
+// fetchArgs is Args of arrays that the library has not sent along.
+func fetchArgs(c *core.Call, argvAt, envpAt, lim uint64) (argv, envp []string, e abi.Errno) {
 	av, e := pointers(c, argvAt, lim)
 	if e != 0 {
 		return nil, nil, e

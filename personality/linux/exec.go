@@ -143,8 +143,8 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	return 0
 }
 
-func doExec(c *core.Call, dirfd int32, path string, flags uint32, argvAt, envpAt uint64) (uint64, abi.Errno) {
-	argv, envp, e := image.Args(c, argvAt, envpAt)
+func doExec(c *core.Call, dirfd int32, path string, flags uint32, argvArg, envpArg int) (uint64, abi.Errno) {
+	argv, envp, e := image.Args(c, argvArg, envpArg)
 	if e != 0 {
 		return 0, e
 	}
@@ -174,7 +174,7 @@ func sysExecve(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	return doExec(c, core.AtCwd, path, core.WalkFollow, c.Args[1], c.Args[2])
+	return doExec(c, core.AtCwd, path, core.WalkFollow, 1, 2)
 }
 
 func sysExecveat(p *Personality, c *core.Call) (uint64, abi.Errno) {
@@ -194,5 +194,5 @@ func sysExecveat(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if fl&atEmptyPath != 0 {
 		walk |= core.WalkEmpty
 	}
-	return doExec(c, int32(c.Args[0]), path, walk, c.Args[2], c.Args[3])
+	return doExec(c, int32(c.Args[0]), path, walk, 2, 3)
 }

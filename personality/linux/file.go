@@ -109,6 +109,7 @@ func showFlags(f *core.File) uint64 {
 
 func pre(p ...abi.Pre) []abi.Pre { return p }
 func preStr(arg uint8) abi.Pre   { return abi.Pre{Kind: abi.PreStr, Arg: arg} }
+func preStrs(arg uint8) abi.Pre  { return abi.Pre{Kind: abi.PreStrs, Arg: arg} }
 func preFixed(arg uint8, size uint16) abi.Pre {
 	return abi.Pre{Kind: abi.PreFixed, Arg: arg, Size: size}
 }

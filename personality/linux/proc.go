@@ -26,8 +26,8 @@ func processCalls() []Entry {
 		{Nr: 56, FS: true, Name: "clone", Fn: sysClone, Sig: "Cpppp", Level: Partial, Note: "CLONE_VM without CLONE_VFORK or CLONE_THREAD is EINVAL; new namespaces but those of users and mounts are EPERM"},
 		{Nr: 57, FS: true, Name: "fork", Fn: sysFork},
 		{Nr: 58, FS: true, Name: "vfork", Fn: sysVfork},
-		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 0}}},
-		{Nr: 60, Name: "exit", Fn: sysExit, Sig: "i"},
+		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: pre(preStr(0), preStrs(1), preStrs(2)), Robust: true},
+		{Nr: 60, Name: "exit", Fn: sysExit, Sig: "i", Robust: true},
 		{Nr: 61, Name: "wait4", Fn: sysWait4, Sig: "iwWp"},
 		{Nr: 109, Name: "setpgid", Fn: sysSetpgid, Sig: "ii"},
 		{Nr: 110, Name: "getppid", Fn: sysGetppid, Local: abi.LocalTold, LocalArg: abi.ToldPpid},
@@ -37,11 +37,11 @@ func processCalls() []Entry {
 		{Nr: 124, Name: "getsid", Fn: sysGetsid, Sig: "i"},
 		{Nr: 186, Name: "gettid", Fn: sysGettid, Local: abi.LocalTid},
 		{Nr: 218, Name: "set_tid_address", Fn: sysSetTidAddress, Sig: "p"},
-		{Nr: 231, Name: "exit_group", Fn: sysExitGroup, Sig: "i"},
+		{Nr: 231, Name: "exit_group", Fn: sysExitGroup, Sig: "i", Robust: true},
 		{Nr: 247, Name: "waitid", Fn: sysWaitid, Sig: "IipWp"},
 		{Nr: 273, Name: "set_robust_list", Fn: sysSetRobustList, Sig: "pu", Level: Partial, Note: "not walked when a stopped process is killed, and when its server dies meanwhile"},
 		{Nr: 274, Name: "get_robust_list", Fn: sysGetRobustList, Sig: "ipp"},
-		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: []abi.Pre{{Kind: abi.PreStr, Arg: 1}}},
+		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: pre(preStr(1), preStrs(2), preStrs(3)), Robust: true},
 		{Nr: 434, Name: "pidfd_open", Fn: sysPidfdOpen, Sig: "ix"},
 		{Nr: 435, FS: true, Name: "clone3", Fn: sysClone3, Sig: "pu", Level: Partial, Note: "as clone; set_tid is EPERM, cgroups are refused"},
 		{Nr: 438, Name: "pidfd_getfd", Fn: sysPidfdGetfd, Sig: "ffx"},
@@ -164,11 +164,12 @@ func sysSetTidAddress(p *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysSetRobustList(p *Personality, c *core.Call) (uint64, abi.Errno) {
-	if c.Args[1] != 24 {
+	if c.Args[1] != abi.RobustSize {
 		return 0, abi.EINVAL
 	}
 	t := c.MutThread()
-	t.RobustHead, t.RobustLen = c.Args[0], 24
+	t.RobustHead, t.RobustLen = c.Args[0], abi.RobustSize
+	c.Act(abi.ActThreadWord, 0, abi.ThreadRobust, c.Args[0])
 	return 0, 0
 }
 

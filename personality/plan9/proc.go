@@ -124,7 +124,7 @@ func sysExec(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	argv, _, e := image.Args(c, c.Args[1], 0)
+	argv, _, e := image.Args(c, 1, -1)
 	if e != 0 {
 		return 0, e
 	}

@@ -190,6 +190,7 @@ func TestCopies(t *testing.T) {
 		1: {Pre: [3]abi.Pre{{Kind: abi.PreStr, Arg: 0}, {Kind: abi.PreBuf, Arg: 1, Size: 2}, {Kind: abi.PreFixed, Arg: 3, Size: 24}}},
 		2: {Pre: [3]abi.Pre{{Kind: abi.PreIov, Arg: 1, Size: 2}}},
 		3: {Pre: [3]abi.Pre{{Kind: abi.PreIovRO, Arg: 1, Size: 2}}},
+		4: {Flags: abi.CallRobust, Pre: [3]abi.Pre{{Kind: abi.PreStrs, Arg: 0}, {Kind: abi.PreStrs, Arg: 1}, {Kind: abi.PreStrs, Arg: 2}}},
 	}
 	h := newHarness(t, desc, asmHead+`
 	lea text(%rip), %rdi
@@ -229,6 +230,23 @@ func TestCopies(t *testing.T) {
 	lea iov(%rip), %rsi
 	mov $2, %edx
 	sys 3
+	lea strs(%rip), %rdi
+	xor %esi, %esi
+	lea nostrs(%rip), %rdx
+	sys 4
+	lea badstr(%rip), %rdi
+	mov $0x200ffff8, %rsi
+	mov $0x20000000, %rax
+	mov %rax, (%rsi)
+	movb $0, 0x20001000
+	lea strs(%rip), %rdx
+	sys 4
+	lea longs(%rip), %rdi
+	lea toolong(%rip), %rsi
+	mov $1, %edx
+	sys 909
+	sys 4
+	movb $66, 0x20001000
 	sys 910
 	report %rax
 	sys 911
@@ -242,7 +260,14 @@ func TestCopies(t *testing.T) {
 	done
 	.balign 8
 text:	.asciz "a path"
-iov:	.quad text, 2, 0, 0, text+2, 4, text, 0, 8, 1`)
+iov:	.quad text, 2, 0, 0, text+2, 4, text, 0, 8, 1
+strs:	.quad text, text+6, text+2
+nostrs:	.quad 0
+badstr:	.quad text, 8, 0
+longs:	.fill 7, 8, 0x20000000
+	.quad 0x20000fff, 0
+toolong: .fill 8, 8, 0x20000000
+	.quad 0`)
 	win := uint64(h.w.z.Window())
 	type ext struct {
 		data  string
@@ -263,6 +288,9 @@ iov:	.quad text, 2, 0, 0, text+2, 4, text, 0, 8, 1`)
 		nr := c.s.Nr
 		x := c.out(bytes.Repeat([]byte{0xee}, 8192))
 		switch {
+		case nr == 909:
+			c.act(abi.ActThreadWord, 0, abi.ThreadRobust, codeText(h))
+			c.reply(0)
 		case nr == 910: // the end of the data area is the end of the copy
 			c.act(abi.ActCopyOut, 0, dataBase+dataSize-100, x, 8192)
 			c.reply(0)
@@ -334,6 +362,11 @@ iov:	.quad text, 2, 0, 0, text+2, 4, text, 0, 8, 1`)
 	check("too many", ext{"", 0}, ext{"", 0})
 	check("null array", ext{"", 1})
 	check("array only", ext{iov(2), 0})
+	check("strings", ext{"a path\x00\x00path\x00", 0}, ext{"", 0}, ext{"", 0})
+	check("bad strings", ext{"", 1}, ext{"", 1}, ext{"a path\x00\x00path\x00", 0})
+	many := strings.Repeat(strings.Repeat("B", 4096)+"\x00", 7)
+	check("long strings, and the robust list", ext{many + "B\x00", 0}, ext{"", 1}, ext{"", 1},
+		ext{string(c8(codeText(h))) + "a path\x00" + string(iov(2))[:abi.RobustSize-7], 0})
 	h.expect("copy out over the end", err(abi.EFAULT))
 	h.expect("ignored failures", 8)
 	h.expect("bad store", err(abi.EFAULT))

@@ -36,8 +36,8 @@ func (c *Call) CopyInStrs(addrs []uint64, limit uint64) ([]string, abi.Errno) {
 	out := make([]string, 0, len(addrs))
 	total := uint64(0)
 	for len(addrs) > 0 {
-		n := min(len(addrs), abi.MaxActions)
 		c.InReset()
+		n := max(1, min(len(addrs), abi.MaxActions, (abi.SlotInSize-int(c.inUsed)-8)/piece))
 		off, ok := c.inAlloc(n * piece)
 		if !ok {
 			return nil, abi.E2BIG
@@ -84,6 +84,23 @@ func (c *Call) CopyInStrs(addrs []uint64, limit uint64) ([]string, abi.Errno) {
 	}
 	c.InReset()
 	return out, 0
+}
+
+// StrsArg answers the strings of the array at argument arg if the library has sent them along
+// (abi.PreStrs). E2BIG when they are more than limit bytes.
+func (c *Call) StrsArg(arg int, limit uint64) (l []string, e abi.Errno, ok bool) {
+	b, fault, ok := c.Prefetched(arg)
+	if !ok || fault || len(b) > 0 && b[len(b)-1] != 0 {
+		return nil, 0, false
+	}
+	if uint64(len(b)) > limit {
+		return nil, abi.E2BIG, true
+	}
+	s := string(b) // once: the guest can change it
+	if s == "" {
+		return nil, 0, true
+	}
+	return strings.Split(strings.TrimSuffix(s, "\x00"), "\x00"), 0, true
 }
 
 func (c *Call) longStr(addr uint64, max int) (string, abi.Errno) {
