@@ -66,8 +66,7 @@ type BindHeader struct {
 	// Told are facts that the server lets the client know without a call (Told...),
 	// each one more than its value; 0: to be asked for. Server-written, never read
 	// by it: a client that forges one deceives itself.
-	Told [4]uint64
-	_    [24]byte
+	Told [7]uint64
 	// ClientArmed is 1 while a client that is itself a server wants its own
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
@@ -385,9 +384,14 @@ type Slot struct {
 	In     [6]Extent
 	Regs   Regs
 	Back   uint32 // with Resumed: the Part that was carried out
-	_      uint32
-	Cancel uint32 // the low half of a Seq: whoever made that call waits for its answer no more
-	_      [52]byte
+	// Late are the calls that the library has served since the last request and that the server
+	// hears of with this one (Late...), before it is served. The words are what they said.
+	Late       uint32
+	Cancel     uint32 // the low half of a Seq: whoever made that call waits for its answer no more
+	_          uint32
+	LateRobust uint64
+	LateTid    uint64
+	_          [32]byte
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success
@@ -399,6 +403,15 @@ type Slot struct {
 	Order   uint32 // counts the server's answers on the binding, whose client is no guest
 	Acts    [MaxActions]Action
 }
+
+// Bits of Slot.Late.
+const (
+	// LateIsRobust: LateRobust is the head of the thread's list of locks. Who ends a thread that
+	// runs looks for this bit, having stored ToldEnding: one of both sees the other.
+	LateIsRobust = 1
+	// LateIsTid: LateTid is where zero is stored when the thread ends, if others are there.
+	LateIsTid = 2
+)
 
 // MaxActions is how many actions one reply holds.
 const MaxActions = 40
@@ -563,6 +576,13 @@ const (
 	LocalStatAt = 42 // a name otherwise: as LocalName
 	// What is lent and written to: write(2).
 	LocalWrite = 43
+	// Calls that the server hears of with the next one (Slot.Late): set_tid_address(2),
+	// set_robust_list(2).
+	LocalSetTid    = 44
+	LocalSetRobust = 45
+	LocalRandom    = 46 // getrandom(2) of few bytes
+	LocalNosys     = 47 // answers that there is no such call
+	LocalLimit     = 48 // prlimit(2) that asks for LimitStack of the caller: answers ToldStack when it is known
 	// Sleeps between LocalSleepMin and LocalSleepMax: nanosleep(2), whose arguments are a struct timespec
 	// and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
 	// An answer about a name that was kept (ActName): of the name that is Pre[0]'s, from
@@ -581,14 +601,21 @@ const (
 	LocalSleepMax = 10e6
 )
 
+// LimitStack is the limit that LocalLimit knows of.
+const LimitStack = 3
+
 // Words of BindHeader.Told.
 const (
 	ToldPpid = 0
 	ToldPgid = 1
+	// ToldStack is the soft limit of the stack, while there is no hard one.
+	ToldStack = 2
+	// ToldEnding is not 0 once the process is to end.
+	ToldEnding = 3
 	// ToldNames and ToldAttrs: with which numbers answers about names hold that the library
 	// has kept (ActName); never again the same number in a machine.
-	ToldNames = 2
-	ToldAttrs = 3
+	ToldNames = 4
+	ToldAttrs = 5
 )
 
 // Limits of the answers about names that the library keeps: bytes of a name, with its

@@ -682,6 +682,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
 	n.Words[abi.ThreadRobust] = 0
+	n.slot().Late = 0
 	n.Neg = uint64(-base)
 	n.Self = base
 	n.LastIP = 0

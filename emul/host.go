@@ -40,6 +40,7 @@ const (
 	sysExitGroup    = 231
 	sysOpenat       = 257
 	sysGetcpu       = 309
+	sysGetrandom    = 318
 	sysUserfaultfd  = 323
 	sysMembarrier   = 324
 	sysCloseRange   = 436

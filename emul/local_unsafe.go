@@ -77,6 +77,19 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		}
 		return t.hostOn(b, 16, 1, sysClockGettime, uintptr(v), b, 0), true
 	}
+	if k == abi.LocalRandom {
+		// More than that may be interrupted. Flags: GRND_NONBLOCK, RANDOM, INSECURE.
+		if b > 256 || c > 7 || c&6 == 6 {
+			return 0, false
+		}
+		if !t.inGuest(a, b) {
+			return errno(eFAULT), true
+		}
+		return t.hostOn(a, b, 1, sysGetrandom, a, b, 0), true
+	}
+	if k >= abi.LocalSetTid && k <= abi.LocalLimit {
+		return t.localLate(uc, k, a, b, c)
+	}
 	if k == abi.LocalUmtx {
 		return t.umtx(uc)
 	}
@@ -135,6 +148,43 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		c = uintptr(v)
 	}
 	return t.localMemory(uc, k, a, b, c)
+}
+
+// localLate serves calls of which the server hears later, or need not hear.
+func (t *Thread) localLate(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {
+	s := t.slot()
+	if k == abi.LocalSetTid {
+		s.LateTid = uint64(a)
+		atomic.StoreUint32(&s.Late, s.Late|abi.LateIsTid)
+		return uintptr(t.Words[abi.ThreadTid]), true
+	}
+	if k == abi.LocalSetRobust {
+		if b != abi.RobustSize {
+			return errno(eINVAL), true
+		}
+		s.LateRobust = uint64(a)
+		atomic.StoreUint32(&s.Late, s.Late|abi.LateIsRobust)
+		t.Words[abi.ThreadRobust] = uint64(a)
+		if atomic.LoadUint64(&t.area().Told[abi.ToldEnding]) != 0 {
+			return 0, false // who ends the process may have looked before
+		}
+		return 0, true
+	}
+	if k == abi.LocalNosys {
+		return errno(eNOSYS), true
+	}
+	// LocalLimit
+	v := atomic.LoadUint64(&t.area().Told[abi.ToldStack])
+	to := uintptr(uc.Regs.R10)
+	if v == 0 || uint32(a) != 0 || uint32(b) != abi.LimitStack || c != 0 || to == 0 {
+		return 0, false
+	}
+	t.Scratch[0] = v - 1
+	t.Scratch[1] = ^uint64(0)
+	if t.copyOut(to, uintptr(unsafe.Pointer(&t.Scratch)), 16) != 0 {
+		return errno(eFAULT), true
+	}
+	return 0, true
 }
 
 func (t *Thread) localMemory(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, bool) {

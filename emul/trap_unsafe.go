@@ -369,6 +369,9 @@ func (t *Thread) settle(uc *Ucontext, s *abi.Slot, kind uint32) uint32 {
 		atomic.StoreUint32(&s.State, state)
 		t.ring()
 	}
+	if s.Late != 0 {
+		s.Late = 0 // the server has heard
+	}
 	var r reply
 	r.t, r.uc, r.s = t, uc, s
 	r.run()

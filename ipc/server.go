@@ -28,7 +28,7 @@ type Request struct {
 	In     [6]abi.Extent
 	Regs   abi.Regs
 	Back   uint32
-	_      uint32
+	Late   uint32
 }
 
 const bindWords = abi.MaxSlots / 64
@@ -130,6 +130,14 @@ func (s *ServerBinding) Close() {
 
 // Slots is the number of slots.
 func (s *ServerBinding) Slots() int { return s.slots }
+
+// Late answers which calls the client's library has served on slot n since the last answer, and
+// what they said (abi.Slot.Late): the client's own words.
+func (s *ServerBinding) Late(n int) (late uint32, robust, tid uint64) {
+	sl := s.Slot(n)
+	late = atomic.LoadUint32(&sl.Late)
+	return late, atomic.LoadUint64(&sl.LateRobust), atomic.LoadUint64(&sl.LateTid)
+}
 
 // Tell stores word i of what the client knows without a call (abi.BindHeader.Told).
 func (s *ServerBinding) Tell(i int, v uint64) { atomic.StoreUint64(&s.hdr.Told[i], v) }

@@ -55,6 +55,7 @@ var GuestCalls = []HostCall{
 	{"sched_yield", 24, nil, "gives up the processor"},
 	{"clock_gettime", 228, []HostArg{{Arg: 0, Deny: ^uint32(15)}}, "clocks of the host and of this task, none of another process"},
 	{"getcpu", 309, nil, "which processor; the instruction RDTSCP tells it too"},
+	{"getrandom", 318, []HostArg{{Arg: 2, Values: []uint32{0}}}, "random bytes to own memory; the instruction RDRAND gives them too"},
 	{"mincore", 27, nil, "own memory"},
 	{"msync", 26, nil, "own memory; memory objects have no storage behind them"},
 	{"membarrier", 324, []HostArg{{Arg: 0, Values: []uint32{0, 8, 16, 32, 64}}, {Arg: 1, Values: []uint32{0}}}, "barriers among the threads of this task"},

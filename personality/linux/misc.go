@@ -42,13 +42,13 @@ func miscCalls() []Entry {
 		{Nr: 251, Name: "ioprio_set", Fn: zero, Level: Partial, Note: "noted nowhere"},
 		{Nr: 252, Name: "ioprio_get", Fn: zero, Level: Partial, Note: "always none"},
 		{Nr: 272, Name: "unshare", Fn: sysUnshare, Sig: "x", Level: Partial, Note: "new namespaces but those of users and mounts are EPERM; descriptors are unshared by all threads"},
-		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Sig: "iLrR", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; a program bent on it can lift AS, DATA and CPU for itself (--memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
+		{Nr: 302, Name: "prlimit64", Fn: sysPrlimit, Local: abi.LocalLimit, Sig: "iLrR", Level: Partial, Note: "kept, but not enforced: RSS, RTTIME, MEMLOCK, LOCKS, MSGQUEUE; a program bent on it can lift AS, DATA and CPU for itself (--memory holds for all)", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 2, Size: 16}}},
 		{Nr: 308, Name: "setns", Fn: sysSetns, Level: Refused, Note: "EPERM: one set of namespaces", Sig: "fx"},
 		{Nr: 309, Name: "getcpu", Fn: sysGetcpu, Sig: "ppp", Local: abi.LocalGetcpu},
 		{Nr: 312, Name: "kcmp", Fn: sysKcmp, Sig: "iiixx"},
 		{Nr: 314, Name: "sched_setattr", Fn: sysSchedSetattr, Sig: "ipx", Level: Partial, Note: "as sched_setscheduler; no bounds of utilization"},
 		{Nr: 315, Name: "sched_getattr", Fn: sysSchedGetattr, Sig: "ipux"},
-		{Nr: 318, Name: "getrandom", Fn: sysGetrandom, Sig: "Buj"},
+		{Nr: 318, Name: "getrandom", Fn: sysGetrandom, Local: abi.LocalRandom, Sig: "Buj"},
 
 		no(101, "ptrace", abi.EPERM, "no tracing"),
 		{Nr: 103, Name: "syslog", Fn: sysSyslog, Sig: "ipu", Level: Refused, Note: "EPERM: no kernel log"},
@@ -72,7 +72,7 @@ func miscCalls() []Entry {
 		no(317, "seccomp", abi.EINVAL, "no guest filters"),
 		no(321, "bpf", abi.EPERM, "no programs in the server"),
 		no(323, "userfaultfd", abi.EPERM, "memory objects have pagers: docs/nucleus.md"),
-		{Nr: 334, Name: "rseq", Level: None, Sig: "puxx", Note: "libraries do without"},
+		{Nr: 334, Name: "rseq", Fn: noRseq, Local: abi.LocalNosys, Level: Refused, Sig: "puxx", Note: "ENOSYS: libraries do without"},
 		no(425, "io_uring_setup", abi.EPERM, "switched off, as many systems do"),
 		no(426, "io_uring_enter", abi.EPERM, "switched off"),
 		no(427, "io_uring_register", abi.EPERM, "switched off"),
@@ -958,6 +958,8 @@ func sysKcmp(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	return 0, 0
 }
+
+func noRseq(*Personality, *core.Call) (uint64, abi.Errno) { return 0, abi.ENOSYS }
 
 func sysGetrandom(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if f := c.Args[2]; f&^7 != 0 || f&6 == 6 {

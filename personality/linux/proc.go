@@ -36,10 +36,10 @@ func processCalls() []Entry {
 		{Nr: 121, Name: "getpgid", Fn: sysGetpgid, Sig: "i"},
 		{Nr: 124, Name: "getsid", Fn: sysGetsid, Sig: "i"},
 		{Nr: 186, Name: "gettid", Fn: sysGettid, Local: abi.LocalTid},
-		{Nr: 218, Name: "set_tid_address", Fn: sysSetTidAddress, Sig: "p"},
+		{Nr: 218, Name: "set_tid_address", Fn: sysSetTidAddress, Local: abi.LocalSetTid, Sig: "p"},
 		{Nr: 231, Name: "exit_group", Fn: sysExitGroup, Sig: "i", Robust: true},
 		{Nr: 247, Name: "waitid", Fn: sysWaitid, Sig: "IipWp"},
-		{Nr: 273, Name: "set_robust_list", Fn: sysSetRobustList, Sig: "pu", Level: Partial, Note: "not walked when a stopped process is killed, and when its server dies meanwhile"},
+		{Nr: 273, Name: "set_robust_list", Fn: sysSetRobustList, Local: abi.LocalSetRobust, Sig: "pu", Level: Partial, Note: "not walked when a stopped process is killed, and when its server dies meanwhile"},
 		{Nr: 274, Name: "get_robust_list", Fn: sysGetRobustList, Sig: "ipp"},
 		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: pre(preStr(1), preStrs(2), preStrs(3)), Robust: true},
 		{Nr: 434, Name: "pidfd_open", Fn: sysPidfdOpen, Sig: "ix"},
@@ -184,7 +184,7 @@ func sysGetRobustList(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if !mayLook(c, th.Proc) {
 		return 0, abi.EPERM
 	}
-	head := th.RobustHead
+	head := c.K.RobustList(th)
 	c.CopyOut64(c.Args[2], 24)
 	c.CopyOut64(c.Args[1], head)
 	return 0, 0

@@ -82,6 +82,15 @@ func (s *server) Tell(id core.TaskID, word int, v uint64) {
 	s.withBinding(id, func(b *ipc.ServerBinding) { b.Tell(word, v) })
 }
 
+// Robust implements core.Host.
+func (s *server) Robust(id core.TaskID, slot uint32) (head uint64, ok bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) {
+		late, robust, _ := b.Late(int(slot))
+		head, ok = robust, late&abi.LateIsRobust != 0
+	})
+	return head, ok
+}
+
 // Lend implements core.Host.
 func (s *server) Lend(id core.TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool) {
 	ok = s.withBinding(id, func(b *ipc.ServerBinding) { gen = b.Lend(fd, size, slot, ends) })

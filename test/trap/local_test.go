@@ -2,6 +2,7 @@ package trap
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 
@@ -14,7 +15,13 @@ import (
 // arguments. The program walks a table of (nr, six arguments) and reports each
 // result.
 func TestLocal(t *testing.T) {
-	w := newWorld(t, localCalls)
+	calls := maps.Clone(localCalls)
+	calls[218] = abi.CallDesc{Local: abi.LocalSetTid}
+	calls[273] = abi.CallDesc{Local: abi.LocalSetRobust}
+	calls[302] = abi.CallDesc{Local: abi.LocalLimit}
+	calls[318] = abi.CallDesc{Local: abi.LocalRandom}
+	calls[334] = abi.CallDesc{Local: abi.LocalNosys}
+	w := newWorld(t, calls)
 	win := uint64(w.z.Window())
 	type row struct {
 		what string
@@ -111,6 +118,24 @@ func TestLocal(t *testing.T) {
 		{"futex PI unlock on the library", 202, [6]uint64{win + 0x40000000, 7}, e(abi.EFAULT)},
 		{"futex PI requeue to the library", 202, [6]uint64{dataBase, 12, 1, 1, win + 0x40000000, 0}, e(abi.EFAULT)},
 		{"futex PI wait for the library's", 202, [6]uint64{dataBase, 11, 0, 0, win + 0x40000000, 0}, e(abi.EFAULT)},
+		{"set_tid_address", 218, [6]uint64{dataBase + 0x500}, 4712},
+		{"set_tid_address again, of the library's", 218, [6]uint64{win + 0x40000000}, 4712},
+		{"set_robust_list", 273, [6]uint64{dataBase + 0x600, 24}, 0},
+		{"set_robust_list of another size", 273, [6]uint64{dataBase, 32}, e(abi.EINVAL)},
+		{"no such call", 334, [6]uint64{dataBase, 32}, e(abi.ENOSYS)},
+		{"getrandom", 318, [6]uint64{dataBase + 0x400, 16, 1}, 16},
+		{"getrandom of nothing", 318, [6]uint64{dataBase + 0x400, 0, 0}, 0},
+		{"getrandom of much", 318, [6]uint64{dataBase + 0x400, 257, 0}, 90318},
+		{"getrandom, both", 318, [6]uint64{dataBase + 0x400, 16, 6}, 90318},
+		{"getrandom, unknown flag", 318, [6]uint64{dataBase + 0x400, 16, 8}, 90318},
+		{"getrandom to nothing", 318, [6]uint64{16, 16, 0}, e(abi.EFAULT)},
+		{"getrandom to the library", 318, [6]uint64{win + 0x40000000, 16, 0}, e(abi.EFAULT)},
+		{"limit of the stack", 302, [6]uint64{0, 3, 0, dataBase + 0x420}, 0},
+		{"limit of the stack to the library", 302, [6]uint64{0, 3, 0, win + 0x40000000}, e(abi.EFAULT)},
+		{"limit of another process", 302, [6]uint64{1, 3, 0, dataBase + 0x420}, 90302},
+		{"another limit", 302, [6]uint64{0, 4, 0, dataBase + 0x420}, 90302},
+		{"a new limit", 302, [6]uint64{0, 3, dataBase, dataBase + 0x420}, 90302},
+		{"no limit", 302, [6]uint64{0, 3, 0, 0}, 90302},
 		{"futex PI limit in the library", 202, [6]uint64{dataBase, 6, 0, win + 0x40000000}, e(abi.EFAULT)},
 	}
 	code := assemble(t, asmHead+`
@@ -135,6 +160,12 @@ func TestLocal(t *testing.T) {
 	mov 0x20000020, %r8
 	mov $900, %eax
 	syscall
+	mov 0x20000420, %rdi
+	mov 0x20000428, %rsi
+	mov 0x20000400, %rdx
+	mov 0x20000410, %r10
+	mov $900, %eax
+	syscall
 	done`)
 	h := &harness{w: w, code: code, reports: make(chan report, 1000)}
 	var table []byte
@@ -152,7 +183,14 @@ func TestLocal(t *testing.T) {
 	}
 	word(max)
 	h.extra = func(c *call) bool { c.reply(90000 + c.s.Nr); return c.s.Kind == abi.KindTrap }
+	late := make(chan [3]uint64, 10)
 	task := w.spawn(func(c *call) {
+		if c.s.Late != 0 {
+			late <- [3]uint64{uint64(c.s.Late), c.s.LateRobust, c.s.LateTid}
+		}
+		if c.s.Kind == abi.KindStart {
+			c.t.header().Told[abi.ToldStack] = 8<<20 + 1
+		}
 		if c.s.Kind != abi.KindStart {
 			h.handle(c)
 			return
@@ -180,6 +218,21 @@ func TestLocal(t *testing.T) {
 	r := h.expect("bases", 0x5151, 0x5151, dataBase+0x100, dataBase+0x100)
 	if r.args[4] == 0 {
 		t.Error("the clock stands at 0")
+	}
+	r = waitFor(t, "limit", h.reports)
+	if r.args[0] != 8<<20 || r.args[1] != max {
+		t.Errorf("limit of the stack: %d, %d", r.args[0], r.args[1])
+	}
+	if r.args[2] == 0 || r.args[3] != 0 {
+		t.Errorf("getrandom of 16 bytes: %#x, and behind them %#x", r.args[2], r.args[3])
+	}
+	for _, want := range [][3]uint64{{abi.LateIsTid, 0, dataBase + 0x500}, {abi.LateIsTid, 0, win + 0x40000000}, {abi.LateIsRobust, dataBase + 0x600, win + 0x40000000}} {
+		if got := waitFor(t, "what comes late", late); got != want {
+			t.Errorf("what comes late: %#x, want %#x", got, want)
+		}
+	}
+	if len(late) != 0 {
+		t.Errorf("more came late: %#x", <-late)
 	}
 	h.end(task)
 }

@@ -44,6 +44,9 @@ type Call struct {
 	Args [8]uint64
 	Regs abi.Regs
 	Seq  uint64
+	// Late are calls that the library has served before this one (abi.Slot.Late).
+	Late                uint32
+	LateRobust, LateTid uint64
 
 	Chan Chan
 	// Leader: this goroutine polls the bindings when it is not serving.

@@ -146,6 +146,9 @@ func (k *Kernel) exitGroup(p store.Ref[Proc], status uint32) {
 	m.Exiting = 1
 	m.ExitStatus = status
 	m.Stopped = 0
+	if m.VforkParent == 0 && m.Threads > 0 {
+		k.Host.Tell(m.Task, abi.ToldEnding, 1)
+	}
 	for _, t := range append([]store.Ref[Thread](nil), k.procRT(p).threads...) {
 		k.endThread(t)
 	}
@@ -196,7 +199,18 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 // leavesLocks says whether a thread that ends may hold locks that others wait
 // for: the C library tells of each thread's list, which is mostly empty.
 func (k *Kernel) leavesLocks(th *Thread) bool {
-	return th.RobustHead != 0 && th.State == ThreadLive && k.Procs.Get(th.Proc).VforkParent == 0
+	p := k.Procs.Get(th.Proc)
+	return th.State == ThreadLive && p.VforkParent == 0 && k.RobustList(th) != 0
+}
+
+// RobustList is the list of locks of a thread, 0 if it has none (set_robust_list(2)).
+func (k *Kernel) RobustList(th *Thread) uint64 {
+	if p := k.Procs.Get(th.Proc); th.State == ThreadLive && p.Task != 0 && p.VforkParent == 0 {
+		if head, ok := k.Host.Robust(p.Task, th.Slot); ok {
+			return head
+		}
+	}
+	return th.RobustHead
 }
 
 // threadEnd takes a thread out of its process. The record stays with its slot.

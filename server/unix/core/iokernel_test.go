@@ -398,6 +398,7 @@ type ioHost struct {
 	t *testing.T
 }
 
+func (ioHost) Robust(TaskID, uint32) (uint64, bool)       { return 0, false }
 func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) { return 0, abi.EAGAIN }
 func (ioHost) Terminate(TaskID)                           {}
 func (ioHost) Kick(TaskID, uint64)                        {}

@@ -51,6 +51,9 @@ type Host interface {
 	// Tell stores a word that the task's library answers calls from
 	// (abi.BindHeader.Told), 0 to have them asked here again.
 	Tell(t TaskID, word int, v uint64)
+	// Robust answers the list of locks that the library of the task's thread on this slot has
+	// taken and not told yet (abi.LateIsRobust). Who has told ToldEnding before misses none.
+	Robust(t TaskID, slot uint32) (head uint64, ok bool)
 	// Lend makes the record of a file that the library may read itself (abi.Lent), once it
 	// has found gen there; Unlend takes it back. UnlendStat takes attributes back that
 	// it has kept, and answers the number by which it may keep new ones. LentPos takes an offset back, and

@@ -60,6 +60,13 @@ type guest struct {
 	slot uint32
 	seq  uint64
 	regs abi.Regs
+	late lateWords
+}
+
+// lateWords are abi.Slot.Late and its words, for the calls that follow.
+type lateWords struct {
+	late        uint32
+	robust, tid uint64
 }
 
 func newGuest(t *testing.T) *guest {
@@ -90,6 +97,7 @@ func (g *guest) send(kind uint32, nr uint64, args ...uint64) *Call {
 	c.Reset()
 	c.Task, c.Slot, c.Kind, c.Nr, c.Seq = g.task, g.slot, kind, nr, g.seq
 	copy(c.Args[:], args)
+	c.Late, c.LateRobust, c.LateTid = g.late.late, g.late.robust, g.late.tid
 	c.Regs = g.regs
 	c.Chan = newTestChan()
 	k := g.Kernel
@@ -1102,4 +1110,78 @@ func TestToldInOrder(t *testing.T) {
 			t.Errorf("late %v: noted %v, the host has %v", late, has[0], last[0])
 		}
 	}
+}
+
+// TestLateCalls: what the library has served is known when the thread's next call is, and a
+// list of locks that was not told yet keeps a thread from being ended before it has seen to it.
+func TestLateCalls(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{})
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	c := child.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+	a := findAct(c, abi.ActThread)
+	th := child.on(child.task, uint32(a.A[0]))
+	th.send(abi.KindThread, 0, a.A[1])
+	th.late = lateWords{abi.LateIsTid | abi.LateIsRobust, 0x30000, 0x20000}
+	th.call(func(c *Call) {
+		if x := c.Thread(); x.ClearTid != 0x20000 || x.RobustHead != 0x30000 {
+			t.Errorf("clear_child_tid %#x, robust list %#x", x.ClearTid, x.RobustHead)
+		}
+	})
+	th.late = lateWords{late: abi.LateIsRobust}
+	r := th.call(func(c *Call) { c.Exit(0) })
+	if s := findAct(r, abi.ActStore32); s == nil || s.A[0] != 0x20000 {
+		t.Errorf("thread's end: %+v", r.Acts)
+	}
+	// The child's first thread runs, and has a list of which nobody was told.
+	g.host.robust = map[[2]uint64]uint64{{uint64(child.task), uint64(child.slot)}: 0x30000}
+	kicks := g.host.kicks
+	g.call(func(c *Call) { ret(0, c.Kill(pid, SIGKILL))(c) })
+	if p := g.Procs.Get(g.byPid[pid]); g.host.kicks != kicks+1 || p.State != ProcLive {
+		t.Fatalf("%d kicks, state %d", g.host.kicks-kicks, p.State)
+	}
+	child.late = lateWords{abi.LateIsRobust, 0x30000, 0}
+	if r := child.send(abi.KindPoll, 0, abi.PollKick); findAct(r, abi.ActExitTask) == nil {
+		t.Errorf("the thread's end: %+v", r.Acts)
+	}
+	if w, e := g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGKILL {
+		t.Errorf("wait: %+v %v", w, e)
+	}
+	g.check()
+}
+
+// TestBriefUsage: the host is asked what a task has used only where that can be something.
+func TestBriefUsage(t *testing.T) {
+	g := newGuest(t)
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	for _, c := range []struct {
+		what     string
+		ns       int64
+		threads  bool
+		reopened bool
+		want     int64
+	}{
+		{"brief", briefly - 1, false, false, 0},
+		{"long", briefly, false, false, 1000},
+		{"threads", 0, true, false, 1000},
+		{"another incarnation's", 0, false, true, 1000},
+	} {
+		child, pid := g.fork(CloneArgs{})
+		if c.threads {
+			x := child.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+			a := findAct(x, abi.ActThread)
+			th := child.on(child.task, uint32(a.A[0]))
+			th.send(abi.KindThread, 0, a.A[1])
+			th.call(func(c *Call) { c.Exit(0) })
+		}
+		if c.reopened {
+			g.tasks[child.task].born = 0 // Recover
+		}
+		g.clock.Advance(c.ns)
+		child.call(func(c *Call) { c.ExitGroup(0) })
+		if w, e := g.wait(WaitPid, pid, WExited); e != 0 || w.UTime != c.want || w.STime != c.want {
+			t.Errorf("%s: %d and %d ns, %v, want %d", c.what, w.UTime, w.STime, e, c.want)
+		}
+	}
+	g.check()
 }

@@ -65,10 +65,24 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 		return abi.EPERM
 	}
 	k.Procs.Mut(p).Rlimits[n] = l
+	if n == RlimitStack {
+		k.tellStack(p)
+	}
 	if p != c.ProcRef() {
 		k.limitChanged(p, n)
 	}
 	return 0
+}
+
+// tellStack lets the library of a process answer what its limit of the stack is, which each
+// program asks for when it begins. While two processes are in one task it has to ask.
+func (k *Kernel) tellStack(p store.Ref[Proc]) {
+	r := k.Procs.Get(p)
+	v := uint64(0)
+	if l := r.Rlimits[RlimitStack]; l.Max == RlimInfinity && l.Cur != RlimInfinity && r.Flags&ProcVfork == 0 {
+		v = l.Cur + 1
+	}
+	k.Host.Tell(r.Task, abi.ToldStack, v)
 }
 
 // limitChanged has the library of another process learn a limit that it keeps: at once

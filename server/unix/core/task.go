@@ -131,6 +131,16 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 		// The same call again, after a crash: the same numbers to file servers.
 		k.Threads.Mut(t).FSSeq = th.FSBase
 	}
+	// A call that is done already may have given the slot to another thread (vfork).
+	if c.Late != 0 && th.DoneSeq != c.Seq {
+		m := k.Threads.Mut(t)
+		if c.Late&abi.LateIsRobust != 0 {
+			m.RobustHead, m.RobustLen = c.LateRobust, abi.RobustSize
+		}
+		if c.Late&abi.LateIsTid != 0 {
+			m.ClearTid = c.LateTid
+		}
+	}
 	return true
 }
 
@@ -199,6 +209,7 @@ func (k *Kernel) serveOnce(c *Call) {
 		if rt.gone {
 			break
 		}
+		k.tellStack(c.ProcRef())
 		p := k.Personality(c.Proc().Personality)
 		k.traceStart(c, p)
 		if e := p.Start(c); e != 0 {

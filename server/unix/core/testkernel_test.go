@@ -35,7 +35,6 @@ type testKernel struct {
 }
 
 type testHost struct {
-	told map[TaskID][4]uint64 // words of abi.BindHeader.Told
 	lending
 	mu    sync.Mutex
 	lines []string
@@ -51,6 +50,15 @@ type testHost struct {
 	drops   []ObjectName
 	// assign is asked instead of nobody.
 	assign func(CPUSet)
+	// robust are the lists of locks that were not told yet, by task and slot; told is what was
+	// told of each task.
+	robust map[[2]uint64]uint64
+	told   map[TaskID]map[int]uint64
+}
+
+func (h *testHost) Robust(t TaskID, slot uint32) (uint64, bool) {
+	head, ok := h.robust[[2]uint64{uint64(t), uint64(slot)}]
+	return head, ok && h.told[t][abi.ToldEnding] != 0
 }
 
 func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }
@@ -97,14 +105,14 @@ func (h *testHost) NewObject(uint64, string) (ObjectName, HostFile, abi.Errno) {
 	return 0, HostFile{}, abi.ENOSYS
 }
 func (h *testHost) Log(line string) { h.lines = append(h.lines, line) }
-
 func (h *testHost) Tell(t TaskID, word int, v uint64) {
 	if h.told == nil {
-		h.told = map[TaskID][4]uint64{}
+		h.told = map[TaskID]map[int]uint64{}
 	}
-	w := h.told[t]
-	w[word] = v
-	h.told[t] = w
+	if h.told[t] == nil {
+		h.told[t] = map[int]uint64{}
+	}
+	h.told[t][word] = v
 }
 
 func (h *testHost) OpenPorts(TaskID) (uint64, abi.Errno)           { return 7, 0 }
