@@ -134,6 +134,8 @@ const (
 	LentIsSemaphore = 2
 	LentIsReader    = 3
 	LentIsWriter    = 4
+	LentIsStream    = 5                           // an end of a stream (Stream...), of which each byte counts
+	LentIsUnits     = 6                           // of one that is written to in units (StreamUnit)
 	LentKinds       = 1<<(LentShift-LentKind) - 1 // mask
 
 	LentRing = 8 // Pos of a pipe's end: from here on the ring's number
@@ -155,6 +157,45 @@ const (
 	RingHead  = 15
 	RingHeads = 1 << (46 - RingHead)
 	RingUsed  = 1<<RingHead - 1
+)
+
+// Parts of Lent.Pos of an end of a stream (from bit 0 on): where its memory is mapped (Lent.Slot);
+// which of the two directions it writes to, it reads the other one; how large a ring is, as
+// a power of two; the number of the loan; how many bytes may be in the ring that it writes to.
+const (
+	StreamSlots = 1<<4 - 1
+	StreamSide  = 4
+	StreamShift = 5
+	StreamNo    = 10
+	StreamCap   = 26
+	StreamCaps  = 1<<18 - 1 // in units of 1<<StreamCapUnit
+
+	StreamShifts  = 1<<5 - 1
+	StreamNos     = 1<<16 - 1
+	StreamCapUnit = 4
+)
+
+// A stream's memory: a page with a word and a count of bytes for each direction, then the ring of
+// each. The word, of which the lower half is a futex word: how many bytes are in the
+// ring; whether its reader or its writer sleeps; whether it is lent, and for the how manyth
+// time (the machine counts); from StreamHead on, how many bytes were ever taken out. The
+// count is of those that were ever put in.
+const (
+	StreamUsed   = 1<<20 - 1
+	StreamReader = 1 << 20
+	StreamWriter = 1 << 21
+	StreamLent   = 1 << 22
+	StreamWordNo = 24
+	StreamHead   = 40
+	StreamHeads  = 1 << (64 - StreamHead)
+
+	StreamWordSize = 128 // from one word to the other
+	StreamCount    = 64  // from a word to its count
+	StreamRingOff  = PageSize
+	StreamMaxShift = 19
+	// StreamUnit is what the kernel of Linux takes at once of what is written to a stream between
+	// AF_UNIX sockets: if not all of the memory is there, none of it.
+	StreamUnit = 4096 - 320 + 32<<10
 )
 
 // States of a slot (Slot.State, a futex word).
@@ -271,6 +312,8 @@ const (
 	// ActPatch: of ActMapObject. The text that is mapped may be patched where it
 	// makes system calls (docs/patching.md).
 	ActPatch = 8
+	// ActStream: of ActLend. What is mapped is a stream's memory, to read and to write.
+	ActStream = 16
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno
@@ -387,11 +430,13 @@ type Slot struct {
 	// Late are the calls that the library has served since the last request and that the server
 	// hears of with this one (Late...), before it is served. The words are what they said.
 	Late       uint32
+	Done       uint32 // of a write: so many of its bytes the library has written already
+	_          uint32
 	Cancel     uint32 // the low half of a Seq: whoever made that call waits for its answer no more
 	_          uint32
 	LateRobust uint64
 	LateTid    uint64
-	_          [32]byte
+	_          [24]byte
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success

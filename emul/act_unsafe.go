@@ -679,6 +679,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Due = 0
 	n.Leader = 0
 	n.Redo = 0
+	n.Done = 0
 	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
 	n.Words[abi.ThreadRobust] = 0

@@ -165,10 +165,12 @@ type Thread struct {
 	SiteNr uint64
 	// SiteWhy says what a signal frame is made for: site....
 	SiteWhy uint32
-	GuestGS uint32   // new thread: 1 if its creator has a GS of its own
-	LastIP  uint64   // of the last fault of an instruction fetch
-	Site    Ucontext // the state of the guest: Regs only
-	SiteX   [32]uint64
+	GuestGS uint32 // new thread: 1 if its creator has a GS of its own
+	// Done is how much of a write was written when the server is asked to go on with it.
+	Done   uint32
+	LastIP uint64   // of the last fault of an instruction fetch
+	Site   Ucontext // the state of the guest: Regs only
+	SiteX  [32]uint64
 	// Key is the name that the present call asks for, and what else the answer depends on.
 	Key     nameKey
 	KeyHash uint64

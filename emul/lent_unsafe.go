@@ -21,7 +21,7 @@ func (t *Thread) lent(fd uintptr) *abi.Lent {
 }
 
 // readLent serves read(2) and pread(2).
-func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
+func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
 	l := t.lent(fd)
 	if l == nil {
 		return 0, false
@@ -34,6 +34,9 @@ func (t *Thread) readLent(k uint8, fd, buf, n, off uintptr) (uintptr, bool) {
 		}
 		if lentKind(pos) == abi.LentIsReader {
 			return t.readPipe(pos, buf, n)
+		}
+		if kind := lentKind(pos); kind == abi.LentIsStream || kind == abi.LentIsUnits {
+			return t.readStream(uc, pos, buf, n)
 		}
 		if lentKind(pos) != abi.LentIsOffset {
 			return t.readEvent(l, pos, buf, n)
@@ -99,8 +102,8 @@ func (t *Thread) readEvent(l *abi.Lent, pos uint64, buf, n uintptr) (uintptr, bo
 	return 0, false
 }
 
-// writeLent serves write(2) to an event counter or a pipe that has room.
-func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
+// writeLent serves write(2) to an event counter or a pipe that has room, or to a stream.
+func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 	l := t.lent(fd)
 	if l == nil {
 		return 0, false
@@ -112,6 +115,12 @@ func (t *Thread) writeLent(fd, buf, n uintptr) (uintptr, bool) {
 	kind := lentKind(pos)
 	if kind == abi.LentIsWriter {
 		return t.writePipe(pos, buf, n)
+	}
+	if kind == abi.LentIsStream {
+		return t.writeStream(uc, pos, buf, n, streamChunk)
+	}
+	if kind == abi.LentIsUnits {
+		return t.writeStream(uc, pos, buf, n, abi.StreamUnit)
 	}
 	if kind != abi.LentIsEvent && kind != abi.LentIsSemaphore || n < 8 ||
 		!t.inGuest(buf, 8) || t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), buf, 8) != 0 {
@@ -304,6 +313,10 @@ func (t *Thread) keep(a *abi.Action) {
 
 // lend carries out ActLend.
 func (t *Thread) lend(a *abi.Action) {
+	if a.Flags&abi.ActStream != 0 {
+		t.mapStream(a)
+		return
+	}
 	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)
 	if fd >= abi.LentFiles+abi.LentPipes || slot >= abi.LentMaps {
 		return

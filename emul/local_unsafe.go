@@ -30,10 +30,10 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		return uintptr(t.Words[abi.ThreadTid]), true
 	}
 	if k == abi.LocalRead || k == abi.LocalPread {
-		return t.readLent(k, a, b, c, uintptr(uc.Regs.R10))
+		return t.readLent(uc, k, a, b, c, uintptr(uc.Regs.R10))
 	}
 	if k == abi.LocalWrite {
-		return t.writeLent(a, b, c)
+		return t.writeLent(uc, a, b, c)
 	}
 	if k == abi.LocalSeek {
 		return t.seekLent(a, b, c)

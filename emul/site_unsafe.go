@@ -592,6 +592,11 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 			return false
 		}
 		if r, done := local(t, uc, d); done {
+			if r == errno(eINTR) && (d.Local == abi.LocalRead || d.Local == abi.LocalWrite) {
+				// A kick has cut it.
+				t.SiteWhy = siteTrap
+				return false
+			}
 			setResult(uc, conv, r)
 			return true
 		}
@@ -599,6 +604,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	s := t.slot()
 	t.request(uc, s, d, nr, raw)
 	t.post(uc, s, abi.KindTrap)
+	t.Done = 0
 	t.wait(s, abi.SlotRequest)
 	if !plain(s) {
 		t.SiteWhy = siteReply

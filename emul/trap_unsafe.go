@@ -137,36 +137,43 @@ func trap(t *Thread, uc *Ucontext) {
 	}
 	nr := uint64(int64(int32(uint32(raw))))
 	d := t.desc(nr)
-	if d != nil && d.Local != abi.LocalNone {
-		for {
-			r, done := local(t, uc, d)
-			if !done {
-				t.Redo = 0
-				break
-			}
-			if r != errno(eINTR) {
-				t.Redo = 0
-				setResult(uc, conv, r)
-				if t.Kicked != 0 {
-					// The kick came when the wait was over already.
-					t.Kicked = 0
-					t.poll(uc, abi.PollKick, 0)
-				}
-				return
-			}
-			t.Kicked = 0
-			// A kick cut a wait: the server says whether it is run again.
-			if !t.poll(uc, abi.PollCut, nr) {
-				t.Redo = 0
-				return
-			}
-		}
-	}
 	for {
+		if d != nil && d.Local != abi.LocalNone && serveLocal(t, uc, d, conv, nr) {
+			return
+		}
 		s := t.slot()
 		t.request(uc, s, d, nr, raw)
-		if !t.exchange(uc, s, abi.KindTrap) {
+		again := t.exchange(uc, s, abi.KindTrap)
+		t.Done = 0
+		if !again {
 			return
+		}
+	}
+}
+
+// serveLocal serves a call in the task: false if the server must decide.
+func serveLocal(t *Thread, uc *Ucontext, d *abi.CallDesc, conv uint8, nr uint64) bool {
+	for {
+		r, done := local(t, uc, d)
+		if !done {
+			t.Redo = 0
+			return false
+		}
+		if r != errno(eINTR) {
+			t.Redo = 0
+			setResult(uc, conv, r)
+			if t.Kicked != 0 {
+				// The kick came when the wait was over already.
+				t.Kicked = 0
+				t.poll(uc, abi.PollKick, 0)
+			}
+			return true
+		}
+		t.Kicked = 0
+		// A kick cut a wait: the server says whether it is run again.
+		if !t.poll(uc, abi.PollCut, nr) {
+			t.Redo = 0
+			return true
 		}
 	}
 }
@@ -326,6 +333,10 @@ func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 		t.Wants = 0
 	}
 	s.HostID = t.HostID
+	s.Done = 0
+	if kind == abi.KindTrap {
+		s.Done = t.Done
+	}
 	s.Regs = uc.Regs
 	s.Regs.FSBase = 0
 	if kind != abi.KindTrap || t.task().Hwcap2&hwcap2FSGSBASE != 0 || t.needsFS(s.Nr) {

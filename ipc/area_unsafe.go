@@ -20,7 +20,7 @@ import (
 const requestSize = unsafe.Sizeof(Request{})
 
 var (
-	_ [requestSize]byte                                    = [unsafe.Offsetof(abi.Slot{}.Back) + 8]byte{}
+	_ [requestSize]byte                                    = [unsafe.Offsetof(abi.Slot{}.Cancel)]byte{}
 	_ [unsafe.Offsetof(Request{}.Nr)]byte                  = [unsafe.Offsetof(abi.Slot{}.Nr)]byte{}
 	_ [unsafe.Offsetof(Request{}.In)]byte                  = [unsafe.Offsetof(abi.Slot{}.In)]byte{}
 	_ [unsafe.Offsetof(Request{}.Regs)]byte                = [unsafe.Offsetof(abi.Slot{}.Regs)]byte{}

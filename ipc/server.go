@@ -29,6 +29,8 @@ type Request struct {
 	Regs   abi.Regs
 	Back   uint32
 	Late   uint32
+	Done   uint32
+	_      uint32
 }
 
 const bindWords = abi.MaxSlots / 64

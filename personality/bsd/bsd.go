@@ -131,7 +131,15 @@ func (p *Personality) Fault(c *core.Call) core.SigInfo { return p.Sys.Fault(c) }
 
 // Cut implements core.Personality: of the calls that the library serves only waits on
 // words can be cut, and those are not run again after a handler.
-func (p *Personality) Cut(c *core.Call) abi.Errno { return abi.ErrRestartNoHnd }
+func (p *Personality) Cut(c *core.Call) abi.Errno {
+	if c.Nr < uint64(len(p.table)) && p.table[c.Nr] != nil {
+		switch p.table[c.Nr].Local {
+		case abi.LocalRead, abi.LocalWrite: // of a stream that is lent
+			return abi.ErrRestart
+		}
+	}
+	return abi.ErrRestartNoHnd
+}
 
 // Call implements core.Personality. Of a call that the system does not have the program
 // learns twice, as from nosys().

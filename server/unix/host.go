@@ -157,6 +157,7 @@ func (s *server) Grant(id core.TaskID, object core.ObjectName, readonly bool, ta
 // DropObject implements core.Host.
 func (s *server) DropObject(object core.ObjectName) {
 	s.objects.drop(object)
+	s.streams.drop(object)
 	s.posts <- func() { _ = s.conn.Deallocate(abi.Name(object)) }
 }
 

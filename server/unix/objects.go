@@ -60,6 +60,21 @@ func (o *objects) drop(name core.ObjectName) {
 	}
 }
 
+// mapStream maps an object that is a stream's memory.
+func (o *objects) mapStream(name core.ObjectName, shift uint) *ipc.StreamMemory {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.files[name]
+	if f == nil {
+		return nil
+	}
+	m, err := ipc.MapStream(int(f.Fd()), shift)
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
 // takeEngine tells the core which program runs WebAssembly modules, if there is one.
 func (s *server) takeEngine(in *ipc.Inheritance) {
 	for i := range in.Rights {

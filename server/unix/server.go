@@ -78,6 +78,7 @@ type server struct {
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
 	objects objects
+	streams streams
 	names   abi.Name    // send right to the name server, for guests
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
 
@@ -424,6 +425,7 @@ func (s *server) serve(t *task, n int) bool {
 	if c.Late = req.Late; c.Late != 0 {
 		_, c.LateRobust, c.LateTid = t.b.Late(n)
 	}
+	c.Done = req.Done
 	c.Chan = sl
 	k := s.k
 	k.Enter()

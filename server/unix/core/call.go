@@ -47,6 +47,8 @@ type Call struct {
 	// Late are calls that the library has served before this one (abi.Slot.Late).
 	Late                uint32
 	LateRobust, LateTid uint64
+	// Done is how much of a write the library has written before it asked.
+	Done uint32
 
 	Chan Chan
 	// Leader: this goroutine polls the bindings when it is not serving.
@@ -92,6 +94,8 @@ type Call struct {
 	// good as long as what the call's walks have seen.
 	WantName bool
 	seen     seen
+	// plainRead: it is a read that the library could serve if the file were lent.
+	plainRead bool
 	// outside: the call has given up the lock.
 	outside bool
 	// fetched is what was copied in; noted for the tracer only.

@@ -113,6 +113,8 @@ type fileRT struct {
 	// reads counts those from the file's memory object, or calls with a counter, stats
 	// questions for attributes (lend.go).
 	reads, stats int
+	// sleeps: a read of a stream waits for something to be there.
+	sleeps bool
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
@@ -155,6 +157,9 @@ func (k *Kernel) HoldFile(f store.Ref[File]) {
 // FileOps.Release).
 func (k *Kernel) DropFile(c *Call, f store.Ref[File]) {
 	file := k.Files.Mut(f)
+	if file.LentTo != 0 {
+		k.takeBackPos(f)
+	}
 	if file.Refs > 1 {
 		file.Refs--
 		return
@@ -486,6 +491,11 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if single {
 		c.lendSoon(fd, f)
 	}
+	if file.Kind == FileSocket && off < 0 {
+		c.streamSoon(fd, f)
+		c.plainRead = c.Kind == abi.KindTrap && len(iov) == 1
+		file = k.Files.Get(f)
+	}
 	var moved uint64
 	for left > 0 {
 		if moved > 0 {
@@ -543,6 +553,8 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		c.lendEvent(fd, f)
 	case file.Kind == FilePipe:
 		c.lendPipe(fd, f)
+	case file.Kind == FileSocket:
+		c.lendStream(fd, f, true)
 	}
 	return total, 0
 }
@@ -638,6 +650,11 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 		left = 0x7ffff000
 	}
 	total := c.Thread().Progress
+	if n := uint64(c.Done); n > total && n <= left {
+		// The library had a part of it in a stream that was taken back.
+		total = n
+		c.MutThread().Progress = n
+	}
 	if total > left {
 		total = 0
 	}
@@ -745,8 +762,11 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 		}
 		c.MutThread().Progress = total
 	}
-	if kind == FileEvent {
+	switch kind {
+	case FileEvent:
 		c.lendEvent(fd, f)
+	case FileSocket:
+		c.lendStream(fd, f, false)
 	}
 	return total, 0
 }

@@ -1036,7 +1036,7 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 		case s.State == SockIdle || s.State == SockClosed:
 			return 0, abi.ENOTCONN
 		}
-		if e := x.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
+		if e := x.waitRead(c, f, flags, s.RcvTimeo, r); e != 0 {
 			if s := k.Socks.Get(r); s != nil && s.Bytes > 0 {
 				return x.takeStream(c, r, buf, flags, m), 0
 			}
@@ -1047,6 +1047,7 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 
 func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	k := x.k
+	k.dropStream(r)
 	k.leftOut(r)
 	k.dropOut(r)
 	s := k.Socks.Get(r)

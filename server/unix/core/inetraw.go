@@ -49,6 +49,7 @@ func (x inetSockets) createRaw(c *Call, s *Socket) abi.Errno {
 	case x.k.io.inet.raws >= maxRaws:
 		return abi.ENOBUFS
 	}
+	x.k.takeBackStreams(0) // it may hear what they pass
 	s.Inet.Local.Port = uint16(s.Proto)
 	s.Opts |= optReuseAddr // INET_PROTOSW_REUSE
 	return 0

@@ -13,7 +13,7 @@ import (
 // messages in sockets, 44 epoll sets, 45 their items, 46 event counters, 47
 // timers, 48 inotify instances, 49 their watches, 50 their events, 51 console
 // sessions, 52 sockets outside, 53 event queues, 54 their notes,
-// 55 what was counted of IP).
+// 55 what was counted of IP, 56 streams that are lent).
 type ioTables struct {
 	Pipes     *store.Table[Pipe]           // 40
 	Consoles  *store.Table[ConsoleStream]  // 41
@@ -31,6 +31,7 @@ type ioTables struct {
 	Kqueues   *store.Table[Kqueue]         // 53
 	Knotes    *store.Table[Knote]          // 54
 	NetCounts *store.Table[netCount]       // 55
+	Streams   *store.Table[Stream]         // 56
 }
 
 func newIOTables(h *store.Heap) ioTables {
@@ -51,6 +52,7 @@ func newIOTables(h *store.Heap) ioTables {
 		Kqueues:   store.NewTable[Kqueue](h, 53, 1<<15),
 		Knotes:    store.NewTable[Knote](h, 54, 1<<18),
 		NetCounts: store.NewTable[netCount](h, 55, 2),
+		Streams:   store.NewTable[Stream](h, 56, maxStreams+1),
 	}
 }
 

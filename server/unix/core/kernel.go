@@ -67,6 +67,16 @@ type Host interface {
 	// LentRing copies bytes of a pipe's ring to b, from the head-th on that were ever in it, and
 	// answers how far the last page of the pipe is full.
 	LentRing(t TaskID, ring int, head uint64, b []byte) (fill uint64)
+	// NewStream makes the memory of a stream (abi.Stream...) whose rings have 1<<shift bytes; called
+	// WITHOUT the lock. StreamBack takes a direction's word back, wakes who sleeps there, and
+	// answers the word and how many bytes were ever put into the ring; SetStream changes the
+	// word unless it was changed meanwhile, StreamWord only looks at it; StreamBytes copies what is in the ring from the
+	// head-th byte on that was ever in it. false: there is no such memory.
+	NewStream(shift uint) (ObjectName, abi.Errno)
+	StreamBack(o ObjectName, shift uint, dir int) (word, count uint64, ok bool)
+	SetStream(o ObjectName, dir int, from, to uint64) bool
+	StreamWord(o ObjectName, dir int) uint64
+	StreamBytes(o ObjectName, dir int, head uint64, b []byte)
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)

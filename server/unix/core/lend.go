@@ -61,6 +61,9 @@ type lentMap struct {
 	object uint32 // node.objects
 	size   uint64
 	tag    uint64
+	// stream is whose memory it is, of that generation; then n is nil.
+	stream store.Ref[Stream]
+	gen    uint32
 }
 
 // lentNode is a descriptor by which a node is lent.
@@ -155,8 +158,12 @@ func (k *Kernel) takeBackAll() {
 // which nobody but its borrower knows.
 func (k *Kernel) takeBackPos(f store.Ref[File]) {
 	m := k.Files.Mut(f)
-	if m.Kind == FilePipe {
+	switch m.Kind {
+	case FilePipe:
 		k.takeBackPipe(pipeOf(m))
+		return
+	case FileSocket:
+		k.takeBackStream(k.Socks.Get(sockOf(m)).Stream)
 		return
 	}
 	if m.Kind == FileEvent {
@@ -235,7 +242,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	}
 	var from, to uint64
 	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
-		from, to = c.lendPos(fd, f, abi.LentIsOffset, uint64(file.Off))
+		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, uint64(file.Off))
 	}
 	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), size, 0, from, to}}
 	if l.loans[loanFile].n != nil {
@@ -250,16 +257,15 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	c.Acts = slices.Insert(c.Acts, 0, a)
 }
 
-// lendPos notes that the caller moves from now on what is v, by descriptor fd, and answers what
+// lendPos notes that a task moves from now on what is v, by descriptor fd, and answers what
 // its library finds in Lent.Pos and is to store there (0: nothing).
-func (c *Call) lendPos(fd int32, f store.Ref[File], kind, v uint64) (from, to uint64) {
-	k := c.K
-	from, ok := k.Host.LentPos(c.Task, int(fd))
+func (k *Kernel) lendPos(t TaskID, fd int32, f store.Ref[File], kind, v uint64) (from, to uint64) {
+	from, ok := k.Host.LentPos(t, int(fd))
 	if !ok {
 		return 0, 0
 	}
 	m := k.Files.Mut(f)
-	m.LentTo, m.LentFD = c.Task, uint32(fd)
+	m.LentTo, m.LentFD = t, uint32(fd)
 	m.LentNo = uint32((from>>abi.LentShift + 1) % abi.LentCounts)
 	return from, abi.LentPos | uint64(m.LentNo)<<abi.LentShift | kind<<abi.LentKind | v
 }
@@ -284,7 +290,7 @@ func (c *Call) lendEvent(fd int32, f store.Ref[File]) {
 		kind = abi.LentIsSemaphore
 	}
 	c.borrower()
-	if from, to := c.lendPos(fd, f, kind, v.Count); to != 0 {
+	if from, to := k.lendPos(c.Task, fd, f, kind, v.Count); to != 0 {
 		c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), 0, 0, from, to}})
 	}
 }
@@ -307,7 +313,7 @@ func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
 		}
 		size = lentSize(n)
 		tag := k.NextGrant()
-		ts.lent.maps[i] = lentMap{n, n.objects, size, tag}
+		ts.lent.maps[i] = lentMap{n: n, object: n.objects, size: size, tag: tag}
 		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
 	}
 	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
@@ -331,14 +337,14 @@ func (l *lentTask) place(n *node) (slot int, found bool) {
 			return i, true
 		case m.n == n:
 			old = i // of another object, or when it was shorter
-		case m.n == nil && free < 0:
+		case m.n == nil && m.stream == 0 && free < 0:
 			free = i
 		}
 	}
 	if old >= 0 {
 		return old, false
 	}
-	if free < 0 {
+	for free < 0 || l.maps[free].stream != 0 { // of which there are fewer than places
 		free = l.next
 		l.next = (l.next + 1) % len(l.maps)
 	}
@@ -370,10 +376,14 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	if c.T == 0 || c.Kind != abi.KindTrap || fd < 0 || fd >= abi.LentFiles || len(c.Acts) >= abi.MaxActions-1 || c.outFault {
 		return false
 	}
-	p := c.Proc()
 	ts := k.tasks[c.Task]
-	if ts == nil || ts.dead || ts.proc != c.ProcRef() || p.Task != c.Task || p.Flags&(ProcVfork|ProcModule) != 0 ||
-		p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 || k.tracing(p.Pid) {
+	return ts != nil && !ts.dead && ts.proc == c.ProcRef() && c.Proc().Task == c.Task && k.mayLendTo(ts, fd, f)
+}
+
+// mayLendTo says whether a task may be lent something of the file f by a descriptor of its process.
+func (k *Kernel) mayLendTo(ts *task, fd int32, f store.Ref[File]) bool {
+	p := k.Procs.Get(ts.proc)
+	if p.Flags&(ProcVfork|ProcModule) != 0 || p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 || k.tracing(p.Pid) {
 		return false
 	}
 	tab := k.FDs.Get(p.FDs)
@@ -381,7 +391,7 @@ func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 		return false
 	}
 	file := k.Files.Get(f)
-	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent || file.Kind == FilePipe)
+	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent || file.Kind == FilePipe || file.Kind == FileSocket)
 }
 
 // mayRead says whether what is in it may be lent.
@@ -453,21 +463,23 @@ func (k *Kernel) takeBackLater(n *node) {
 // unmapLent has the caller's library unmap what nobody reads any more: its memory may be
 // that of a file that has been removed.
 func (c *Call) unmapLent() {
-	ts := c.K.tasks[c.Task]
+	k := c.K
+	ts := k.tasks[c.Task]
 	if ts == nil || ts.lent == nil {
 		return
 	}
 	for i := range ts.lent.maps {
-		if ts.lent.maps[i].n == nil || len(c.Acts) >= abi.MaxActions-1 {
+		m := &ts.lent.maps[i]
+		if m.n == nil && m.stream == 0 || len(c.Acts) >= abi.MaxActions-1 {
 			continue
 		}
-		used := false
+		used := k.isStream(m)
 		for fd := range ts.lent.fds {
 			used = used || ts.lent.fds[fd].loans[loanFile].n != nil && ts.lent.fds[fd].slot == i
 		}
 		if !used {
-			c.Act(abi.ActUnlend, 0, uint64(i), ts.lent.maps[i].tag)
-			ts.lent.maps[i] = lentMap{}
+			c.Act(abi.ActUnlend, 0, uint64(i), m.tag)
+			*m = lentMap{}
 		}
 	}
 }

@@ -12,11 +12,16 @@ import (
 // noLending is a host whose tasks can be lent nothing.
 type noLending struct{}
 
-func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool) { return 0, false }
-func (noLending) Unlend(TaskID, int)                                    {}
-func (noLending) UnlendStat(TaskID, int) (uint64, bool)                 { return 0, false }
-func (noLending) LentPos(TaskID, int) (uint64, bool)                    { return 0, false }
-func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool           { return false }
+func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool)  { return 0, false }
+func (noLending) Unlend(TaskID, int)                                     {}
+func (noLending) UnlendStat(TaskID, int) (uint64, bool)                  { return 0, false }
+func (noLending) LentPos(TaskID, int) (uint64, bool)                     { return 0, false }
+func (noLending) NewStream(uint) (ObjectName, abi.Errno)                 { return 0, abi.ENOSYS }
+func (noLending) StreamBack(ObjectName, uint, int) (_, _ uint64, _ bool) { return 0, 0, false }
+func (noLending) SetStream(ObjectName, int, uint64, uint64) bool         { return false }
+func (noLending) StreamWord(ObjectName, int) uint64                      { return 0 }
+func (noLending) StreamBytes(ObjectName, int, uint64, []byte)            {}
+func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
 
@@ -24,7 +29,8 @@ func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
 type lending struct {
 	lentTo map[TaskID]*[abi.LentFiles + abi.LentPipes]abi.Lent
 	// rings are the bytes of each ring of the one task that has pipes.
-	rings [abi.LentPipes][]byte
+	rings   [abi.LentPipes][]byte
+	streams map[ObjectName]*testStream
 }
 
 func (h *lending) records(t TaskID) *[abi.LentFiles + abi.LentPipes]abi.Lent {
@@ -77,6 +83,48 @@ func (h *lending) SetLentPos(t TaskID, fd int, from, to uint64) bool {
 	}
 	l.Pos = to
 	return true
+}
+
+// testStream is a stream's memory.
+type testStream struct {
+	shift        uint
+	words, count [2]uint64
+	rings        [2][]byte
+}
+
+func (h *lending) NewStream(shift uint) (ObjectName, abi.Errno) {
+	if h.streams == nil {
+		h.streams = map[ObjectName]*testStream{}
+	}
+	o := ObjectName(9000 + len(h.streams))
+	h.streams[o] = &testStream{shift: shift, rings: [2][]byte{make([]byte, 1<<shift), make([]byte, 1<<shift)}}
+	return o, 0
+}
+
+func (h *lending) StreamBack(o ObjectName, _ uint, dir int) (word, count uint64, ok bool) {
+	x := h.streams[o]
+	if x == nil {
+		return 0, 0, false
+	}
+	x.words[dir] &^= abi.StreamLent
+	return x.words[dir], x.count[dir], true
+}
+
+func (h *lending) SetStream(o ObjectName, dir int, from, to uint64) bool {
+	x := h.streams[o]
+	if x == nil || x.words[dir] != from {
+		return false
+	}
+	x.words[dir] = to
+	return true
+}
+
+func (h *lending) StreamWord(o ObjectName, dir int) uint64 { return h.streams[o].words[dir] }
+
+func (h *lending) StreamBytes(o ObjectName, dir int, head uint64, b []byte) {
+	for i := range b {
+		b[i] = h.streams[o].rings[dir][(head+uint64(i))%(1<<h.streams[o].shift)]
+	}
 }
 
 // bytesData is a memory object's data.

@@ -44,7 +44,7 @@ func (c *Call) lendPipe(fd int32, f store.Ref[File]) {
 		f    store.Ref[File]
 		kind uint64
 	}{{fd, f, abi.LentIsReader}, {wfd, w, abi.LentIsWriter}} {
-		from, to := c.lendPos(end.fd, end.f, end.kind, no<<abi.LentRing|uint64(ring))
+		from, to := k.lendPos(c.Task, end.fd, end.f, end.kind, no<<abi.LentRing|uint64(ring))
 		k.Host.SetLentPos(c.Task, int(end.fd), from, to) // means nothing before the ring is lent
 	}
 	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend,

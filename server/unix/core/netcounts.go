@@ -28,6 +28,7 @@ func (k *Kernel) netStats() *netCount {
 
 // netCounts is the counts, to be read.
 func (k *Kernel) netCounts() netCount {
+	k.takeBackStreams(0) // they have passed what was not counted yet
 	if c := k.NetCounts.Get(1); c != nil {
 		return *c
 	}
@@ -81,6 +82,32 @@ func (k *Kernel) countSegment(src, dst InetAddr, flags byte, n int) {
 		c.InSegs++
 	}
 }
+
+// countStream counts n bytes of a stream that came to r by a stream that was lent: as whole segments
+// of what one has at most.
+func (k *Kernel) countStream(r store.Ref[Socket], n uint64) {
+	if n == 0 {
+		return
+	}
+	s := k.Socks.Mut(r)
+	s.Came += n
+	more := (n+maxSegment-1)/maxSegment - 1
+	k.countSegment(s.Inet.Far, s.Inet.Local, tcpPsh, int(n-more*maxSegment))
+	if more > 0 {
+		c := k.netStats()
+		c.LoPackets += more
+		c.OutSegs += more
+		c.InSegs += more
+		head := uint64(40)
+		if !isV4(s.Inet.Local.IP) {
+			head = 60
+		}
+		c.LoBytes += more * (maxSegment + head)
+	}
+}
+
+// maxSegment is the most that a segment has of what a stream passes in the machine.
+const maxSegment = 32768
 
 // countDatagram counts one that is no segment of a stream. Whether somebody gets it is
 // counted elsewhere.

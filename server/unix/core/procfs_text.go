@@ -94,7 +94,7 @@ func (k *Kernel) stateOf(p store.Ref[Proc], t store.Ref[Thread]) byte {
 	if t == 0 {
 		return 'S'
 	}
-	if rt := k.threads[t]; rt != nil && rt.sleeping != nil {
+	if rt := k.threads[t]; rt != nil && rt.sleeping != nil || k.sleepsInStream(r.Task) {
 		return 'S'
 	}
 	return 'R'

@@ -111,6 +111,7 @@ func (k *Kernel) procNetDev() string {
 
 // sortedSocks answers the sockets that ok says, in the order of their making.
 func (k *Kernel) sortedSocks(ok func(s *Socket) bool) []store.Ref[Socket] {
+	k.takeBackStreams(0) // what waits in them is shown
 	var l []store.Ref[Socket]
 	k.Socks.Each(func(r store.Ref[Socket], s *Socket) bool {
 		if ok(s) {

@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 6
+const StateVersion = 7
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
@@ -77,7 +77,10 @@ type Globals struct {
 	// Locks is the first of the locks on things that have no vnode.
 	Locks store.Ref[FileLock]
 	// Posted are open files that everybody finds by name (dict.go).
-	Posted   store.Ref[Dict]
+	Posted store.Ref[Dict]
+	// StreamNo is the number of the last loan of a stream.
+	StreamNo uint32
+	_        uint32
 	IPCBytes uint64 // what System V's semaphores and messages take (sysv.go)
 }
 

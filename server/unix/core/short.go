@@ -191,8 +191,11 @@ const (
 	ttyUnit = 2048 // the line discipline is given so much at a time
 	// streamUnit is the most that one buffer of a stream between AF_UNIX sockets holds:
 	// a page less what manages it, and 32 KiB of further pages.
-	streamUnit = 4096 - 320 + 32<<10
+	streamUnit = abi.StreamUnit
 )
+
+// writeUnit is how much a stream between AF_UNIX sockets takes of what is written at once.
+func (s *Socket) writeUnit() uint64 { return min(streamUnit, max(uint64(s.SndBuf)/2, 128)-64) }
 
 // writeUnit answers how f takes a write of n bytes.
 func (k *Kernel) writeUnit(f store.Ref[File], n uint64) writeUnit {
@@ -207,7 +210,7 @@ func (k *Kernel) writeUnit(f store.Ref[File], n uint64) writeUnit {
 		return writeUnit{step: ttyUnit}
 	case FileSocket:
 		if s := k.Socks.Get(sockOf(file)); s.Family == FamilyUnix && s.Type == SockStream {
-			return writeUnit{step: min(streamUnit, max(uint64(s.SndBuf)/2, 128)-64)}
+			return writeUnit{step: s.writeUnit()}
 		}
 	}
 	return writeUnit{step: 1}

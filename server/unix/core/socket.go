@@ -100,7 +100,10 @@ type Socket struct {
 	Ino              uint64
 	Time             int64
 	UID, GID         uint32
-	Inet             InetSocket // of an IP socket
+	// Stream is the memory that a stream's bytes may be in (lendstream.go).
+	Stream store.Ref[Stream]
+	_      uint32
+	Inet   InetSocket // of an IP socket
 }
 
 // SockMsg is a message (or a run of a stream's bytes) in a receiver's queue.

@@ -41,6 +41,24 @@ func (u sockQueues) wait(c *Call, f store.Ref[File], flags uint32, timeo int64, 
 	return e
 }
 
+// waitRead is wait of who wants to read. A read(2) that finds the stream lent when it is woken is
+// one for the caller's library to serve.
+func (u sockQueues) waitRead(c *Call, f store.Ref[File], flags uint32, timeo int64, r store.Ref[Socket]) abi.Errno {
+	k := u.k
+	if !c.plainRead {
+		return u.wait(c, f, flags, timeo, r)
+	}
+	rt := k.fileRT(f)
+	rt.sleeps = true
+	e := u.wait(c, f, flags, timeo, r)
+	rt.sleeps = false
+	if e == 0 && k.Socks.Get(r).Stream != 0 && k.streamLent(k.Files.Get(f)) {
+		c.localCut = true
+		return abi.ErrRestart
+	}
+	return e
+}
+
 // readable says whether there is something to receive. (A stream keeps its
 // last message when it is empty, to be filled again.)
 func (u sockQueues) readable(s *Socket) bool {
@@ -328,7 +346,7 @@ func (u sockQueues) send(c *Call, f store.Ref[File], r store.Ref[Socket], data [
 			if done > 0 {
 				return done, 0
 			}
-			if e == abi.EPIPE && m.Flags&MsgNoSignal == 0 {
+			if e == abi.EPIPE && m.Flags&MsgNoSignal == 0 && base == 0 {
 				c.sigPipe()
 			}
 			return 0, e

@@ -533,7 +533,7 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 		case end:
 			return 0, 0
 		}
-		if e := u.wait(c, f, flags, s.RcvTimeo, r); e != 0 {
+		if e := u.waitRead(c, f, flags, s.RcvTimeo, r); e != 0 {
 			if s := k.Socks.Get(r); s != nil && s.Type == SockStream && s.Bytes > 0 && !(m.Ask && u.filesAhead(s, len(buf))) {
 				return u.takeStream(c, r, buf, flags, m), 0
 			}
@@ -544,6 +544,7 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 
 func (u unixSockets) Release(c *Call, r store.Ref[Socket]) {
 	k := u.k
+	k.dropStream(r)
 	s := k.Socks.Get(r)
 	if s.Node != (NodeKey{}) {
 		if k.io.nodes[s.Node] == r {

@@ -497,6 +497,10 @@ func (k *Kernel) HeldObjects() map[ObjectName]int {
 		held[r.Object]++
 		return true
 	})
+	k.Streams.Each(func(_ store.Ref[Stream], x *Stream) bool {
+		held[x.Object]++
+		return true
+	})
 	return held
 }
 

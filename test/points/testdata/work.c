@@ -213,6 +213,47 @@ static void lent(void) {
 	close(p[0]), close(p[1]);
 }
 
+// streams has a stream between two processes lent and taken back: each byte shows which was lost, or
+// came twice.
+static void streams(void) {
+	int s[2], bad = 0, st;
+	unsigned char in = 0, out = 0, got[40];
+	T(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	fflush(stdout);
+	pid_t p = fork();
+	if (p == 0) {
+		long n;
+		close(s[0]);
+		while ((n = read(s[1], got, sizeof got)) > 0)
+			if (write(s[1], got, n) != n)
+				_exit(1);
+		_exit(n != 0);
+	}
+	close(s[1]);
+	for (int i = 0; i < 60; i++) {
+		for (int j = 0; j < 7; j++)
+			got[j] = in++;
+		int w = i % 20 == 19 ? dup(s[0]) : s[0];
+		if (write(w, got, 7) != 7)
+			bad++;
+		for (int m = 0; m < 7;) {
+			long n = read(s[0], got, 7 - m);
+			if (n <= 0)
+				break;
+			for (int j = 0; j < n; j++)
+				bad += got[j] != out++;
+			m += n;
+		}
+		if (w != s[0])
+			close(w);
+	}
+	T((unsigned char)(in - out));
+	T(bad);
+	close(s[0]);
+	T(waitpid(p, &st, 0) == p);
+	T(st);
+}
+
 static void descriptors(void) {
 	char b[64];
 	int p[2], s[2];
@@ -814,6 +855,7 @@ int main(int argc, char **argv) {
 	printf("%.3s\n", line);
 	files();
 	lent();
+	streams();
 	descriptors();
 	processes(argv[0]);
 	T(read(0, line, 60));

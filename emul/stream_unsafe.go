@@ -1,0 +1,238 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// Streams between two tasks, each of which has the memory of both directions mapped
+// (docs/lending.md). A task has one thread when it is lent a stream, and is lent it no longer when
+// it makes another: so nobody but the other task, and the server, changes a word meanwhile.
+// Both may lie; what is found is checked against what the server has said in Lent.Pos.
+
+// streamEnd is one direction of a stream as a task has it by a descriptor.
+type streamEnd struct {
+	pos        uint64 // of the descriptor
+	word       *uint64
+	ring, size uintptr
+	site       bool // called from a patched site: kicks are not masked
+	over       bool // there is no such stream
+}
+
+func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
+	e.pos = pos
+	dir := uintptr(pos >> abi.StreamSide & 1)
+	if !write {
+		dir ^= 1
+	}
+	shift := uintptr(pos >> abi.StreamShift & abi.StreamShifts)
+	slot := uintptr(pos & abi.StreamSlots)
+	if shift > abi.StreamMaxShift || *t.lentTag(slot) == 0 { // the host would not map it
+		e.over = true
+		return e
+	}
+	base := t.Window + LentOff + slot*abi.LentMapSize
+	e.size = 1 << shift
+	e.word = (*uint64)(at(base + dir*abi.StreamWordSize))
+	e.ring = base + abi.StreamRingOff + dir*e.size
+	e.site = uc == &t.Site
+	return e
+}
+
+// lent says whether the word v is that of the loan, and how many bytes it says are in the ring.
+func (e *streamEnd) lent(v uint64) (used uintptr, ok bool) {
+	used = uintptr(v & abi.StreamUsed)
+	return used, v&abi.StreamLent != 0 && used <= e.size &&
+		v>>abi.StreamWordNo&abi.StreamNos == e.pos>>abi.StreamNo&abi.StreamNos
+}
+
+// readStream serves read(2) of a stream: it waits until there is something.
+func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, bool) {
+	e := t.streamOf(uc, pos, false)
+	if e.over || n == 0 {
+		return 0, false
+	}
+	for range streamTries {
+		v := atomic.LoadUint64(e.word)
+		used, ok := e.lent(v)
+		if !ok {
+			return 0, false
+		}
+		if used == 0 {
+			if t.streamWait(&e, v, abi.StreamReader) == errno(eINTR) {
+				return errno(eINTR), true
+			}
+			continue
+		}
+		m := min(n, used)
+		head := uintptr(v >> abi.StreamHead)
+		if !t.inGuest(buf, m) || !t.fromRing(&e, buf, head%e.size, m) {
+			return 0, false
+		}
+		return t.streamTook(&e, head, m)
+	}
+	return 0, false
+}
+
+// fromRing copies m bytes of a ring from offset from on.
+func (t *Thread) fromRing(e *streamEnd, to, from, m uintptr) bool {
+	first := min(m, e.size-from)
+	return t.copyMem(to, e.ring+from, first) == 0 && (m == first || t.copyMem(to+first, e.ring, m-first) == 0)
+}
+
+// streamTook has the word say that m bytes were taken from head on. A writer that sleeps is woken
+// when half of the ring is free.
+func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
+	for range lentTries {
+		v := atomic.LoadUint64(e.word)
+		used, ok := e.lent(v)
+		if !ok || used < m || uintptr(v>>abi.StreamHead) != head {
+			return 0, false
+		}
+		to := v&(1<<abi.StreamHead-1) - uint64(m) | uint64(head+m)<<abi.StreamHead
+		wake := v&abi.StreamWriter != 0 && used-m <= e.size/2
+		if wake {
+			to &^= abi.StreamWriter
+		}
+		if atomic.CompareAndSwapUint64(e.word, v, to) {
+			if wake {
+				t.streamWake(e)
+			}
+			return m, true
+		}
+	}
+	return 0, false
+}
+
+// writeStream serves write(2) of a stream: it waits until all is written, at most unit bytes at
+// once. What a signal ends in the middle of answers what was written; what the server has to
+// go on with it is told (Thread.Done).
+func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (uintptr, bool) {
+	e := t.streamOf(uc, pos, true)
+	most := uintptr(pos>>abi.StreamCap&abi.StreamCaps) << abi.StreamCapUnit
+	if e.over || n == 0 || n >= 1<<31-abi.PageSize || most == 0 || most > e.size || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	done, tries := uintptr(0), 0
+	for done < n && tries < streamTries {
+		v := atomic.LoadUint64(e.word)
+		used, ok := e.lent(v)
+		if !ok {
+			break
+		}
+		if used >= most {
+			tries++
+			if t.streamWait(&e, v, abi.StreamWriter) == errno(eINTR) {
+				if done > 0 {
+					return done, true // Kicked is looked at on the way back
+				}
+				return errno(eINTR), true
+			}
+			continue
+		}
+		m := min(most-used, n-done, unit)
+		to := (uintptr(v>>abi.StreamHead) + used) % e.size
+		first := min(m, e.size-to)
+		if t.copyMem(e.ring+to, buf+done, first) != 0 || m > first && t.copyMem(e.ring, buf+done+first, m-first) != 0 {
+			break
+		}
+		if !t.streamPut(&e, m) {
+			break
+		}
+		done += m
+		tries = 0
+	}
+	if done < n {
+		t.Done = uint32(done)
+		return 0, false
+	}
+	return n, true
+}
+
+// streamPut has the word say that m more bytes are in the ring, and wakes its reader.
+func (t *Thread) streamPut(e *streamEnd, m uintptr) bool {
+	for range lentTries {
+		v := atomic.LoadUint64(e.word)
+		used, ok := e.lent(v)
+		if !ok || used+m > e.size {
+			return false
+		}
+		if atomic.CompareAndSwapUint64(e.word, v, (v+uint64(m))&^abi.StreamReader) {
+			atomic.AddUint64((*uint64)(unsafe.Add(unsafe.Pointer(e.word), abi.StreamCount)), uint64(m))
+			if v&abi.StreamReader != 0 {
+				t.streamWake(e)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// streamChunk is how much is put into a stream at once, so that its reader can have it while
+// the next is being copied.
+const streamChunk = 32 << 10
+
+// streamTries is how often a call looks at a stream that it can do nothing with before it asks
+// the server: only somebody who lies makes it look that often.
+const streamTries = 256
+
+// streamWait returns when the lower half of the word may not be that of v any more, or -EINTR:
+// a kick has cut it. who is the mark of those who sleep.
+func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
+	addr := uintptr(unsafe.Pointer(e.word))
+	half := (*uint32)(at(addr))
+	turns := uintptr(t.task().Spin)
+	w := &t.task().Waits[(who>>abi.StreamSide)%WaitKinds]
+	from := t.cycles()
+	t.spin(addr, uintptr(uint32(v)), turns)
+	if *w == waitLooks && turns != 0 {
+		for atomic.LoadUint32(half) == uint32(v) && t.cycles()-from < lookCycles {
+			t.spin(addr, uintptr(uint32(v)), turns)
+		}
+	}
+	if atomic.LoadUint32(half) != uint32(v) {
+		return 0
+	}
+	if v&who == 0 && !atomic.CompareAndSwapUint64(e.word, v, v|who) {
+		return 0
+	}
+	if !e.site {
+		t.kicks(0)
+	}
+	r := t.hostWait(sysFutex, addr, futexWait, uintptr(uint32(v|who)), 0, 0, 0)
+	if !e.site {
+		t.kicks(1)
+	}
+	if *w == waitLooks {
+		*w = waitPause
+	} else if *w != 0 {
+		*w--
+	} else if t.cycles()-from < lookCycles {
+		*w = waitLooks
+	}
+	return r
+}
+
+func (t *Thread) streamWake(e *streamEnd) {
+	t.host(sysFutex, uintptr(unsafe.Pointer(e.word)), futexWake, 1<<30, 0, 0, 0)
+}
+
+// mapStream carries out an ActLend of a stream's memory.
+func (t *Thread) mapStream(a *abi.Action) {
+	slot, n, tag := uintptr(a.A[0]), uintptr(a.A[1]), uint64(a.Flags>>8)
+	if slot >= abi.LentMaps || n == 0 || n > abi.LentMapSize {
+		return
+	}
+	t.lock()
+	if g := t.takeGrant(abi.EventGrant, tag); g != nil {
+		t.unlend(slot)
+		if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead|protWrite, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
+			*t.lentTag(slot) = tag
+		}
+		t.closeFDs(&g.FDs)
+		g.Op = 0
+	}
+	t.unlock()
+}

@@ -1,0 +1,75 @@
+package ipc
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+)
+
+// StreamMemory is the memory of a stream that is lent to two tasks (abi.Stream...), as their
+// server has it. Both write to all of it at any time.
+//
+// Safety: it is a mapping of StreamSize bytes (checked with fstat; the nucleus seals the object
+// against shrinking) until Unmap, after which its owner does not use it.
+type StreamMemory struct {
+	mem   []byte
+	shift uint
+}
+
+// StreamSize is how large the object is whose rings have 1<<shift bytes.
+func StreamSize(shift uint) int { return abi.StreamRingOff + 2<<shift }
+
+// MapStream maps the object fd, which stays the caller's.
+func MapStream(fd int, shift uint) (*StreamMemory, error) {
+	if shift > abi.StreamMaxShift {
+		return nil, fmt.Errorf("ipc: a stream's ring of 1<<%d bytes", shift)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fmt.Errorf("ipc: memory of a stream: %w", err)
+	}
+	if st.Size < int64(StreamSize(shift)) {
+		return nil, fmt.Errorf("ipc: memory of a stream of %d bytes", st.Size)
+	}
+	mem, err := unix.Mmap(fd, 0, StreamSize(shift), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("ipc: memory of a stream: %w", err)
+	}
+	return &StreamMemory{mem, shift}, nil
+}
+
+// Unmap ends it.
+func (m *StreamMemory) Unmap() { _ = unix.Munmap(m.mem) }
+
+func (m *StreamMemory) word(dir int) *uint64 {
+	return (*uint64)(unsafe.Pointer(&m.mem[dir&1*abi.StreamWordSize]))
+}
+
+// Back takes a direction back: its word, which nobody moves from now on but who lies, and how many
+// bytes were ever put into it. Who sleeps there is woken.
+func (m *StreamMemory) Back(dir int) (word, count uint64) {
+	w := m.word(dir)
+	word = atomic.AndUint64(w, ^uint64(abi.StreamLent)) &^ abi.StreamLent
+	futexWake((*uint32)(unsafe.Pointer(w)), 1<<30)
+	return word, atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(w), abi.StreamCount)))
+}
+
+// Word is a direction's word.
+func (m *StreamMemory) Word(dir int) uint64 { return atomic.LoadUint64(m.word(dir)) }
+
+// Set changes a direction's word, if it is from.
+func (m *StreamMemory) Set(dir int, from, to uint64) bool {
+	return atomic.CompareAndSwapUint64(m.word(dir), from, to)
+}
+
+// Bytes copies what is in a direction's ring behind the first head bytes that were in it ever.
+func (m *StreamMemory) Bytes(dir int, head uint64, b []byte) {
+	at := abi.StreamRingOff + (dir&1)<<m.shift
+	ring := m.mem[at : at+1<<m.shift]
+	n := copy(b, ring[head&(1<<m.shift-1):])
+	copy(b[n:], ring)
+}

@@ -1,0 +1,427 @@
+package core
+
+import (
+	"math/bits"
+	"slices"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Streams between two tasks (docs/lending.md): what is in both directions of a connection between
+// stream sockets of the machine lies in memory that both tasks have mapped, and a word for each
+// direction (abi.Stream...) says how much that is. What goes through it is not seen here
+// until it is taken back, with which it is in the sockets' queues.
+
+// Stream is the memory that the two ends of a connection may have what is in it in.
+type Stream struct {
+	Object ObjectName
+	Shift  uint32 // a ring has 1<<Shift bytes
+	// Lent: what is in the connection is in the memory, by the number No. It was empty when it
+	// was lent.
+	Lent, No uint32
+	Ends     [2]StreamEnd
+	// Passed are the bytes that were ever put into the ring that an end writes to, as far as
+	// they were counted.
+	Passed [2]uint64
+}
+
+// StreamEnd is a socket, the open file that is its only one, and whose descriptor that is.
+type StreamEnd struct {
+	Sock store.Ref[Socket]
+	File store.Ref[File]
+	Task TaskID // 0: nobody has the memory mapped
+	FD   uint32
+	Cred SockCred
+}
+
+// maxStreams is how many streams a machine has memory for, maxTaskStreams how many one task has
+// mapped.
+const (
+	maxStreams     = 128
+	maxTaskStreams = abi.LentMaps / 2
+)
+
+// fewBytes is how much has to have passed by a loan for it to have been worth it.
+const fewBytes = 16 << 10
+
+// streamSoon makes the memory of the caller's stream before it reads from it, if it has read often.
+// It may give up the lock.
+func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
+	k := c.K
+	r := sockOf(k.Files.Get(f))
+	if k.fileRT(f).reads < lendOften-1 || k.Socks.Get(r).Stream != 0 || k.nonblock(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || !k.streamFits(r) ||
+		k.Streams.Len() >= maxStreams {
+		return
+	}
+	p := k.SockPeer(k.Socks.Get(r))
+	gen, pgen := k.Socks.Gen(r), k.Socks.Gen(p)
+	a, b := k.streamRoom(r), k.streamRoom(p)
+	shift := uint(bits.Len32(max(a, b) - 1))
+	var o ObjectName
+	var e abi.Errno
+	c.Unlocked(func() { o, e = k.Host.NewStream(shift) })
+	if e != 0 {
+		k.fileRT(f).reads = -lentForNothing
+		return
+	}
+	if k.Socks.Get(r) == nil || k.Socks.Gen(r) != gen || k.Socks.Get(p) == nil || k.Socks.Gen(p) != pgen ||
+		k.Socks.Get(r).Stream != 0 || k.SockPeer(k.Socks.Get(r)) != p {
+		k.DropObject(o)
+		return
+	}
+	st, x := k.Streams.New()
+	if st == 0 {
+		k.DropObject(o)
+		return
+	}
+	*x = Stream{Object: o, Shift: uint32(shift), Ends: [2]StreamEnd{{Sock: r}, {Sock: p}}}
+	k.Socks.Mut(r).Stream, k.Socks.Mut(p).Stream = st, st
+}
+
+// side is which end of a stream a socket is.
+func (x *Stream) side(r store.Ref[Socket]) int {
+	if x.Ends[0].Sock == r {
+		return 0
+	}
+	return 1
+}
+
+// streamRoom is how many bytes may wait on their way from r to its peer.
+func (k *Kernel) streamRoom(r store.Ref[Socket]) uint32 {
+	s := k.Socks.Get(r)
+	if s.Family == FamilyUnix {
+		return s.SndBuf
+	}
+	return inetSockets{sockQueues{k}}.bound(s, k.Socks.Get(k.SockPeer(s)))
+}
+
+// streamFits says whether nothing is special about a connection, as far as both sockets tell:
+// reads wait for one byte, writes for room, and nobody is told of anything else.
+func (k *Kernel) streamFits(r store.Ref[Socket]) bool {
+	s := k.Socks.Get(r)
+	p := k.SockPeer(s)
+	if p == 0 || p == r {
+		return false
+	}
+	for _, e := range [2]store.Ref[Socket]{r, p} {
+		s := k.Socks.Get(e)
+		if s.Type != SockStream || s.State != SockConnected || s.HasFile == 0 || s.Shut != 0 || s.Err != 0 ||
+			s.RcvTimeo != 0 || s.SndTimeo != 0 || s.PassCred != 0 || s.RcvLowat != 1 || k.SockPeer(s) == 0 {
+			return false
+		}
+		switch s.Family {
+		case FamilyUnix:
+			if s.writeUnit() != streamUnit {
+				return false
+			}
+		case FamilyInet, FamilyInet6:
+			if s.Inet.Out != 0 || s.Inet.Fin != 0 || s.Inet.Faults.N > 0 || s.hidden() || k.sniffing(ProtoTCP) {
+				return false
+			}
+		default:
+			return false
+		}
+		if n := k.streamRoom(e); n < abi.PageSize || n > 1<<abi.StreamMaxShift || n%(1<<abi.StreamCapUnit) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// streamEmpty says whether nothing is under way in a connection.
+func (k *Kernel) streamEmpty(r store.Ref[Socket]) bool {
+	for _, e := range [2]store.Ref[Socket]{r, k.SockPeer(k.Socks.Get(r))} {
+		s := k.Socks.Get(e)
+		if s.Bytes > 0 {
+			return false
+		}
+		for at := s.Queue.Head; at != 0; at = k.SockMsgs.Get(at).Link.Next {
+			if m := k.SockMsgs.Get(at); m.Urgent != 0 || m.NFiles > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lendStream lends the caller and the other end the connection that the caller has just read empty
+// or written to by descriptor fd. Each of them maps the memory first, with an answer of its own.
+func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
+	k := c.K
+	r := sockOf(k.Files.Get(f))
+	s, rt := k.Socks.Get(r), k.fileRT(f)
+	if read {
+		rt.reads++
+	}
+	if s.Stream == 0 || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+		return
+	}
+	st := s.Stream
+	x := k.Streams.Get(st)
+	me := x.side(r)
+	ts := c.borrower()
+	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
+		if slot := k.freePlace(ts.lent); slot >= 0 {
+			tag := k.NextGrant()
+			ts.lent.maps[slot] = lentMap{stream: st, gen: k.Streams.Gen(st), tag: tag}
+			k.Host.Grant(c.Task, x.Object, false, tag)
+			c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(tag)<<8 | abi.ActStream,
+				A: [5]uint64{uint64(slot), uint64(abi.StreamRingOff + 2<<x.Shift)}})
+			k.Streams.Mut(st).Ends[me] = StreamEnd{Sock: r, File: f, Task: c.Task, FD: uint32(fd), Cred: c.sockCred()}
+		}
+		return
+	}
+	own := StreamEnd{Sock: r, File: f, Task: c.Task, FD: uint32(fd), Cred: c.sockCred()}
+	if x.Ends[me] != own {
+		k.Streams.Mut(st).Ends[me] = own
+	}
+	if !read || rt.reads < lendOften || k.nonblock(f) || !k.streamFits(r) || !k.streamEmpty(r) || !k.quiet(r, f, 1) {
+		return
+	}
+	other := x.Ends[1-me]
+	if !k.mayLendOther(&other) {
+		return
+	}
+	k.beginStream(st)
+}
+
+// quiet says whether nobody waits at a socket but those who read it by f, of which so many calls
+// work with it.
+func (k *Kernel) quiet(r store.Ref[Socket], f store.Ref[File], calls int) bool {
+	q, rt, file := k.io.socks.at(r), k.fileRT(f), k.Files.Get(f)
+	if file.Refs != 1 || len(q.async) > 0 || len(rt.epolls) > 0 || len(rt.notes) > 0 {
+		return false
+	}
+	if rt.sleeps { // its one thread does, and will look again
+		return rt.pins == 1 && q.head != nil && q.head == q.tail
+	}
+	return rt.pins == calls && q.head == nil
+}
+
+// alone says whether a process has one thread.
+func (k *Kernel) alone(p store.Ref[Proc]) bool { return len(k.procRT(p).threads) == 1 }
+
+// mayLendOther says whether the end of a connection that is not the caller's may be lent, as
+// things are now.
+func (k *Kernel) mayLendOther(e *StreamEnd) bool {
+	ts := k.tasks[e.Task]
+	if e.Task == 0 || ts == nil || ts.dead || ts.lent == nil {
+		return false
+	}
+	p := k.Procs.Get(ts.proc)
+	if p == nil || p.Task != e.Task || ts.lent.table != p.FDs || !k.mayLendTo(ts, int32(e.FD), e.File) || !k.alone(ts.proc) {
+		return false
+	}
+	st := k.Socks.Get(e.Sock).Stream
+	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
+		return false
+	}
+	file := k.Files.Get(e.File)
+	return file.Kind == FileSocket && sockOf(file) == e.Sock && !k.nonblock(e.File) && k.quiet(e.Sock, e.File, 0)
+}
+
+// streamSlot is where a task has a stream's memory mapped.
+func (l *lentTask) streamSlot(st store.Ref[Stream], gen uint32) (int, bool) {
+	for i := range l.maps {
+		if l.maps[i].stream == st && st != 0 && l.maps[i].gen == gen {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// freePlace is where it could have another one, -1: nowhere.
+func (k *Kernel) freePlace(l *lentTask) int {
+	n, free := 0, -1
+	for i := range l.maps {
+		switch m := &l.maps[i]; {
+		case m.stream != 0 && !k.isStream(m):
+			return i // one that is gone
+		case m.stream != 0:
+			n++
+		case m.n == nil:
+			free = i
+		}
+	}
+	if n >= maxTaskStreams {
+		return -1
+	}
+	return free
+}
+
+// isStream says whether what is mapped is a stream's that there still is.
+func (k *Kernel) isStream(m *lentMap) bool {
+	return m.stream != 0 && k.Streams.Get(m.stream) != nil && k.Streams.Gen(m.stream) == m.gen
+}
+
+// beginStream has the two ends of a stream, which is empty, go on with its memory: when what says
+// so is in the state of record.
+func (k *Kernel) beginStream(st store.Ref[Stream]) {
+	x := k.Streams.Mut(st)
+	g := k.MutGlobals()
+	g.StreamNo = g.StreamNo%abi.StreamNos + 1
+	var from, to [2]uint64
+	for dir := range from {
+		v, _, ok := k.Host.StreamBack(x.Object, uint(x.Shift), dir)
+		if !ok {
+			return
+		}
+		from[dir], to[dir] = v, streamWord(v, g.StreamNo)|abi.StreamLent
+	}
+	x.Lent, x.No = 1, g.StreamNo
+	for side := range x.Ends {
+		e := &x.Ends[side]
+		ts := k.tasks[e.Task]
+		slot, _ := ts.lent.streamSlot(st, k.Streams.Gen(st))
+		kind := uint64(abi.LentIsStream)
+		if k.Socks.Get(e.Sock).Family == FamilyUnix {
+			kind = abi.LentIsUnits
+		}
+		was, is := k.lendPos(e.Task, int32(e.FD), e.File, kind, uint64(slot)|uint64(side)<<abi.StreamSide|
+			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.streamRoom(e.Sock)>>abi.StreamCapUnit)<<abi.StreamCap)
+		k.Host.SetLentPos(e.Task, int(e.FD), was, is) // means nothing before the word is lent
+		k.fileRT(e.File).reads = 0
+	}
+	o := x.Object
+	k.afterCommit(func() {
+		for dir := range from {
+			k.Host.SetStream(o, dir, from[dir], to[dir])
+		}
+	})
+	for _, e := range x.Ends {
+		if k.fileRT(e.File).sleeps {
+			k.wakeSock(e.Sock, PollIn|PollRdNorm)
+		}
+	}
+}
+
+// streamWord is a direction's word with the number no when what v says is in it is there no more.
+func streamWord(v uint64, no uint32) uint64 {
+	return (v>>abi.StreamHead+v&abi.StreamUsed)<<abi.StreamHead | uint64(no)<<abi.StreamWordNo
+}
+
+// streamLent says whether an open file of a socket is an end of a stream that is lent.
+func (k *Kernel) streamLent(f *File) bool {
+	st := k.Socks.Get(sockOf(f)).Stream
+	return st != 0 && k.Streams.Get(st).Lent != 0
+}
+
+// takeBackStream takes a stream back: what is in its memory is in the sockets' queues from now on.
+func (k *Kernel) takeBackStream(st store.Ref[Stream]) {
+	x := k.Streams.Mut(st)
+	if x.Lent == 0 {
+		return
+	}
+	x.Lent = 0
+	var passed uint64
+	for dir := range x.Ends {
+		for range 16 { // more than once only if a task forges it
+			v, count, ok := k.Host.StreamBack(x.Object, uint(x.Shift), dir)
+			if !ok {
+				break
+			}
+			if v>>abi.StreamWordNo&abi.StreamNos == uint64(x.No) {
+				passed += k.fromStream(x, dir, v, count)
+				break
+			}
+			if k.Host.SetStream(x.Object, dir, v, streamWord(v, x.No)) {
+				break
+			}
+		}
+	}
+	for _, e := range x.Ends {
+		if m := k.Files.Mut(e.File); m != nil && m.LentTo != 0 {
+			_, _ = k.Host.LentPos(m.LentTo, int(m.LentFD))
+			m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
+			if rt := k.fileRT(e.File); passed < fewBytes {
+				rt.reads = -lentForNothing
+			}
+		}
+	}
+}
+
+// fromStream puts what is in a direction's ring with the word v into the queue of who reads it, and
+// answers how many bytes have passed since it was lent. A word that says more than there can be
+// is forged: then it is nothing.
+func (k *Kernel) fromStream(x *Stream, dir int, v, count uint64) (passed uint64) {
+	from, to := x.Ends[dir].Sock, x.Ends[1-dir].Sock
+	head, used := v>>abi.StreamHead, v&abi.StreamUsed
+	if used > 1<<x.Shift {
+		used = 0
+	}
+	// The count may be late by what a writer is about to add to it; the word is right, but begins
+	// again and again.
+	const half = abi.StreamHeads / 2
+	count += (head+used-count+half)%abi.StreamHeads - half
+	if passed = count - x.Passed[dir]; passed > 1<<48 {
+		passed = used // forged
+	}
+	x.Passed[dir] = count
+	s := k.Socks.Get(from)
+	if s.Family != FamilyUnix {
+		k.countStream(to, passed)
+	}
+	if used == 0 {
+		return passed
+	}
+	b := make([]byte, used)
+	k.Host.StreamBytes(x.Object, dir, head, b)
+	u := sockQueues{k}
+	for len(b) > 0 {
+		n := min(len(b), 32768)
+		if u.append(to, b[:n], x.Ends[dir].Cred, nil) != 0 {
+			// Nothing of a stream may be missing in its middle: it ends.
+			for _, e := range x.Ends {
+				m := k.Socks.Mut(e.Sock)
+				m.Err, m.Shut = uint32(abi.ECONNRESET), ShutRecv|ShutSend
+				k.wakeSock(e.Sock, ^uint32(0))
+			}
+			break
+		}
+		b = b[n:]
+	}
+	k.wakeSock(to, PollIn|PollRdNorm)
+	return passed
+}
+
+// sleepsInStream says whether the one thread of a task sleeps in its library, in a stream that is lent.
+func (k *Kernel) sleepsInStream(t TaskID) (sleeps bool) {
+	k.Streams.Each(func(st store.Ref[Stream], x *Stream) bool {
+		for side, e := range x.Ends {
+			if x.Lent != 0 && e.Task == t && (k.Host.StreamWord(x.Object, side)&abi.StreamWriter != 0 || k.Host.StreamWord(x.Object, 1-side)&abi.StreamReader != 0) {
+				sleeps = true
+			}
+		}
+		return !sleeps
+	})
+	return sleeps
+}
+
+// takeBackStreams takes back all, or those that a task has an end of.
+func (k *Kernel) takeBackStreams(t TaskID) {
+	k.Streams.Each(func(st store.Ref[Stream], x *Stream) bool {
+		if x.Lent != 0 && (t == 0 || x.Ends[0].Task == t || x.Ends[1].Task == t) {
+			k.takeBackStream(st)
+		}
+		return true
+	})
+}
+
+// dropStream gives a stream's memory up: one of its ends is gone. Who has it mapped keeps it until
+// it closes something.
+func (k *Kernel) dropStream(r store.Ref[Socket]) {
+	st := k.Socks.Get(r).Stream
+	if st == 0 {
+		return
+	}
+	k.takeBackStream(st)
+	x := k.Streams.Get(st)
+	for _, e := range x.Ends {
+		if s := k.Socks.Get(e.Sock); s != nil && s.Stream == st {
+			k.Socks.Mut(e.Sock).Stream = 0
+		}
+	}
+	k.DropObject(x.Object)
+	k.Streams.Free(st)
+}

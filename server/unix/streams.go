@@ -1,0 +1,100 @@
+package unix
+
+import (
+	"sync"
+
+	"hythe/abi"
+	"hythe/ipc"
+	"hythe/server/unix/core"
+)
+
+// streams is the memory of the streams that are lent to two tasks, by the names of the
+// objects.
+type streams struct {
+	mu  sync.Mutex
+	all map[core.ObjectName]*ipc.StreamMemory // guarded by mu
+}
+
+func (x *streams) get(o core.ObjectName) *ipc.StreamMemory {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.all[o]
+}
+
+func (x *streams) put(o core.ObjectName, m *ipc.StreamMemory) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.all == nil {
+		x.all = map[core.ObjectName]*ipc.StreamMemory{}
+	}
+	x.all[o] = m
+}
+
+// drop unmaps it. Nobody is at work with it: that is done with the core's lock held, as this is.
+func (x *streams) drop(o core.ObjectName) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m := x.all[o]; m != nil {
+		m.Unmap()
+		delete(x.all, o)
+	}
+}
+
+// NewStream implements core.Host.
+func (s *server) NewStream(shift uint) (core.ObjectName, abi.Errno) {
+	n, fd, e := s.conn.CreateObject(uint64(ipc.StreamSize(shift)), "")
+	if e != 0 {
+		return 0, e
+	}
+	m, err := ipc.MapStream(fd, shift)
+	ipc.CloseFD(fd)
+	if err != nil {
+		s.posts <- func() { _ = s.conn.Deallocate(n) }
+		return 0, abi.ENOMEM
+	}
+	s.streams.put(core.ObjectName(n), m)
+	return core.ObjectName(n), 0
+}
+
+// StreamBack implements core.Host.
+func (s *server) StreamBack(o core.ObjectName, shift uint, dir int) (word, count uint64, ok bool) {
+	if m := s.stream(o, shift); m != nil {
+		word, count = m.Back(dir)
+		return word, count, true
+	}
+	return 0, 0, false
+}
+
+// SetStream implements core.Host.
+func (s *server) SetStream(o core.ObjectName, dir int, from, to uint64) bool {
+	m := s.streams.get(o)
+	return m != nil && m.Set(dir, from, to)
+}
+
+// StreamWord implements core.Host.
+func (s *server) StreamWord(o core.ObjectName, dir int) uint64 {
+	if m := s.streams.get(o); m != nil {
+		return m.Word(dir)
+	}
+	return 0
+}
+
+// StreamBytes implements core.Host.
+func (s *server) StreamBytes(o core.ObjectName, dir int, head uint64, b []byte) {
+	if m := s.streams.get(o); m != nil {
+		m.Bytes(dir, head, b)
+	}
+}
+
+// stream finds a stream's memory. What the last incarnation had mapped is inherited as other
+// objects are, and mapped when somebody asks for it.
+func (s *server) stream(o core.ObjectName, shift uint) *ipc.StreamMemory {
+	if m := s.streams.get(o); m != nil {
+		return m
+	}
+	m := s.objects.mapStream(o, shift)
+	if m != nil {
+		s.streams.put(o, m)
+	}
+	return m
+}
