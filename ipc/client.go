@@ -46,7 +46,9 @@ type ClientBinding struct {
 
 	async  atomic.Int32 // calls in progress that were started with Start
 	polled atomic.Bool  // a Poller looks for replies (Poller.AddClient)
-	parked atomic.Int32 // calls of Do that leave that to it
+	poller *Poller      // then: which
+	parked atomic.Int32 // calls of Do and Post that leave that to it
+	unrung atomic.Bool  // Post: the server has not been told of all calls yet
 	spin   atomic.Int64 // ns: how long the next Do looks
 	doneFD *os.File
 	found  []uint64 // room of replied
@@ -60,7 +62,7 @@ type Call struct {
 
 	b    *ClientBinding
 	slot int
-	fn   func() // Start: what to do when the reply is there
+	fn   func() // Start, Post: what to do when the reply is there
 	left bool   // DoContext gave up: the slot is the server's until it answers
 
 	// parked is 1 while the caller of Do waits to be told on wake; whoever
@@ -235,6 +237,20 @@ func (b *ClientBinding) Begin() *Call {
 	}
 }
 
+// TryBegin is Begin that does not wait: nil if no slot is free.
+func (b *ClientBinding) TryBegin() *Call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := len(b.free)
+	if k == 0 || b.closed || b.broken.Load() {
+		return nil
+	}
+	c := &b.calls[b.free[k-1]]
+	b.free = b.free[:k-1]
+	c.Args, c.left = [8]uint64{}, false
+	return c
+}
+
 // End gives the slot back. The bytes of Out are not valid any more.
 func (c *Call) End() {
 	b := c.b
@@ -390,9 +406,9 @@ func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
 		c.clearDone()
 		return true
 	}
-	spin := time.Duration(b.spin.Load())
+	spin, others := time.Duration(b.spin.Load()), false
 	start := time.Now()
-	for !answered(sl) && linger(start, time.Since(start), spin) {
+	for !answered(sl) && linger(start, time.Since(start), spin, &others) {
 	}
 	if !answered(sl) {
 		atomic.StoreUint32(&sl.Waiter, 1)
@@ -423,10 +439,10 @@ func (c *Call) wait(sl *abi.Slot) {
 		c.clearDone()
 		return
 	}
-	spin := time.Duration(b.spin.Load())
+	spin, others := time.Duration(b.spin.Load()), false
 	start := time.Now()
 	for !answered(sl) {
-		if linger(start, time.Since(start), spin) {
+		if linger(start, time.Since(start), spin, &others) {
 			continue
 		}
 		atomic.StoreUint32(&sl.Waiter, 1)
@@ -470,17 +486,39 @@ func (c *Call) parking(sl *abi.Slot) bool {
 	return true
 }
 
-// unpark tells those callers of Do whose reply is there. It is called with the
-// role of the Poller.
-func (b *ClientBinding) unpark() bool {
-	return b.replied(func(c *Call) bool {
+// unpark tells those callers of Do whose reply is there (woken: some), and calls the functions
+// of Post. It is called with the role of the Poller.
+func (b *ClientBinding) unpark() (found, woken bool) {
+	found = b.replied(func(c *Call) bool {
+		if fn := c.taken(); fn != nil {
+			b.parked.Add(-1)
+			fn()
+			return true
+		}
 		if !c.parked.CompareAndSwap(1, 0) {
 			return false
 		}
 		b.parked.Add(-1)
 		c.wake <- struct{}{}
+		woken = true
 		return true
 	})
+	return found, woken
+}
+
+// taken answers the function of a call whose reply was found, which is nobody else's then.
+func (c *Call) taken() func() {
+	b := c.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fn := c.fn
+	// What was found may have been the reply to the slot's last call. A slot is idle
+	// when fn is set, so that a reply which is seen after it is fn's.
+	if fn == nil || !answered(b.slot(c.slot)) {
+		return nil
+	}
+	c.fn = nil
+	return fn
 }
 
 // answers says whether unpark may find something.
@@ -574,6 +612,25 @@ func (c *Call) Queue(nr uint64, n int, done func()) error {
 	return nil
 }
 
+// Post sends the call and returns at once; done is called when the reply is there, by the
+// goroutine that has the role of the Poller, and must not wait for another call. It, or what it
+// tells, ends the call with End. The server hears of calls that are posted one after the other
+// with one doorbell, once the Poller has nothing else to do; it may see them before. False: no
+// Poller has the binding yet, and nothing was sent.
+func (c *Call) Post(nr uint64, n int, done func()) bool {
+	b := c.b
+	if !b.polled.Load() {
+		return false
+	}
+	b.mu.Lock()
+	c.fn = done
+	b.mu.Unlock()
+	b.parked.Add(1)
+	c.post(nr, n)
+	b.poller.posted(b)
+	return true
+}
+
 // completions calls the functions of finished Start calls.
 func (b *ClientBinding) completions() {
 	var buf [8]byte
@@ -600,17 +657,7 @@ func (b *ClientBinding) completions() {
 // look finishes the Start calls whose reply is there.
 func (b *ClientBinding) look() bool {
 	return b.replied(func(c *Call) bool {
-		b.mu.Lock()
-		fn := c.fn
-		// What was found may have been the reply to the slot's last call. A slot is idle
-		// when fn is set, so that a reply which is seen after it is fn's.
-		if fn != nil && !answered(b.slot(c.slot)) {
-			fn = nil
-		}
-		if fn != nil {
-			c.fn = nil
-		}
-		b.mu.Unlock()
+		fn := c.taken()
 		if fn == nil {
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -353,6 +354,138 @@ func TestPolledClient(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestPost: calls that are posted come to the server with one doorbell, and their functions
+// are called by who has the role of the Poller; they may post more.
+func TestPost(t *testing.T) {
+	for _, spin := range []time.Duration{0, 20 * time.Microsecond} {
+		raw := ipctest.NewRaw(t, 5)
+		c, s := raw.Client(), raw.Server() // it is not in a Poller: its doorbell counts
+		k := c.TryBegin()
+		if k.Post(1, 0, func() {}) {
+			t.Fatal("posted without a Poller")
+		}
+		k.End()
+		p, err := ipc.NewPoller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.SetSpin(spin)
+		p.AddClient(c)
+		p.Wait(0)
+		var got []uint64
+		post := func(nr uint64, more func()) {
+			k := c.TryBegin()
+			if k == nil {
+				t.Fatal("no slot")
+			}
+			if !k.Post(nr, copy(k.In(), "bytes"), func() {
+				got = append(got, k.Result())
+				k.End()
+				if more != nil {
+					more()
+				}
+			}) {
+				t.Fatal("not posted")
+			}
+		}
+		again := false
+		for i := range 5 {
+			post(uint64(i), func() {
+				if i == 0 {
+					again = true
+					post(10, nil)
+				}
+			})
+		}
+		if c.TryBegin() != nil {
+			t.Error("a sixth slot")
+		}
+		if n := raw.Rung(); n != 0 {
+			t.Errorf("rung %d times at once", n)
+		}
+		p.Wait(0)
+		if n := raw.Rung(); n != 1 {
+			t.Errorf("rung %d times, want once", n)
+		}
+		answer := func() {
+			var q ipc.Request
+			slot := take(s)
+			s.Load(slot, &q)
+			s.Answer(slot, q.Seq, q.Nr+1, 0, 0)
+			s.Complete(slot)
+		}
+		for range 5 {
+			answer()
+		}
+		for len(got) < 5 {
+			p.Wait(0)
+		}
+		if !again {
+			t.Error("the function of the first call was not called")
+		}
+		answer()
+		for len(got) < 6 {
+			p.Wait(0)
+		}
+		slices.Sort(got)
+		if want := []uint64{1, 2, 3, 4, 5, 11}; !slices.Equal(got, want) {
+			t.Errorf("answers %v, want %v", got, want)
+		}
+		// While the Poller sleeps nobody else would ring.
+		raw.Rung()
+		wake := make(chan int)
+		go func() { wake <- p.Wait(-1).Kind }()
+		rung := uint64(0)
+		for rung == 0 { // at the latest when it sleeps, or was about to
+			k := c.TryBegin()
+			if k == nil {
+				t.Fatal("no slot")
+			}
+			k.Post(20, 0, func() { k.End() })
+			for range 1000 {
+				if rung += raw.Rung(); rung > 0 {
+					break
+				}
+				runtime.Gosched()
+			}
+			answer()
+			for !idle(c) {
+				runtime.Gosched()
+			}
+		}
+		// The server will never come back.
+		broken := make(chan abi.Errno, 1)
+		k = c.TryBegin()
+		k.Post(30, 0, func() { broken <- k.Err(); k.End() })
+		c.Break()
+		if e := <-broken; e != abi.EIO {
+			t.Errorf("broken: %v", e)
+		}
+		if c.TryBegin() != nil {
+			t.Error("a slot of a broken binding")
+		}
+		p.Wake()
+		if k := <-wake; k != ipc.ReadyWake {
+			t.Errorf("woke with %d", k)
+		}
+		p.Close()
+	}
+}
+
+// idle says whether all slots of a binding of five are free.
+func idle(c *ipc.ClientBinding) bool {
+	var l []*ipc.Call
+	for range 5 {
+		if k := c.TryBegin(); k != nil {
+			l = append(l, k)
+		}
+	}
+	for _, k := range l {
+		k.End()
+	}
+	return len(l) == 5
 }
 
 // take waits for a request.

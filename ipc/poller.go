@@ -201,7 +201,8 @@ func (p *Poller) Add(b *ServerBinding) {
 // AddClient gives the Poller a binding of which this task is the client: from its
 // next round on it sees to the replies, and who calls Do is parked meanwhile. So
 // a server in which some goroutine is always in Wait, while others ask other
-// servers, waits for all with one thread. Start cannot be used on such a binding.
+// servers, waits for all with one thread. Start cannot be used on such a binding; Post is
+// for nothing else.
 func (p *Poller) AddClient(b *ClientBinding) {
 	p.mu.Lock()
 	p.newcl = append(p.newcl, b)
@@ -271,6 +272,7 @@ func (p *Poller) adopt() {
 			continue // as below; calls wait each by itself
 		}
 		p.clients = append(p.clients, b)
+		b.poller = p
 		b.polled.Store(true)
 	}
 	for _, b := range list {
@@ -323,8 +325,12 @@ func (p *Poller) push(b *ServerBinding) {
 // look grabs the pending bits of all hot bindings and sees to replies.
 func (p *Poller) look() (found bool) {
 	for _, b := range p.clients {
-		if b.parked.Load() > 0 && b.unpark() {
-			found = true
+		if b.parked.Load() == 0 {
+			continue
+		}
+		some, woken := b.unpark()
+		found = found || some
+		if woken {
 			p.Stir()
 		}
 	}
@@ -368,6 +374,23 @@ func (p *Poller) glance() bool {
 	return false
 }
 
+// posted is told of a call that was posted to a binding of AddClient.
+func (p *Poller) posted(b *ClientBinding) {
+	b.unrung.Store(true)
+	if p.sleep.Load() != 0 && b.unrung.Swap(false) {
+		b.Ring()
+	}
+}
+
+// tell rings for the calls that were posted.
+func (p *Poller) tell() {
+	for _, b := range p.clients {
+		if b.unrung.Load() && b.unrung.Swap(false) {
+			b.Ring()
+		}
+	}
+}
+
 // poll asks the host for rung doorbells and ready descriptors. It holds the
 // descriptor meanwhile, so that after Close it does not ask another's.
 func (p *Poller) poll() {
@@ -402,6 +425,7 @@ func (p *Poller) doze(end time.Time) {
 func (p *Poller) Wait(timeout time.Duration) Ready {
 	var begin time.Time // when this call found nothing for the first time
 	var start time.Time // when the present idle time began
+	others := false     // of linger
 	glanced := false    // glance saw something: so often only as look finds it, too
 	for {
 		if f := p.flag.Load(); f != 0 {
@@ -431,6 +455,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		}
 		if p.served >= fdEvery {
 			p.stirred.Store(0)
+			p.tell()
 			runtime.Gosched() // as below: with requests that come one by one we are never idle
 			p.poll()
 			continue
@@ -468,7 +493,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 				glanced = true
 				continue
 			}
-			start = time.Now()
+			start, others = time.Now(), false
 			if begin.IsZero() {
 				begin = start
 			}
@@ -476,12 +501,14 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			// Whom the last request woke runs here and now, and not when another
 			// thread has been woken to take it over.
 			runtime.Gosched()
+			p.tell()
 			p.poll()
 			continue
 		}
 		now := time.Now()
 		over := timeout >= 0 && now.Sub(begin) >= timeout
-		if (p.expects() || p.asked()) && !over && linger(start, now.Sub(start), p.spin) {
+		p.tell()
+		if (p.expects() || p.asked()) && !over && linger(start, now.Sub(start), p.spin, &others) {
 			continue
 		}
 		if over {
@@ -495,6 +522,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			end = begin.Add(timeout)
 		}
 		p.sleep.Store(1)
+		p.tell()
 		if p.flag.Load() == 0 {
 			p.doze(end)
 		}
@@ -537,7 +565,7 @@ func (p *Poller) coolAll() bool {
 	quiet := true
 	for _, b := range p.clients {
 		atomic.StoreUint32(&b.hdr.ClientArmed, 1)
-		if b.unpark() {
+		if some, _ := b.unpark(); some {
 			quiet = false
 		}
 	}

@@ -26,15 +26,21 @@ const (
 	crowdedFor   = 50 * time.Millisecond
 )
 
+// Who has seen, in one idle time, that another process runs when it yields, and what it waits
+// for is not there afterwards, would only run to be in the others' way: it sleeps. A yield
+// in which another process ran takes more than switched; one in which none did a fraction of it.
+const switched = 4 * time.Microsecond
+
 // crowded is until when, in nanoseconds since born, the processors are taken to be busy.
 var (
 	crowded atomic.Int64
 	born    = time.Now()
 )
 
-// linger is one look's pause, since so long after start; false: it is time to sleep.
-func linger(start time.Time, since, spin time.Duration) bool {
-	if since >= spin {
+// linger is one look's pause, since so long after start; false: it is time to sleep. others
+// says that another process ran in this idle time, and is linger's.
+func linger(start time.Time, since, spin time.Duration, others *bool) bool {
+	if since >= spin || *others {
 		return false
 	}
 	pause(16)
@@ -43,10 +49,12 @@ func linger(start time.Time, since, spin time.Duration) bool {
 		return false
 	}
 	yield()
-	if time.Since(start)-since > crowdedYield {
+	took := time.Since(start) - since
+	if took > crowdedYield {
 		crowded.Store(int64(now + crowdedYield + crowdedFor))
 		return false
 	}
+	*others = took > switched
 	return true
 }
 

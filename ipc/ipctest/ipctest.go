@@ -161,6 +161,15 @@ func (r *Raw) Client() *ipc.ClientBinding {
 	return b
 }
 
+// Rung is how often the server's doorbell was rung since the last time. An end is open.
+func (r *Raw) Rung() uint64 {
+	var b [8]byte
+	if n, _ := unix.Read(r.FDs[1], b[:]); n != len(b) {
+		return 0 // EAGAIN: the ends do not wait
+	}
+	return binary.LittleEndian.Uint64(b[:])
+}
+
 // Start starts an incarnation of the server called name with a configuration.
 // It inherits the objects and bindings of the one before, which must have ended
 // (Kill). sends are servers to which it gets send rights, labelled with their

@@ -181,7 +181,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	}
 	s.k.HostUse = hostUse
 	s.k.Random = func(b []byte) { rand.Read(b) }
-	s.k.HandOver = s.handOver
+	s.k.HandOver, s.k.Stir = s.handOver, s.poller.Stir
 	s.k.OnTask = s.known
 	for _, p := range personalities(s.k) {
 		s.k.AddPersonality(p)
@@ -466,9 +466,6 @@ func (s *server) serve(t *task, n int) bool {
 		k.Heap.Commit()
 		k.Heap.Begin()
 		hold = k.HoldReply(c)
-	}
-	if k.Woken() {
-		s.poller.Stir()
 	}
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may

@@ -164,6 +164,9 @@ type Kernel struct {
 	// handOver gives the role of polling the bindings to another goroutine;
 	// set by the serve loop.
 	HandOver func()
+	// Stir is told, with the lock held, that calls which slept go on as soon as the
+	// caller lets them. Set by the serve loop.
+	Stir func()
 	// OnTask is told of each task that the kernel now knows: from here on its
 	// requests may be served. Set by the serve loop.
 	OnTask func(TaskID)
@@ -197,7 +200,7 @@ type Kernel struct {
 	counts  map[callKey]store.Ref[callCount]
 	ops     [NumFileKinds]FileOps
 
-	woken bool      // Woken's
+	woken bool      // a sleeping call was woken since Stir was told
 	now   int64     // moment's, 0: not asked for since the lock was taken
 	vfs   vfsState  // vfs.go and its neighbours
 	io    ioState   // pipes, sockets, epoll, timers on descriptors
@@ -347,7 +350,7 @@ func NewKernel(h *store.Heap, host Host, clock Clock, cfg Config) *Kernel {
 		procs:   map[store.Ref[Proc]]*procRT{},
 		files:   map[store.Ref[File]]*fileRT{},
 	}
-	k.HandOver = func() {}
+	k.HandOver, k.Stir = func() {}, func() {}
 	k.OnTask = func(TaskID) {}
 	k.Tables = newTables(h)
 	k.findCounts()
@@ -408,6 +411,10 @@ func (k *Kernel) Leave() {
 	k.Heap.Commit()
 	if len(k.proc.after) > 0 {
 		k.runCommitted()
+	}
+	if k.woken {
+		k.woken = false
+		k.Stir()
 	}
 	k.now = 0
 	k.mu.Unlock()

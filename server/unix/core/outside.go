@@ -20,7 +20,8 @@ import (
 // requests are sent after the commit. docs/network.md.
 
 // NetBackend is the net server (idl/net.Client). Its methods only start something,
-// done is called later, without the lock.
+// done is called later, without the lock. Bytes that were given are the backend's until then,
+// but those of Send are not when it has returned.
 type NetBackend interface {
 	Events(incarnation uint64, done func(incarnation uint64, events []net.Event, e abi.Errno))
 	Bind(id uint64, stream, listen bool, port uint32, done func(incarnation uint64, e abi.Errno))
@@ -106,6 +107,7 @@ type outsideState struct {
 	held  []store.Ref[Outside] // ports that take no more for now
 	inc   uint64               // the net server's incarnation, as far as is known
 	asked bool                 // there is a request for events
+	room  []byte               // for what a Send is given
 	iface *Iface               // eth0 of a link
 }
 
@@ -698,9 +700,12 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 		return
 	}
 	rt.sending, rt.writable = true, false
-	data := k.queued(p, net.MaxData)
 	id, seq, taken := rec.ID, rec.Seq+1, rec.Taken
 	k.ask(func(n NetBackend) {
+		st := &k.io.out
+		data := k.queued(st.room[:0], p, net.MaxData)
+		st.room = data
+		size := len(data)
 		n.Send(id, seq, taken, data, func(n int, e abi.Errno) {
 			k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 				rt.sending = false
@@ -712,7 +717,7 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 					k.breakOut(o, e)
 				default:
 					k.Outs.Mut(o).Seq = seq
-					rt.writable = rt.writable || n == len(data)
+					rt.writable = rt.writable || n == size
 					k.consume(rec.Sock, n)
 				}
 			})
@@ -720,14 +725,12 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	})
 }
 
-// queued answers a copy of the first bytes of a stream's queue.
-func (k *Kernel) queued(p store.Ref[Socket], most int) []byte {
-	s := k.Socks.Get(p)
-	b := make([]byte, 0, min(int(s.Bytes), most))
-	for at := s.Queue.Head; at != 0 && len(b) < cap(b); {
+// queued appends a copy of the first bytes of a stream's queue to b.
+func (k *Kernel) queued(b []byte, p store.Ref[Socket], most int) []byte {
+	for at := k.Socks.Get(p).Queue.Head; at != 0 && len(b) < most; {
 		m := k.SockMsgs.Get(at)
 		d := k.Heap.Bytes(m.Data)[m.Off:m.Data.Len]
-		b = append(b, d[:min(len(d), cap(b)-len(b))]...)
+		b = append(b, d[:min(len(d), most-len(b))]...)
 		at = m.Link.Next
 	}
 	return b

@@ -116,14 +116,6 @@ func (c *Call) sleeps() *sleeper {
 	return s
 }
 
-// Woken says whether a sleeping call was woken since the last time that it was asked: it
-// goes on as soon as the caller lets it. With the lock held.
-func (k *Kernel) Woken() bool {
-	w := k.woken
-	k.woken = false
-	return w
-}
-
 // NoDeadline as a deadline of Sleep means for ever.
 const NoDeadline = int64(1<<63 - 1)
 
