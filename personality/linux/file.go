@@ -190,7 +190,19 @@ func openat(c *core.Call, dirfd int32, pathArg int, fl, mode uint64, resolve uin
 		fdf = core.FDCloexec
 	}
 	fd, e := c.Install(f, fdf)
+	if e == 0 {
+		keepOpened(c, fd)
+	}
 	return uint64(fd), e
+}
+
+// keepOpened has the library keep the attributes of what was opened, if the program is likely
+// to ask for them.
+func keepOpened(c *core.Call, fd int32) {
+	if s, ok := c.StatOpened(fd); ok {
+		encodeStat(c, c.OutBuf(statSize), &s)
+		c.KeepOpened(fd, statSize)
+	}
 }
 
 // sysOpenat2: struct open_how {u64 flags, mode, resolve} (linux/openat2.h).
@@ -304,9 +316,16 @@ func statCalls() []Entry {
 	}
 }
 
-// putStat encodes struct stat (arch/x86/include/uapi/asm/stat.h, 144 bytes).
+// statSize is the size of struct stat (arch/x86/include/uapi/asm/stat.h).
+const statSize = 144
+
 func putStat(c *core.Call, addr uint64, s *core.Stat) {
-	b := c.OutBuf(144)
+	encodeStat(c, c.OutBuf(statSize), s)
+	c.CopyOutBuf(addr, statSize)
+}
+
+// encodeStat stores a struct stat.
+func encodeStat(c *core.Call, b []byte, s *core.Stat) {
 	le := binary.LittleEndian
 	clear(b)
 	le.PutUint64(b[0:], s.Dev)
@@ -323,7 +342,6 @@ func putStat(c *core.Call, addr uint64, s *core.Stat) {
 		le.PutUint64(b[72+16*i:], uint64(t.Sec))
 		le.PutUint64(b[80+16*i:], uint64(t.Nsec))
 	}
-	c.CopyOutBuf(addr, 144)
 }
 
 func sysStat(_ *Personality, c *core.Call) (uint64, abi.Errno) {

@@ -414,50 +414,151 @@ func (c *Call) KeepStat(fd int32) {
 	if last < 0 || c.Acts[last].Op != abi.ActCopyOut || c.Acts[last].A[2] > abi.LentStat {
 		return
 	}
+	if rt := k.procRT(c.ProcRef()); rt.opened == fd+1 {
+		rt.opened, rt.statted = 0, min(rt.statted+1, statSure)
+	}
 	f, _, e := c.File(fd)
-	if e != 0 || !c.mayBorrow(fd, f) || c.ns() != 0 {
+	if e != 0 {
 		return
 	}
 	rt := k.fileRT(f)
 	if rt.stats++; rt.stats < lendOften {
 		return
 	}
-	n := k.nodeOf(k.Files.Get(f).Vnode)
-	if n == nil || n.m.core != nil || !k.fresh(n.attrUntil) {
+	if n := c.mayKeep(fd, f); n != nil {
+		c.keepStat(fd, n, c.Acts[last].A[1], c.Acts[last].A[2])
+	}
+}
+
+// Programs mostly ask for the attributes of what they have just opened, or never do. Of a
+// process that does they are told with the descriptor: after statSure opens with a question
+// more than without one. Whether it still asks is not known then, so each statAgain-th time
+// they are not told.
+const (
+	statSure  = 3
+	statAgain = 32
+)
+
+// StatOpened answers the attributes of what the caller has just opened by descriptor fd, if it
+// is likely to ask for them: they are then encoded as in an answer to that, and given to
+// KeepOpened. It does not give up the lock.
+func (c *Call) StatOpened(fd int32) (s Stat, ok bool) {
+	k := c.K
+	rt := k.procRT(c.ProcRef())
+	if rt.opened != 0 && rt.statted > 0 {
+		rt.statted-- // nobody has asked since
+	}
+	rt.opened = fd + 1
+	if rt.statted < statSure {
+		return s, false
+	}
+	f, _, e := c.File(fd)
+	if e != 0 {
+		return s, false
+	}
+	n := c.mayKeep(fd, f)
+	if n == nil {
+		return s, false
+	}
+	if rt.unasked++; rt.unasked%statAgain == 0 {
+		return s, false
+	}
+	rt.opened = 0
+	return n.stat(), true
+}
+
+// KeepOpened has the caller's library keep the attributes that are in the first size bytes of
+// the last OutBuf, as those of descriptor fd, for which StatOpened has answered them.
+func (c *Call) KeepOpened(fd int32, size int) {
+	f, _, e := c.File(fd)
+	if e != 0 || size > abi.LentStat {
 		return
 	}
-	ts := c.borrower()
+	if n := c.mayKeep(fd, f); n != nil {
+		off := (c.outUsed + 7) &^ 7
+		c.outUsed = off + uint32(size)
+		c.keepStat(fd, n, uint64(off)+abi.SlotOutOff, uint64(size))
+	}
+}
+
+// mayKeep answers the node of the file f if the caller's library may keep its attributes for
+// a descriptor, as things are now; nil: it may not.
+func (c *Call) mayKeep(fd int32, f store.Ref[File]) *node {
+	k := c.K
+	if !c.mayBorrow(fd, f) || c.ns() != 0 {
+		return nil
+	}
+	n := k.nodeOf(k.Files.Get(f).Vnode)
+	if n == nil || n.m.core != nil || !k.fresh(n.attrUntil) {
+		return nil
+	}
+	return n
+}
+
+// keepStat lends the attributes of a node, which are in the slot.
+func (c *Call) keepStat(fd int32, n *node, off, size uint64) {
+	k, ts := c.K, c.borrower()
 	k.takeBackLoan(ts, int(fd), loanStat)
 	gen, ok := k.Host.UnlendStat(c.Task, int(fd))
 	if !ok {
 		return
 	}
 	k.noteLoan(ts, int(fd), loanStat, n)
-	c.Act(abi.ActKeep, 0, uint64(fd), c.Acts[last].A[1], c.Acts[last].A[2], gen)
+	c.Act(abi.ActKeep, 0, uint64(fd), off, size, gen)
 }
+
+// takeBackSoon is how much earlier than need be a node is taken back, so that one look is
+// enough for many, in ns.
+const takeBackSoon = 20e6
 
 // takeBackLater takes a node back when its attributes are not known to be right any more:
 // others than we may have made the file shorter.
 func (k *Kernel) takeBackLater(n *node) {
-	at := n.attrUntil
-	if n.backAt != 0 && n.backAt <= at {
+	if n.backAt == 0 {
+		k.vfs.back = append(k.vfs.back, n)
+	} else if n.backAt <= n.attrUntil {
 		return // it is looked at then, and again
 	}
-	n.backAt = at
+	n.backAt = n.attrUntil
+	k.lookBackAt(n.backAt)
+}
+
+// lookBackAt has lookBack called at a time, if it is not before that.
+func (k *Kernel) lookBackAt(at int64) {
+	if k.vfs.backAt != 0 && k.vfs.backAt <= at {
+		return
+	}
+	k.vfs.backAt = at
 	k.Clock.After(at, func() {
 		k.Enter()
-		if n.backAt == at {
-			n.backAt = 0
-		}
-		switch {
-		case len(n.lent[loanFile])+len(n.lent[loanStat]) == 0 || n.attrUntil == NoDeadline:
-		case k.fresh(n.attrUntil):
-			k.takeBackLater(n)
-		default:
-			n.takeBack()
+		if k.vfs.backAt == at {
+			k.vfs.backAt = 0
+			k.lookBack()
 		}
 		k.Leave()
 	})
+}
+
+// lookBack takes back the nodes whose attributes are not known to be right any more, or soon
+// will not be.
+func (k *Kernel) lookBack() {
+	keep, next := k.vfs.back[:0], int64(NoDeadline)
+	for _, n := range k.vfs.back {
+		switch {
+		case len(n.lent[loanFile])+len(n.lent[loanStat]) == 0 || n.attrUntil == NoDeadline:
+			n.backAt = 0
+		case n.attrUntil-takeBackSoon > k.moment():
+			n.backAt = n.attrUntil
+			keep, next = append(keep, n), min(next, n.attrUntil)
+		default:
+			n.backAt = 0
+			n.takeBack()
+		}
+	}
+	clear(k.vfs.back[len(keep):])
+	if k.vfs.back = keep; len(keep) > 0 {
+		k.lookBackAt(next)
+	}
 }
 
 // unmapLent has the caller's library unmap what nobody reads any more: its memory may be

@@ -598,7 +598,8 @@ func TestLentAndLearnt(t *testing.T) {
 	}
 }
 
-// However often a file is lent whose attributes grow old, one timer looks after it.
+// However often a file is lent whose attributes grow old, one timer looks after it, and after
+// others.
 func TestLentTimers(t *testing.T) {
 	tk := newTestKernel(t)
 	fd, l, act := lentFile(t, tk, "/a")
@@ -607,19 +608,112 @@ func TestLentTimers(t *testing.T) {
 	f, _, _ := fileOf(tk, fd)
 	n, before := tk.nodeOf(tk.Files.Get(f).Vnode), len(tk.clock.timers)
 	for i := range int64(100) {
-		n.attrUntil = tk.Clock.Mono() + 1000 + i
+		n.attrUntil = tk.Clock.Mono() + 1e9 + i*1e6
 		tk.takeBackLater(n)
 	}
+	other := &node{attrUntil: n.attrUntil + 1e9} // nobody has it any more when it is looked at
+	tk.takeBackLater(other)
 	tk.Leave()
 	if now := len(tk.clock.timers); now != before+1 {
 		t.Errorf("%d timers", now-before)
 	}
-	if tk.clock.Advance(1000); l.Gen&1 == 0 {
+	if tk.clock.Advance(1e9); l.Gen&1 == 0 {
 		t.Error("taken back before it had to")
 	}
-	if tk.clock.Advance(99); l.Gen&1 != 0 {
+	if tk.clock.Advance(99e6); l.Gen&1 != 0 {
 		t.Error("lent for longer than the attributes were good")
 	}
+	if len(tk.vfs.back) != 0 || n.backAt != 0 || other.backAt != 0 {
+		t.Errorf("there are still %d to be looked at", len(tk.vfs.back))
+	}
+}
+
+// TestStatOpened: who asks for the attributes of what it opens gets them with the descriptor,
+// until it does not ask any more; they are taken back as others are.
+func TestStatOpened(t *testing.T) {
+	tk := newTestKernel(t)
+	told := func(name string, ask bool) (kept bool) {
+		t.Helper()
+		tk.do(tk.init, func(c *Call) {
+			c.Task = tk.task()
+			fd, e := open(c, name, rw, OpenCreate, 0o644)
+			if e != 0 {
+				t.Fatal(e)
+			}
+			if f, file, _ := c.File(fd); tk.nodeOf(file.Vnode) != nil {
+				if e := c.refresh(tk.nodeOf(tk.Files.Get(f).Vnode), false); e != 0 {
+					t.Fatal(e)
+				}
+			}
+			l := &tk.host.records(c.Task)[fd]
+			if s, ok := c.StatOpened(fd); ok {
+				if kept = true; s.Mode&0o170000 != 0o100000 {
+					t.Errorf("%s: %+v", name, s)
+				}
+				copy(c.OutBuf(8), "encoded")
+				c.KeepOpened(fd, 8)
+				a := c.Acts[len(c.Acts)-1]
+				if a.Op != abi.ActKeep || a.A[0] != uint64(fd) || a.A[2] != 8 || a.A[3] != l.Stat {
+					t.Errorf("%s: %+v, Stat %d", name, a, l.Stat)
+				}
+				l.Stat |= 1 // as the library
+				if _, e := c.WriteFD(fd, guestBase, 10, -1); e != 0 || l.Stat&1 != 0 {
+					t.Errorf("%s: still kept when written (%v)", name, e)
+				}
+			} else if ask {
+				if _, e := c.StatFD(fd); e != 0 {
+					t.Fatal(e)
+				}
+				c.CopyOut(guestBase, make([]byte, 8))
+				c.KeepStat(fd)
+			}
+			if e := c.CloseFD(fd); e != 0 {
+				t.Fatal(e)
+			}
+		})
+		return kept
+	}
+	for range statSure {
+		if told("/a", true) {
+			t.Fatal("told at once")
+		}
+	}
+	n := 0
+	for range 2 * statAgain {
+		if told("/b", true) {
+			n++
+		}
+	}
+	if n != 2*statAgain-2 {
+		t.Errorf("told %d times of %d", n, 2*statAgain)
+	}
+	for n = 0; told("/b", false); n++ {
+		if n == statAgain {
+			t.Fatal("still told though nobody asks")
+		}
+	}
+	for range 2 {
+		if told("/b", false) {
+			t.Error("told though nobody asks")
+		}
+	}
+	// Not of what is no file.
+	for range 2 * statSure {
+		told("/b", true)
+	}
+	if !told("/b", true) {
+		t.Error("not told again")
+	}
+	tk.do(tk.init, func(c *Call) {
+		c.Task = tk.task()
+		r, _, e := c.NewPipe(0)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		if _, ok := c.StatOpened(r); ok {
+			t.Error("told of a pipe")
+		}
+	})
 }
 
 // One file by many descriptors, which are taken back in any order, and not lent while somebody

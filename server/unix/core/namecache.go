@@ -47,7 +47,7 @@ type node struct {
 	lent [loanKinds][]lentNode
 	// told: libraries keep answers about names that its attributes are in.
 	told *Kernel
-	// backAt is when it is looked whether they have to be taken back; 0: never.
+	// backAt is when it is looked at the latest whether they have to be taken back; 0: never.
 	backAt int64
 	// reads and fills count those for which the server was asked, changes what may
 	// have changed the data.

@@ -169,6 +169,11 @@ type procRT struct {
 	sigQ   WaitQueue
 	cancel func() // of the real interval timer
 	timers map[store.Ref[PosixTimer]]*timerArm
+	// opened is one more than the descriptor that was opened last, if it is not known whether
+	// its attributes are asked for; statted how sure it is that they will be, unasked how often
+	// they were told unasked (lend.go).
+	opened           int32
+	statted, unasked uint32
 }
 
 func (k *Kernel) initProc() {

@@ -39,6 +39,10 @@ type vfsState struct {
 	objects Objects
 	// cookie pairs the events of a rename.
 	cookie uint32
+	// back are the nodes that may have to be taken back from who was lent them, backAt is
+	// when it is looked for that; 0: it is not (lend.go).
+	back   []*node
+	backAt int64
 	// lazy counts vnodes that nobody holds but that are still open at their
 	// server; releasing says that the releaser runs.
 	lazy      int

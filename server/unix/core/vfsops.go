@@ -50,7 +50,12 @@ func (c *Call) statFound(f *Found) (Stat, abi.Errno) {
 		return Stat{Attr: a, Dev: anonDev}, e
 	}
 	e := c.refresh(n, false)
-	return Stat{Attr: n.attr, Dev: n.m.dev, Mount: uint32(n.m.ref), MountRoot: n == n.m.root}, e
+	return n.stat(), e
+}
+
+// stat is what is known of a node.
+func (n *node) stat() Stat {
+	return Stat{Attr: n.attr, Dev: n.m.dev, Mount: uint32(n.m.ref), MountRoot: n == n.m.root}
 }
 
 // What access(2) asks for.

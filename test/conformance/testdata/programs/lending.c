@@ -340,6 +340,47 @@ static void attributes(void) {
 	printf("a pipe: %o\n", s.st_mode & S_IFMT);
 	close(p[0]), close(p[1]), close(d), close(g);
 }
+// opened asks for the attributes of what it has just opened, again and again, and of what
+// happens in between.
+static void opened(void) {
+	static const int flags[] = {O_RDONLY, O_RDWR, O_WRONLY | O_APPEND, O_PATH, O_RDONLY | O_NOFOLLOW};
+	struct stat s;
+	int g = make("opened"), d;
+	T(mkdir("dir", 0700));
+	T(symlink("opened", "link"));
+	T(mkfifo("fifo", 0600));
+	d = open("dir", O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < 4 * HOT; i++) {
+		int f = open(i % 3 == 0 ? "link" : "opened", flags[i % 4]), r;
+		pid_t p;
+		switch (i % 11) {
+		case 1: ftruncate(g, 100 * i); break;
+		case 2: fchmod(g, 0600 + i % 8); break;
+		case 3: link("opened", "opened2"); break;
+		case 4: unlink("opened2"); break;
+		case 5:
+			fflush(stdout);
+			if ((p = fork()) == 0)
+				_exit(ftruncate(g, 10 * i));
+			waitpid(p, 0, 0);
+			break;
+		case 6: dup2(d, f); break;
+		case 7: close(f), f = open("dir", O_RDONLY | O_DIRECTORY); break;
+		case 8: close(f), f = open("fifo", O_RDWR); break;
+		case 9: close(f), f = open("made", O_RDWR | O_CREAT | O_TRUNC, 0640), write(f, page, i); break;
+		case 10: close(f), f = open("link", O_PATH | O_NOFOLLOW); break;
+		}
+		memset(&s, 0, sizeof s);
+		r = i % 2 ? fstat(f, &s) : syscall(SYS_newfstatat, f, "", &s, AT_EMPTY_PATH);
+		printf("opened %d: %d mode %o size %ld links %ld\n", i, r, s.st_mode, S_ISDIR(s.st_mode) ? 0 : (long)s.st_size, S_ISDIR(s.st_mode) ? 0 : (long)s.st_nlink);
+		close(f);
+	}
+	for (int i = 0; i < HOT; i++)
+		close(open("opened", O_RDONLY));
+	T(fstat(open("fifo", O_RDWR), (void *)8));
+	T(fstat(open("opened", O_RDWR), (void *)8));
+	close(g), close(d);
+}
 static void watched(void) {
 	int f = hot(make("watched")), w = inotify_init1(IN_NONBLOCK);
 	struct inotify_event e;
@@ -536,6 +577,7 @@ int main(int argc, char **argv) {
 	others();
 	changes();
 	attributes();
+	opened();
 	watched();
 	kinds();
 	threads();
