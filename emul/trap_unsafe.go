@@ -484,16 +484,37 @@ func (t *Thread) ring() {
 func (t *Thread) wait(s *abi.Slot, own uint32) {
 	addr := uintptr(unsafe.Pointer(&s.State))
 	turns := uintptr(t.task().Spin)
-	t.spin(addr, uintptr(own), turns)
-	if atomic.LoadUint32(&s.State) != own {
-		return
-	}
 	// Other kinds of request than calls have numbers of their own.
 	w := &t.task().Waits[(s.Nr^uint64(s.Kind)<<6)%WaitKinds]
+	looks := *w >= waitYields && turns != 0
+	first := turns
+	if looks && *w != waitLooks {
+		first = turns / yieldPart
+	}
 	from := t.cycles()
-	if *w == waitLooks && turns != 0 {
-		for atomic.LoadUint32(&s.State) == own && t.cycles()-from < lookCycles {
-			t.spin(addr, uintptr(own), turns)
+	t.spin(addr, uintptr(own), first)
+	if atomic.LoadUint32(&s.State) != own {
+		if first != turns {
+			*w = waitLooks
+		}
+		return
+	}
+	if looks {
+		// The server may have asked another one, which waits for this processor.
+		now := from
+		for now-from < lookCycles && atomic.LoadUint32(&s.State) == own {
+			t.host(sysYield, 0, 0, 0, 0, 0, 0)
+			t.spin(addr, uintptr(own), turns/yieldPart)
+			now = t.cycles()
+		}
+		if atomic.LoadUint32(&s.State) != own {
+			switch *w--; {
+			case now-from < soonCycles:
+				*w = waitLooks
+			case *w < waitYields:
+				*w = 0
+			}
+			return
 		}
 	}
 	if atomic.LoadUint32(&s.State) != own {
@@ -504,7 +525,7 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 		t.host(sysFutex, addr, futexWait, uintptr(own), 0, 0, 0)
 	}
 	atomic.StoreUint32(&s.Waiter, 0)
-	if *w == waitLooks {
+	if looks {
 		*w = waitPause
 	} else if *w != 0 {
 		*w--
@@ -516,14 +537,23 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 // Values of Task.Waits: 0 is a call of which nothing is known, or that takes its time:
 // the thread looks for the answer for Task.Spin turns and then sleeps. When it was woken
 // soon, the sleep was most of the time, and the next call of that kind looks for longer
-// (waitLooks). When that was in vain, because the answer takes its time or because there
-// is no processor for who has to give it, so many do not.
+// (waitLooks), and yields between, since whoever has to answer may have no other processor.
+// When that was in vain, because the answer takes its time, so many do not (waitPause).
+//
+// A call whose answer was not there after the first turns takes fewer of them the next time
+// (from waitLooks down to waitYields). Who yields stays on its processor, though others
+// may be idle, where who sleeps is woken on one of these: so one in so many sleeps.
 const (
-	waitLooks = 255
-	waitPause = 16
+	waitLooks  = 255
+	waitYields = 255 - 120
+	waitPause  = 16
 	// lookCycles is how long a call looks at most: some 40 to 60 us. A host takes 5 to
 	// 30 us to wake a thread, or far more where its processors are virtual.
 	lookCycles = 120_000
+	// soonCycles is what the first turns take, about.
+	soonCycles = 5_000
+	// yieldPart is by how much less a thread looks that yields.
+	yieldPart = 8
 )
 
 // prefetch copies arguments of the call into the In area.

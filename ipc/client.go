@@ -62,6 +62,7 @@ type Call struct {
 
 	b    *ClientBinding
 	slot int
+	lead *Lead  // of whom the role is to be had back before the caller is parked
 	fn   func() // Start, Post: what to do when the reply is there
 	left bool   // DoContext gave up: the slot is the server's until it answers
 
@@ -201,23 +202,49 @@ func (b *ClientBinding) Quiesce(ctx context.Context) error {
 	return nil
 }
 
+// BeginLead is Begin for the goroutine that has the role of a Poller that the binding was
+// given to (Poller.AddClient). It has the role still when the call has been ended, unless
+// l.Pass was called.
+func (b *ClientBinding) BeginLead(l *Lead) *Call {
+	if b.polled.Load() {
+		b.mu.Lock()
+		c := b.take()
+		b.mu.Unlock()
+		if c != nil {
+			c.lead = l
+			return c
+		}
+	}
+	l.Pass()
+	return b.Begin()
+}
+
+// take takes a free slot, if there is one. b.mu held.
+func (b *ClientBinding) take() *Call {
+	if len(b.orphans) > 0 {
+		b.adoptOrphans()
+	}
+	k := len(b.free)
+	if k == 0 || b.closed || b.broken.Load() {
+		return nil
+	}
+	c := &b.calls[b.free[k-1]]
+	b.free = b.free[:k-1]
+	c.Args, c.left, c.lead = [8]uint64{}, false, nil
+	return c
+}
+
 // Begin takes a free slot, waiting for one if there is none. It answers nil
 // when the binding is closed or broken.
 func (b *ClientBinding) Begin() *Call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
-		if len(b.orphans) > 0 {
-			b.adoptOrphans()
+		if c := b.take(); c != nil {
+			return c
 		}
 		if b.closed || b.broken.Load() {
 			return nil
-		}
-		if k := len(b.free); k > 0 {
-			c := &b.calls[b.free[k-1]]
-			b.free = b.free[:k-1]
-			c.Args, c.left = [8]uint64{}, false
-			return c
 		}
 		if len(b.orphans) > 0 {
 			// One may be answered before one that somebody uses is given back. The area
@@ -392,6 +419,9 @@ func (c *Call) DoContext(ctx context.Context, nr uint64, n int) abi.Errno {
 func (c *Call) waitContext(ctx context.Context, sl *abi.Slot) bool {
 	b := c.b
 	if b.polled.Load() {
+		if c.lead != nil {
+			c.lead.Pass()
+		}
 		for c.parking(sl) {
 			select {
 			case <-c.wake:
@@ -435,7 +465,12 @@ func answered(sl *abi.Slot) bool { return atomic.LoadUint32(&sl.State) == abi.Sl
 func (c *Call) wait(sl *abi.Slot) {
 	b := c.b
 	if b.polled.Load() {
-		c.park(sl)
+		if c.lead == nil || !c.lead.await(sl) {
+			if c.lead != nil {
+				c.lead.Pass()
+			}
+			c.park(sl)
+		}
 		c.clearDone()
 		return
 	}

@@ -488,6 +488,82 @@ func idle(c *ipc.ClientBinding) bool {
 	return len(l) == 5
 }
 
+// TestLead: who has the role of a Poller goes on with it when a call is answered soon, and
+// passes it on, once, before it waits for one that is not, or for a free slot.
+func TestLead(t *testing.T) {
+	raw := ipctest.NewRaw(t, 2)
+	s, c := raw.Server(), raw.Client()
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others sync.WaitGroup
+	over := make(chan struct{})
+	defer func() { close(over); p.Wake(); others.Wait(); p.Close() }()
+	p.AddClient(c)
+	p.Wait(0)
+	passed := 0
+	l := &ipc.Lead{Poller: p, Pass: func() {
+		passed++
+		others.Go(func() {
+			for {
+				p.Wait(-1)
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}}
+	answer := func(slot int) {
+		var q ipc.Request
+		s.Load(slot, &q)
+		s.Answer(slot, q.Seq, 0, 0, 0)
+		s.Complete(slot)
+	}
+	// With the answer there, nobody has to look.
+	soon := make(chan struct{})
+	go func() { answer(take(s)); close(soon) }()
+	k := c.BeginLead(l)
+	for passed == 0 {
+		if err := k.Do(1, 0); err != 0 {
+			t.Fatal(err)
+		}
+		k.End()
+		<-soon
+		if passed > 0 {
+			break // it was not soon
+		}
+		soon = make(chan struct{})
+		late := time.After(2 * time.Millisecond)
+		go func() {
+			slot := take(s)
+			<-late
+			answer(slot)
+			close(soon)
+		}()
+		k = c.BeginLead(l)
+	}
+	if passed != 1 {
+		t.Fatalf("passed on %d times", passed)
+	}
+	// Somebody else has the role; it is taken back for what follows.
+	close(over)
+	p.Wake()
+	others.Wait()
+	over = make(chan struct{})
+	passed = 0
+	a, b := c.Begin(), c.Begin()
+	l.Pass = func() { passed++; go a.End() }
+	k = c.BeginLead(l)
+	if passed != 1 {
+		t.Errorf("without a free slot the role was passed on %d times", passed)
+	}
+	k.End()
+	b.End()
+}
+
 // take waits for a request.
 func take(s *ipc.ServerBinding) int {
 	for {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hythe/abi"
 )
 
 // What Poller.Wait answers (Ready.Kind).
@@ -76,6 +78,7 @@ type Poller struct {
 	nev, at int
 	served  int
 	close   int           // closeLooks, or 0 where nobody runs beside us
+	gives   bool          // Give
 	stirred atomic.Uint32 // 1 = Stir
 	spin    time.Duration // how long to look before sleep; at most spinMax
 	spinMax time.Duration
@@ -148,6 +151,10 @@ func (p *Poller) SetSpin(max time.Duration) {
 		p.close = 0
 	}
 }
+
+// Give says that whoever asks does other things between two requests: Wait yields when there
+// is no more to do, before it looks for more. For the goroutine that has the role.
+func (p *Poller) Give() { p.gives, p.close = true, 0 }
 
 func (p *Poller) register(e pollEntry, events uint32) error {
 	i := len(p.entries)
@@ -427,6 +434,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 	var start time.Time // when the present idle time began
 	others := false     // of linger
 	glanced := false    // glance saw something: so often only as look finds it, too
+	gave := !p.gives
 	for {
 		if f := p.flag.Load(); f != 0 {
 			if f&4 != 0 {
@@ -479,7 +487,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			continue
 		}
 		if p.look() {
-			glanced = false
+			glanced, gave = false, !p.gives
 			if !start.IsZero() {
 				p.spin = spinNext(time.Since(start), p.spinMax)
 				start = time.Time{}
@@ -494,6 +502,12 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 				continue
 			}
 			start, others = time.Now(), false
+			if !gave {
+				gave = true
+				_, _ = giveWay(start, 0)
+				start = time.Time{}
+				continue
+			}
 			if begin.IsZero() {
 				begin = start
 			}
@@ -543,6 +557,73 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 func (p *Poller) expects() bool {
 	for _, b := range p.hot {
 		if b.owed.Load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Lead is how the goroutine that has the role of a Poller calls other servers: what is
+// answered soon it waits for itself, and goes on; else it gives the role to another first.
+type Lead struct {
+	Poller *Poller
+	// Pass gives the role to another goroutine.
+	Pass func()
+
+	pause int // so many calls are not worth the wait, as the last one was not
+}
+
+const (
+	// A call that was not answered within leadTime has leadPause others not waited for.
+	leadTime  = 30 * time.Microsecond
+	leadPause = 8
+)
+
+// await looks for the reply to a call. False: it takes its time, or there is something else
+// to do.
+func (l *Lead) await(sl *abi.Slot) bool {
+	if l.pause > 0 {
+		l.pause--
+		return answered(sl)
+	}
+	p := l.Poller
+	for n := p.close / 4; n > 0; n-- {
+		if answered(sl) {
+			return true
+		}
+		pause(1)
+	}
+	// Whom we have asked may be waiting for this processor.
+	for start := time.Now(); !p.tempted(); {
+		since := time.Since(start)
+		if since >= leadTime {
+			l.pause = leadPause
+			break
+		}
+		if _, ok := giveWay(start, since); !ok {
+			l.pause = leadPause
+			break
+		}
+		if answered(sl) {
+			return true
+		}
+		pause(1)
+	}
+	return answered(sl)
+}
+
+// tempted says whether there may be something for Wait to answer, or another goroutine to run.
+func (p *Poller) tempted() bool {
+	if p.flag.Load() != 0 || p.stirred.Load() != 0 {
+		return true
+	}
+	for _, b := range p.hot {
+		if b.pending() {
+			return true
+		}
+	}
+	for _, b := range p.clients {
+		if b.parked.Load() > 0 && b.answers() {
 			return true
 		}
 	}

@@ -44,18 +44,25 @@ func linger(start time.Time, since, spin time.Duration, others *bool) bool {
 		return false
 	}
 	pause(16)
+	took, ok := giveWay(start, since)
+	*others = took > switched
+	return ok
+}
+
+// giveWay yields, since so long after start, and answers how long that took; false: the
+// processors are busy.
+func giveWay(start time.Time, since time.Duration) (took time.Duration, ok bool) {
 	now := start.Sub(born) + since
 	if int64(now) < crowded.Load() {
-		return false
+		return 0, false
 	}
 	yield()
-	took := time.Since(start) - since
+	took = time.Since(start) - since
 	if took > crowdedYield {
 		crowded.Store(int64(now + crowdedYield + crowdedFor))
-		return false
+		return took, false
 	}
-	*others = took > switched
-	return true
+	return took, true
 }
 
 // spinNext is how long to look the next time, when the last idle time was idle,

@@ -17,6 +17,10 @@ type Client struct {
 	mu   sync.Mutex
 	b    *ipc.ClientBinding
 	dial func() (*ipc.ClientBinding, error)
+
+	// Of what Lead answers: it has no binding of its own.
+	plain *Client
+	lead  *ipc.Lead
 }
 
 var _ Server = (*Client)(nil)
@@ -27,6 +31,17 @@ func NewClient(b *ipc.ClientBinding) *Client { return &Client{b: b} }
 // NewLazyClient gives a file server whose binding is made at the first request;
 // while dial fails, requests answer EIO.
 func NewLazyClient(dial func() (*ipc.ClientBinding, error)) *Client { return &Client{dial: dial} }
+
+// Lead gives the same file server for the goroutine that has the role of l's Poller, which
+// has it still after a call unless l.Pass was called meanwhile. It has no Map.
+func (c *Client) Lead(l *ipc.Lead) Server { return &Client{plain: c, lead: l} }
+
+// made gives the binding if there is one.
+func (c *Client) made() *ipc.ClientBinding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.b
+}
 
 // Binding gives the binding, making it if need be; nil when that fails.
 func (c *Client) Binding() *ipc.ClientBinding {
@@ -42,11 +57,17 @@ func (c *Client) Binding() *ipc.ClientBinding {
 
 // begin starts a call.
 func (c *Client) begin(r Req) (*ipc.Call, abi.Errno) {
-	b := c.Binding()
-	if b == nil {
-		return nil, abi.EIO
+	var k *ipc.Call
+	if c.lead == nil {
+		if b := c.Binding(); b != nil {
+			k = b.Begin()
+		}
+	} else if b := c.plain.made(); b != nil {
+		k = b.BeginLead(c.lead)
+	} else {
+		c.lead.Pass() // to make a binding is to wait for others
+		return c.plain.begin(r)
 	}
-	k := b.Begin()
 	if k == nil {
 		return nil, abi.EIO
 	}
@@ -56,6 +77,10 @@ func (c *Client) begin(r Req) (*ipc.Call, abi.Errno) {
 
 // Read implements Server; more than MaxRead bytes take several requests.
 func (c *Client) Read(r Req, node NodeID, off uint64, buf []byte) (int, abi.Errno) {
+	if c.lead != nil && len(buf) > MaxRead {
+		c.lead.Pass() // it is one request's
+		return c.plain.Read(r, node, off, buf)
+	}
 	done := 0
 	for {
 		part := buf[done:min(done+MaxRead, len(buf))]
@@ -95,6 +120,9 @@ const grantTime = 10 * time.Second
 
 // MapFD is Map with a descriptor of the object, which becomes the caller's.
 func (c *Client) MapFD(r Req, node NodeID, use MapUse) (fd int, out MapOut, err abi.Errno) {
+	if c.lead != nil {
+		return -1, out, abi.ENODEV // the grant would be waited for with the role
+	}
 	k, err := c.begin(r)
 	if err != 0 {
 		return -1, out, err

@@ -25,6 +25,7 @@ func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 	if err != nil {
 		return err
 	}
+	p.Give()
 	crashes, err := ipc.NewCrashes(c, in)
 	if err != nil {
 		return fmt.Errorf("fs: %w", err)
