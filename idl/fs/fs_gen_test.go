@@ -549,6 +549,25 @@ func TestWire(t *testing.T) {
 		w.Next()
 		var xdir NodeID
 		w.Fill(&xdir)
+		var xname string
+		w.Fill(&xname)
+		var xnode NodeID
+		w.Fill(&xnode)
+		var xopens uint32
+		w.Fill(&xopens)
+		var words [8]uint64
+		b := storeDiscard(&words, nil, xdir, xname, xnode, xopens)
+		w.Call("Discard", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		result, n, err := dispatch(1, &ipc.Request{Nr: OpDiscard, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
+		w.Same("Discard", err, w.In, []any{xdir, xname, xnode, xopens})
+		w.Call("Discard answer", []uint64{result}, out[:n])
+	}
+	{
+		w.Next()
+		var xdir NodeID
+		w.Fill(&xdir)
 		var xmode uint32
 		w.Fill(&xmode)
 		var xcred Cred
@@ -732,6 +751,12 @@ func (s filledServer) Seek(r ipc.Req, node NodeID, off uint64, whence uint32) (a
 func (s filledServer) serveMap(r ipc.Req, node NodeID, use MapUse, tag uint64) (writable bool, stable bool, untilWrite bool, err abi.Errno) {
 	s.w.Served(node, use, tag)
 	s.w.Fill(&writable, &stable, &untilWrite)
+	return
+}
+
+func (s filledServer) Discard(r ipc.Req, dir NodeID, name string, node NodeID, opens uint32) (err abi.Errno) {
+	s.w.Served(dir, name, node, opens)
+
 	return
 }
 

@@ -134,6 +134,10 @@ func (m *mirror) Unlink(r Req, d NodeID, n string) abi.Errno {
 	m.note("unlink", r, d, n)
 	return m.failing()
 }
+func (m *mirror) Discard(r Req, d NodeID, n string, node NodeID, opens uint32) abi.Errno {
+	m.note("discard", r, d, n, node, opens)
+	return m.failing()
+}
 func (m *mirror) RmDir(r Req, d NodeID, n string) abi.Errno {
 	m.note("rmdir", r, d, n)
 	return m.failing()
@@ -243,7 +247,7 @@ func every(s Server, r Req) (out []any) {
 	add2(s.MkDir(r, 11, strings.Repeat("d", 255), 12, Cred{^uint32(0), 13}))
 	add2(s.Symlink(r, 14, "from", "../../to/there", Cred{15, 16}))
 	add2(s.Link(r, 17, 18, "ln"))
-	add(s.Unlink(r, 19, "x"), s.RmDir(r, 20, "y"), s.Rename(r, 21, "old", 22, "new", 2))
+	add(s.Discard(r, 18, "z", 1<<40, 3), s.Unlink(r, 19, "x"), s.RmDir(r, 20, "y"), s.Rename(r, 21, "old", 22, "new", 2))
 	for _, b := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
 		add2(s.Open(r, 23, b[0], b[1]))
 		e, made, err := s.Create(r, 24, "new", 25, b[0], Cred{26, 27})

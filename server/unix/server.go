@@ -220,6 +220,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 // first use.
 func (s *server) attach(in *ipc.Inheritance) {
 	seen := map[string]bool{}
+	lead := &ipc.Lead{Poller: s.poller, Pass: s.k.Pass}
 	for _, m := range append(s.cfg.Mounts, Mount{FS: "memfd"}) {
 		if seen[m.FS] {
 			continue
@@ -241,10 +242,12 @@ func (s *server) attach(in *ipc.Inheritance) {
 			return b, nil
 		}), &s.objects}
 		s.k.AttachFS(label, client)
+		s.k.AttachLead(label, client.Lead(lead))
 		if label == "memfd" {
 			// The same tmpfs has /dev/shm as its tree and memory files without
 			// a name.
 			s.k.AttachFS("shm", client)
+			s.k.AttachLead("shm", client.Lead(lead))
 		}
 	}
 	s.k.SetObjects(&s.objects)

@@ -54,6 +54,9 @@ func TestCrash(t *testing.T) {
 			return fmt.Sprint(s.MkNod(q, fs.RootID, strings.Repeat("n", 200), fs.TypeFifo|0o600, 0, cred))
 		},
 		"unlink": func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Unlink(q, fs.RootID, "f")) },
+		"discard": func(s fs.Server, q fs.Req) string {
+			return fmt.Sprint(s.Discard(q, fs.RootID, "h", ids(s, "h"), 2))
+		},
 		"rmdir":  func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.RmDir(q, fs.RootID, "e")) },
 		"link":   func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Link(q, ids(s, "g"), fs.RootID, "n")) },
 		"rename": func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Rename(q, fs.RootID, "f", fs.RootID, "g", 0)) },
@@ -110,6 +113,8 @@ func TestCrash(t *testing.T) {
 					}
 					s.Release(fs.Req{}, e.Node)
 				}
+				h2, _, _ := s.Create(fs.Req{}, fs.RootID, "h", 0o644, true, cred)
+				s.Open(fs.Req{}, h2.Node, true, false) // it stays open, twice
 				// Its own time makes the change show.
 				now++
 				first := dump(s, fs.RootID, "")

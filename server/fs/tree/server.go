@@ -579,38 +579,57 @@ func (s *Server) Link(r fs.Req, node, dirID fs.NodeID, name string) (fs.Entry, a
 
 // Unlink implements fs.Server.
 func (s *Server) Unlink(r fs.Req, dirID fs.NodeID, name string) abi.Errno {
+	return s.doErr(r, func() abi.Errno { return s.unlink(dirID, name) })
+}
+
+// Discard implements fs.Server.
+func (s *Server) Discard(r fs.Req, dirID fs.NodeID, name string, node fs.NodeID, opens uint32) abi.Errno {
 	return s.doErr(r, func() abi.Errno {
-		dir, _, err := s.dir(dirID)
-		if err != 0 {
+		n, in := s.t.Node(node)
+		if in != nil && in.Opens > 0 {
+			s.t.Mut(n).Opens -= min(in.Opens, opens)
+		}
+		if err := s.unlink(dirID, name); err != 0 || in == nil {
 			return err
 		}
-		if err := CheckName(name); err != 0 {
-			return err
+		if s.t.Get(n) != nil { // else it was the one
+			s.t.Unused(n)
 		}
-		if dots(name) {
-			return abi.EISDIR
-		}
-		n, err := s.child(dir, name)
-		if err != 0 {
-			return err
-		}
-		if isDir(s.t.Get(n)) {
-			return abi.EISDIR
-		}
-		if err := s.up(n); err != 0 {
-			return err
-		}
-		if err := s.up(dir); err != 0 {
-			return err
-		}
-		if err := s.remove(dir, name); err != 0 {
-			return err
-		}
-		s.unlinked(n)
-		s.t.Modified(dir)
-		s.t.Unused(n)
 		return 0
 	})
+}
+
+func (s *Server) unlink(dirID fs.NodeID, name string) abi.Errno {
+	dir, _, err := s.dir(dirID)
+	if err != 0 {
+		return err
+	}
+	if err := CheckName(name); err != 0 {
+		return err
+	}
+	if dots(name) {
+		return abi.EISDIR
+	}
+	n, err := s.child(dir, name)
+	if err != 0 {
+		return err
+	}
+	if isDir(s.t.Get(n)) {
+		return abi.EISDIR
+	}
+	if err := s.up(n); err != 0 {
+		return err
+	}
+	if err := s.up(dir); err != 0 {
+		return err
+	}
+	if err := s.remove(dir, name); err != 0 {
+		return err
+	}
+	s.unlinked(n)
+	s.t.Modified(dir)
+	s.t.Unused(n)
+	return 0
 }
 
 // unlinked takes one name off a node's count.

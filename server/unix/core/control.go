@@ -130,7 +130,7 @@ func (k *Kernel) homeOf(uid uint32) string {
 		}
 	}
 	if w, e := c.Walk(AtCwd, home, WalkFollow|WalkDir); e == 0 && w.node.m.srv != nil {
-		c.ask(func() { _, e = w.node.m.srv.ReadDir(fs.Req{}, w.node.id, 0, 1) })
+		c.ask(func() { _, e = c.server(w.node.m).ReadDir(fs.Req{}, w.node.id, 0, 1) })
 		if e == abi.EACCES {
 			return "/"
 		}

@@ -167,6 +167,9 @@ type Kernel struct {
 	// Stir is told, with the lock held, that calls which slept go on as soon as the
 	// caller lets them. Set by the serve loop.
 	Stir func()
+	// asking is the call of the leader's that asks a file server (ask). It is the leader's,
+	// with the lock or without.
+	asking *Call
 	// OnTask is told of each task that the kernel now knows: from here on its
 	// requests may be served. Set by the serve loop.
 	OnTask func(TaskID)

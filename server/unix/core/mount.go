@@ -16,6 +16,7 @@ type mount struct {
 	dev    uint64
 	k      *Kernel
 	srv    fs.Server // nil for a core file system
+	lead   fs.Server // srv for the leader, nil if there is none
 	core   CoreFS
 	root   *node
 	point  *node // what it covers, nil for the root mount
@@ -26,6 +27,10 @@ type mount struct {
 // AttachFS makes a file server known under a label. At every start, before
 // Boot or Recover; a mount's record names the label.
 func (k *Kernel) AttachFS(label string, srv fs.Server) { k.vfs.servers[label] = srv }
+
+// AttachLead makes known how the leader calls the server attached under label: as the
+// leader if it is answered soon, else Pass is called before it waits. Map is not called.
+func (k *Kernel) AttachLead(label string, srv fs.Server) { k.vfs.leads[label] = srv }
 
 // AttachCore is AttachFS for a file system inside this server.
 func (k *Kernel) AttachCore(label string, f CoreFS) { k.vfs.cores[label] = f }
@@ -138,6 +143,8 @@ func (k *Kernel) addMount(r store.Ref[Mount], rec *Mount) *mount {
 	m.srv, m.core = k.vfs.servers[m.label], k.vfs.cores[m.label]
 	if m.core != nil {
 		m.srv = nil
+	} else {
+		m.lead = k.vfs.leads[m.label]
 	}
 	k.vfs.mounts[r] = m
 	m.root = k.node(m, fs.RootID)
@@ -160,7 +167,15 @@ func (k *Kernel) recoverVFS() {
 		}
 		return true
 	})
+	gives := map[store.Ref[Vnode]]bool{}
+	k.Threads.Each(func(_ store.Ref[Thread], th *Thread) bool {
+		gives[th.FSGives] = true
+		return true
+	})
 	k.Vnodes.Each(func(r store.Ref[Vnode], v *Vnode) bool {
+		if v.Given != 0 && !gives[r] {
+			k.Vnodes.Mut(r).Given = 0 // whoever asked for it is gone: what is left is released
+		}
 		m := k.vfs.mounts[v.Mount]
 		if m == nil {
 			return true
@@ -173,7 +188,7 @@ func (k *Kernel) recoverVFS() {
 		}
 		if v.Refs == 0 {
 			k.vfs.lazy++
-			k.vfs.lazyOrder = append(k.vfs.lazyOrder, r)
+			k.queueRelease(r)
 		}
 		return true
 	})

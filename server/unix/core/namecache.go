@@ -33,8 +33,9 @@ type node struct {
 	// late is not believed.
 	gen uint32
 	// kids are the names known in a directory.
-	kids   map[string]kid
-	target string // of a symbolic link, once known
+	kids     map[string]kid
+	kidsMost int    // so many are too many: maxKids, or more where so many are there
+	target   string // of a symbolic link, once known
 	// covered is what is mounted here.
 	covered *mount
 	gone    bool
@@ -78,6 +79,9 @@ type DataFile interface {
 // maxNodes is how many nodes the cache keeps before it throws out those that
 // no record refers to.
 const maxNodes = 1 << 16
+
+// maxKids is from how many names on of one directory those are forgotten that lead nowhere.
+const maxKids = 1 << 14
 
 func (n *node) key() NodeKey    { return NodeKey{n.m.ref, n.id} }
 func (n *node) typ() uint32     { return n.attr.Mode & fs.TypeMask }
@@ -196,9 +200,18 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 	if dir.kids == nil {
 		dir.kids = map[string]kid{}
 	}
-	if len(dir.kids) > 1<<14 {
+	if len(dir.kids) >= max(maxKids, dir.kidsMost) {
 		k.namesChanged() // nobody knows any more when one of them changes
-		clear(dir.kids)
+		// Of names that are not there anybody can ask for any number.
+		for s, kd := range dir.kids {
+			if kd.n == nil {
+				delete(dir.kids, s)
+			}
+		}
+		if len(dir.kids) > maxNodes {
+			clear(dir.kids)
+		}
+		dir.kidsMost = 2 * len(dir.kids)
 	}
 	dir.kids[name] = kid{n, until}
 }
@@ -235,11 +248,41 @@ func (k *Kernel) trim() {
 	}
 }
 
-// ask runs fn, which calls a file server, without the lock. Nodes stay.
+// ask runs fn, which calls a file server (server), without the lock. Nodes stay.
 func (c *Call) ask(fn func()) {
-	c.K.vfs.busy++
-	c.Unlocked(fn)
-	c.K.vfs.busy--
+	k := c.K
+	k.vfs.busy++
+	if !c.Leader || len(k.vfs.leads) == 0 {
+		c.Unlocked(fn)
+	} else {
+		// An answer that comes at once finds this goroutine the leader still.
+		k.Leave()
+		c.outside = true
+		k.asking = c
+		fn()
+		c.reacquire()
+	}
+	k.vfs.busy--
+}
+
+// server answers the file server of m, for one call of it in ask.
+func (c *Call) server(m *mount) fs.Server {
+	if c.Leader && c.outside {
+		if m.lead != nil {
+			return m.lead
+		}
+		c.K.Pass()
+	}
+	return m.srv
+}
+
+// Pass makes another goroutine the leader, and whose call asks a file server as the leader
+// (AttachLead) is it no more. Only that call's goroutine calls it.
+func (k *Kernel) Pass() {
+	c := k.asking
+	k.asking = nil
+	c.Leader = false
+	k.HandOver()
 }
 
 // req numbers a request that changes something. The numbers of a thread go on
@@ -291,7 +334,7 @@ func (c *Call) refresh(n *node, perm bool) abi.Errno {
 	var e fs.Entry
 	var err abi.Errno
 	gen := n.gen
-	c.ask(func() { e, err = n.m.srv.GetAttr(fs.Req{}, n.id) })
+	c.ask(func() { e, err = c.server(n.m).GetAttr(fs.Req{}, n.id) })
 	if err != 0 {
 		if n.gone && n.attr.Mode != 0 {
 			n.takeBackKind(loanStat)
@@ -341,7 +384,7 @@ func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno
 	var e fs.Entry
 	var err abi.Errno
 	gen, changed := dir.gen, dir.m.changed
-	c.ask(func() { e, err = dir.m.srv.Lookup(fs.Req{}, dir.id, name) })
+	c.ask(func() { e, err = c.server(dir.m).Lookup(fs.Req{}, dir.id, name) })
 	if err == abi.ENOENT {
 		if dir.gen == gen {
 			// A server tells with the directory's own time to live how long
@@ -374,7 +417,7 @@ func (c *Call) readlink(n *node) (string, abi.Errno) {
 	}
 	var s string
 	var e abi.Errno
-	c.ask(func() { s, e = n.m.srv.ReadLink(fs.Req{}, n.id) })
+	c.ask(func() { s, e = c.server(n.m).ReadLink(fs.Req{}, n.id) })
 	if e == 0 {
 		n.target = s
 	}

@@ -245,7 +245,7 @@ func (c *Call) createAt(f *Found, access_, flags, mode uint32) (store.Ref[File],
 	var e abi.Errno
 	excl := flags&OpenExcl != 0
 	changed := dir.m.changed
-	c.ask(func() { ent, made, e = dir.m.srv.Create(r, dir.id, f.name, m&0o7777, excl, o) })
+	c.ask(func() { ent, made, e = c.server(dir.m).Create(r, dir.id, f.name, m&0o7777, excl, o) })
 	dir.gen++
 	if e != 0 {
 		delete(dir.kids, f.name)
@@ -349,7 +349,7 @@ func (c *Call) createTemp(dir *node, name string, mode uint32, o fs.Cred, kind i
 	r := c.req()
 	var ent fs.Entry
 	var e abi.Errno
-	c.ask(func() { ent, e = dir.m.srv.CreateTemp(r, dir.id, mode&0o7777, o) })
+	c.ask(func() { ent, e = c.server(dir.m).CreateTemp(r, dir.id, mode&0o7777, o) })
 	if e != 0 {
 		c.stepDone()
 		return 0, e

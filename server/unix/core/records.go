@@ -211,6 +211,9 @@ type Thread struct {
 	// something: a repetition must send it again, with the same number, and
 	// take the answer, whatever a look at the names would say now.
 	FSSent uint32
+	// FSGives is the vnode whose openings that request gives up (Vnode.Given), 0 if none.
+	FSGives store.Ref[Vnode]
+	_       uint32
 	// Crashes is how often the call CurSeq has ended in a panic of the server.
 	Crashes        uint32
 	Mask           SigSet // blocked signals

@@ -292,7 +292,7 @@ func (k *Kernel) crashed(c *Call, first store.Ref[Thread]) {
 func (th *Thread) begin(seq uint64) {
 	th.CurSeq = seq
 	th.Progress, th.Deadline, th.Aux, th.FSSent, th.Crashes, th.PartNo = 0, 0, 0, 0, 0, 0
-	th.FSBase = th.FSSeq
+	th.FSBase, th.FSGives = th.FSSeq, 0
 }
 
 // refuse answers a request that has made the server panic n times: EIO, or the

@@ -164,7 +164,7 @@ func (c *Call) dropPrivs(n *node) abi.Errno {
 	gen := n.gen
 	var e fs.Entry
 	var err abi.Errno
-	c.ask(func() { e, err = n.m.srv.SetAttr(fs.Req{}, n.id, &in) })
+	c.ask(func() { e, err = c.server(n.m).SetAttr(fs.Req{}, n.id, &in) })
 	if err == 0 {
 		c.K.learnChange(n, gen, &e)
 	}
@@ -250,9 +250,9 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 	var where, size uint64
 	var err abi.Errno
 	c.ask(func() {
-		did, where, size, err = n.m.srv.Write(r, n.id, at, data)
+		did, where, size, err = c.server(n.m).Write(r, n.id, at, data)
 		if err == 0 && flags&(OpenSync|OpenDsync) != 0 {
-			err = n.m.srv.Fsync(fs.Req{}, n.id, flags&OpenSync == 0)
+			err = c.server(n.m).Fsync(fs.Req{}, n.id, flags&OpenSync == 0)
 		}
 	})
 	last := n.gen == gen // see learnChange
@@ -309,7 +309,7 @@ func (o *vnodeOps) Seek(c *Call, f store.Ref[File], off int64, whence int) (int6
 		}
 		var at uint64
 		var e abi.Errno
-		c.ask(func() { at, e = n.m.srv.Seek(fs.Req{}, n.id, uint64(off), uint32(whence)) })
+		c.ask(func() { at, e = c.server(n.m).Seek(fs.Req{}, n.id, uint64(off), uint32(whence)) })
 		if e != 0 {
 			return 0, e
 		}
@@ -401,7 +401,7 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 		c.K.changes(n)
 		n.changing++
 	}
-	c.ask(func() { e, err = n.m.srv.SetAttr(r, n.id, in) })
+	c.ask(func() { e, err = c.server(n.m).SetAttr(r, n.id, in) })
 	if in.Valid&fs.SetSize != 0 {
 		n.changing--
 		c.K.changes(n)
@@ -423,7 +423,7 @@ func (o *vnodeOps) Sync(c *Call, f store.Ref[File], dataOnly bool) abi.Errno {
 		return 0
 	}
 	var e abi.Errno
-	c.ask(func() { e = n.m.srv.Fsync(fs.Req{}, n.id, dataOnly) })
+	c.ask(func() { e = c.server(n.m).Fsync(fs.Req{}, n.id, dataOnly) })
 	return e
 }
 
@@ -465,7 +465,7 @@ func (o *vnodeOps) Allocate(c *Call, f store.Ref[File], mode uint32, off, length
 	gen := n.gen
 	var e fs.Entry
 	var err abi.Errno
-	c.ask(func() { e, err = n.m.srv.Fallocate(r, n.id, mode, off, length) })
+	c.ask(func() { e, err = c.server(n.m).Fallocate(r, n.id, mode, off, length) })
 	if err == 0 {
 		k.learnChange(n, gen, &e)
 		k.nodeEvent(n, evModify)
@@ -517,7 +517,7 @@ func (o *vnodeOps) ReadDir(c *Call, f store.Ref[File], max int) ([]fs.DirEntry, 
 	if n.m.core != nil {
 		l, e = n.m.core.ReadDir(c, n.id, off-2, max)
 	} else {
-		c.ask(func() { l, e = n.m.srv.ReadDir(fs.Req{}, n.id, off-2, max) })
+		c.ask(func() { l, e = c.server(n.m).ReadDir(fs.Req{}, n.id, off-2, max) })
 	}
 	if e != 0 {
 		if len(out) > 0 {

@@ -24,6 +24,7 @@ type vfsState struct {
 	// servers are the attached file servers by label, cores the file systems
 	// that live in this server.
 	servers map[string]fs.Server
+	leads   map[string]fs.Server
 	cores   map[string]CoreFS
 	mounts  map[store.Ref[Mount]]*mount
 	root    *mount
@@ -44,10 +45,12 @@ type vfsState struct {
 	back   []*node
 	backAt int64
 	// lazy counts vnodes that nobody holds but that are still open at their
-	// server; releasing says that the releaser runs.
-	lazy      int
-	lazyOrder []store.Ref[Vnode]
-	releasing bool
+	// server; releasing says that the releaser runs. Each is in lazyOrder, those that are to
+	// be released soon in due, behind those that were dropped before it; either may have one
+	// more than once, and others.
+	lazy           int
+	lazyOrder, due refQueue
+	releasing      bool
 	// releaser counts the running releaser, for whoever ends the kernel.
 	releaser  sync.WaitGroup
 	lockWaits map[lockOwner]lockOwner
@@ -114,6 +117,10 @@ type VnodeExtra struct {
 	Made uint32
 	// Seals are a memfd's (F_ADD_SEALS).
 	Seals uint32
+	// Given are those of Opens that the server is asked to give up with the last name
+	// (Discard): whoever opens the file meanwhile asks for an opening of its own.
+	Given uint32
+	_     uint32
 	// Written is when the file was last filled, as far as its server was not told; 0 if
 	// it was.
 	Written fs.Time
@@ -140,6 +147,7 @@ func newVFSTables(h *store.Heap) vfsTables {
 func (k *Kernel) initVFS() {
 	k.vfs = vfsState{
 		servers:   map[string]fs.Server{},
+		leads:     map[string]fs.Server{},
 		cores:     map[string]CoreFS{},
 		mounts:    map[store.Ref[Mount]]*mount{},
 		nodes:     map[NodeKey]*node{},

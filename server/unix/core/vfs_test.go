@@ -749,3 +749,92 @@ func TestCrossedAnswers(t *testing.T) {
 		}
 	})
 }
+
+// discarding counts what a file server is asked to give up, and ends the unix server once,
+// behind an answer.
+type discarding struct {
+	fs.Server
+	discards, releases int
+	die                bool
+}
+
+func (d *discarding) Discard(r fs.Req, dir fs.NodeID, name string, node fs.NodeID, opens uint32) abi.Errno {
+	d.discards++
+	e := d.Server.Discard(r, dir, name, node, opens)
+	if d.die {
+		d.die = false
+		panic(d)
+	}
+	return e
+}
+
+func (d *discarding) Release(r fs.Req, node fs.NodeID) {
+	d.releases++
+	d.Server.Release(r, node)
+}
+
+// The last name of a file that nobody has open goes with the openings that were kept, in
+// one request, which a next incarnation repeats with the same ones.
+func TestDiscard(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		tk := newTestKernel(t)
+		d := &discarding{Server: tk.root, die: dies}
+		attach := func() {
+			for _, m := range tk.vfs.mounts {
+				if m.label == "root" {
+					m.srv = d
+				}
+			}
+		}
+		attach()
+		free := func() uint64 { s, _ := d.Statfs(fs.Req{}, fs.RootID); return s.Ffree }
+		before := free()
+		tk.do(tk.init, func(c *Call) {
+			for range 2 { // opened to read, and again to write: two openings
+				fd, e := open(c, "/f", AccessRead, OpenCreate, 0o644)
+				want(t, "open", e, 0)
+				want(t, "close", c.CloseFD(fd), 0)
+				fd, e = open(c, "/f", rw, 0, 0)
+				want(t, "open", e, 0)
+				want(t, "close", c.CloseFD(fd), 0)
+			}
+		})
+		unlink := func() (e abi.Errno, died bool) {
+			defer func() { died = recover() != nil }()
+			c, _ := tk.call(tk.init)
+			tk.Enter()
+			th := tk.Threads.Mut(tk.init)
+			th.FSSeq = th.FSBase
+			e = c.Unlink(AtCwd, "/f")
+			tk.Leave()
+			return e, false
+		}
+		e, died := unlink()
+		if died {
+			tk.mu.Lock() // for good
+			tk = tk.next()
+			attach()
+			e, _ = unlink()
+		}
+		if died != dies || e != 0 {
+			t.Fatalf("unlink: %v, died %v", e, died)
+		}
+		tk.Enter()
+		tk.Vnodes.Each(func(r store.Ref[Vnode], v *Vnode) bool {
+			if v.Opens > 0 {
+				t.Errorf("dies %v: vnode %d has %d openings, given %d", dies, r, v.Opens, v.Given)
+			}
+			return true
+		})
+		lazy := tk.vfs.lazy
+		tk.Leave()
+		if now := free(); now != before || lazy != 0 || d.releases != 0 || d.discards == 0 {
+			t.Errorf("dies %v: %d of %d inodes free, %d lazy, %d releases, %d discards", dies, now, before, lazy, d.releases, d.discards)
+		}
+		tk.do(tk.init, func(c *Call) {
+			_, e := c.StatAt(AtCwd, "/f", 0)
+			want(t, "stat", e, abi.ENOENT)
+		})
+		tk.checkVFS()
+	}
+}

@@ -171,7 +171,7 @@ func (c *Call) Mkdir(dirfd int32, path string, mode uint32) abi.Errno {
 	f.dir.gen++
 	gen := f.dir.gen
 	var ent fs.Entry
-	c.ask(func() { ent, e = f.dir.m.srv.MkDir(r, f.dir.id, f.name, m&0o7777, o) })
+	c.ask(func() { ent, e = c.server(f.dir.m).MkDir(r, f.dir.id, f.name, m&0o7777, o) })
 	if e == 0 {
 		c.made(f.dir, f.name, &ent, gen)
 	} else {
@@ -220,7 +220,7 @@ func (c *Call) MkNodAt(dirfd int32, path string, mode uint32, rdev uint64) (stor
 	f.dir.gen++
 	gen := f.dir.gen
 	var ent fs.Entry
-	c.ask(func() { ent, e = f.dir.m.srv.MkNod(r, f.dir.id, f.name, m, rdev, o) })
+	c.ask(func() { ent, e = c.server(f.dir.m).MkNod(r, f.dir.id, f.name, m, rdev, o) })
 	if e != 0 {
 		delete(f.dir.kids, f.name)
 		c.stepDone()
@@ -245,7 +245,7 @@ func (c *Call) Symlink(text string, dirfd int32, path string) abi.Errno {
 	f.dir.gen++
 	gen := f.dir.gen
 	var ent fs.Entry
-	c.ask(func() { ent, e = f.dir.m.srv.Symlink(r, f.dir.id, f.name, text, o) })
+	c.ask(func() { ent, e = c.server(f.dir.m).Symlink(r, f.dir.id, f.name, text, o) })
 	if e == 0 {
 		c.made(f.dir, f.name, &ent, gen).target = text
 	} else {
@@ -313,7 +313,7 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 	gen := to.dir.gen
 	n.stale()
 	var ent fs.Entry
-	c.ask(func() { ent, e = n.m.srv.Link(r, n.id, to.dir.id, to.name) })
+	c.ask(func() { ent, e = c.server(n.m).Link(r, n.id, to.dir.id, to.name) })
 	if e == 0 {
 		if n.gone {
 			n.gone = false
@@ -340,7 +340,8 @@ func (k *Kernel) isGone(n *node) {
 	if n.v != 0 {
 		v := k.Vnodes.Mut(n.v)
 		v.Flags |= VnodeGone
-		if v.Refs == 0 {
+		if k.isLazy(n.v) {
+			k.queueRelease(n.v)
 			k.kickRelease()
 		}
 	}
@@ -361,6 +362,9 @@ func (c *Call) unnamed(dir *node, name string, n *node) {
 	}
 	last := n.isDir() || n.attr.Nlink <= 1
 	n.stale()
+	if !last {
+		n.attr.Nlink--
+	}
 	if !n.isDir() {
 		k.event(nil, n, "", evAttrib, 0) // the count of names
 	}
@@ -394,7 +398,7 @@ func (c *Call) Unlink(dirfd int32, path string) abi.Errno {
 			}
 			return abi.ENOTDIR
 		}
-		if e := c.refresh(n, false); e != 0 {
+		if e := c.refresh(n, true); e != 0 {
 			return e
 		}
 		if e := c.mayRemove(f.dir, n); e != 0 {
@@ -410,15 +414,23 @@ func (c *Call) Unlink(dirfd int32, path string) abi.Errno {
 			return abi.EPERM
 		}
 	}
+	node, given := c.gives(n)
 	r := c.req()
 	f.dir.gen++
-	c.ask(func() { e = f.dir.m.srv.Unlink(r, f.dir.id, f.name) })
+	c.ask(func() {
+		if given != 0 {
+			e = c.server(f.dir.m).Discard(r, f.dir.id, f.name, node, given)
+		} else {
+			e = c.server(f.dir.m).Unlink(r, f.dir.id, f.name)
+		}
+	})
 	f.dir.gen++
 	if e == 0 {
 		c.unnamed(f.dir, f.name, n)
 	} else {
 		delete(f.dir.kids, f.name)
 	}
+	c.gave(e)
 	c.stepDone()
 	return e
 }
@@ -460,7 +472,7 @@ func (c *Call) Rmdir(dirfd int32, path string) abi.Errno {
 	}
 	r := c.req()
 	f.dir.gen++
-	c.ask(func() { e = f.dir.m.srv.RmDir(r, f.dir.id, f.name) })
+	c.ask(func() { e = c.server(f.dir.m).RmDir(r, f.dir.id, f.name) })
 	f.dir.gen++
 	if e == 0 {
 		if n != nil {
@@ -528,7 +540,7 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 	r := c.req()
 	from.dir.gen++
 	to.dir.gen++
-	c.ask(func() { e = from.dir.m.srv.Rename(r, from.dir.id, from.name, to.dir.id, to.name, flags) })
+	c.ask(func() { e = c.server(from.dir.m).Rename(r, from.dir.id, from.name, to.dir.id, to.name, flags) })
 	from.dir.stale()
 	to.dir.stale()
 	until := func(x *node) int64 {
@@ -563,7 +575,9 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 		if over != nil {
 			last := over.isDir() || over.attr.Nlink <= 1
 			over.stale()
-			if last {
+			if !last {
+				over.attr.Nlink--
+			} else {
 				k.isGone(over)
 				k.event(nil, over, "", evDeleteSelf, 0)
 			}
@@ -1006,7 +1020,7 @@ func (c *Call) Statfs(t Target) (fs.Statfs, abi.Errno) {
 			s.Type = 0x01021994
 		}
 	} else {
-		c.ask(func() { s, e = n.m.srv.Statfs(fs.Req{}, n.id) })
+		c.ask(func() { s, e = c.server(n.m).Statfs(fs.Req{}, n.id) })
 	}
 	s.Flags |= n.m.flags&0xf | 0x20 // ST_VALID
 	return s, e
@@ -1022,7 +1036,7 @@ func (c *Call) SyncAll() {
 		return true
 	})
 	for _, m := range l {
-		c.ask(func() { m.srv.Fsync(fs.Req{}, fs.RootID, false) })
+		c.ask(func() { c.server(m).Fsync(fs.Req{}, fs.RootID, false) })
 	}
 }
 

@@ -101,7 +101,7 @@ func (k *Kernel) HoldVnode(v store.Ref[Vnode]) {
 }
 
 // maxLazy is how many files nobody holds any longer stay open at their servers.
-const maxLazy = 512
+const maxLazy = 1 << 14
 
 // DropVnode gives up a reference. Of a file that is open at its server the
 // record stays until the releaser has told the server: soon when the file has
@@ -117,8 +117,7 @@ func (k *Kernel) DropVnode(v store.Ref[Vnode]) {
 		if m.Opens > 0 {
 			m.Flags |= VnodeLazy
 			k.vfs.lazy++
-			k.vfs.lazyOrder = append(k.vfs.lazyOrder, v)
-			if m.Flags&VnodeGone != 0 || m.Made != 0 || k.vfs.lazy > maxLazy {
+			if k.queueRelease(v); !k.vfs.due.empty() || k.vfs.lazy > maxLazy {
 				k.kickRelease()
 			}
 			return
@@ -235,28 +234,131 @@ func (k *Kernel) releaseOne(all bool) bool {
 		if p := k.freeVnode(v); p != 0 {
 			k.DropVnode(p)
 		}
+	} else if w.Refs == 0 {
+		k.queueRelease(v) // it was opened more than once
 	}
 	return true
 }
 
+// refQueue has vnodes in the order in which they came.
+type refQueue struct {
+	l    []store.Ref[Vnode]
+	head int
+}
+
+func (q *refQueue) empty() bool { return q.head == len(q.l) }
+
+func (q *refQueue) push(v store.Ref[Vnode]) {
+	if q.head > 64 && q.head*2 > len(q.l) {
+		q.l, q.head = q.l[:copy(q.l, q.l[q.head:])], 0
+	}
+	q.l = append(q.l, v)
+}
+
+func (q *refQueue) pop() store.Ref[Vnode] {
+	v := q.l[q.head]
+	if q.head++; q.head == len(q.l) {
+		q.l, q.head = q.l[:0], 0
+	}
+	return v
+}
+
+// tidy leaves one of each, the last, of those that keep wants.
+func (q *refQueue) tidy(keep func(store.Ref[Vnode]) bool) {
+	seen := map[store.Ref[Vnode]]bool{}
+	at := len(q.l)
+	for i := len(q.l) - 1; i >= q.head; i-- {
+		if v := q.l[i]; !seen[v] && keep(v) {
+			seen[v] = true
+			at--
+			q.l[at] = v
+		}
+	}
+	q.l, q.head = q.l[:copy(q.l, q.l[at:])], 0
+}
+
+// isLazy says whether a vnode is one that nobody holds and that is open at its server.
+func (k *Kernel) isLazy(v store.Ref[Vnode]) bool {
+	rec := k.Vnodes.Get(v)
+	return rec != nil && rec.Refs == 0 && rec.Opens != 0 && rec.Given == 0
+}
+
+// gives has the request that c is about to send, Discard of n's last name, give up n's
+// openings, if nobody has any: it answers which node's, and how many. A repetition gives up
+// the same ones.
+func (c *Call) gives(n *node) (fs.NodeID, uint32) {
+	k := c.K
+	if c.T == 0 {
+		return 0, 0
+	}
+	if !c.again() {
+		if n.v == 0 || n.attr.Nlink > 1 || k.vfsRec().Releasing == n.v || !k.isLazy(n.v) {
+			return 0, 0
+		}
+		v := k.Vnodes.Mut(n.v)
+		v.Given = v.Opens
+		c.MutThread().FSGives = n.v
+	}
+	v := k.Vnodes.Get(c.Thread().FSGives)
+	if v == nil {
+		return 0, 0
+	}
+	return v.Node, v.Given
+}
+
+// gave takes note of the answer to that request, when the caches know of it.
+func (c *Call) gave(e abi.Errno) {
+	k := c.K
+	if c.T == 0 {
+		return
+	}
+	r := c.Thread().FSGives
+	if r == 0 {
+		return
+	}
+	c.MutThread().FSGives = 0
+	v := k.Vnodes.Mut(r)
+	if e == 0 {
+		v.Opens -= v.Given
+	}
+	if v.Given = 0; v.Refs != 0 {
+		return
+	}
+	if v.Opens > 0 {
+		if k.queueRelease(r); !k.vfs.due.empty() {
+			k.kickRelease()
+		}
+		return
+	}
+	if v.Flags&VnodeLazy != 0 {
+		k.vfs.lazy--
+	}
+	if p := k.freeVnode(r); p != 0 {
+		k.DropVnode(p)
+	}
+}
+
+// queueRelease notes that a vnode is lazy from now on, or is and has lost its name.
+func (k *Kernel) queueRelease(v store.Ref[Vnode]) {
+	q := &k.vfs.lazyOrder
+	if rec := k.Vnodes.Get(v); rec.Flags&VnodeGone != 0 || rec.Made != 0 {
+		q = &k.vfs.due
+	}
+	if q.push(v); len(q.l)-q.head > 2*k.vfs.lazy+256 {
+		q.tidy(k.isLazy)
+	}
+}
+
 // dueRelease picks the next vnode to release.
 func (k *Kernel) dueRelease(all bool) store.Ref[Vnode] {
-	var out store.Ref[Vnode]
-	keep := k.vfs.lazyOrder[:0]
-	seen := map[store.Ref[Vnode]]bool{}
-	for _, v := range k.vfs.lazyOrder {
-		rec := k.Vnodes.Get(v)
-		if rec == nil || rec.Refs != 0 || rec.Opens == 0 || seen[v] {
-			continue
+	for _, q := range [...]*refQueue{&k.vfs.due, &k.vfs.lazyOrder} {
+		for !q.empty() && (all || q == &k.vfs.due || k.vfs.lazy > maxLazy) {
+			if v := q.pop(); k.isLazy(v) {
+				return v
+			}
 		}
-		seen[v] = true
-		if out == 0 && (all || rec.Flags&VnodeGone != 0 || rec.Made != 0 || k.vfs.lazy > maxLazy) {
-			out = v
-		}
-		keep = append(keep, v)
 	}
-	k.vfs.lazyOrder = keep
-	return out
+	return 0
 }
 
 // VnodeKey answers which node a vnode is.
@@ -347,7 +449,7 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	if n.m.srv == nil {
 		return 0
 	}
-	opens := rec.Opens
+	opens := rec.Opens - rec.Given
 	if r := k.VFSRec.Get(1); r != nil && r.Releasing == v {
 		opens--
 	}
@@ -369,7 +471,7 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 		k.changes(n)
 		n.changing++
 	}
-	c.ask(func() { e, err = n.m.srv.Open(r, n.id, write, trunc) })
+	c.ask(func() { e, err = c.server(n.m).Open(r, n.id, write, trunc) })
 	if write || trunc {
 		n.changing--
 		k.changes(n)
@@ -522,12 +624,14 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 	var name ObjectName
 	var e abi.Errno
 	changes := n.changes
-	c.ask(func() {
+	k.vfs.busy++
+	c.Unlocked(func() {
 		out, e = n.m.srv.Map(fs.Req{}, n.id, use)
 		if e == 0 {
 			name, e = k.vfs.objects.Granted(n.m.label, out.Tag)
 		}
 	})
+	k.vfs.busy--
 	if e != 0 {
 		if e == abi.ENOSYS || e == abi.EOPNOTSUPP {
 			e = abi.ENODEV
@@ -736,6 +840,6 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	n.reads++
 	var m int
 	var e abi.Errno
-	c.ask(func() { m, e = n.m.srv.Read(fs.Req{}, n.id, off, buf) })
+	c.ask(func() { m, e = c.server(n.m).Read(fs.Req{}, n.id, off, buf) })
 	return m, e
 }

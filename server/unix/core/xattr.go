@@ -93,7 +93,7 @@ func (c *Call) GetXattr(t Target, name string) ([]byte, abi.Errno) {
 		return nil, e
 	}
 	var b []byte
-	c.ask(func() { b, e = n.m.srv.GetXattr(fs.Req{}, n.id, name) })
+	c.ask(func() { b, e = c.server(n.m).GetXattr(fs.Req{}, n.id, name) })
 	return b, e
 }
 
@@ -108,7 +108,7 @@ func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.E
 	}
 	r := c.req()
 	n.stale()
-	c.ask(func() { e = n.m.srv.SetXattr(r, n.id, name, value, flags) })
+	c.ask(func() { e = c.server(n.m).SetXattr(r, n.id, name, value, flags) })
 	if e == 0 {
 		c.K.nodeEvent(n, evAttrib)
 	}
@@ -127,7 +127,7 @@ func (c *Call) RemoveXattr(t Target, name string) abi.Errno {
 	}
 	r := c.req()
 	n.stale()
-	c.ask(func() { e = n.m.srv.RemoveXattr(r, n.id, name) })
+	c.ask(func() { e = c.server(n.m).RemoveXattr(r, n.id, name) })
 	if e == 0 {
 		c.K.nodeEvent(n, evAttrib)
 	}
@@ -146,7 +146,7 @@ func (c *Call) ListXattr(t Target) ([]byte, abi.Errno) {
 		return nil, 0
 	}
 	var b []byte
-	c.ask(func() { b, e = n.m.srv.ListXattr(fs.Req{}, n.id) })
+	c.ask(func() { b, e = c.server(n.m).ListXattr(fs.Req{}, n.id) })
 	if e == abi.EOPNOTSUPP || e == abi.ENOSYS {
 		return nil, 0
 	}

@@ -45,8 +45,12 @@ type intent struct {
 	// What the names led to before (0: nothing).
 	Dev, Ino     uint64
 	ToDev, ToIno uint64
-	Name         [256]byte
-	ToName       [256]byte
+	// Unlink: openings of a node that are given up with it.
+	Given    fs.NodeID
+	Openings uint32
+	_        uint32
+	Name     [256]byte
+	ToName   [256]byte
 }
 
 func (i *intent) name() string   { return string(i.Name[:i.NameLen]) }
@@ -126,6 +130,9 @@ func (f *FS) consequences(in *intent, rep *once.Reply) abi.Errno {
 		rep.Entry = f.entry(r, &st)
 	case opUnlink, opRmDir:
 		f.nameless(in.Dir, in.name(), in.Dev, in.Ino)
+		if n, _, err := f.find(in.Given); in.Openings != 0 && err == 0 {
+			f.closed(n, in.Openings)
+		}
 	case opRename:
 		if in.Flags&fs.RenameExchange != 0 {
 			if r := f.known(in.ToDev, in.ToIno); r != 0 {
@@ -368,6 +375,11 @@ func (f *FS) RmDir(r fs.Req, dir fs.NodeID, name string) abi.Errno {
 	return f.unlink(intent{Op: opRmDir, Req: r}, dir, name, unix.AT_REMOVEDIR)
 }
 
+// Discard implements fs.Server.
+func (f *FS) Discard(r fs.Req, dir fs.NodeID, name string, node fs.NodeID, opens uint32) abi.Errno {
+	return f.unlink(intent{Op: opUnlink, Req: r, Given: node, Openings: opens}, dir, name, 0)
+}
+
 func (f *FS) unlink(in intent, dirID fs.NodeID, name string, flags int) abi.Errno {
 	rep := f.change(in.Req, func() once.Reply {
 		dir, err := f.place(dirID, name)
@@ -391,7 +403,7 @@ func (f *FS) unlink(in intent, dirID fs.NodeID, name string, flags int) abi.Errn
 			return failed(abi.EISDIR)
 		}
 		in.Dev, in.Ino = st.dev(), st.Ino
-		if err := f.save(in.Dev, in.Ino); err != 0 {
+		if err := f.save(in.Dev, in.Ino, &in); err != 0 {
 			return failed(err)
 		}
 		fd, err := f.own(dir)
@@ -404,15 +416,15 @@ func (f *FS) unlink(in intent, dirID fs.NodeID, name string, flags int) abi.Errn
 	return abi.Errno(rep.Err)
 }
 
-// save makes an open file that is about to lose a name outlive this server: a
-// descriptor of it goes to the nucleus.
-func (f *FS) save(dev, ino uint64) abi.Errno {
+// save makes an open file that is about to lose a name outlive this server, unless it is
+// open no more then: a descriptor of it goes to the nucleus.
+func (f *FS) save(dev, ino uint64, in *intent) abi.Errno {
 	r := f.known(dev, ino)
 	if r == 0 {
 		return 0
 	}
 	n := f.nodes.Get(r)
-	if n.Opens == 0 || n.Type != fs.TypeReg {
+	if n.Opens == 0 || n.Type != fs.TypeReg || f.id(r) == in.Given && n.Opens <= in.Openings {
 		return 0
 	}
 	fd, err := f.file(r, true)
@@ -468,7 +480,7 @@ func (f *FS) Rename(r fs.Req, fromID fs.NodeID, oldName string, toID fs.NodeID, 
 			return once.Reply{} // two names of one file: nothing happens
 		}
 		if in.ToIno != 0 && flags == 0 {
-			if err := f.save(in.ToDev, in.ToIno); err != 0 {
+			if err := f.save(in.ToDev, in.ToIno, &in); err != 0 {
 				return failed(err)
 			}
 		}
@@ -665,11 +677,7 @@ func (f *FS) Release(r fs.Req, id fs.NodeID) {
 			return failed(err)
 		}
 		f.h.Begin()
-		rec = f.nodes.Mut(n)
-		rec.Opens--
-		if rec.Opens == 0 && rec.Lookups == 0 && rec.Type != fs.TypeDir && n != rootRef {
-			f.drop(n)
-		}
+		f.closed(n, 1)
 		if f.log.Done(r, &once.Reply{}) != 0 {
 			f.h.Abort()
 			return once.Reply{}
@@ -677,6 +685,15 @@ func (f *FS) Release(r fs.Req, id fs.NodeID) {
 		f.h.Commit()
 		return once.Reply{}
 	})
+}
+
+// closed takes openings off a node's count. In a transaction.
+func (f *FS) closed(n ref, opens uint32) {
+	rec := f.nodes.Mut(n)
+	rec.Opens -= min(rec.Opens, opens)
+	if rec.Opens == 0 && rec.Lookups == 0 && rec.Type != fs.TypeDir && n != rootRef {
+		f.drop(n)
+	}
 }
 
 // Write implements fs.Server. An append becomes a write at an offset that is

@@ -37,7 +37,7 @@ import (
 )
 
 // Version is the layout number of the state of record.
-const Version = 1
+const Version = 2
 
 // Config says what to serve. The root descriptor stays the caller's; it may be
 // a regular file, which is then the only node (without /proc in the process's

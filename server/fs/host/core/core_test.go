@@ -527,6 +527,9 @@ func TestCrash(t *testing.T) {
 			return f.Rename(q, fs.RootID, "a", fs.RootID, "b", fs.RenameExchange)
 		}, "a=two b=one d/"},
 		{"unlink", func(f *FS, q fs.Req, ids map[string]fs.NodeID) abi.Errno { return f.Unlink(q, fs.RootID, "a") }, "b=two d/"},
+		{"discard", func(f *FS, q fs.Req, ids map[string]fs.NodeID) abi.Errno {
+			return f.Discard(q, fs.RootID, "a", ids["a"], 1)
+		}, "b=two d/"},
 		{"rmdir", func(f *FS, q fs.Req, ids map[string]fs.NodeID) abi.Errno { return f.RmDir(q, fs.RootID, "d") }, "a=one b=two"},
 		{"link", func(f *FS, q fs.Req, ids map[string]fs.NodeID) abi.Errno {
 			return second(f.Link(q, ids["a"], fs.RootID, "n"))
@@ -550,6 +553,11 @@ func TestCrash(t *testing.T) {
 				ids := map[string]fs.NodeID{}
 				for _, n := range []string{"a", "b", "d"} {
 					ids[n] = r.walk(t, n)
+				}
+				if op.name == "discard" {
+					if _, err := r.f.Open(r.req(), ids["a"], true, false); err != 0 {
+						t.Fatal(err)
+					}
 				}
 				q := r.req()
 				count := 0
@@ -587,6 +595,9 @@ func TestCrash(t *testing.T) {
 					if e, err := r.f.GetAttr(fs.Req{}, ids[n]); err == 0 && e.Attr.Nlink == 0 {
 						t.Fatalf("killed at store %d: node of %s leads nowhere", at, n)
 					}
+				}
+				if _, err := r.f.GetAttr(fs.Req{}, ids["a"]); op.name == "discard" && err != abi.ESTALE {
+					t.Fatalf("killed at store %d: what was discarded is open still: %v", at, err)
 				}
 				if !died {
 					t.Logf("%d points", count)

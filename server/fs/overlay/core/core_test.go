@@ -60,7 +60,10 @@ func (f frozen) Link(fs.Req, fs.NodeID, fs.NodeID, string) (fs.Entry, abi.Errno)
 	return fs.Entry{}, f.bad("Link")
 }
 func (f frozen) Unlink(fs.Req, fs.NodeID, string) abi.Errno { return f.bad("Unlink") }
-func (f frozen) RmDir(fs.Req, fs.NodeID, string) abi.Errno  { return f.bad("RmDir") }
+func (f frozen) Discard(fs.Req, fs.NodeID, string, fs.NodeID, uint32) abi.Errno {
+	return f.bad("Discard")
+}
+func (f frozen) RmDir(fs.Req, fs.NodeID, string) abi.Errno { return f.bad("RmDir") }
 func (f frozen) Rename(fs.Req, fs.NodeID, string, fs.NodeID, string, uint32) abi.Errno {
 	return f.bad("Rename")
 }
