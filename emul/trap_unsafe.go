@@ -511,6 +511,8 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 			switch *w--; {
 			case now-from < soonCycles:
 				*w = waitLooks
+			case now-from >= lookCycles: // others work on this processor for as long as they like
+				*w = waitPause
 			case *w < waitYields:
 				*w = 0
 			}
