@@ -549,6 +549,50 @@ func TestWire(t *testing.T) {
 		w.Next()
 		var xdir NodeID
 		w.Fill(&xdir)
+		var xcookie uint64
+		w.Fill(&xcookie)
+		var xmost int
+		w.Fill(&xmost)
+		var xplus uint32
+		w.Fill(&xplus)
+		var words [8]uint64
+		b := storeReadDirPlus(&words, nil, xdir, xcookie, xmost, xplus)
+		w.Call("ReadDirPlus", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		result, n, err := dispatch(1, &ipc.Request{Nr: OpReadDirPlus, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
+		w.Same("ReadDirPlus", err, w.In, []any{xdir, xcookie, xmost, xplus})
+		w.Call("ReadDirPlus answer", []uint64{result}, out[:n])
+		ylist, ok := loadReadDirPlus(result, out[:n])
+		if !ok {
+			t.Error("ReadDirPlus")
+		}
+		w.Same("ReadDirPlus answer", 0, []any{ylist}, w.Out)
+	}
+	{
+		w.Next()
+		var xnode NodeID
+		w.Fill(&xnode)
+		var xmost int
+		w.Fill(&xmost)
+		var words [8]uint64
+		b := storeOpenRead(&words, nil, xnode, xmost)
+		w.Call("OpenRead", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		result, n, err := dispatch(1, &ipc.Request{Nr: OpOpenRead, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
+		w.Same("OpenRead", err, w.In, []any{xnode, xmost})
+		w.Call("OpenRead answer", []uint64{result}, out[:n])
+		yentry, ywhole, ydata, ok := loadOpenRead(result, out[:n])
+		if !ok {
+			t.Error("OpenRead")
+		}
+		w.Same("OpenRead answer", 0, []any{yentry, ywhole, ydata}, w.Out)
+	}
+	{
+		w.Next()
+		var xdir NodeID
+		w.Fill(&xdir)
 		var xname string
 		w.Fill(&xname)
 		var xnode NodeID
@@ -754,6 +798,18 @@ func (s filledServer) serveMap(r ipc.Req, node NodeID, use MapUse, tag uint64) (
 	return
 }
 
+func (s filledServer) ReadDirPlus(r ipc.Req, dir NodeID, cookie uint64, most int, plus uint32) (list []DirPlus, err abi.Errno) {
+	s.w.Served(dir, cookie, most, plus)
+	s.w.Fill(&list)
+	return
+}
+
+func (s filledServer) OpenRead(r ipc.Req, node NodeID, most int) (entry Entry, whole bool, data []byte, err abi.Errno) {
+	s.w.Served(node, most)
+	s.w.Fill(&entry, &whole, &data)
+	return
+}
+
 func (s filledServer) Discard(r ipc.Req, dir NodeID, name string, node NodeID, opens uint32) (err abi.Errno) {
 	s.w.Served(dir, name, node, opens)
 
@@ -798,6 +854,8 @@ func FuzzDecode(f *testing.F) {
 		loadFallocate(w0, in)
 		loadSeek(w0, in)
 		loadMap(w0, in)
+		loadReadDirPlus(w0, in)
+		loadOpenRead(w0, in)
 		loadCreateTemp(w0, in)
 	})
 }

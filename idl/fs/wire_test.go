@@ -134,6 +134,21 @@ func (m *mirror) Unlink(r Req, d NodeID, n string) abi.Errno {
 	m.note("unlink", r, d, n)
 	return m.failing()
 }
+func (m *mirror) ReadDirPlus(r Req, d NodeID, cookie uint64, max int, plus uint32) ([]DirPlus, abi.Errno) {
+	m.note("readdirplus", r, d, cookie, max, plus)
+	if m.failing() != 0 {
+		return nil, m.failing()
+	}
+	return fill[[]DirPlus](m), 0
+}
+func (m *mirror) OpenRead(r Req, d NodeID, most int) (Entry, bool, []byte, abi.Errno) {
+	m.note("openread", r, d, most)
+	e, err := m.entry()
+	if err != 0 {
+		return e, false, nil, err
+	}
+	return e, true, fill[[]byte](m), 0
+}
 func (m *mirror) Discard(r Req, d NodeID, n string, node NodeID, opens uint32) abi.Errno {
 	m.note("discard", r, d, n, node, opens)
 	return m.failing()
@@ -258,6 +273,9 @@ func every(s Server, r Req) (out []any) {
 	n, at, size, err := s.Write(r, 34, AppendOff-5, []byte("some data"))
 	add(n, at, size, err)
 	add2(s.ReadDir(r, 35, 36, 37))
+	add2(s.ReadDirPlus(r, 35, 36, 37, 38))
+	oe, whole, first, err := s.OpenRead(r, 36, 37)
+	add(oe, whole, first, err)
 	add2(s.Statfs(r, 38))
 	add2(s.Fallocate(r, 39, 40, 41, 42))
 	add2(s.Seek(r, 43, 44, 3))

@@ -22,8 +22,12 @@ type Below interface {
 	Empty(dir Ref) (bool, abi.Errno)
 	// List answers the lower entries of a merged directory behind cookie that
 	// show (neither hidden nor replaced), until about max bytes; next is where
-	// to go on and end says that there are no more.
-	List(dir Ref, cookie uint64, max int) (list []fs.DirEntry, next uint64, end bool, err abi.Errno)
+	// to go on and end says that there are no more. The first plus entries may have what
+	// the lower layer found, for Meet.
+	List(dir Ref, cookie uint64, max int, plus uint32) (list []fs.DirPlus, next uint64, end bool, err abi.Errno)
+	// Meet answers the tree's node for what the lower layer found under a name that the
+	// tree does not have, made if it is met for the first time. In a transaction.
+	Meet(dir Ref, name string, found *fs.Entry) (Ref, abi.Errno)
 	// Attr answers the attributes of a node with FlagLowerMeta.
 	Attr(r Ref) (a fs.Attr, ttl uint64, err abi.Errno)
 	// CopyMeta brings a node's attributes and xattrs up, CopyData the first
@@ -853,6 +857,27 @@ func (s *Server) Open(r fs.Req, id fs.NodeID, write, trunc bool) (fs.Entry, abi.
 	})
 }
 
+// OpenRead implements fs.Server. Only what is below is answered: of the tree's own files
+// reads are counted (atime).
+func (s *Server) OpenRead(r fs.Req, id fs.NodeID, most int) (fs.Entry, bool, []byte, abi.Errno) {
+	e, err := s.Open(r, id, false, false)
+	if err != 0 || s.below == nil || e.TTL == 0 || e.Attr.Size == 0 || e.Attr.Size > uint64(max(min(most, fs.MaxFirst), 0)) {
+		return e, false, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, in, err := s.file(id)
+	if err != 0 || in.Flags&(FlagLowerMeta|FlagLowerData) != FlagLowerMeta|FlagLowerData {
+		return e, false, nil, 0
+	}
+	buf := make([]byte, e.Attr.Size+1)
+	k, err := s.below.Read(n, 0, buf)
+	if err != 0 || k == len(buf) {
+		return e, false, nil, 0
+	}
+	return e, true, buf[:k], 0
+}
+
 func (s *Server) opened(n Ref, in *Inode, write, trunc bool) abi.Errno {
 	switch in.Mode & fs.TypeMask {
 	case fs.TypeLink:
@@ -1007,26 +1032,77 @@ func (s *Server) Write(r fs.Req, id fs.NodeID, off uint64, data []byte) (int, ui
 // of the 63 bits that a d_off has).
 const upperCookie = 1 << 63
 
-// ReadDir implements fs.Server. A merged directory gives its lower entries
-// first, those that the tree only pinned among them, then the tree's own.
+// ReadDir implements fs.Server.
 func (s *Server) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, max int) ([]fs.DirEntry, abi.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dir, _, err := s.dir(id)
+	_, list, err := s.list(id, cookie, max, 0)
+	out := make([]fs.DirEntry, len(list))
+	for i := range list {
+		d := &list[i]
+		out[i] = fs.DirEntry{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+	}
+	return out, err
+}
+
+// ReadDirPlus implements fs.Server.
+func (s *Server) ReadDirPlus(_ fs.Req, id fs.NodeID, cookie uint64, max int, plus uint32) ([]fs.DirPlus, abi.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, list, err := s.list(id, cookie, max, plus)
 	if err != 0 {
 		return nil, err
 	}
-	if max <= 0 {
-		return nil, abi.EINVAL
+	for i := range list[:min(len(list), int(min(plus, 1<<20)))] {
+		d := &list[i]
+		_, own := s.t.Find(dir, d.Name)
+		if own == nil && d.Known == 0 {
+			continue
+		}
+		rep := s.tx(fs.Req{}, func(rep *once.Reply) (err abi.Errno) {
+			var n Ref
+			switch {
+			case own == nil:
+				n, err = s.below.Meet(dir, d.Name, &d.Found)
+			case own.Child == 0:
+				err = abi.ENOENT
+			default:
+				n = own.Child
+			}
+			if err != 0 {
+				return err
+			}
+			if s.below != nil && s.t.Get(n).Flags&FlagLowerMeta != 0 {
+				s.t.Mut(n).Lookups++
+			}
+			rep.Entry, err = s.entry(n)
+			return err
+		})
+		if d.Known = 0; rep.Err == 0 {
+			d.Known, d.Found = 1, rep.Entry
+		}
 	}
-	var out []fs.DirEntry
+	return list, 0
+}
+
+// list answers the entries of a directory. A merged one gives its lower entries
+// first, those that the tree only pinned among them, then the tree's own.
+func (s *Server) list(id fs.NodeID, cookie uint64, max int, plus uint32) (Ref, []fs.DirPlus, abi.Errno) {
+	dir, _, err := s.dir(id)
+	if err != 0 {
+		return 0, nil, err
+	}
+	if max <= 0 {
+		return 0, nil, abi.EINVAL
+	}
+	var out []fs.DirPlus
 	used := 0
 	mark := uint64(0)
 	if s.merged(dir) {
 		for cookie < upperCookie && used < max {
-			list, next, end, err := s.below.List(dir, cookie, max-used)
+			list, next, end, err := s.below.List(dir, cookie, max-used, plus-min(plus, uint32(len(out))))
 			if err != 0 {
-				return nil, err
+				return 0, nil, err
 			}
 			for i := range list {
 				used += len(list[i].Name)
@@ -1041,7 +1117,7 @@ func (s *Server) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, max int) ([]fs.D
 			}
 		}
 		if cookie < upperCookie {
-			return out, 0
+			return dir, out, 0
 		}
 		mark = upperCookie
 	}
@@ -1073,11 +1149,11 @@ func (s *Server) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, max int) ([]fs.D
 		if in.LowerIno != 0 {
 			ino = in.LowerIno
 		}
-		out = append(out, fs.DirEntry{Ino: ino, Next: d.Cookie | mark, Type: d.Type, Name: name})
+		out = append(out, fs.DirPlus{Ino: ino, Next: d.Cookie | mark, Type: d.Type, Name: name})
 		used += len(name)
 		return true
 	})
-	return out, fail
+	return dir, out, fail
 }
 
 // Statfs implements fs.Server. What the lower layer's files take counts as

@@ -22,6 +22,9 @@ type mount struct {
 	point  *node // what it covers, nil for the root mount
 	// changed counts the changes that we have sent or had answered.
 	changed uint32
+	// plusGot counts the names that came with entries of directories, plusUsed those that
+	// were asked for; both are halved now and then.
+	plusGot, plusUsed uint32
 }
 
 // AttachFS makes a file server known under a label. At every start, before

@@ -44,6 +44,8 @@ type node struct {
 	// data reads the node's memory object; size is attr's. objects counts those that there were.
 	data    DataFile
 	objects uint32
+	// first is what is in the file, or nil, as long as the attributes are good.
+	first []byte
 	// lent are the descriptors by which tasks read it without us, or know its attributes.
 	lent [loanKinds][]lentNode
 	// told: libraries keep answers about names that its attributes are in.
@@ -66,6 +68,7 @@ type node struct {
 type kid struct {
 	n     *node
 	until int64
+	plus  bool // came with the directory's entries, and nobody has asked for it yet
 }
 
 // DataFile reads and writes a memory object that the server holds. It may be called with
@@ -157,6 +160,7 @@ func (n *node) stale() {
 	n.gen++
 	n.m.changed++
 	n.attrUntil = 0
+	n.first = nil
 	n.sized, n.solid = false, false
 }
 
@@ -213,7 +217,7 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 		}
 		dir.kidsMost = 2 * len(dir.kids)
 	}
-	dir.kids[name] = kid{n, until}
+	dir.kids[name] = kid{n: n, until: until}
 }
 
 // namedElse says whether n is known by another name than name in dir: the first
@@ -372,6 +376,11 @@ func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno
 		return n, 0
 	}
 	if kd, ok := dir.kids[name]; ok && k.fresh(kd.until) {
+		if kd.plus {
+			kd.plus = false
+			dir.kids[name] = kd
+			dir.m.plusUsed++
+		}
 		return kd.n, 0
 	}
 	if cachedOnly {
@@ -408,6 +417,51 @@ func (c *Call) lookup(dir *node, name string, cachedOnly bool) (*node, abi.Errno
 		n.parent, n.name = dir, name
 	}
 	return n, 0
+}
+
+// plusTry is of how many entries of a directory it is asked what they are (ReadDirPlus) where it
+// was of no use before, plusAll where it was, and plusMost how many bytes of names that answers:
+// about what has room in one answer.
+const (
+	plusTry  = 8
+	plusAll  = 600
+	plusMost = 8 << 10
+)
+
+// plus answers of how many entries of a directory, which is about to be read, the server is
+// asked what they are, too: it depends on how many of the last ones were then asked for.
+func (dir *node) plus() uint32 {
+	switch m := dir.m; {
+	case !dir.keeps:
+		return 0
+	case m.plusUsed*2 >= m.plusGot:
+		return plusAll
+	}
+	return plusTry
+}
+
+// learnPlus takes note of what entries of a directory are. gen and changed are as before
+// the question.
+func (k *Kernel) learnPlus(dir *node, gen, changed uint32, list []fs.DirPlus) {
+	got := 0
+	for i := range list {
+		d := &list[i]
+		if kd, ok := dir.kids[d.Name]; d.Known == 0 || dir.gen != gen || ok && k.fresh(kd.until) {
+			continue
+		}
+		n := k.node(dir.m, d.Found.Node)
+		k.learnFound(n, changed, &d.Found)
+		k.setKid(dir, d.Name, n, k.until(d.Found.TTL))
+		if kd, ok := dir.kids[d.Name]; ok {
+			kd.plus = true
+			dir.kids[d.Name] = kd
+			got++
+		}
+	}
+	if got > 0 {
+		dir.m.plusUsed /= 2
+		dir.m.plusGot = dir.m.plusGot/2 + uint32(got)
+	}
 }
 
 // readlink answers a symbolic link's text (may give up the lock).

@@ -517,7 +517,7 @@ func (o *vnodeOps) ReadDir(c *Call, f store.Ref[File], max int) ([]fs.DirEntry, 
 	if n.m.core != nil {
 		l, e = n.m.core.ReadDir(c, n.id, off-2, max)
 	} else {
-		c.ask(func() { l, e = c.server(n.m).ReadDir(fs.Req{}, n.id, off-2, max) })
+		l, e = c.readDir(n, off-2, max)
 	}
 	if e != 0 {
 		if len(out) > 0 {
@@ -532,6 +532,30 @@ func (o *vnodeOps) ReadDir(c *Call, f store.Ref[File], max int) ([]fs.DirEntry, 
 		return l, 0
 	}
 	return append(out, l...), 0
+}
+
+// readDir asks n's server for entries (gives up the lock).
+func (c *Call) readDir(n *node, cookie uint64, max int) (l []fs.DirEntry, e abi.Errno) {
+	k := c.K
+	plus := n.plus()
+	if plus == 0 {
+		c.ask(func() { l, e = c.server(n.m).ReadDir(fs.Req{}, n.id, cookie, max) })
+		return l, e
+	}
+	k.trim()
+	var list []fs.DirPlus
+	gen, changed := n.gen, n.m.changed
+	c.ask(func() { list, e = c.server(n.m).ReadDirPlus(fs.Req{}, n.id, cookie, min(max, plusMost), plus) })
+	if e != 0 {
+		return nil, e
+	}
+	k.learnPlus(n, gen, changed, list)
+	l = make([]fs.DirEntry, len(list))
+	for i := range list {
+		d := &list[i]
+		l[i] = fs.DirEntry{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+	}
+	return l, 0
 }
 
 // Ioctl implements FileOps: what regular files and directories know.

@@ -56,6 +56,9 @@ type vfsState struct {
 	lockWaits map[lockOwner]lockOwner
 	locks     WaitQueue // of things that have no vnode
 	memfd     *mount
+	// firsts are nodes that have first.
+	firsts  [firsts]*node
+	firstAt int
 	// files holds who waits for a description's offset.
 	files map[store.Ref[File]]*posLock
 }

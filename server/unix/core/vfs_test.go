@@ -838,3 +838,108 @@ func TestDiscard(t *testing.T) {
 		tk.checkVFS()
 	}
 }
+
+// answering counts what a file server is asked, and answers what is in a file when it is
+// opened.
+type answering struct {
+	fs.Server
+	lookups, reads, first int
+}
+
+func (a *answering) Lookup(r fs.Req, dir fs.NodeID, name string) (fs.Entry, abi.Errno) {
+	a.lookups++
+	return a.Server.Lookup(r, dir, name)
+}
+
+func (a *answering) Read(r fs.Req, node fs.NodeID, off uint64, buf []byte) (int, abi.Errno) {
+	a.reads++
+	return a.Server.Read(r, node, off, buf)
+}
+
+func (a *answering) OpenRead(r fs.Req, node fs.NodeID, most int) (fs.Entry, bool, []byte, abi.Errno) {
+	a.first++
+	e, err := a.Server.Open(r, node, false, false)
+	buf := make([]byte, e.Attr.Size)
+	_, _ = a.Server.Read(r, node, 0, buf)
+	return e, err == 0, buf, err
+}
+
+// What came with a directory's entries is not looked up, and what came when a file was opened
+// is read once, unless the file was changed since.
+func TestAskedTogether(t *testing.T) {
+	tk := newTestKernel(t)
+	a := &answering{Server: tk.root}
+	names := []string{"/d/a", "/d/b", "/d/c"}
+	tk.do(tk.init, func(c *Call) {
+		want(t, "mkdir", c.Mkdir(AtCwd, "/d", 0o755), 0)
+		for _, n := range names {
+			fd, e := open(c, n, rw, OpenCreate, 0o644)
+			want(t, "open", e, 0)
+			if _, e := c.K.Ops(c.mustFile(t, fd)).Write(c, c.mustFile(t, fd), []byte("hello"), 0); e != 0 {
+				t.Error(e)
+			}
+			want(t, "close", c.CloseFD(fd), 0)
+		}
+	})
+	tk.vfs.servers["root"] = a
+	tk.reopen() // which knows no names, and has no openings
+	read := func(c *Call) string {
+		f, e := c.Walk(AtCwd, "/d/a", WalkFollow)
+		want(t, "walk", e, 0)
+		buf := make([]byte, 100)
+		n, e := c.readNode(f.node, buf, 0)
+		want(t, "read", e, 0)
+		return string(buf[:n])
+	}
+	tk.do(tk.init, func(c *Call) {
+		d, e := open(c, "/d", AccessRead, OpenDirectory, 0)
+		want(t, "open", e, 0)
+		f := c.mustFile(t, d)
+		if l, e := c.K.Ops(f).ReadDir(c, f, 1000); e != 0 || len(l) != 5 {
+			t.Errorf("%d entries, %v", len(l), e)
+		}
+		before := a.lookups
+		for _, n := range names {
+			if s, e := c.StatAt(AtCwd, n, 0); e != 0 || s.Size != 5 {
+				t.Errorf("stat %s: %d, %v", n, s.Size, e)
+			}
+		}
+		if a.lookups != before {
+			t.Errorf("looked up %d times", a.lookups-before)
+		}
+		fd, e := open(c, "/d/a", AccessRead, 0, 0)
+		want(t, "open", e, 0)
+		for i := range 2 {
+			if s := read(c); s != "hello" || a.first != 1 || a.reads != i {
+				t.Errorf("read %q, asked %d times, and %d when it was opened", s, a.reads, a.first)
+			}
+		}
+		want(t, "close", c.CloseFD(fd), 0)
+	})
+	tk.idle()
+	tk.do(tk.init, func(c *Call) {
+		fd, e := open(c, "/d/a", AccessRead, 0, 0)
+		want(t, "open", e, 0)
+		w, e := open(c, "/d/a", AccessWrite, 0, 0)
+		want(t, "open to write", e, 0)
+		f := c.mustFile(t, w)
+		if _, e := c.K.Ops(f).Write(c, f, []byte("j"), 0); e != 0 {
+			t.Error(e)
+		}
+		if s := read(c); s != "jello" || a.first != 2 {
+			t.Errorf("read %q after a write, opened %d times", s, a.first)
+		}
+		want(t, "close", c.CloseFD(fd), 0)
+		want(t, "close", c.CloseFD(w), 0)
+	})
+	tk.checkVFS()
+}
+
+func (c *Call) mustFile(t *testing.T, fd int32) store.Ref[File] {
+	t.Helper()
+	f, _, e := c.File(fd)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	return f
+}

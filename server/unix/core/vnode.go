@@ -471,7 +471,20 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 		k.changes(n)
 		n.changing++
 	}
-	c.ask(func() { e, err = c.server(n.m).Open(r, n.id, write, trunc) })
+	var first []byte
+	var whole bool
+	most := 0
+	if !write && !trunc && n.keeps && n.data == nil && n.attr.Size <= maxFirst {
+		most = maxFirst
+	}
+	changed := n.changes
+	c.ask(func() {
+		if most > 0 {
+			e, whole, first, err = c.server(n.m).OpenRead(r, n.id, most)
+		} else {
+			e, err = c.server(n.m).Open(r, n.id, write, trunc)
+		}
+	})
 	if write || trunc {
 		n.changing--
 		k.changes(n)
@@ -484,6 +497,9 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 		k.learnChange(n, gen, &e)
 	} else {
 		k.learn(n, gen, &e)
+		if whole && n.gen == gen && n.changes == changed {
+			k.keepFirst(n, first)
+		}
 	}
 	w := k.Vnodes.Mut(v)
 	w.Opens++
@@ -492,6 +508,37 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 	}
 	c.stepDone()
 	return 0
+}
+
+// maxFirst is how long a file is at most that is answered when it is opened, and firsts how
+// many of these are kept until they are read, once.
+const (
+	maxFirst = 16 << 10
+	firsts   = 64
+)
+
+// keepFirst keeps what is in a file for as long as its attributes, for who reads it now.
+func (k *Kernel) keepFirst(n *node, b []byte) {
+	if old := k.vfs.firsts[k.vfs.firstAt]; old != nil {
+		old.first = nil
+	}
+	k.vfs.firsts[k.vfs.firstAt] = n
+	k.vfs.firstAt = (k.vfs.firstAt + 1) % firsts
+	n.first = b
+}
+
+// readFirst reads what was kept. False: there is nothing of it.
+func (k *Kernel) readFirst(n *node, buf []byte, off uint64) (int, bool) {
+	b := n.first
+	if b == nil || n.data != nil || !k.fresh(n.attrUntil) || off >= uint64(len(b)) {
+		n.first = nil
+		return 0, false
+	}
+	m := copy(buf, b[off:])
+	if off+uint64(m) == uint64(len(b)) {
+		n.first = nil
+	}
+	return m, true
 }
 
 // busyExec says whether a process executes the vnode.
@@ -677,6 +724,7 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 func (k *Kernel) changes(n *node) {
 	n.takeBack()
 	n.changes++
+	n.first = nil
 	if n.v == 0 {
 		return
 	}
@@ -797,6 +845,11 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	}
 	if off >= 1<<63 {
 		return 0, abi.EINVAL
+	}
+	if n.first != nil {
+		if m, ok := k.readFirst(n, buf, off); ok {
+			return m, 0
+		}
 	}
 	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
 		rec := k.Vnodes.Get(n.v)

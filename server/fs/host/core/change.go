@@ -630,6 +630,20 @@ func (f *FS) Open(r fs.Req, id fs.NodeID, write, trunc bool) (fs.Entry, abi.Errn
 	return rep.Entry, abi.Errno(rep.Err)
 }
 
+// OpenRead implements fs.Server.
+func (f *FS) OpenRead(r fs.Req, id fs.NodeID, most int) (fs.Entry, bool, []byte, abi.Errno) {
+	e, err := f.Open(r, id, false, false)
+	if err != 0 || e.TTL == 0 || e.Attr.Size == 0 || e.Attr.Size > uint64(max(min(most, fs.MaxFirst), 0)) || e.Attr.Mode&fs.TypeMask != fs.TypeReg {
+		return e, false, nil, err
+	}
+	buf := make([]byte, e.Attr.Size+1)
+	k, err := f.Read(r, id, 0, buf)
+	if err != 0 || k == len(buf) {
+		return e, false, nil, 0
+	}
+	return e, true, buf[:k], 0
+}
+
 func (f *FS) open(r fs.Req, n ref, write, trunc bool) once.Reply {
 	switch f.nodes.Get(n).Type {
 	case fs.TypeLink:

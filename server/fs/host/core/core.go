@@ -499,20 +499,20 @@ func (f *FS) nodeEntry(r ref) (fs.Entry, abi.Errno) {
 }
 
 // learn answers the node for what a name was found to lead to. In a
-// transaction. fd is an O_PATH descriptor, which learn takes over.
+// transaction. fd is an O_PATH descriptor, which learn takes over; -1: there is none.
 func (f *FS) learn(dir ref, name string, fd int, st *hostStat) (ref, abi.Errno) {
 	id := identity{st.dev(), st.Ino}
 	if r, ok := f.byID[id]; ok {
 		if n := f.nodes.Get(r); n != nil && n.Dev == id.dev && n.Ino == id.ino && n.Born == st.born() && n.Type == uint32(st.Mode)&fs.TypeMask {
 			if r != rootRef && (n.Parent != dir || f.name(n) != name || n.Flags&nodeNameless != 0) {
 				if err := f.setName(r, dir, name); err != 0 {
-					unix.Close(fd)
+					closeFD(fd)
 					return 0, err
 				}
 			}
 			if _, ok := f.cached(fdKey{r, fdPath}); ok || r == rootRef {
-				unix.Close(fd)
-			} else {
+				closeFD(fd)
+			} else if fd >= 0 {
 				f.keep(fdKey{r, fdPath}, fd)
 			}
 			return r, 0
@@ -520,7 +520,7 @@ func (f *FS) learn(dir ref, name string, fd int, st *hostStat) (ref, abi.Errno) 
 	}
 	r, n := f.nodes.New()
 	if n == nil {
-		unix.Close(fd)
+		closeFD(fd)
 		return 0, abi.ENFILE
 	}
 	sb := f.supers.Mut(f.super)
@@ -534,15 +534,23 @@ func (f *FS) learn(dir ref, name string, fd int, st *hostStat) (ref, abi.Errno) 
 		n.Flags |= nodeBarred
 	}
 	if err := f.setName(r, dir, name); err != 0 {
-		unix.Close(fd)
+		closeFD(fd)
 		return 0, err
 	}
 	f.byID[id] = r
 	f.dropFD(fdKey{r, fdPath}) // of an earlier node in the same place
 	f.dropFD(fdKey{r, fdRead})
 	f.dropFD(fdKey{r, fdWrite})
-	f.keep(fdKey{r, fdPath}, fd)
+	if fd >= 0 {
+		f.keep(fdKey{r, fdPath}, fd)
+	}
 	return r, 0
+}
+
+func closeFD(fd int) {
+	if fd >= 0 {
+		unix.Close(fd)
+	}
 }
 
 // setName records where a node is. A directory keeps the nodes below it.
@@ -754,6 +762,46 @@ func (f *FS) regular(id fs.NodeID, write bool) (int, abi.Errno) {
 func (f *FS) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, limit int) ([]fs.DirEntry, abi.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.list(id, cookie, limit)
+}
+
+// ReadDirPlus implements fs.Server. Names are looked at where they are, and nothing is opened:
+// one component that is not followed leads nowhere else.
+func (f *FS) ReadDirPlus(_ fs.Req, id fs.NodeID, cookie uint64, limit int, plus uint32) ([]fs.DirPlus, abi.Errno) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list, err := f.list(id, cookie, limit)
+	if err != 0 || len(list) == 0 {
+		return nil, err
+	}
+	out := make([]fs.DirPlus, len(list))
+	dir, rec, _ := f.find(id)
+	fd, _ := f.file(dir, false)
+	dev := rec.Dev
+	for i := range list {
+		d := &list[i]
+		out[i] = fs.DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+		if uint32(i) >= plus || f.cfg.AttrTTL <= 0 {
+			continue
+		}
+		st, err := statName(fd, d.Name)
+		if err != 0 || st.dev() != dev {
+			continue // what is mounted there is for Lookup to judge
+		}
+		f.h.Begin()
+		n, err := f.learn(dir, d.Name, -1, &st)
+		if err != 0 {
+			f.h.Abort()
+			continue
+		}
+		f.nodes.Mut(n).Lookups++
+		f.h.Commit()
+		out[i].Known, out[i].Found = 1, f.entry(n, &st)
+	}
+	return out, 0
+}
+
+func (f *FS) list(id fs.NodeID, cookie uint64, limit int) ([]fs.DirEntry, abi.Errno) {
 	n, rec, err := f.dir(id)
 	if err != 0 {
 		return nil, err

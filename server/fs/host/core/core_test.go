@@ -239,6 +239,71 @@ func second(_ fs.Entry, err abi.Errno) abi.Errno     { return err }
 func secondMap(_ fs.MapOut, err abi.Errno) abi.Errno { return err }
 
 // TestFileRoot: a single file can be served.
+// TestReadDirPlus: what comes with the entries of a directory is what Lookup answers, names
+// that lead out of it are not followed, and a client that may keep nothing is told nothing.
+func TestReadDirPlus(t *testing.T) {
+	for _, ttl := range []int64{1e9, -1} {
+		r := newRig(t, Config{ReadOnly: true, AttrTTL: ttl})
+		r.put(t, "out/secret", "x")
+		r.put(t, "d/file", "12345")
+		r.put(t, "d/sub/below", "y")
+		for link, to := range map[string]string{"d/link": "../out", "d/up": "/etc", "d/loop": "loop"} {
+			if err := os.Symlink(to, filepath.Join(r.dir, link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mkfifo(filepath.Join(r.dir, "d/fifo"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := r.walk(t, "d")
+		for _, plus := range []uint32{0, 2, 100} {
+			l, err := r.f.ReadDirPlus(fs.Req{}, d, 0, 1000, plus)
+			plain, _ := r.f.ReadDir(fs.Req{}, d, 0, 1000)
+			if err != 0 || len(l) != 6 || len(plain) != 6 {
+				t.Fatalf("%d and %d entries, %v", len(l), len(plain), err)
+			}
+			known := 0
+			for i := range l {
+				e := &l[i]
+				if p := (fs.DirEntry{Ino: e.Ino, Next: e.Next, Type: e.Type, Name: e.Name}); p != plain[i] {
+					t.Errorf("entry %+v, ReadDir's is %+v", p, plain[i])
+				}
+				if e.Known == 0 {
+					continue
+				}
+				known++
+				if want, err := r.f.Lookup(fs.Req{}, d, e.Name); err != 0 || e.Found != want {
+					t.Errorf("%s: %+v, Lookup answers %+v, %v", e.Name, e.Found, want, err)
+				}
+			}
+			want := min(int(plus), len(l))
+			if ttl < 0 {
+				want = 0
+			}
+			if known != want {
+				t.Errorf("ttl %d, plus %d: %d are known, want %d", ttl, plus, known, want)
+			}
+		}
+		// What was learnt without a descriptor can be opened.
+		r.start(t, r.mem)
+		if s := r.read(t, r.walk(t, "d/file")); s != "12345" {
+			t.Errorf("read %q", s)
+		}
+		e, whole, b, err := r.f.OpenRead(r.req(), r.walk(t, "d/file"), 5)
+		if err != 0 || whole != (ttl > 0) || whole && string(b) != "12345" || e.Attr.Size != 5 {
+			t.Errorf("OpenRead: %v %q %v", whole, b, err)
+		}
+		for _, most := range []int{4, 0, -1} {
+			if _, whole, b, err := r.f.OpenRead(r.req(), r.walk(t, "d/file"), most); err != 0 || whole || len(b) != 0 {
+				t.Errorf("OpenRead of at most %d: %v %q %v", most, whole, b, err)
+			}
+		}
+		if _, _, _, err := r.f.OpenRead(r.req(), r.walk(t, "d/link"), 100); err != abi.ELOOP {
+			t.Errorf("OpenRead of a link: %v", err)
+		}
+	}
+}
+
 func TestFileRoot(t *testing.T) {
 	for _, ro := range []bool{true, false} {
 		r := newRig(t, Config{})

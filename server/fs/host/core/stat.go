@@ -34,6 +34,14 @@ func statFD(fd int) (hostStat, abi.Errno) {
 	return st, object.Errno(err)
 }
 
+// statName is statFD of a name in a directory, which is not followed.
+func statName(dir int, name string) (hostStat, abi.Errno) {
+	var st hostStat
+	err := unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_SYNC_AS_STAT|unix.AT_NO_AUTOMOUNT,
+		unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st.Statx_t)
+	return st, object.Errno(err)
+}
+
 // procPath names an own descriptor in a way that open follows to exactly what
 // the descriptor is, whatever its name leads to by now.
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }

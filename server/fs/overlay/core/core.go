@@ -197,9 +197,14 @@ func (b *below) Lookup(dir tree.Ref, name string) (tree.Ref, abi.Errno) {
 	if err != 0 {
 		return 0, absent(err)
 	}
+	return b.Meet(dir, name, &e)
+}
+
+// Meet implements tree.Below.
+func (b *below) Meet(dir tree.Ref, name string, e *fs.Entry) (tree.Ref, abi.Errno) {
 	b.remember(dir, name, e.Node)
 	if r := b.shadow(e.Node); r != 0 {
-		b.cache(r, &e)
+		b.cache(r, e)
 		return r, 0
 	}
 	r, err := b.t.NewInode(e.Attr.Mode, e.Attr.Rdev, fs.Cred{UID: e.Attr.UID, GID: e.Attr.GID})
@@ -220,7 +225,7 @@ func (b *below) Lookup(dir tree.Ref, name string) (tree.Ref, abi.Errno) {
 		in.Flags |= tree.FlagLowerData
 	}
 	b.byLower[e.Node] = r
-	b.cache(r, &e)
+	b.cache(r, e)
 	return r, 0
 }
 
@@ -254,7 +259,7 @@ func (b *below) Has(dir tree.Ref, name string) (bool, abi.Errno) {
 // Empty implements tree.Below.
 func (b *below) Empty(dir tree.Ref) (bool, abi.Errno) {
 	for cookie := uint64(0); ; {
-		list, next, end, err := b.List(dir, cookie, chunk/4)
+		list, next, end, err := b.List(dir, cookie, chunk/4, 0)
 		if err != 0 || len(list) > 0 {
 			return false, err
 		}
@@ -266,8 +271,8 @@ func (b *below) Empty(dir tree.Ref) (bool, abi.Errno) {
 }
 
 // List implements tree.Below.
-func (b *below) List(dir tree.Ref, cookie uint64, max int) ([]fs.DirEntry, uint64, bool, abi.Errno) {
-	list, err := b.low.ReadDir(fs.Req{}, b.lower(dir), cookie, max)
+func (b *below) List(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.DirPlus, uint64, bool, abi.Errno) {
+	list, err := b.read(dir, cookie, max, plus)
 	if absent(err) == abi.ENOENT {
 		return nil, cookie, true, 0
 	}
@@ -281,15 +286,33 @@ func (b *below) List(dir tree.Ref, cookie uint64, max int) ([]fs.DirEntry, uint6
 	show := list[:0]
 	for _, de := range list {
 		if _, d := b.t.Find(dir, de.Name); d != nil {
+			if de.Known != 0 && b.shadow(de.Found.Node) == 0 {
+				b.low.Forget(fs.Req{}, de.Found.Node, 1)
+			}
 			if d.Child == 0 || d.Flags&tree.DirentPinned == 0 {
 				continue
 			}
 			de.Type = d.Type
 			de.Ino = b.t.Get(d.Child).LowerIno
+			de.Known = 0
 		}
 		show = append(show, de)
 	}
 	return show, next, false, 0
+}
+
+// read reads what the lower directory has.
+func (b *below) read(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.DirPlus, abi.Errno) {
+	if plus > 0 {
+		return b.low.ReadDirPlus(fs.Req{}, b.lower(dir), cookie, max, plus)
+	}
+	list, err := b.low.ReadDir(fs.Req{}, b.lower(dir), cookie, max)
+	out := make([]fs.DirPlus, len(list))
+	for i := range list {
+		d := &list[i]
+		out[i] = fs.DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+	}
+	return out, err
 }
 
 // Attr implements tree.Below.

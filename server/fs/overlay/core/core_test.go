@@ -60,6 +60,9 @@ func (f frozen) Link(fs.Req, fs.NodeID, fs.NodeID, string) (fs.Entry, abi.Errno)
 	return fs.Entry{}, f.bad("Link")
 }
 func (f frozen) Unlink(fs.Req, fs.NodeID, string) abi.Errno { return f.bad("Unlink") }
+func (f frozen) OpenRead(fs.Req, fs.NodeID, int) (fs.Entry, bool, []byte, abi.Errno) {
+	return fs.Entry{}, false, nil, f.bad("OpenRead")
+}
 func (f frozen) Discard(fs.Req, fs.NodeID, string, fs.NodeID, uint32) abi.Errno {
 	return f.bad("Discard")
 }
@@ -508,6 +511,63 @@ func TestListing(t *testing.T) {
 	for name, n := range seen {
 		if n > 1 {
 			t.Errorf("%s is listed %d times", name, n)
+		}
+	}
+}
+
+// TestReadDirPlus: what comes with the entries of a merged directory is what Lookup answers,
+// whichever layer has them, and what it is opened with is what is in it.
+func TestReadDirPlus(t *testing.T) {
+	low := plain(t)
+	for i := range 30 {
+		for _, l := range []string{"create f%02d", "append f%02d text"} {
+			if err := do(low, fs.Req{}, fmt.Sprintf(l, i)); err != 0 {
+				t.Fatal(err)
+			}
+		}
+	}
+	r := newRig(t, low)
+	for _, l := range []string{"append f03 x", "rm f04", "create new", "mv f05 f06", "mv f07 other", "mkdir f08dir"} {
+		if err := do(r.s, fs.Req{}, l); err != 0 {
+			t.Fatal(l, err)
+		}
+	}
+	names, known := map[string]bool{}, 0
+	for c := uint64(0); ; {
+		l, err := r.s.ReadDirPlus(fs.Req{}, fs.RootID, c, 40, 7)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		if len(l) == 0 {
+			break
+		}
+		for i := range l {
+			e := &l[i]
+			if names[e.Name] {
+				t.Errorf("%s twice", e.Name)
+			}
+			names[e.Name] = true
+			if known += int(e.Known); e.Known != 0 && i >= 7 {
+				t.Errorf("%s, number %d of an answer, is known", e.Name, i)
+			}
+			want, err := r.s.Lookup(fs.Req{}, fs.RootID, e.Name)
+			if err != 0 || e.Known != 0 && e.Found != want {
+				t.Errorf("%s: %+v, Lookup answers %+v, %v", e.Name, e.Found, want, err)
+			}
+		}
+		c = l[len(l)-1].Next
+	}
+	if known < 10 {
+		t.Errorf("%d are known", known)
+	}
+	if len(names) != 30 || names["f04"] || names["f05"] || !names["new"] || !names["other"] {
+		t.Errorf("%d names: %v", len(names), names)
+	}
+	r.s.Check()
+	for name, want := range map[string]string{"f10": "text", "f03": "", "new": ""} {
+		n, _ := walk(r.s, name)
+		if _, whole, b, err := r.s.OpenRead(fs.Req{}, n, 100); err != 0 || whole != (want != "") || string(b) != want {
+			t.Errorf("OpenRead of %s: %v %q %v, want %q", name, whole, b, err, want)
 		}
 	}
 }
