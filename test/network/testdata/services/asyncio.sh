@@ -1,5 +1,5 @@
 # A server and $2 connections at once, in two processes.
-exec python3 - "$1" "$2" <<'C'
+prog=$(cat <<'C'
 import asyncio, resource, subprocess, sys
 
 port, n = int(sys.argv[1]), int(sys.argv[2])
@@ -32,9 +32,11 @@ async def clients():
 
 async def main():
     s = await asyncio.start_server(serve, "127.0.0.1", port, backlog=n)
-    p = await asyncio.create_subprocess_exec(sys.executable, "-c", sys.argv[3], str(port), str(n)) if len(sys.argv) > 3 else None
-    await clients() if p is None else await p.wait()
+    p = await asyncio.create_subprocess_exec(sys.executable, "-c", sys.argv[3], str(port), str(n))
+    await p.wait()
     s.close()
 
-asyncio.run(main())
+asyncio.run(main() if len(sys.argv) > 3 else clients())
 C
+)
+exec python3 -c "$prog" "$1" "$2" "$prog"
