@@ -3,5 +3,5 @@ package ipc
 // SetGlances has the Poller look n times before it does anything else.
 func (p *Poller) SetGlances(n int) { p.close = n }
 
-// Expects says whether Wait would look for more before it sleeps.
+// Expects says whether Wait takes it that a client may soon be back.
 func (p *Poller) Expects() bool { return p.expects() }

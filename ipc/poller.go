@@ -80,7 +80,8 @@ type Poller struct {
 	close   int           // closeLooks, or 0 where nobody runs beside us
 	gives   bool          // Give
 	stirred atomic.Uint32 // 1 = Stir
-	spin    time.Duration // how long to look before sleep; at most spinMax
+	// How long to look before sleep, at most spinMax: when somebody is expected, and when not.
+	spin    [2]time.Duration
 	spinMax time.Duration
 }
 
@@ -108,7 +109,7 @@ func NewPoller() (*Poller, error) {
 		_ = unix.Close(wake)
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
-	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), close: closeLooks, spin: spinMin, spinMax: spinMax}
+	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), close: closeLooks, spin: [2]time.Duration{spinMin, spinMin}, spinMax: spinMax}
 	if runtime.NumCPU() == 1 {
 		p.close = 0
 	}
@@ -146,7 +147,8 @@ func (p *Poller) Close() {
 // SetSpin bounds how long Wait looks before it sleeps; 0 never spins. For the
 // goroutine that has the role.
 func (p *Poller) SetSpin(max time.Duration) {
-	p.spin, p.spinMax = min(spinMin, max), max
+	p.spin = [2]time.Duration{min(spinMin, max), min(spinMin, max)}
+	p.spinMax = max
 	if max == 0 {
 		p.close = 0
 	}
@@ -435,6 +437,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 	others := false     // of linger
 	glanced := false    // glance saw something: so often only as look finds it, too
 	gave := !p.gives
+	whose := 0 // of spin: 0 while somebody is expected
 	for {
 		if f := p.flag.Load(); f != 0 {
 			if f&4 != 0 {
@@ -489,7 +492,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		if p.look() {
 			glanced, gave = false, !p.gives
 			if !start.IsZero() {
-				p.spin = spinNext(time.Since(start), p.spinMax)
+				p.spin[whose] = spinNext(time.Since(start), p.spinMax)
 				start = time.Time{}
 			}
 			continue
@@ -522,7 +525,10 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 		now := time.Now()
 		over := timeout >= 0 && now.Sub(begin) >= timeout
 		p.tell()
-		if (p.expects() || p.asked()) && !over && linger(start, now.Sub(start), p.spin, &others) {
+		if whose = 1; p.expects() {
+			whose = 0
+		}
+		if (len(p.hot) > 0 || p.asked()) && !over && linger(start, now.Sub(start), p.spin[whose], &others) {
 			continue
 		}
 		if over {
@@ -545,7 +551,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			atomic.StoreUint32(&b.hdr.ClientArmed, 0)
 		}
 		if p.nev > 0 {
-			p.spin = spinNext(time.Since(start), p.spinMax)
+			p.spin[whose] = spinNext(time.Since(start), p.spinMax)
 			start = time.Time{}
 		}
 	}
@@ -553,7 +559,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 
 // expects says whether a client may soon be back: one that was answered after its last
 // request. Where the last thing that all of them did is to wait (a read of an empty pipe, a
-// sleep), to look for more would be in vain.
+// sleep), to look for more may be in vain, so how long these idle times are is learned apart.
 func (p *Poller) expects() bool {
 	for _, b := range p.hot {
 		if b.owed.Load() > 0 {

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -26,10 +27,13 @@ const (
 	crowdedFor   = 50 * time.Millisecond
 )
 
-// Who has seen, in one idle time, that another process runs when it yields, and what it waits
+// Where there is one processor, who has seen, in one idle time, that another process runs when it yields, and what it waits
 // for is not there afterwards, would only run to be in the others' way: it sleeps. A yield
 // in which another process ran takes more than switched; one in which none did a fraction of it.
 const switched = 4 * time.Microsecond
+
+// oneCore: there is one processor for all. With more, who waits for one mostly finds the other.
+var oneCore = runtime.NumCPU() == 1
 
 // crowded is until when, in nanoseconds since born, the processors are taken to be busy.
 var (
@@ -45,7 +49,7 @@ func linger(start time.Time, since, spin time.Duration, others *bool) bool {
 	}
 	pause(16)
 	took, ok := giveWay(start, since)
-	*others = took > switched
+	*others = took > switched && oneCore
 	return ok
 }
 
