@@ -57,8 +57,8 @@ func TestServices(t *testing.T) {
 			if s.want == "" {
 				c := exec.Command(args[0], args[1:]...)
 				c.Dir, c.Env = "/tmp", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-				if s.user && os.Geteuid() == 0 {
-					c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+				if s.user && os.Geteuid() == 0 { // nobody: initdb wants to know its user
+					c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 				}
 				want.out, want.errs, want.status = subject.Run(t, limit, c)
 				if want.status != 0 {
@@ -66,7 +66,7 @@ func TestServices(t *testing.T) {
 				}
 			}
 			if s.user {
-				flags = append(flags, "-u", "12345:12345")
+				flags = append(flags, "-u", "65534:65534")
 			}
 			got := run(t, subject.Binary(t), append(append(flags, "--"), args...)...)
 			if got.out != want.out || got.status != 0 {
