@@ -7,7 +7,7 @@ redis-benchmark -p "$1" -t set,get,lpush -n 20000 -c 20 -P 16 --csv | cut -d, -f
 redis-cli -p "$1" <<'C'
 mset a 1 b 2
 incrby a 41
-keys ?
+exists a b
 subscribe
 object encoding b
 C
