@@ -268,14 +268,7 @@ func (b *ClientBinding) Begin() *Call {
 func (b *ClientBinding) TryBegin() *Call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := len(b.free)
-	if k == 0 || b.closed || b.broken.Load() {
-		return nil
-	}
-	c := &b.calls[b.free[k-1]]
-	b.free = b.free[:k-1]
-	c.Args, c.left = [8]uint64{}, false
-	return c
+	return b.take()
 }
 
 // End gives the slot back. The bytes of Out are not valid any more.
