@@ -170,6 +170,28 @@ func TestKeepNoName(t *testing.T) {
 	})
 }
 
+// Who is told of a process's calls is told of those that its library would have answered.
+func TestKeepNameTraced(t *testing.T) {
+	for _, all := range []bool{true, false} {
+		tk := newTestKernel(t)
+		tk.Tracer = func(pid, tid int32, line string) {}
+		n := namer{t, tk}
+		a := n.kept("/none")
+		who := Traced{All: all}
+		if !all {
+			tk.do(tk.init, func(c *Call) { who.PIDs = []int32{c.Proc().Pid} })
+		}
+		if tk.Trace(who); n.holds(a) {
+			t.Errorf("all %v: an answer holds", all)
+		}
+		for range 2 * nameRest {
+			if a := n.ask("/none", WalkFollow); a.Op != 0 {
+				t.Fatalf("all %v: kept", all)
+			}
+		}
+	}
+}
+
 // What is known for a time only is not kept for longer.
 func TestKeepNameTime(t *testing.T) {
 	tk := newTestKernel(t)

@@ -38,7 +38,8 @@ func (s *tracedSet) set(t Traced) {
 }
 
 // Trace says whose calls the tracer is told of from now on. Files that they were lent are
-// taken back, so that it is told of what they read. It is told at once of the end of those
+// taken back, and answers about names are no longer theirs, so that it is told of what they read
+// and ask for. It is told at once of the end of those
 // among t.PIDs that have ended. It takes the lock itself.
 func (k *Kernel) Trace(t Traced) {
 	k.Enter()
@@ -47,6 +48,7 @@ func (k *Kernel) Trace(t Traced) {
 	if t.All {
 		k.takeBackAll()
 	}
+	k.namesChanged()
 	k.traceFound()
 }
 
