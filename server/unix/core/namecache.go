@@ -220,6 +220,15 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 	dir.kids[name] = kid{n: n, until: until}
 }
 
+// forgetKid forgets what name in dir leads to, and so do those who keep an answer about it: nobody
+// sees any more that it comes to lead elsewhere.
+func (k *Kernel) forgetKid(dir *node, name string) {
+	if _, ok := dir.kids[name]; ok {
+		k.namesChanged()
+		delete(dir.kids, name)
+	}
+}
+
 // namedElse says whether n is known by another name than name in dir: the first
 // one is what its events and /proc show.
 func (k *Kernel) namedElse(n, dir *node, name string) bool {

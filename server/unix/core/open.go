@@ -247,8 +247,12 @@ func (c *Call) createAt(f *Found, access_, flags, mode uint32) (store.Ref[File],
 	changed := dir.m.changed
 	c.ask(func() { ent, made, e = c.server(dir.m).Create(r, dir.id, f.name, m&0o7777, excl, o) })
 	dir.gen++
+	if e == 0 { // who has asked meanwhile knows its times of before
+		dir.takeBackKind(loanStat)
+		dir.attrUntil = 0
+	}
 	if e != 0 {
-		delete(dir.kids, f.name)
+		k.forgetKid(dir, f.name)
 		c.stepDone()
 		return 0, e
 	}
@@ -258,7 +262,7 @@ func (c *Call) createAt(f *Found, access_, flags, mode uint32) (store.Ref[File],
 		k.setKid(dir, f.name, n, k.until(ent.TTL))
 	} else {
 		n.parent, n.name = dir, f.name
-		delete(dir.kids, f.name)
+		k.forgetKid(dir, f.name)
 	}
 	v, e := k.holdNode(n)
 	if e != 0 {

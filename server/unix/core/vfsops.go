@@ -123,19 +123,24 @@ func (c *Call) mayCreate(f *Found) abi.Errno {
 // made puts a node that a server has made into the caches. gen is the
 // directory's before the request.
 func (c *Call) made(dir *node, name string, ent *fs.Entry, gen uint32) *node {
+	n := c.K.node(dir.m, ent.Node)
+	c.K.learn(n, n.gen, ent)
+	c.named(dir, name, n, ent, gen)
+	return n
+}
+
+// named brings the caches up to date after n was given a name in dir.
+func (c *Call) named(dir *node, name string, n *node, ent *fs.Entry, gen uint32) {
 	k := c.K
-	n := k.node(dir.m, ent.Node)
-	k.learn(n, n.gen, ent)
 	ok := dir.gen == gen
 	dir.stale()
 	if ok {
 		k.setKid(dir, name, n, k.until(ent.TTL))
 	} else {
 		n.parent, n.name = dir, name
-		delete(dir.kids, name)
+		c.K.forgetKid(dir, name)
 	}
 	k.event(dir, n, name, evCreate, 0)
-	return n
 }
 
 // target walks to a name that is to be made: EEXIST if it is there; ENOENT for
@@ -175,7 +180,7 @@ func (c *Call) Mkdir(dirfd int32, path string, mode uint32) abi.Errno {
 	if e == 0 {
 		c.made(f.dir, f.name, &ent, gen)
 	} else {
-		delete(f.dir.kids, f.name)
+		c.K.forgetKid(f.dir, f.name)
 	}
 	c.stepDone()
 	return e
@@ -222,7 +227,7 @@ func (c *Call) MkNodAt(dirfd int32, path string, mode uint32, rdev uint64) (stor
 	var ent fs.Entry
 	c.ask(func() { ent, e = c.server(f.dir.m).MkNod(r, f.dir.id, f.name, m, rdev, o) })
 	if e != 0 {
-		delete(f.dir.kids, f.name)
+		c.K.forgetKid(f.dir, f.name)
 		c.stepDone()
 		return 0, e
 	}
@@ -249,7 +254,7 @@ func (c *Call) Symlink(text string, dirfd int32, path string) abi.Errno {
 	if e == 0 {
 		c.made(f.dir, f.name, &ent, gen).target = text
 	} else {
-		delete(f.dir.kids, f.name)
+		c.K.forgetKid(f.dir, f.name)
 	}
 	c.stepDone()
 	return e
@@ -310,8 +315,8 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 	}
 	r := c.req()
 	to.dir.gen++
-	gen := to.dir.gen
 	n.stale()
+	gen, ngen := to.dir.gen, n.gen
 	var ent fs.Entry
 	c.ask(func() { ent, e = c.server(n.m).Link(r, n.id, to.dir.id, to.name) })
 	if e == 0 {
@@ -324,9 +329,10 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 			}
 		}
 		c.K.event(nil, n, "", evAttrib, 0)
-		c.made(to.dir, to.name, &ent, gen)
+		c.K.learnChange(n, ngen, &ent)
+		c.named(to.dir, to.name, n, &ent, gen)
 	} else {
-		delete(to.dir.kids, to.name)
+		c.K.forgetKid(to.dir, to.name)
 	}
 	c.stepDone()
 	return e
@@ -428,7 +434,7 @@ func (c *Call) Unlink(dirfd int32, path string) abi.Errno {
 	if e == 0 {
 		c.unnamed(f.dir, f.name, n)
 	} else {
-		delete(f.dir.kids, f.name)
+		c.K.forgetKid(f.dir, f.name)
 	}
 	c.gave(e)
 	c.stepDone()
@@ -480,7 +486,7 @@ func (c *Call) Rmdir(dirfd int32, path string) abi.Errno {
 		}
 		c.unnamed(f.dir, f.name, n)
 	} else {
-		delete(f.dir.kids, f.name)
+		c.K.forgetKid(f.dir, f.name)
 	}
 	c.stepDone()
 	return e
@@ -553,17 +559,17 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 	switch {
 	case e != 0 || c.again() && (n == nil || n == over || exchange):
 		// What the names led to may be of before or after it.
-		delete(from.dir.kids, from.name)
-		delete(to.dir.kids, to.name)
+		c.K.forgetKid(from.dir, from.name)
+		c.K.forgetKid(to.dir, to.name)
 		if e == 0 && exchange { // where the two are now
 			_, _ = c.Walk(oldfd, oldPath, WalkParent)
 			_, _ = c.Walk(newfd, newPath, WalkParent)
 		}
 	case n == nil:
-		delete(from.dir.kids, from.name)
-		delete(to.dir.kids, to.name)
+		c.K.forgetKid(from.dir, from.name)
+		c.K.forgetKid(to.dir, to.name)
 	case exchange:
-		delete(to.dir.kids, to.name)
+		c.K.forgetKid(to.dir, to.name)
 		k.setKid(from.dir, from.name, over, until(over))
 		k.setKid(to.dir, to.name, n, until(n))
 		n.stale()

@@ -109,6 +109,7 @@ func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.E
 	r := c.req()
 	n.stale()
 	c.ask(func() { e = c.server(n.m).SetXattr(r, n.id, name, value, flags) })
+	n.stale() // who has asked meanwhile knows what was before
 	if e == 0 {
 		c.K.nodeEvent(n, evAttrib)
 	}
@@ -128,6 +129,7 @@ func (c *Call) RemoveXattr(t Target, name string) abi.Errno {
 	r := c.req()
 	n.stale()
 	c.ask(func() { e = c.server(n.m).RemoveXattr(r, n.id, name) })
+	n.stale() // who has asked meanwhile knows what was before
 	if e == 0 {
 		c.K.nodeEvent(n, evAttrib)
 	}
