@@ -129,10 +129,11 @@ func (f *FS) consequences(in *intent, rep *once.Reply) abi.Errno {
 		}
 		rep.Entry = f.entry(r, &st)
 	case opUnlink, opRmDir:
-		f.nameless(in.Dir, in.name(), in.Dev, in.Ino)
+		r := f.nameless(in.Dir, in.name(), in.Dev, in.Ino)
 		if n, _, err := f.find(in.Given); in.Openings != 0 && err == 0 {
 			f.closed(n, in.Openings)
 		}
+		f.closed(r, 0)
 	case opRename:
 		if in.Flags&fs.RenameExchange != 0 {
 			if r := f.known(in.ToDev, in.ToIno); r != 0 {
@@ -141,7 +142,7 @@ func (f *FS) consequences(in *intent, rep *once.Reply) abi.Errno {
 				}
 			}
 		} else if in.ToIno != 0 && (in.ToDev != in.Dev || in.ToIno != in.Ino) {
-			f.nameless(in.To, in.toName(), in.ToDev, in.ToIno)
+			f.closed(f.nameless(in.To, in.toName(), in.ToDev, in.ToIno), 0)
 		}
 		if r := f.known(in.Dev, in.Ino); r != 0 {
 			return f.setName(r, in.To, in.toName())
@@ -160,16 +161,19 @@ func (f *FS) known(dev, ino uint64) ref {
 	return r
 }
 
-// nameless marks the node that lost this name, if it was known by it.
-func (f *FS) nameless(dir ref, name string, dev, ino uint64) {
+// nameless marks the node that lost this name, if it was known by it, and answers it; 0 if
+// there is none.
+func (f *FS) nameless(dir ref, name string, dev, ino uint64) ref {
 	r := f.known(dev, ino)
 	if r == 0 || r == rootRef {
-		return
+		return 0
 	}
 	n := f.nodes.Get(r)
-	if n.Parent == dir && f.name(n) == name {
-		f.nodes.Mut(r).Flags |= nodeNameless
+	if n.Parent != dir || f.name(n) != name {
+		return 0
 	}
+	f.nodes.Mut(r).Flags |= nodeNameless
+	return r
 }
 
 // recover looks whether the effect of an intent left over by the previous
@@ -701,13 +705,33 @@ func (f *FS) Release(r fs.Req, id fs.NodeID) {
 	})
 }
 
-// closed takes openings off a node's count. In a transaction.
+// closed takes openings off a node's count, if there is a node, and forgets one that no client
+// knows, and a file that is over: clients may know that too, but what it takes on the host is
+// given back. In a transaction.
 func (f *FS) closed(n ref, opens uint32) {
+	if f.nodes.Get(n) == nil {
+		return
+	}
 	rec := f.nodes.Mut(n)
 	rec.Opens -= min(rec.Opens, opens)
-	if rec.Opens == 0 && rec.Lookups == 0 && rec.Type != fs.TypeDir && n != rootRef {
+	if rec.Opens == 0 && (rec.Lookups == 0 || f.over(n)) && rec.Type != fs.TypeDir && n != rootRef {
 		f.drop(n)
 	}
+}
+
+// over says whether a file is known to have no name left on the host.
+func (f *FS) over(r ref) bool {
+	n := f.nodes.Get(r)
+	if n.Type != fs.TypeReg || n.Flags&nodeNameless == 0 {
+		return false
+	}
+	for kind := range uint8(3) {
+		if e := f.fds[fdKey{r, kind}]; e != nil {
+			st, err := statFD(e.Value.(*held).fd)
+			return err == 0 && st.Nlink == 0
+		}
+	}
+	return false
 }
 
 // Write implements fs.Server. An append becomes a write at an offset that is

@@ -49,7 +49,7 @@ type Config struct {
 	// nanoseconds. 0 = a second where it is read-only, else not at all; -1 =
 	// not at all.
 	AttrTTL  int64  `json:"attr_ttl_ns"`
-	MaxFDs   int    `json:"max_fds"`   // descriptors kept; 0 = 1024
+	MaxFDs   int    `json:"max_fds"`   // descriptors kept; 0 = 1024, or half of what the process may have
 	MaxNodes uint32 `json:"max_nodes"` // nodes known to clients at one time; 0 = 2^20
 	Flows    uint32 `json:"flows"`     // flows of control of all clients together whose last answer is kept; 0 = once.DefaultFlows
 	// OneDevice stays on the root's file system. Kernel file systems that are
@@ -109,6 +109,7 @@ type FS struct {
 	fds  map[fdKey]*list.Element
 	lru  *list.List // of *held, the latest in front
 	maps map[fdKey]object.Object
+	most int // maps kept
 }
 
 // fdKey: what a descriptor of a node is for.
@@ -136,9 +137,14 @@ const rootRef = ref(fs.RootID)
 // earlier incarnation for the same directory, and finishes what that left.
 // Objects may be nil: then Map is ENODEV and unnamed files die with the server.
 func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
-	if cfg.MaxFDs <= 0 {
-		cfg.MaxFDs = 1024
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
+		lim.Cur = 1024
 	}
+	if cfg.MaxFDs <= 0 {
+		cfg.MaxFDs = int(min(1024, lim.Cur/2))
+	}
+	maps := int(min(maxMaps, lim.Cur/8))
 	if cfg.AttrTTL == 0 && cfg.ReadOnly {
 		cfg.AttrTTL = 1e9
 	}
@@ -154,6 +160,7 @@ func New(h *store.Heap, cfg Config, objs object.Objects) (*FS, abi.Errno) {
 		fds:    map[fdKey]*list.Element{},
 		lru:    list.New(),
 		maps:   map[fdKey]object.Object{},
+		most:   maps,
 		euid:   uint32(unix.Geteuid()),
 	}
 	// The creation mode is the client's business.
@@ -243,8 +250,8 @@ func (f *FS) keep(k fdKey, fd int) {
 	for e := f.lru.Back(); e != nil && f.lru.Len() > f.cfg.MaxFDs; {
 		prev := e.Prev()
 		h := e.Value.(*held)
-		// A node without a name can not be opened again.
-		if n := f.nodes.Get(h.key.n); h.key != k && (n == nil || n.Flags&nodeNameless == 0) {
+		// A file without a name can not be opened again.
+		if n := f.nodes.Get(h.key.n); h.key != k && (n == nil || n.Flags&nodeNameless == 0 || n.Opens == 0) {
 			f.dropFD(h.key)
 		}
 		e = prev
@@ -1084,7 +1091,7 @@ func (f *FS) Map(_ fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
 		}
 		f.maps[k] = o
 		for old := range f.maps {
-			if len(f.maps) <= maxMaps {
+			if len(f.maps) <= f.most {
 				break
 			}
 			if old != k {
@@ -1096,7 +1103,7 @@ func (f *FS) Map(_ fs.Req, id fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
 }
 
 // maxMaps bounds the objects that are kept for the case that a file is mapped
-// again. Those that clients hold live on without us.
+// again, where the process may have that many descriptors. Those that clients hold live on without us.
 const maxMaps = 512
 
 func mapLabel(k fdKey, id fs.NodeID) string {

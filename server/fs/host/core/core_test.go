@@ -695,3 +695,85 @@ func show(t *testing.T, dir string) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// TestRemovedGivenBack: of a file that lost its last name nothing stays open once nobody has
+// it open, though clients have looked it up and know it still; removed directories are looked
+// at as others are when there are too many descriptors.
+func TestRemovedGivenBack(t *testing.T) {
+	for _, fds := range []int{0, 20} {
+		r := newRig(t, Config{MaxFDs: fds})
+		open := func() int {
+			l, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(l)
+		}
+		f := r.f
+		one := func(i int, how string) {
+			e, _, err := f.Create(r.req(), fs.RootID, "f", 0o644, true, cred)
+			if err != 0 {
+				t.Fatal(err)
+			}
+			if _, _, _, err := f.Write(r.req(), e.Node, 0, []byte("x")); err != 0 {
+				t.Fatal(err)
+			}
+			n := r.walk(t, "f")
+			switch how {
+			case "released":
+				f.Release(r.req(), n)
+				err = f.Unlink(r.req(), fs.RootID, "f")
+			case "discarded":
+				err = f.Discard(r.req(), fs.RootID, "f", n, 1)
+			case "removed while it is open":
+				if err = f.Unlink(r.req(), fs.RootID, "f"); r.read(t, n) != "x" {
+					t.Error("it is empty")
+				}
+				f.Release(r.req(), n)
+			case "renamed over":
+				f.Release(r.req(), n)
+				r.put(t, "g", "y")
+				r.walk(t, "g")
+				if err = f.Rename(r.req(), fs.RootID, "g", fs.RootID, "f", 0); err == 0 {
+					err = f.Unlink(r.req(), fs.RootID, "f")
+				}
+			case "a directory":
+				f.Release(r.req(), n)
+				if err = f.Unlink(r.req(), fs.RootID, "f"); err == 0 {
+					if _, err = f.MkDir(r.req(), fs.RootID, "d", 0o755, cred); err == 0 {
+						_, err = f.ReadDir(fs.Req{}, r.walk(t, "d"), 0, 100)
+					}
+				}
+				if err == 0 {
+					err = f.RmDir(r.req(), fs.RootID, "d")
+				}
+			case "one of two names":
+				if _, err = f.Link(r.req(), n, fs.RootID, "g"); err == 0 {
+					err = f.Discard(r.req(), fs.RootID, "f", n, 1)
+				}
+				if g := r.walk(t, "g"); g != n || r.read(t, g) != "x" {
+					t.Error("the other name is another file's")
+				}
+				if err == 0 {
+					err = f.Unlink(r.req(), fs.RootID, "g")
+				}
+			}
+			if err != 0 {
+				t.Fatal(how, err)
+			}
+			if _, err := f.GetAttr(fs.Req{}, n); err != abi.ESTALE {
+				t.Errorf("%s: its attributes: %v", how, err)
+			}
+		}
+		for _, how := range []string{"released", "discarded", "removed while it is open", "renamed over", "one of two names", "a directory"} {
+			one(0, how)
+			before := open()
+			for i := range 30 {
+				one(i, how)
+			}
+			if now := open(); now > before+2 && how != "a directory" || fds > 0 && now > before+fds+2 {
+				t.Errorf("%s, at most %d: %d descriptors, %d before", how, fds, now, before)
+			}
+		}
+	}
+}
