@@ -44,7 +44,7 @@ type node struct {
 	// data reads the node's memory object; size is attr's. objects counts those that there were.
 	data    DataFile
 	objects uint32
-	// first is what is in the file, or nil, as long as the attributes are good.
+	// first is what is in the file, or nil, as long as the attributes are good that came with it.
 	first []byte
 	// lent are the descriptors by which tasks read it without us, or know its attributes.
 	lent [loanKinds][]lentNode
@@ -129,7 +129,7 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 		n.takeBack()
 	}
 	old := n.attr
-	n.attr = e.Attr
+	n.attr, n.first = e.Attr, nil
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)
 	}

@@ -943,3 +943,91 @@ func (c *Call) mustFile(t *testing.T, fd int32) store.Ref[File] {
 	}
 	return f
 }
+
+// passing is a file server whose attributes are good for a second, and which takes the name
+// of a file away right before it is opened, or asked for its attributes, gone times.
+type passing struct {
+	answering
+	gone int
+}
+
+func (p *passing) takeAway() {
+	if p.gone > 0 {
+		p.gone--
+		_ = p.Server.Unlink(fs.Req{}, fs.RootID, "f")
+	}
+}
+
+func (p *passing) timed(e fs.Entry, err abi.Errno) (fs.Entry, abi.Errno) {
+	e.TTL = 1e9
+	return e, err
+}
+
+func (p *passing) Open(r fs.Req, n fs.NodeID, write, trunc bool) (fs.Entry, abi.Errno) {
+	p.takeAway()
+	return p.timed(p.Server.Open(r, n, write, trunc))
+}
+
+func (p *passing) OpenRead(r fs.Req, n fs.NodeID, most int) (fs.Entry, bool, []byte, abi.Errno) {
+	p.takeAway()
+	e, whole, b, err := p.answering.OpenRead(r, n, most)
+	e.TTL = 1e9
+	return e, whole, b, err
+}
+
+func (p *passing) GetAttr(r fs.Req, n fs.NodeID) (fs.Entry, abi.Errno) {
+	p.takeAway()
+	return p.timed(p.Server.GetAttr(r, n))
+}
+
+func (p *passing) SetAttr(r fs.Req, n fs.NodeID, in *fs.SetAttrIn) (fs.Entry, abi.Errno) {
+	p.takeAway()
+	return p.timed(p.Server.SetAttr(r, n, in))
+}
+
+func (p *passing) Lookup(r fs.Req, dir fs.NodeID, name string) (fs.Entry, abi.Errno) {
+	return p.timed(p.Server.Lookup(r, dir, name))
+}
+
+// What was in a file when it was opened is not what it has when its attributes were asked for
+// again: others than we may have written to it.
+func TestFirstIsNotKept(t *testing.T) {
+	tk := newTestKernel(t)
+	p := &passing{answering: answering{Server: tk.root}}
+	var id fs.NodeID
+	tk.do(tk.init, func(c *Call) {
+		fd, e := open(c, "/f", rw, OpenCreate, 0o644)
+		want(t, "open", e, 0)
+		f := c.mustFile(t, fd)
+		if _, e := c.K.Ops(f).Write(c, f, []byte("old"), 0); e != 0 {
+			t.Error(e)
+		}
+		id = c.K.nodeOf(c.K.Files.Get(f).Vnode).id
+		want(t, "close", c.CloseFD(fd), 0)
+	})
+	tk.vfs.servers["root"] = p
+	tk.reopen()
+	tk.do(tk.init, func(c *Call) {
+		fd, e := open(c, "/f", AccessRead, 0, 0)
+		want(t, "open", e, 0)
+		f := c.mustFile(t, fd)
+		if p.first != 1 {
+			t.Fatalf("opened %d times with what is in it", p.first)
+		}
+		if _, _, _, e := p.Server.Write(fs.Req{}, id, 0, []byte("newer")); e != 0 {
+			t.Fatal(e)
+		}
+		tk.clock.Advance(2e9)
+		c.K.now = 0
+		if s, e := c.StatFD(fd); e != 0 || s.Size != 5 {
+			t.Errorf("size %d, %v", s.Size, e)
+		}
+		buf := make([]byte, 100)
+		n, e := c.K.Ops(f).Read(c, f, buf, 0)
+		if e != 0 || string(buf[:n]) != "newer" {
+			t.Errorf("read %q, %v", buf[:n], e)
+		}
+		want(t, "close", c.CloseFD(fd), 0)
+	})
+	tk.checkVFS()
+}
