@@ -10,7 +10,15 @@ import (
 // is for a file that is made; resolve holds Walk... bits of openat2(2). The
 // answer is an open file with no reference yet: install or hold it. It may
 // give up the lock.
-func (c *Call) OpenAt(dirfd int32, path string, access_, flags, mode, resolve uint32) (store.Ref[File], abi.Errno) {
+func (c *Call) OpenAt(dirfd int32, path string, access_, flags, mode, resolve uint32) (r store.Ref[File], e abi.Errno) {
+	e = c.steady(func() (e abi.Errno) {
+		r, e = c.openAt(dirfd, path, access_, flags, mode, resolve)
+		return e
+	})
+	return r, e
+}
+
+func (c *Call) openAt(dirfd int32, path string, access_, flags, mode, resolve uint32) (store.Ref[File], abi.Errno) {
 	w := resolve
 	if flags&OpenNofollow == 0 {
 		w |= WalkFollow

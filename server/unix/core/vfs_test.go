@@ -1031,3 +1031,63 @@ func TestFirstIsNotKept(t *testing.T) {
 	})
 	tk.checkVFS()
 }
+
+// A name that somebody takes away while its file is opened or asked for is not there.
+func TestNamePasses(t *testing.T) {
+	tk := newTestKernel(t)
+	p := &passing{answering: answering{Server: tk.root}}
+	tk.vfs.servers["root"] = p
+	tk.reopen()
+	put := func() {
+		if _, e := p.Server.MkNod(fs.Req{}, fs.RootID, "f", fs.TypeReg|0o644, 0, fs.Cred{}); e != 0 {
+			t.Fatal(e)
+		}
+	}
+	for _, how := range []string{"read", "write", "create", "stat", "chmod", "truncate"} {
+		for range 2 { // also when the name is known
+			put()
+			tk.do(tk.init, func(c *Call) {
+				tk.clock.Advance(2e9)
+				c.K.now = 0
+				if _, e := c.Walk(AtCwd, "/f", 0); e != 0 {
+					t.Error(e)
+				}
+				var fd int32
+				var e abi.Errno
+				p.gone = 1
+				switch how {
+				case "read":
+					fd, e = open(c, "/f", AccessRead, 0, 0)
+				case "write":
+					fd, e = open(c, "/f", rw, OpenTrunc, 0)
+				case "create":
+					fd, e = open(c, "/f", rw, OpenCreate, 0o644)
+				case "chmod":
+					e = c.Chmod(at("/f"), 0o600)
+				case "truncate":
+					e = c.Truncate("/f", 1)
+				case "stat":
+					c.K.node(c.K.vfs.root, p.id("f")).attrUntil = 0
+					_, e = c.StatAt(AtCwd, "/f", 0)
+				}
+				if how == "create" {
+					want(t, how, e, 0)
+					want(t, "close", c.CloseFD(fd), 0)
+					want(t, "unlink", c.Unlink(AtCwd, "/f"), 0)
+				} else {
+					want(t, how, e, abi.ENOENT)
+				}
+				if p.gone != 0 {
+					t.Errorf("%s: the server was not asked", how)
+				}
+			})
+			tk.idle()
+		}
+	}
+	tk.checkVFS()
+}
+
+func (p *passing) id(name string) fs.NodeID {
+	e, _ := p.Server.Lookup(fs.Req{}, fs.RootID, name)
+	return e.Node
+}

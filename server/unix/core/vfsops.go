@@ -20,12 +20,15 @@ type Stat struct {
 }
 
 // StatAt answers the attributes of what path leads to.
-func (c *Call) StatAt(dirfd int32, path string, walk uint32) (Stat, abi.Errno) {
-	f, e := c.Walk(dirfd, path, walk)
-	if e != 0 {
-		return Stat{}, e
-	}
-	return c.statFound(&f)
+func (c *Call) StatAt(dirfd int32, path string, walk uint32) (st Stat, e abi.Errno) {
+	e = c.steady(func() abi.Errno {
+		f, e := c.Walk(dirfd, path, walk)
+		if e == 0 {
+			st, e = c.statFound(&f)
+		}
+		return e
+	})
+	return st, e
 }
 
 // StatFD answers the attributes of an open file.
@@ -335,6 +338,9 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 		c.K.forgetKid(to.dir, to.name)
 	}
 	c.stepDone()
+	if e == abi.ESTALE {
+		e = abi.ENOENT // its last name went meanwhile
+	}
 	return e
 }
 
@@ -723,6 +729,10 @@ func (n *node) readOnly() bool { return n.m.flags&MountRO != 0 }
 // Chmod changes the permission bits. EPERM, EROFS; EOPNOTSUPP for a symbolic
 // link.
 func (c *Call) Chmod(t Target, mode uint32) abi.Errno {
+	return c.steady(func() abi.Errno { return c.chmod(t, mode) })
+}
+
+func (c *Call) chmod(t Target, mode uint32) abi.Errno {
 	n, e := c.find(&t)
 	if e != 0 {
 		return e
@@ -773,6 +783,10 @@ func (c *Call) chmodNameless(fd int32, mode uint32) abi.Errno {
 
 // Chown changes owner and group; ^0 leaves one as it is. EPERM, EROFS.
 func (c *Call) Chown(t Target, uid, gid uint32) abi.Errno {
+	return c.steady(func() abi.Errno { return c.chown(t, uid, gid) })
+}
+
+func (c *Call) chown(t Target, uid, gid uint32) abi.Errno {
 	n, e := c.find(&t)
 	if e != 0 || n == nil {
 		return e
@@ -828,6 +842,10 @@ type TimeSet struct {
 
 // Utimes sets access and modification time. EPERM, EACCES, EROFS.
 func (c *Call) Utimes(t Target, at, mt TimeSet) abi.Errno {
+	return c.steady(func() abi.Errno { return c.utimes(t, at, mt) })
+}
+
+func (c *Call) utimes(t Target, at, mt TimeSet) abi.Errno {
 	if at.Omit && mt.Omit {
 		return 0
 	}
@@ -871,6 +889,10 @@ func (c *Call) Utimes(t Target, at, mt TimeSet) abi.Errno {
 
 // Truncate sets the size of a named file. EISDIR, EINVAL, EACCES, ETXTBSY.
 func (c *Call) Truncate(path string, size uint64) abi.Errno {
+	return c.steady(func() abi.Errno { return c.truncateAt(path, size) })
+}
+
+func (c *Call) truncateAt(path string, size uint64) abi.Errno {
 	f, e := c.Walk(AtCwd, path, WalkFollow)
 	if e != 0 {
 		return e

@@ -110,9 +110,29 @@ func (c *Call) Walk(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
 	c.seen = seen{until: NoDeadline}
 	f, e := c.resolve(dirfd, path, flags)
 	if e == 0 {
-		c.seen.node = f.node
+		c.seen.node, c.seen.at = f.node, f
 	}
 	return f, e
+}
+
+// staleTries is how often a name is looked up again whose file goes while it is asked for.
+const staleTries = 4
+
+// steady does something with what one walk leads to. If that is its server's no more, since
+// somebody else has taken the name away or given it to another file, it is done again.
+func (c *Call) steady(do func() abi.Errno) abi.Errno {
+	for try := 0; ; try++ {
+		c.seen.at = Found{}
+		e := do()
+		f := &c.seen.at
+		if e != abi.ESTALE || f.node == nil || f.dir == nil || f.dir.m != f.node.m || f.last != lastNormal {
+			return e
+		}
+		if try == staleTries {
+			return abi.ENOENT
+		}
+		c.K.setKid(f.dir, f.name, nil, 0)
+	}
 }
 
 // seen is how long what a walk has met is known to be as it was, in monotonic time (0: it may
@@ -120,6 +140,7 @@ func (c *Call) Walk(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
 type seen struct {
 	until int64
 	node  *node
+	at    Found // as the walk has answered it
 }
 
 func (c *Call) resolve(dirfd int32, path string, flags uint32) (Found, abi.Errno) {

@@ -84,7 +84,15 @@ func namelessXattr(e abi.Errno, name string, none abi.Errno) abi.Errno {
 }
 
 // GetXattr answers an attribute's value. ENODATA, EOPNOTSUPP, EACCES.
-func (c *Call) GetXattr(t Target, name string) ([]byte, abi.Errno) {
+func (c *Call) GetXattr(t Target, name string) (b []byte, e abi.Errno) {
+	e = c.steady(func() (e abi.Errno) {
+		b, e = c.getXattr(t, name)
+		return e
+	})
+	return b, e
+}
+
+func (c *Call) getXattr(t Target, name string) ([]byte, abi.Errno) {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
 		return nil, namelessXattr(e, name, abi.ENODATA)
@@ -99,6 +107,10 @@ func (c *Call) GetXattr(t Target, name string) ([]byte, abi.Errno) {
 
 // SetXattr stores one; flags: 1 it must be new, 2 it must exist.
 func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.Errno {
+	return c.steady(func() abi.Errno { return c.setXattr(t, name, value, flags) })
+}
+
+func (c *Call) setXattr(t Target, name string, value []byte, flags uint32) abi.Errno {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
 		return namelessXattr(e, name, abi.EPERM)
@@ -119,6 +131,10 @@ func (c *Call) SetXattr(t Target, name string, value []byte, flags uint32) abi.E
 
 // RemoveXattr removes one.
 func (c *Call) RemoveXattr(t Target, name string) abi.Errno {
+	return c.steady(func() abi.Errno { return c.removeXattr(t, name) })
+}
+
+func (c *Call) removeXattr(t Target, name string) abi.Errno {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
 		return namelessXattr(e, name, abi.EPERM)
@@ -139,7 +155,15 @@ func (c *Call) RemoveXattr(t Target, name string) abi.Errno {
 
 // ListXattr answers the names, each with a NUL behind it; trusted ones only to
 // those who may see them.
-func (c *Call) ListXattr(t Target) ([]byte, abi.Errno) {
+func (c *Call) ListXattr(t Target) (b []byte, e abi.Errno) {
+	e = c.steady(func() (e abi.Errno) {
+		b, e = c.listXattr(t)
+		return e
+	})
+	return b, e
+}
+
+func (c *Call) listXattr(t Target) ([]byte, abi.Errno) {
 	n, e := c.xattrNode(&t)
 	if e != 0 {
 		return nil, e
