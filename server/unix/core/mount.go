@@ -192,6 +192,7 @@ func (k *Kernel) recoverVFS() {
 		if v.Refs == 0 {
 			k.vfs.lazy++
 			k.queueRelease(r)
+			k.queueObject(r)
 		}
 		return true
 	})

@@ -50,7 +50,9 @@ type vfsState struct {
 	// more than once, and others.
 	lazy           int
 	lazyOrder, due refQueue
-	releasing      bool
+	// lazyObjects has, in that order, those that keep their objects; as lazyOrder is.
+	lazyObjects refQueue
+	releasing   bool
 	// releaser counts the running releaser, for whoever ends the kernel.
 	releaser  sync.WaitGroup
 	lockWaits map[lockOwner]lockOwner

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -1090,4 +1091,51 @@ func TestNamePasses(t *testing.T) {
 func (p *passing) id(name string) fs.NodeID {
 	e, _ := p.Server.Lookup(fs.Req{}, fs.RootID, name)
 	return e.Node
+}
+
+// Of many files that stay open at their server only the latest keep their memory objects, which
+// take descriptors.
+func TestLazyObjects(t *testing.T) {
+	tk := newTestKernel(t)
+	const files = maxLazyObjects + 100
+	name := func(i int) string { return fmt.Sprintf("/f%04d", i) }
+	tk.do(tk.init, func(c *Call) {
+		for i := range files {
+			fd, e := open(c, name(i), rw, OpenCreate, 0o644)
+			want(t, "create", e, 0)
+			want(t, "close", c.CloseFD(fd), 0)
+		}
+	})
+	tk.idle()
+	use := func(i int) {
+		tk.do(tk.init, func(c *Call) {
+			fd, e := open(c, name(i), AccessRead, 0, 0)
+			want(t, "open", e, 0)
+			v := c.K.Files.Get(c.mustFile(t, fd)).Vnode
+			if w := c.K.Vnodes.Mut(v); w.Object == 0 {
+				w.Object = ObjectName(1000 + i)
+			}
+			want(t, "close", c.CloseFD(fd), 0)
+		})
+	}
+	for i := range files {
+		use(i)
+		use(0)
+	}
+	held := tk.HeldObjects()
+	if n := len(held); n > maxLazyObjects || n < maxLazyObjects/2 || n+len(tk.host.drops) != files {
+		t.Errorf("%d objects held, %d given up, of %d files", n, len(tk.host.drops), files)
+	}
+	if held[1000] != 1 || held[1000+files-1] != 1 || held[1001] != 0 {
+		t.Errorf("held are not those that were used last: %d %d %d", held[1000], held[1000+files-1], held[1001])
+	}
+	if tk.vfs.lazy != files {
+		t.Errorf("%d of %d files stay open", tk.vfs.lazy, files)
+	}
+	use(1)
+	next := tk.next()
+	if n := len(next.HeldObjects()); n > maxLazyObjects || n < maxLazyObjects/2 {
+		t.Errorf("the next incarnation holds %d objects", n)
+	}
+	next.checkVFS()
 }

@@ -100,8 +100,13 @@ func (k *Kernel) HoldVnode(v store.Ref[Vnode]) {
 	m.Refs++
 }
 
-// maxLazy is how many files nobody holds any longer stay open at their servers.
-const maxLazy = 1 << 14
+// maxLazy is how many files nobody holds any longer stay open at their servers, and
+// maxLazyObjects how many of them keep their memory objects, each of which takes a descriptor
+// here and two in the nucleus.
+const (
+	maxLazy        = 1 << 14
+	maxLazyObjects = 512
+)
 
 // DropVnode gives up a reference. Of a file that is open at its server the
 // record stays until the releaser has told the server: soon when the file has
@@ -117,6 +122,7 @@ func (k *Kernel) DropVnode(v store.Ref[Vnode]) {
 		if m.Opens > 0 {
 			m.Flags |= VnodeLazy
 			k.vfs.lazy++
+			k.queueObject(v)
 			if k.queueRelease(v); !k.vfs.due.empty() || k.vfs.lazy > maxLazy {
 				k.kickRelease()
 			}
@@ -247,6 +253,7 @@ type refQueue struct {
 }
 
 func (q *refQueue) empty() bool { return q.head == len(q.l) }
+func (q *refQueue) len() int    { return len(q.l) - q.head }
 
 func (q *refQueue) push(v store.Ref[Vnode]) {
 	if q.head > 64 && q.head*2 > len(q.l) {
@@ -344,9 +351,57 @@ func (k *Kernel) queueRelease(v store.Ref[Vnode]) {
 	if rec := k.Vnodes.Get(v); rec.Flags&VnodeGone != 0 || rec.Made != 0 {
 		q = &k.vfs.due
 	}
-	if q.push(v); len(q.l)-q.head > 2*k.vfs.lazy+256 {
+	if q.push(v); q.len() > 2*k.vfs.lazy+256 {
 		q.tidy(k.isLazy)
 	}
+}
+
+// queueObject notes that a vnode is lazy from now on, which may have an object.
+func (k *Kernel) queueObject(v store.Ref[Vnode]) {
+	if k.Vnodes.Get(v).Object == 0 {
+		return
+	}
+	q := &k.vfs.lazyObjects
+	if q.push(v); q.len() <= maxLazyObjects {
+		return
+	}
+	q.tidy(k.keepsObject)
+	for q.len() > maxLazyObjects*3/4 {
+		k.dropLazyObject()
+	}
+}
+
+// keepsObject says whether a lazy vnode has an object.
+func (k *Kernel) keepsObject(v store.Ref[Vnode]) bool {
+	return k.isLazy(v) && k.Vnodes.Get(v).Object != 0
+}
+
+// dropLazyObject gives up the object of that lazy vnode that was dropped first, if it is lazy
+// still. Somebody who opens the file asks for another one. false: there is none.
+func (k *Kernel) dropLazyObject() bool {
+	q := &k.vfs.lazyObjects
+	if q.empty() {
+		return false
+	}
+	if v := q.pop(); k.keepsObject(v) {
+		w := k.Vnodes.Mut(v)
+		k.DropObject(w.Object)
+		w.Object, w.ObjFlags = 0, 0
+		if n := k.nodeOf(v); n != nil {
+			n.dropData()
+		}
+	}
+	return true
+}
+
+// objectRoom says whether one more object may be taken to read or write a file by.
+func (k *Kernel) objectRoom() bool {
+	for !k.vfs.objects.Room() {
+		if !k.dropLazyObject() {
+			return false
+		}
+	}
+	return true
 }
 
 // dueRelease picks the next vnode to release.
@@ -777,7 +832,7 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 		return false
 	}
 	if rec.ObjFlags&objFill == 0 || !n.solid {
-		if n.fills++; n.fills < fillOften || rec.Object == 0 && !k.vfs.objects.Room() {
+		if n.fills++; n.fills < fillOften || rec.Object == 0 && !k.objectRoom() {
 			return false
 		}
 		if !n.solid {
@@ -853,7 +908,7 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	}
 	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
 		rec := k.Vnodes.Get(n.v)
-		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 && k.vfs.objects.Room() {
+		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 && k.objectRoom() {
 			if _, e := c.MapVnode(n.v, fs.MapToRead); e != 0 && k.Vnodes.Get(n.v) != nil {
 				k.Vnodes.Mut(n.v).ObjFlags |= 4 // do not try again
 			}
