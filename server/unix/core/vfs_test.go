@@ -1093,6 +1093,13 @@ func (p *passing) id(name string) fs.NodeID {
 	return e.Node
 }
 
+// few are objects of which few have room.
+type few struct{ k *Kernel }
+
+func (few) Granted(string, uint64) (ObjectName, abi.Errno) { return 0, abi.ENODEV }
+func (few) Data(ObjectName) DataFile                       { return nil }
+func (f few) Room() bool                                   { return len(f.k.HeldObjects()) < 9 }
+
 // Of many files that stay open at their server only the latest keep their memory objects, which
 // take descriptors.
 func TestLazyObjects(t *testing.T) {
@@ -1138,4 +1145,10 @@ func TestLazyObjects(t *testing.T) {
 		t.Errorf("the next incarnation holds %d objects", n)
 	}
 	next.checkVFS()
+	tk = next
+	tk.vfs.objects = few{tk.Kernel}
+	use(2)
+	if held := tk.HeldObjects(); len(held) != 8 || held[1002] != 1 {
+		t.Errorf("%d objects held where 8 have room", len(held))
+	}
 }

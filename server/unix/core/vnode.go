@@ -362,12 +362,14 @@ func (k *Kernel) queueObject(v store.Ref[Vnode]) {
 		return
 	}
 	q := &k.vfs.lazyObjects
-	if q.push(v); q.len() <= maxLazyObjects {
-		return
+	if q.push(v); q.len() > maxLazyObjects {
+		q.tidy(k.keepsObject)
+		for q.len() > maxLazyObjects*3/4 {
+			k.dropLazyObject()
+		}
 	}
-	q.tidy(k.keepsObject)
-	for q.len() > maxLazyObjects*3/4 {
-		k.dropLazyObject()
+	if k.vfs.objects != nil {
+		k.objectRoom() // there may be less where a process may have few descriptors
 	}
 }
 
