@@ -36,12 +36,15 @@ import (
 const nic = 1
 
 // Bounds, in bytes where nothing else is said. Of n sockets the newest has bufferBudget over n as its
-// buffer of one direction, but at most maxBuffer and at least minBuffer. backlog is how many connections wait for the unix server to take them; beyond
-// that a SYN gets a cookie or nothing.
+// buffer of one direction, but at most maxBuffer (dgramBuffer for datagrams) and at least minBuffer.
+// Of n sockets that listen the newest has waitBudget over n places, but at most backlog and at least one, for
+// connections that wait for the unix server to take them, each with minBuffer for what comes; beyond that a
+// SYN gets a cookie or nothing.
 const (
 	bufferBudget = 64 << 20
 	maxBuffer    = 256 << 10
 	minBuffer    = 8 << 10
+	waitBudget   = 1024
 	backlog      = 128
 	dgramBuffer  = 128 << 10
 	maxWanted    = 256 // addresses of nobody that are asked for at a time
@@ -72,6 +75,7 @@ type Stack struct {
 
 	mu      sync.Mutex
 	socks   map[*socket]bool
+	listen  int                        // how many of them do. guarded by mu
 	orphans []*socket                  // in the order in which they were left. guarded by mu
 	members map[netip.Addr]vnet.Member // nil: the link is no switch's. guarded by mu
 	absent  map[netip.Addr]bool        // who was asked for and not there, as of the last table. guarded by mu
@@ -353,7 +357,10 @@ func (t *Stack) Open(id uint64, kind core.Kind, port uint16) (core.LinkSocket, a
 		e = s.ep.Bind(tcpip.FullAddress{Addr: tcpip.AddrFrom4(t.cfg.Addr.Addr().As4()), Port: port})
 	}
 	if e == nil && kind == core.KindListener {
-		e = s.ep.Listen(backlog)
+		t.mu.Lock()
+		n := places(t.listen + 1)
+		t.mu.Unlock()
+		e = s.ep.Listen(n)
 	}
 	if e != nil {
 		s.ep.Close()
@@ -363,17 +370,25 @@ func (t *Stack) Open(id uint64, kind core.Kind, port uint16) (core.LinkSocket, a
 	return s, 0
 }
 
-// tune gives a socket its buffers.
+// places is how many connections may wait at the newest of n sockets that listen.
+func places(n int) int { return min(max(waitBudget/n, 1), backlog) }
+
+// tune gives a socket its buffers. One that listens has none, but those that wait there begin with
+// the size that it has: what they may send is little until a program has taken them.
 func (t *Stack) tune(s *socket) {
 	o := s.ep.SocketOptions()
-	if s.kind != core.KindStream && s.kind != core.KindListener {
-		o.SetReceiveBufferSize(dgramBuffer, true)
-		return
-	}
 	t.mu.Lock()
 	n := int64(len(t.socks) + 1)
 	t.mu.Unlock()
 	size := min(max(bufferBudget/n, minBuffer), maxBuffer)
+	switch s.kind {
+	case core.KindStream:
+	case core.KindListener:
+		size = minBuffer
+	default:
+		o.SetReceiveBufferSize(min(size, dgramBuffer), true)
+		return
+	}
 	o.SetReceiveBufferSize(size, true)
 	o.SetSendBufferSize(size, true)
 	o.SetDelayOption(false) // what guests write comes in runs already
@@ -392,6 +407,9 @@ func (t *Stack) enter(s *socket, q *waiter.Queue) {
 	s.entry = waiter.NewFunctionEntry(waiter.ReadableEvents|waiter.WritableEvents|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp, s.news)
 	t.mu.Lock()
 	t.socks[s] = true
+	if s.kind == core.KindListener {
+		t.listen++
+	}
 	t.mu.Unlock()
 	q.EventRegister(&s.entry)
 }
@@ -594,6 +612,9 @@ func (s *socket) Close(hard bool) {
 	s.t.mu.Lock()
 	s.closed = true
 	delete(s.t.socks, s)
+	if s.kind == core.KindListener {
+		s.t.listen--
+	}
 	s.t.mu.Unlock()
 	if hard && s.kind == core.KindStream {
 		s.ep.Abort()

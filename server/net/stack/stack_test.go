@@ -17,6 +17,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"hythe/abi"
 	"hythe/idl/vnet"
@@ -397,6 +399,101 @@ func TestFlooded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNotTaken: what comes for a program that has not taken the connection is little, and how many
+// connections wait for programs is bounded for all of the machine's ports; once taken, they are as others.
+func TestNotTaken(t *testing.T) {
+	lab := newLab(t)
+	victim, other := lab.node("victim"), lab.node("other")
+	l := victim.open(core.KindListener, 80)
+	enemy, at := lab.join("enemy")
+	defer unix.Close(enemy)
+	_, err := unix.SendmsgN(enemy, segment(netip.AddrPortFrom(at.Addr(), 999), netip.AddrPortFrom(victim.addr, 80), header.TCPFlagSyn, 1, 0), nil, nil, 0)
+	check(t, err)
+	for b := make([]byte, vnet.MaxMessage); ; {
+		n, _, err := unix.Recvfrom(enemy, b, 0)
+		check(t, err)
+		if n < header.IPv4MinimumSize+header.TCPMinimumSize || b[0] != 0x45 {
+			continue
+		}
+		if w := header.TCP(b[header.IPv4MinimumSize:n]).WindowSize(); w > minBuffer {
+			t.Errorf("a window of %d bytes", w)
+		}
+		break
+	}
+	x, e := other.connect(victim, 80)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 8<<10)
+	sent, e := x.Send(data)
+	if e != 0 || sent <= minBuffer {
+		t.Fatal(sent, e)
+	}
+	from, lerr := x.(*socket).ep.GetLocalAddress()
+	if lerr != nil {
+		t.Fatal(lerr)
+	}
+	came := func() int {
+		w := victim.s.s.FindTransportEndpoint(header.IPv4ProtocolNumber, header.TCPProtocolNumber, stack.TransportEndpointID{
+			LocalPort: 80, LocalAddress: tcpip.AddrFrom4(victim.addr.As4()), RemotePort: from.Port, RemoteAddress: from.Addr}, nic)
+		n, err := w.(*tcp.Endpoint).GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	other.wait(func() abi.Errno {
+		if came() == 0 {
+			return abi.EAGAIN
+		}
+		return 0
+	})
+	if n := came(); n > minBuffer {
+		t.Errorf("%d bytes have come", n)
+	}
+	y := victim.accept(l)
+	if got := victim.recv(y, sent); !bytes.Equal(got, data[:sent]) {
+		t.Errorf("%d bytes, others than were sent", len(got))
+	}
+
+	sum := 0
+	for n := 1; n <= 16<<10; n++ {
+		if p := places(n); p < 1 || p > backlog {
+			t.Fatalf("%d places at port %d", p, n)
+		} else {
+			sum += p
+		}
+	}
+	if sum > 22<<10 {
+		t.Errorf("%d connections wait", sum)
+	}
+	for i := 1; i < waitBudget; i++ {
+		l = victim.open(core.KindListener, uint16(10000+i))
+	}
+	over := victim.s.s.Stats().TCP.ListenOverflowSynDrop
+	if n := over.Value(); n != 0 {
+		t.Fatalf("%d were dropped", n)
+	}
+	for range 2 {
+		s := other.open(core.KindStream, 0)
+		if e := s.Connect(netip.AddrPortFrom(victim.addr, 10000+waitBudget-1)); e != abi.EINPROGRESS {
+			t.Fatal(e)
+		}
+		// The first one is there before the second one asks.
+		other.wait(func() abi.Errno {
+			if e := s.Connected(); over.Value() == 0 {
+				return e
+			}
+			return 0
+		})
+	}
+	if over.Value() == 0 {
+		t.Error("a second connection had a place")
+	}
+	victim.accept(l)
+	victim.accept(l) // it asks again
 }
 
 // TestVanishes: a peer that is there no more and has not said so is found.
