@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -85,19 +86,33 @@ func Apply(name string, scheduled bool, dirs ...Dir) (Report, error) {
 		if l.sched && scheduled {
 			continue
 		}
-		var have unix.Rlimit
-		if err := unix.Getrlimit(l.which, &have); err != nil {
-			return Report{}, fmt.Errorf("confine: limit %d: %w", l.which, err)
+		if err := atMost(l.which, l.max); err != nil {
+			return Report{}, err
 		}
-		want := unix.Rlimit{Cur: min(have.Max, l.max), Max: min(have.Max, l.max)}
-		if err := unix.Setrlimit(l.which, &want); err != nil {
-			return Report{}, fmt.Errorf("confine: limit %d: %w", l.which, err)
+	}
+	if p.Memory > 0 {
+		debug.SetMemoryLimit(int64(softMemory(p.Memory)))
+		if err := atMost(unix.RLIMIT_DATA, p.Memory); err != nil {
+			return Report{}, err
 		}
 	}
 	if err := seccomp(filter); err != nil {
 		return r, fmt.Errorf("confine: filter: %w", err)
 	}
 	return r, nil
+}
+
+// atMost lowers a limit of this process for good.
+func atMost(which int, n uint64) error {
+	var have unix.Rlimit
+	if err := unix.Getrlimit(which, &have); err != nil {
+		return fmt.Errorf("confine: limit %d: %w", which, err)
+	}
+	want := unix.Rlimit{Cur: min(have.Max, n), Max: min(have.Max, n)}
+	if err := unix.Setrlimit(which, &want); err != nil {
+		return fmt.Errorf("confine: limit %d: %w", which, err)
+	}
+	return nil
 }
 
 // Rule describes the conditions of a call in words.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ const (
 	envProfile = "HYTHE_CONFINE_PROFILE"
 	envDir     = "HYTHE_CONFINE_DIR"
 	envKill    = "HYTHE_CONFINE_KILL"
+	envMemory  = "HYTHE_CONFINE_MEMORY"
 )
 
 func TestMain(m *testing.M) {
@@ -74,6 +76,25 @@ func child(profile string) {
 	f.Apply, f.Landlock = time.Since(t), r.Landlock
 	if err != nil {
 		bad("Apply: %v", err)
+		report(&f)
+	}
+	if m := os.Getenv(envMemory); m != "" {
+		var n uint64
+		fmt.Sscan(m, &n)
+		if got := debug.SetMemoryLimit(-1); got != int64(n/3*2) {
+			bad("the collector is told of %d bytes", got)
+		}
+		const chunk = 64 << 20
+		var keep [][]byte
+		for have := uint64(0); have < n/3*2; have += chunk { // what its bounds need is there
+			keep = append(keep, make([]byte, chunk))
+		}
+		fmt.Fprintln(os.Stderr, "most of it")
+		for range n / chunk {
+			keep = append(keep, make([]byte, chunk))
+		}
+		runtime.KeepAlive(keep)
+		bad("it has more than %d bytes", n)
 		report(&f)
 	}
 	if nr := os.Getenv(envKill); nr != "" {
@@ -362,6 +383,27 @@ func TestKilled(t *testing.T) {
 	// Numbers of the x32 ABI.
 	if _, err := run(t, envProfile+"=unix", fmt.Sprintf("%s=%d", envKill, x32Bit|39)); err == nil || !strings.Contains(err.Error(), "bad system call") {
 		t.Errorf("x32: %v", err)
+	}
+}
+
+// TestMemory: a server whose memory is bounded ends when it wants more, and not sooner.
+func TestMemory(t *testing.T) {
+	bounded := 0
+	for _, p := range Profiles {
+		if p.Memory == 0 {
+			continue
+		}
+		bounded++
+		f, err := run(t, envProfile+"="+p.Name, fmt.Sprintf("%s=%d", envMemory, p.Memory))
+		switch {
+		case err == nil:
+			t.Errorf("%s: it lives: %q", p.Name, f.Errors)
+		case !strings.Contains(err.Error(), "exit status 2") || !strings.Contains(err.Error(), "most of it\n") || !strings.Contains(err.Error(), "out of memory"):
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+	if bounded == 0 {
+		t.Error("no profile has a bound")
 	}
 }
 

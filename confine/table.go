@@ -42,7 +42,14 @@ type Profile struct {
 	// Network: the server is in the host's network, and makes sockets (socketCalls
 	// are not deadly to it); without it no TCP is had either.
 	Network bool
+	// Memory is how many bytes of memory of its own the server has at most (RLIMIT_DATA; memory
+	// objects are not its own): beyond that it ends, and is started again. Its collector is told of
+	// less (softMemory), so that it works harder before that. 0: as much as there is.
+	Memory uint64
 }
+
+// softMemory is what the collector of a server with so much memory is told.
+func softMemory(n uint64) uint64 { return n / 3 * 2 }
 
 // threadFlags are the clone flags of the Go runtime's threads (runtime,
 // os_linux.go: cloneFlags; sys_linux_amd64.s adds CLONE_SETTLS).
@@ -213,6 +220,8 @@ var Profiles = []Profile{
 	},
 	{
 		Name: "packets", Why: "The net server of a network of packets: a stack of protocols on one descriptor, a tap device or a socket to the network's switch. It is not in the host's network and makes no sockets; of the host's it has those of the ports that it was handed.",
+		// What its bounds (server/net/stack) let others fill comes to 900 MiB.
+		Memory: 1536 << 20,
 		Calls: []Call{
 			{"accept4", 288, nil, "published ports"},
 			{"recvfrom", 45, nil, "packets; what comes by published ports"},

@@ -115,6 +115,9 @@ Calls of the 32-bit and x32 interfaces end it too. clone3 answers ENOSYS.
 		if p.Files {
 			fmt.Fprint(w, "It opens names, below its directories only.\n")
 		}
+		if p.Memory > 0 {
+			fmt.Fprintf(w, "It has %d MiB of memory of its own at most (RLIMIT_DATA): with more it ends, and is started again.\n", p.Memory>>20)
+		}
 		fmt.Fprint(w, "\n| call | nr | only if | why it is there |\n| --- | --- | --- | --- |\n")
 		for _, c := range p.Calls {
 			row(w, c.Name, c.Nr, c.Rule(), c.Why)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
+	"hythe/confine"
 	"hythe/idl/vnet"
 	"hythe/test/subject"
 )
@@ -467,6 +469,52 @@ func TestPacketsEnemy(t *testing.T) {
 			t.Errorf("server %d has died", i)
 		}
 	}
+	c.end()
+	m.cmd.Process.Signal(syscall.SIGTERM)
+	m.cmd.Wait()
+}
+
+// TestPacketsMemory: the memory of a machine's net server is bounded. When it has no more it ends, and
+// is started again: connections are reset, and new ones can be made.
+func TestPacketsMemory(t *testing.T) {
+	name := lab()
+	m := start(t, []string{"--network", name + ",ip=10.0.3.9"}, "packethoard.py", "server")
+	c := &machine{t: t, id: fmt.Sprintf("network-%d-%d", time.Now().UnixNano(), os.Getpid())}
+	const little = 112 << 10 // KiB: 40 MiB more than it has at its start
+	c.cmd = exec.Command("/bin/sh", "-c", fmt.Sprintf(`ulimit -d %d; exec "$@"`, little), "sh", subject.Binary(t), "run", "-i", "--name", c.id,
+		"--network", name, "--", python, "-c", script(t, "packethoard.py"), "client", "10.0.3.9")
+	c.begin()
+	pid := c.server("net")
+	p, ok := confine.Lookup("packets")
+	if !ok || p.Memory == 0 {
+		t.Fatal("it has no bound")
+	}
+	for pid, want := range map[int]uint64{pid: little << 10, m.server("net"): p.Memory} {
+		for end := time.Now().Add(limit); ; { // it is confined once it serves
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if regexp.MustCompile(fmt.Sprintf(`\nMax data size +%d +%d +bytes`, want, want)).Match(b) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("want %d bytes: %s", want, b)
+			}
+		}
+	}
+	fmt.Fprintln(c.in, "hoard")
+	c.line("ECONNRESET")
+	if now := c.server("net"); now == pid {
+		t.Error("it was not started again")
+	}
+	if want := "server net ended (exit status 2)"; !strings.Contains(c.errs.String(), want) {
+		t.Errorf("no %q in %s", want, c.errs.String())
+	}
+	if r := inMachine(t, []string{"--network", name}, "packetnames.py", "x"); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	c.in.Close()
 	c.end()
 	m.cmd.Process.Signal(syscall.SIGTERM)
 	m.cmd.Wait()
