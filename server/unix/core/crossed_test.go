@@ -1,6 +1,7 @@
 package core
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"hythe/abi"
@@ -13,11 +14,11 @@ type crossedFS struct {
 	fs.Server
 	hold          map[string]*held
 	before, after map[string]bool
-	asked         int // for attributes
+	asked         atomic.Int32 // for attributes
 }
 
 func (x *crossedFS) GetAttr(r fs.Req, node fs.NodeID) (fs.Entry, abi.Errno) {
-	x.asked++
+	x.asked.Add(1)
 	return x.Server.GetAttr(r, node)
 }
 
@@ -43,6 +44,20 @@ func (x *crossedFS) Link(r fs.Req, node, dir fs.NodeID, name string) (fs.Entry, 
 	e, err := x.Server.Link(r, node, dir, name)
 	x.held("link", x.after)
 	return e, err
+}
+
+func (x *crossedFS) Unlink(r fs.Req, dir fs.NodeID, name string) abi.Errno {
+	x.held("unlink", x.before)
+	err := x.Server.Unlink(r, dir, name)
+	x.held("unlink", x.after)
+	return err
+}
+
+func (x *crossedFS) Rename(r fs.Req, from fs.NodeID, name string, to fs.NodeID, toName string, flags uint32) abi.Errno {
+	x.held("rename", x.before)
+	err := x.Server.Rename(r, from, name, to, toName, flags)
+	x.held("rename", x.after)
+	return err
 }
 
 func (x *crossedFS) SetXattr(r fs.Req, node fs.NodeID, name string, value []byte, flags uint32) abi.Errno {
@@ -83,6 +98,7 @@ func crossed(t *testing.T, what string, done bool, change func(c *Call) abi.Errn
 	others(n)
 	close(h.goOn)
 	<-over
+	x.hold = nil
 	return n
 }
 
@@ -123,9 +139,9 @@ func TestCrossedCreate(t *testing.T) {
 		d = n.kept("/d")
 	})
 	root := n.tk.vfs.servers["root"].(*crossedFS)
-	asked := root.asked
-	if n.stat("/d"); n.holds(d) || root.asked != asked+1 {
-		t.Errorf("the directory is as it was: holds %v, asked %d times", n.holds(d), root.asked-asked)
+	asked := root.asked.Load()
+	if n.stat("/d"); n.holds(d) || root.asked.Load() != asked+1 {
+		t.Errorf("the directory is as it was: holds %v, asked %d times", n.holds(d), root.asked.Load()-asked)
 	}
 }
 
@@ -156,6 +172,52 @@ func TestCrossedLink(t *testing.T) {
 	for _, name := range []string{"/d/f", "/d/g"} {
 		if s := n.stat(name); s.Mode&0o777 != 0o600 || s.Nlink != 2 {
 			t.Errorf("%s: mode %o, %d names", name, s.Mode&0o777, s.Nlink)
+		}
+	}
+}
+
+// A file that has lost one of two names has the other one, whatever its attributes say that
+// were asked for, and names that it was given, before that is answered.
+func TestCrossedUnlink(t *testing.T) {
+	for what, change := range map[string]func(c *Call) abi.Errno{
+		"unlink": func(c *Call) abi.Errno { return c.Unlink(AtCwd, "/d/g") },
+		"rename": func(c *Call) abi.Errno { return c.Rename(AtCwd, "/d/h", AtCwd, "/d/g", 0) },
+	} {
+		for _, given := range []bool{false, true} {
+			n := crossed(t, what, true, func(c *Call) abi.Errno {
+				want(t, "link", c.Link(AtCwd, "/d/f", AtCwd, "/d/g", 0), 0)
+				want(t, "create", create("/d/h")(c), 0)
+				return change(c)
+			}, func(n namer) {
+				n.tk.do(n.tk.init, func(c *Call) {
+					f, e := c.Walk(AtCwd, "/d/f", WalkFollow)
+					want(t, "walk", e, 0)
+					f.node.attrUntil = 0 // as of a server that lets nobody keep them
+					if _, e := c.StatAt(AtCwd, "/d/f", 0); e != 0 {
+						t.Error(e)
+					}
+					if given {
+						want(t, "link", c.Link(AtCwd, "/d/f", AtCwd, "/d/i", 0), 0)
+					}
+				})
+			})
+			names := uint32(1)
+			if given {
+				names = 2
+			}
+			if s := n.stat("/d/f"); s.Nlink != names {
+				t.Errorf("%s, given %v: %d names", what, given, s.Nlink)
+			}
+			n.tk.do(n.tk.init, func(c *Call) {
+				want(t, what+", and link", c.Link(AtCwd, "/d/f", AtCwd, "/d/j", 0), 0)
+				for _, name := range []string{"/d/f", "/d/j"} {
+					want(t, "unlink", c.Unlink(AtCwd, name), 0)
+				}
+				if given {
+					want(t, "unlink", c.Unlink(AtCwd, "/d/i"), 0)
+				}
+			})
+			n.tk.checkVFS()
 		}
 	}
 }

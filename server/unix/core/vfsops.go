@@ -359,9 +359,35 @@ func (k *Kernel) isGone(n *node) {
 	}
 }
 
+// counted is how many names a node had when a request that takes one of them away was sent.
+type counted struct{ names, gen uint32 }
+
+func (n *node) counted() counted {
+	if n == nil {
+		return counted{}
+	}
+	return counted{n.attr.Nlink, n.gen}
+}
+
+// wasLast says whether the name that n has lost was its last one; it may give up the lock.
+// What the attributes say by now may have been asked for before the request was done, or after.
+func (c *Call) wasLast(n *node, was counted) bool {
+	sure := n.isDir() || n.gen == was.gen
+	n.stale()
+	switch {
+	case n.isDir():
+		return true
+	case sure:
+		n.attr.Nlink = max(was.names, 1) - 1
+		return n.attr.Nlink == 0
+	}
+	// It was given names meanwhile, or lost others: its server knows.
+	return c.refresh(n, false) != 0 || n.attr.Nlink == 0
+}
+
 // unnamed brings the caches up to date after a name of n (nil: unknown) was
-// removed from dir.
-func (c *Call) unnamed(dir *node, name string, n *node) {
+// removed from dir. It may give up the lock.
+func (c *Call) unnamed(dir *node, name string, n *node, was counted) {
 	k := c.K
 	dir.stale()
 	until := int64(0)
@@ -372,11 +398,7 @@ func (c *Call) unnamed(dir *node, name string, n *node) {
 	if n == nil {
 		return
 	}
-	last := n.isDir() || n.attr.Nlink <= 1
-	n.stale()
-	if !last {
-		n.attr.Nlink--
-	}
+	last := c.wasLast(n, was)
 	if !n.isDir() {
 		k.event(nil, n, "", evAttrib, 0) // the count of names
 	}
@@ -427,6 +449,7 @@ func (c *Call) Unlink(dirfd int32, path string) abi.Errno {
 		}
 	}
 	node, given := c.gives(n)
+	was := n.counted()
 	r := c.req()
 	f.dir.gen++
 	c.ask(func() {
@@ -438,7 +461,7 @@ func (c *Call) Unlink(dirfd int32, path string) abi.Errno {
 	})
 	f.dir.gen++
 	if e == 0 {
-		c.unnamed(f.dir, f.name, n)
+		c.unnamed(f.dir, f.name, n, was)
 	} else {
 		c.K.forgetKid(f.dir, f.name)
 	}
@@ -490,7 +513,7 @@ func (c *Call) Rmdir(dirfd int32, path string) abi.Errno {
 		if n != nil {
 			clear(n.kids)
 		}
-		c.unnamed(f.dir, f.name, n)
+		c.unnamed(f.dir, f.name, n, counted{})
 	} else {
 		c.K.forgetKid(f.dir, f.name)
 	}
@@ -549,6 +572,7 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 		}
 	}
 	n, over := from.node, to.node
+	was := over.counted()
 	r := c.req()
 	from.dir.gen++
 	to.dir.gen++
@@ -585,11 +609,7 @@ func (c *Call) Rename(oldfd int32, oldPath string, newfd int32, newPath string, 
 		k.setKid(to.dir, to.name, n, until(n))
 		n.stale()
 		if over != nil {
-			last := over.isDir() || over.attr.Nlink <= 1
-			over.stale()
-			if !last {
-				over.attr.Nlink--
-			} else {
+			if c.wasLast(over, was) {
 				k.isGone(over)
 				k.event(nil, over, "", evDeleteSelf, 0)
 			}
