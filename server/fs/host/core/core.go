@@ -788,8 +788,8 @@ func (f *FS) ReadDirPlus(_ fs.Req, id fs.NodeID, cookie uint64, limit int, plus 
 	for i := range list {
 		d := &list[i]
 		out[i] = fs.DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
-		if uint32(i) >= plus || f.cfg.AttrTTL <= 0 {
-			continue
+		if uint32(i) >= plus || f.cfg.AttrTTL <= 0 || f.nodes.Len() >= int(f.cfg.MaxNodes/2) {
+			continue // the rest of the nodes is for names that are asked for
 		}
 		st, err := statName(fd, d.Name)
 		if err != 0 || st.dev() != dev {

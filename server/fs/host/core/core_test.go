@@ -696,6 +696,36 @@ func show(t *testing.T, dir string) string {
 	return strings.Join(out, " ")
 }
 
+// TestPlusLeavesNodes: names that were only listed do not take the nodes that those need which
+// are asked for.
+func TestPlusLeavesNodes(t *testing.T) {
+	r := newRig(t, Config{ReadOnly: true})
+	const files = 450 // of 500 nodes
+	for i := range files {
+		r.put(t, fmt.Sprintf("f%03d", i), "x")
+	}
+	known := 0
+	for c := uint64(0); ; {
+		l, err := r.f.ReadDirPlus(fs.Req{}, fs.RootID, c, 200, 1000)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		if len(l) == 0 {
+			break
+		}
+		for i := range l {
+			known += int(l[i].Known)
+		}
+		c = l[len(l)-1].Next
+	}
+	if known < 200 || known > 250 {
+		t.Errorf("%d of %d are known", known, files)
+	}
+	for i := range files {
+		r.walk(t, fmt.Sprintf("f%03d", i))
+	}
+}
+
 // TestRemovedGivenBack: of a file that lost its last name nothing stays open once nobody has
 // it open, though clients have looked it up and know it still; removed directories are looked
 // at as others are when there are too many descriptors.
