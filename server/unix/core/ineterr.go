@@ -86,11 +86,30 @@ func (x inetSockets) fault(r store.Ref[Socket], f *SockFault, data []byte) {
 	k.wakeSock(r, PollErr)
 }
 
-// keepFault puts an error into the queue of a socket; without room it is lost.
+// How much of a datagram comes back with ICMP's word of it: the rest of the packet is not quoted
+// (inetunreach.go).
+const (
+	maxFault4 = maxQuote4 - head4 - 8
+	maxFault6 = maxQuote6 - 40 - 8
+)
+
+// charged is what waits at a socket of datagrams, of both queues, as it counts against its buffer
+// (sk_rmem_alloc).
+func (s *Socket) charged() uint32 {
+	return s.Bytes + s.Inet.FaultBytes + (s.Queue.N+s.Inet.Faults.N)*dgramCost
+}
+
+// keepFault puts an error into the queue of a socket; without room for all of it it is lost.
 func (x inetSockets) keepFault(r store.Ref[Socket], f *SockFault, data []byte) {
 	k := x.k
 	s := k.Socks.Get(r)
-	if s.Bytes+s.Inet.FaultBytes+(s.Queue.N+s.Inet.Faults.N)*dgramCost >= s.RcvBuf {
+	switch f.Origin {
+	case FaultICMP4:
+		data = data[:min(len(data), maxFault4)]
+	case FaultICMP6:
+		data = data[:min(len(data), maxFault6)]
+	}
+	if s.charged()+uint32(len(data))+dgramCost >= s.RcvBuf {
 		return
 	}
 	at, m := k.SockMsgs.New()

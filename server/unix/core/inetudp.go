@@ -183,7 +183,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 func (x inetSockets) deliver(p store.Ref[Socket], from, to InetAddr, life, class byte, data []byte) abi.Errno {
 	k := x.k
 	ps := k.Socks.Get(p)
-	if ps.Shut&ShutRecv != 0 || ps.Bytes+ps.Queue.N*dgramCost >= ps.RcvBuf {
+	if ps.Shut&ShutRecv != 0 || ps.charged() >= ps.RcvBuf {
 		if ps.Type == SockDgram && !ps.echo() {
 			k.netStats().FullQueue++
 		}

@@ -112,6 +112,46 @@ for family, host, level, opt, info, ttl in (
     except BlockingIOError:
         print("bounded", n < 50)
 
+    # What waits of either kind counts for both, and an error is about the beginning of what was sent.
+    def both(first):
+        s, p = new(), socket.socket(family, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        s.bind((host, 0))
+        def errors():
+            for i in range(100):
+                try:
+                    s.sendto(b"x" * 100, to)
+                except OSError:
+                    pass
+        def data():
+            for i in range(100):
+                p.sendto(b"y" * 100, s.getsockname()[:2])
+        def count(flags):
+            n = 0
+            while True:
+                try:
+                    s.recvmsg(10, 500, flags | NOW)
+                    n += 1
+                except BlockingIOError:
+                    return n
+                except ConnectionRefusedError:
+                    pass
+        for f in (errors, data) if first else (data, errors):
+            f()
+        return count(ERRQUEUE), count(0)
+    e, d = both(True)
+    print("errors first", e > 10, d <= 1)
+    e, d = both(False)
+    print("data first", e <= 1, d > 10)
+    for n in 519, 520, 521, 1183, 1184, 1185, 20000:
+        s = new()
+        s.sendto(b"z" * n, to)
+        p = select.poll()
+        p.register(s, 0)
+        p.poll(60000)
+        d, _, flags, _ = queued(s, 30000)
+        print("quoted", n, len(d), flags)
+
     # Longer than any can be.
     s = new()
     show("too long", s.sendto, b"x" * 65600, to)
