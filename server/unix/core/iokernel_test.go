@@ -21,6 +21,7 @@ type ioKernel struct {
 	// have the library copy).
 	slept chan struct{}
 	setup func(k *Kernel)
+	lines []string // of the log
 }
 
 const ioHeap = 3 << 30
@@ -53,7 +54,7 @@ func newIOKernelWith(t *testing.T, setup func(k *Kernel)) *ioKernel {
 
 func (tk *ioKernel) make(h *store.Heap) {
 	h.SetCheck(false)
-	tk.Kernel = NewKernel(h, ioHost{t: tk.t}, tk.clock, Config{CPUs: CPUSet{1}})
+	tk.Kernel = NewKernel(h, ioHost{t: tk.t, lines: &tk.lines}, tk.clock, Config{CPUs: CPUSet{1}})
 	h.SetCheck(true)
 	tk.HandOver = func() { tk.slept <- struct{}{} }
 	tk.Random = func(b []byte) { clear(b) }
@@ -395,7 +396,8 @@ func (s *ioChan) carry(acts []abi.Action) {
 
 type ioHost struct {
 	noLending
-	t *testing.T
+	t     *testing.T
+	lines *[]string
 }
 
 func (ioHost) Robust(TaskID, uint32) (uint64, bool)       { return 0, false }
@@ -422,11 +424,14 @@ func (ioHost) Schedule(TaskID, uint64, Sched) abi.Errno            { return 0 }
 func (ioHost) AddThreads(TaskID, int) abi.Errno                    { return 0 }
 func (ioHost) ThreadGone(TaskID, uint64)                           {}
 func (ioHost) Assign(TaskID, uint64, CPUSet) abi.Errno             { return 0 }
-func (h ioHost) Log(line string)                                   { h.t.Log(line) }
-func (ioHost) OpenPorts(TaskID) (uint64, abi.Errno)                { return 0, abi.ENOSYS }
-func (ioHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno)      { return 0, abi.ENOSYS }
-func (ioHost) Raise(uint32, Exception, func(abi.Regs, bool))       {}
-func (ioHost) Halt(uint32)                                         {}
+func (h ioHost) Log(line string) {
+	h.t.Log(line)
+	*h.lines = append(*h.lines, line)
+}
+func (ioHost) OpenPorts(TaskID) (uint64, abi.Errno)           { return 0, abi.ENOSYS }
+func (ioHost) OpenProcess(TaskID, ProcID) (uint64, abi.Errno) { return 0, abi.ENOSYS }
+func (ioHost) Raise(uint32, Exception, func(abi.Regs, bool))  {}
+func (ioHost) Halt(uint32)                                    {}
 
 // ioClock moves only when told to.
 type ioClock struct {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -109,6 +110,8 @@ type outsideState struct {
 	asked bool                 // there is a request for events
 	room  []byte               // for what a Send is given
 	iface *Iface               // eth0 of a link
+
+	unreachable int // ports of which the log has heard
 }
 
 // outsideRT is the derived part of an Outside.
@@ -426,11 +429,29 @@ func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool
 					inetSockets{sockQueues{k}}.fail(rec.Sock, e)
 				case rec.State == outDgram:
 					k.failedDgram(rec, e, true)
+				default: // it listens, in the machine
+					k.unreachable(port, e)
 				}
 			})
 		})
 	})
 	return false
+}
+
+// maxUnreachable is how many lines of the log are about ports that others do not reach.
+const maxUnreachable = 64
+
+// unreachable says in the log that others cannot connect to a port on which a program listens: the
+// program has been told that it does, and in the machine that is so.
+func (k *Kernel) unreachable(port uint32, e abi.Errno) {
+	st := &k.io.out
+	if st.unreachable++; st.unreachable > maxUnreachable {
+		return
+	}
+	k.Host.Log(fmt.Sprintf("TCP port %d of the machine is not reached by others: %s", port, e.Name()))
+	if st.unreachable == maxUnreachable {
+		k.Host.Log("further such ports are not said")
+	}
 }
 
 // expose makes a socket that has a port known to others in a network of packets. ENOBUFS.

@@ -30,7 +30,9 @@ type testAsk struct {
 	over  func()
 }
 
-func (n *testNet) Bind(uint64, bool, bool, uint32, func(uint64, abi.Errno)) {}
+func (n *testNet) Bind(id uint64, _, _ bool, port uint32, done func(uint64, abi.Errno)) {
+	n.add(testAsk{what: "bind", id: id, seq: uint64(port), inc: done})
+}
 
 func (n *testNet) add(a testAsk) { n.asked = append(n.asked, a) }
 
@@ -101,6 +103,58 @@ func newOutsideKernel(t *testing.T) (*ioKernel, *testNet) {
 		k.SetNet(n)
 		k.Config.Published = []Published{{Guest: 8000}}
 	}), n
+}
+
+// TestUnreachable: a port that a network of packets cannot have is an error of the socket to a
+// program that sends and receives datagrams; of one on which a program listens there is a line in the
+// log, and of many not each.
+func TestUnreachable(t *testing.T) {
+	n := &testNet{t: t}
+	tk := newIOKernelWith(t, func(k *Kernel) {
+		n.asked = nil
+		k.SetNet(n)
+		k.Config.Link = &Link{Addr: netip.MustParsePrefix("10.0.3.2/24"), MTU: 1500}
+	})
+	p := tk.proc(nil)
+	at := func(port uint16) SockAddr {
+		return SockAddr{FamilyInet, append([]byte{byte(port >> 8), byte(port)}, make([]byte, 12)...)}
+	}
+	listen := func(port uint16) {
+		t.Helper()
+		l := p.inet(0)
+		if e := p.bind(l, at(port)); e != 0 {
+			t.Fatal(e)
+		}
+		if e := p.listen(l, 5); e != 0 {
+			t.Fatal(e)
+		}
+	}
+	listen(8000)
+	b := n.take("bind")
+	if b.seq != 8000 {
+		t.Fatal(b.seq)
+	}
+	n.take("events").event(1, nil, 0)
+	b.inc(1, 0)
+	if len(tk.lines) != 0 {
+		t.Errorf("%q", tk.lines)
+	}
+	for port := range uint16(2 * maxUnreachable) {
+		listen(9000 + port)
+		n.take("bind").inc(1, abi.ENOBUFS)
+	}
+	if len(tk.lines) != maxUnreachable+1 || !strings.Contains(tk.lines[0], "port 9000 ") || !strings.Contains(tk.lines[0], "ENOBUFS") {
+		t.Errorf("%d lines: %q", len(tk.lines), tk.lines)
+	}
+	var u int32
+	p.do(func(c *Call) { u, _ = c.NewSocket(FamilyInet, SockDgram, 0, 0) })
+	if e := p.bind(u, at(8000)); e != 0 {
+		t.Fatal(e)
+	}
+	n.take("bind").inc(1, abi.ENOBUFS)
+	if m := p.poll(u); m&PollErr == 0 {
+		t.Errorf("%#x", m)
+	}
 }
 
 // far is an address outside.
