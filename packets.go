@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,10 +56,19 @@ func validNetwork(s string) bool { return validID(s) && len(s) <= 32 }
 // addPackets makes the net server of a network of packets.
 func (w *wired) addPackets() (s *service, published []core.Published, link *core.Link, err error) {
 	n := &w.cfg.Network
-	fd, cfg, err := n.link(w.cfg)
+	fd, claim, cfg, err := n.link(w.cfg)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	var claims []machine.Handle
+	if claim >= 0 {
+		claims = append(claims, linux.HandleOf(claim))
+	}
+	defer func() {
+		if s == nil {
+			release(claims)
+		}
+	}()
 	h := linux.HandleOf(fd)
 	program, err := unix.Open(n.Program, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -89,6 +99,7 @@ func (w *wired) addPackets() (s *service, published []core.Published, link *core
 		}
 	}
 	s = w.add("net", spec, 0)
+	s.files = append(slices.Clip(s.files), claims...) // not the process's
 	s.configure = func() []byte {
 		if n.Shared != "" {
 			if err := w.rejoin(h, n.Shared, cfg.Addr.Addr()); err != nil {
@@ -104,23 +115,23 @@ func (w *wired) addPackets() (s *service, published []core.Published, link *core
 	return s, published, link, serve(s.srv, "net")
 }
 
-// link opens the machine's way to others.
-func (n *Network) link(c *Config) (int, *netcore.LinkConfig, error) {
+// link opens the machine's way to others. claim is what says that it has its address (claimAddress), or -1.
+func (n *Network) link(c *Config) (fd, claim int, cfg *netcore.LinkConfig, err error) {
 	if n.Tap != "" {
 		fd, mtu, err := openTap(n.Tap)
 		if err != nil {
-			return -1, nil, fmt.Errorf("network tap:%s: %w", n.Tap, err)
+			return -1, -1, nil, fmt.Errorf("network tap:%s: %w", n.Tap, err)
 		}
 		// A locally administered address, which is no other's in this network, as its IP address is.
 		a := n.Address.Addr().As4()
-		return fd, &netcore.LinkConfig{Tap: true, MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: mtu, Addr: n.Address, Gateway: n.Gateway}, nil
+		return fd, -1, &netcore.LinkConfig{Tap: true, MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: mtu, Addr: n.Address, Gateway: n.Gateway}, nil
 	}
-	fd, j, err := joinNetwork(n.Shared, c, n.Address.Addr())
+	fd, claim, j, err := takePlace(n.Shared, c, n.Address.Addr())
 	if err != nil {
-		return -1, nil, err
+		return -1, -1, nil, err
 	}
 	a := j.Addr.Addr().As4()
-	return fd, &netcore.LinkConfig{MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: j.MTU, Addr: j.Addr}, nil
+	return fd, claim, &netcore.LinkConfig{MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: j.MTU, Addr: j.Addr}, nil
 }
 
 // openTap attaches to a tap device and answers its MTU, too.
@@ -177,6 +188,67 @@ const (
 	joinPause = 5 * time.Millisecond
 	joinTime  = 10 // seconds for the switch's answer
 )
+
+// Who joins again tries for as long as the machine lives: rejoinQuiet times without a word, and then
+// not more often than each rejoinPause.
+const (
+	rejoinQuiet = 50
+	rejoinPause = time.Second
+)
+
+// claimAddress has a machine's supervisor hold a name for the machine's address, for as long as the
+// machine has that: a switch that was started again does not know whose the addresses are, and who
+// comes new asks it maybe sooner than who had them. EADDRINUSE: another machine has it.
+func claimAddress(network string, a netip.Addr) (int, error) {
+	s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Bind(s, &unix.SockaddrUnix{Name: fmt.Sprintf("%s/%v", switchName(network), a)}); err != nil {
+		_ = unix.Close(s)
+		return -1, err
+	}
+	return s, nil
+}
+
+// takePlace joins a network for the first time, under an address that no other machine claims.
+func takePlace(network string, c *Config, want netip.Addr) (fd, claim int, j vnet.Joined, err error) {
+	if want.IsValid() {
+		if claim, err = claimAddress(network, want); err == unix.EADDRINUSE {
+			err = fmt.Errorf("%v is another machine's", want)
+		}
+		if err != nil {
+			return -1, -1, j, fmt.Errorf("network %s: %w", network, err)
+		}
+		if fd, j, err = joinNetwork(network, c, want); err != nil {
+			_ = unix.Close(claim)
+			return -1, -1, j, err
+		}
+		return fd, claim, j, nil
+	}
+	// Places that are others' are kept until there is one that is not: else they would be given
+	// again, and a switch whose only machine this is would end.
+	var others []int
+	defer func() {
+		for _, fd := range others {
+			_ = unix.Close(fd)
+		}
+	}()
+	for range vnet.MaxMachines {
+		if fd, j, err = joinNetwork(network, c, want); err != nil {
+			return -1, -1, j, err
+		}
+		claim, err = claimAddress(network, j.Addr.Addr())
+		if err == nil {
+			return fd, claim, j, nil
+		}
+		others = append(others, fd)
+		if err != unix.EADDRINUSE {
+			return -1, -1, j, fmt.Errorf("network %s: %w", network, err)
+		}
+	}
+	return -1, -1, j, fmt.Errorf("network %s: the network is full", network)
+}
 
 // joinNetwork takes a place in a network, whose switch starts if there is none. want is the
 // address, if it is valid.
@@ -270,7 +342,8 @@ func startSwitch(network string, insecure bool) error {
 const switchKind = "switch"
 
 // rejoin takes the machine's place anew, if the switch has ended: under the same number of
-// descriptor, which the next incarnation of the net server gets.
+// descriptor, which the next incarnation of the net server gets. While it cannot be had (somebody new
+// was given the address, and gives it back; or is no machine, and does not) it tries again.
 func (w *wired) rejoin(link machine.Handle, network string, at netip.Addr) error {
 	w.mu.Lock()
 	closed := w.closed
@@ -288,8 +361,20 @@ func (w *wired) rejoin(link machine.Handle, network string, at netip.Addr) error
 		return nil
 	}
 	next, _, err := joinNetwork(network, w.cfg, at)
-	if err != nil {
-		return err
+	for tries := 1; err != nil; tries++ {
+		wait := joinPause
+		if tries == rejoinQuiet {
+			w.log(err.Error() + "; the machine has no network until it has joined again")
+		}
+		if tries >= rejoinQuiet {
+			wait = rejoinPause
+		}
+		select {
+		case <-w.stop:
+			return nil
+		case <-time.After(wait):
+		}
+		next, _, err = joinNetwork(network, w.cfg, at)
 	}
 	defer unix.Close(next)
 	if err := unix.Dup3(next, fd, unix.O_CLOEXEC); err != nil {

@@ -164,6 +164,61 @@ func switchOf(t *testing.T, network string) int {
 	return 0
 }
 
+// stop stops a machine's supervisor, and waits until it is.
+func (m *machine) stop() {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		m.t.Fatal(err)
+	}
+	for end := time.Now().Add(limit); ; {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if _, state, ok := strings.Cut(string(b), ") "); ok && state[0] == 'T' {
+			return
+		}
+		if time.Now().After(end) {
+			m.t.Fatal("it does not stop")
+		}
+	}
+}
+
+// TestPacketsKnownFirst: a machine keeps its address when the switch is started again by another
+// that comes sooner, and joins again once who has taken it nevertheless has left.
+func TestPacketsKnownFirst(t *testing.T) {
+	name := lab()
+	m := start(t, []string{"--network", name}, "packets.py", "server") // the first has 10.0.3.2
+	m.stop()
+	killSwitch(t, name)
+	if got := inMachine(t, []string{"--network", name + ",ip=10.0.3.2"}, "packetnames.py", "x"); got.status != 125 ||
+		!strings.Contains(got.errs, "10.0.3.2 is another machine's") {
+		t.Errorf("its address is wanted: %+v", got)
+	}
+	c := start(t, []string{"--network", name}, "packetdeath.py", "10.0.3.2")
+	m.cmd.Process.Signal(syscall.SIGCONT)
+	c.line("connected")
+
+	m.stop()
+	was := switchOf(t, name)
+	killSwitch(t, name)
+	for switchOf(t, name) == was { // until the other machine has started one
+	}
+	e := newEnemyAt(t, name, netip.MustParseAddr("10.0.3.2"))
+	m.cmd.Process.Signal(syscall.SIGCONT)
+	for end := time.Now().Add(limit); !strings.Contains(m.errs.String(), "10.0.3.2 is another machine's; the machine has no network"); {
+		if time.Now().After(end) {
+			t.Fatalf("nothing was said: %s", m.errs.String())
+		}
+	}
+	unix.Close(e.fd)
+	fmt.Fprintln(c.in, "again")
+	c.line("connected")
+	c.end()
+	m.cmd.Process.Signal(syscall.SIGTERM)
+	m.cmd.Wait()
+}
+
 // TestPacketsSwitchEnds: the switch ends with the last machine.
 func TestPacketsSwitchEnds(t *testing.T) {
 	name := lab()
@@ -347,16 +402,28 @@ type enemy struct {
 
 func newEnemy(t *testing.T, network string) *enemy {
 	t.Helper()
+	return newEnemyAt(t, network, netip.Addr{})
+}
+
+// newEnemyAt is one that wants an address.
+func newEnemyAt(t *testing.T, network string, want netip.Addr) *enemy {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@hythe/%d/network/%s", os.Geteuid(), network)}); err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(limit); ; { // the switch may just be started
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@hythe/%d/network/%s", os.Geteuid(), network)})
+		if err == nil {
+			break
+		}
+		if err != unix.ECONNREFUSED || time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 	e := &enemy{t: t, fd: fd}
-	e.send((&vnet.Join{Name: "enemy"}).Append(nil))
+	e.send((&vnet.Join{Name: "enemy", Want: want}).Append(nil))
 	b := make([]byte, vnet.MaxMessage)
 	n, _, err := unix.Recvfrom(fd, b, 0)
 	if err != nil {
