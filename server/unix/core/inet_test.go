@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/store"
 )
 
 // loop4 is an address of the loopback interface; the port is in host order.
@@ -223,5 +224,62 @@ func TestRaws(t *testing.T) {
 	}
 	if st := tk.io.inet; st.raws != 0 || len(st.ports) != 0 || tk.Socks.Len() != 0 {
 		t.Fatal(st, tk.Socks.Len())
+	}
+}
+
+// TestGroupLooks: a datagram to a group looks at a bounded number of the sockets that have its port.
+func TestGroupLooks(t *testing.T) {
+	was := maxLooks
+	defer func() { maxLooks = was }()
+	const others, sent = 40, 100
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	dgram := func() (fd int32, r store.Ref[Socket]) {
+		p.do(func(c *Call) {
+			fd, _ = c.NewSocket(FamilyInet, SockDgram, 0, OpenNonblock)
+			_, r, _, _ = c.Sock(fd)
+			c.K.Socks.Mut(r).Opts |= optReuseAddr
+		})
+		return fd, r
+	}
+	group := ip4(239, 1, 2, 3)
+	any := SockAddr{FamilyInet, append([]byte{4000 >> 8, 4000 & 255}, make([]byte, 12)...)}
+	bound := func() (store.Ref[Socket], int32) {
+		fd, r := dgram()
+		if e := p.bind(fd, any); e != 0 {
+			t.Fatal(e)
+		}
+		return r, fd
+	}
+	member, _ := bound()
+	for range others {
+		_, fd := bound()
+		if e := p.connect(fd, loop4(4001)); e != 0 { // it hears of nobody else
+			t.Fatal(e)
+		}
+	}
+	_, w := dgram()
+	p.do(func(c *Call) {
+		if e := c.K.JoinGroup(member, group); e != 0 || !c.K.SetSockOption(w, SockGroupIndex, 1) {
+			t.Fatal(e)
+		}
+	})
+	for _, c := range []struct{ looks, least, most int }{{others + 1, sent, sent}, {others / 4, 0, sent - 1}} {
+		maxLooks = c.looks
+		var got int
+		p.do(func(call *Call) {
+			x := inetSockets{sockQueues{call.K}}
+			for range sent {
+				to := SockAddr{FamilyInet, append([]byte{4000 >> 8, 4000 & 255, 239, 1, 2, 3}, make([]byte, 8)...)}
+				if _, e := x.sendDgram(call, w, []byte("x"), &SockSend{To: &to}); e != 0 {
+					t.Fatal(e)
+				}
+			}
+			got = int(call.K.Socks.Get(member).Queue.N)
+			x.drain(call, member)
+		})
+		if got < c.least || got > c.most {
+			t.Errorf("looking at %d: %d of %d came", c.looks, got, sent)
+		}
 	}
 }

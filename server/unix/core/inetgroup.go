@@ -36,6 +36,10 @@ const (
 	maxMembers = 256
 )
 
+// maxLooks is at how many sockets that have a port one datagram to a group looks: a machine can have
+// many there that do not want it. A variable for tests' sake.
+var maxLooks = 4096
+
 // allHosts is the group of which everybody is a member.
 var allHosts = ip4(224, 0, 0, 1)
 
@@ -237,8 +241,11 @@ func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class b
 	if k.io.inet.groups[far.IP] == 0 && far.IP != allHosts {
 		return 0
 	}
-	n := 0
+	n, looks := 0, 0
 	for o := range k.io.inet.ports[portKey{SockDgram, proto, far.Port}] {
+		if looks++; looks > maxLooks {
+			break // to the others it is lost, too
+		}
 		s := k.Socks.Get(o)
 		if x.match(s, far.IP) == 0 || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port) {
 			continue
