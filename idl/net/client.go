@@ -1,7 +1,6 @@
 package net
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,49 +12,33 @@ import (
 // called with locks held that the done functions take, which are called later, by a
 // goroutine of their own or by the one that has the role of the binding's Poller. Bytes that
 // done gets are good until it returns; those that were given must stay as they are until
-// then, but for those of Send.
+// then.
 type Client struct {
 	bind func() (*ipc.ClientBinding, error)
 
 	once sync.Once
-	b    *ipc.ClientBinding                // nil: there is no way to the server
-	way  atomic.Pointer[ipc.ClientBinding] // b, once it is there
+	way  atomic.Pointer[ipc.ClientBinding] // to the server; nil: none yet, or there is none
 }
 
 // NewClient makes a client whose binding is made at the first use.
 func NewClient(bind func() (*ipc.ClientBinding, error)) *Client { return &Client{bind: bind} }
 
-// start makes a call, which put fills in; got gets its outcome. Without a way to the
-// server, and if put says so, got gets no call and an error.
+// start makes a call, which put fills in, once or twice; got gets its outcome. Without a way to
+// the server, and if put says so, got gets no call and an error.
 func (c *Client) start(nr uint64, put func(*ipc.Call) (int, abi.Errno), got func(*ipc.Call, abi.Errno)) {
+	var k *ipc.Call
 	if b := c.way.Load(); b != nil {
-		if k := b.TryBegin(); k != nil {
-			n, e := put(k)
-			if e == 0 && k.Post(nr, n, func() { got(k, k.Err()); k.End() }) {
-				return
-			}
-			go func() {
-				defer k.End()
-				if e != 0 {
-					got(nil, e)
-					return
-				}
-				got(k, k.Do(nr, n))
-			}()
+		k = b.TryBegin()
+	}
+	if k != nil {
+		if n, e := put(k); e == 0 && k.Post(nr, n, func() { got(k, k.Err()); k.End() }) {
 			return
 		}
 	}
 	go func() {
-		c.once.Do(func() {
-			if c.b, _ = c.bind(); c.b != nil {
-				c.way.Store(c.b)
-			}
-		})
-		if c.b == nil {
-			got(nil, abi.ENETDOWN)
-			return
+		if k == nil {
+			k = c.begin()
 		}
-		k := c.b.Begin()
 		if k == nil {
 			got(nil, abi.ENETDOWN)
 			return
@@ -68,6 +51,19 @@ func (c *Client) start(nr uint64, put func(*ipc.Call) (int, abi.Errno), got func
 		}
 		got(k, k.Do(nr, n))
 	}()
+}
+
+// begin waits for the way to the server and for a free slot; nil: there is none.
+func (c *Client) begin() *ipc.Call {
+	c.once.Do(func() {
+		if b, _ := c.bind(); b != nil {
+			c.way.Store(b)
+		}
+	})
+	if b := c.way.Load(); b != nil {
+		return b.Begin()
+	}
+	return nil
 }
 
 // Events asks for events; their Data are good until done returns.
@@ -85,24 +81,9 @@ func (c *Client) Events(incarnation uint64, done func(incarnation uint64, events
 	})
 }
 
-// Send sends bytes, which the caller may change when this returns; see OpSend.
+// Send sends bytes; see OpSend.
 func (c *Client) Send(id, seq, taken uint64, data []byte, done func(n int, e abi.Errno)) {
-	most := len(data)
-	got := func(n int, e abi.Errno) { done(min(n, most), e) }
-	if b := c.way.Load(); b != nil {
-		if k := b.TryBegin(); k != nil {
-			if k.Post(OpSend, len(storeSend(&k.Args, k.In()[:0], id, seq, taken, data)), func() {
-				n, _ := loadSend(k.Result(), k.Out())
-				e := k.Err()
-				k.End()
-				got(n, e)
-			}) {
-				return
-			}
-			k.End()
-		}
-	}
-	c.send(id, seq, taken, slices.Clone(data), got)
+	c.send(id, seq, taken, data, func(n int, e abi.Errno) { done(min(n, len(data)), e) })
 }
 
 // Recv takes at most n bytes; see OpRecv.

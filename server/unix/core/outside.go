@@ -21,8 +21,7 @@ import (
 // requests are sent after the commit. docs/network.md.
 
 // NetBackend is the net server (idl/net.Client). Its methods only start something,
-// done is called later, without the lock. Bytes that were given are the backend's until then,
-// but those of Send are not when it has returned.
+// done is called later, without the lock. Bytes that were given are the backend's until then.
 type NetBackend interface {
 	Events(incarnation uint64, done func(incarnation uint64, events []net.Event, e abi.Errno))
 	Bind(id uint64, stream, listen bool, port uint32, done func(incarnation uint64, e abi.Errno))
@@ -108,7 +107,6 @@ type outsideState struct {
 	held  []store.Ref[Outside] // ports that take no more for now
 	inc   uint64               // the net server's incarnation, as far as is known
 	asked bool                 // there is a request for events
-	room  []byte               // for what a Send is given
 	iface *Iface               // eth0 of a link
 
 	unreachable int // ports of which the log has heard
@@ -723,10 +721,7 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	rt.sending, rt.writable = true, false
 	id, seq, taken := rec.ID, rec.Seq+1, rec.Taken
 	k.ask(func(n NetBackend) {
-		st := &k.io.out
-		data := k.queued(st.room[:0], p, net.MaxData)
-		st.room = data
-		size := len(data)
+		data := k.queued(p, net.MaxData)
 		n.Send(id, seq, taken, data, func(n int, e abi.Errno) {
 			k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 				rt.sending = false
@@ -738,7 +733,7 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 					k.breakOut(o, e)
 				default:
 					k.Outs.Mut(o).Seq = seq
-					rt.writable = rt.writable || n == size
+					rt.writable = rt.writable || n == len(data)
 					k.consume(rec.Sock, n)
 				}
 			})
@@ -746,12 +741,14 @@ func (k *Kernel) pumpSend(p store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	})
 }
 
-// queued appends a copy of the first bytes of a stream's queue to b.
-func (k *Kernel) queued(b []byte, p store.Ref[Socket], most int) []byte {
-	for at := k.Socks.Get(p).Queue.Head; at != 0 && len(b) < most; {
+// queued answers a copy of the first bytes of a stream's queue.
+func (k *Kernel) queued(p store.Ref[Socket], most int) []byte {
+	s := k.Socks.Get(p)
+	b := make([]byte, 0, min(int(s.Bytes), most))
+	for at := s.Queue.Head; at != 0 && len(b) < cap(b); {
 		m := k.SockMsgs.Get(at)
 		d := k.Heap.Bytes(m.Data)[m.Off:m.Data.Len]
-		b = append(b, d[:min(len(d), most-len(b))]...)
+		b = append(b, d[:min(len(d), cap(b)-len(b))]...)
 		at = m.Link.Next
 	}
 	return b
