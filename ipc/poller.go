@@ -109,8 +109,9 @@ func NewPoller() (*Poller, error) {
 		_ = unix.Close(wake)
 		return nil, fmt.Errorf("ipc: poller: %w", err)
 	}
-	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), close: closeLooks, spin: [2]time.Duration{spinMin, spinMin}, spinMax: spinMax}
-	if runtime.NumCPU() == 1 {
+	p := &Poller{ep: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll"), close: closeLooks}
+	p.SetSpin(spinMax)
+	if oneCore {
 		p.close = 0
 	}
 	p.raw, err = p.file.SyscallConn()
@@ -366,15 +367,8 @@ func (p *Poller) look() (found bool) {
 func (p *Poller) glance() bool {
 	for n := p.close; n > 0; n -= 1 + (len(p.hot)+len(p.clients))/8 {
 		pause(1)
-		for _, b := range p.hot {
-			if b.pending() {
-				return true
-			}
-		}
-		for _, b := range p.clients {
-			if b.parked.Load() > 0 && b.answers() {
-				return true
-			}
+		if p.ready() {
+			return true
 		}
 		if p.flag.Load() != 0 || p.stirred.Load() != 0 {
 			return false
@@ -620,9 +614,11 @@ func (l *Lead) await(sl *abi.Slot) bool {
 
 // tempted says whether there may be something for Wait to answer, or another goroutine to run.
 func (p *Poller) tempted() bool {
-	if p.flag.Load() != 0 || p.stirred.Load() != 0 {
-		return true
-	}
+	return p.flag.Load() != 0 || p.stirred.Load() != 0 || p.ready()
+}
+
+// ready says whether look may find something, and has what it is fetched meanwhile.
+func (p *Poller) ready() bool {
 	for _, b := range p.hot {
 		if b.pending() {
 			return true

@@ -27,9 +27,10 @@ const (
 	crowdedFor   = 50 * time.Millisecond
 )
 
-// Where there is one processor, who has seen, in one idle time, that another process runs when it yields, and what it waits
-// for is not there afterwards, would only run to be in the others' way: it sleeps. A yield
-// in which another process ran takes more than switched; one in which none did a fraction of it.
+// Where there is one processor, who has seen, in one idle time, that another process runs when
+// it yields, and what it waits for is not there afterwards, would only run to be in the others'
+// way: it sleeps. A yield in which another process ran takes more than switched; one in which
+// none did a fraction of it.
 const switched = 4 * time.Microsecond
 
 // oneCore: there is one processor for all. With more, who waits for one mostly finds the other.
