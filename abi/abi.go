@@ -509,7 +509,8 @@ type CallDesc struct {
 	Local uint8 // Local...: served in the task when it can be
 	Flags uint8 // Call...
 	// Name, of LocalName, has a half-byte each for the argument at whose address the answer is
-	// stored and two others that it depends on, from the lowest one on: 0 for none, else one more than its place.
+	// stored and two others that it depends on, from the lowest one on: 0 for none, else one more
+	// than its place.
 	Name uint16
 	Pre  [3]Pre
 }
@@ -628,19 +629,19 @@ const (
 	LocalRandom    = 46 // getrandom(2) of few bytes
 	LocalNosys     = 47 // answers that there is no such call
 	LocalLimit     = 48 // prlimit(2) that asks for LimitStack of the caller: answers ToldStack when it is known
-	// Sleeps between LocalSleepMin and LocalSleepMax: nanosleep(2), whose arguments are a struct timespec
-	// and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
 	// An answer about a name that was kept (ActName): of the name that is Pre[0]'s, from
 	// the current directory if it is argument 1 and argument 0 is the host's AT_FDCWD.
-	LocalName       = 49
+	LocalName = 49
+	// Sleeps between LocalSleepMin and LocalSleepMax: nanosleep(2), whose arguments are a struct
+	// timespec and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
 	LocalNanosleep  = 50
 	LocalClockSleep = 51
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps
-// longer is known to the server as a sleeper. The monitor of Go's runtime sleeps for 20 us, again and again while a
-// call takes long: by the host's clock it would come so often that it has a fifth of the
-// processor; the server, which answers it when there is time, is better to it.
+// longer is known to the server as a sleeper. The monitor of Go's runtime sleeps for 20 us, again
+// and again while a call takes long: by the host's clock it would come so often that it has a
+// fifth of the processor; the server answers it when there is time.
 const (
 	LocalSleepMin = 100e3
 	LocalSleepMax = 10e6

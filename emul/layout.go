@@ -282,8 +282,13 @@ type Region struct {
 	_      uint8
 }
 
-// WaitKinds is how many calls Task.Waits tells apart.
-const WaitKinds = 512
+// WaitKinds is how many calls Task.Waits tells apart; the last ones are no calls': of who waits in
+// a stream.
+const (
+	WaitKinds   = 512
+	waitsReader = WaitKinds - 1
+	waitsWriter = WaitKinds - 2
+)
 
 // Limits of patching: sites of a task, ranges of text in which they may be, and
 // after how many traps a site is worth it.

@@ -155,6 +155,19 @@ func ringLent(pos, end uint64) bool {
 	return pos&abi.LentPos != 0 && pos&^abi.LentPos>>abi.LentShift == end&abi.LentOffset>>abi.LentRing
 }
 
+// ringOut copies m bytes, at most size, out of a ring of size bytes, from offset at on; false: not
+// all of the guest's memory is there.
+func (t *Thread) ringOut(to, ring, size, at, m uintptr) bool {
+	first := min(m, size-at)
+	return t.copyMem(to, ring+at, first) == 0 && (m == first || t.copyMem(to+first, ring, m-first) == 0)
+}
+
+// ringIn copies them into it.
+func (t *Thread) ringIn(ring, size, at, from, m uintptr) bool {
+	first := min(m, size-at)
+	return t.copyMem(ring+at, from, first) == 0 && (m == first || t.copyMem(ring, from+first, m-first) == 0)
+}
+
 // readPipe serves read(2) of a pipe that is not empty. What a writer adds meanwhile is behind
 // what is copied; if another reader, or the server, was faster, Pos has changed. (It is what it
 // was if exactly 2 GiB have passed meanwhile.)
@@ -174,9 +187,7 @@ func (t *Thread) readPipe(end uint64, buf, n uintptr) (uintptr, bool) {
 			return 0, false
 		}
 		head := pos >> abi.RingHead % abi.RingHeads
-		at := uintptr(head % abi.LentRingSize)
-		first := min(m, abi.LentRingSize-at)
-		if t.copyMem(buf, ring+at, first) != 0 || m > first && t.copyMem(buf+first, ring, m-first) != 0 {
+		if !t.ringOut(buf, ring, abi.LentRingSize, uintptr(head%abi.LentRingSize), m) {
 			return 0, false
 		}
 		to := pos&^((abi.RingHeads-1)<<abi.RingHead) | (head+uint64(m))%abi.RingHeads<<abi.RingHead
@@ -208,8 +219,7 @@ func (t *Thread) writePipe(end uint64, buf, n uintptr) (uintptr, bool) {
 		pos = atomic.LoadUint64(&l.Pos)
 	}
 	at := uintptr((pos>>abi.RingHead + pos&abi.RingUsed) % abi.LentRingSize)
-	first := min(n, abi.LentRingSize-at)
-	if t.copyMem(ring+at, buf, first) == 0 && (n == first || t.copyMem(ring, buf+first, n-first) == 0) {
+	if t.ringIn(ring, abi.LentRingSize, at, buf, n) {
 		fill := l.Size
 		for range lentTries {
 			pos = atomic.LoadUint64(&l.Pos)

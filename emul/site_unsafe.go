@@ -586,8 +586,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	nr := uint64(int64(int32(uint32(raw))))
 	d := t.desc(nr)
 	if d != nil && d.Local != abi.LocalNone {
-		if d.Local == abi.LocalFutex && !futexNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalUmtx && !umtxNow(uintptr(uc.Regs.SI)) || d.Local == abi.LocalPark || d.Local == abi.LocalSleepWord || d.Local == abi.LocalNanosleep || d.Local == abi.LocalClockSleep || d.Local == abi.LocalPortSend || d.Local == abi.LocalPortRecv {
-			// It may wait, and a kick may cut the wait.
+		if waits(d.Local, uintptr(uc.Regs.SI)) { // and a kick may cut the wait
 			t.SiteWhy = siteTrap
 			return false
 		}
@@ -615,6 +614,19 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 		return false
 	}
 	return true
+}
+
+// waits says whether a call that the library serves, with argument 1 b, may wait. Reads and writes of
+// streams do too, but mostly do not.
+func waits(local uint8, b uintptr) bool {
+	if local == abi.LocalFutex {
+		return !futexNow(b)
+	}
+	if local == abi.LocalUmtx {
+		return !umtxNow(b)
+	}
+	return local == abi.LocalPark || local == abi.LocalSleepWord || local == abi.LocalNanosleep || local == abi.LocalClockSleep ||
+		local == abi.LocalPortSend || local == abi.LocalPortRecv
 }
 
 // siteRegs completes the guest's state: as SYSCALL would leave it.

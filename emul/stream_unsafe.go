@@ -68,18 +68,12 @@ func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, 
 		}
 		m := min(n, used)
 		head := uintptr(v >> abi.StreamHead)
-		if !t.inGuest(buf, m) || !t.fromRing(&e, buf, head%e.size, m) {
+		if !t.inGuest(buf, m) || !t.ringOut(buf, e.ring, e.size, head%e.size, m) {
 			return 0, false
 		}
 		return t.streamTook(&e, head, m)
 	}
 	return 0, false
-}
-
-// fromRing copies m bytes of a ring from offset from on.
-func (t *Thread) fromRing(e *streamEnd, to, from, m uintptr) bool {
-	first := min(m, e.size-from)
-	return t.copyMem(to, e.ring+from, first) == 0 && (m == first || t.copyMem(to+first, e.ring, m-first) == 0)
 }
 
 // streamTook has the word say that m bytes were taken from head on. A writer that sleeps is woken
@@ -134,8 +128,7 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 		}
 		m := min(most-used, n-done, unit)
 		to := (uintptr(v>>abi.StreamHead) + used) % e.size
-		first := min(m, e.size-to)
-		if t.copyMem(e.ring+to, buf+done, first) != 0 || m > first && t.copyMem(e.ring, buf+done+first, m-first) != 0 {
+		if !t.ringIn(e.ring, e.size, to, buf+done, m) {
 			break
 		}
 		if !t.streamPut(&e, m) {
@@ -182,17 +175,12 @@ const streamTries = 256
 // a kick has cut it. who is the mark of those who sleep.
 func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
 	addr := uintptr(unsafe.Pointer(e.word))
-	half := (*uint32)(at(addr))
-	turns := uintptr(t.task().Spin)
-	w := &t.task().Waits[(who>>abi.StreamSide)%WaitKinds]
-	from := t.cycles()
-	t.spin(addr, uintptr(uint32(v)), turns)
-	if *w == waitLooks && turns != 0 {
-		for atomic.LoadUint32(half) == uint32(v) && t.cycles()-from < lookCycles {
-			t.spin(addr, uintptr(uint32(v)), turns)
-		}
+	w := &t.task().Waits[waitsReader]
+	if who == abi.StreamWriter {
+		w = &t.task().Waits[waitsWriter]
 	}
-	if atomic.LoadUint32(half) != uint32(v) {
+	since, looked, found := t.look(addr, uint32(v), w, false)
+	if found {
 		return 0
 	}
 	if v&who == 0 && !atomic.CompareAndSwapUint64(e.word, v, v|who) {
@@ -205,13 +193,7 @@ func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
 	if !e.site {
 		t.kicks(1)
 	}
-	if *w == waitLooks {
-		*w = waitPause
-	} else if *w != 0 {
-		*w--
-	} else if t.cycles()-from < lookCycles {
-		*w = waitLooks
-	}
+	t.slept(w, since, looked)
 	return r
 }
 

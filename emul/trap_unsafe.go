@@ -483,9 +483,27 @@ func (t *Thread) ring() {
 // server that wants the thread's attention only has to answer.
 func (t *Thread) wait(s *abi.Slot, own uint32) {
 	addr := uintptr(unsafe.Pointer(&s.State))
-	turns := uintptr(t.task().Spin)
 	// Other kinds of request than calls have numbers of their own.
 	w := &t.task().Waits[(s.Nr^uint64(s.Kind)<<6)%WaitKinds]
+	since, looked, found := t.look(addr, own, w, true)
+	if found {
+		return
+	}
+	atomic.StoreUint32(&s.Waiter, 1)
+	for atomic.LoadUint32(&s.State) == own {
+		t.host(sysFutex, addr, futexWait, uintptr(own), 0, 0, 0)
+	}
+	atomic.StoreUint32(&s.Waiter, 0)
+	t.slept(w, since, looked)
+}
+
+// look looks whether the word at addr is another than own, for as long as w (of Task.Waits)
+// says that it is worth; found: it is. If it is not the thread is to sleep, and to tell slept when
+// it has begun to look, and whether for long. yields: who is to change it may have asked a third
+// one, which waits for this processor; without, the other one mostly has a processor.
+func (t *Thread) look(addr uintptr, own uint32, w *uint8, yields bool) (since uintptr, looked, found bool) {
+	word := (*uint32)(at(addr))
+	turns := uintptr(t.task().Spin)
 	looks := *w >= waitYields && turns != 0
 	first := turns
 	if looks && *w != waitLooks {
@@ -493,21 +511,25 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 	}
 	from := t.cycles()
 	t.spin(addr, uintptr(own), first)
-	if atomic.LoadUint32(&s.State) != own {
+	if atomic.LoadUint32(word) != own {
 		if first != turns {
 			*w = waitLooks
 		}
-		return
+		return from, looks, true
 	}
 	if looks {
-		// The server may have asked another one, which waits for this processor.
 		now := from
-		for now-from < lookCycles && atomic.LoadUint32(&s.State) == own {
-			t.host(sysYield, 0, 0, 0, 0, 0, 0)
+		for now-from < lookCycles && atomic.LoadUint32(word) == own {
+			if yields {
+				t.host(sysYield, 0, 0, 0, 0, 0, 0)
+			}
 			t.spin(addr, uintptr(own), turns/yieldPart)
 			now = t.cycles()
 		}
-		if atomic.LoadUint32(&s.State) != own {
+		if atomic.LoadUint32(word) != own {
+			if !yields {
+				return from, looks, true
+			}
 			switch *w--; {
 			case now-from < soonCycles:
 				*w = waitLooks
@@ -516,22 +538,19 @@ func (t *Thread) wait(s *abi.Slot, own uint32) {
 			case *w < waitYields:
 				*w = 0
 			}
-			return
+			return from, looks, true
 		}
 	}
-	if atomic.LoadUint32(&s.State) != own {
-		return
-	}
-	atomic.StoreUint32(&s.Waiter, 1)
-	for atomic.LoadUint32(&s.State) == own {
-		t.host(sysFutex, addr, futexWait, uintptr(own), 0, 0, 0)
-	}
-	atomic.StoreUint32(&s.Waiter, 0)
-	if looks {
+	return from, looks, atomic.LoadUint32(word) != own
+}
+
+// slept notes in w what came of a sleep after look.
+func (t *Thread) slept(w *uint8, since uintptr, looked bool) {
+	if looked {
 		*w = waitPause
 	} else if *w != 0 {
 		*w--
-	} else if t.cycles()-from < lookCycles {
+	} else if t.cycles()-since < lookCycles {
 		*w = waitLooks
 	}
 }
