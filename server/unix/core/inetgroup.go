@@ -142,7 +142,8 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 
 // keepGroup6 keeps the first word last: without it the place is free.
 func (k *Kernel) keepGroup6(r store.Ref[Socket], at uint32, ip [16]byte) bool {
-	for w := uint32(3); w < 4; w-- {
+	for i := range uint32(4) {
+		w := 3 - i
 		if !k.SetSockOption(r, sockGroup6+4*at+w, int32(le32(ip[4*w:]))) {
 			return false
 		}

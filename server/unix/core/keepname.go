@@ -60,7 +60,10 @@ func (k *Kernel) nameNumber() uint64 {
 // is asked for, if it wants to and what the answer depends on is known. c.Acts is
 // all that the answer stores.
 func (c *Call) KeepName(v uint64, err abi.Errno) {
-	k, n := c.K, c.seen.node
+	k, n := c.K, c.seen.at.node
+	if c.seen.bare {
+		n = nil
+	}
 	switch err {
 	case 0:
 	case abi.ENOENT, abi.ENOTDIR, abi.EINVAL:
@@ -111,9 +114,11 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 			k.Host.Tell(ts.id, abi.ToldAttrs, ts.attrs)
 		}
 		attrs = ts.attrs
-		n.told = k
+		n.told = true
 	}
-	k.forgetNamesAt(until)
+	if until != NoDeadline {
+		k.atEarliest(&k.names.at, until, k.namesChanged)
+	}
 	c.Act(abi.ActName, 0, ts.names, attrs, v, off, size)
 }
 
@@ -121,11 +126,7 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 // same rights, and nobody wants to see what they ask for.
 func (c *Call) mayKeepNames() bool {
 	k := c.K
-	if c.T == 0 || c.Kind != abi.KindTrap || c.ns() != 0 {
-		return false
-	}
-	ts, p := k.tasks[c.Task], c.Proc()
-	if ts == nil || ts.dead || ts.proc != c.ProcRef() || p.Task != c.Task || p.Flags&(ProcVfork|ProcModule) != 0 || p.Exiting != 0 || k.tracing(p.Pid) {
+	if ts := c.borrows(); ts == nil || !k.mayLend(ts) || c.ns() != 0 {
 		return false
 	}
 	cred := c.Thread().Cred
@@ -135,20 +136,4 @@ func (c *Call) mayKeepNames() bool {
 		}
 	}
 	return true
-}
-
-// forgetNamesAt has all answers forgotten when what was known of a name is over.
-func (k *Kernel) forgetNamesAt(until int64) {
-	if until == NoDeadline || k.names.at != 0 && k.names.at <= until {
-		return
-	}
-	k.names.at = until
-	k.Clock.After(until, func() {
-		k.Enter()
-		if k.names.at == until {
-			k.names.at = 0
-			k.namesChanged()
-		}
-		k.Leave()
-	})
 }

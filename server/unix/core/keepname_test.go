@@ -196,26 +196,25 @@ func TestKeepNameTraced(t *testing.T) {
 func TestKeepNameTime(t *testing.T) {
 	tk := newTestKernel(t)
 	n := namer{t, tk}
-	a := n.kept("/none")
-	tk.Enter()
-	tk.forgetNamesAt(tk.Clock.Mono() + 1000)
-	tk.forgetNamesAt(tk.Clock.Mono() + 500)
-	tk.forgetNamesAt(tk.Clock.Mono() + 2000)
-	tk.Leave()
-	if tk.clock.Advance(400); !n.holds(a) {
-		t.Error("before its time")
+	// after has all that is known be over in so many ns, the first of them.
+	after := func(ns ...int64) {
+		tk.Enter()
+		for _, d := range ns {
+			tk.atEarliest(&tk.names.at, tk.Clock.Mono()+d, tk.namesChanged)
+		}
+		tk.Leave()
 	}
-	if tk.clock.Advance(200); n.holds(a) {
-		t.Error("after its time")
-	}
-	b := n.kept("/none")
-	tk.Enter()
-	tk.forgetNamesAt(tk.Clock.Mono() + 5000)
-	tk.Leave()
-	if tk.clock.Advance(3000); !n.holds(b) {
-		t.Error("another's time")
-	}
-	if tk.clock.Advance(3000); n.holds(b) {
-		t.Error("after the second time")
+	for _, x := range []struct {
+		known         []int64
+		before, after int64
+	}{{[]int64{1000, 500, 2000}, 400, 200}, {[]int64{5000}, 3000, 3000}} { // the second one also sees the first one's timers
+		a := n.kept("/none")
+		after(x.known...)
+		if tk.clock.Advance(x.before); !n.holds(a) {
+			t.Errorf("known for %d ns: forgotten after %d", x.known, x.before)
+		}
+		if tk.clock.Advance(x.after); n.holds(a) {
+			t.Errorf("known for %d ns: not forgotten after %d", x.known, x.before+x.after)
+		}
 	}
 }

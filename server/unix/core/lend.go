@@ -81,9 +81,9 @@ func (n *node) takeBack() {
 }
 
 func (n *node) takeBackKind(kind int) {
-	if kind == loanStat && n.told != nil {
-		n.told.attrsChanged()
-		n.told = nil
+	if kind == loanStat && n.told {
+		n.m.k.attrsChanged()
+		n.told = false
 	}
 	for len(n.lent[kind]) > 0 {
 		l := n.lent[kind][len(n.lent[kind])-1]
@@ -373,17 +373,36 @@ func (c *Call) borrower() *task {
 // things are now.
 func (c *Call) mayBorrow(fd int32, f store.Ref[File]) bool {
 	k := c.K
-	if c.T == 0 || c.Kind != abi.KindTrap || fd < 0 || fd >= abi.LentFiles || len(c.Acts) >= abi.MaxActions-1 || c.outFault {
+	if fd < 0 || fd >= abi.LentFiles || len(c.Acts) >= abi.MaxActions-1 || c.outFault {
 		return false
 	}
-	ts := k.tasks[c.Task]
-	return ts != nil && !ts.dead && ts.proc == c.ProcRef() && c.Proc().Task == c.Task && k.mayLendTo(ts, fd, f)
+	ts := c.borrows()
+	return ts != nil && k.mayLendTo(ts, fd, f)
+}
+
+// borrows answers the caller's task, if it is a program's call and the task its process's own; else
+// nil.
+func (c *Call) borrows() *task {
+	if c.T == 0 || c.Kind != abi.KindTrap {
+		return nil
+	}
+	ts := c.K.tasks[c.Task]
+	if ts == nil || ts.dead || ts.proc != c.ProcRef() || c.Proc().Task != c.Task {
+		return nil
+	}
+	return ts
+}
+
+// mayLend says whether the library of a task may serve calls by what it was told.
+func (k *Kernel) mayLend(ts *task) bool {
+	p := k.Procs.Get(ts.proc)
+	return p.Flags&(ProcVfork|ProcModule) == 0 && p.Exiting == 0 && !k.tracing(p.Pid)
 }
 
 // mayLendTo says whether a task may be lent something of the file f by a descriptor of its process.
 func (k *Kernel) mayLendTo(ts *task, fd int32, f store.Ref[File]) bool {
 	p := k.Procs.Get(ts.proc)
-	if p.Flags&(ProcVfork|ProcModule) != 0 || p.Exiting != 0 || k.FDs.Get(p.FDs).Refs != 1 || k.tracing(p.Pid) {
+	if !k.mayLend(ts) || k.FDs.Get(p.FDs).Refs != 1 {
 		return false
 	}
 	tab := k.FDs.Get(p.FDs)
@@ -524,16 +543,20 @@ func (k *Kernel) takeBackLater(n *node) {
 }
 
 // lookBackAt has lookBack called at a time, if it is not before that.
-func (k *Kernel) lookBackAt(at int64) {
-	if k.vfs.backAt != 0 && k.vfs.backAt <= at {
+func (k *Kernel) lookBackAt(at int64) { k.atEarliest(&k.vfs.backAt, at, k.lookBack) }
+
+// atEarliest calls fn with the lock held at the earliest of the times (never NoDeadline) that it was asked for since it
+// was called last. when is that time, 0: none.
+func (k *Kernel) atEarliest(when *int64, at int64, fn func()) {
+	if *when != 0 && *when <= at {
 		return
 	}
-	k.vfs.backAt = at
+	*when = at
 	k.Clock.After(at, func() {
 		k.Enter()
-		if k.vfs.backAt == at {
-			k.vfs.backAt = 0
-			k.lookBack()
+		if *when == at {
+			*when = 0
+			fn()
 		}
 		k.Leave()
 	})

@@ -137,8 +137,8 @@ func (k *Kernel) dropMount(m *mount) {
 
 // addMount makes the derived part of a mount.
 func (k *Kernel) addMount(r store.Ref[Mount], rec *Mount) *mount {
-	m := &mount{k: k,
-		ref: r, flags: rec.Flags, dev: rec.Dev,
+	m := &mount{
+		k: k, ref: r, flags: rec.Flags, dev: rec.Dev,
 		label:  store.String(k.Heap, rec.Label),
 		typ:    store.String(k.Heap, rec.Type),
 		source: store.String(k.Heap, rec.Source),

@@ -49,7 +49,7 @@ type node struct {
 	// lent are the descriptors by which tasks read it without us, or know its attributes.
 	lent [loanKinds][]lentNode
 	// told: libraries keep answers about names that its attributes are in.
-	told *Kernel
+	told bool
 	// backAt is when it is looked at the latest whether they have to be taken back; 0: never.
 	backAt int64
 	// reads and fills count those for which the server was asked, changes what may
@@ -154,7 +154,7 @@ func (n *node) dropData() {
 // stale forgets the attributes that a change of contents touches.
 func (n *node) stale() {
 	n.takeBack()
-	if n.isDir() && n.m.k != nil {
+	if n.isDir() {
 		n.m.k.namesChanged()
 	}
 	n.gen++
@@ -188,18 +188,23 @@ func (k *Kernel) learnFound(n *node, changed uint32, e *fs.Entry) {
 
 // setKid notes that name in dir is n (nil: absent).
 func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
+	k.putKid(dir, name, kid{n: n, until: until})
+}
+
+func (k *Kernel) putKid(dir *node, name string, kd kid) {
+	n := kd.n
 	if n != nil && !k.namedElse(n, dir, name) {
 		n.parent, n.name = dir, name
 		if n.v != 0 {
 			k.renameVnode(n)
 		}
 	}
-	if old, ok := dir.kids[name]; ok && (old.n != n || until == 0) {
-		k.namesChanged()
-	}
-	if until == 0 {
-		delete(dir.kids, name)
+	if kd.until == 0 {
+		k.forgetKid(dir, name)
 		return
+	}
+	if old, ok := dir.kids[name]; ok && old.n != n {
+		k.namesChanged()
 	}
 	if dir.kids == nil {
 		dir.kids = map[string]kid{}
@@ -217,7 +222,7 @@ func (k *Kernel) setKid(dir *node, name string, n *node, until int64) {
 		}
 		dir.kidsMost = 2 * len(dir.kids)
 	}
-	dir.kids[name] = kid{n: n, until: until}
+	dir.kids[name] = kd
 }
 
 // forgetKid forgets what name in dir leads to, and so do those who keep an answer about it: nobody
@@ -460,10 +465,8 @@ func (k *Kernel) learnPlus(dir *node, gen, changed uint32, list []fs.DirPlus) {
 		}
 		n := k.node(dir.m, d.Found.Node)
 		k.learnFound(n, changed, &d.Found)
-		k.setKid(dir, d.Name, n, k.until(d.Found.TTL))
-		if kd, ok := dir.kids[d.Name]; ok {
-			kd.plus = true
-			dir.kids[d.Name] = kd
+		k.putKid(dir, d.Name, kid{n: n, until: k.until(d.Found.TTL), plus: true})
+		if d.Found.TTL != 0 {
 			got++
 		}
 	}

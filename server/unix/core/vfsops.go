@@ -267,7 +267,7 @@ func (c *Call) Symlink(text string, dirfd int32, path string) abi.Errno {
 // for the empty path, unless it names a link by its descriptor).
 func (c *Call) Readlink(dirfd int32, path string) (string, abi.Errno) {
 	f, e := c.Walk(dirfd, path, WalkEmpty)
-	c.seen.node = nil // what it is, and what is in it, does not change
+	c.seen.bare = true // what it is, and what is in it, does not change
 	if e != 0 {
 		return "", e
 	}

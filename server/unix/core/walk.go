@@ -110,7 +110,7 @@ func (c *Call) Walk(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
 	c.seen = seen{until: NoDeadline}
 	f, e := c.resolve(dirfd, path, flags)
 	if e == 0 {
-		c.seen.node, c.seen.at = f.node, f
+		c.seen.at = f
 	}
 	return f, e
 }
@@ -131,7 +131,7 @@ func (c *Call) steady(do func() abi.Errno) abi.Errno {
 		if try == staleTries {
 			return abi.ENOENT
 		}
-		c.K.setKid(f.dir, f.name, nil, 0)
+		c.K.forgetKid(f.dir, f.name)
 	}
 }
 
@@ -139,8 +139,8 @@ func (c *Call) steady(do func() abi.Errno) abi.Errno {
 // change at any time), and where it has led.
 type seen struct {
 	until int64
-	node  *node
 	at    Found // as the walk has answered it
+	bare  bool  // the answer has none of the attributes of what is there
 }
 
 func (c *Call) resolve(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
