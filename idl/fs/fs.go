@@ -44,3 +44,13 @@ func (s granting) serveMap(r Req, node NodeID, use MapUse, tag uint64) (writable
 	}
 	return m.Writable, m.Stable, m.UntilWrite, err
 }
+
+// Plus is an entry of which it is not said what it is.
+func (d *DirEntry) Plus() DirPlus {
+	return DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+}
+
+// Plain is the entry without what it is.
+func (d *DirPlus) Plain() DirEntry {
+	return DirEntry{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+}

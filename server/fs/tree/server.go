@@ -621,19 +621,24 @@ func (s *Server) unlink(dirID fs.NodeID, name string) abi.Errno {
 	if isDir(s.t.Get(n)) {
 		return abi.EISDIR
 	}
-	if err := s.up(n); err != 0 {
-		return err
-	}
-	if err := s.up(dir); err != 0 {
-		return err
-	}
-	if err := s.remove(dir, name); err != 0 {
+	if err := s.detach(dir, name, n); err != 0 {
 		return err
 	}
 	s.unlinked(n)
 	s.t.Modified(dir)
 	s.t.Unused(n)
 	return 0
+}
+
+// detach takes a name away from n; both nodes are brought up first.
+func (s *Server) detach(dir Ref, name string, n Ref) abi.Errno {
+	if err := s.up(n); err != 0 {
+		return err
+	}
+	if err := s.up(dir); err != 0 {
+		return err
+	}
+	return s.remove(dir, name)
 }
 
 // unlinked takes one name off a node's count.
@@ -671,13 +676,7 @@ func (s *Server) RmDir(r fs.Req, dirID fs.NodeID, name string) abi.Errno {
 		if empty, err := s.empty(n); err != 0 || !empty {
 			return orNotEmpty(err)
 		}
-		if err := s.up(n); err != 0 {
-			return err
-		}
-		if err := s.up(dir); err != 0 {
-			return err
-		}
-		if err := s.remove(dir, name); err != 0 {
+		if err := s.detach(dir, name, n); err != 0 {
 			return err
 		}
 		s.rmdired(n)
@@ -1039,8 +1038,7 @@ func (s *Server) ReadDir(_ fs.Req, id fs.NodeID, cookie uint64, max int) ([]fs.D
 	_, list, err := s.list(id, cookie, max, 0)
 	out := make([]fs.DirEntry, len(list))
 	for i := range list {
-		d := &list[i]
-		out[i] = fs.DirEntry{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+		out[i] = list[i].Plain()
 	}
 	return out, err
 }

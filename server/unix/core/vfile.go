@@ -552,8 +552,7 @@ func (c *Call) readDir(n *node, cookie uint64, max int) (l []fs.DirEntry, e abi.
 	k.learnPlus(n, gen, changed, list)
 	l = make([]fs.DirEntry, len(list))
 	for i := range list {
-		d := &list[i]
-		l[i] = fs.DirEntry{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+		l[i] = list[i].Plain()
 	}
 	return l, 0
 }

@@ -787,7 +787,7 @@ func (f *FS) ReadDirPlus(_ fs.Req, id fs.NodeID, cookie uint64, limit int, plus 
 	dev := rec.Dev
 	for i := range list {
 		d := &list[i]
-		out[i] = fs.DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+		out[i] = d.Plus()
 		if uint32(i) >= plus || f.cfg.AttrTTL <= 0 || f.nodes.Len() >= int(f.cfg.MaxNodes/2) {
 			continue // the rest of the nodes is for names that are asked for
 		}

@@ -265,7 +265,7 @@ func TestReadDirPlus(t *testing.T) {
 			known := 0
 			for i := range l {
 				e := &l[i]
-				if p := (fs.DirEntry{Ino: e.Ino, Next: e.Next, Type: e.Type, Name: e.Name}); p != plain[i] {
+				if p := e.Plain(); p != plain[i] {
 					t.Errorf("entry %+v, ReadDir's is %+v", p, plain[i])
 				}
 				if e.Known == 0 {

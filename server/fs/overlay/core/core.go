@@ -309,8 +309,7 @@ func (b *below) read(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.Di
 	list, err := b.low.ReadDir(fs.Req{}, b.lower(dir), cookie, max)
 	out := make([]fs.DirPlus, len(list))
 	for i := range list {
-		d := &list[i]
-		out[i] = fs.DirPlus{Ino: d.Ino, Next: d.Next, Type: d.Type, Name: d.Name}
+		out[i] = list[i].Plus()
 	}
 	return out, err
 }

@@ -1,19 +1,6 @@
 // Answers about names that the library keeps: each is asked for again and again, changed
 // by what can change it, and asked for again.
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "try.h"
 
 // More than what the server refuses after a change (nameRest) and what it takes to be asked again.
 enum { OFTEN = 12 };
@@ -62,21 +49,6 @@ static void put(const char *path, const char *text) {
 	if (fd < 0 || write(fd, text, strlen(text)) != (long)strlen(text))
 		printf("put %s: %s\n", path, strerrorname_np(errno));
 	close(fd);
-}
-
-// elsewhere runs f in a child of its own.
-static void elsewhere(void (*f)(void)) {
-	fflush(stdout);
-	pid_t p = fork();
-	if (p == 0) {
-		f();
-		fflush(stdout);
-		_exit(0);
-	}
-	int status;
-	waitpid(p, &status, 0);
-	if (status != 0)
-		printf("child: %x\n", status);
 }
 
 static void child_makes(void) { put("d/missing", "by a child"); }
@@ -135,7 +107,7 @@ static void *changes(void *p) {
 }
 
 int main(void) {
-	umask(022);
+	begin();
 	mkdir("d", 0755), mkdir("d/sub", 0755), put("d/f", "hello"), put("d/sub/g", "g");
 	if (symlink("d/f", "l") | symlink("nowhere", "dangling") | symlink("loop", "loop"))
 		printf("symlink\n");
@@ -171,14 +143,14 @@ int main(void) {
 	all("a directory now");
 	rmdir("d/f"), put("d/f", "new");
 	all("a file again");
-	elsewhere(child_makes), all("made by a child");
-	elsewhere(child_removes), all("removed by a child"), about("removed by a child", "d/bus/g");
-	elsewhere(child_back), all("and back");
-	elsewhere(child_looks), all("after it");
-	elsewhere(child_moves), about("after it", "d/f");
+	child("child", child_makes), all("made by a child");
+	child("child", child_removes), all("removed by a child"), about("removed by a child", "d/bus/g");
+	child("child", child_back), all("and back");
+	child("child", child_looks), all("after it");
+	child("child", child_moves), about("after it", "d/f");
 	mkdir("d/secret", 0700), put("d/secret/s", "s");
-	elsewhere(child_user), about("after it", "d/secret/s");
-	elsewhere(child_root);
+	child("child", child_user), about("after it", "d/secret/s");
+	child("child", child_root);
 
 	// Times: a write is seen.
 	struct timespec old[2] = {{1000, 0}, {1000, 0}};
@@ -244,7 +216,7 @@ int main(void) {
 		printf("getcwd\n");
 	mkdir("gone", 0755), chdir("gone");
 	about("there", "."), about("there", "../d/f"), about("there", "f");
-	elsewhere(child_makes); // has no d here
+	child("child", child_makes); // has no d here
 	rmdir("../gone");
 	about("gone", "."), about("gone", ".."), about("gone", "f");
 	chdir(back);
