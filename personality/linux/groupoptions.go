@@ -84,10 +84,7 @@ func group4(o *optionCall) abi.Errno {
 
 // group6 is IPV6_ADD_MEMBERSHIP and IPV6_DROP_MEMBERSHIP: struct ipv6_mreq.
 func group6(o *optionCall) abi.Errno {
-	if o.n < 20 {
-		return abi.EINVAL
-	}
-	b, e := o.bytes(20)
+	b, e := o.whole(20)
 	if e != 0 {
 		return e
 	}
@@ -109,10 +106,7 @@ const (
 
 // groupReq takes the request: an interface and a group, in bytes of the family's sockaddr.
 func (o *optionCall) groupReq(family uint16) (index uint32, addr []byte, e abi.Errno) {
-	if o.n < groupReqSize {
-		return 0, nil, abi.EINVAL
-	}
-	b, e := o.bytes(groupReqSize)
+	b, e := o.whole(groupReqSize)
 	if e != 0 {
 		return 0, nil, e
 	}

@@ -261,6 +261,14 @@ func (o *optionCall) bytes(n int32) ([]byte, abi.Errno) {
 	return b, 0
 }
 
+// whole takes a value that has at least n bytes, the first n of it. EINVAL.
+func (o *optionCall) whole(n int32) ([]byte, abi.Errno) {
+	if o.n < n {
+		return nil, abi.EINVAL
+	}
+	return o.bytes(n)
+}
+
 func (o *optionCall) keep(v int32) abi.Errno { return keep(o.c, o.r, o.key(), v) }
 
 // kept is what the option was set to, or def.

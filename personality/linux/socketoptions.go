@@ -172,10 +172,7 @@ func setMark(o *optionCall) abi.Errno {
 }
 
 func setLinger(o *optionCall) abi.Errno {
-	if o.n < 8 {
-		return abi.EINVAL
-	}
-	b, e := o.bytes(8)
+	b, e := o.whole(8)
 	if e != 0 {
 		return e
 	}
@@ -277,10 +274,7 @@ func setRcvlowat(o *optionCall) abi.Errno {
 func getRcvlowat(o *optionCall, _ int32) ([]byte, abi.Errno) { return word(o.s.RcvLowat) }
 
 func setTimeo(o *optionCall) abi.Errno {
-	if o.n < 16 {
-		return abi.EINVAL
-	}
-	b, e := o.bytes(16)
+	b, e := o.whole(16)
 	if e != 0 {
 		return e
 	}
