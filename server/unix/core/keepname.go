@@ -21,6 +21,10 @@ type names struct {
 // all the time, nothing is gained.
 const nameRest = 4
 
+// mostThreads is how many threads a process may have whose library keeps answers: each is looked at
+// for each answer, and others wait for the server meanwhile.
+const mostThreads = 256
+
 // namesChanged is called when a name may lead elsewhere than it did, or not for everybody.
 func (k *Kernel) namesChanged() {
 	for ts := range k.names.tasks {
@@ -129,8 +133,12 @@ func (c *Call) mayKeepNames() bool {
 	if ts := c.borrows(); ts == nil || !k.mayLend(ts) || c.ns() != 0 {
 		return false
 	}
+	threads := k.ThreadsOf(c.ProcRef())
+	if len(threads) > mostThreads {
+		return false
+	}
 	cred := c.Thread().Cred
-	for _, t := range k.ThreadsOf(c.ProcRef()) {
+	for _, t := range threads {
 		if th := k.Threads.Get(t); th.Fs != 0 || th.Cred != cred {
 			return false
 		}
