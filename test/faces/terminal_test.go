@@ -221,9 +221,10 @@ func TestTerminalJobs(t *testing.T) {
 		w.say("\x04")
 		w.see(`\$ `)
 		w.run("echo =$?", "=0\r\n")
-		// In the background it is stopped when it reads.
+		// In the background it is stopped when it reads, of which bash tells before it asks for
+		// this line or when it waits.
 		w.run("cat &", `\[1\] \d+\r\n`)
-		w.run("wait %1; kill %1; wait %1; echo done", `(?s)Stopped.*done\r\n`)
+		w.run("wait %1; kill %1; wait %1; echo done", `(?s)[Ss]topped.*done\r\n`)
 		w.run("sleep 500 & jobs; kill $!; wait; echo done", `(?s)Running.*done\r\n`)
 		// Ctrl-\.
 		w.say("cat\n")

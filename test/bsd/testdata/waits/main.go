@@ -29,6 +29,9 @@ func wait(what string, n int, in, out, ex *unix.FdSet, limit time.Duration) {
 	}
 	start := time.Now()
 	got, err := unix.Select(n, in, out, ex, tv)
+	for err == unix.EINTR { // by the runtime's own signal; the sets are as they were
+		got, err = unix.Select(n, in, out, ex, tv)
+	}
 	fmt.Print(what, ": ", got, " ", err, " waited ", time.Since(start) >= limit && limit > 0)
 	for i, s := range []*unix.FdSet{in, out, ex} {
 		for fd := range 252 {
