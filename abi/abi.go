@@ -161,14 +161,15 @@ const (
 
 // Parts of Lent.Pos of an end of a stream (from bit 0 on): where its memory is mapped (Lent.Slot);
 // which of the two directions it writes to, it reads the other one; how large a ring is, as
-// a power of two; the number of the loan; how many bytes may be in the ring that it writes to.
+// a power of two; the number of the loan; how many bytes may be in the ring that it writes to. Bits
+// 42 and 43 are free.
 const (
 	StreamSlots = 1<<4 - 1
 	StreamSide  = 4
 	StreamShift = 5
 	StreamNo    = 10
 	StreamCap   = 26
-	StreamCaps  = 1<<18 - 1 // in units of 1<<StreamCapUnit
+	StreamCaps  = 1<<16 - 1 // in units of 1<<StreamCapUnit
 
 	StreamShifts  = 1<<5 - 1
 	StreamNos     = 1<<16 - 1
@@ -179,7 +180,8 @@ const (
 // each. The word, of which the lower half is a futex word: how many bytes are in the
 // ring; whether its reader or its writer sleeps; whether it is lent, and for the how manyth
 // time (the machine counts); from StreamHead on, how many bytes were ever taken out. The
-// count is of those that were ever put in.
+// count is of those that were ever put in. Bit 23 of the word is free: who puts and who takes leave it
+// as it is. The page is free from 2*StreamWordSize on.
 const (
 	StreamUsed   = 1<<20 - 1
 	StreamReader = 1 << 20
