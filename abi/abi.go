@@ -28,8 +28,8 @@ const (
 // The object is sparse: only pages that were touched take memory.
 const (
 	// BindHeaderSize is the offset of slot 0: behind BindHeader's page are the rings of pipes
-	// that are lent.
-	BindHeaderSize = LentRingOff + LentPipes*LentRingSize
+	// that are lent, and the epoll sets.
+	BindHeaderSize = LentSetOff + LentSets*LentSetSize
 	// SlotSize is the size of one slot, header and both data areas.
 	SlotSize = 256 << 10
 	// SlotHeaderSize is the size of the fixed part of a slot; In area follows.
@@ -83,6 +83,8 @@ type BindHeader struct {
 	// descriptor (docs/lending.md); behind them, of the rings of pipes, which have Pos
 	// (Ring...) and Size alone.
 	Lent [LentFiles + LentPipes]Lent
+	// Sets are the epoll sets of which the library of a guest answers what is ready.
+	Sets [LentSets]LentSet
 }
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes
@@ -148,6 +150,36 @@ const (
 	LentPipes    = 8
 	LentRingSize = 16 << 10
 )
+
+// Epoll sets that are lent (LentSet): where their items are in the area, how many sets a task has, what
+// the items of each take, and how many there are at most.
+const (
+	LentSetOff   = LentRingOff + LentPipes*LentRingSize
+	LentSets     = 4
+	LentSetSize  = 4 << 10
+	LentSetItems = 256
+)
+
+// LentSet is an epoll set of which the library answers what is ready (docs/lending.md). The server
+// makes the record and takes it back; the library changes Next, by an atomic exchange. A client
+// that forges one deceives itself.
+type LentSet struct {
+	// Gen is odd while the set is lent, and another number each time that it was.
+	Gen uint64
+	// Next is the number in Items with which the next answer begins, and above it the lower half
+	// of Gen: it means nothing with another one.
+	Next uint64
+	FD   int32  // the set's descriptor
+	N    uint32 // how many items are listed
+}
+
+// LentItem is something that is ready in a set: what is told of it. A set has them in the order in
+// which they are told, at LentSetOff in the area.
+type LentItem struct {
+	Data   uint64
+	Events uint32
+	_      uint32
+}
 
 // Parts of Lent.Pos of a ring: RingClaim while a thread copies into it what it is about to
 // add; how many bytes were ever read (from RingHead on, modulo RingHeads); how many are
@@ -638,6 +670,9 @@ const (
 	// timespec and where what is left goes, and clock_nanosleep(2) with the host's clocks and flags.
 	LocalNanosleep  = 50
 	LocalClockSleep = 51
+	// What is ready in a set that is lent: epoll_wait(2), and epoll_pwait(2) without a mask.
+	LocalEpoll     = 56
+	LocalEpollMask = 57
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps

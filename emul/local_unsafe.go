@@ -35,6 +35,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalWrite {
 		return t.writeLent(uc, a, b, c)
 	}
+	if k == abi.LocalEpoll || k == abi.LocalEpollMask {
+		return t.epollLent(uc, k, a, b, c)
+	}
 	if k == abi.LocalSeek {
 		return t.seekLent(a, b, c)
 	}

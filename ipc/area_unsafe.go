@@ -27,6 +27,7 @@ var (
 	_ [unsafe.Offsetof(Request{}.Back)]byte                = [unsafe.Offsetof(abi.Slot{}.Back)]byte{}
 	_ [abi.SlotHeaderSize - unsafe.Sizeof(abi.Slot{})]byte // a slot's header fits
 	_ [abi.LentRingOff - unsafe.Sizeof(abi.BindHeader{})]byte
+	_ [abi.LentSetSize - abi.LentSetItems*unsafe.Sizeof(abi.LentItem{})]byte
 )
 
 type area struct {
@@ -118,6 +119,14 @@ func (a *area) ring(i int) []byte {
 	}
 	o := abi.LentRingOff + i*abi.LentRingSize
 	return a.mem[o : o+abi.LentRingSize : o+abi.LentRingSize]
+}
+
+// items are those of an epoll set that is lent.
+func (a *area) items(i int) *[abi.LentSetItems]abi.LentItem {
+	if uint(i) >= abi.LentSets {
+		panic("ipc: number of a set out of range")
+	}
+	return (*[abi.LentSetItems]abi.LentItem)(unsafe.Pointer(&a.mem[abi.LentSetOff+i*abi.LentSetSize]))
 }
 
 func (a *area) in(i int) []byte {

@@ -5,3 +5,6 @@ func (p *Poller) SetGlances(n int) { p.close = n }
 
 // Expects says whether Wait takes it that a client may soon be back.
 func (p *Poller) Expects() bool { return p.expects() }
+
+// SetGen is the word of an epoll set (abi.LentSet.Gen).
+func (s *ServerBinding) SetGen(i int) uint64 { return s.hdr.Sets[i].Gen }

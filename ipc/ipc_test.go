@@ -1007,7 +1007,22 @@ func TestLentWords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for i := range abi.LentSets {
+		s.LendSet(i, int32(i), make([]abi.LentItem, abi.LentSetItems))
+		gen := s.SetGen(i)
+		if next := s.UnlendSet(i); gen&1 == 0 || s.SetGen(i)&1 != 0 || next != 0 {
+			t.Errorf("set %d: %d, then %d, %d", i, gen, s.SetGen(i), next)
+		}
+		if s.LendSet(i, int32(i), nil); s.SetGen(i)&1 == 0 || s.SetGen(i) == gen {
+			t.Errorf("set %d: lent by number %d twice", i, gen)
+		}
+	}
 	next := r.Server()
+	for i := range abi.LentSets {
+		if next.SetGen(i)&1 != 0 {
+			t.Errorf("set %d is still lent", i)
+		}
+	}
 	for i, at := range []int{0, 3, abi.LentFiles, last} {
 		if next.SetLentPos(at, abi.LentPos|uint64(i+1), 0) {
 			t.Errorf("%d: still lent", at)

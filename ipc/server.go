@@ -100,6 +100,9 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		s.UnlendStat(i)
 		s.LentPos(i) // its value stays
 	}
+	for i := range s.hdr.Sets {
+		s.UnlendSet(i)
+	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
 	return s, nil
@@ -160,14 +163,14 @@ func (s *ServerBinding) Lend(i int, size uint64, slot uint32, ends bool) (gen ui
 }
 
 // Unlend takes it back; gen is what the record says from now on.
-func (s *ServerBinding) Unlend(i int) (gen uint64) { return next(&s.hdr.Lent[i].Gen) }
+func (s *ServerBinding) Unlend(i int) (gen uint64) { return nextGen(&s.hdr.Lent[i].Gen) }
 
 // UnlendStat takes attributes back that the client has kept (abi.Lent.Stat), and answers
 // what the record says from now on: it may use new ones when it has made that odd.
-func (s *ServerBinding) UnlendStat(i int) (gen uint64) { return next(&s.hdr.Lent[i].Stat) }
+func (s *ServerBinding) UnlendStat(i int) (gen uint64) { return nextGen(&s.hdr.Lent[i].Stat) }
 
-// next makes a word another even number, but 0.
-func next(w *uint64) (gen uint64) {
+// nextGen makes a word another even number, but 0.
+func nextGen(w *uint64) (gen uint64) {
 	if gen = (atomic.LoadUint64(w) | 1) + 1; gen == 0 {
 		gen = 2
 	}
@@ -194,6 +197,30 @@ func (s *ServerBinding) LentRing(i int, head uint64, b []byte) (size uint64) {
 	n := copy(b, ring[head%abi.LentRingSize:])
 	copy(b[n:], ring)
 	return atomic.LoadUint64(&s.hdr.Lent[abi.LentFiles+i].Size)
+}
+
+// LendSet makes the record of an epoll set (abi.LentSet), with at most abi.LentSetItems items, which
+// the client answers from at once. UnlendSet was called before.
+func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem) {
+	l, list := &s.hdr.Sets[i], s.items(i)
+	gen := atomic.LoadUint64(&l.Gen)&^1 + 1
+	for at := range items {
+		to := &list[at]
+		atomic.StoreUint64(&to.Data, items[at].Data)
+		atomic.StoreUint32(&to.Events, items[at].Events)
+	}
+	atomic.StoreInt32(&l.FD, fd)
+	atomic.StoreUint32(&l.N, uint32(len(items)))
+	atomic.StoreUint64(&l.Next, gen<<32)
+	atomic.StoreUint64(&l.Gen, gen)
+}
+
+// UnlendSet takes it back, and answers with which of its items the next answer would have begun: the
+// client's own word.
+func (s *ServerBinding) UnlendSet(i int) (next uint32) {
+	l := &s.hdr.Sets[i]
+	nextGen(&l.Gen)
+	return uint32(atomic.LoadUint64(&l.Next))
 }
 
 // grab moves Pending bits to taken and says whether there are any. Bits of

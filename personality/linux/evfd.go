@@ -11,9 +11,9 @@ func eventCalls() []Entry {
 	return []Entry{
 		{Nr: 213, Name: "epoll_create", Fn: sysEpollCreate, Sig: "d"},
 		{Nr: 291, Name: "epoll_create1", Fn: sysEpollCreate1, Sig: "O"},
-		{Nr: 232, Name: "epoll_wait", Fn: sysEpollWait, Sig: "fpdd"},
+		{Nr: 232, Name: "epoll_wait", Fn: sysEpollWait, Local: abi.LocalEpoll, Sig: "fpdd"},
 		{Nr: 233, Name: "epoll_ctl", Fn: sysEpollCtl, Sig: "fEfe", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 3, Size: 12}}},
-		{Nr: 281, Name: "epoll_pwait", Fn: sysEpollPwait, Sig: "fpddpu"},
+		{Nr: 281, Name: "epoll_pwait", Fn: sysEpollPwait, Local: abi.LocalEpollMask, Sig: "fpddpu"},
 		{Nr: 441, Name: "epoll_pwait2", Fn: sysEpollPwait2, Sig: "fpdppu"},
 		{Nr: 284, Name: "eventfd", Fn: sysEventfd, Sig: "u"},
 		{Nr: 290, Name: "eventfd2", Fn: sysEventfd2, Sig: "uO"},

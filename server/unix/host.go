@@ -126,6 +126,17 @@ func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill
 	return fill
 }
 
+// LendSet implements core.Host.
+func (s *server) LendSet(id core.TaskID, i int, fd int32, items []abi.LentItem) bool {
+	return s.withBinding(id, func(b *ipc.ServerBinding) { b.LendSet(i, fd, items) })
+}
+
+// UnlendSet implements core.Host.
+func (s *server) UnlendSet(id core.TaskID, i int) (next uint32) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { next = b.UnlendSet(i) })
+	return next
+}
+
 // withBinding calls f with a task's binding, if there still is one.
 func (s *server) withBinding(id core.TaskID, f func(b *ipc.ServerBinding)) bool {
 	t := s.task(id)

@@ -19,6 +19,8 @@ func TestLocal(t *testing.T) {
 	calls[218] = abi.CallDesc{Local: abi.LocalSetTid}
 	calls[273] = abi.CallDesc{Local: abi.LocalSetRobust}
 	calls[302] = abi.CallDesc{Local: abi.LocalLimit}
+	calls[232] = abi.CallDesc{Local: abi.LocalEpoll}
+	calls[281] = abi.CallDesc{Local: abi.LocalEpollMask}
 	calls[318] = abi.CallDesc{Local: abi.LocalRandom}
 	calls[334] = abi.CallDesc{Local: abi.LocalNosys}
 	w := newWorld(t, calls)
@@ -136,6 +138,20 @@ func TestLocal(t *testing.T) {
 		{"another limit", 302, [6]uint64{0, 4, 0, dataBase + 0x420}, 90302},
 		{"a new limit", 302, [6]uint64{0, 3, dataBase, dataBase + 0x420}, 90302},
 		{"no limit", 302, [6]uint64{0, 3, 0, 0}, 90302},
+		{"epoll_wait", 232, [6]uint64{5, dataBase + 0x700, 2, max}, 2},
+		{"epoll_wait for none", 232, [6]uint64{5, dataBase + 0x700, 0}, 90232},
+		{"epoll_wait for too many", 232, [6]uint64{5, dataBase + 0x700, 1 << 30}, 90232},
+		{"epoll_wait of another set", 232, [6]uint64{9, dataBase + 0x700, 2}, 90232},
+		{"epoll_wait to nothing", 232, [6]uint64{5, 16, 2}, 90232},
+		{"epoll_wait to the library", 232, [6]uint64{5, win + 0x40000000, 2}, 90232},
+		{"epoll_wait into the library", 232, [6]uint64{5, win - 12, 2}, 90232},
+		{"epoll_wait to the end of the memory", 232, [6]uint64{5, dataBase + dataSize - 13, 2}, 1},
+		{"epoll_wait, a forged count", 232, [6]uint64{6, dataBase + 0x700, 2}, 90232},
+		{"epoll_wait, a forged place", 232, [6]uint64{7, dataBase + 0x1000, 1000}, abi.LentSetItems},
+		{"epoll_wait, nothing ready", 232, [6]uint64{8, dataBase + 0x700, 2}, 0},
+		{"epoll_wait, to wait", 232, [6]uint64{8, dataBase + 0x700, 2, 5}, 90232},
+		{"epoll_pwait", 281, [6]uint64{5, dataBase + 0x700, 2, max}, 2},
+		{"epoll_pwait with a mask", 281, [6]uint64{5, dataBase + 0x700, 2, max, dataBase, 8}, 90281},
 		{"futex PI limit in the library", 202, [6]uint64{dataBase, 6, 0, win + 0x40000000}, e(abi.EFAULT)},
 	}
 	code := assemble(t, asmHead+`
@@ -190,6 +206,8 @@ func TestLocal(t *testing.T) {
 		}
 		if c.s.Kind == abi.KindStart {
 			c.t.header().Told[abi.ToldStack] = 8<<20 + 1
+			c.t.header().Sets = [abi.LentSets]abi.LentSet{{Gen: 1, FD: 5, N: 3, Next: 1<<32 | 2}, {Gen: 3, FD: 6, N: 1 << 31},
+				{Gen: 5, FD: 7, N: abi.LentSetItems, Next: 5<<32 | 1<<32 - 1}, {Gen: 7, FD: 8, Next: 9}}
 		}
 		if c.s.Kind != abi.KindStart {
 			h.handle(c)

@@ -56,12 +56,14 @@ type epollRT struct {
 	q     WaitQueue
 	items map[epollKey]*epollWatch
 	ready readyList[*epollWatch]
+	epollLoan
 }
 
 // epollWatch is the derived part of an item.
 type epollWatch struct {
 	item  store.Ref[EpollItem]
 	set   store.Ref[EpollSet]
+	rt    *epollRT // the set's
 	file  store.Ref[File]
 	fd    int32
 	entry *waitEntry
@@ -92,13 +94,15 @@ func (k *Kernel) epollSetRT(s store.Ref[EpollSet]) *epollRT {
 // epollWatch makes the derived part of an item and has it looked at.
 func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	rt := k.epollSetRT(i.Set)
-	w := &epollWatch{item: r, set: i.Set, file: i.File, fd: i.FD}
+	w := &epollWatch{item: r, set: i.Set, rt: rt, file: i.File, fd: i.FD}
 	w.place.of = w
+	k.touchSet(rt)
 	rt.items[epollKey{i.File, i.FD}] = w
 	frt := k.fileRT(i.File)
 	frt.epolls = append(frt.epolls, w)
 	if q := k.Ops(i.File).Queue(i.File); q != nil {
 		w.entry = q.Watch(func(ev uint32) {
+			k.touchSet(rt)
 			it := k.EpItems.Get(r)
 			if it == nil || it.Off != 0 || ev&(it.Events|PollErr|PollHup) == 0 {
 				return
@@ -116,7 +120,8 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 	if w.entry != nil {
 		w.entry.Unwatch()
 	}
-	rt := k.epollSetRT(w.set)
+	rt := w.rt
+	k.touchSet(rt)
 	rt.ready.remove(&w.place)
 	delete(rt.items, epollKey{w.file, w.fd})
 	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
@@ -250,6 +255,7 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 		}
 		it := k.EpItems.Mut(w.item)
 		it.Events, it.Data, it.Off = events, data, 0
+		k.touchSet(rt)
 		rt.ready.push(&w.place)
 		rt.q.Wake(PollIn | PollRdNorm)
 	default:
@@ -271,7 +277,7 @@ func (k *Kernel) epollAsk(w *epollWatch) uint32 {
 // (one that has passed: looks once). EINTR, EBADF, EINVAL.
 func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.Errno) {
 	k := c.K
-	_, set, e := c.epollFile(epfd)
+	f, set, e := c.epollFile(epfd)
 	if e != 0 {
 		return 0, e
 	}
@@ -280,6 +286,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 		if k.Epolls.Get(set) == nil {
 			return 0, abi.EBADF
 		}
+		k.takeBackSet(rt)
 		n := 0
 		k.io.poller = c.ProcRef()
 		rt.ready.sweep(func(w *epollWatch) bool {
@@ -298,6 +305,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 		})
 		k.io.poller = 0
 		if n > 0 || deadline <= 0 {
+			c.lendSet(epfd, f, rt)
 			return n, 0
 		}
 		switch e := c.Sleep(deadline, &rt.q); e {
@@ -330,6 +338,7 @@ func (o epollOps) Queue(f store.Ref[File]) *WaitQueue { return &o.K.epollSetRT(o
 
 func (o epollOps) Release(c *Call, f store.Ref[File]) {
 	set := o.setOf(f)
+	o.K.takeBackSet(o.K.epollSetRT(set))
 	for _, w := range o.K.epollSetRT(set).items {
 		o.K.epollUnlist(w)
 		o.K.epollDrop(w)

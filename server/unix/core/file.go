@@ -247,8 +247,10 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 	if e.File == 0 {
 		return 0, 0, abi.EBADF
 	}
-	if k.Files.Get(e.File).LentTo != 0 {
+	if file := k.Files.Get(e.File); file.LentTo != 0 {
 		k.takeBackPos(e.File)
+	} else if file.Epolls != 0 {
+		k.touchWatched(e.File)
 	}
 	return e.File, e.Flags, 0
 }

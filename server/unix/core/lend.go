@@ -31,6 +31,8 @@ type lentTask struct {
 	next  int // which mapping goes next
 	rings [abi.LentPipes]store.Ref[Pipe]
 	ring  int // which ring goes next
+	sets  [abi.LentSets]lentSet
+	set   int // which set goes next
 }
 
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
@@ -129,6 +131,7 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 func (k *Kernel) takeBackEntry(t store.Ref[FDTable], fd uint32) {
 	if ts := k.lent[t]; ts != nil && fd < abi.LentFiles {
 		k.takeBackFD(ts, int(fd))
+		k.takeBackSets(ts, int32(fd))
 	}
 }
 
@@ -144,6 +147,7 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 		k.takeBackFD(ts, fd)
 		_, _, _ = k.FDAt(t, int32(fd)) // takes the offset back
 	}
+	k.takeBackSets(ts, -1)
 	ts.lent.table = 0
 }
 
@@ -410,7 +414,7 @@ func (k *Kernel) mayLendTo(ts *task, fd int32, f store.Ref[File]) bool {
 		return false
 	}
 	file := k.Files.Get(f)
-	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent || file.Kind == FilePipe || file.Kind == FileSocket)
+	return file != nil && (file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileEvent || file.Kind == FilePipe || file.Kind == FileSocket || file.Kind == FileEpoll)
 }
 
 // mayRead says whether what is in it may be lent.

@@ -23,7 +23,9 @@ func (noLending) StreamWord(ObjectName, int) uint64                      { retur
 func (noLending) StreamBytes(ObjectName, int, uint64, []byte)            {}
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 
-func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
+func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
+func (noLending) LendSet(TaskID, int, int32, []abi.LentItem) bool { return false }
+func (noLending) UnlendSet(TaskID, int) uint32                    { return 0 }
 
 // lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
 type lending struct {
@@ -31,6 +33,62 @@ type lending struct {
 	// rings are the bytes of each ring of the one task that has pipes.
 	rings   [abi.LentPipes][]byte
 	streams map[ObjectName]*testStream
+	sets    map[TaskID]*[abi.LentSets]testSet
+	noSets  bool // it lends none
+}
+
+// testSet is an epoll set that a task was lent.
+type testSet struct {
+	lent  bool
+	fd    int32
+	items []abi.LentItem
+	next  int
+}
+
+func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem) bool {
+	if h.noSets {
+		return false
+	}
+	if h.sets == nil {
+		h.sets = map[TaskID]*[abi.LentSets]testSet{}
+	}
+	if h.sets[t] == nil {
+		h.sets[t] = new([abi.LentSets]testSet)
+	}
+	if h.sets[t][i].lent {
+		panic("a set is lent in the place of another one")
+	}
+	h.sets[t][i] = testSet{lent: true, fd: fd, items: append([]abi.LentItem(nil), items...)}
+	return true
+}
+
+func (h *lending) UnlendSet(t TaskID, i int) uint32 {
+	if h.sets[t] == nil {
+		return 0
+	}
+	s := &h.sets[t][i]
+	s.lent = false
+	return uint32(s.next)
+}
+
+// wait is what a task's library does for epoll_wait(2) with a time limit of 0. false: it asks.
+func (h *lending) wait(t TaskID, fd int32, most int) (ev []EpollEvent, ok bool) {
+	if h.sets[t] == nil {
+		return nil, false
+	}
+	for i := range h.sets[t] {
+		s := &h.sets[t][i]
+		if !s.lent || s.fd != fd {
+			continue
+		}
+		for range min(most, len(s.items)) {
+			it := s.items[s.next]
+			ev = append(ev, EpollEvent{it.Events, it.Data})
+			s.next = (s.next + 1) % len(s.items)
+		}
+		return ev, true
+	}
+	return nil, false
 }
 
 func (h *lending) records(t TaskID) *[abi.LentFiles + abi.LentPipes]abi.Lent {

@@ -401,6 +401,7 @@ func (k *Kernel) SetPipeSize(f store.Ref[File], size uint64) (uint32, abi.Errno)
 		return 0, abi.EBUSY
 	}
 	k.Pipes.Mut(r).Cap = n
+	k.io.pipes.at(r).wq.Wake(PollOut | PollWrNorm) // there is more room, or none any more
 	k.pipeWakeWriters(r)
 	return n, 0
 }

@@ -14,8 +14,10 @@ const accessClosed = 1 << 31
 // pinFile keeps f from being released, and its offset from being lent.
 func (k *Kernel) pinFile(f store.Ref[File]) {
 	k.fileRT(f).pins++
-	if k.Files.Get(f).LentTo != 0 {
+	if file := k.Files.Get(f); file.LentTo != 0 {
 		k.takeBackPos(f) // since the caller looked it up
+	} else if file.Epolls != 0 {
+		k.touchWatched(f)
 	}
 }
 

@@ -301,6 +301,18 @@ static void descriptors(void) {
 	T(read(ev, &n, 8));
 	T(n);
 	T(read(ev, &n, 8));
+	struct epoll_event lt = {EPOLLOUT}; // lent after a while
+	int es = epoll_create1(0);
+	T(epoll_ctl(es, EPOLL_CTL_ADD, ev, &lt));
+	for (int i = 0; i < 8; i++)
+		T(epoll_wait(es, &ee, 1, 0));
+	T(write(ev, &n, 8));
+	lt.events = EPOLLIN;
+	T(epoll_ctl(es, EPOLL_CTL_MOD, ev, &lt));
+	T(epoll_wait(es, &ee, 1, 0));
+	T(read(ev, &n, 8));
+	T(epoll_wait(es, &ee, 1, 0));
+	close(es);
 	int tf = timerfd_create(CLOCK_MONOTONIC, 0);
 	struct itimerspec it = {{0, 0}, {0, 1000000}};
 	T(timerfd_settime(tf, 0, &it, 0));

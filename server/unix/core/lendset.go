@@ -1,0 +1,139 @@
+package core
+
+import (
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Epoll sets that are lent (docs/lending.md): what is ready in one is told to the library of a
+// task that waits for it, which then answers by itself. It holds as long as nobody has touched a
+// file that is watched: found it by a descriptor (FDAt), or woken its queue.
+//
+// What becomes ready wakes its queue. What was ready may not be any more without that, so only
+// files are told as ready of which somebody must have found the descriptor then (steady).
+
+// epollLoan is the derived part of a set that may be lent.
+type epollLoan struct {
+	calm int           // answers since it was touched; less than 0: it is not worth to look
+	to   *task         // whose library was told, nil: nobody's
+	at   int           // as its how manyth
+	told []*epollWatch // in the order of abi.LentSet.Items
+}
+
+// lentSet is a set that a task was lent, by which descriptor. rt nil: none.
+type lentSet struct {
+	rt *epollRT
+	fd int32
+}
+
+// touchWatched is called when something may happen to a file that sets watch.
+func (k *Kernel) touchWatched(f store.Ref[File]) {
+	for _, w := range k.fileRT(f).epolls {
+		k.touchSet(w.rt)
+	}
+}
+
+// touchSet takes a set back because something has happened to it, or to what it watches.
+func (k *Kernel) touchSet(rt *epollRT) {
+	rt.calm = 0
+	k.takeBackSet(rt)
+}
+
+// takeBackSet takes a set back. What the library has told last is at the end of those that are ready.
+func (k *Kernel) takeBackSet(rt *epollRT) {
+	if rt.to == nil {
+		return
+	}
+	next := k.Host.UnlendSet(rt.to.id, rt.at)
+	for _, w := range rt.told[:min(int(next), len(rt.told))] {
+		if w.place.ready {
+			rt.ready.remove(&w.place)
+			rt.ready.push(&w.place)
+		}
+	}
+	clear(rt.told)
+	rt.to.lent.sets[rt.at] = lentSet{}
+	rt.to, rt.told = nil, rt.told[:0]
+}
+
+// takeBackSets takes back the sets that a task was lent by a descriptor, -1: by any.
+func (k *Kernel) takeBackSets(ts *task, fd int32) {
+	for i := range ts.lent.sets {
+		if l := &ts.lent.sets[i]; l.rt != nil && (fd < 0 || l.fd == fd) {
+			k.takeBackSet(l.rt)
+		}
+	}
+}
+
+// lendSet lends the caller the set that it has just got an answer of, by descriptor fd, if it has asked
+// often and nothing has happened meanwhile.
+func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
+	k := c.K
+	if rt.calm++; rt.calm < lendOften || !c.mayBorrow(fd, f) {
+		return
+	}
+	rt.calm = -lentForNothing
+	var buf [16]abi.LentItem
+	items := buf[:0]
+	rt.told = rt.told[:0]
+	for n := rt.ready.head; n != nil; n = n.next {
+		w := n.of
+		m := k.epollAsk(w)
+		if m == 0 { // it leaves the list when the caller comes to it: not yet
+			rt.calm = lendOften - 1
+			return
+		}
+		it := k.EpItems.Get(w.item)
+		if it.Events&(epollPrivate&^EpollWakeup) != 0 || len(items) == abi.LentSetItems || !k.steady(w.file) {
+			return
+		}
+		items = append(items, abi.LentItem{Data: it.Data, Events: m})
+		rt.told = append(rt.told, w)
+	}
+	l := c.borrower().lent
+	at := -1
+	for i := range l.sets {
+		if l.sets[i].rt == nil {
+			at = i
+		}
+	}
+	if at < 0 {
+		at = l.set
+		l.set = (l.set + 1) % len(l.sets)
+		k.takeBackSet(l.sets[at].rt)
+	}
+	if !k.Host.LendSet(c.Task, at, fd, items) {
+		return
+	}
+	rt.calm = lendOften
+	rt.to, rt.at = k.tasks[c.Task], at
+	l.sets[at] = lentSet{rt, fd}
+}
+
+// steady says whether a file that is ready stays so until somebody finds its descriptor, or its
+// queue is woken: nobody else takes what is in it, and no call is at work with it.
+func (k *Kernel) steady(f store.Ref[File]) bool {
+	file, rt := k.Files.Get(f), k.fileRT(f)
+	if rt.pins > 0 || len(rt.notes) > 0 {
+		return false
+	}
+	switch file.Kind {
+	case FilePipe:
+		p := k.Pipes.Get(pipeOf(file))
+		if p.Node != (NodeKey{}) || file.Access&AccessRead != 0 && p.Readers != 1 || file.Access&AccessWrite != 0 && p.Writers != 1 {
+			return false
+		}
+	case FileSocket:
+		if s := k.Socks.Get(sockOf(file)); s.Type != SockStream || s.Inet.Out != 0 {
+			return false
+		}
+	case FileEvent, FileTimer:
+	default:
+		return false
+	}
+	n := 0
+	for e := k.Ops(f).Queue(f).head; e != nil; e = e.next {
+		n++
+	}
+	return n == len(rt.epolls) // who sleeps there will take it
+}
