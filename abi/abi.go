@@ -101,13 +101,18 @@ type Lent struct {
 	// was lent. It is the library's to move while LentPos is set.
 	Pos  uint64
 	Size uint64 // of the file; of a ring how far the last page of its pipe is full
-	Slot uint32 // where it is mapped: LentMapSize bytes each
+	// Slot is where it is mapped, LentMapSize bytes each, and LentWrite... bits.
+	Slot uint32
 	// Ends: nobody but the server's clients changes the file's size, so behind it there
 	// is nothing to be read.
 	Ends uint32
 	// Stat is odd while the file's attributes are as the library has kept them, and another
 	// number each time that they were.
 	Stat uint64
+	// Wrote is when the library wrote to the file last: what the processor's clock showed
+	// (RDTSC), never 0, and another number each time. Client-written; a forged one is a time of
+	// change, which the server bounds.
+	Wrote uint64
 }
 
 // Limits of lending: descriptors, mappings of a task, and the bytes of a file that one shows;
@@ -117,6 +122,15 @@ const (
 	LentStat    = 224
 	LentMaps    = 16
 	LentMapSize = 32 << 20
+)
+
+// Bits of Lent.Slot above the place: what is mapped may be written to as far as Size, also by
+// the open file's own offset; the descriptor is not to be read by.
+const (
+	LentSlots    = 1<<8 - 1 // mask of the place
+	LentWrite    = 1 << 8
+	LentWriteOwn = 1 << 9
+	LentNoRead   = 1 << 10
 )
 
 // Parts of Lent.Pos.
@@ -348,6 +362,8 @@ const (
 	ActPatch = 8
 	// ActStream: of ActLend. What is mapped is a stream's memory, to read and to write.
 	ActStream = 16
+	// ActWritable: of ActLend. The file is mapped to be written to as well.
+	ActWritable = 32
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno
@@ -673,6 +689,8 @@ const (
 	// What is ready in a set that is lent: epoll_wait(2), and epoll_pwait(2) without a mask.
 	LocalEpoll     = 56
 	LocalEpollMask = 57
+	// pwrite(2) to what is lent.
+	LocalPwrite = 52
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps

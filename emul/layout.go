@@ -257,6 +257,8 @@ type Task struct {
 	// LentTags are the tags with which what is mapped for lending came, by place; 0: nothing
 	// is. Task.Lock guards them.
 	LentTags [abi.LentMaps]uint64
+	// LentBusy counts the threads that write to what is mapped there.
+	LentBusy [abi.LentMaps]uint32
 }
 
 // Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is

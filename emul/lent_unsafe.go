@@ -47,8 +47,9 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 	if gen&1 == 0 {
 		return 0, false
 	}
-	size, slot := uintptr(atomic.LoadUint64(&l.Size)), uintptr(l.Slot)
-	if slot >= abi.LentMaps || n == 0 || n >= 1<<31 {
+	size, bits := uintptr(atomic.LoadUint64(&l.Size)), uintptr(atomic.LoadUint32(&l.Slot))
+	slot := bits & abi.LentSlots
+	if slot >= abi.LentMaps || bits&abi.LentNoRead != 0 || n == 0 || n >= 1<<31 {
 		return 0, false
 	}
 	if off >= size {
@@ -102,7 +103,55 @@ func (t *Thread) readEvent(l *abi.Lent, pos uint64, buf, n uintptr) (uintptr, bo
 	return 0, false
 }
 
-// writeLent serves write(2) to an event counter or a pipe that has room, or to a stream.
+// writeFile serves pwrite(2), or write(2) by the offset that pos, of Lent.Pos, says (0: off), over
+// bytes that a file has. The bytes count if the file is still lent when they are there and
+// Wrote says so; else the server is asked to write them once more, where they are
+// already. The mapping becomes no other file's meanwhile: who carries out ActLend sees that
+// somebody writes, and who comes to write after that that the file was taken back.
+func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintptr, bool) {
+	gen := atomic.LoadUint64(&l.Gen)
+	bits := uintptr(atomic.LoadUint32(&l.Slot))
+	slot := bits & abi.LentSlots
+	if gen&1 == 0 || bits&abi.LentWrite == 0 || slot >= abi.LentMaps {
+		return 0, false
+	}
+	if pos != 0 {
+		if bits&abi.LentWriteOwn == 0 {
+			return 0, false
+		}
+		off = uintptr(pos & abi.LentOffset)
+	}
+	size := min(uintptr(atomic.LoadUint64(&l.Size)), abi.LentMapSize)
+	if off >= size || n == 0 || n > size-off || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	busy := t.lentBusy(slot)
+	atomic.AddUint32(busy, 1)
+	done := atomic.LoadUint64(&l.Gen) == gen && t.copyMem(t.Window+LentOff+slot*abi.LentMapSize+off, buf, n) == 0
+	if done {
+		// The exchange is the barrier between the bytes and the look at Gen.
+		at := uint64(t.cycles()) | 1
+		if at == atomic.LoadUint64(&l.Wrote) {
+			at += 2
+		}
+		atomic.SwapUint64(&l.Wrote, at)
+		done = atomic.LoadUint64(&l.Gen) == gen
+	}
+	atomic.AddUint32(busy, ^uint32(0))
+	// Only the server moves the offset beside the process's one thread: it has it where it was.
+	return n, done && (pos == 0 || atomic.CompareAndSwapUint64(&l.Pos, pos, pos+uint64(n)))
+}
+
+// pwriteLent serves pwrite(2).
+func (t *Thread) pwriteLent(fd, buf, n, off uintptr) (uintptr, bool) {
+	l := t.lent(fd)
+	if l == nil {
+		return 0, false
+	}
+	return t.writeFile(l, 0, buf, n, off)
+}
+
+// writeLent serves write(2) to a file, to an event counter or a pipe that has room, or to a stream.
 func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 	l := t.lent(fd)
 	if l == nil {
@@ -113,6 +162,9 @@ func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 		return 0, false
 	}
 	kind := lentKind(pos)
+	if kind == abi.LentIsOffset {
+		return t.writeFile(l, pos, buf, n, 0)
+	}
 	if kind == abi.LentIsWriter {
 		return t.writePipe(pos, buf, n)
 	}
@@ -339,9 +391,14 @@ func (t *Thread) lend(a *abi.Action) {
 		if g != nil {
 			// The server gives the place to another file only after it has changed Gen, and
 			// whoever is told of that one maps it after us: he waits for the lock.
-			if n <= abi.LentMapSize && atomic.LoadUint64(&l.Gen) == a.A[2] {
+			// A thread that still writes to what was there has the place.
+			prot := uintptr(protRead)
+			if a.Flags&abi.ActWritable != 0 {
+				prot = protRead | protWrite
+			}
+			if n <= abi.LentMapSize && atomic.LoadUint64(&l.Gen) == a.A[2] && atomic.LoadUint32(t.lentBusy(slot)) == 0 {
 				t.unlend(slot)
-				if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
+				if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, prot, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
 					*has = tag
 				}
 			}
@@ -376,12 +433,18 @@ func (t *Thread) unlendAll() {
 		if *t.lentTag(slot) != 0 {
 			t.unlend(slot)
 		}
+		*t.lentBusy(slot) = 0
 	}
 }
 
 // lentTag is of which grant the mapping in a place is.
 func (t *Thread) lentTag(slot uintptr) *uint64 {
 	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().LentTags), slot*8))
+}
+
+// lentBusy is how many threads write to what is mapped in a place, or are about to.
+func (t *Thread) lentBusy(slot uintptr) *uint32 {
+	return (*uint32)(unsafe.Add(unsafe.Pointer(&t.task().LentBusy), slot*4))
 }
 
 // unlend makes a place for a mapping what it was: nobody else's. Callers hold the lock.

@@ -38,6 +38,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalEpoll || k == abi.LocalEpollMask {
 		return t.epollLent(uc, k, a, b, c)
 	}
+	if k == abi.LocalPwrite {
+		return t.pwriteLent(a, b, c, uintptr(uc.Regs.R10))
+	}
 	if k == abi.LocalSeek {
 		return t.seekLent(a, b, c)
 	}

@@ -4,3 +4,8 @@ package ipc
 //
 //go:noescape
 func pause(n uint32)
+
+// Cycles answers what the processor's clock shows (RDTSC), as the libraries of guests see it.
+//
+//go:noescape
+func Cycles() uint64

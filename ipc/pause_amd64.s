@@ -14,6 +14,16 @@ loop:
 	JNZ  loop
 	RET
 
+// func Cycles() uint64
+//
+// Answers RDTSC.
+TEXT ·Cycles(SB), NOSPLIT, $0-8
+	RDTSC
+	SHLQ $32, DX
+	ORQ  DX, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func prefetch(p unsafe.Pointer, n int)
 //
 //	AX  the next line of 64 bytes

@@ -165,6 +165,9 @@ func (s *ServerBinding) Lend(i int, size uint64, slot uint32, ends bool) (gen ui
 // Unlend takes it back; gen is what the record says from now on.
 func (s *ServerBinding) Unlend(i int) (gen uint64) { return nextGen(&s.hdr.Lent[i].Gen) }
 
+// LentWrote answers abi.Lent.Wrote.
+func (s *ServerBinding) LentWrote(i int) uint64 { return atomic.LoadUint64(&s.hdr.Lent[i].Wrote) }
+
 // UnlendStat takes attributes back that the client has kept (abi.Lent.Stat), and answers
 // what the record says from now on: it may use new ones when it has made that odd.
 func (s *ServerBinding) UnlendStat(i int) (gen uint64) { return nextGen(&s.hdr.Lent[i].Stat) }

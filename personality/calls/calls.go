@@ -112,7 +112,7 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 // alone says whether the library serves a call without the host.
 func alone(local uint8) bool {
 	switch local {
-	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite,
+	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite, abi.LocalPwrite,
 		abi.LocalSetTid, abi.LocalSetRobust, abi.LocalRandom, abi.LocalNosys, abi.LocalLimit, abi.LocalName, abi.LocalEpoll, abi.LocalEpollMask:
 		return true
 	}

@@ -136,7 +136,7 @@ func calls() []bsd.Entry {
 		{Nr: 289, Name: "preadv", Fn: bsd.Preadv, Sig: "fpud", Pre: iov},
 		{Nr: 290, Name: "pwritev", Fn: bsd.Pwritev, Sig: "fpud", Pre: iovData},
 		{Nr: 475, Name: "pread", Fn: bsd.Pread, Local: abi.LocalPread, Sig: "fBud"},
-		{Nr: 476, Name: "pwrite", Fn: bsd.Pwrite, Sig: "fbud", Pre: pre(buf(1, 2))},
+		{Nr: 476, Name: "pwrite", Fn: bsd.Pwrite, Local: abi.LocalPwrite, Sig: "fbud", Pre: pre(buf(1, 2))},
 		{Nr: 478, Name: "lseek", Fn: bsd.Lseek, Local: abi.LocalSeek, Sig: "fdi"},
 		{Nr: 499, Name: "openat", Fn: bsd.Openat, Sig: "fsxm", Pre: pre(str(1)), Level: bsd.Partial, Note: "O_RESOLVE_BENEATH, O_VERIFY and O_EMPTY_PATH are not taken"},
 		{Nr: 509, Name: "closefrom", Fn: bsd.Closefrom, Sig: "i"},

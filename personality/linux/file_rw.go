@@ -17,7 +17,7 @@ func rwCalls() []Entry {
 		{Nr: 0, Name: "read", Fn: sysRead, Local: abi.LocalRead, Sig: "fBu"},
 		{Nr: 1, Name: "write", Fn: sysWrite, Local: abi.LocalWrite, Pre: pre(preBuf(1, 2)), Sig: "fbu"},
 		{Nr: 17, Name: "pread64", Fn: sysPread, Local: abi.LocalPread, Sig: "fBud"},
-		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
+		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Local: abi.LocalPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
 		{Nr: 19, Name: "readv", Fn: sysReadv, Pre: iov, Sig: "fpu"},
 		{Nr: 20, Name: "writev", Fn: sysWritev, Pre: iovData, Sig: "fpu"},
 		{Nr: 295, Name: "preadv", Fn: sysPreadv, Pre: iov, Sig: "fpud"},
@@ -124,6 +124,9 @@ func sysPwrite(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	}
 	if e := bufferLen(c.Args[2]); e != 0 {
 		return 0, e
+	}
+	if int64(c.Args[3]+c.Args[2]) < 0 {
+		return 0, abi.EINVAL
 	}
 	n, e := c.WriteFD(fd, c.Args[1], c.Args[2], int64(c.Args[3]))
 	return counted(c, core.CountWrite, n, e)

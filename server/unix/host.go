@@ -102,6 +102,15 @@ func (s *server) Unlend(id core.TaskID, fd int) {
 	s.withBinding(id, func(b *ipc.ServerBinding) { b.Unlend(fd) })
 }
 
+// LentWrote implements core.Host.
+func (s *server) LentWrote(id core.TaskID, fd int) (at uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { at = b.LentWrote(fd) })
+	return at, ok
+}
+
+// Cycles implements core.Host.
+func (s *server) Cycles() uint64 { return ipc.Cycles() }
+
 // UnlendStat implements core.Host.
 func (s *server) UnlendStat(id core.TaskID, fd int) (gen uint64, ok bool) {
 	ok = s.withBinding(id, func(b *ipc.ServerBinding) { gen = b.UnlendStat(fd) })

@@ -113,6 +113,8 @@ type fileRT struct {
 	// reads counts those from the file's memory object, or calls with a counter, stats
 	// questions for attributes (lend.go).
 	reads, stats int
+	// fills counts writes over bytes that the file has, since it was last lent to be written to.
+	fills int
 	// sleeps: a read of a stream waits for something to be there.
 	sleeps bool
 }
@@ -769,6 +771,8 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 		c.lendEvent(fd, f)
 	case FileSocket:
 		c.lendStream(fd, f, false)
+	case FileVnode:
+		c.lendWrite(fd, f, off < 0)
 	}
 	return total, 0
 }

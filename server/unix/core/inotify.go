@@ -51,8 +51,9 @@ type InotifyEvent struct {
 type inotifyState struct {
 	q     rtOf[Inotify, WaitQueue]
 	nodes map[NodeKey][]store.Ref[InotifyWatch]
-	// reads: somebody watches for IN_ACCESS, if counted (accessWatched).
-	reads, counted bool
+	// masks are of what somebody wants to know, if counted (watched).
+	masks   uint32
+	counted bool
 }
 
 func (k *Kernel) initInotify() {
@@ -225,6 +226,9 @@ func (c *Call) InotifyAdd(fd int32, path string, walk uint32, mask uint32) (int3
 	}
 	if mask&evAccess != 0 {
 		k.takeBackAll()
+	}
+	if mask&evModify != 0 {
+		k.takeBackWrites(0)
 	}
 	k.io.inotify.counted = false
 	key := w.Key()

@@ -89,7 +89,7 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 	}
 	until := c.seen.until
 	if n != nil {
-		if n.m.core != nil {
+		if n.m.core != nil || n.writing > 0 {
 			return
 		}
 		until = min(until, n.attrUntil)

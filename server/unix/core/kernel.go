@@ -62,6 +62,10 @@ type Host interface {
 	Lend(t TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool)
 	Unlend(t TaskID, fd int)
 	UnlendStat(t TaskID, fd int) (gen uint64, ok bool)
+	// LentWrote answers when the library says that it wrote to the file last (abi.Lent.Wrote), Cycles
+	// what the clock shows now by which it says so.
+	LentWrote(t TaskID, fd int) (at uint64, ok bool)
+	Cycles() uint64
 	LentPos(t TaskID, fd int) (pos uint64, ok bool)
 	SetLentPos(t TaskID, fd int, from, to uint64) bool
 	// LentRing copies bytes of a pipe's ring to b, from the head-th on that were ever in it, and

@@ -38,6 +38,7 @@ type lentTask struct {
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
 type lentFD struct {
 	loans [loanKinds]loan
+	write writeLoan // of loans[loanFile]
 	slot  int
 	gen   uint64 // by which the file was lent
 }
@@ -63,6 +64,7 @@ type lentMap struct {
 	object uint32 // node.objects
 	size   uint64
 	tag    uint64
+	write  bool // it may be written to
 	// stream is whose memory it is, of that generation; then n is nil.
 	stream store.Ref[Stream]
 	gen    uint32
@@ -109,7 +111,11 @@ func (k *Kernel) takeBackLoan(ts *task, fd, kind int) {
 	list[l.at] = list[last]
 	list[l.at].ts.lent.fds[list[l.at].fd].loans[kind].at = l.at
 	l.n.lent[kind] = list[:last]
+	n := l.n
 	*l = loan{}
+	if kind == loanFile && ts.lent.fds[fd].write.f != 0 {
+		k.endWrite(ts, fd, n)
+	}
 }
 
 // noteLoan notes that a node's bytes or attributes are lent.
@@ -204,6 +210,9 @@ func (k *Kernel) recoverLent() {
 		if file.LentTo != 0 {
 			k.takeBackPos(f)
 		}
+		if file.WriteTo != 0 {
+			k.recoverWrites(f)
+		}
 		return true
 	})
 }
@@ -242,7 +251,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	l, size := &ts.lent.fds[fd], uint64(0)
 	if !lent && c.mayRead(f) && k.fresh(n.attrUntil) {
 		rt.reads = 0 // what is taken back at once costs one time in so many
-		size = c.lendFile(ts, fd, n)
+		size = c.lendFileTo(ts, fd, 0, n)
 	}
 	var from, to uint64
 	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
@@ -305,10 +314,12 @@ func (c *Call) lent(fd int32) bool {
 	return ts != nil && ts.lent != nil && fd >= 0 && fd < abi.LentFiles && ts.lent.fds[fd].loans[loanFile].n != nil
 }
 
-// lendFile lends what is in a file, and answers how much of it the library is to map first.
-func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
+// lendFileTo lends what is in a file, and answers how much of it the library is to map first. f is the
+// open file by which it may be written to, 0: it may not.
+func (c *Call) lendFileTo(ts *task, fd int32, f store.Ref[File], n *node) (size uint64) {
 	k, l := c.K, &ts.lent.fds[fd]
-	i, found := ts.lent.place(n)
+	k.takeBackLoan(ts, int(fd), loanFile)
+	i, found := ts.lent.place(n, f != 0)
 	if !found {
 		for other := range ts.lent.fds {
 			if ts.lent.fds[other].slot == i {
@@ -317,30 +328,51 @@ func (c *Call) lendFile(ts *task, fd int32, n *node) (size uint64) {
 		}
 		size = lentSize(n)
 		tag := k.NextGrant()
-		ts.lent.maps[i] = lentMap{n: n, object: n.objects, size: size, tag: tag}
-		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, true, tag)
+		ts.lent.maps[i] = lentMap{n: n, object: n.objects, size: size, tag: tag, write: f != 0}
+		k.Host.Grant(c.Task, k.Vnodes.Get(n.v).Object, f == 0, tag)
 	}
-	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, uint32(i), n.attrUntil == NoDeadline)
+	slot := uint32(i)
+	if f != 0 {
+		slot |= abi.LentWrite
+		if k.alone(c.ProcRef()) {
+			slot |= abi.LentWriteOwn
+		}
+		if k.Files.Get(f).Access&AccessRead == 0 {
+			slot |= abi.LentNoRead
+		}
+	}
+	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, slot, n.attrUntil == NoDeadline)
 	if !ok {
 		return size
 	}
 	l.slot, l.gen = i, gen
 	k.noteLoan(ts, int(fd), loanFile, n)
+	if f != 0 {
+		n.takeBackKind(loanStat) // nobody else sees when it is written to
+		n.first = nil
+		n.writing++
+		l.write.f = f
+		l.write.cycles, l.write.real = k.moments()
+		m := k.Files.Mut(f)
+		m.WriteTo, m.WriteFD = c.Task, uint32(fd)
+		m.Wrote, _ = k.Host.LentWrote(c.Task, int(fd))
+	}
 	return size
 }
 
 // lentSize is how much of a file is mapped.
 func lentSize(n *node) uint64 { return min(n.attr.Size, abi.LentMapSize) }
 
-// place finds where a file's object is mapped as far as it reaches, or a place where it can be.
-func (l *lentTask) place(n *node) (slot int, found bool) {
+// place finds where a file's object is mapped as far as it reaches, to be written to if write is set,
+// or a place where it can be.
+func (l *lentTask) place(n *node, write bool) (slot int, found bool) {
 	old, free := -1, -1
 	for i := range l.maps {
 		switch m := &l.maps[i]; {
-		case m.n == n && m.object == n.objects && m.size >= lentSize(n):
+		case m.n == n && m.object == n.objects && m.size >= lentSize(n) && (m.write || !write):
 			return i, true
 		case m.n == n:
-			old = i // of another object, or when it was shorter
+			old = i // of another object, or when it was shorter, or only to be read
 		case m.n == nil && m.stream == 0 && free < 0:
 			free = i
 		}
@@ -512,7 +544,7 @@ func (c *Call) mayKeep(fd int32, f store.Ref[File]) *node {
 		return nil
 	}
 	n := k.nodeOf(k.Files.Get(f).Vnode)
-	if n == nil || n.m.core != nil || !k.fresh(n.attrUntil) {
+	if n == nil || n.m.core != nil || n.writing != 0 || !k.fresh(n.attrUntil) {
 		return nil
 	}
 	return n
@@ -614,14 +646,17 @@ func (c *Call) unmapLent() {
 
 // accessWatched says whether somebody wants to know of reads (inotify(7)): then this server
 // has to serve them.
-func (k *Kernel) accessWatched() bool {
+func (k *Kernel) accessWatched() bool { return k.watched(evAccess) }
+
+// watched says whether somebody wants to know of an event of files.
+func (k *Kernel) watched(ev uint32) bool {
 	s := &k.io.inotify
 	if !s.counted {
-		s.counted, s.reads = true, false
+		s.counted, s.masks = true, 0
 		k.InoWds.Each(func(_ store.Ref[InotifyWatch], w *InotifyWatch) bool {
-			s.reads = w.Mask&evAccess != 0
-			return !s.reads
+			s.masks |= w.Mask
+			return true
 		})
 	}
-	return s.reads
+	return s.masks&ev != 0
 }

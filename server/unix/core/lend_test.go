@@ -15,6 +15,8 @@ type noLending struct{}
 func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool)  { return 0, false }
 func (noLending) Unlend(TaskID, int)                                     {}
 func (noLending) UnlendStat(TaskID, int) (uint64, bool)                  { return 0, false }
+func (noLending) LentWrote(TaskID, int) (uint64, bool)                   { return 0, false }
+func (noLending) Cycles() uint64                                         { return 0 }
 func (noLending) LentPos(TaskID, int) (uint64, bool)                     { return 0, false }
 func (noLending) NewStream(uint) (ObjectName, abi.Errno)                 { return 0, abi.ENOSYS }
 func (noLending) StreamBack(ObjectName, uint, int) (_, _ uint64, _ bool) { return 0, 0, false }
@@ -35,6 +37,7 @@ type lending struct {
 	streams map[ObjectName]*testStream
 	sets    map[TaskID]*[abi.LentSets]testSet
 	noSets  bool // it lends none
+	cycles  uint64
 }
 
 // testSet is an epoll set that a task was lent.
@@ -127,6 +130,10 @@ func (h *lending) UnlendStat(t TaskID, fd int) (uint64, bool) {
 	l.Stat = (l.Stat | 1) + 1
 	return l.Stat, true
 }
+
+func (h *lending) LentWrote(t TaskID, fd int) (uint64, bool) { return h.records(t)[fd].Wrote, true }
+
+func (h *lending) Cycles() uint64 { h.cycles++; return h.cycles }
 
 func (h *lending) LentPos(t TaskID, fd int) (uint64, bool) {
 	l := &h.records(t)[fd]

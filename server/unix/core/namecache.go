@@ -61,7 +61,9 @@ type node struct {
 	// changing counts those who wait for a server to change the file's size:
 	// until they know it, the object alone does not say what is in the file.
 	changing int
-	locks    WaitQueue
+	// writing is how many descriptors it is lent by to be written to.
+	writing int
+	locks   WaitQueue
 }
 
 // kid is a known name: n is nil when it is known not to exist.
@@ -341,6 +343,9 @@ func (c *Call) refresh(n *node, perm bool) abi.Errno {
 		}
 		n.attr = a
 		return 0
+	}
+	if n.writing > 0 {
+		n.lookWritten()
 	}
 	t := n.attrUntil
 	if perm {

@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 7
+const StateVersion = 8
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
@@ -303,6 +303,12 @@ type File struct {
 	// the record has what it was when it was lent for the LentNo-th time (lend.go). 0: it is not lent.
 	LentFD, LentNo uint32
 	LentTo         TaskID
+	// WriteTo is the task that writes to the file by descriptor WriteFD without this server,
+	// Wrote what abi.Lent.Wrote said when it was looked at last (lendwrite.go). 0: none does.
+	WriteTo TaskID
+	Wrote   uint64
+	WriteFD uint32
+	_       uint32
 }
 
 // Open flags in neutral form (File.Flags and Open).

@@ -68,6 +68,9 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 	if n == RlimitStack {
 		k.tellStack(p)
 	}
+	if n == RlimitFsize {
+		k.takeBackWrites(k.Procs.Get(p).Task)
+	}
 	if p != c.ProcRef() {
 		k.limitChanged(p, n)
 	}

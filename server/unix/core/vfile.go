@@ -235,6 +235,7 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 		return 0, e
 	}
 	if at != fs.AppendOff && flags&(OpenSync|OpenDsync) == 0 && c.fill(n, at, data) {
+		k.fileRT(f).fills++
 		if own {
 			k.Files.Mut(f).Off = int64(at) + int64(len(data))
 		}
@@ -270,6 +271,14 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 	}
 	c.stepDone()
 	return did, err
+}
+
+// FlagsChanged implements FileOps: what is lent was so by the old ones.
+func (o *vnodeOps) FlagsChanged(f store.Ref[File], _ uint32) {
+	file := o.K.Files.Get(f)
+	if ts := o.K.tasks[file.WriteTo]; file.WriteTo != 0 && ts != nil && ts.lent != nil {
+		o.K.takeBackLoan(ts, int(file.WriteFD), loanFile)
+	}
 }
 
 // Stat implements FileOps.

@@ -58,6 +58,9 @@ func (c *Call) statFound(f *Found) (Stat, abi.Errno) {
 
 // stat is what is known of a node.
 func (n *node) stat() Stat {
+	if n.writing > 0 {
+		n.lookWritten()
+	}
 	return Stat{Attr: n.attr, Dev: n.m.dev, Mount: uint32(n.m.ref), MountRoot: n == n.m.root}
 }
 

@@ -124,7 +124,7 @@ static void files(void) {
 	T(lseek(fd, 0, SEEK_END));
 	// Written over again and again, by two descriptions, and read between.
 	int over = open("big", O_RDWR);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 16; i++) {
 		T(pwrite(over, "over and over", 13, 5000 + 7 * i));
 		T(write(over, "from the offset", 15));
 		T(pread(fd, b, 40, 5000));
