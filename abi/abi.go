@@ -27,7 +27,7 @@ const (
 //
 // The object is sparse: only pages that were touched take memory.
 const (
-	// BindHeaderSize is the offset of slot 0: behind BindHeader's page are the rings of pipes
+	// BindHeaderSize is the offset of slot 0: behind BindHeader's pages are the rings of pipes
 	// that are lent, and the epoll sets.
 	BindHeaderSize = LentSetOff + LentSets*LentSetSize
 	// SlotSize is the size of one slot, header and both data areas.
@@ -66,7 +66,7 @@ type BindHeader struct {
 	// Told are facts that the server lets the client know without a call (Told...),
 	// each one more than its value; 0: to be asked for. Server-written, never read
 	// by it: a client that forges one deceives itself.
-	Told [7]uint64
+	Told [15]uint64
 	// ClientArmed is 1 while a client that is itself a server wants its own
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
@@ -160,7 +160,7 @@ const (
 // Rings of pipes that are lent: where they are in the area, how many a task has, and their
 // bytes.
 const (
-	LentRingOff  = 4096
+	LentRingOff  = 8192
 	LentPipes    = 8
 	LentRingSize = 16 << 10
 )
@@ -486,7 +486,8 @@ type Slot struct {
 	_          uint32
 	LateRobust uint64
 	LateTid    uint64
-	_          [24]byte
+	LateMask   uint64
+	_          [16]byte
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success
@@ -506,6 +507,10 @@ const (
 	LateIsRobust = 1
 	// LateIsTid: LateTid is where zero is stored when the thread ends, if others are there.
 	LateIsTid = 2
+	// LateIsMask: LateMask are the signals that the thread blocks since. Who makes one pending for a
+	// thread of the task has stored 0 in ToldQuiet when it looks for this bit, and the library looks
+	// there when it has stored both: one of both sees the other.
+	LateIsMask = 4
 )
 
 // MaxActions is how many actions one reply holds.
@@ -691,6 +696,10 @@ const (
 	LocalEpollMask = 57
 	// pwrite(2) to what is lent.
 	LocalPwrite = 52
+	// Signals: rt_sigprocmask(2), of a thread whose ThreadMask is known, while ToldQuiet; rt_sigaction(2)
+	// that only asks, for a signal in ToldDefault.
+	LocalSigMask   = 60
+	LocalSigAction = 61
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps
@@ -717,6 +726,11 @@ const (
 	// has kept (ActName); never again the same number in a machine.
 	ToldNames = 4
 	ToldAttrs = 5
+	// ToldQuiet is not 0 while no signal is pending for any thread of the task.
+	ToldQuiet = 10
+	// ToldDefault is the set of the signals whose actions are as if none was ever set (bit 0 is
+	// signal 1's); it is not one more than that. SIGKILL is never in it.
+	ToldDefault = 11
 )
 
 // Limits of the answers about names that the library keeps: bytes of a name, with its
@@ -755,6 +769,13 @@ const (
 	TaskWords = 16
 )
 
+// MaskKnown, in ThreadMask, is the bit of SIGKILL, which no thread blocks; MaskNever those of the
+// signals of which that is so.
+const (
+	MaskKnown = 1 << 8
+	MaskNever = 1<<8 | 1<<18
+)
+
 // Words of the thread control block that ActThreadWord sets.
 const (
 	ThreadTid = 0
@@ -764,5 +785,7 @@ const (
 	// ThreadRobust is the address that CallRobust is about, 0: none. Only what is sent along
 	// depends on it: the server looks whether it is the one that it knows.
 	ThreadRobust = 2
-	ThreadWords  = 4
+	// ThreadMask are the signals that the thread blocks, with MaskKnown; 0: the library has to ask.
+	ThreadMask  = 3
+	ThreadWords = 4
 )

@@ -141,6 +141,8 @@ func (r *reply) run() {
 			}
 			r.err = v
 			r.at = i
+			// What follows is not carried out, and this may be among it.
+			r.t.Words[abi.ThreadMask] = 0
 			r.short = a.Flags&abi.ActCount != 0
 			return
 		}

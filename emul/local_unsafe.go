@@ -59,6 +59,12 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalName {
 		return t.nameKept(uc, d)
 	}
+	if k == abi.LocalSigMask {
+		return t.sigMask(a, b, c, uintptr(uc.Regs.R10))
+	}
+	if k == abi.LocalSigAction {
+		return t.sigAction(a, b, c, uintptr(uc.Regs.R10))
+	}
 	if k == abi.LocalFutex {
 		return t.futex(uc)
 	}

@@ -138,10 +138,31 @@ func (s *ServerBinding) Slots() int { return s.slots }
 
 // Late answers which calls the client's library has served on slot n since the last answer, and
 // what they said (abi.Slot.Late): the client's own words.
-func (s *ServerBinding) Late(n int) (late uint32, robust, tid uint64) {
+func (s *ServerBinding) Late(n int) (late uint32, robust, tid, mask uint64) {
 	sl := s.Slot(n)
 	late = atomic.LoadUint32(&sl.Late)
-	return late, atomic.LoadUint64(&sl.LateRobust), atomic.LoadUint64(&sl.LateTid)
+	return late, atomic.LoadUint64(&sl.LateRobust), atomic.LoadUint64(&sl.LateTid), atomic.LoadUint64(&sl.LateMask)
+}
+
+// Mask answers the signals that the client's thread on slot n blocks by what its library has made of
+// them since it had its last answer; false: it has not, or the request with which it says so is the
+// cur-th, which the server knows. They are the client's own words.
+func (s *ServerBinding) Mask(n int, cur uint64) (mask uint64, ok bool) {
+	sl := s.Slot(n)
+	// In this order: when the state is left behind, so is what the library says late.
+	switch atomic.LoadUint32(&sl.State) {
+	case abi.SlotIdle:
+	case abi.SlotRequest:
+		if atomic.LoadUint64(&sl.Seq) == cur {
+			return 0, false
+		}
+	default:
+		return 0, false
+	}
+	if atomic.LoadUint32(&sl.Late)&abi.LateIsMask == 0 {
+		return 0, false
+	}
+	return atomic.LoadUint64(&sl.LateMask), true
 }
 
 // Tell stores word i of what the client knows without a call (abi.BindHeader.Told).

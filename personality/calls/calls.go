@@ -113,7 +113,8 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 func alone(local uint8) bool {
 	switch local {
 	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite, abi.LocalPwrite,
-		abi.LocalSetTid, abi.LocalSetRobust, abi.LocalRandom, abi.LocalNosys, abi.LocalLimit, abi.LocalName, abi.LocalEpoll, abi.LocalEpollMask:
+		abi.LocalSetTid, abi.LocalSetRobust, abi.LocalRandom, abi.LocalNosys, abi.LocalLimit, abi.LocalName, abi.LocalEpoll, abi.LocalEpollMask,
+		abi.LocalSigMask, abi.LocalSigAction:
 		return true
 	}
 	return false

@@ -140,6 +140,8 @@ func (p *Personality) Start(c *core.Call) abi.Errno {
 	st.Begin(c, p, auxAt, len(aux), brk)
 	regs := abi.Regs{IP: l.Begin, SP: sp, Flags: 0x202}
 	c.SetRegs(&regs, false)
+	c.TellMask()
+	c.TellDefaults()
 	return 0
 }
 

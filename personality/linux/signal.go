@@ -270,6 +270,7 @@ func sysRtSigprocmask(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if c.Args[3] != 8 {
 		return 0, abi.EINVAL
 	}
+	c.TellMask()
 	old := c.Thread().Mask
 	if c.Args[1] != 0 {
 		b, e := c.StructArg(1, 8)
@@ -497,8 +498,8 @@ func sysPidfdSendSignal(p *Personality, c *core.Call) (uint64, abi.Errno) {
 func signalCalls() []Entry {
 	set := abi.Pre{Kind: abi.PreFixed, Arg: 1, Size: 8}
 	return []Entry{
-		{Nr: 13, Name: "rt_sigaction", Fn: sysRtSigaction, Sig: "GnNu", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
-		{Nr: 14, Name: "rt_sigprocmask", Fn: sysRtSigprocmask, Sig: "hkKu", Pre: []abi.Pre{set}},
+		{Nr: 13, Name: "rt_sigaction", Fn: sysRtSigaction, Local: abi.LocalSigAction, Sig: "GnNu", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 1, Size: 32}}},
+		{Nr: 14, Name: "rt_sigprocmask", Fn: sysRtSigprocmask, Local: abi.LocalSigMask, Sig: "hkKu", Pre: []abi.Pre{set}},
 		{Nr: 15, Name: "rt_sigreturn", Fn: sysRtSigreturn},
 		{Nr: 34, Name: "pause", Fn: sysPause},
 		{Nr: 62, Name: "kill", Fn: sysKill, Sig: "iG"},

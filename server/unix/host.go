@@ -85,10 +85,20 @@ func (s *server) Tell(id core.TaskID, word int, v uint64) {
 // Robust implements core.Host.
 func (s *server) Robust(id core.TaskID, slot uint32) (head uint64, ok bool) {
 	s.withBinding(id, func(b *ipc.ServerBinding) {
-		late, robust, _ := b.Late(int(slot))
+		late, robust, _, _ := b.Late(int(slot))
 		head, ok = robust, late&abi.LateIsRobust != 0
 	})
 	return head, ok
+}
+
+// Mask implements core.Host.
+func (s *server) Mask(id core.TaskID, slot uint32, cur uint64) (mask core.SigSet, ok bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) {
+		var m uint64
+		m, ok = b.Mask(int(slot), cur)
+		mask = core.SigSet(m)
+	})
+	return mask, ok
 }
 
 // Lend implements core.Host.

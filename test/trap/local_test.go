@@ -3,6 +3,7 @@ package trap
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,8 @@ import (
 // result.
 func TestLocal(t *testing.T) {
 	calls := maps.Clone(localCalls)
+	calls[13] = abi.CallDesc{Local: abi.LocalSigAction}
+	calls[14] = abi.CallDesc{Local: abi.LocalSigMask}
 	calls[218] = abi.CallDesc{Local: abi.LocalSetTid}
 	calls[273] = abi.CallDesc{Local: abi.LocalSetRobust}
 	calls[302] = abi.CallDesc{Local: abi.LocalLimit}
@@ -138,20 +141,42 @@ func TestLocal(t *testing.T) {
 		{"another limit", 302, [6]uint64{0, 4, 0, dataBase + 0x420}, 90302},
 		{"a new limit", 302, [6]uint64{0, 3, dataBase, dataBase + 0x420}, 90302},
 		{"no limit", 302, [6]uint64{0, 3, 0, 0}, 90302},
-		{"epoll_wait", 232, [6]uint64{5, dataBase + 0x700, 2, max}, 2},
-		{"epoll_wait for none", 232, [6]uint64{5, dataBase + 0x700, 0}, 90232},
-		{"epoll_wait for too many", 232, [6]uint64{5, dataBase + 0x700, 1 << 30}, 90232},
-		{"epoll_wait of another set", 232, [6]uint64{9, dataBase + 0x700, 2}, 90232},
+		{"epoll_wait", 232, [6]uint64{5, dataBase + 0x900, 2, max}, 2},
+		{"epoll_wait for none", 232, [6]uint64{5, dataBase + 0x900, 0}, 90232},
+		{"epoll_wait for too many", 232, [6]uint64{5, dataBase + 0x900, 1 << 30}, 90232},
+		{"epoll_wait of another set", 232, [6]uint64{9, dataBase + 0x900, 2}, 90232},
 		{"epoll_wait to nothing", 232, [6]uint64{5, 16, 2}, 90232},
 		{"epoll_wait to the library", 232, [6]uint64{5, win + 0x40000000, 2}, 90232},
 		{"epoll_wait into the library", 232, [6]uint64{5, win - 12, 2}, 90232},
 		{"epoll_wait to the end of the memory", 232, [6]uint64{5, dataBase + dataSize - 13, 2}, 1},
-		{"epoll_wait, a forged count", 232, [6]uint64{6, dataBase + 0x700, 2}, 90232},
+		{"epoll_wait, a forged count", 232, [6]uint64{6, dataBase + 0x900, 2}, 90232},
 		{"epoll_wait, a forged place", 232, [6]uint64{7, dataBase + 0x1000, 1000}, abi.LentSetItems},
-		{"epoll_wait, nothing ready", 232, [6]uint64{8, dataBase + 0x700, 2}, 0},
-		{"epoll_wait, to wait", 232, [6]uint64{8, dataBase + 0x700, 2, 5}, 90232},
-		{"epoll_pwait", 281, [6]uint64{5, dataBase + 0x700, 2, max}, 2},
-		{"epoll_pwait with a mask", 281, [6]uint64{5, dataBase + 0x700, 2, max, dataBase, 8}, 90281},
+		{"epoll_wait, nothing ready", 232, [6]uint64{8, dataBase + 0x900, 2}, 0},
+		{"epoll_wait, to wait", 232, [6]uint64{8, dataBase + 0x900, 2, 5}, 90232},
+		{"epoll_pwait", 281, [6]uint64{5, dataBase + 0x900, 2, max}, 2},
+		{"epoll_pwait with a mask", 281, [6]uint64{5, dataBase + 0x900, 2, max, dataBase, 8}, 90281},
+		{"mask: none yet", 14, [6]uint64{0, 0, dataBase + 0x440, 8}, 0},
+		{"mask: block", 14, [6]uint64{0, dataBase + 0x700, 0, 8}, 0},
+		{"mask: block more, and which were", 14, [6]uint64{0, dataBase + 0x708, dataBase + 0x448, 8}, 0},
+		{"mask: unblock", 14, [6]uint64{1, dataBase + 0x710, dataBase + 0x450, 8}, 0},
+		{"mask: of nothing", 14, [6]uint64{0, 16, 0, 8}, e(abi.EFAULT)},
+		{"mask: of the library's", 14, [6]uint64{0, win + 0x40000000, 0, 8}, e(abi.EFAULT)},
+		{"mask: to the library", 14, [6]uint64{0, 0, win + 0x40000000, 8}, e(abi.EFAULT)},
+		{"mask: in no way", 14, [6]uint64{3, dataBase + 0x700, 0, 8}, e(abi.EINVAL)},
+		{"mask: in no way, of nothing", 14, [6]uint64{3, 0, 0, 8}, 0},
+		{"mask: another size", 14, [6]uint64{0, 0, 0, 16}, 90014},
+		{"mask: set", 14, [6]uint64{2, dataBase + 0x718, dataBase + 0x458, 8}, 0},
+		{"mask: what is", 14, [6]uint64{0, 0, dataBase + 0x460, 8}, 0},
+		{"action: nobody's", 13, [6]uint64{10, 0, dataBase + 0x720, 8}, 0},
+		{"action: nobody's, to nowhere", 13, [6]uint64{10, 0, 0, 8}, 0},
+		{"action: nobody's, to nothing", 13, [6]uint64{10, 0, 16, 8}, e(abi.EFAULT)},
+		{"action: nobody's, to the library", 13, [6]uint64{10, 0, win + 0x40000000, 8}, e(abi.EFAULT)},
+		{"action: somebody's", 13, [6]uint64{11, 0, dataBase + 0x720, 8}, 90013},
+		{"action: a new one", 13, [6]uint64{10, dataBase + 0x720, 0, 8}, 90013},
+		{"action: the last", 13, [6]uint64{64, 0, dataBase + 0x720, 8}, 0},
+		{"action: none", 13, [6]uint64{0, 0, dataBase + 0x720, 8}, 90013},
+		{"action: one more", 13, [6]uint64{65, 0, dataBase + 0x720, 8}, 90013},
+		{"action: another size", 13, [6]uint64{10, 0, dataBase + 0x720, 16}, 90013},
 		{"futex PI limit in the library", 202, [6]uint64{dataBase, 6, 0, win + 0x40000000}, e(abi.EFAULT)},
 	}
 	code := assemble(t, asmHead+`
@@ -182,6 +207,13 @@ func TestLocal(t *testing.T) {
 	mov 0x20000410, %r10
 	mov $900, %eax
 	syscall
+	mov 0x20000440, %rdi
+	mov 0x20000448, %rsi
+	mov 0x20000450, %rdx
+	mov 0x20000458, %r10
+	mov 0x20000460, %r8
+	mov $900, %eax
+	syscall
 	done`)
 	h := &harness{w: w, code: code, reports: make(chan report, 1000)}
 	var table []byte
@@ -200,14 +232,20 @@ func TestLocal(t *testing.T) {
 	word(max)
 	h.extra = func(c *call) bool { c.reply(90000 + c.s.Nr); return c.s.Kind == abi.KindTrap }
 	late := make(chan [3]uint64, 10)
+	masks := make(chan uint64, 100)
 	task := w.spawn(func(c *call) {
-		if c.s.Late != 0 {
+		if c.s.Late&abi.LateIsMask != 0 {
+			masks <- c.s.LateMask
+		}
+		if c.s.Late != 0 && c.s.Late != abi.LateIsMask {
 			late <- [3]uint64{uint64(c.s.Late), c.s.LateRobust, c.s.LateTid}
 		}
 		if c.s.Kind == abi.KindStart {
 			c.t.header().Told[abi.ToldStack] = 8<<20 + 1
 			c.t.header().Sets = [abi.LentSets]abi.LentSet{{Gen: 1, FD: 5, N: 3, Next: 1<<32 | 2}, {Gen: 3, FD: 6, N: 1 << 31},
 				{Gen: 5, FD: 7, N: abi.LentSetItems, Next: 5<<32 | 1<<32 - 1}, {Gen: 7, FD: 8, Next: 9}}
+			c.t.header().Told[abi.ToldQuiet] = 1
+			c.t.header().Told[abi.ToldDefault] = 1<<63 | 1<<9
 		}
 		if c.s.Kind != abi.KindStart {
 			h.handle(c)
@@ -215,12 +253,19 @@ func TestLocal(t *testing.T) {
 		}
 		c.act(abi.ActTask, 0, abi.TaskPid, 4711)
 		c.act(abi.ActThreadWord, 0, abi.ThreadTid, 4712)
+		c.act(abi.ActThreadWord, 0, abi.ThreadMask, abi.MaskKnown)
 		c.act(abi.ActTask, 0, abi.TaskBrkStart, 0x44000000)
 		c.act(abi.ActTask, 0, abi.TaskBrk, 0x44000000)
 		c.act(abi.ActMapAnon, 0, dataBase, dataSize, 3, unix.MAP_PRIVATE|unix.MAP_FIXED)
 		c.act(abi.ActCopyOut, 0, dataBase+0x10000, c.out(table), uint64(len(table)))
 		c.act(abi.ActStore32, 0, dataBase+0x100, 0x5151)
 		c.act(abi.ActStore32, 0, dataBase+0x208, 1000)
+		c.act(abi.ActStore32, 0, dataBase+0x700, 0xf0f)
+		c.act(abi.ActStore32, 0, dataBase+0x708, 0x40010)
+		c.act(abi.ActStore32, 0, dataBase+0x710, 0x11)
+		c.act(abi.ActStore32, 0, dataBase+0x71c, 0xffffffff)
+		c.act(abi.ActStore32, 0, dataBase+0x720, 5)
+		c.act(abi.ActStore32, 0, dataBase+0x73c, 5)
 		c.act(abi.ActStore32, 0, dataBase+0x30c, 0xffffffff)
 		c.act(abi.ActMapAnon, 0, codeBase, 4096, 7, unix.MAP_PRIVATE|unix.MAP_FIXED)
 		c.act(abi.ActCopyOut, 0, codeBase, c.out(code), uint64(len(code)))
@@ -243,6 +288,19 @@ func TestLocal(t *testing.T) {
 	}
 	if r.args[2] == 0 || r.args[3] != 0 {
 		t.Errorf("getrandom of 16 bytes: %#x, and behind them %#x", r.args[2], r.args[3])
+	}
+	// SIGKILL and SIGSTOP are in no set.
+	r = waitFor(t, "masks", h.reports)
+	if want := [5]uint64{0, 0xe0f, 0xe1f, 0xe0e, 0xffffffff << 32}; [5]uint64(r.args[:5]) != want {
+		t.Errorf("masks: %#x, want %#x", r.args, want)
+	}
+	close(masks)
+	var told []uint64
+	for m := range masks {
+		told = append(told, m)
+	}
+	if want := []uint64{0xe0f, 0xe1f, 0xe0e, 0xffffffff << 32}; !slices.Equal(told, want) {
+		t.Errorf("masks that came late: %#x, want %#x", told, want)
 	}
 	for _, want := range [][3]uint64{{abi.LateIsTid, 0, dataBase + 0x500}, {abi.LateIsTid, 0, win + 0x40000000}, {abi.LateIsRobust, dataBase + 0x600, win + 0x40000000}} {
 		if got := waitFor(t, "what comes late", late); got != want {

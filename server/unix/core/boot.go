@@ -268,6 +268,7 @@ func (k *Kernel) Recover(live []TaskID) {
 		r := k.Procs.Get(th.Proc)
 		if th.State == ThreadLive {
 			k.addThreadIndex(t)
+			k.threadRT(t).mask = maskUnsure
 		}
 		if th.VforkChild != 0 {
 			rt := k.threadRT(t)

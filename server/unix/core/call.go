@@ -47,6 +47,7 @@ type Call struct {
 	// Late are calls that the library has served before this one (abi.Slot.Late).
 	Late                uint32
 	LateRobust, LateTid uint64
+	LateMask            uint64
 	// Done is how much of a write the library has written before it asked.
 	Done uint32
 
@@ -102,6 +103,8 @@ type Call struct {
 	fetched []extent
 	// ended: the thread or its process has ended in this call.
 	ended bool
+	// tellsMask: the library is told what the thread blocks when the call ends.
+	tellsMask bool
 	// exiting: the actions so far are what an ending thread leaves behind.
 	exiting bool
 }

@@ -187,6 +187,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 	}
 	c.flushed = false
 	c.tellLimits()
+	k.tellMask(c)
 	c.storeRegs()
 	rt := k.threadRT(c.T)
 	if c.flushed { // and what came meanwhile took it that we would look

@@ -475,6 +475,7 @@ func (c *Call) vfork(a *CloneArgs) (int32, abi.Errno) {
 	}
 	k.Host.Tell(task, abi.ToldPpid, 0)
 	k.Host.Tell(task, abi.ToldPgid, 0)
+	k.stirred(task) // from here on it is not one process's
 	m := k.Procs.Mut(p)
 	m.Flags |= ProcVfork
 	m.VforkParent = parent
@@ -539,6 +540,9 @@ func (k *Kernel) vforkReturn(c *Call, parent store.Ref[Thread]) {
 	c.Flags = 0
 	rt := k.threadRT(parent)
 	rt.vforkWait = false
+	if rt.mask != 0 {
+		rt.mask = maskUnsure // its library has the child's
+	}
 	rt.inServer = true
 	c.SetRegs(&regs, fs != 0)
 	c.TaskWords()
@@ -586,6 +590,10 @@ func (k *Kernel) firstCall(c *Call) {
 	if c.Kind == abi.KindFork {
 		c.mapNewRegion()
 		c.TaskWords()
+		if k.threadRT(c.T).mask != 0 {
+			c.TellMask()
+			c.TellDefaults()
+		}
 	} else {
 		c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(th.Tid))
 	}

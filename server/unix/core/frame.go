@@ -114,6 +114,7 @@ func (k *Kernel) frameFailed(c *Call) {
 func (k *Kernel) putBack(t store.Ref[Thread], n *frameNote) {
 	r, ent := k.SigEnts.New()
 	m := k.Threads.Mut(t)
+	k.stirred(k.Procs.Get(m.Proc).Task)
 	m.Pending |= SigBit(n.info.Sig)
 	if n.act.Flags&SaResetHand != 0 {
 		if a := &k.Hands.Mut(k.Procs.Get(m.Proc).Hand).Act[n.info.Sig]; a.Handler == SigDfl {

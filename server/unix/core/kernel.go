@@ -54,6 +54,9 @@ type Host interface {
 	// Robust answers the list of locks that the library of the task's thread on this slot has
 	// taken and not told yet (abi.LateIsRobust). Who has told ToldEnding before misses none.
 	Robust(t TaskID, slot uint32) (head uint64, ok bool)
+	// Mask answers what the library of the task's thread on this slot has made of the set of signals
+	// that the thread blocks, if the server has not heard of it: with the request after the cur-th (abi.LateIsMask).
+	Mask(t TaskID, slot uint32, cur uint64) (mask SigSet, ok bool)
 	// Lend makes the record of a file that the library may read itself (abi.Lent), once it
 	// has found gen there; Unlend takes it back. UnlendStat takes attributes back that
 	// it has kept, and answers the number by which it may keep new ones. LentPos takes an offset back, and
@@ -279,6 +282,10 @@ type task struct {
 	// names and attrs are with which numbers its library keeps answers about names; 0: with none.
 	names, attrs uint64
 	rest         int // nameRest
+	// quiet: its library changes the masks of its threads by itself (siglib.go).
+	quiet bool
+	// defaults are the signals of which it knows that their actions are none.
+	defaults SigSet
 	// spare is how many threads are counted in the task's budget that it does not have: those
 	// that it makes next need not be. A new incarnation counts anew, and knows of none.
 	spare int

@@ -390,6 +390,7 @@ func (k *Kernel) newThread(p store.Ref[Proc], tid int32, from store.Ref[Thread])
 		if src.HasSaved != 0 {
 			th.Mask = src.SavedMask
 		}
+		k.threadRT(t).mask = k.threadRT(from).mask // it begins with a copy of its words
 		th.Comm = src.Comm
 		if th.Sched = src.Sched.made(); th.Raised() {
 			th.StaleSched = 1 // the host has it so, and the nucleus is to know

@@ -67,6 +67,7 @@ type guest struct {
 type lateWords struct {
 	late        uint32
 	robust, tid uint64
+	mask        uint64
 }
 
 func newGuest(t *testing.T) *guest {
@@ -97,7 +98,7 @@ func (g *guest) send(kind uint32, nr uint64, args ...uint64) *Call {
 	c.Reset()
 	c.Task, c.Slot, c.Kind, c.Nr, c.Seq = g.task, g.slot, kind, nr, g.seq
 	copy(c.Args[:], args)
-	c.Late, c.LateRobust, c.LateTid = g.late.late, g.late.robust, g.late.tid
+	c.Late, c.LateRobust, c.LateTid, c.LateMask = g.late.late, g.late.robust, g.late.tid, g.late.mask
 	c.Regs = g.regs
 	c.Chan = newTestChan()
 	k := g.Kernel
@@ -1122,7 +1123,7 @@ func TestLateCalls(t *testing.T) {
 	a := findAct(c, abi.ActThread)
 	th := child.on(child.task, uint32(a.A[0]))
 	th.send(abi.KindThread, 0, a.A[1])
-	th.late = lateWords{abi.LateIsTid | abi.LateIsRobust, 0x30000, 0x20000}
+	th.late = lateWords{late: abi.LateIsTid | abi.LateIsRobust, robust: 0x30000, tid: 0x20000}
 	th.call(func(c *Call) {
 		if x := c.Thread(); x.ClearTid != 0x20000 || x.RobustHead != 0x30000 {
 			t.Errorf("clear_child_tid %#x, robust list %#x", x.ClearTid, x.RobustHead)
@@ -1140,7 +1141,7 @@ func TestLateCalls(t *testing.T) {
 	if p := g.Procs.Get(g.byPid[pid]); g.host.kicks != kicks+1 || p.State != ProcLive {
 		t.Fatalf("%d kicks, state %d", g.host.kicks-kicks, p.State)
 	}
-	child.late = lateWords{abi.LateIsRobust, 0x30000, 0}
+	child.late = lateWords{late: abi.LateIsRobust, robust: 0x30000}
 	if r := child.send(abi.KindPoll, 0, abi.PollKick); findAct(r, abi.ActExitTask) == nil {
 		t.Errorf("the thread's end: %+v", r.Acts)
 	}

@@ -134,7 +134,7 @@ func (k *Kernel) pidStat(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (strin
 	var sched Sched
 	if th := k.Threads.Get(t); th != nil {
 		sched = th.Sched
-		blocked = th.Mask
+		blocked = k.maskOf(t)
 		pend |= th.Pending
 	}
 	ign, caught = k.signalSets(r)
@@ -172,8 +172,9 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 	var b strings.Builder
 	tid, comm := r.Pid, CommOf(r.Comm)
 	var th Thread
+	var blocked SigSet
 	if x := k.Threads.Get(t); x != nil {
-		th = *x
+		th, blocked = *x, k.maskOf(t)
 		tid, comm = th.Tid, CommOf(th.Comm)
 	}
 	ppid := int32(0)
@@ -212,7 +213,7 @@ func (k *Kernel) pidStatus(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (str
 	}
 	ign, caught := k.signalSets(r)
 	fmt.Fprintf(&b, "Threads:\t%d\nSigQ:\t0/%d\nSigPnd:\t%016x\nShdPnd:\t%016x\nSigBlk:\t%016x\nSigIgn:\t%016x\nSigCgt:\t%016x\n",
-		max(r.Threads, 1), 63488, uint64(th.Pending), uint64(r.Pending), uint64(th.Mask), uint64(ign), uint64(caught))
+		max(r.Threads, 1), 63488, uint64(th.Pending), uint64(r.Pending), uint64(blocked), uint64(ign), uint64(caught))
 	fmt.Fprintf(&b, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
 		cr.CapInh, cr.CapPerm, cr.CapEff, cr.CapBound, cr.CapAmb, r.NoNewPrivs)
 	cpus, all := k.CPUsOf(&th), k.CPUs()

@@ -152,7 +152,8 @@ func (k *Kernel) signalPending(t store.Ref[Thread]) bool {
 		return false
 	}
 	p := k.Procs.Get(th.Proc)
-	return (th.Pending|p.Pending)&^th.Mask != 0 || p.Stopped != 0
+	pending := th.Pending | p.Pending
+	return pending != 0 && pending&^k.maskOf(t) != 0 || p.Stopped != 0
 }
 
 // SendSignal makes s pending for a process. Unknown, dead and ignoring
@@ -205,7 +206,7 @@ func (k *Kernel) send(p store.Ref[Proc], t store.Ref[Thread], s *SigInfo, timer 
 	}
 	blocked := false
 	if th := k.Threads.Get(target); th != nil {
-		blocked = (th.Mask | th.waitSet()).Has(sig)
+		blocked = (k.maskOf(target) | th.waitSet()).Has(sig)
 	}
 	if !blocked && k.sigIgnored(r, sig) {
 		return 0
@@ -222,6 +223,7 @@ func (k *Kernel) send(p store.Ref[Proc], t store.Ref[Thread], s *SigInfo, timer 
 	if e := k.enqueue(p, t, s, timer); e != 0 {
 		return e
 	}
+	k.stirred(r.Task)
 	if t != 0 {
 		k.Threads.Mut(t).Pending |= bit
 		k.wakeThread(t, bit)
@@ -422,8 +424,7 @@ func (k *Kernel) PendingSignals(t store.Ref[Thread]) SigSet {
 func (k *Kernel) wakeProc(p store.Ref[Proc], bit SigSet) {
 	var spare store.Ref[Thread]
 	for _, t := range k.procRT(p).threads {
-		th := k.Threads.Get(t)
-		if th.Mask&bit != 0 && th.waitSet()&bit == 0 {
+		if k.maskOf(t)&bit != 0 && k.Threads.Get(t).waitSet()&bit == 0 {
 			continue
 		}
 		rt := k.threadRT(t)
@@ -439,8 +440,7 @@ func (k *Kernel) wakeProc(p store.Ref[Proc], bit SigSet) {
 
 // wakeThread makes a thread look at its signals, if it does not block them.
 func (k *Kernel) wakeThread(t store.Ref[Thread], bit SigSet) {
-	th := k.Threads.Get(t)
-	if th.Mask&bit != 0 && th.waitSet()&bit == 0 {
+	if k.maskOf(t)&bit != 0 && k.Threads.Get(t).waitSet()&bit == 0 {
 		return
 	}
 	k.poke(t)
@@ -617,6 +617,9 @@ func (c *Call) SetAction(sig int32, act *SigAction) (SigAction, abi.Errno) {
 		return old, 0
 	}
 	k.Hands.Mut(h).Act[sig] = a
+	if a != (SigAction{}) {
+		k.changed(c.Task, sig)
+	}
 	if k.sigIgnored(c.Proc(), sig) {
 		k.discard(c.ProcRef(), SigBit(sig))
 	}
@@ -738,6 +741,7 @@ func (k *Kernel) forceSignal(t store.Ref[Thread], s *SigInfo) {
 		k.Threads.Mut(t).Mask &^= bit
 	}
 	k.discardThread(t, bit)
+	k.stirred(k.Procs.Get(th.Proc).Task)
 	k.enqueue(th.Proc, t, s, 0)
 	k.Threads.Mut(t).Pending |= bit
 }

@@ -27,6 +27,8 @@ type threadRT struct {
 	short shortRead
 	// frames are the signal frames of the thread's last reply.
 	frames []frameNote
+	// mask is abi.ThreadMask as the library has it, 0: it never had, maskUnsure: nobody knows.
+	mask uint64
 	// told is who tells the host how the thread is scheduled.
 	told told
 	threadRTExtra
@@ -126,7 +128,7 @@ func (k *Kernel) Resolve(c *Call, hostTID uint64) bool {
 	}
 	if th.CurSeq != c.Seq {
 		k.dropParts(t)
-		k.Threads.Mut(t).begin(c.Seq)
+		k.begins(t, c)
 	} else {
 		// The same call again, after a crash: the same numbers to file servers.
 		k.Threads.Mut(t).FSSeq = th.FSBase
@@ -281,7 +283,7 @@ func (k *Kernel) crashed(c *Call, first store.Ref[Thread]) {
 	if t != 0 && k.Threads.Get(t) != nil {
 		m := k.Threads.Mut(t)
 		if m.CurSeq != c.Seq {
-			m.begin(c.Seq) // Resolve's change was taken back, too
+			k.begins(t, c) // Resolve's change was taken back, too
 		}
 		m.Crashes++
 	}

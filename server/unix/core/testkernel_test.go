@@ -54,11 +54,18 @@ type testHost struct {
 	// told of each task.
 	robust map[[2]uint64]uint64
 	told   map[TaskID]map[int]uint64
+	// masks are the sets that libraries have made and not told yet, by task and slot.
+	masks map[[2]uint64]SigSet
 }
 
 func (h *testHost) Robust(t TaskID, slot uint32) (uint64, bool) {
 	head, ok := h.robust[[2]uint64{uint64(t), uint64(slot)}]
 	return head, ok && h.told[t][abi.ToldEnding] != 0
+}
+
+func (h *testHost) Mask(t TaskID, slot uint32, _ uint64) (SigSet, bool) {
+	m, ok := h.masks[[2]uint64{uint64(t), uint64(slot)}]
+	return m, ok
 }
 
 func (h *testHost) Schedule(TaskID, uint64, Sched) abi.Errno { return 0 }

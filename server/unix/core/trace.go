@@ -49,6 +49,11 @@ func (k *Kernel) Trace(t Traced) {
 		k.takeBackAll()
 	}
 	k.namesChanged()
+	for _, ts := range k.tasks {
+		if p := k.Procs.Get(ts.proc); p != nil && k.tracing(p.Pid) {
+			k.untold(ts)
+		}
+	}
 	k.traceFound()
 }
 
