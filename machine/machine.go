@@ -208,6 +208,10 @@ type ServerSpec struct {
 	Program Handle
 	// Files are given to it as descriptors 4, 5, ... in this order.
 	Files []Handle
+	// Channels are the far ends of further control channels (NewChannel), of servers that
+	// run in the same process: its descriptors behind those of Files. Their contexts stand
+	// for this process, and end with it.
+	Channels []Handle
 	// Isolation is what it is cut off from. Without IsolateUser a server of an
 	// ordinary user is cut off from nothing by name spaces. A machine that cannot cut off
 	// something refuses, unless Lenient.

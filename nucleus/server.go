@@ -207,6 +207,14 @@ func (s *Server) Attach(config []byte) (machine.Handle, error) {
 	return far, err
 }
 
+// Lodge begins the next incarnation in a process that another server has or is given: the
+// caller puts the far end of the control channel among the ServerSpec.Channels of that one
+// (docs/decisions/0017-placement.md), or releases it, which ends the incarnation.
+func (s *Server) Lodge(config []byte) (machine.Handle, error) {
+	_, far, _, err := s.begin(config)
+	return far, err
+}
+
 // begin attaches a channel to the task and tells the new incarnation what it
 // has, before there is a process: so nothing can come before it on the channel.
 func (s *Server) begin(config []byte) (machine.Context, machine.Handle, []abi.CallHeader, error) {

@@ -45,7 +45,8 @@ type channel struct {
 	pid     int
 	pidfd   int // -1: no process known
 	pidKey  int32
-	child   bool // a server: it is waited for
+	child   bool // a server's own process: it is waited for
+	server  bool // a server has the far end: CallHello is nobody's word
 	guest   bool // it said CallHello
 	paced   bool // Pace was called
 	killed  bool
@@ -77,7 +78,9 @@ func (m *Machine) NewChannel(sink machine.Sink) (machine.Context, machine.Handle
 		_ = unix.Close(fds[1])
 		return nil, nil, fmt.Errorf("control channel: %w", err)
 	}
-	return c, newFile(fds[1]), nil
+	far := newFile(fds[1])
+	far.near = c
+	return c, far, nil
 }
 
 // Post implements machine.Context.
@@ -345,7 +348,7 @@ const scmPidfd = 4
 func (c *channel) hello(pid, pidfd int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pidfd >= 0 || c.child || pid <= 0 {
+	if c.pidfd >= 0 || c.server || pid <= 0 {
 		if pidfd >= 0 {
 			_ = unix.Close(pidfd)
 		}
@@ -380,6 +383,31 @@ func (c *channel) process(pid, pidfd int) {
 		return
 	}
 	c.pidKey = key
+}
+
+// served notes that a server is about to get the far end.
+func (c *channel) served() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server = true
+}
+
+// shares attaches the process of another channel, in which this one's server runs too. It
+// answers whether that was killed meanwhile: then the process must end.
+func (c *channel) shares(pid, pidfd int) (killed bool) {
+	fd, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.m.log("pid %d cannot be watched: %v", pid, err)
+		return true
+	}
+	if c.exited {
+		_ = unix.Close(fd)
+		return true
+	}
+	c.process(pid, fd)
+	return c.killed
 }
 
 // eof: nobody holds the far end any more.

@@ -160,6 +160,7 @@ type file struct {
 	fd   int
 	refs atomic.Int32
 	m    *Machine // memory objects: whose they are, for Usage; else nil
+	near *channel // far ends of channels: the other end; else nil
 }
 
 func newFile(fd int) *file {

@@ -253,7 +253,7 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		return fmt.Errorf("server %s: %w", spec.Name, err)
 	}
 	files := []uintptr{m.null.Fd(), m.null.Fd(), w.Fd(), uintptr(FD(far))}
-	for _, f := range spec.Files {
+	for _, f := range append(spec.Files[:len(spec.Files):len(spec.Files)], spec.Channels...) {
 		files = append(files, uintptr(FD(f)))
 	}
 	attr := &syscall.ProcAttr{
@@ -289,6 +289,10 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 	}
 	m.servers[c] = true // Close waits for it from here on
 	m.mu.Unlock()
+	c.served()
+	for _, f := range spec.Channels {
+		f.(*file).near.served()
+	}
 
 	var pid int
 	pidfd := -1
@@ -322,10 +326,14 @@ func (m *Machine) StartServer(ctx machine.Context, far machine.Handle, spec mach
 		}
 		return fmt.Errorf("server %s: %w", spec.Name, err)
 	}
+	killed := false
+	for _, f := range spec.Channels {
+		killed = f.(*file).near.shares(pid, pidfd) || killed
+	}
 	c.mu.Lock()
 	c.child = true
 	c.process(pid, pidfd)
-	killed := c.killed
+	killed = killed || c.killed
 	c.mu.Unlock()
 	m.mu.Lock()
 	closed := m.closed
