@@ -55,6 +55,8 @@ type Config struct {
 	// Mounts are host directories or files that guests see below the root, in
 	// the order in which they are mounted.
 	Mounts []Mount
+	// Placement says which of the machine's servers share a process.
+	Placement Placement
 	// Servers are servers of the embedding program that the machine has beside its
 	// own; each starts when it is asked for the first time. Main has to know them.
 	Servers []Server
@@ -115,6 +117,21 @@ type Scheduling struct {
 	// Deadline: they may have shares of each period (SCHED_DEADLINE).
 	Deadline bool
 }
+
+// Placement is which servers of a machine share a process (docs/decisions/0017-placement.md). Nothing
+// that a program sees depends on it.
+type Placement string
+
+const (
+	// Together: the file servers without authority on the host (overlay, tmpfs) run in the
+	// unix server's process, which asks them without a switch; they begin and end with it.
+	Together Placement = "together"
+	// Apart: each server has a process of its own.
+	Apart Placement = "apart"
+)
+
+// defaultPlacement is what an empty Config.Placement means.
+const defaultPlacement = Together
 
 // Mount is a host directory or file that guests see at Target.
 type Mount struct {
@@ -338,8 +355,9 @@ type CounterInfo struct {
 // ServiceInfo is a server of the machine as `hythe services` shows it.
 type ServiceInfo struct {
 	Name        string        `json:"name"`
-	State       string        `json:"state"`    // starting, running, stopped, backing off
-	HostPID     int           `json:"host_pid"` // 0 while it does not run
+	State       string        `json:"state"`        // starting, running, stopped, backing off
+	HostPID     int           `json:"host_pid"`     // 0 while it does not run
+	In          string        `json:"in,omitempty"` // the server in whose process it runs; empty: its own
 	Incarnation int           `json:"incarnation"`
 	Restarts    int           `json:"restarts"`
 	Requests    int           `json:"requests"` // of its clients, without an answer: calls that wait count
@@ -500,6 +518,13 @@ func (c *Config) complete() error {
 		if _, err := os.Stat(m.Source); err != nil {
 			return fmt.Errorf("mount: %w", err)
 		}
+	}
+	switch c.Placement {
+	case "":
+		c.Placement = defaultPlacement
+	case Together, Apart:
+	default:
+		return fmt.Errorf("placement %q: want %q or %q", c.Placement, Together, Apart)
 	}
 	if err := checkServers(c.Servers); err != nil {
 		return err

@@ -75,6 +75,8 @@ type wired struct {
 	ending sync.Once
 	ended  chan struct{} // closed when the machine is
 
+	housing sync.Mutex // held while servers of one process begin; not with mu
+
 	reclaiming sync.Mutex // held while a process is killed for its memory, until that is said
 
 }
@@ -93,6 +95,10 @@ type service struct {
 	waiting  bool // for its back-off to end
 	own      bool // the embedding program's
 	process  machine.ServerSpec
+	house    *service   // the server in whose process it runs; nil: its own
+	lodgers  []*service // that run in its process; constant once the servers are begun
+	owed     bool       // of one with lodgers: it begins when the last of the process is gone
+	trial    *trial     // the same: its process is new (replaceHouse); else nil
 	ready    chan struct{}
 	files    []machine.Handle // ours of the process's
 	// configure, where it is set, makes config anew for each incarnation.
@@ -182,6 +188,7 @@ func (w *wired) assemble() error {
 		if err := serve(ov.srv, "fs"); err != nil {
 			return err
 		}
+		w.lodge(un, ov)
 		if _, err := ov.srv.GiveSend("lower", root.srv, "fs"); err != nil {
 			return err
 		}
@@ -198,7 +205,8 @@ func (w *wired) assemble() error {
 	if err := serve(tmp.srv, "fs"); err != nil {
 		return err
 	}
-	if _, err := un.srv.GiveSend("memfd", tmp.srv, "fs"); err != nil {
+	w.lodge(un, tmp)
+	if _, err := un.srv.GiveSend(memfdLabel, tmp.srv, "fs"); err != nil {
 		return err
 	}
 	for i, m := range c.Mounts {
@@ -253,8 +261,8 @@ func (w *wired) assemble() error {
 
 	// Processes start side by side; each waits for those it asks something.
 	names := []string{"unix", "host"}
-	if !c.ReadOnly {
-		names = append(names, "overlay")
+	if !c.ReadOnly && root.house == nil {
+		names = append(names, root.name)
 	}
 	errs := make(chan error, len(names))
 	for _, n := range names {
@@ -517,14 +525,19 @@ func (w *wired) begin(name string) error {
 		w.mu.Unlock()
 		return nil // a session that has ended
 	}
-	s.begun = time.Now()
-	s.waiting = false
-	w.mu.Unlock()
-	config := s.config
-	if s.configure != nil {
-		config = s.configure()
+	if s.house != nil {
+		s = s.house
 	}
-	err := s.srv.Start(config)
+	s.waiting = false
+	if w.occupied(s) {
+		s.owed = !s.runs()
+		w.mu.Unlock()
+		return nil
+	}
+	s.owed = false
+	s.begun = time.Now()
+	w.mu.Unlock()
+	err := w.beginProcess(s)
 	if errors.Is(err, nucleus.ErrRunning) {
 		return nil
 	}
@@ -538,6 +551,9 @@ func (w *wired) begin(name string) error {
 func (w *wired) wanted(srv *nucleus.Server) {
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
+	if s != nil && s.house != nil {
+		s = s.house
+	}
 	ok := s != nil && !w.closed && !s.waiting
 	w.mu.Unlock()
 	if ok {
@@ -589,6 +605,11 @@ func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	}
 	w.mu.Lock()
 	s := w.svcs[srv.Name()]
+	if s != nil && s.house != nil {
+		w.lodgerDead(s)
+		w.mu.Unlock()
+		return
+	}
 	if x.Signal == 0 && x.Reason == "" && x.Code == exitHoldsC && !w.closed {
 		if w.failure == nil {
 			w.failure = confine.ErrC
@@ -599,7 +620,7 @@ func (w *wired) dead(srv *nucleus.Server, x machine.Exit) {
 	w.mu.Unlock()
 	if s != nil {
 		// What we do ourselves has a reason.
-		w.again(s, describe(x), x.Reason == restartReason || x.Signal == int(unix.SIGKILL) && x.Reason == "")
+		w.again(s, describe(x), x.Reason == restartReason || x.Reason == replaceReason || x.Signal == int(unix.SIGKILL) && x.Reason == "")
 	}
 }
 
@@ -627,13 +648,13 @@ func (w *wired) again(s *service, last string, killed bool) {
 	}
 	s.last = last
 	s.restarts++
-	served := false
-	select {
-	case <-s.ready:
-		s.ready = make(chan struct{})
-		served = true
-	default:
+	served := s.unready()
+	for _, l := range s.lodgers {
+		l.last = last
+		l.restarts++
+		served = l.unready() && served
 	}
+	s.tried(last)
 	switch {
 	case served:
 		s.failures, s.cut = 0, 0
@@ -663,6 +684,17 @@ func (w *wired) again(s *service, last string, killed bool) {
 			w.again(s, err.Error(), false)
 		}
 	})
+}
+
+// unready notes that a server does not serve any more, and says whether it did. w.mu is held.
+func (s *service) unready() bool {
+	select {
+	case <-s.ready:
+		s.ready = make(chan struct{})
+		return true
+	default:
+		return false
+	}
 }
 
 // reason is why the machine was given up, if it was, else err.
@@ -945,6 +977,9 @@ func (w *wired) services(context.Context) ([]ServiceInfo, error) {
 		s := w.svcs[n]
 		i := ServiceInfo{Name: n, Restarts: s.restarts, LastDeath: s.last, Started: s.begun}
 		waiting := s.waiting
+		if h := s.house; h != nil {
+			i.In, i.Started, waiting = h.name, h.begun, h.waiting
+		}
 		w.mu.Unlock()
 		running, ready, inc := s.srv.State()
 		i.Incarnation = int(inc)
@@ -1012,7 +1047,9 @@ func (w *wired) counters(ctx context.Context) ([]CounterInfo, error) {
 	}
 	n := CounterInfo{Name: "servers.restarts"}
 	for _, s := range l {
-		n.Value += uint64(s.Restarts)
+		if s.In == "" {
+			n.Value += uint64(s.Restarts)
+		}
 	}
 	return append(out, n), nil
 }
@@ -1055,15 +1092,17 @@ const restartReason = "restart asked for"
 func (w *wired) restart(ctx context.Context, name string) error {
 	w.mu.Lock()
 	s := w.svcs[name]
-	var ready chan struct{}
+	var all []*service
 	if s != nil {
-		select {
-		case <-s.ready:
-			s.ready = make(chan struct{})
-			s.failures, s.cut = 0, 0 // it served; again cannot see that any more
-		default:
+		if s.house != nil {
+			s = s.house
 		}
-		ready = s.ready
+		all = s.whole()
+		for _, l := range all {
+			if l.unready() {
+				l.failures, l.cut = 0, 0 // it served; again cannot see that any more
+			}
+		}
 	}
 	w.mu.Unlock()
 	if s == nil {
@@ -1073,14 +1112,24 @@ func (w *wired) restart(ctx context.Context, name string) error {
 		return fmt.Errorf("server %s does not run", name)
 	}
 	s.srv.Kill(restartReason)
-	select {
-	case <-ready:
-		return nil
-	case <-w.ended:
-		return w.reason(ErrClosed)
-	case <-ctx.Done():
-		return ctx.Err()
+	return w.serving(ctx, all)
+}
+
+// serving waits until all of these serve.
+func (w *wired) serving(ctx context.Context, all []*service) error {
+	for _, s := range all {
+		w.mu.Lock()
+		ready := s.ready
+		w.mu.Unlock()
+		select {
+		case <-ready:
+		case <-w.ended:
+			return w.reason(ErrClosed)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // stopPatience is how long a server may take to do what it has taken when it is replaced.
@@ -1099,6 +1148,9 @@ func (w *wired) replace(ctx context.Context, name string, v Version) error {
 		return fmt.Errorf("%s: %w", name, ErrNoService)
 	case v.Name != "" && !s.own:
 		return fmt.Errorf("server %s is the machine's: it has its name in every program", name)
+	}
+	if s.house != nil {
+		s = s.house
 	}
 	w.mu.Lock()
 	p, config := s.process, s.config
@@ -1137,6 +1189,13 @@ func (w *wired) replace(ctx context.Context, name string, v Version) error {
 			return ctx.Err()
 		}
 	}
+	if len(s.lodgers) > 0 {
+		if err := w.replaceHouse(ctx, s, p); err != nil {
+			return err
+		}
+		w.replaced(s, p)
+		return nil
+	}
 	over := make(chan error, 1)
 	if err := s.srv.Replace(p, config, func(err error) { over <- err }); err != nil {
 		return fmt.Errorf("server %s: %w", name, err)
@@ -1162,6 +1221,12 @@ func (w *wired) replace(ctx context.Context, name string, v Version) error {
 	case <-w.ended:
 		return w.reason(ErrClosed)
 	}
+	w.replaced(s, p)
+	return nil
+}
+
+// replaced notes that a server's process is of another kind from now on.
+func (w *wired) replaced(s *service, p machine.ServerSpec) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old := s.process.Program; old != nil {
@@ -1171,7 +1236,6 @@ func (w *wired) replace(ctx context.Context, name string, v Version) error {
 		p.Program.Retain()
 	}
 	s.process, s.begun, s.deaths, s.failures, s.cut = p, time.Now(), 0, 0, 0
-	return nil
 }
 
 // replaceReason is why a server was ended that did not stop for its successor.
@@ -1258,9 +1322,7 @@ func serverMains() []serverMain {
 			return netswitch.Main(os.Args[3], confined(switchKind))
 		}},
 		{"unix", func() error {
-			return withConn(func(c *ipc.Conn) error {
-				return unixserver.Main(c, confined("unix"), personalities)
-			})
+			return withConn(unixMain)
 		}},
 	}
 }

@@ -103,6 +103,7 @@ var Processes = []Process{
 		{16, 0, `/.*`, false, "memory objects that were granted to it, opened anew read-only where it may only read"},
 	}, Memory: "its message area (its server maps it too; no other task does); granted objects"},
 	{Kind: "unix", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(
+		FD{4, 5, `socket:.*`, false, "control channels of the file servers in its process (docs/decisions/0017-placement.md)"},
 		FD{4, 0, `anon_inode:\[timerfd\]`, false, "what guests have to be woken for"},
 		FD{4, 0, `/.*`, true, objectFiles},
 	), Memory: serverMemory},

@@ -589,3 +589,54 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacement: what runs in the unix server's process (docs/decisions/0017-placement.md) brings
+// it no host call, no kind of descriptor and no power of its user that it has not by itself.
+func TestPlacement(t *testing.T) {
+	process := func(kind string) Process {
+		i := slices.IndexFunc(Processes, func(p Process) bool { return p.Kind == kind })
+		if i < 0 {
+			t.Fatalf("no row for %s", kind)
+		}
+		return Processes[i]
+	}
+	house, hp := process("unix"), profile(t, "unix")
+	for _, kind := range []string{"overlay", "tmpfs"} {
+		p, pp := process(kind), profile(t, kind)
+		for _, c := range pp.Calls {
+			if !slices.ContainsFunc(hp.Calls, func(h Call) bool { return h.Nr == c.Nr && slices.EqualFunc(h.Args, c.Args, sameArg) }) {
+				t.Errorf("%s may call %s, the unix server not, or not so", kind, c.Name)
+			}
+		}
+		if pp.Files || pp.Network || p.Caps&^house.Caps != 0 || p.User != house.User || p.OwnUser != house.OwnUser || !slices.Equal(p.Own, house.Own) {
+			t.Errorf("%s is more on the host than the unix server: %+v", kind, p)
+		}
+		for _, f := range p.FDs {
+			if !slices.Contains(house.FDs, f) {
+				t.Errorf("%s holds %s, the unix server not", kind, f.What)
+			}
+		}
+	}
+	// And what it has by them are control channels.
+	more := 0
+	for _, f := range house.FDs {
+		if f.From > 3 && strings.HasPrefix(f.What, "socket") {
+			more += f.To - f.From + 1
+		}
+	}
+	if more != 2 {
+		t.Errorf("the unix server may hold %d sockets more, want a control channel for each of two", more)
+	}
+}
+
+func profile(t *testing.T, name string) Profile {
+	p, ok := Lookup(name)
+	if !ok {
+		t.Fatalf("no profile %s", name)
+	}
+	return *p
+}
+
+func sameArg(a, b Arg) bool {
+	return a.Arg == b.Arg && a.Mask == b.Mask && slices.Equal(a.Values, b.Values) && a.Deny == b.Deny && a.Self == b.Self && a.Wide == b.Wide
+}

@@ -310,6 +310,13 @@ func (c *Call) Err() abi.Errno { return abi.Errno(c.b.slot(c.slot).Err) }
 // incarnation: a tag for grants. It is valid from Prepare on.
 func (c *Call) Tag() uint64 { return uint64(c.slot)<<48 | (c.b.slot(c.slot).Seq+1)&(1<<48-1) }
 
+// TakeTag is Tag for a call that is not sent: it has that number then, and no later one does.
+func (c *Call) TakeTag() uint64 {
+	tag := c.Tag()
+	c.b.slot(c.slot).Seq++
+	return tag
+}
+
 // publish stores the request (operation nr, n bytes of In) and tells the server.
 func (c *Call) publish(nr uint64, n int) *abi.Slot {
 	sl := c.post(nr, n)

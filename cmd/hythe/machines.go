@@ -257,6 +257,7 @@ func (a *app) servicesCommand() *cobra.Command {
 				{"SERVER", func(v *hythe.ServiceInfo) string { return v.Name }},
 				{"STATE", func(v *hythe.ServiceInfo) string { return v.State }},
 				{"HOSTPID", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.HostPID) }},
+				{"IN", func(v *hythe.ServiceInfo) string { return cmp.Or(v.In, "-") }},
 				{"RESTARTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Restarts) }},
 				{"REQUESTS", func(v *hythe.ServiceInfo) string { return strconv.Itoa(v.Requests) }},
 				{"RSS", func(v *hythe.ServiceInfo) string { return bytesText(v.Resident) }},

@@ -95,6 +95,7 @@ type runFlags struct {
 	publish  []string
 	noPatch  bool
 	insecure bool
+	place    string
 }
 
 // beside is a program that a machine may need and that is installed where hythe itself is: hythe-wasi,
@@ -141,11 +142,12 @@ func (r *runFlags) machineFlags(c *cobra.Command) {
 	f.StringVar(&r.network, "network", "user", "`MODE` of the network: none (the machine's own loopback interface, and no way out) or user (TCP, UDP and ping by the host's own sockets, by a server that starts when it is needed; not to the host itself, which is 10.0.2.2 with user,allow=127.0.0.1:PORT, and fd00:10:0:2::2 with user,allow=[::1]:PORT; deny=IP[/BITS][:PORT] forbids more); or a NAME[,ip=IP]: a network of their own, 10.0.3.0/24, of all your machines that name it, which find each other by --hostname; or tap:IF,ip=IP/BITS[,gw=IP]: a tap device of the host's")
 	f.StringArrayVarP(&r.publish, "publish", "p", nil, "publish a port of the machine on the host: `[IP:]HOST:GUEST[/udp]` (HOST 0: the host chooses)")
 	f.BoolVar(&r.noPatch, "no-patch", os.Getenv("HYTHE_NO_PATCH") == "1", "leave the text of libraries and static programs alone: each system call is a trap (also: HYTHE_NO_PATCH=1)")
+	f.StringVar(&r.place, "placement", os.Getenv("HYTHE_PLACEMENT"), "`WHERE` servers run: together (overlay and tmpfs in the unix server's process: faster) or apart (each in a process of its own) (default together; also: HYTHE_PLACEMENT)")
 	f.BoolVar(&r.insecure, "insecure", false, "run even if the host lacks what isolation needs")
 }
 
 func (r *runFlags) config() (hythe.Config, error) {
-	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure, ID: r.name}
+	c := hythe.Config{ReadOnly: r.readOnly, Hostname: r.hostname, Insecure: r.insecure, ID: r.name, Placement: hythe.Placement(r.place)}
 	if r.root != "" {
 		root, err := filepath.Abs(r.root)
 		if err != nil {

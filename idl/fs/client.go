@@ -21,6 +21,8 @@ type Client struct {
 	// Of what Lead answers: it has no binding of its own.
 	plain *Client
 	lead  *ipc.Lead
+
+	local *Local // what asks runs in another server's process, whose Poller has b
 }
 
 var _ Server = (*Client)(nil)
@@ -60,7 +62,11 @@ func (c *Client) begin(r Req) (*ipc.Call, abi.Errno) {
 	var k *ipc.Call
 	if c.lead == nil {
 		if b := c.Binding(); b != nil {
-			k = b.Begin()
+			if c.local.leads() {
+				k = b.BeginLead(&c.local.lead)
+			} else {
+				k = b.Begin()
+			}
 		}
 	} else if b := c.plain.made(); b != nil {
 		k = b.BeginLead(c.lead)
@@ -123,6 +129,7 @@ func (c *Client) MapFD(r Req, node NodeID, use MapUse) (fd int, out MapOut, err 
 	if c.lead != nil {
 		return -1, out, abi.ENODEV // the grant would be waited for with the role
 	}
+	c.local.Waits()
 	k, err := c.begin(r)
 	if err != 0 {
 		return -1, out, err

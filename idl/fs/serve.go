@@ -21,6 +21,11 @@ type Granter interface {
 // it at once (requests then also overtake each other); a method
 // Unbind(binding uint64) is told when a client is gone for good.
 func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
+	return (*Local)(nil).Serve(c, in, impl)
+}
+
+// Serve is Serve for a server in its client's process.
+func (l *Local) Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 	p, err := ipc.NewPoller()
 	if err != nil {
 		return err
@@ -30,7 +35,7 @@ func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 	if err != nil {
 		return fmt.Errorf("fs: %w", err)
 	}
-	s := &service{conn: c, impl: impl, h: &granting{impl, c}, poller: p, crashes: crashes, peers: map[uint64]*peer{}}
+	s := &service{conn: c, impl: impl, h: &granting{impl, c}, poller: p, crashes: crashes, peers: map[uint64]*peer{}, local: l}
 	for _, b := range in.Bindings {
 		if b.Role == abi.RoleServer {
 			if err := s.add(b); err != nil {
@@ -44,6 +49,7 @@ func Serve(c *ipc.Conn, in *ipc.Inheritance, impl Server) error {
 			go s.work()
 		}
 	}
+	l.serves(s)
 	if e := c.Ready(); e != 0 {
 		return fmt.Errorf("fs: ready: %w", e)
 	}
@@ -89,6 +95,7 @@ type service struct {
 	end    atomic.Bool
 
 	crashes *ipc.Crashes
+	local   *Local // nil: the process is this server's alone
 
 	mu    sync.Mutex // guards what follows
 	peers map[uint64]*peer
@@ -152,7 +159,9 @@ func (s *service) loop() {
 			for _, p := range gone {
 				s.poller.Remove(p.b)
 				if u, ok := s.impl.(interface{ Unbind(uint64) }); ok {
+					s.local.enter(nil)
 					u.Unbind(p.b.ID)
+					s.local.leave()
 				}
 				p.drop()
 			}
@@ -182,7 +191,9 @@ func (s *service) handle(b *ipc.ServerBinding, slot int, q *ipc.Request) {
 			panic(v)
 		}
 	}()
+	s.local.enter(nil)
 	handle(b, slot, q, s.impl, s.h)
+	s.local.leave()
 }
 
 // Handle serves the request on one slot: it decodes, calls impl and answers. q

@@ -138,13 +138,19 @@ func (o *objects) Room() bool {
 
 // mapper is a file server whose granted objects are kept.
 type mapper struct {
-	*fs.Client
+	fileServer
 	o *objects
+}
+
+// fileServer is one in another process (*fs.Client) or in this one (*fs.Near).
+type fileServer interface {
+	fs.Server
+	MapFD(r fs.Req, node fs.NodeID, use fs.MapUse) (fd int, out fs.MapOut, err abi.Errno)
 }
 
 // Map implements fs.Server.
 func (m mapper) Map(r fs.Req, node fs.NodeID, use fs.MapUse) (fs.MapOut, abi.Errno) {
-	fd, out, e := m.Client.MapFD(r, node, use)
+	fd, out, e := m.MapFD(r, node, use)
 	if e == 0 {
 		m.o.put(core.ObjectName(out.Tag), fd)
 	}

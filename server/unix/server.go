@@ -128,10 +128,16 @@ type slot struct {
 	back, last uint32
 }
 
+// Beside is what runs in the unix server's process beside it.
+type Beside struct {
+	Poller *ipc.Poller          // the unix server's, with which the others wait; nil: it makes its own
+	Files  map[string]*fs.Local // file servers, by the labels of the send rights to them
+}
+
 // Main is the server's process: conn is its control channel. personalities
 // makes the systems that this machine can host; ready is called when the server
-// is about to serve (to confine the process).
-func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) []core.Personality) error {
+// is about to ask others, and to serve (to confine the process).
+func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) []core.Personality, beside Beside) error {
 	in, err := ipc.Startup(conn)
 	if err != nil {
 		return err
@@ -147,8 +153,10 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	if err != nil {
 		return err
 	}
-	if s.poller, err = ipc.NewPoller(); err != nil {
-		return err
+	if s.poller = beside.Poller; s.poller == nil {
+		if s.poller, err = ipc.NewPoller(); err != nil {
+			return err
+		}
 	}
 	go s.post()
 	ccfg := core.Config{
@@ -186,20 +194,20 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	for _, p := range personalities(s.k) {
 		s.k.AddPersonality(p)
 	}
-	s.attach(in)
+	s.attach(in, beside.Files)
 	if err := s.inheritSessions(in); err != nil {
 		return err
 	}
 	s.takeEngine(in)
 	tasks := s.adopt(in)
 	s.inheritObjects(in)
+	if err := ready(); err != nil {
+		return err
+	}
 	if err := s.start(fresh, tasks); err != nil {
 		return err
 	}
 	s.inheritDebug(in)
-	if err := ready(); err != nil {
-		return err
-	}
 	if e := conn.Ready(); e != 0 {
 		return fmt.Errorf("ready: %w", e)
 	}
@@ -216,9 +224,9 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	})
 }
 
-// attach makes the file servers known to the core; a binding is made at the
-// first use.
-func (s *server) attach(in *ipc.Inheritance) {
+// attach makes the file servers known to the core, local ones and others; a binding is made
+// at the first use.
+func (s *server) attach(in *ipc.Inheritance, local map[string]*fs.Local) {
 	seen := map[string]bool{}
 	lead := &ipc.Lead{Poller: s.poller, Pass: s.k.Pass}
 	for _, m := range append(s.cfg.Mounts, Mount{FS: "memfd"}) {
@@ -227,7 +235,7 @@ func (s *server) attach(in *ipc.Inheritance) {
 		}
 		seen[m.FS] = true
 		label := m.FS
-		client := mapper{fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
+		far := fs.NewLazyClient(func() (*ipc.ClientBinding, error) {
 			b, err := in.Client(s.conn, "fs:"+label, label, fsSlots)
 			if err != nil {
 				return nil, err
@@ -240,14 +248,18 @@ func (s *server) attach(in *ipc.Inheritance) {
 			}
 			s.poller.AddClient(b)
 			return b, nil
-		}), &s.objects}
+		})
+		client, led := mapper{far, &s.objects}, far.Lead(lead)
+		if l := local[label]; l != nil {
+			client.fileServer, led = l.Server(far, nil), l.Server(far, lead)
+		}
 		s.k.AttachFS(label, client)
-		s.k.AttachLead(label, client.Lead(lead))
+		s.k.AttachLead(label, led)
 		if label == "memfd" {
 			// The same tmpfs has /dev/shm as its tree and memory files without
 			// a name.
 			s.k.AttachFS("shm", client)
-			s.k.AttachLead("shm", client.Lead(lead))
+			s.k.AttachLead("shm", led)
 		}
 	}
 	s.k.SetObjects(&s.objects)

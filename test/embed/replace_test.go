@@ -367,3 +367,62 @@ func (s *signalled) Write(p []byte) (int, error) {
 	s.once.Do(func() { close(s.first) })
 	return s.w.Write(p)
 }
+
+// TestReplaceTogether: what runs in one process is replaced as a whole, and comes back to the
+// old program if the new one does not serve.
+func TestReplaceTogether(t *testing.T) {
+	m, err := hythe.New(t.Context(), hythe.Config{Placement: hythe.Together})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Run(t.Context(), sh("echo kept >/tmp/replaced; echo kept >/dev/shm/replaced")); err != nil {
+		t.Fatal(err)
+	}
+	state := func() (pid, incarnation int) {
+		t.Helper()
+		l, err := m.Services(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, s := range l {
+			switch {
+			case s.Name == "unix":
+				pid, incarnation = s.HostPID, s.Incarnation
+				n++
+			case s.In == "unix":
+				n++
+			}
+		}
+		for _, s := range l {
+			if s.In == "unix" && (s.HostPID != pid || s.Incarnation != incarnation || s.State != "running") {
+				t.Errorf("%+v beside unix in %d", s, pid)
+			}
+		}
+		if n != 3 {
+			t.Errorf("unix, overlay and tmpfs: %+v", l)
+		}
+		return pid, incarnation
+	}
+	was, first := state()
+	if err := m.Replace(t.Context(), "overlay", hythe.Version{Program: "/bin/false"}); err == nil {
+		t.Error("a program that ends at once")
+	}
+	if err := m.Restart(t.Context(), "tmpfs"); err != nil {
+		t.Error(err)
+	}
+	if pid, n := state(); pid == was || n < first+3 {
+		t.Errorf("process %d was incarnation %d, %d is %d", was, first, pid, n)
+	}
+	was, first = state()
+	if err := m.Replace(t.Context(), "tmpfs", hythe.Version{}); err != nil {
+		t.Error(err)
+	}
+	if pid, n := state(); pid == was || n != first+1 {
+		t.Errorf("process %d was incarnation %d, %d is %d", was, first, pid, n)
+	}
+	if err := m.Run(t.Context(), sh("cat /tmp/replaced /dev/shm/replaced | grep -c kept | grep 2")); err != nil {
+		t.Error(err)
+	}
+}

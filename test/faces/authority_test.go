@@ -19,6 +19,12 @@ import (
 // against the authority table: user, capabilities, filter, name spaces and
 // descriptors.
 func TestAuthority(t *testing.T) {
+	for _, place := range []string{"together", "apart"} {
+		t.Run(place, func(t *testing.T) { authority(t, place) })
+	}
+}
+
+func authority(t *testing.T, place string) {
 	// A descriptor that the command inherits is nobody's.
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -27,7 +33,7 @@ func TestAuthority(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	id, m := machineWith(t, append(make([]*os.File, 200), w), "-v", t.TempDir()+":/mnt",
-		"--network", "user", "-p", "127.0.0.1:0:80")
+		"--placement", place, "--network", "user", "-p", "127.0.0.1:0:80")
 	// Every kind of server runs, and has something to hold.
 	if r := hythe(t, "", "exec", "-m", id, "--", "/bin/sh", "-c", "echo x >/dev/shm/x; echo y >/tmp/y; echo z >/mnt/z; cat /mnt/z /tmp/y /dev/shm/x"); r.out != "z\ny\nx\n" {
 		t.Fatalf("%+v", r)
@@ -59,8 +65,9 @@ func TestAuthority(t *testing.T) {
 	}
 	for _, p := range confine.Processes {
 		// The command brings no servers of its own.
-		if seen[p.Kind] == 0 && p.Kind != "own" {
-			t.Errorf("no %s runs", p.Kind)
+		lodges := place == "together" && (p.Kind == "overlay" || p.Kind == "tmpfs")
+		if runs := seen[p.Kind] > 0; runs == lodges && p.Kind != "own" {
+			t.Errorf("a process of its own for %s: %v", p.Kind, runs)
 		}
 	}
 	m.in.Close()
@@ -76,6 +83,7 @@ func processes(t *testing.T, id string, nucleus int) map[int]string {
 		Items []struct {
 			Name    string
 			HostPID int `json:"host_pid"`
+			In      string
 		}
 	}
 	r := hythe(t, "", "services", "--json", "-m", id)
@@ -83,7 +91,7 @@ func processes(t *testing.T, id string, nucleus int) map[int]string {
 		t.Fatalf("services: %v %+v", err, r)
 	}
 	for _, s := range v[0].Items {
-		if s.HostPID != 0 {
+		if s.HostPID != 0 && s.In == "" {
 			all[s.HostPID] = s.Name
 		}
 	}

@@ -244,13 +244,14 @@ func TestScheduling(t *testing.T) {
 		return len(all) > 0 && !slices.ContainsFunc(all, func(s scheduled) bool { return s != want })
 	}
 	usual := scheduled{"20", "0"}
-	// The unix server, and the root file system's that it asks, have what the guest has, and
-	// no longer than it has.
+	// The unix server, the root file system's that it asks, and the host's that this one asks, have
+	// what the guest has, and no longer than it has.
 	for i, c := range []struct {
 		how           string
 		guest, server scheduled
 		missing       string
 	}{
+		{"chrt -f 7", scheduled{"-8", "1"}, scheduled{"-8", "2"}, "fixed priorities"},
 		{"chrt -f 7", scheduled{"-8", "1"}, scheduled{"-8", "2"}, "fixed priorities"},
 		{"chrt -r 10", scheduled{"-11", "2"}, scheduled{"-11", "2"}, "fixed priorities"},
 		{"chrt -d --sched-runtime 1000000 --sched-deadline 10000000 --sched-period 10000000 0", scheduled{"-101", "6"}, scheduled{"-11", "2"}, "deadlines"},
@@ -259,7 +260,7 @@ func TestScheduling(t *testing.T) {
 		{"chrt -i 0", scheduled{"20", "5"}, usual, "-"},
 		{"nice -n 7", scheduled{"27", "0"}, usual, "-"},
 	} {
-		r := startCmd(t, exec.Command("/usr/bin/nice", append(even, subject.Binary(t), "run", "-i", "--name", id, "--sched", "nice=-4,rtprio=10,deadline", "--",
+		r := startCmd(t, exec.Command("/usr/bin/nice", append(even, subject.Binary(t), "run", "-i", "--name", id, "--sched", "nice=-4,rtprio=10,deadline", "--placement", []string{"apart", "together"}[i%2], "--",
 			"/bin/sh", "-c", c.how+" sh -c 'echo up; read x' || { echo up; read x; }; echo down; read x")...))
 		r.line("up")
 		got, errs := look(r), r.err.String()
@@ -267,7 +268,7 @@ func TestScheduling(t *testing.T) {
 			t.Helper()
 			// They are told after the guest was; each look is a process more.
 			for range 200 {
-				if got = look(r); as(got["unix"], want) && as(got["overlay"], want) {
+				if got = look(r); as(got["unix"], want) && as(got["host"], want) && (i%2 == 1 || as(got["overlay"], want)) {
 					return
 				}
 			}
@@ -282,7 +283,7 @@ func TestScheduling(t *testing.T) {
 			t.Logf("%s: unsupported here: %s", c.how, errs)
 		default:
 			servers(c.server)
-			if i == 0 { // the next incarnation, and what it knows of its guests
+			if i < 2 { // the next incarnation, and what it knows of its guests
 				if got := hythe(t, "", "restart", "-m", id, "unix"); got.status != 0 {
 					t.Fatalf("%+v", got)
 				}

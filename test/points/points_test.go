@@ -59,17 +59,20 @@ var kinds = []string{
 }
 
 // victims are the servers, and where the program works, so that its files are
-// theirs. some is how many points are tried of each half of its
+// theirs; placement is the machine's. some is how many points are tried of each half of its
 // work if not all of them are.
 var victims = []struct {
 	name, dir string
+	placement hythe.Placement
 	some      int
 }{
-	{"unix", "/tmp", 16},
-	{"overlay", "/tmp", 8},
-	{"tmpfs", "/dev/shm", 6},
-	{"host", "/mnt", 9},
-	{"console", "/tmp", 6},
+	{"unix", "/tmp", hythe.Together, 12},    // and the overlay
+	{"unix", "/dev/shm", hythe.Together, 6}, // and tmpfs
+	{"unix", "/tmp", hythe.Apart, 8},
+	{"overlay", "/tmp", hythe.Apart, 6},
+	{"tmpfs", "/dev/shm", hythe.Apart, 4},
+	{"host", "/mnt", hythe.Together, 9},
+	{"console", "/tmp", hythe.Together, 6},
 }
 
 // limit of one run: it is for hangs, and outlasts a host that stands still for a minute.
@@ -84,10 +87,10 @@ func TestEachPoint(t *testing.T) {
 	}
 	for i := range 2 * len(victims) {
 		v, half := victims[i/2], strconv.Itoa(1+i%2)
-		t.Run(v.name+"/"+half, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s/%s%s/%s", v.name, v.placement, strings.ReplaceAll(v.dir, "/", "-"), half), func(t *testing.T) {
 			*p = page{}
 			copy(p.victim[:], v.name)
-			want, err := work(t, prog, v.dir, half)
+			want, err := work(t, prog, v.dir, v.placement, half)
 			if err != nil || !strings.HasSuffix(want, "the end\n") {
 				t.Fatalf("undisturbed: %v\n%s", err, want)
 			}
@@ -107,7 +110,7 @@ func TestEachPoint(t *testing.T) {
 				second := at[1]
 				*p = page{kill: [2]uint64{uint64(at[0]), uint64(second)}}
 				copy(p.victim[:], v.name)
-				got, err := work(t, prog, v.dir, half)
+				got, err := work(t, prog, v.dir, v.placement, half)
 				if atomic.LoadUint64(&p.count) >= uint64(at[0]) {
 					met++
 				}
@@ -187,7 +190,7 @@ func choose(t *testing.T, of []uint8, some int) (at [][2]int) {
 
 // work runs the program on a machine of its own and answers all that it prints
 // and the tree that it leaves.
-func work(t *testing.T, prog, dir, half string) (string, error) {
+func work(t *testing.T, prog, dir string, placement hythe.Placement, half string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	tmp, err := os.MkdirTemp("", "points")
@@ -211,7 +214,7 @@ func work(t *testing.T, prog, dir, half string) (string, error) {
 	}
 	defer stdout.Close()
 	var log bytes.Buffer
-	c := hythe.Config{Pids: 100, Log: func(l string) { fmt.Fprintln(&log, l) }}
+	c := hythe.Config{Pids: 100, Placement: placement, Log: func(l string) { fmt.Fprintln(&log, l) }}
 	if dir == "/mnt" {
 		c.Mounts = []hythe.Mount{{Source: tmp, Target: "/mnt"}}
 	}

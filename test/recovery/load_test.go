@@ -17,15 +17,19 @@ import (
 // that its files are theirs; several: one of them each time.
 var loadVictims = []struct {
 	name, dir string
+	placement string
 	servers   []string
 	long      bool // only in the long test
 }{
-	{"unix", "/tmp/load", []string{"unix"}, false},
-	{"overlay", "/tmp/load", []string{"overlay"}, false},
-	{"tmpfs", "/dev/shm/load", []string{"tmpfs"}, true},
-	{"host", "/mnt", []string{"host"}, true}, // a writable mount's and the root's layer below
-	{"console", "/tmp/load", []string{"console"}, true},
-	{"any", "/tmp/load", []string{"unix", "overlay", "tmpfs", "host", "console"}, false},
+	{"unix", "/tmp/load", "apart", []string{"unix"}, true},
+	{"together", "/tmp/load", "together", []string{"unix"}, false},
+	{"overlay", "/tmp/load", "apart", []string{"overlay"}, false},
+	{"tmpfs", "/dev/shm/load", "apart", []string{"tmpfs"}, true},
+	{"memory", "/dev/shm/load", "together", []string{"unix"}, true},
+	{"host", "/mnt", "together", []string{"host"}, true}, // a writable mount's and the root's layer below
+	{"console", "/tmp/load", "together", []string{"console"}, true},
+	{"any", "/tmp/load", "together", []string{"unix", "host", "console"}, false},
+	{"apart", "/tmp/load", "apart", []string{"unix", "overlay", "tmpfs", "host", "console"}, true},
 }
 
 // TestLoad kills servers at random moments of a git clone, a make and a
@@ -48,8 +52,8 @@ func TestLoad(t *testing.T) {
 	if v, err := strconv.Atoi(os.Getenv("HYTHE_KILLS")); err == nil && v > 0 {
 		kills = v
 	}
-	begin := func(t *testing.T, rounds int, dir string) *machineRun {
-		args := []string{"--", "/bin/sh", "-c", string(script), "load", strconv.Itoa(rounds), dir}
+	begin := func(t *testing.T, rounds int, dir, placement string) *machineRun {
+		args := []string{"--placement", placement, "--", "/bin/sh", "-c", string(script), "load", strconv.Itoa(rounds), dir}
 		if dir == "/mnt" {
 			args = append([]string{"-v", t.TempDir() + ":" + dir}, args...)
 		}
@@ -73,7 +77,7 @@ func TestLoad(t *testing.T) {
 			u, ok := known[v.dir]
 			if !ok {
 				var begun, over time.Time
-				r := begin(t, 2, v.dir)
+				r := begin(t, 2, v.dir, v.placement)
 				u.line = r.end(t, func(int) { begun, over = over, time.Now() })
 				if e := r.errs.String(); e != "" || begun.IsZero() {
 					t.Fatalf("the undisturbed run: %q, standard error %q", u.line, e)
@@ -87,7 +91,7 @@ func TestLoad(t *testing.T) {
 			}
 			want, rounds := u.line, u.rounds
 			rng := rand.New(rand.NewPCG(s, uint64(n)))
-			r := begin(t, rounds, v.dir)
+			r := begin(t, rounds, v.dir, v.placement)
 			over, killed := make(chan struct{}), make(chan int)
 			go func() { killed <- r.killAtRandom(rng, v.servers, kills, gap, over) }()
 			got := r.end(t, func(int) {})

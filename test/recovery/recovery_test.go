@@ -33,16 +33,19 @@ var workloads = []struct {
 	{"events", "events.py", []string{"/usr/bin/python3"}, 120},
 }
 
-// victims are the servers that are killed; several: one of them each time.
+// victims are the servers that are killed; several: one of them each time. The machine's
+// placement is together where the overlay is not to die alone.
 var victims = []struct {
-	name    string
-	servers []string
+	name, placement string
+	servers         []string
 }{
-	{"unix", []string{"unix"}},
-	{"overlay", []string{"overlay"}},
-	{"host", []string{"host"}},
-	{"console", []string{"console"}},
-	{"any", []string{"unix", "overlay", "host", "console"}},
+	{"unix", "apart", []string{"unix"}},
+	{"together", "together", []string{"unix"}},
+	{"overlay", "apart", []string{"overlay"}},
+	{"host", "together", []string{"host"}},
+	{"console", "together", []string{"console"}},
+	{"any", "together", []string{"unix", "host", "console"}},
+	{"apart", "apart", []string{"unix", "overlay", "host", "console"}},
 }
 
 // limits of one run: it is a hang that they catch, not slowness.
@@ -135,7 +138,7 @@ func TestKills(t *testing.T) {
 				// The program does not wait for the kills. Where it was over before
 				// most of them, which says nothing of Hythe, it is given more to do.
 				for rounds := rounds; ; rounds *= 4 {
-					r := start(t, bin, argv(rounds), limit)
+					r := startRun(t, bin, append([]string{"--placement", v.placement, "--"}, argv(rounds)...), limit)
 					// Which rounds a kill falls into; the place within is left to
 					// the time that looking up the server's process takes, and to
 					// a number of idle turns.

@@ -31,7 +31,7 @@ func Main(conn *ipc.Conn, ready func() error) error {
 // Start is Main behind ipc.Startup.
 func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error) error {
 	var cfg core.Config
-	return process.Start(conn, in, ready, &cfg, StateSize, core.Version,
+	return process.Start(conn, in, nil, ready, &cfg, StateSize, core.Version,
 		func(_ *ipc.Inheritance, h *store.Heap, objs *process.Objects) (fs.Server, abi.Errno, error) {
 			if cfg.RootFD <= 0 {
 				return nil, 0, errors.New("host: the configuration names no root_fd")

@@ -38,15 +38,22 @@ func Main(conn *ipc.Conn, ready func() error) error {
 
 // Start is Main behind ipc.Startup.
 func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error) error {
+	return StartIn(conn, in, nil, ready)
+}
+
+// StartIn is Start in the process of the server's client, which has made local for it.
+func StartIn(conn *ipc.Conn, in *ipc.Inheritance, local *fs.Local, ready func() error) error {
 	cfg := Config{Lower: "lower"}
-	return process.Start(conn, in, ready, &cfg, StateSize, core.Version,
+	return process.Start(conn, in, local, ready, &cfg, StateSize, core.Version,
 		func(in *ipc.Inheritance, h *store.Heap, objs *process.Objects) (fs.Server, abi.Errno, error) {
 			b, err := in.Client(conn, "lower", cfg.Lower, slots)
 			if err != nil {
 				return nil, 0, err
 			}
-			low := fs.NewClient(b)
-			s, t, e := core.New(h, cfg.Config, low, objs, process.Now, func(tag uint64) { conn.Deallocate(abi.Name(tag)) })
+			s, t, e := core.New(h, cfg.Config, local.Ask(b), objs, process.Now, func(tag uint64) {
+				local.Waits()
+				conn.Deallocate(abi.Name(tag))
+			})
 			if e == 0 {
 				objs.Sweep(t.Holds)
 			}

@@ -20,8 +20,9 @@ import (
 // configuration into config, opens or makes the state of record (size bytes of
 // address space, layout number version), lets open make the server, and serves
 // it until the nucleus says stop. ready, unless nil, is called when the server
-// has recovered and is about to serve (to confine the process).
-func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, config any, size int, version uint32,
+// has recovered and is about to serve (to confine the process). local is where a server
+// that runs in its client's process has its place there; nil: the process is its own.
+func Start(conn *ipc.Conn, in *ipc.Inheritance, local *fs.Local, ready func() error, config any, size int, version uint32,
 	open func(in *ipc.Inheritance, h *store.Heap, objs *Objects) (fs.Server, abi.Errno, error)) error {
 	if err := in.Decode(config); err != nil {
 		return err
@@ -30,7 +31,9 @@ func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, config any, 
 	if err != nil {
 		return err
 	}
-	impl, e, err := open(in, h, NewObjects(conn, in))
+	objs := NewObjects(conn, in)
+	objs.local = local
+	impl, e, err := open(in, h, objs)
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error, config any, 
 			return err
 		}
 	}
-	return fs.Serve(conn, in, impl)
+	return local.Serve(conn, in, impl)
 }
 
 // Now is the wall clock, for nodes' times.
@@ -56,6 +59,7 @@ func Now() fs.Time {
 type Objects struct {
 	conn    *ipc.Conn
 	byLabel map[string]abi.Name
+	local   *fs.Local // is told before the nucleus is waited for
 }
 
 // NewObjects answers the objects of this server: those that the nucleus kept
@@ -92,6 +96,7 @@ func (o *Objects) Create(label string) (object.Object, abi.Errno) {
 		return nil, abi.EEXIST
 	}
 	// The nucleus makes it: the filter lets no server make one.
+	o.local.Waits()
 	name, fd, err := o.conn.CreateFile(1, label)
 	if err != 0 {
 		return nil, err
@@ -106,6 +111,7 @@ func (o *Objects) Open(label string) (object.Object, bool) {
 	if !ok {
 		return nil, false
 	}
+	o.local.Waits()
 	fd, err := o.conn.ObjectFD(name, false)
 	if err != 0 {
 		return nil, false
@@ -122,6 +128,7 @@ func (o *Objects) Import(fd int, label string, _ bool) (object.Object, abi.Errno
 	if e != nil {
 		return nil, object.Errno(e)
 	}
+	o.local.Waits()
 	name, err := o.conn.ImportObject(fd, label)
 	if err != 0 {
 		ipc.CloseFD(dup)
@@ -134,6 +141,7 @@ func (o *Objects) Import(fd int, label string, _ bool) (object.Object, abi.Errno
 // Free implements object.Objects.
 func (o *Objects) Free(label string) {
 	if name, ok := o.byLabel[label]; ok {
+		o.local.Waits()
 		o.conn.Deallocate(name)
 		delete(o.byLabel, label)
 	}

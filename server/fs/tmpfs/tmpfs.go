@@ -27,8 +27,13 @@ func Main(conn *ipc.Conn, ready func() error) error {
 
 // Start is Main behind ipc.Startup.
 func Start(conn *ipc.Conn, in *ipc.Inheritance, ready func() error) error {
+	return StartIn(conn, in, nil, ready)
+}
+
+// StartIn is Start in the process of the server's client, which has made local for it.
+func StartIn(conn *ipc.Conn, in *ipc.Inheritance, local *fs.Local, ready func() error) error {
 	var cfg core.Config
-	return process.Start(conn, in, ready, &cfg, StateSize, core.Version,
+	return process.Start(conn, in, local, ready, &cfg, StateSize, core.Version,
 		func(_ *ipc.Inheritance, h *store.Heap, objs *process.Objects) (fs.Server, abi.Errno, error) {
 			s, t, e := core.New(h, cfg, objs, process.Now)
 			if e == 0 {
