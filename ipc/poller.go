@@ -501,7 +501,7 @@ func (p *Poller) Wait(timeout time.Duration) Ready {
 			start, others = time.Now(), false
 			if !gave {
 				gave = true
-				_, _ = giveWay(start, 0)
+				giveWay(start, 0)
 				start = time.Time{}
 				continue
 			}
@@ -600,12 +600,12 @@ func (l *Lead) await(sl *abi.Slot) bool {
 			l.pause = leadPause
 			break
 		}
-		if _, ok := giveWay(start, since); !ok {
+		if !giveWay(start, since) {
 			l.pause = leadPause
 			break
 		}
-		if answered(sl) {
-			return true
+		if answered(sl) || oneCore { // linger
+			break
 		}
 		pause(1)
 	}

@@ -27,13 +27,11 @@ const (
 	crowdedFor   = 50 * time.Millisecond
 )
 
-// Where there is one processor, who has seen, in one idle time, that another process runs when
-// it yields, and what it waits for is not there afterwards, would only run to be in the others'
-// way: it sleeps. A yield in which another process ran takes more than switched; one in which
-// none did a fraction of it.
-const switched = 4 * time.Microsecond
-
-// oneCore: there is one processor for all. With more, who waits for one mostly finds the other.
+// oneCore: there is one processor for all. With more, who waits for one mostly finds the other. With
+// one, who yields once and does not find what it waits for afterwards would only run to be in the
+// others' way: it sleeps. If another process ran meanwhile it has more to do; if none did, the
+// host gives the processor back to who yields as long as it has had less of it than the
+// others (a server that is asked little always has), and nobody else can do anything about what is waited for.
 var oneCore = runtime.NumCPU() == 1
 
 // crowded is until when, in nanoseconds since born, the processors are taken to be busy.
@@ -43,31 +41,29 @@ var (
 )
 
 // linger is one look's pause, since so long after start; false: it is time to sleep. others
-// says that another process ran in this idle time, and is linger's.
+// says that the others had the one processor in this idle time, and is linger's.
 func linger(start time.Time, since, spin time.Duration, others *bool) bool {
 	if since >= spin || *others {
 		return false
 	}
-	pause(16)
-	took, ok := giveWay(start, since)
-	*others = took > switched && oneCore
-	return ok
+	if *others = oneCore; !oneCore {
+		pause(16)
+	}
+	return giveWay(start, since)
 }
 
-// giveWay yields, since so long after start, and answers how long that took; false: the
-// processors are busy.
-func giveWay(start time.Time, since time.Duration) (took time.Duration, ok bool) {
+// giveWay yields, since so long after start; false: the processors are busy.
+func giveWay(start time.Time, since time.Duration) bool {
 	now := start.Sub(born) + since
 	if int64(now) < crowded.Load() {
-		return 0, false
+		return false
 	}
 	yield()
-	took = time.Since(start) - since
-	if took > crowdedYield {
+	if time.Since(start)-since > crowdedYield {
 		crowded.Store(int64(now + crowdedYield + crowdedFor))
-		return took, false
+		return false
 	}
-	return took, true
+	return true
 }
 
 // spinNext is how long to look the next time, when the last idle time was idle,
