@@ -43,7 +43,7 @@ func processCalls() []Entry {
 		{Nr: 274, Name: "get_robust_list", Fn: sysGetRobustList, Sig: "ipp"},
 		{Nr: 322, Name: "execveat", Fn: sysExecveat, Sig: "fsppA", Pre: pre(preStr(1), preStrs(2), preStrs(3)), Robust: true},
 		{Nr: 434, Name: "pidfd_open", Fn: sysPidfdOpen, Sig: "ix"},
-		{Nr: 435, FS: true, Name: "clone3", Fn: sysClone3, Sig: "pu", Level: Partial, Note: "as clone; set_tid is EPERM, cgroups are refused"},
+		{Nr: 435, FS: true, Name: "clone3", Fn: sysClone3, Pre: pre(preBuf(0, 1)), Sig: "pu", Level: Partial, Note: "as clone; set_tid is EPERM, cgroups are refused"},
 		{Nr: 438, Name: "pidfd_getfd", Fn: sysPidfdGetfd, Sig: "ffx"},
 	}
 }
@@ -111,7 +111,7 @@ func sysClone3(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	if size < 64 {
 		return 0, abi.EINVAL
 	}
-	in, e := c.CopyIn(c.Args[0], int(size))
+	in, e := c.StructArg(0, int(size))
 	if e != 0 {
 		return 0, e
 	}
