@@ -152,6 +152,7 @@ const (
 	LentIsWriter    = 4
 	LentIsStream    = 5                           // an end of a stream (Stream...), of which each byte counts
 	LentIsUnits     = 6                           // of one that is written to in units (StreamUnit)
+	LentIsPipe      = 7                           // an end of a pipe between two tasks, which is a stream of one direction
 	LentKinds       = 1<<(LentShift-LentKind) - 1 // mask
 
 	LentRing = 8 // Pos of a pipe's end: from here on the ring's number
@@ -227,7 +228,7 @@ const (
 // ring; whether its reader or its writer sleeps; whether it is lent, and for the how manyth
 // time (the machine counts); from StreamHead on, how many bytes were ever taken out. The
 // count is of those that were ever put in. Bit 23 of the word is free: who puts and who takes leave it
-// as it is. The page is free from 2*StreamWordSize on.
+// as it is. The page is free from 2*StreamWordSize on. A pipe has the first direction only.
 const (
 	StreamUsed   = 1<<20 - 1
 	StreamReader = 1 << 20
@@ -239,6 +240,7 @@ const (
 
 	StreamWordSize = 128 // from one word to the other
 	StreamCount    = 64  // from a word to its count
+	StreamFill     = 72  // of a pipe: to how far the last page of it is full
 	StreamRingOff  = PageSize
 	StreamMaxShift = 19
 	// StreamUnit is what the kernel of Linux takes at once of what is written to a stream between
@@ -427,7 +429,8 @@ const (
 	ActDropGrant = 18
 	// ActFutexWake: wake A[1] waiters on the word at guest address A[0].
 	ActFutexWake = 19
-	// ActAgain: run the call again from the start when the actions are done
+	// ActAgain: run the call again from the start when the actions are done; of a write A[0] bytes are
+	// written
 	// (used after a signal handler was not entered but the call was cut).
 	ActAgain = 20
 	// ActStore32: store the low half of A[1] at guest address A[0].

@@ -365,6 +365,7 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 	}
 	if op == abi.ActAgain {
 		r.again = true
+		r.t.Done = uint32(a.A[0])
 		return 0
 	}
 	return errno(eNOSYS)

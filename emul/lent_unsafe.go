@@ -35,7 +35,7 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 		if lentKind(pos) == abi.LentIsReader {
 			return t.readPipe(pos, buf, n)
 		}
-		if kind := lentKind(pos); kind == abi.LentIsStream || kind == abi.LentIsUnits {
+		if lentKind(pos) >= abi.LentIsStream {
 			return t.readStream(uc, pos, buf, n)
 		}
 		if lentKind(pos) != abi.LentIsOffset {
@@ -165,14 +165,17 @@ func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 	if kind == abi.LentIsOffset {
 		return t.writeFile(l, pos, buf, n, 0)
 	}
-	if kind == abi.LentIsWriter {
-		return t.writePipe(pos, buf, n)
-	}
-	if kind == abi.LentIsStream {
-		return t.writeStream(uc, pos, buf, n, streamChunk)
-	}
 	if kind == abi.LentIsUnits {
 		return t.writeStream(uc, pos, buf, n, abi.StreamUnit)
+	}
+	if kind >= abi.LentIsStream {
+		return t.writeStream(uc, pos, buf, n, streamChunk)
+	}
+	if t.Done != 0 {
+		return 0, false // it was a stream when it began
+	}
+	if kind == abi.LentIsWriter {
+		return t.writePipe(pos, buf, n)
 	}
 	if kind != abi.LentIsEvent && kind != abi.LentIsSemaphore || n < 8 ||
 		!t.inGuest(buf, 8) || t.copyMem(uintptr(unsafe.Pointer(&t.Scratch)), buf, 8) != 0 {

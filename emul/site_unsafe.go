@@ -603,7 +603,6 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	s := t.slot()
 	t.request(uc, s, d, nr, raw)
 	t.post(uc, s, abi.KindTrap)
-	t.Done = 0
 	t.wait(s, abi.SlotRequest)
 	if !plain(s) {
 		t.SiteWhy = siteReply

@@ -17,9 +17,14 @@ type streamEnd struct {
 	pos        uint64 // of the descriptor
 	word       *uint64
 	ring, size uintptr
+	most       uintptr // how many bytes may be in it; of a stream's reader another direction's
+	pipe       bool
 	site       bool // called from a patched site: kicks are not masked
 	over       bool // there is no such stream
 }
+
+// pipeBuf is of how many bytes a write to a pipe is one (pipe(7)), and how much room a writer is woken for.
+const pipeBuf = 4096
 
 func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	e.pos = pos
@@ -29,7 +34,9 @@ func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	}
 	shift := uintptr(pos >> abi.StreamShift & abi.StreamShifts)
 	slot := uintptr(pos & abi.StreamSlots)
-	if shift > abi.StreamMaxShift || *t.lentTag(slot) == 0 { // the host would not map it
+	e.pipe = lentKind(pos) == abi.LentIsPipe
+	e.most = uintptr(pos>>abi.StreamCap&abi.StreamCaps) << abi.StreamCapUnit
+	if shift > abi.StreamMaxShift || e.most == 0 || e.pipe && e.most != 1<<shift || *t.lentTag(slot) == 0 { // the host would not map it
 		e.over = true
 		return e
 	}
@@ -77,8 +84,12 @@ func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, 
 }
 
 // streamTook has the word say that m bytes were taken from head on. A writer that sleeps is woken
-// when half of the ring is free.
+// when half of the ring is free, or a page of a pipe.
 func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
+	few := e.size / 2
+	if e.pipe {
+		few = e.size - pipeBuf
+	}
 	for range lentTries {
 		v := atomic.LoadUint64(e.word)
 		used, ok := e.lent(v)
@@ -86,7 +97,7 @@ func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
 			return 0, false
 		}
 		to := v&(1<<abi.StreamHead-1) - uint64(m) | uint64(head+m)<<abi.StreamHead
-		wake := v&abi.StreamWriter != 0 && used-m <= e.size/2
+		wake := v&abi.StreamWriter != 0 && used-m <= few
 		if wake {
 			to &^= abi.StreamWriter
 		}
@@ -101,22 +112,26 @@ func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
 }
 
 // writeStream serves write(2) of a stream: it waits until all is written, at most unit bytes at
-// once. What a signal ends in the middle of answers what was written; what the server has to
-// go on with it is told (Thread.Done).
+// once, from Thread.Done on. What a signal ends in the middle of answers what was written; what the server has to
+// go on with it is told (Thread.Done). To a pipe a few bytes are written as a whole.
 func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (uintptr, bool) {
 	e := t.streamOf(uc, pos, true)
-	most := uintptr(pos>>abi.StreamCap&abi.StreamCaps) << abi.StreamCapUnit
-	if e.over || n == 0 || n >= 1<<31-abi.PageSize || most == 0 || most > e.size || !t.inGuest(buf, n) {
+	done, tries := uintptr(t.Done), 0
+	if e.over || done >= n || n >= 1<<31-abi.PageSize || e.most > e.size || !t.inGuest(buf, n) {
 		return 0, false
 	}
-	done, tries := uintptr(0), 0
+	t.Done = 0
+	need := uintptr(1)
+	if e.pipe && n <= pipeBuf {
+		need = n
+	}
 	for done < n && tries < streamTries {
 		v := atomic.LoadUint64(e.word)
 		used, ok := e.lent(v)
 		if !ok {
 			break
 		}
-		if used >= most {
+		if used+need > e.most {
 			tries++
 			if t.streamWait(&e, v, abi.StreamWriter) == errno(eINTR) {
 				if done > 0 {
@@ -126,7 +141,7 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 			}
 			continue
 		}
-		m := min(most-used, n-done, unit)
+		m := min(e.most-used, n-done, unit)
 		to := (uintptr(v>>abi.StreamHead) + used) % e.size
 		if !t.ringIn(e.ring, e.size, to, buf+done, m) {
 			break
@@ -146,11 +161,16 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 
 // streamPut has the word say that m more bytes are in the ring, and wakes its reader.
 func (t *Thread) streamPut(e *streamEnd, m uintptr) bool {
+	fill := (*uint64)(unsafe.Add(unsafe.Pointer(e.word), abi.StreamFill))
+	was := atomic.LoadUint64(fill)
 	for range lentTries {
 		v := atomic.LoadUint64(e.word)
 		used, ok := e.lent(v)
 		if !ok || used+m > e.size {
 			return false
+		}
+		if e.pipe {
+			atomic.StoreUint64(fill, filled(was, uint64(used), uint64(m)))
 		}
 		if atomic.CompareAndSwapUint64(e.word, v, (v+uint64(m))&^abi.StreamReader) {
 			atomic.AddUint64((*uint64)(unsafe.Add(unsafe.Pointer(e.word), abi.StreamCount)), uint64(m))

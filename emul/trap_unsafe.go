@@ -143,9 +143,7 @@ func trap(t *Thread, uc *Ucontext) {
 		}
 		s := t.slot()
 		t.request(uc, s, d, nr, raw)
-		again := t.exchange(uc, s, abi.KindTrap)
-		t.Done = 0
-		if !again {
+		if !t.exchange(uc, s, abi.KindTrap) {
 			return
 		}
 	}
@@ -336,6 +334,7 @@ func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 	s.Done = 0
 	if kind == abi.KindTrap {
 		s.Done = t.Done
+		t.Done = 0
 	}
 	s.Regs = uc.Regs
 	s.Regs.FSBase = 0

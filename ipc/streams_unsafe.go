@@ -66,10 +66,29 @@ func (m *StreamMemory) Set(dir int, from, to uint64) bool {
 	return atomic.CompareAndSwapUint64(m.word(dir), from, to)
 }
 
-// Bytes copies what is in a direction's ring behind the first head bytes that were in it ever.
-func (m *StreamMemory) Bytes(dir int, head uint64, b []byte) {
-	at := abi.StreamRingOff + (dir&1)<<m.shift
-	ring := m.mem[at : at+1<<m.shift]
+// Bytes copies what is in a direction's ring behind the first head bytes that were in it ever. Of a
+// pipe it answers how far the last page is full, as its writer says.
+func (m *StreamMemory) Bytes(dir int, head uint64, b []byte) (fill uint32) {
+	ring := m.ring(dir)
 	n := copy(b, ring[head&(1<<m.shift-1):])
 	copy(b[n:], ring)
+	return uint32(min(atomic.LoadUint64(m.fill(dir)), 1<<31))
+}
+
+// Fill puts b into a pipe's ring, behind the first head bytes that were in it ever, and how far the
+// last page of them is full.
+func (m *StreamMemory) Fill(head uint64, b []byte, fill uint32) {
+	ring := m.ring(0)
+	n := copy(ring[head&(1<<m.shift-1):], b)
+	copy(ring, b[n:])
+	atomic.StoreUint64(m.fill(0), uint64(fill))
+}
+
+func (m *StreamMemory) ring(dir int) []byte {
+	at := abi.StreamRingOff + (dir&1)<<m.shift
+	return m.mem[at : at+1<<m.shift]
+}
+
+func (m *StreamMemory) fill(dir int) *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(m.word(dir)), abi.StreamFill))
 }

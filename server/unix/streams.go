@@ -80,9 +80,17 @@ func (s *server) StreamWord(o core.ObjectName, dir int) uint64 {
 }
 
 // StreamBytes implements core.Host.
-func (s *server) StreamBytes(o core.ObjectName, dir int, head uint64, b []byte) {
+func (s *server) StreamBytes(o core.ObjectName, dir int, head uint64, b []byte) (fill uint32) {
 	if m := s.streams.get(o); m != nil {
-		m.Bytes(dir, head, b)
+		return m.Bytes(dir, head, b)
+	}
+	return 0
+}
+
+// StreamFill implements core.Host.
+func (s *server) StreamFill(o core.ObjectName, head uint64, b []byte, fill uint32) {
+	if m := s.streams.get(o); m != nil {
+		m.Fill(head, b, fill)
 	}
 }
 

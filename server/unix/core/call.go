@@ -95,8 +95,10 @@ type Call struct {
 	// good as long as what the call's walks have seen.
 	WantName bool
 	seen     seen
-	// plainRead: it is a read that the library could serve if the file were lent.
-	plainRead bool
+	// plainRead, plainWrite: it is one that the library could serve if the file were lent. put is how much of
+	// the write was written when it is to go on with it.
+	plainRead, plainWrite bool
+	put                   uint64
 	// outside: the call has given up the lock.
 	outside bool
 	// fetched is what was copied in; noted for the tracer only.

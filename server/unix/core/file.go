@@ -115,8 +115,9 @@ type fileRT struct {
 	reads, stats int
 	// fills counts writes over bytes that the file has, since it was last lent to be written to.
 	fills int
-	// sleeps: a read of a stream waits for something to be there.
-	sleeps bool
+	// sleeps: a read of a stream waits for something to be there, or a write for room. late: it was lent
+	// as (an end of) a stream; a call that was under way to the server is sent back to the library.
+	sleeps, late bool
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
@@ -450,6 +451,9 @@ func (c *Call) ReadFD(fd int32, addr uint64, n uint64, off int64) (uint64, abi.E
 
 // ReadV is ReadFD into several pieces of memory (readv, preadv).
 func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
+	if off < 0 && c.lentMeanwhile(fd) {
+		return 0, abi.ErrRestart
+	}
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return 0, e
@@ -495,7 +499,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if single {
 		c.lendSoon(fd, f)
 	}
-	if file.Kind == FileSocket && off < 0 {
+	if (file.Kind == FileSocket || file.Kind == FilePipe) && off < 0 {
 		c.streamSoon(fd, f)
 		c.plainRead = c.Kind == abi.KindTrap && len(iov) == 1
 		file = k.Files.Get(f)
@@ -556,7 +560,11 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	case file.Kind == FileEvent:
 		c.lendEvent(fd, f)
 	case file.Kind == FilePipe:
-		c.lendPipe(fd, f)
+		if k.Pipes.Get(pipeOf(file)).Stream == 0 {
+			c.lendPipe(fd, f)
+		} else {
+			c.lendStream(fd, f, true)
+		}
 	case file.Kind == FileSocket:
 		c.lendStream(fd, f, true)
 	}
@@ -624,6 +632,10 @@ func (c *Call) VMSplice(fd int32, iov []IOVec) (uint64, abi.Errno) {
 // a repetition after a crash. units: what the memory ends in the middle of, a unit of
 // the file (writeUnit), does not count.
 func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) (uint64, abi.Errno) {
+	if off < 0 && c.lentMeanwhile(fd) {
+		c.put = uint64(c.Done)
+		return 0, abi.ErrRestart
+	}
 	f, file, e := c.File(fd)
 	if e != 0 {
 		return 0, e
@@ -680,6 +692,7 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 	if units {
 		unit = k.writeUnit(f, left)
 	}
+	c.plainWrite = kind == FilePipe && off < 0 && units && c.Kind == abi.KindTrap && len(iov) == 1
 	for left > 0 {
 		var data []byte
 		if len(pre) > 0 {
@@ -755,6 +768,10 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 				off += int64(n)
 			}
 		}
+		if c.localCut { // the caller's library goes on
+			c.put = total
+			return 0, abi.ErrRestart
+		}
 		if e != 0 {
 			if total > 0 {
 				return total, 0
@@ -769,7 +786,7 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 	switch kind {
 	case FileEvent:
 		c.lendEvent(fd, f)
-	case FileSocket:
+	case FileSocket, FilePipe:
 		c.lendStream(fd, f, false)
 	case FileVnode:
 		c.lendWrite(fd, f, off < 0)

@@ -132,6 +132,11 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		th := k.Threads.Get(c.T)
 		p := th.Proc
 		r := k.Procs.Get(p)
+		if c.put > 0 && restarts(c.Err) && (r.Stopped != 0 || (th.Pending|r.Pending)&^th.Mask != 0) {
+			// A signal ends a write that has written something.
+			c.Ret(c.put)
+			c.put, c.localCut = 0, false
+		}
 		if what := th.DebugStop; what != 0 {
 			if c.Kind == abi.KindPoll && c.Args[0] == abi.PollKick && th.DebugIP == 0 {
 				k.exception(c, what, &SigInfo{Sig: SIGTRAP})
@@ -169,7 +174,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		if c.localCut {
 			c.Err = 0
 			c.Flags |= abi.ReplyKeepRegs
-			c.Act(abi.ActAgain, 0)
+			c.Act(abi.ActAgain, 0, c.put)
 		} else {
 			// The mask of ppoll and its like stays in force.
 			return true

@@ -1047,7 +1047,7 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 
 func (x inetSockets) Release(c *Call, r store.Ref[Socket]) {
 	k := x.k
-	k.dropStream(r)
+	k.dropStream(k.Socks.Get(r).Stream)
 	k.leftOut(r)
 	k.dropOut(r)
 	s := k.Socks.Get(r)

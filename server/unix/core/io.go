@@ -264,6 +264,7 @@ func (k *Kernel) initReopen() {
 		}
 		file.Obj = uint32(r)
 		p := k.Pipes.Mut(r)
+		k.takeBackStream(p.Stream)
 		if access&AccessRead != 0 {
 			p.Readers++
 			p.Reads++

@@ -83,12 +83,14 @@ type Host interface {
 	// WITHOUT the lock. StreamBack takes a direction's word back, wakes who sleeps there, and
 	// answers the word and how many bytes were ever put into the ring; SetStream changes the
 	// word unless it was changed meanwhile, StreamWord only looks at it; StreamBytes copies what is in the ring from the
-	// head-th byte on that was ever in it. false: there is no such memory.
+	// head-th byte on that was ever in it, and answers how far a pipe's last page is full; StreamFill puts
+	// them there. false: there is no such memory.
 	NewStream(shift uint) (ObjectName, abi.Errno)
 	StreamBack(o ObjectName, shift uint, dir int) (word, count uint64, ok bool)
 	SetStream(o ObjectName, dir int, from, to uint64) bool
 	StreamWord(o ObjectName, dir int) uint64
-	StreamBytes(o ObjectName, dir int, head uint64, b []byte)
+	StreamBytes(o ObjectName, dir int, head uint64, b []byte) (fill uint32)
+	StreamFill(o ObjectName, head uint64, b []byte, fill uint32)
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)

@@ -170,7 +170,11 @@ func (k *Kernel) takeBackPos(f store.Ref[File]) {
 	m := k.Files.Mut(f)
 	switch m.Kind {
 	case FilePipe:
-		k.takeBackPipe(pipeOf(m))
+		if r := pipeOf(m); k.Pipes.Get(r).LentTo != 0 {
+			k.takeBackPipe(r)
+		} else {
+			k.takeBackStream(k.Pipes.Get(r).Stream)
+		}
 		return
 	case FileSocket:
 		k.takeBackStream(k.Socks.Get(sockOf(m)).Stream)

@@ -22,7 +22,8 @@ func (noLending) NewStream(uint) (ObjectName, abi.Errno)                 { retur
 func (noLending) StreamBack(ObjectName, uint, int) (_, _ uint64, _ bool) { return 0, 0, false }
 func (noLending) SetStream(ObjectName, int, uint64, uint64) bool         { return false }
 func (noLending) StreamWord(ObjectName, int) uint64                      { return 0 }
-func (noLending) StreamBytes(ObjectName, int, uint64, []byte)            {}
+func (noLending) StreamBytes(ObjectName, int, uint64, []byte) uint32     { return 0 }
+func (noLending) StreamFill(ObjectName, uint64, []byte, uint32)          {}
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
@@ -155,6 +156,7 @@ type testStream struct {
 	shift        uint
 	words, count [2]uint64
 	rings        [2][]byte
+	fill         uint32
 }
 
 func (h *lending) NewStream(shift uint) (ObjectName, abi.Errno) {
@@ -186,10 +188,18 @@ func (h *lending) SetStream(o ObjectName, dir int, from, to uint64) bool {
 
 func (h *lending) StreamWord(o ObjectName, dir int) uint64 { return h.streams[o].words[dir] }
 
-func (h *lending) StreamBytes(o ObjectName, dir int, head uint64, b []byte) {
+func (h *lending) StreamBytes(o ObjectName, dir int, head uint64, b []byte) uint32 {
 	for i := range b {
 		b[i] = h.streams[o].rings[dir][(head+uint64(i))%(1<<h.streams[o].shift)]
 	}
+	return h.streams[o].fill
+}
+
+func (h *lending) StreamFill(o ObjectName, head uint64, b []byte, fill uint32) {
+	for i := range b {
+		h.streams[o].rings[0][(head+uint64(i))%(1<<h.streams[o].shift)] = b[i]
+	}
+	h.streams[o].fill = fill
 }
 
 // bytesData is a memory object's data.

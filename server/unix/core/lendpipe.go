@@ -32,7 +32,7 @@ func (c *Call) lendPipe(fd int32, f store.Ref[File]) {
 		return
 	}
 	ring, v, ok := k.freeRing(c.borrower())
-	if !ok || !c.lendRoom(r) {
+	if !ok || !c.lendRoom(r, abi.LentRingSize) {
 		return
 	}
 	p = k.Pipes.Mut(r)
@@ -51,14 +51,14 @@ func (c *Call) lendPipe(fd int32, f store.Ref[File]) {
 		A: [5]uint64{abi.LentFiles + uint64(ring), 0, 0, v, abi.LentPos | no<<abi.LentShift}})
 }
 
-// lendRoom sees to it that what is in the ring finds room in the pipe when it is taken back. The
+// lendRoom sees to it that what is in a ring of size bytes finds room in the pipe when it is taken back. The
 // bytes that the caller has just read go along into a larger block: those that do not arrive are
 // put back there (untake).
-func (c *Call) lendRoom(r store.Ref[Pipe]) bool {
+func (c *Call) lendRoom(r store.Ref[Pipe], size int) bool {
 	k := c.K
 	p, s := k.Pipes.Mut(r), &k.threadRT(c.T).short
 	p.Data.Head -= s.n
-	ok := k.ringRoom(&p.Data, abi.LentRingSize-int(s.n))
+	ok := k.ringRoom(&p.Data, size-int(s.n))
 	p.Data.Head += s.n
 	s.what.buf = p.Data.Buf
 	return ok

@@ -9,9 +9,9 @@ import (
 )
 
 // Streams between two tasks (docs/lending.md): what is in both directions of a connection between
-// stream sockets of the machine lies in memory that both tasks have mapped, and a word for each
+// stream sockets of the machine, or in a pipe, lies in memory that both tasks have mapped, and a word for each
 // direction (abi.Stream...) says how much that is. What goes through it is not seen here
-// until it is taken back, with which it is in the sockets' queues.
+// until it is taken back, with which it is in the sockets' queues or the pipe.
 
 // Stream is the memory that the two ends of a connection may have what is in it in.
 type Stream struct {
@@ -24,9 +24,12 @@ type Stream struct {
 	// Passed are the bytes that were ever put into the ring that an end writes to, as far as
 	// they were counted.
 	Passed [2]uint64
+	// Pipe is what it is the memory of, if not of two sockets: Ends[0] writes, into the first
+	// ring, and Ends[1] reads.
+	Pipe store.Ref[Pipe]
 }
 
-// StreamEnd is a socket, the open file that is its only one, and whose descriptor that is.
+// StreamEnd is a socket (0: a pipe's end), the open file that is its only one, and whose descriptor that is.
 type StreamEnd struct {
 	Sock store.Ref[Socket]
 	File store.Ref[File]
@@ -45,24 +48,39 @@ const (
 // fewBytes is how much has to have passed by a loan for it to have been worth it.
 const fewBytes = 16 << 10
 
+// memoryOf answers the memory that an open file is an end of, 0: it has none.
+func (k *Kernel) memoryOf(f store.Ref[File]) store.Ref[Stream] {
+	switch file := k.Files.Get(f); file.Kind {
+	case FileSocket:
+		return k.Socks.Get(sockOf(file)).Stream
+	case FilePipe:
+		return k.Pipes.Get(pipeOf(file)).Stream
+	}
+	return 0
+}
+
 // streamSoon makes the memory of the caller's stream before it reads from it, if it has read often.
 // It may give up the lock.
 func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
 	k := c.K
-	r := sockOf(k.Files.Get(f))
-	if k.fileRT(f).reads < lendOften-1 || k.Socks.Get(r).Stream != 0 || k.nonblock(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || !k.streamFits(r) ||
+	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || k.nonblock(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) ||
 		k.Streams.Len() >= maxStreams {
+		return
+	}
+	if k.Files.Get(f).Kind == FilePipe {
+		c.pipeStreamSoon(f)
+		return
+	}
+	r := sockOf(k.Files.Get(f))
+	if !k.streamFits(r) {
 		return
 	}
 	p := k.SockPeer(k.Socks.Get(r))
 	gen, pgen := k.Socks.Gen(r), k.Socks.Gen(p)
 	a, b := k.streamRoom(r), k.streamRoom(p)
 	shift := uint(bits.Len32(max(a, b) - 1))
-	var o ObjectName
-	var e abi.Errno
-	c.Unlocked(func() { o, e = k.Host.NewStream(shift) })
-	if e != 0 {
-		k.fileRT(f).reads = -lentForNothing
+	o := c.newStreamMemory(f, shift)
+	if o == 0 {
 		return
 	}
 	if k.Socks.Get(r) == nil || k.Socks.Gen(r) != gen || k.Socks.Get(p) == nil || k.Socks.Gen(p) != pgen ||
@@ -70,21 +88,85 @@ func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
 		k.DropObject(o)
 		return
 	}
-	st, x := k.Streams.New()
-	if st == 0 {
+	if st := k.newStream(Stream{Object: o, Shift: uint32(shift), Ends: [2]StreamEnd{{Sock: r}, {Sock: p}}}); st != 0 {
+		k.Socks.Mut(r).Stream, k.Socks.Mut(p).Stream = st, st
+	}
+}
+
+// pipeStreamSoon is streamSoon of who reads a pipe by f.
+func (c *Call) pipeStreamSoon(f store.Ref[File]) {
+	k := c.K
+	r := pipeOf(k.Files.Get(f))
+	if _, w := c.writeEnd(r); w != 0 || !k.pipeFits(r) {
+		return
+	}
+	gen, room := k.Pipes.Gen(r), k.Pipes.Get(r).Cap
+	shift := uint(bits.Len32(room - 1))
+	o := c.newStreamMemory(f, shift)
+	if o == 0 {
+		return
+	}
+	if p := k.Pipes.Get(r); p == nil || k.Pipes.Gen(r) != gen || p.Stream != 0 || p.Cap != room || !k.pipeFits(r) {
 		k.DropObject(o)
 		return
 	}
-	*x = Stream{Object: o, Shift: uint32(shift), Ends: [2]StreamEnd{{Sock: r}, {Sock: p}}}
-	k.Socks.Mut(r).Stream, k.Socks.Mut(p).Stream = st, st
+	if st := k.newStream(Stream{Object: o, Shift: uint32(shift), Pipe: r}); st != 0 {
+		k.Pipes.Mut(r).Stream = st
+	}
 }
 
-// side is which end of a stream a socket is.
-func (x *Stream) side(r store.Ref[Socket]) int {
-	if x.Ends[0].Sock == r {
+// newStreamMemory makes the object. It gives up the lock.
+func (c *Call) newStreamMemory(f store.Ref[File], shift uint) (o ObjectName) {
+	var e abi.Errno
+	c.Unlocked(func() { o, e = c.K.Host.NewStream(shift) })
+	if e != 0 {
+		c.K.fileRT(f).reads = -lentForNothing
 		return 0
 	}
-	return 1
+	return o
+}
+
+// newStream makes the record of it.
+func (k *Kernel) newStream(x Stream) store.Ref[Stream] {
+	st, m := k.Streams.New()
+	if st == 0 {
+		k.DropObject(x.Object)
+		return 0
+	}
+	*m = x
+	return st
+}
+
+// side is which end of a stream an open file is.
+func (k *Kernel) side(x *Stream, f store.Ref[File]) int {
+	file := k.Files.Get(f)
+	if x.Pipe != 0 && file.Access&AccessRead != 0 || x.Pipe == 0 && x.Ends[0].Sock != sockOf(file) {
+		return 1
+	}
+	return 0
+}
+
+// directions is how many of its words are in use.
+func (x *Stream) directions() int {
+	if x.Pipe != 0 {
+		return 1
+	}
+	return 2
+}
+
+// room is how many bytes may be in the ring that an end writes to.
+func (k *Kernel) room(x *Stream, side int) uint32 {
+	if x.Pipe != 0 {
+		return k.Pipes.Get(x.Pipe).Cap
+	}
+	return k.streamRoom(x.Ends[side].Sock)
+}
+
+// pipeFits says whether nothing is special about a pipe.
+func (k *Kernel) pipeFits(r store.Ref[Pipe]) bool {
+	p := k.Pipes.Get(r)
+	return p.LentTo == 0 && p.Node == (NodeKey{}) && p.Readers == 1 && p.Writers == 1 && p.NPkt == 0 &&
+		p.Cap >= abi.PageSize && p.Cap <= 1<<abi.StreamMaxShift
 }
 
 // streamRoom is how many bytes may wait on their way from r to its peer.
@@ -149,17 +231,17 @@ func (k *Kernel) streamEmpty(r store.Ref[Socket]) bool {
 // or written to by descriptor fd. Each of them maps the memory first, with an answer of its own.
 func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 	k := c.K
-	r := sockOf(k.Files.Get(f))
-	s, rt := k.Socks.Get(r), k.fileRT(f)
+	rt := k.fileRT(f)
 	if read {
 		rt.reads++
 	}
-	if s.Stream == 0 || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+	st := k.memoryOf(f)
+	if st == 0 || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
 		return
 	}
-	st := s.Stream
 	x := k.Streams.Get(st)
-	me := x.side(r)
+	me := k.side(x, f)
+	own := StreamEnd{Sock: x.Ends[me].Sock, File: f, Task: c.Task, FD: uint32(fd), Cred: c.sockCred()}
 	ts := c.borrower()
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
 		if slot := k.freePlace(ts.lent); slot >= 0 {
@@ -168,29 +250,73 @@ func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 			k.Host.Grant(c.Task, x.Object, false, tag)
 			c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(tag)<<8 | abi.ActStream,
 				A: [5]uint64{uint64(slot), uint64(abi.StreamRingOff + 2<<x.Shift)}})
-			k.Streams.Mut(st).Ends[me] = StreamEnd{Sock: r, File: f, Task: c.Task, FD: uint32(fd), Cred: c.sockCred()}
+			k.Streams.Mut(st).Ends[me] = own
 		}
 		return
 	}
-	own := StreamEnd{Sock: r, File: f, Task: c.Task, FD: uint32(fd), Cred: c.sockCred()}
 	if x.Ends[me] != own {
 		k.Streams.Mut(st).Ends[me] = own
 	}
-	if !read || rt.reads < lendOften || k.nonblock(f) || !k.streamFits(r) || !k.streamEmpty(r) || !k.quiet(r, f, 1) {
+	if !read || rt.reads < lendOften || k.nonblock(f) || !k.quiet(f, 1) {
 		return
 	}
-	other := x.Ends[1-me]
-	if !k.mayLendOther(&other) {
+	if x.Pipe != 0 && !k.pipeFits(x.Pipe) || x.Pipe == 0 && (!k.streamFits(own.Sock) || !k.streamEmpty(own.Sock)) ||
+		!k.mayLendOther(st, 1-me) || x.Pipe != 0 && !c.lendRoom(x.Pipe, 1<<x.Shift-k.Pipes.Get(x.Pipe).Data.used()) {
 		return
 	}
 	k.beginStream(st)
 }
 
-// quiet says whether nobody waits at a socket but those who read it by f, of which so many calls
+// lentMeanwhile says whether a read or write by the caller's descriptor is for its library to serve: the stream
+// was lent when the call was on its way here.
+func (c *Call) lentMeanwhile(fd int32) bool {
+	k := c.K
+	if c.Kind != abi.KindTrap || fd < 0 || c.Thread().Progress > 0 {
+		return false
+	}
+	tab := k.FDs.Get(c.Proc().FDs)
+	if uint32(fd) >= tab.Cap {
+		return false
+	}
+	f := fdEntries(k.Heap.Bytes(tab.Block))[fd].File
+	if f == 0 {
+		return false
+	}
+	file := k.Files.Get(f)
+	if file.LentTo != c.Task || file.LentFD != uint32(fd) || !k.fileRT(f).late {
+		return false
+	}
+	k.fileRT(f).late = false
+	c.localCut = true
+	return true
+}
+
+// waitPlain sleeps in a queue of the file f, as Sleep does. A call that the caller's library could serve
+// (plain) and that finds the file lent when it is woken is one for that.
+func (c *Call) waitPlain(f store.Ref[File], plain bool, deadline int64, q *WaitQueue) abi.Errno {
+	if !plain {
+		return c.Sleep(deadline, q)
+	}
+	return c.plainly(f, func() abi.Errno { return c.Sleep(deadline, q) })
+}
+
+func (c *Call) plainly(f store.Ref[File], wait func() abi.Errno) abi.Errno {
+	k := c.K
+	k.fileRT(f).sleeps = true
+	e := wait()
+	k.fileRT(f).sleeps = false
+	if st := k.memoryOf(f); e == 0 && st != 0 && k.Streams.Get(st).Lent != 0 {
+		c.localCut = true
+		return abi.ErrRestart
+	}
+	return e
+}
+
+// quiet says whether nobody waits at a file but those who read or write it, of which so many calls
 // work with it.
-func (k *Kernel) quiet(r store.Ref[Socket], f store.Ref[File], calls int) bool {
-	q, rt, file := k.io.socks.at(r), k.fileRT(f), k.Files.Get(f)
-	if file.Refs != 1 || len(q.async) > 0 || len(rt.epolls) > 0 || len(rt.notes) > 0 {
+func (k *Kernel) quiet(f store.Ref[File], calls int) bool {
+	q, rt, file := k.Ops(f).Queue(f), k.fileRT(f), k.Files.Get(f)
+	if file.Refs != 1 || file.Kind == FilePipe && file.Flags&OpenDirect != 0 || len(q.async) > 0 || len(rt.epolls) > 0 || len(rt.notes) > 0 {
 		return false
 	}
 	if rt.sleeps { // its one thread does, and will look again
@@ -202,9 +328,11 @@ func (k *Kernel) quiet(r store.Ref[Socket], f store.Ref[File], calls int) bool {
 // alone says whether a process has one thread.
 func (k *Kernel) alone(p store.Ref[Proc]) bool { return len(k.procRT(p).threads) == 1 }
 
-// mayLendOther says whether the end of a connection that is not the caller's may be lent, as
+// mayLendOther says whether the end of a stream that is not the caller's may be lent, as
 // things are now.
-func (k *Kernel) mayLendOther(e *StreamEnd) bool {
+func (k *Kernel) mayLendOther(st store.Ref[Stream], side int) bool {
+	x := k.Streams.Get(st)
+	e := x.Ends[side]
 	ts := k.tasks[e.Task]
 	if e.Task == 0 || ts == nil || ts.dead || ts.lent == nil {
 		return false
@@ -213,12 +341,10 @@ func (k *Kernel) mayLendOther(e *StreamEnd) bool {
 	if p == nil || p.Task != e.Task || ts.lent.table != p.FDs || !k.mayLendTo(ts, int32(e.FD), e.File) || !k.alone(ts.proc) {
 		return false
 	}
-	st := k.Socks.Get(e.Sock).Stream
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
 		return false
 	}
-	file := k.Files.Get(e.File)
-	return file.Kind == FileSocket && sockOf(file) == e.Sock && !k.nonblock(e.File) && k.quiet(e.Sock, e.File, 0)
+	return k.memoryOf(e.File) == st && k.side(x, e.File) == side && !k.nonblock(e.File) && k.quiet(e.File, 0)
 }
 
 // streamSlot is where a task has a stream's memory mapped.
@@ -262,12 +388,15 @@ func (k *Kernel) beginStream(st store.Ref[Stream]) {
 	g := k.MutGlobals()
 	g.StreamNo = g.StreamNo%abi.StreamNos + 1
 	var from, to [2]uint64
-	for dir := range from {
+	for dir := range x.directions() {
 		v, _, ok := k.Host.StreamBack(x.Object, uint(x.Shift), dir)
 		if !ok {
 			return
 		}
 		from[dir], to[dir] = v, streamWord(v, g.StreamNo)|abi.StreamLent
+	}
+	if x.Pipe != 0 && !k.fillStream(x, &from[0], &to[0]) {
+		return
 	}
 	x.Lent, x.No = 1, g.StreamNo
 	for side := range x.Ends {
@@ -275,25 +404,47 @@ func (k *Kernel) beginStream(st store.Ref[Stream]) {
 		ts := k.tasks[e.Task]
 		slot, _ := ts.lent.streamSlot(st, k.Streams.Gen(st))
 		kind := uint64(abi.LentIsStream)
-		if k.Socks.Get(e.Sock).Family == FamilyUnix {
+		if x.Pipe != 0 {
+			kind = abi.LentIsPipe
+		} else if k.Socks.Get(e.Sock).Family == FamilyUnix {
 			kind = abi.LentIsUnits
 		}
 		was, is := k.lendPos(e.Task, int32(e.FD), e.File, kind, uint64(slot)|uint64(side)<<abi.StreamSide|
-			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.streamRoom(e.Sock)>>abi.StreamCapUnit)<<abi.StreamCap)
+			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.room(x, side)>>abi.StreamCapUnit)<<abi.StreamCap)
 		k.Host.SetLentPos(e.Task, int(e.FD), was, is) // means nothing before the word is lent
-		k.fileRT(e.File).reads = 0
+		rt := k.fileRT(e.File)
+		rt.reads, rt.late = 0, true
 	}
-	o := x.Object
+	o, dirs := x.Object, x.directions()
 	k.afterCommit(func() {
-		for dir := range from {
+		for dir := range dirs {
 			k.Host.SetStream(o, dir, from[dir], to[dir])
 		}
 	})
 	for _, e := range x.Ends {
 		if k.fileRT(e.File).sleeps {
-			k.wakeSock(e.Sock, PollIn|PollRdNorm)
+			k.Ops(e.File).Queue(e.File).Wake(PollIn | PollRdNorm | PollOut | PollWrNorm)
 		}
 	}
+}
+
+// fillStream puts what is in a pipe into its ring, which is to have the word to when it is lent and
+// has from until then: with what is in it, since the record may say before that it is lent. (In the
+// same transaction it was not taken back: its reads are counted from then on.) What the
+// pipe's own ring has stays where it is, of no meaning. False: the ring is somebody's who forges it.
+func (k *Kernel) fillStream(x *Stream, from, to *uint64) bool {
+	p := k.Pipes.Mut(x.Pipe)
+	b := make([]byte, p.Data.used())
+	k.ringPeek(&p.Data, 0, b)
+	k.Host.StreamFill(x.Object, *to>>abi.StreamHead, b, p.Fill)
+	was := *from
+	*to |= uint64(len(b))
+	if *from = *to &^ abi.StreamLent; !k.Host.SetStream(x.Object, 0, was, *from) {
+		return false
+	}
+	x.Passed[0] += uint64(len(b))
+	p.Data.Tail = p.Data.Head
+	return true
 }
 
 // streamWord is a direction's word with the number no when what v says is in it is there no more.
@@ -301,21 +452,15 @@ func streamWord(v uint64, no uint32) uint64 {
 	return (v>>abi.StreamHead+v&abi.StreamUsed)<<abi.StreamHead | uint64(no)<<abi.StreamWordNo
 }
 
-// streamLent says whether an open file of a socket is an end of a stream that is lent.
-func (k *Kernel) streamLent(f *File) bool {
-	st := k.Socks.Get(sockOf(f)).Stream
-	return st != 0 && k.Streams.Get(st).Lent != 0
-}
-
 // takeBackStream takes a stream back: what is in its memory is in the sockets' queues from now on.
 func (k *Kernel) takeBackStream(st store.Ref[Stream]) {
-	x := k.Streams.Mut(st)
-	if x.Lent == 0 {
+	if st == 0 || k.Streams.Get(st).Lent == 0 {
 		return
 	}
+	x := k.Streams.Mut(st)
 	x.Lent = 0
 	var passed uint64
-	for dir := range x.Ends {
+	for dir := range x.directions() {
 		for range 16 { // more than once only if a task forges it
 			v, count, ok := k.Host.StreamBack(x.Object, uint(x.Shift), dir)
 			if !ok {
@@ -358,6 +503,10 @@ func (k *Kernel) fromStream(x *Stream, dir int, v, count uint64) (passed uint64)
 		passed = used // forged
 	}
 	x.Passed[dir] = count
+	if x.Pipe != 0 {
+		k.fromPipeStream(x, head, used)
+		return passed
+	}
 	s := k.Socks.Get(from)
 	if s.Family != FamilyUnix {
 		k.countStream(to, passed)
@@ -385,6 +534,18 @@ func (k *Kernel) fromStream(x *Stream, dir int, v, count uint64) (passed uint64)
 	return passed
 }
 
+// fromPipeStream puts what is in a pipe's ring into its own, which is empty.
+func (k *Kernel) fromPipeStream(x *Stream, head, used uint64) {
+	p := k.Pipes.Mut(x.Pipe)
+	if used == 0 || !k.ringRoom(&p.Data, int(used)) { // there was room when it was lent
+		return
+	}
+	b := make([]byte, used)
+	p.Fill = min(k.Host.StreamBytes(x.Object, 0, head, b), pipeBuf)
+	k.ringPut(&p.Data, b)
+	k.io.pipes.at(x.Pipe).rq.Wake(PollIn | PollRdNorm)
+}
+
 // sleepsInStream says whether the one thread of a task sleeps in its library, in a stream that is lent.
 func (k *Kernel) sleepsInStream(t TaskID) (sleeps bool) {
 	k.Streams.Each(func(st store.Ref[Stream], x *Stream) bool {
@@ -409,17 +570,20 @@ func (k *Kernel) takeBackStreams(t TaskID) {
 }
 
 // dropStream gives a stream's memory up: one of its ends is gone. Who has it mapped keeps it until
-// it closes something.
-func (k *Kernel) dropStream(r store.Ref[Socket]) {
-	st := k.Socks.Get(r).Stream
+// it closes something. st 0: there is none.
+func (k *Kernel) dropStream(st store.Ref[Stream]) {
 	if st == 0 {
 		return
 	}
 	k.takeBackStream(st)
 	x := k.Streams.Get(st)
-	for _, e := range x.Ends {
-		if s := k.Socks.Get(e.Sock); s != nil && s.Stream == st {
-			k.Socks.Mut(e.Sock).Stream = 0
+	if x.Pipe != 0 {
+		k.Pipes.Mut(x.Pipe).Stream = 0
+	} else {
+		for _, e := range x.Ends {
+			if s := k.Socks.Get(e.Sock); s != nil && s.Stream == st {
+				k.Socks.Mut(e.Sock).Stream = 0
+			}
 		}
 	}
 	k.DropObject(x.Object)

@@ -40,6 +40,8 @@ type Pipe struct {
 	// Fill says how far the last page is full that Linux would have in the pipe: what
 	// a write adds to it counts as a whole.
 	Fill uint32
+	// Stream is the memory in which two tasks have what is in it, if there is one (lendstream.go).
+	Stream store.Ref[Stream]
 }
 
 type pipeRT struct{ rq, wq WaitQueue }
@@ -205,7 +207,7 @@ func (o pipeOps) Read(c *Call, f store.Ref[File], buf []byte, off int64) (int, a
 			k.tell(&k.io.pipes.at(r).wq, ioOut)
 			return 0, abi.EAGAIN
 		}
-		if e := c.Sleep(NoDeadline, &k.io.pipes.at(r).rq); e != 0 {
+		if e := c.waitPlain(f, c.plainRead, NoDeadline, &k.io.pipes.at(r).rq); e != 0 {
 			return 0, e
 		}
 	}
@@ -257,7 +259,7 @@ func (o pipeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (int,
 		if done > 0 {
 			c.MutThread().Progress = base + uint64(done)
 		}
-		if e := c.Sleep(NoDeadline, &k.io.pipes.at(r).wq); e != 0 {
+		if e := c.waitPlain(f, c.plainWrite, NoDeadline, &k.io.pipes.at(r).wq); e != 0 {
 			return done, errIfNone(done, e)
 		}
 	}
@@ -347,6 +349,9 @@ func (o pipeOps) Release(c *Call, f store.Ref[File]) {
 	if file.Access&AccessWrite != 0 {
 		p.Writers--
 	}
+	if p.Readers == 0 || p.Writers == 0 {
+		k.dropStream(p.Stream)
+	}
 	rt := k.io.pipes.at(r)
 	rt.rq.Wake(PollHup | PollIn)
 	rt.wq.Wake(PollErr | PollOut)
@@ -400,8 +405,10 @@ func (k *Kernel) SetPipeSize(f store.Ref[File], size uint64) (uint32, abi.Errno)
 	if k.Pipes.Get(r).Data.used() > int(n) {
 		return 0, abi.EBUSY
 	}
-	k.Pipes.Mut(r).Cap = n
-	k.io.pipes.at(r).wq.Wake(PollOut | PollWrNorm) // there is more room, or none any more
+	if p := k.Pipes.Mut(r); p.Cap != n {
+		k.dropStream(p.Stream) // its ring has another size
+		p.Cap = n
+	}
 	k.pipeWakeWriters(r)
 	return n, 0
 }

@@ -125,7 +125,7 @@ func (k *Kernel) untake(s *shortRead, n uint64) {
 	if n == 0 || f == nil || k.Files.Gen(s.f) != s.gen || f.Refs == 0 || s.off >= 0 {
 		return
 	}
-	if f.LentTo != 0 {
+	if f.LentTo != 0 && f.Kind != FilePipe {
 		k.takeBackPos(s.f)
 	}
 	ring := func(r *Ring) bool {
@@ -142,8 +142,15 @@ func (k *Kernel) untake(s *shortRead, n uint64) {
 		}
 	case FilePipe:
 		r := pipeOf(f)
-		if p := k.Pipes.Mut(r); p.NPkt == 0 && ring(&p.Data) {
+		p := k.Pipes.Mut(r)
+		if f.LentTo != 0 && p.LentTo != 0 {
+			k.takeBackPos(s.f)
+		}
+		if p.NPkt == 0 && ring(&p.Data) {
 			k.io.pipes.at(r).rq.Wake(PollIn | PollRdNorm)
+		}
+		if f.LentTo != 0 {
+			k.takeBackPos(s.f) // behind it: here it has no bytes until it is taken back
 		}
 	case FilePty:
 		r := store.Ref[TTY](f.Obj)

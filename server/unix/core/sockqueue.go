@@ -41,22 +41,12 @@ func (u sockQueues) wait(c *Call, f store.Ref[File], flags uint32, timeo int64, 
 	return e
 }
 
-// waitRead is wait of who wants to read. A read(2) that finds the stream lent when it is woken is
-// one for the caller's library to serve.
+// waitRead is wait of who wants to read.
 func (u sockQueues) waitRead(c *Call, f store.Ref[File], flags uint32, timeo int64, r store.Ref[Socket]) abi.Errno {
-	k := u.k
 	if !c.plainRead {
 		return u.wait(c, f, flags, timeo, r)
 	}
-	rt := k.fileRT(f)
-	rt.sleeps = true
-	e := u.wait(c, f, flags, timeo, r)
-	rt.sleeps = false
-	if e == 0 && k.Socks.Get(r).Stream != 0 && k.streamLent(k.Files.Get(f)) {
-		c.localCut = true
-		return abi.ErrRestart
-	}
-	return e
+	return c.plainly(f, func() abi.Errno { return u.wait(c, f, flags, timeo, r) })
 }
 
 // readable says whether there is something to receive. (A stream keeps its

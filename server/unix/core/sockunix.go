@@ -544,7 +544,7 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 
 func (u unixSockets) Release(c *Call, r store.Ref[Socket]) {
 	k := u.k
-	k.dropStream(r)
+	k.dropStream(k.Socks.Get(r).Stream)
 	s := k.Socks.Get(r)
 	if s.Node != (NodeKey{}) {
 		if k.io.nodes[s.Node] == r {

@@ -213,27 +213,34 @@ static void lent(void) {
 	close(p[0]), close(p[1]);
 }
 
-// streams has a stream between two processes lent and taken back: each byte shows which was lost, or
+// streams has a stream between two processes, or two pipes, lent and taken back: each byte shows which was lost, or
 // came twice.
-static void streams(void) {
-	int s[2], bad = 0, st;
+static void streams(int pipes) {
+	int s[2], to[2], bad = 0, st;
 	unsigned char in = 0, out = 0, got[40];
-	T(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	if (pipes) {
+		T(pipe(to));
+		T(pipe(s));
+		st = s[1], s[1] = to[0], to[0] = st; // s: what is read, to: what is written, first the child's
+	} else {
+		T(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+		to[0] = s[1], to[1] = s[0];
+	}
 	fflush(stdout);
 	pid_t p = fork();
 	if (p == 0) {
 		long n;
-		close(s[0]);
+		close(s[0]), close(to[1]);
 		while ((n = read(s[1], got, sizeof got)) > 0)
-			if (write(s[1], got, n) != n)
+			if (write(to[0], got, n) != n)
 				_exit(1);
 		_exit(n != 0);
 	}
-	close(s[1]);
+	close(s[1]), close(to[0]);
 	for (int i = 0; i < 60; i++) {
 		for (int j = 0; j < 7; j++)
 			got[j] = in++;
-		int w = i % 20 == 19 ? dup(s[0]) : s[0];
+		int w = i % 20 == 19 ? dup(to[1]) : to[1];
 		if (write(w, got, 7) != 7)
 			bad++;
 		for (int m = 0; m < 7;) {
@@ -244,12 +251,12 @@ static void streams(void) {
 				bad += got[j] != out++;
 			m += n;
 		}
-		if (w != s[0])
+		if (w != to[1])
 			close(w);
 	}
 	T((unsigned char)(in - out));
 	T(bad);
-	close(s[0]);
+	close(s[0]), close(to[1]);
 	T(waitpid(p, &st, 0) == p);
 	T(st);
 }
@@ -867,7 +874,8 @@ int main(int argc, char **argv) {
 	printf("%.3s\n", line);
 	files();
 	lent();
-	streams();
+	streams(0);
+	streams(1);
 	descriptors();
 	processes(argv[0]);
 	T(read(0, line, 60));
