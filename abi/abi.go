@@ -131,6 +131,11 @@ const (
 	LentWrite    = 1 << 8
 	LentWriteOwn = 1 << 9
 	LentNoRead   = 1 << 10
+	// From here on: as far as the library may make the file longer, in units of 1<<LentRoomShift
+	// bytes. It says so by an exchange of Size, which has LentTaken in it when the file is taken back.
+	LentRoom      = 16
+	LentRoomShift = 16
+	LentTaken     = 1 << 63
 )
 
 // Parts of Lent.Pos.

@@ -108,6 +108,9 @@ func (t *Thread) readEvent(l *abi.Lent, pos uint64, buf, n uintptr) (uintptr, bo
 // Wrote says so; else the server is asked to write them once more, where they are
 // already. The mapping becomes no other file's meanwhile: who carries out ActLend sees that
 // somebody writes, and who comes to write after that that the file was taken back.
+//
+// What makes the file longer, as far as there is room, counts when Size says so: as long as nobody
+// else has made it longer, and the file was not taken back.
 func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintptr, bool) {
 	gen := atomic.LoadUint64(&l.Gen)
 	bits := uintptr(atomic.LoadUint32(&l.Slot))
@@ -121,8 +124,10 @@ func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintpt
 		}
 		off = uintptr(pos & abi.LentOffset)
 	}
-	size := min(uintptr(atomic.LoadUint64(&l.Size)), abi.LentMapSize)
-	if off >= size || n == 0 || n > size-off || !t.inGuest(buf, n) {
+	size := uintptr(atomic.LoadUint64(&l.Size))
+	end := off + n
+	room := min(max(size, bits>>abi.LentRoom<<abi.LentRoomShift), abi.LentMapSize)
+	if off > size || n == 0 || end < off || end > room || !t.inGuest(buf, n) {
 		return 0, false
 	}
 	busy := t.lentBusy(slot)
@@ -135,7 +140,12 @@ func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintpt
 			at += 2
 		}
 		atomic.SwapUint64(&l.Wrote, at)
-		done = atomic.LoadUint64(&l.Gen) == gen
+		if end > size {
+			// It is as long when the server sees that, before it has taken it back.
+			done = atomic.CompareAndSwapUint64(&l.Size, uint64(size), uint64(end))
+		} else {
+			done = atomic.LoadUint64(&l.Gen) == gen
+		}
 	}
 	atomic.AddUint32(busy, ^uint32(0))
 	// Only the server moves the offset beside the process's one thread: it has it where it was.

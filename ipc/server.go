@@ -186,6 +186,15 @@ func (s *ServerBinding) Lend(i int, size uint64, slot uint32, ends bool) (gen ui
 // Unlend takes it back; gen is what the record says from now on.
 func (s *ServerBinding) Unlend(i int) (gen uint64) { return nextGen(&s.hdr.Lent[i].Gen) }
 
+// LentSize answers abi.Lent.Size, which the client may not change from now on if take is set.
+func (s *ServerBinding) LentSize(i int, take bool) uint64 {
+	if w := &s.hdr.Lent[i].Size; take {
+		return atomic.OrUint64(w, abi.LentTaken) &^ abi.LentTaken
+	} else {
+		return atomic.LoadUint64(w) &^ abi.LentTaken
+	}
+}
+
 // LentWrote answers abi.Lent.Wrote.
 func (s *ServerBinding) LentWrote(i int) uint64 { return atomic.LoadUint64(&s.hdr.Lent[i].Wrote) }
 

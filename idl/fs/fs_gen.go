@@ -100,6 +100,15 @@ const SetSealed = 1 << 16
 // object (MapToFill) at Mtime. Mtime and ctime become that unless they are later.
 const SetWritten = 1 << 17
 
+// SetTrimmed, neither: the file ends at Size, which is not more than what it was; its times stay. The
+// client gives back what it has reserved (AllocReserve).
+const SetTrimmed = 1 << 18
+
+// AllocReserve is a mode of Fallocate that FUSE does not have: as 0, but ENOSPC unless there is far
+// more room, which others are to find. The client, which alone knows how much of it the file
+// has become, tells nobody else that the file is so long.
+const AllocReserve = 1 << 16
+
 // RenameNoReplace is a flag of Rename (renameat2(2)), RenameExchange another.
 const RenameNoReplace = 1
 

@@ -118,6 +118,12 @@ func (s *server) LentWrote(id core.TaskID, fd int) (at uint64, ok bool) {
 	return at, ok
 }
 
+// LentSize implements core.Host.
+func (s *server) LentSize(id core.TaskID, fd int, take bool) (size uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { size = b.LentSize(fd, take) })
+	return size, ok
+}
+
 // Cycles implements core.Host.
 func (s *server) Cycles() uint64 { return ipc.Cycles() }
 

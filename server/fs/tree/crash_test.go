@@ -78,6 +78,12 @@ func TestCrash(t *testing.T) {
 		"end sooner": func(s fs.Server, q fs.Req) string {
 			return fmt.Sprint(s.SetAttr(q, ids(s, "o"), &fs.SetAttrIn{Valid: fs.SetSize, Size: 5000}))
 		},
+		"trim": func(s fs.Server, q fs.Req) string {
+			return fmt.Sprint(s.SetAttr(q, ids(s, "o"), &fs.SetAttrIn{Valid: fs.SetTrimmed, Size: 5000}))
+		},
+		"reserve": func(s fs.Server, q fs.Req) string {
+			return fmt.Sprint(s.Fallocate(q, ids(s, "o"), fs.AllocReserve, 7000, 500000))
+		},
 		"empty": func(s fs.Server, q fs.Req) string { return fmt.Sprint(s.Open(q, ids(s, "o"), true, true)) },
 		"end later": func(s fs.Server, q fs.Req) string {
 			return fmt.Sprint(s.Write(q, ids(s, "o"), 300<<10, []byte("far")))

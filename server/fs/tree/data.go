@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 	"hythe/server/fs/object"
 )
 
@@ -15,6 +16,9 @@ const (
 	fallocPunchHole = 2
 	fallocZeroRange = 16
 )
+
+// reserveSpare: who reserves gets that part of the room that there is.
+const reserveSpare = 16
 
 func popcount(w uint64) uint64 { return uint64(bits.OnesCount64(w)) }
 
@@ -349,12 +353,12 @@ func (t *Tree) writeObject(r Ref, in *Inode, off uint64, data []byte) (int, abi.
 	return n, t.reaccount(r, o)
 }
 
-// Truncate sets a file's size. Times are the caller's. EFBIG, ENOSPC, EIO.
+// Truncate sets a file's size. Times are the caller's; keep: they stay as they are. EFBIG, ENOSPC, EIO.
 //
 // An object that ends sooner has lost its bytes before the transaction can be
 // committed, so that is committed first as an intent, which is why a Truncate to
 // less must be the first thing that a transaction does.
-func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
+func (t *Tree) Truncate(r Ref, size uint64, keep bool) abi.Errno {
 	in := t.inodes.Mut(r)
 	if size > MaxFile {
 		return abi.EFBIG
@@ -367,7 +371,9 @@ func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
 		if size < in.Size && !slices.Contains(t.fresh, r) {
 			// Nothing else of this transaction has happened yet.
 			sb := t.supers.Mut(t.super)
-			sb.Cut, sb.CutSize, sb.CutTime = r, size, t.now()
+			if sb.Cut, sb.CutSize, sb.CutTime = r, size, t.now(); keep {
+				sb.CutTime = fs.Time{}
+			}
 			t.h.Commit()
 			t.h.Begin()
 			in = t.inodes.Mut(r)
@@ -386,10 +392,10 @@ func (t *Tree) Truncate(r Ref, size uint64) abi.Errno {
 		in.Size = size
 		return 0
 	}
-	keep := mask(0, min(size, SmallMax))
-	t.account(-int64(popcount(in.Pages &^ keep)))
-	in.Pages &= keep
-	in.Valid &= keep
+	left := mask(0, min(size, SmallMax))
+	t.account(-int64(popcount(in.Pages &^ left)))
+	in.Pages &= left
+	in.Valid &= left
 	in.Size = size
 	if in.Pages == 0 {
 		t.freeBlock(in.Data)
@@ -413,7 +419,9 @@ func (t *Tree) endCut() {
 	if in := t.inodes.Get(r); did && in != nil && in.Flags&FlagObject != 0 {
 		if o, ok := t.object(r); ok && o.Truncate(int64(size)) == 0 {
 			in := t.inodes.Mut(r)
-			in.Size, in.Mtime, in.Ctime = size, at, at
+			if in.Size = size; at != (fs.Time{}) {
+				in.Mtime, in.Ctime = at, at
+			}
 			t.reaccount(r, o)
 		}
 	}
@@ -423,6 +431,10 @@ func (t *Tree) endCut() {
 // Fallocate as fallocate(2) on Linux's tmpfs, with ZERO_RANGE on top.
 // EOPNOTSUPP, EINVAL, EFBIG, ENOSPC, EIO.
 func (t *Tree) Fallocate(r Ref, mode uint32, off, length uint64) abi.Errno {
+	spare := uint64(1) // of that much room a part is enough
+	if mode == fs.AllocReserve {
+		mode, spare = 0, reserveSpare
+	}
 	switch mode {
 	case 0, fallocKeepSize, fallocPunchHole | fallocKeepSize, fallocZeroRange, fallocZeroRange | fallocKeepSize:
 	default:
@@ -452,7 +464,7 @@ func (t *Tree) Fallocate(r Ref, mode uint32, off, length uint64) abi.Errno {
 			if from := max(off, in.Size) / pageSize; (end+pageSize-1)/pageSize > from {
 				need = (end+pageSize-1)/pageSize - from
 			}
-			if need > t.freePages() {
+			if need > t.freePages()/spare {
 				return abi.ENOSPC
 			}
 		}

@@ -363,17 +363,26 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 			if err := s.upData(n, a.Size); err != 0 {
 				return 0, err
 			}
-			if err := s.t.Truncate(n, a.Size); err != 0 {
+			if err := s.t.Truncate(n, a.Size, false); err != 0 {
 				return 0, err
 			}
 			s.t.Modified(n) // also when the size is what it was
+		} else if a.Valid&fs.SetTrimmed != 0 {
+			if _, in, err := s.file(id); err != 0 {
+				return 0, err
+			} else if a.Size > in.Size || in.Flags&FlagObject == 0 {
+				return 0, abi.EINVAL
+			}
+			if err := s.t.Truncate(n, a.Size, true); err != 0 {
+				return 0, err
+			}
 		}
 		if a.Valid&fs.SetSealed != 0 {
 			if err := s.seal(id); err != 0 {
 				return 0, err
 			}
 		}
-		if a.Valid&^(fs.SetSize|fs.SetSealed) == 0 {
+		if a.Valid&^(fs.SetSize|fs.SetSealed|fs.SetTrimmed) == 0 {
 			return n, 0
 		}
 		if err := s.up(n); err != 0 {
@@ -387,7 +396,7 @@ func (s *Server) SetAttr(r fs.Req, id fs.NodeID, a *fs.SetAttrIn) (fs.Entry, abi
 			if before(in.Ctime, a.Mtime) {
 				in.Ctime = a.Mtime
 			}
-			if a.Valid&^(fs.SetSize|fs.SetSealed|fs.SetWritten) == 0 {
+			if a.Valid&^(fs.SetSize|fs.SetSealed|fs.SetTrimmed|fs.SetWritten) == 0 {
 				return n, 0
 			}
 		}
@@ -890,7 +899,7 @@ func (s *Server) opened(n Ref, in *Inode, write, trunc bool) abi.Errno {
 			if err := s.upData(n, 0); err != 0 {
 				return err
 			}
-			if err := s.t.Truncate(n, 0); err != 0 {
+			if err := s.t.Truncate(n, 0, false); err != 0 {
 				return err
 			}
 			s.t.Modified(n)

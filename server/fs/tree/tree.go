@@ -140,7 +140,7 @@ type super struct {
 	Pages   uint64 // pages in use
 	Inodes  uint64
 	CutSize uint64
-	CutTime fs.Time
+	CutTime fs.Time // zero: the times stay
 }
 
 // Limits bound a tree. Zero means a generous default.

@@ -303,6 +303,7 @@ func (k *Kernel) Recover(live []TaskID) {
 	})
 	k.recoverIO()
 	k.recoverLent()
+	k.recoverReserved()
 	k.recoverFiles()
 	var dead []store.Ref[Proc]
 	k.Procs.Each(func(p store.Ref[Proc], r *Proc) bool {

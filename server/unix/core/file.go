@@ -115,6 +115,8 @@ type fileRT struct {
 	reads, stats int
 	// fills counts writes over bytes that the file has, since it was last lent to be written to.
 	fills int
+	// extends counts writes that made it longer.
+	extends int
 	// sleeps: a read of a stream waits for something to be there, or a write for room. late: it was lent
 	// as (an end of) a stream; a call that was under way to the server is sent back to the library.
 	sleeps, late bool

@@ -68,6 +68,9 @@ type Host interface {
 	// LentWrote answers when the library says that it wrote to the file last (abi.Lent.Wrote), Cycles
 	// what the clock shows now by which it says so.
 	LentWrote(t TaskID, fd int) (at uint64, ok bool)
+	// LentSize answers how long the library has made a file, and with take has it make it no
+	// longer.
+	LentSize(t TaskID, fd int, take bool) (size uint64, ok bool)
 	Cycles() uint64
 	LentPos(t TaskID, fd int) (pos uint64, ok bool)
 	SetLentPos(t TaskID, fd int, from, to uint64) bool

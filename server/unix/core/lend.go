@@ -345,7 +345,13 @@ func (c *Call) lendFileTo(ts *task, fd int32, f store.Ref[File], n *node) (size 
 			slot |= abi.LentNoRead
 		}
 	}
-	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, slot, n.attrUntil == NoDeadline)
+	_, to, reserved := n.reserved()
+	room := f != 0 && reserved && n.attr.Size < abi.LentMapSize && k.Vnodes.Get(n.v).Roomy == 0
+	if room {
+		slot |= uint32(min(to, abi.LentMapSize)>>abi.LentRoomShift) << abi.LentRoom
+	}
+	ends := n.attrUntil == NoDeadline && (!reserved || room) // else another one may make it longer
+	gen, ok := k.Host.Lend(c.Task, int(fd), n.attr.Size, slot, ends)
 	if !ok {
 		return size
 	}
@@ -359,13 +365,19 @@ func (c *Call) lendFileTo(ts *task, fd int32, f store.Ref[File], n *node) (size 
 		l.write.cycles, l.write.real = k.moments()
 		m := k.Files.Mut(f)
 		m.WriteTo, m.WriteFD = c.Task, uint32(fd)
+		if l.write.room = room; room {
+			k.Vnodes.Mut(n.v).Roomy = f
+		}
 		m.Wrote, _ = k.Host.LentWrote(c.Task, int(fd))
 	}
 	return size
 }
 
-// lentSize is how much of a file is mapped.
-func lentSize(n *node) uint64 { return min(n.attr.Size, abi.LentMapSize) }
+// lentSize is how much of a file is mapped: also what is reserved.
+func lentSize(n *node) uint64 {
+	_, to, _ := n.reserved()
+	return min(max(n.attr.Size, to), abi.LentMapSize)
+}
 
 // place finds where a file's object is mapped as far as it reaches, to be written to if write is set,
 // or a place where it can be.

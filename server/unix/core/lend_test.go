@@ -16,6 +16,7 @@ func (noLending) Lend(TaskID, int, uint64, uint32, bool) (uint64, bool)  { retur
 func (noLending) Unlend(TaskID, int)                                     {}
 func (noLending) UnlendStat(TaskID, int) (uint64, bool)                  { return 0, false }
 func (noLending) LentWrote(TaskID, int) (uint64, bool)                   { return 0, false }
+func (noLending) LentSize(TaskID, int, bool) (uint64, bool)              { return 0, false }
 func (noLending) Cycles() uint64                                         { return 0 }
 func (noLending) LentPos(TaskID, int) (uint64, bool)                     { return 0, false }
 func (noLending) NewStream(uint) (ObjectName, abi.Errno)                 { return 0, abi.ENOSYS }
@@ -133,6 +134,14 @@ func (h *lending) UnlendStat(t TaskID, fd int) (uint64, bool) {
 }
 
 func (h *lending) LentWrote(t TaskID, fd int) (uint64, bool) { return h.records(t)[fd].Wrote, true }
+
+func (h *lending) LentSize(t TaskID, fd int, take bool) (uint64, bool) {
+	l := &h.records(t)[fd]
+	if take {
+		l.Size |= abi.LentTaken
+	}
+	return l.Size &^ abi.LentTaken, true
+}
 
 func (h *lending) Cycles() uint64 { h.cycles++; return h.cycles }
 

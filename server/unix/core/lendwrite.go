@@ -18,6 +18,8 @@ import (
 // writeLoan is an open file that a task writes to by a descriptor; derived. f 0: none.
 type writeLoan struct {
 	f store.Ref[File]
+	// room: it may make the file longer, as far as is reserved.
+	room bool
 	// cycles and real are one moment by the processor's clock, which Wrote shows, and ours.
 	cycles uint64
 	real   int64
@@ -51,17 +53,26 @@ func (k *Kernel) when(w *writeLoan, at uint64) int64 {
 func (n *node) lookWritten() {
 	for _, l := range n.lent[loanFile] {
 		if l.ts.lent.fds[l.fd].write.f != 0 {
-			l.k.lookWrote(l.ts, l.fd, n)
+			l.k.lookWrote(l.ts, l.fd, n, false)
 		}
 	}
 }
 
-// lookWrote is lookWritten for one descriptor.
-func (k *Kernel) lookWrote(ts *task, fd int, n *node) {
+// lookWrote is lookWritten for one descriptor. take: the file is taken back, so its size is what it is
+// from now on. (The library says when it wrote, then how long the file is.)
+func (k *Kernel) lookWrote(ts *task, fd int, n *node, take bool) {
 	w := &ts.lent.fds[fd].write
+	longer := false
+	if w.room && n.v != 0 {
+		size, _ := k.Host.LentSize(ts.id, fd, take)
+		if rec := k.Vnodes.Get(n.v); size > rec.End && size <= min(rec.Reserved, abi.LentMapSize) {
+			n.grow(size)
+			longer = true
+		}
+	}
 	at, ok := k.Host.LentWrote(ts.id, fd)
 	file := k.Files.Get(w.f)
-	if ok && at == file.Wrote || n.v == 0 {
+	if ok && at == file.Wrote && !longer || n.v == 0 {
 		return
 	}
 	to := k.Clock.Real()
@@ -83,7 +94,10 @@ func (n *node) writtenAt(at fs.Time) {
 // endWrite notes that a task does not write to a file any more, which was taken back.
 func (k *Kernel) endWrite(ts *task, fd int, n *node) {
 	w := &ts.lent.fds[fd].write
-	k.lookWrote(ts, fd, n)
+	k.lookWrote(ts, fd, n, true)
+	if w.room && n.v != 0 {
+		k.Vnodes.Mut(n.v).Roomy = 0
+	}
 	f := k.Files.Mut(w.f)
 	f.WriteTo, f.WriteFD, f.Wrote = 0, 0, 0
 	*w = writeLoan{}
@@ -108,6 +122,13 @@ func (k *Kernel) takeBackWrites(id TaskID) {
 // was written to last nobody can say any more, if it was.
 func (k *Kernel) recoverWrites(f store.Ref[File]) {
 	m := k.Files.Mut(f)
+	if v := m.Vnode; v != 0 && k.Vnodes.Get(v).Roomy == f {
+		w := k.Vnodes.Mut(v)
+		w.Roomy = 0
+		if size, _ := k.Host.LentSize(m.WriteTo, int(m.WriteFD), true); size > w.End && size <= min(w.Reserved, abi.LentMapSize) {
+			w.End = size
+		}
+	}
 	if at, ok := k.Host.LentWrote(m.WriteTo, int(m.WriteFD)); (!ok || at != m.Wrote) && m.Vnode != 0 {
 		k.Vnodes.Mut(m.Vnode).Written = timeOf(k.Clock.Real())
 	}
@@ -145,7 +166,7 @@ func (c *Call) lendWrite(fd int32, f store.Ref[File], own bool) {
 	k := c.K
 	rt, file := k.fileRT(f), k.Files.Get(f)
 	lent := file.WriteTo == c.Task && file.WriteFD == uint32(fd) && c.lent(fd)
-	if !lent && rt.fills < lendOften || !c.mayBorrow(fd, f) {
+	if !lent && rt.fills < lendOften && rt.extends < extendOften+lendOften || !c.mayBorrow(fd, f) {
 		return
 	}
 	n := k.nodeOf(file.Vnode)
@@ -155,7 +176,7 @@ func (c *Call) lendWrite(fd int32, f store.Ref[File], own bool) {
 	ts := c.borrower()
 	l, size := &ts.lent.fds[fd], uint64(0)
 	if !lent {
-		rt.fills = 0 // as what is lent by lend
+		rt.fills, rt.extends = 0, min(rt.extends, extendOften) // as what is lent by lend
 		size = c.lendFileTo(ts, fd, f, n)
 		if l.write.f != f {
 			return

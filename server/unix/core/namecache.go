@@ -63,6 +63,8 @@ type node struct {
 	changing int
 	// writing is how many descriptors it is lent by to be written to.
 	writing int
+	// trimmed is how long its server took the file to be before it was trimmed last.
+	trimmed uint64
 	locks   WaitQueue
 }
 
@@ -127,6 +129,11 @@ func (k *Kernel) fresh(t int64) bool {
 // learn stores what a server said of a node, if nothing changed since gen.
 func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	t := k.until(e.TTL)
+	if n.v != 0 {
+		ours := *e
+		n.sizeKnown(&ours.Attr, n.gen != gen)
+		e = &ours
+	}
 	if n.takeBackKind(loanStat); t != NoDeadline || n.gen != gen || e.Attr.Size != n.attr.Size {
 		n.takeBack()
 	}

@@ -244,6 +244,18 @@ func (o *vnodeOps) Write(c *Call, f store.Ref[File], data []byte, off int64) (in
 		}
 		return len(data), 0
 	}
+	if at != fs.AppendOff && flags&(OpenSync|OpenDsync|OpenDirect) == 0 && c.extend(f, n, at, data) {
+		if own {
+			k.Files.Mut(f).Off = int64(at) + int64(len(data))
+		}
+		if k.vfs.notify != nil {
+			k.nodeEvent(n, evModify)
+		}
+		return len(data), 0
+	}
+	if e := c.trim(n); e != 0 {
+		return 0, e
+	}
 	r := c.req()
 	n.stale()
 	gen := n.gen
@@ -317,7 +329,10 @@ func (o *vnodeOps) Seek(c *Call, f store.Ref[File], off int64, whence int) (int6
 			return 0, abi.ENXIO
 		}
 		var at uint64
-		var e abi.Errno
+		e := c.trim(n)
+		if e != 0 {
+			return 0, e
+		}
 		c.ask(func() { at, e = c.server(n.m).Seek(fs.Req{}, n.id, uint64(off), uint32(whence)) })
 		if e != 0 {
 			return 0, e
@@ -400,6 +415,11 @@ func (c *Call) setAttr(n *node, in *fs.SetAttrIn) abi.Errno {
 	if n.m.core != nil {
 		return n.m.core.SetAttr(c, n.id, in)
 	}
+	if in.Valid&fs.SetSize != 0 {
+		if e := c.trim(n); e != 0 {
+			return e
+		}
+	}
 	r := c.req()
 	n.stale()
 	n.permUntil = 0
@@ -467,6 +487,9 @@ func (o *vnodeOps) Allocate(c *Call, f store.Ref[File], mode uint32, off, length
 		}
 	}
 	if e := c.dropPrivs(n); e != 0 {
+		return e
+	}
+	if e := c.trim(n); e != 0 {
 		return e
 	}
 	r := c.req()
@@ -599,8 +622,12 @@ func (o *vnodeOps) Release(c *Call, f store.Ref[File]) {
 	}
 	delete(k.vfs.files, f)
 	if file.Access&AccessWrite != 0 {
-		if rec := k.Vnodes.Get(v); rec.Writes > 0 {
+		rec := k.Vnodes.Get(v)
+		if rec.Writes > 0 {
 			k.Vnodes.Mut(v).Writes--
+		}
+		if rec.Writes == 0 && rec.Reserved != 0 {
+			k.trimLater(v)
 		}
 	}
 	if k.vfs.notify != nil {

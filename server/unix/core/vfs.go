@@ -61,6 +61,11 @@ type vfsState struct {
 	// firsts are nodes that have first.
 	firsts  [firsts]*node
 	firstAt int
+	// resizing are vnodes of which somebody changes what is reserved: closed when he has. trims are
+	// those for trimLater, whose goroutine runs if trimming.
+	resizing map[store.Ref[Vnode]]chan struct{}
+	trims    refQueue
+	trimming bool
 	// files holds who waits for a description's offset.
 	files map[store.Ref[File]]*posLock
 }
@@ -125,6 +130,13 @@ type VnodeExtra struct {
 	// Given are those of Opens that the server is asked to give up with the last name
 	// (Discard): whoever opens the file meanwhile asks for an opening of its own.
 	Given uint32
+	// Shown is 1 when its object was given to be mapped, by whom accesses behind its end are seen.
+	Shown uint32
+	// Reserved is how long its server takes the file to be if more was reserved for it than it has,
+	// which ends at End (reserve.go); else 0.
+	End, Reserved uint64
+	// Roomy is the open file by which a task makes it longer itself, 0: none.
+	Roomy store.Ref[File]
 	_     uint32
 	// Written is when the file was last filled, as far as its server was not told; 0 if
 	// it was.

@@ -204,6 +204,13 @@ func (k *Kernel) releaseOne(all bool) bool {
 	rec := k.Vnodes.Get(v)
 	m := k.vfs.mounts[rec.Mount]
 	id, written := rec.Node, rec.Written
+	end, reserved := rec.End, rec.Reserved
+	var done func()
+	if n := k.nodeOf(v); reserved != 0 && (rec.Refs > 0 || n == nil || k.vfs.resizing[v] != nil) {
+		reserved = 0 // it is open again, or somebody is at it
+	} else if reserved != 0 {
+		done = k.resize(n)
+	}
 	seq := vr.ReleaseSeq
 	k.vfs.busy++
 	k.Leave()
@@ -211,16 +218,29 @@ func (k *Kernel) releaseOne(all bool) bool {
 		if written != (fs.Time{}) {
 			m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetWritten, Mtime: written})
 		}
+		if reserved != 0 {
+			m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetTrimmed, Size: end})
+		}
 		m.srv.Release(fs.Req{Client: releaserClient, Seq: seq}, id)
 	}
 	k.Enter()
 	k.vfs.busy--
+	if done != nil {
+		done()
+	}
 	vr = k.vfsRec()
 	if vr.Releasing != v {
 		return true // another releaser has finished it
 	}
 	vr.Releasing = 0
 	w := k.Vnodes.Mut(v)
+	if reserved != 0 {
+		w.End, w.Reserved = 0, 0
+		if n := k.nodeOf(v); n != nil {
+			n.trimmed = reserved
+			n.stale()
+		}
+	}
 	if written != (fs.Time{}) {
 		if w.Written == written {
 			w.Written = fs.Time{}
@@ -517,6 +537,11 @@ func (c *Call) openVnode(v store.Ref[Vnode], write, trunc bool) abi.Errno {
 		return 0
 	}
 	r := c.req()
+	if trunc {
+		if e := c.trim(n); e != 0 {
+			return e
+		}
+	}
 	gen := n.gen
 	if trunc {
 		n.stale()
@@ -721,6 +746,18 @@ func (c *Call) MapVnode(v store.Ref[Vnode], use fs.MapUse) (ObjectName, abi.Errn
 	if n == nil || n.m.srv == nil || k.vfs.objects == nil || !n.isRegular() {
 		return 0, abi.ENODEV
 	}
+	if !fill {
+		if e := c.trim(n); e != 0 { // what is mapped ends where the file does
+			return 0, e
+		}
+		if rec = k.Vnodes.Get(v); rec == nil || n.v != v {
+			return 0, abi.ENODEV
+		}
+		if rec.Shown == 0 && use != fs.MapToRead {
+			rec = k.Vnodes.Mut(v)
+			rec.Shown = 1
+		}
+	}
 	if rec.Object != 0 && (!write || rec.ObjFlags&1 != 0) && (!fill || rec.ObjFlags&objFill != 0) {
 		return rec.Object, 0
 	}
@@ -826,9 +863,25 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 	fits := func() bool {
 		return n.v != 0 && n.sized && n.changing == 0 && end >= at && end <= n.attr.Size
 	}
-	if !fits() || k.vfs.objects == nil || c.again() {
+	if !fits() || k.vfs.objects == nil || c.again() || !c.canFill(n, fits) {
 		return false
 	}
+	now := timeOf(k.Clock.Real())
+	if before(now, n.attr.Mtime) {
+		return false // it was set to a time to come: the server has to say otherwise
+	}
+	if m, err := n.data.WriteAt(data, int64(at)); err != nil || m != len(data) {
+		return false // sealed, or no memory: the server has the reason
+	}
+	k.Vnodes.Mut(n.v).Written = now
+	n.wrote(now)
+	return true
+}
+
+// canFill says whether a file may be written to through its object, if that is worth it by now, as
+// long as fits says so. It may give up the lock.
+func (c *Call) canFill(n *node, fits func() bool) bool {
+	k := c.K
 	rec := k.Vnodes.Get(n.v)
 	if rec.ObjFlags&objNoFill != 0 {
 		return false
@@ -864,20 +917,9 @@ func (c *Call) fill(n *node, at uint64, data []byte) (done bool) {
 		return false
 	}
 	if n.data == nil {
-		if n.data = k.vfs.objects.Data(rec.Object); n.data == nil {
-			return false
-		}
+		n.data = k.vfs.objects.Data(rec.Object)
 	}
-	now := timeOf(k.Clock.Real())
-	if before(now, n.attr.Mtime) {
-		return false // it was set to a time to come: the server has to say otherwise
-	}
-	if m, err := n.data.WriteAt(data, int64(at)); err != nil || m != len(data) {
-		return false // sealed, or no memory: the server has the reason
-	}
-	k.Vnodes.Mut(n.v).Written = now
-	n.wrote(now)
-	return true
+	return n.data != nil
 }
 
 // wrote notes in the attributes when the file was written last.
@@ -923,6 +965,16 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 		if e := c.refresh(n, false); e != 0 {
 			return 0, e
 		}
+	}
+	if n.writing > 0 {
+		n.lookWritten()
+	}
+	end, _, reserved := n.reserved()
+	if reserved {
+		if off >= end {
+			return 0, 0
+		}
+		buf = buf[:min(uint64(len(buf)), end-off)]
 	}
 	if n.data != nil && n.changing == 0 && n.sized {
 		m, err := n.data.ReadAt(buf, int64(off))

@@ -142,6 +142,40 @@ static void files(void) {
 	close(fd);
 }
 
+// Made longer so often that the library does it: what is in it, and how long it is.
+static void grown(void) {
+	static unsigned v[50000];
+	for (int i = 0; i < 50000; i++)
+		v[i] = i * 2654435761u;
+	int fd = open("grown", O_RDWR | O_CREAT, 0600), g = open("grown", O_RDWR), bad = 0;
+	off_t end = 33000 * sizeof v[0];
+	struct stat st;
+	T(write(fd, v, end) == end);
+	for (int i = 0; i < 36; i++) {
+		int h = i == 20 ? g : fd;
+		bad += pwrite(h, (char *)v + end, 1000, end) != 1000;
+		end += 1000;
+		if (i == 13 || i == 24 || i == 33)
+			bad += fstat(g, &st) != 0 || st.st_size != end;
+		if (i == 28)
+			end -= 700, bad += ftruncate(g, end) != 0;
+	}
+	T(bad);
+	char *m = mmap(0, end, PROT_READ, MAP_SHARED, g, 0);
+	T(memcmp(m, v, end));
+	munmap(m, end);
+	bad = pwrite(fd, (char *)v + end, 1000, end) != 1000;
+	close(fd);
+	T(bad);
+	T(fstat(g, &st));
+	T(st.st_size - end);
+	static char b[sizeof v];
+	T(pread(g, b, sizeof b, 0) - end);
+	T(memcmp(b, v, end + 1000));
+	T(unlink("grown"));
+	close(g);
+}
+
 // Read so often that the library does it: where each read begins shows what was lost.
 static void lent(void) {
 	static unsigned short v[6000];
@@ -873,6 +907,7 @@ int main(int argc, char **argv) {
 	T(read(0, line, 3));
 	printf("%.3s\n", line);
 	files();
+	grown();
 	lent();
 	streams(0);
 	streams(1);

@@ -430,7 +430,7 @@ func (b *below) CopyData(r tree.Ref, size uint64) abi.Errno {
 	}
 	b.unmap(r)
 	if b.t.Get(r).Size < n {
-		return b.t.Truncate(r, n)
+		return b.t.Truncate(r, n, false)
 	}
 	return 0
 }
