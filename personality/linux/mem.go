@@ -196,14 +196,15 @@ func sysMmap(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	case e != 0:
 		return 0, e
 	}
-	tag := k.NextGrant()
-	k.Host.Grant(c.Task, obj, !write, tag)
+	tag, kept := c.GrantFile(ref, obj, write)
 	flag := uint32(abi.ActResult)
 	if !shared {
 		flag |= abi.ActPatch // a library: the program does not look at it
 	}
 	c.Act(abi.ActMapObject, uint32(tag)<<8|flag, addr, size, prot, host, off)
-	c.Act(abi.ActDropGrant, abi.ActIgnore, tag)
+	if !kept {
+		c.Act(abi.ActDropGrant, abi.ActIgnore, tag)
+	}
 	return 0, 0
 }
 

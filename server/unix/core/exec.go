@@ -597,8 +597,12 @@ func (k *Kernel) dropExe(v store.Ref[Vnode]) { k.DropVnode(v) }
 // used (grantsPerCall), so that no tag means two objects.
 func (k *Kernel) NextGrant() uint64 {
 	g := k.MutGlobals()
-	g.NextToken++
-	return g.NextToken&0xffffff | 1<<23
+	for {
+		g.NextToken++
+		if tag := g.NextToken&0xffffff | 1<<23; !k.grants.tags[tag] {
+			return tag
+		}
+	}
 }
 
 // grantsPerCall is more than the tags that one transaction gives out.

@@ -612,5 +612,6 @@ func (k *Kernel) TaskGone(id TaskID) {
 		}
 	}
 	delete(k.names.tasks, k.tasks[id])
+	k.grants.leave(k.tasks[id])
 	delete(k.tasks, id)
 }

@@ -380,6 +380,7 @@ func (c *Call) CloseFD(fd int32) abi.Errno {
 	c.K.fdClear(t, uint32(fd))
 	c.K.flushDrop(c, t, uint32(fd), f, c.ProcRef())
 	c.unmapLent()
+	c.dropKept(f)
 	return 0
 }
 

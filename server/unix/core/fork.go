@@ -232,6 +232,7 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	k.tasks[task].threaded = true
 	k.takeBackStreams(c.Task) // they are lent to processes of one thread
 	k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
+	c.dropKept(0)
 	k.addThreadIndex(t)
 	if a.Flags&CloneParentSettid != 0 {
 		c.Act(abi.ActStore32, abi.ActIgnore, a.ParentTid, uint64(uint32(tid)))

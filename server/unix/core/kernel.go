@@ -214,6 +214,7 @@ type Kernel struct {
 	// lent has the tasks that were lent files, by their processes' tables (lend.go).
 	lent    map[store.Ref[FDTable]]*task
 	names   names
+	grants  keptGrants
 	threads map[store.Ref[Thread]]*threadRT
 	procs   map[store.Ref[Proc]]*procRT
 	files   map[store.Ref[File]]*fileRT
@@ -289,6 +290,8 @@ type task struct {
 	rest         int // nameRest
 	// quiet: its library changes the masks of its threads by itself (siglib.go).
 	quiet bool
+	// kept are grants that it keeps (grants.go).
+	kept []keptGrant
 	// defaults are the signals of which it knows that their actions are none.
 	defaults SigSet
 	// spare is how many threads are counted in the task's budget that it does not have: those

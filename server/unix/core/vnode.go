@@ -707,7 +707,10 @@ func (k *Kernel) SetObjects(o Objects) { k.vfs.objects = o }
 // DropObject gives a memory object up, not before the record that held it is
 // changed for good: a server that dies in between would find a name in its
 // records that stands for nothing.
-func (k *Kernel) DropObject(o ObjectName) { k.afterCommit(func() { k.Host.DropObject(o) }) }
+func (k *Kernel) DropObject(o ObjectName) {
+	k.grants.forget(o)
+	k.afterCommit(func() { k.Host.DropObject(o) })
+}
 
 // HeldObjects answers how often the state of record names each memory object. A
 // next incarnation gives up what it inherits beyond that: what the last one had
