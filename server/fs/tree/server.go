@@ -16,6 +16,10 @@ type Below interface {
 	// the tree's node for it, made if it is met for the first time. In a
 	// transaction. ENOENT, EIO.
 	Lookup(dir Ref, name string) (Ref, abi.Errno)
+	// Due says whether it is time to learn what all names of a merged directory's lower part
+	// are, since some of them were asked for; LookAhead does so. In a transaction of its own.
+	Due(dir Ref) bool
+	LookAhead(dir Ref) abi.Errno
 	// Has says whether a merged directory's lower part has the name.
 	Has(dir Ref, name string) (bool, abi.Errno)
 	// Empty says whether no name of a merged directory's lower part shows.
@@ -309,6 +313,9 @@ func (s *Server) Lookup(r fs.Req, dirID fs.NodeID, name string) (fs.Entry, abi.E
 		rep.Entry, err = s.entry(n)
 		return err
 	})
+	if rep.Err == 0 && s.merged(dir) && s.below.Due(dir) {
+		s.tx(fs.Req{}, func(*once.Reply) abi.Errno { return s.below.LookAhead(dir) })
+	}
 	return rep.Entry, abi.Errno(rep.Err)
 }
 

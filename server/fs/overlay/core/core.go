@@ -73,6 +73,7 @@ type below struct {
 	maps    map[tree.Ref]fs.MapOut
 	names   map[nameKey]nameVal
 	nameTTL time.Duration // the lower server's, for names; 0: ask each time
+	ahead   ahead         // names that nobody has asked for yet
 }
 
 // nameKey is a name in a lower directory; gen keeps an inode's place apart from
@@ -85,8 +86,9 @@ type nameKey struct {
 
 // nameVal is what a lower name led to; low is 0 when there was none.
 type nameVal struct {
-	low  fs.NodeID
-	till time.Time
+	low   fs.NodeID
+	till  time.Time
+	ahead bool // not asked for yet (ahead.go)
 }
 
 // maxNames bounds the names that are remembered.
@@ -134,6 +136,9 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 	t.Each(func(r tree.Ref, in *tree.Inode) bool {
 		if in.LowerNode != 0 {
 			b.byLower[fs.NodeID(in.LowerNode)] = r
+			if idle(in) {
+				b.ahead.keep(r, in.Gen)
+			}
 		}
 		return true
 	})
@@ -148,8 +153,14 @@ func (b *below) lower(r tree.Ref) fs.NodeID { return fs.NodeID(b.t.Get(r).LowerN
 // recall answers what a lower name led to, if that was asked a short while ago:
 // programs look for files that are not there all the time.
 func (b *below) recall(dir tree.Ref, name string) (low fs.NodeID, ok bool) {
-	v, ok := b.names[nameKey{dir, b.t.Get(dir).Gen, name}]
-	return v.low, ok && !b.now().After(v.till)
+	key := nameKey{dir, b.t.Get(dir).Gen, name}
+	v, ok := b.names[key]
+	if ok = ok && !b.now().After(v.till); ok && v.ahead {
+		v.ahead = false
+		b.names[key] = v
+		b.ahead.used++
+	}
+	return v.low, ok
 }
 
 func (b *below) remember(dir tree.Ref, name string, low fs.NodeID) {
@@ -159,7 +170,7 @@ func (b *below) remember(dir tree.Ref, name string, low fs.NodeID) {
 	if len(b.names) >= maxNames {
 		clear(b.names)
 	}
-	b.names[nameKey{dir, b.t.Get(dir).Gen, name}] = nameVal{low, b.now().Add(b.nameTTL)}
+	b.names[nameKey{dir, b.t.Get(dir).Gen, name}] = nameVal{low: low, till: b.now().Add(b.nameTTL)}
 }
 
 func (b *below) cache(r tree.Ref, e *fs.Entry) {
@@ -197,6 +208,7 @@ func (b *below) Lookup(dir tree.Ref, name string) (tree.Ref, abi.Errno) {
 	if err != 0 {
 		return 0, absent(err)
 	}
+	b.ahead.found(dir)
 	return b.Meet(dir, name, &e)
 }
 

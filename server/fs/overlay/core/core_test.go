@@ -19,7 +19,10 @@ var tick int64
 
 func clock() fs.Time { tick++; return fs.Time{Sec: 1000 + tick} }
 
-func plain(t testing.TB) *tree.Server {
+func plain(t testing.TB) *tree.Server { return plainFor(t, 1e9) }
+
+// plainFor makes one whose names and attributes are good for ttl.
+func plainFor(t testing.TB, ttl uint64) *tree.Server {
 	t.Helper()
 	objs := object.NewLocal()
 	t.Cleanup(objs.Close)
@@ -32,7 +35,7 @@ func plain(t testing.TB) *tree.Server {
 	if e != 0 {
 		t.Fatal(e)
 	}
-	return tree.NewServer(tr, log, 1e9, 0x1234)
+	return tree.NewServer(tr, log, ttl, 0x1234)
 }
 
 // frozen is a lower layer that fails the test when anybody changes it.
