@@ -52,6 +52,7 @@ type vfsState struct {
 	lazyOrder, due refQueue
 	// lazyObjects has, in that order, those that keep their objects; as lazyOrder is.
 	lazyObjects refQueue
+	crowded     int // so many reads after an object had to make room for others'
 	releasing   bool
 	// releaser counts the running releaser, for whoever ends the kernel.
 	releaser  sync.WaitGroup

@@ -411,7 +411,9 @@ func (k *Kernel) dropLazyObject() bool {
 		w.Object, w.ObjFlags = 0, 0
 		if n := k.nodeOf(v); n != nil {
 			n.dropData()
+			n.reads = 0
 		}
+		k.vfs.crowded = 32 * maxLazyObjects
 	}
 	return true
 }
@@ -840,6 +842,10 @@ const (
 	bigFile   = 128 << 10
 	readOften = 3
 	fillOften = 3
+	// readAgain is how often a small file is read without where others' objects have just had to make
+	// room: of many files that are read one after the other, again and again, none would keep
+	// its own, and to take one costs as much as ten reads.
+	readAgain = 64
 	// fillPause is how many writes go by before a file that had holes is looked at
 	// again.
 	fillPause = 64
@@ -938,6 +944,14 @@ func (n *node) wrote(at fs.Time) {
 
 func before(a, b fs.Time) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
 
+// often is how often a small file is read before its object is taken for that.
+func (k *Kernel) often() uint32 {
+	if k.vfs.crowded > 0 {
+		return readAgain
+	}
+	return readOften
+}
+
 // readNode reads file data: from the memory object when there is one that
 // always shows what the server would, else from the server.
 func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
@@ -955,7 +969,7 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 	}
 	if n.v != 0 && n.data == nil && k.vfs.objects != nil {
 		rec := k.Vnodes.Get(n.v)
-		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= readOften) && n.isRegular() && rec.ObjFlags&4 == 0 && k.objectRoom() {
+		if rec.Object == 0 && (n.attr.Size >= bigFile || n.reads >= k.often()) && n.isRegular() && rec.ObjFlags&4 == 0 && k.objectRoom() {
 			if _, e := c.MapVnode(n.v, fs.MapToRead); e != 0 && k.Vnodes.Get(n.v) != nil {
 				k.Vnodes.Mut(n.v).ObjFlags |= 4 // do not try again
 			}
@@ -1003,6 +1017,9 @@ func (c *Call) readNode(n *node, buf []byte, off uint64) (int, abi.Errno) {
 		return 0, 0
 	}
 	n.reads++
+	if k.vfs.crowded > 0 {
+		k.vfs.crowded--
+	}
 	var m int
 	var e abi.Errno
 	c.ask(func() { m, e = c.server(n.m).Read(fs.Req{}, n.id, off, buf) })
