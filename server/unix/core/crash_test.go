@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 	"hythe/store"
 )
 
@@ -80,6 +81,54 @@ func TestCrashingRequest(t *testing.T) {
 	if l := strings.Join(tk.host.lines, ";"); !strings.Contains(l, "crashed the server 2 times") {
 		t.Errorf("the log says %q", l)
 	}
+}
+
+// crashing is a file server that panics when a file is closed.
+type crashing struct{ fs.Server }
+
+func (crashing) Release(fs.Req, fs.NodeID) { panic("release") }
+
+// A file server in this process that panics when the releaser tells it that a file is closed is
+// not told for ever.
+func TestCrashingRelease(t *testing.T) {
+	tk := newTestKernel(t)
+	tk.do(tk.init, func(c *Call) {
+		fd, e := open(c, "/f", rw, OpenCreate, 0o644)
+		want(t, "open", e, 0)
+		want(t, "close", c.CloseFD(fd), 0)
+	})
+	release := func() (died bool) {
+		defer func() { died = recover() != nil }()
+		for _, m := range tk.vfs.mounts {
+			if m.label == "root" {
+				m.srv = crashing{tk.root}
+			}
+		}
+		tk.Enter()
+		tk.ReleaseAll()
+		tk.Leave()
+		return false
+	}
+	for i := range maxCrashes {
+		if !release() {
+			t.Fatalf("run %d: the panic did not end the server", i)
+		}
+		tk = tk.next()
+		if n := tk.VFSRec.Get(1).ReleaseCrashes; n != uint64(i+1) {
+			t.Fatalf("run %d: %d crashes noted", i, n)
+		}
+	}
+	if release() {
+		t.Fatal("it was told a third time")
+	}
+	if l := strings.Join(tk.host.lines, ";"); !strings.Contains(l, "it is not told again") {
+		t.Errorf("the log says %q", l)
+	}
+	tk.Enter()
+	if v := tk.VFSRec.Get(1).Releasing; v != 0 {
+		t.Errorf("%v is still to be released", v)
+	}
+	tk.Leave()
 }
 
 // A signal whose kick died with the server is kicked for again.

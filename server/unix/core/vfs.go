@@ -87,6 +87,8 @@ type VFSRec struct {
 	Releasing  store.Ref[Vnode]
 	NextDev    uint32
 	NextMemfd  uint64
+	// ReleaseCrashes is how often that request has ended in a panic of this process's.
+	ReleaseCrashes uint64
 }
 
 // Mount is a mounted file system.

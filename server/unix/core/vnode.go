@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"hythe/abi"
 	"hythe/idl/fs"
 	"hythe/store"
@@ -200,6 +202,7 @@ func (k *Kernel) releaseOne(all bool) bool {
 		}
 		vr.Releasing = v
 		vr.ReleaseSeq++
+		vr.ReleaseCrashes = 0
 	}
 	rec := k.Vnodes.Get(v)
 	m := k.vfs.mounts[rec.Mount]
@@ -211,20 +214,25 @@ func (k *Kernel) releaseOne(all bool) bool {
 	} else if reserved != 0 {
 		done = k.resize(n)
 	}
-	seq := vr.ReleaseSeq
+	seq, refused := vr.ReleaseSeq, vr.ReleaseCrashes >= maxCrashes
 	k.vfs.busy++
 	k.Leave()
-	if m != nil && m.srv != nil {
-		if written != (fs.Time{}) {
-			m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetWritten, Mtime: written})
-		}
-		if reserved != 0 {
-			m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetTrimmed, Size: end})
-		}
-		m.srv.Release(fs.Req{Client: releaserClient, Seq: seq}, id)
+	if m != nil && m.srv != nil && !refused {
+		k.releases(seq, func() {
+			if written != (fs.Time{}) {
+				m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetWritten, Mtime: written})
+			}
+			if reserved != 0 {
+				m.srv.SetAttr(fs.Req{}, id, &fs.SetAttrIn{Valid: fs.SetTrimmed, Size: end})
+			}
+			m.srv.Release(fs.Req{Client: releaserClient, Seq: seq}, id)
+		})
 	}
 	k.Enter()
 	k.vfs.busy--
+	if refused {
+		k.Host.Log(fmt.Sprintf("a file server crashed %d times when it was told that a file is closed: it is not told again", maxCrashes))
+	}
 	if done != nil {
 		done()
 	}
@@ -264,6 +272,24 @@ func (k *Kernel) releaseOne(all bool) bool {
 		k.queueRelease(v) // it was opened more than once
 	}
 	return true
+}
+
+// releases does what the releaser's request seq is about, without the lock. Of a panic, which
+// is one of a file server in this process, there is a note in the state of record, as of one in a
+// call (crashed): it would end each next incarnation, too.
+func (k *Kernel) releases(seq uint64, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			k.mu.Lock() // for good
+			k.Heap.Begin()
+			if vr := k.vfsRec(); vr.Releasing != 0 && vr.ReleaseSeq == seq {
+				vr.ReleaseCrashes++
+			}
+			k.Heap.Commit()
+			panic(r)
+		}
+	}()
+	f()
 }
 
 // refQueue has vnodes in the order in which they came.
