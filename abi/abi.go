@@ -70,7 +70,10 @@ type BindHeader struct {
 	// ClientArmed is 1 while a client that is itself a server wants its own
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
-	_           [60]byte
+	// Changed is 1 when the client has changed a stream beside which StreamPolled says that
+	// somebody sleeps for it; a Pending bit comes with it. Client-written, cleared by the server.
+	Changed uint32
+	_       [56]byte
 	// Done has a bit for each slot that holds a reply; only used by clients
 	// that are servers (guests sleep on the slot's State word).
 	Done [MaxSlots / 64]uint64
@@ -176,7 +179,7 @@ const (
 const (
 	LentSetOff   = LentRingOff + LentPipes*LentRingSize
 	LentSets     = 4
-	LentSetSize  = 4 << 10
+	LentSetSize  = 8 << 10
 	LentSetItems = 256
 )
 
@@ -191,14 +194,20 @@ type LentSet struct {
 	Next uint64
 	FD   int32  // the set's descriptor
 	N    uint32 // how many items are listed
+	// Streams is how many of them are streams.
+	Streams uint32
+	_       uint32
 }
 
-// LentItem is something that is ready in a set: what is told of it. A set has them in the order in
+// LentItem is something that is ready in a set, or a stream that may be: what is told of it. A set has them in the order in
 // which they are told, at LentSetOff in the area.
 type LentItem struct {
 	Data   uint64
 	Events uint32
-	_      uint32
+	// Of an end of a stream (Lent.Pos is Stream, otherwise 0) Events are what is asked for, and the words say
+	// what is ready: to be written to with at most Room bytes on their way.
+	Room   uint32
+	Stream uint64
 }
 
 // Parts of Lent.Pos of a ring: RingClaim while a thread copies into it what it is about to
@@ -213,14 +222,15 @@ const (
 
 // Parts of Lent.Pos of an end of a stream (from bit 0 on): where its memory is mapped (Lent.Slot);
 // which of the two directions it writes to, it reads the other one; how large a ring is, as
-// a power of two; the number of the loan; how many bytes may be in the ring that it writes to. Bits
-// 42 and 43 are free.
+// a power of two; the number of the loan; how many bytes may be in the ring that it writes to. Bit
+// 43 is free.
 const (
 	StreamSlots = 1<<4 - 1
 	StreamSide  = 4
 	StreamShift = 5
 	StreamNo    = 10
 	StreamCap   = 26
+	StreamNow   = 42        // who would have to wait is told EAGAIN (O_NONBLOCK)
 	StreamCaps  = 1<<16 - 1 // in units of 1<<StreamCapUnit
 
 	StreamShifts  = 1<<5 - 1
@@ -244,10 +254,15 @@ const (
 	StreamHeads  = 1 << (64 - StreamHead)
 
 	StreamWordSize = 128 // from one word to the other
+	StreamPolled   = 8   // from a word to the uint32 that says who sleeps in an epoll set for it (StreamPoll...)
 	StreamCount    = 64  // from a word to its count
 	StreamFill     = 72  // of a pipe: to how far the last page of it is full
 	StreamRingOff  = PageSize
 	StreamMaxShift = 19
+	// StreamPollIn: whoever puts something into the direction is to tell the server (Changed);
+	// StreamPollOut: whoever takes something out of it. He clears it first.
+	StreamPollIn  = 1
+	StreamPollOut = 2
 	// StreamUnit is what the kernel of Linux takes at once of what is written to a stream between
 	// AF_UNIX sockets: if not all of the memory is there, none of it.
 	StreamUnit = 4096 - 320 + 32<<10

@@ -30,8 +30,12 @@ func (t *Thread) epollLent(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintpt
 		s := (*abi.LentSet)(unsafe.Add(unsafe.Pointer(&t.area().Sets), i*unsafe.Sizeof(abi.LentSet{})))
 		gen := atomic.LoadUint64(&s.Gen)
 		if gen&1 != 0 && uint32(atomic.LoadInt32(&s.FD)) == uint32(fd) {
-			n, ok := t.tell(s, gen, t.Window+AreaOff+abi.LentSetOff+i*abi.LentSetSize, buf, most)
-			return n, ok && (n != 0 || uint32(uc.Regs.R10) == 0)
+			list := t.Window + AreaOff + abi.LentSetOff + i*abi.LentSetSize
+			n, ok := t.tell(s, gen, list, buf, most)
+			if !ok || n != 0 || uint32(uc.Regs.R10) == 0 {
+				return n, ok
+			}
+			return t.lookSet(s, gen, list, buf, most)
 		}
 	}
 	return 0, false
@@ -39,48 +43,122 @@ func (t *Thread) epollLent(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintpt
 
 // tell copies at most so many events of a set, whose items are at list, to buf, and answers how
 // many. It goes round: what was told last is at the end, as on Linux. false: it was taken back
-// meanwhile, or there is no memory for one.
+// meanwhile, or a stream was, or there is no memory for one.
 func (t *Thread) tell(s *abi.LentSet, gen uint64, list, buf, most uintptr) (uintptr, bool) {
 	n := uintptr(atomic.LoadUint32(&s.N))
 	next := atomic.LoadUint64(&s.Next)
-	first := uintptr(uint32(next))
+	i := uintptr(uint32(next))
 	if n > abi.LentSetItems {
 		return 0, false
 	}
-	if first >= n {
-		first = 0
+	if i >= n {
+		i = 0
 	}
+	to := i
 	scratch := uintptr(unsafe.Pointer(&t.Scratch))
-	most = min(most, n)
-	i := first
-	for done := uintptr(0); done < most; {
-		m := min(most-done, epollChunk)
-		for j := uintptr(0); j < m; j++ {
-			it := (*abi.LentItem)(at(list + i*unsafe.Sizeof(abi.LentItem{})))
-			*(*uint32)(at(scratch + j*epollSize)) = atomic.LoadUint32(&it.Events)
-			*(*uint64)(at(scratch + j*epollSize + 4)) = atomic.LoadUint64(&it.Data)
-			if i++; i == n {
-				i = 0
+	got, held := uintptr(0), uintptr(0)
+	for looked := uintptr(0); looked < n && got+held < most; looked++ {
+		it := (*abi.LentItem)(at(list + i*unsafe.Sizeof(abi.LentItem{})))
+		ev := atomic.LoadUint32(&it.Events)
+		if pos := atomic.LoadUint64(&it.Stream); pos != 0 {
+			is, ok := t.streamReady(pos, atomic.LoadUint32(&it.Room))
+			if !ok {
+				return 0, false
 			}
+			ev &= is
 		}
-		left := t.copyMem(buf+done*epollSize, scratch, m*epollSize)
-		done += m
-		if left != 0 { // what is told ends with the memory
-			short := (left + epollSize - 1) / epollSize
-			most = done - short
-			if i = first + most; i >= n {
-				i -= n
+		if i++; i == n {
+			i = 0
+		}
+		if ev == 0 {
+			continue
+		}
+		*(*uint32)(at(scratch + held*epollSize)) = ev
+		*(*uint64)(at(scratch + held*epollSize + 4)) = atomic.LoadUint64(&it.Data)
+		to = i
+		if held++; held == epollChunk {
+			left := t.copyMem(buf+got*epollSize, scratch, held*epollSize)
+			if left != 0 {
+				return t.toldSome(s, gen, got+held-(left+epollSize-1)/epollSize)
 			}
+			got, held = got+held, 0
 		}
 	}
-	if most == 0 && n != 0 {
-		return 0, false
+	if held != 0 {
+		if left := t.copyMem(buf+got*epollSize, scratch, held*epollSize); left != 0 {
+			return t.toldSome(s, gen, got+held-(left+epollSize-1)/epollSize)
+		}
 	}
+	got += held
 	if atomic.LoadUint64(&s.Gen) != gen {
 		return 0, false
 	}
-	if i != first && next>>32 == gen&0xffffffff {
-		atomic.CompareAndSwapUint64(&s.Next, next, next&^0xffffffff|uint64(i))
+	if got != 0 && next>>32 == gen&0xffffffff {
+		atomic.CompareAndSwapUint64(&s.Next, next, next&^0xffffffff|uint64(to))
 	}
-	return most, true
+	return got, true
 }
+
+// toldSome is what tell answers when the guest's memory has ended behind so many events.
+func (t *Thread) toldSome(s *abi.LentSet, gen uint64, n uintptr) (uintptr, bool) {
+	return n, n != 0 && atomic.LoadUint64(&s.Gen) == gen
+}
+
+// lookSet looks for a while whether something becomes ready in a set in which nothing is, as a thread
+// does that waits in a stream; then the caller asks the server. Only what its streams say can change.
+func (t *Thread) lookSet(s *abi.LentSet, gen uint64, list, buf, most uintptr) (uintptr, bool) {
+	turns := uintptr(t.task().Spin)
+	if atomic.LoadUint32(&s.Streams) == 0 || turns == 0 {
+		return 0, false
+	}
+	w := &t.task().Waits[waitsPoll]
+	long := *w >= waitYields
+	limit := uintptr(soonCycles)
+	if long {
+		limit = lookCycles
+	}
+	for from := t.cycles(); t.cycles()-from < limit && atomic.LoadUint32(&t.Kicked) == 0; {
+		t.spin(uintptr(unsafe.Pointer(&s.Gen)), uintptr(uint32(gen)), turns/yieldPart)
+		if n, ok := t.tell(s, gen, list, buf, most); !ok || n != 0 {
+			if ok {
+				*w = waitLooks
+			}
+			return n, ok
+		}
+	}
+	if long {
+		*w = waitPause
+	} else if *w != 0 {
+		*w--
+	} else {
+		*w = waitLooks // it may be worth to look for longer
+	}
+	return 0, false
+}
+
+// streamReady answers which bits of poll(2) hold for the end of a stream that a descriptor with pos
+// has, which is ready to be written to with at most room bytes under way. false: it is lent no more.
+func (t *Thread) streamReady(pos uint64, room uint32) (ev uint32, ok bool) {
+	in, out := t.streamOf(nil, pos, false), t.streamOf(nil, pos, true)
+	if in.over || out.over {
+		return 0, false
+	}
+	used, ok := in.lent(atomic.LoadUint64(in.word))
+	waits, ok2 := out.lent(atomic.LoadUint64(out.word))
+	if !ok || !ok2 {
+		return 0, false
+	}
+	if used != 0 {
+		ev = pollIn
+	}
+	if waits <= uintptr(room) {
+		ev |= pollOut
+	}
+	return ev, true
+}
+
+// Bits of poll(2) and epoll(7): IN and RDNORM, OUT and WRNORM.
+const (
+	pollIn  = 0x001 | 0x040
+	pollOut = 0x004 | 0x100
+)

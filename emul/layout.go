@@ -290,6 +290,7 @@ const (
 	WaitKinds   = 512
 	waitsReader = WaitKinds - 1
 	waitsWriter = WaitKinds - 2
+	waitsPoll   = WaitKinds - 3 // of who looks at an epoll set
 )
 
 // Limits of patching: sites of a task, ranges of text in which they may be, and

@@ -19,6 +19,7 @@ type streamEnd struct {
 	ring, size uintptr
 	most       uintptr // how many bytes may be in it; of a stream's reader another direction's
 	pipe       bool
+	now        bool // who would have to wait is told EAGAIN
 	site       bool // called from a patched site: kicks are not masked
 	over       bool // there is no such stream
 }
@@ -44,6 +45,7 @@ func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	e.size = 1 << shift
 	e.word = (*uint64)(at(base + dir*abi.StreamWordSize))
 	e.ring = base + abi.StreamRingOff + dir*e.size
+	e.now = pos>>abi.StreamNow&1 != 0
 	e.site = uc == &t.Site
 	return e
 }
@@ -68,6 +70,9 @@ func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, 
 			return 0, false
 		}
 		if used == 0 {
+			if e.now {
+				return errno(eAGAIN), true
+			}
 			if t.streamWait(&e, v, abi.StreamReader) == errno(eINTR) {
 				return errno(eINTR), true
 			}
@@ -105,6 +110,7 @@ func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
 			if wake {
 				t.streamWake(e)
 			}
+			t.streamTell(e, abi.StreamPollOut)
 			return m, true
 		}
 	}
@@ -132,6 +138,12 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 			break
 		}
 		if used+need > e.most {
+			if e.now && done > 0 {
+				return done, true
+			}
+			if e.now {
+				return errno(eAGAIN), true
+			}
 			tries++
 			if t.streamWait(&e, v, abi.StreamWriter) == errno(eINTR) {
 				if done > 0 {
@@ -177,6 +189,7 @@ func (t *Thread) streamPut(e *streamEnd, m uintptr) bool {
 			if v&abi.StreamReader != 0 {
 				t.streamWake(e)
 			}
+			t.streamTell(e, abi.StreamPollIn)
 			return true
 		}
 	}
@@ -215,6 +228,19 @@ func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
 	}
 	t.slept(w, since, looked)
 	return r
+}
+
+// streamTell tells the server that a direction has changed for which somebody sleeps in an epoll set
+// (abi.StreamPoll...). It comes after the exchange of the word, as who is about to sleep looks at the word after he has
+// said so: one of both sees the other.
+func (t *Thread) streamTell(e *streamEnd, who uint32) {
+	polled := (*uint32)(unsafe.Add(unsafe.Pointer(e.word), abi.StreamPolled))
+	if atomic.LoadUint32(polled)&who == 0 {
+		return
+	}
+	atomic.AndUint32(polled, ^who)
+	atomic.StoreUint32(&t.area().Changed, 1)
+	t.ring()
 }
 
 func (t *Thread) streamWake(e *streamEnd) {

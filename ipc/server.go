@@ -133,6 +133,12 @@ func (s *ServerBinding) Close() {
 	}
 }
 
+// Changed says whether the client says that it has changed a stream for which somebody sleeps
+// (abi.BindHeader.Changed), since it was asked last. It is so when a slot is given whose Pending bit was set for that.
+func (s *ServerBinding) Changed() bool {
+	return atomic.LoadUint32(&s.hdr.Changed) != 0 && atomic.SwapUint32(&s.hdr.Changed, 0) != 0
+}
+
 // Slots is the number of slots.
 func (s *ServerBinding) Slots() int { return s.slots }
 
@@ -237,13 +243,20 @@ func (s *ServerBinding) LentRing(i int, head uint64, b []byte) (size uint64) {
 func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem) {
 	l, list := &s.hdr.Sets[i], s.items(i)
 	gen := atomic.LoadUint64(&l.Gen)&^1 + 1
+	streams := uint32(0)
 	for at := range items {
+		if items[at].Stream != 0 {
+			streams++
+		}
 		to := &list[at]
 		atomic.StoreUint64(&to.Data, items[at].Data)
 		atomic.StoreUint32(&to.Events, items[at].Events)
+		atomic.StoreUint32(&to.Room, items[at].Room)
+		atomic.StoreUint64(&to.Stream, items[at].Stream)
 	}
 	atomic.StoreInt32(&l.FD, fd)
 	atomic.StoreUint32(&l.N, uint32(len(items)))
+	atomic.StoreUint32(&l.Streams, streams)
 	atomic.StoreUint64(&l.Next, gen<<32)
 	atomic.StoreUint64(&l.Gen, gen)
 }

@@ -61,6 +61,16 @@ func (m *StreamMemory) Back(dir int) (word, count uint64) {
 // Word is a direction's word.
 func (m *StreamMemory) Word(dir int) uint64 { return atomic.LoadUint64(m.word(dir)) }
 
+// Poll has a direction say that somebody sleeps for it (abi.StreamPoll...), or no more.
+func (m *StreamMemory) Poll(dir int, who uint32, on bool) {
+	w := (*uint32)(unsafe.Add(unsafe.Pointer(m.word(dir)), abi.StreamPolled))
+	if on {
+		atomic.OrUint32(w, who)
+	} else {
+		atomic.AndUint32(w, ^who)
+	}
+}
+
 // Set changes a direction's word, if it is from.
 func (m *StreamMemory) Set(dir int, from, to uint64) bool {
 	return atomic.CompareAndSwapUint64(m.word(dir), from, to)

@@ -70,10 +70,8 @@ func epollWait(c *core.Call, ns int64) (uint64, abi.Errno) {
 	if n <= 0 || n > 1<<31/12 {
 		return 0, abi.EINVAL
 	}
-	if _, file, e := c.File(fdArg(c, 0)); e != 0 {
+	if e := c.IsEpoll(fdArg(c, 0)); e != 0 {
 		return 0, e
-	} else if file.Kind != core.FileEpoll {
-		return 0, abi.EINVAL
 	}
 	var buf [32]core.EpollEvent
 	ev := buf[:]

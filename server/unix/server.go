@@ -427,6 +427,11 @@ func (s *server) serve(t *task, n int) bool {
 	defer t.done()
 	req := &sl.req
 	if !t.b.Load(n, req) {
+		if t.b.Changed() {
+			s.k.Enter()
+			s.k.StreamsChanged(core.TaskID(t.b.ID))
+			s.k.Leave()
+		}
 		t.b.Drop(n)
 		return true
 	}
@@ -444,6 +449,9 @@ func (s *server) serve(t *task, n int) bool {
 	c.Chan = sl
 	k := s.k
 	k.Enter()
+	if t.b.Changed() {
+		k.StreamsChanged(c.Task)
+	}
 	if !k.Resolve(c, req.HostID) {
 		// Nobody is answered: the slot stays taken until the task is gone.
 		k.Leave()

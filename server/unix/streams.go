@@ -79,6 +79,13 @@ func (s *server) StreamWord(o core.ObjectName, dir int) uint64 {
 	return 0
 }
 
+// StreamPoll implements core.Host.
+func (s *server) StreamPoll(o core.ObjectName, dir int, who uint32, on bool) {
+	if m := s.streams.get(o); m != nil {
+		m.Poll(dir, who, on)
+	}
+}
+
 // StreamBytes implements core.Host.
 func (s *server) StreamBytes(o core.ObjectName, dir int, head uint64, b []byte) (fill uint32) {
 	if m := s.streams.get(o); m != nil {

@@ -151,7 +151,7 @@ func TestLocal(t *testing.T) {
 		{"epoll_wait to the end of the memory", 232, [6]uint64{5, dataBase + dataSize - 13, 2}, 1},
 		{"epoll_wait, a forged count", 232, [6]uint64{6, dataBase + 0x900, 2}, 90232},
 		{"epoll_wait, a forged place", 232, [6]uint64{7, dataBase + 0x1000, 1000}, abi.LentSetItems},
-		{"epoll_wait, nothing ready", 232, [6]uint64{8, dataBase + 0x900, 2}, 0},
+		{"epoll_wait, a forged stream", 232, [6]uint64{8, dataBase + 0x900, 2}, 90232},
 		{"epoll_wait, to wait", 232, [6]uint64{8, dataBase + 0x900, 2, 5}, 90232},
 		{"epoll_pwait", 281, [6]uint64{5, dataBase + 0x900, 2, max}, 2},
 		{"epoll_pwait with a mask", 281, [6]uint64{5, dataBase + 0x900, 2, max, dataBase, 8}, 90281},
@@ -242,8 +242,12 @@ func TestLocal(t *testing.T) {
 		}
 		if c.s.Kind == abi.KindStart {
 			c.t.header().Told[abi.ToldStack] = 8<<20 + 1
+			for i := range abi.LentSets * abi.LentSetItems {
+				c.t.area[abi.LentSetOff+i/abi.LentSetItems*abi.LentSetSize+i%abi.LentSetItems*24+8] = 1 // abi.LentItem.Events
+			}
+			c.t.area[abi.LentSetOff+3*abi.LentSetSize+16] = 1 // a stream that is lent to nobody
 			c.t.header().Sets = [abi.LentSets]abi.LentSet{{Gen: 1, FD: 5, N: 3, Next: 1<<32 | 2}, {Gen: 3, FD: 6, N: 1 << 31},
-				{Gen: 5, FD: 7, N: abi.LentSetItems, Next: 5<<32 | 1<<32 - 1}, {Gen: 7, FD: 8, Next: 9}}
+				{Gen: 5, FD: 7, N: abi.LentSetItems, Next: 5<<32 | 1<<32 - 1}, {Gen: 7, FD: 8, Next: 9, N: 1, Streams: 1}}
 			c.t.header().Told[abi.ToldQuiet] = 1
 			c.t.header().Told[abi.ToldDefault] = 1<<63 | 1<<9
 		}

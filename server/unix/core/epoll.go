@@ -41,6 +41,8 @@ type EpollEvent struct {
 
 type epollState struct {
 	sets rtOf[EpollSet, epollRT]
+	// armed are the sets in which somebody sleeps for streams.
+	armed map[*epollRT]struct{}
 	// poller is the process on whose behalf files are asked now, 0: nobody's
 	// (the answer of a signal descriptor depends on it).
 	poller store.Ref[Proc]
@@ -57,6 +59,7 @@ type epollRT struct {
 	items map[epollKey]*epollWatch
 	ready readyList[*epollWatch]
 	epollLoan
+	streamPoll
 }
 
 // epollWatch is the derived part of an item.
@@ -68,6 +71,9 @@ type epollWatch struct {
 	fd    int32
 	entry *waitEntry
 	place readyNode[*epollWatch]
+	// stream is the stream that is lent of which the file is an end, and the end's Lent.Pos.
+	stream store.Ref[Stream]
+	pos    uint64
 }
 
 func (k *Kernel) epItems() store.Lists[EpollItem] {
@@ -100,6 +106,10 @@ func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	rt.items[epollKey{i.File, i.FD}] = w
 	frt := k.fileRT(i.File)
 	frt.epolls = append(frt.epolls, w)
+	if frt.stream != 0 {
+		w.stream, w.pos = frt.stream, frt.streamPos
+		rt.streams++
+	}
 	if q := k.Ops(i.File).Queue(i.File); q != nil {
 		w.entry = q.Watch(func(ev uint32) {
 			k.touchSet(rt)
@@ -122,6 +132,9 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 	}
 	rt := w.rt
 	k.touchSet(rt)
+	if w.stream != 0 {
+		rt.streams--
+	}
 	rt.ready.remove(&w.place)
 	delete(rt.items, epollKey{w.file, w.fd})
 	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
@@ -162,16 +175,29 @@ func (c *Call) NewEpoll(fdflags uint32) (int32, abi.Errno) {
 	return fd, e
 }
 
-// epollFile answers the set of descriptor fd. EBADF, EINVAL.
+// epollFile answers the set of descriptor fd. EBADF, EINVAL. The streams that it watches may stay lent.
 func (c *Call) epollFile(fd int32) (store.Ref[File], store.Ref[EpollSet], abi.Errno) {
-	f, file, e := c.File(fd)
-	if e != 0 {
-		return 0, 0, e
+	k := c.K
+	f, ok := k.fdEntry(c.Proc().FDs, fd)
+	if !ok {
+		return 0, 0, abi.EBADF
 	}
+	file := k.Files.Get(f)
 	if file.Kind != FileEpoll {
 		return 0, 0, abi.EINVAL
 	}
-	return f, store.Ref[EpollSet](file.Obj), 0
+	if file.Epolls != 0 {
+		k.touchWatched(f)
+	}
+	s := store.Ref[EpollSet](file.Obj)
+	k.epollSetRT(s).file = f
+	return f, s, 0
+}
+
+// IsEpoll says whether descriptor fd is a set's. EBADF, EINVAL.
+func (c *Call) IsEpoll(fd int32) abi.Errno {
+	_, _, e := c.epollFile(fd)
+	return e
 }
 
 // EpollItems answers how many registrations the set of descriptor fd has: no more
@@ -195,13 +221,19 @@ const (
 // ready, EEXIST, ENOENT, ELOOP, ENOSPC.
 func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint64) abi.Errno {
 	k := c.K
-	ef, _, e := c.File(epfd)
-	if e != 0 {
-		return e
+	ef, set, bad := c.epollFile(epfd)
+	if bad == abi.EBADF {
+		return bad
 	}
-	f, file, e := c.File(fd)
-	if e != 0 {
-		return e
+	f, ok := k.fdEntry(c.Proc().FDs, fd)
+	if !ok {
+		return abi.EBADF
+	}
+	file := k.Files.Get(f)
+	if k.fileRT(f).stream == 0 {
+		_, _, _ = c.File(fd) // takes back what is lent; a stream may stay so
+	} else {
+		defer k.stillPolls(f)
 	}
 	if file.Kind == FilePath {
 		return abi.EBADF
@@ -212,10 +244,9 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 			return abi.EPERM
 		}
 	}
-	if k.Files.Get(ef).Kind != FileEpoll || ef == f {
+	if bad != 0 || ef == f {
 		return abi.EINVAL
 	}
-	set := store.Ref[EpollSet](k.Files.Get(ef).Obj)
 	if events&EpollExclusive != 0 {
 		if op == EpollMod || file.Kind == FileEpoll ||
 			events&^(EpollExclusive|EpollWakeup|EpollET|PollIn|PollOut|PollErr|PollHup|PollRdNorm|PollWrNorm) != 0 {
@@ -270,7 +301,13 @@ func (k *Kernel) epollAsk(w *epollWatch) uint32 {
 	if it.Off != 0 {
 		return 0
 	}
-	return k.Ops(w.file).Poll(w.file) & (it.Events&^epollPrivate | PollErr | PollHup)
+	ready := uint32(0)
+	if w.stream != 0 {
+		ready = k.streamReady(w)
+	} else {
+		ready = k.Ops(w.file).Poll(w.file)
+	}
+	return ready & (it.Events&^epollPrivate | PollErr | PollHup)
 }
 
 // EpollWait waits for at most len(ev) events until the monotonic time deadline
@@ -286,7 +323,9 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 		if k.Epolls.Get(set) == nil {
 			return 0, abi.EBADF
 		}
-		k.takeBackSet(rt)
+		if rt.streams == 0 || rt.to == nil || rt.to.id != c.Task {
+			k.takeBackSet(rt) // what is told now is told last
+		}
 		n := 0
 		k.io.poller = c.ProcRef()
 		rt.ready.sweep(func(w *epollWatch) bool {
@@ -300,15 +339,29 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 				case it.Events&EpollET == 0:
 					rt.ready.push(&w.place)
 				}
+			} else if w.stream != 0 {
+				rt.ready.push(&w.place) // nobody says when it is
 			}
 			return n < len(ev)
 		})
 		k.io.poller = 0
 		if n > 0 || deadline <= 0 {
+			if rt.waits == 0 {
+				k.armSet(rt, false)
+			}
 			c.lendSet(epfd, f, rt)
 			return n, 0
 		}
-		switch e := c.Sleep(deadline, &rt.q); e {
+		if rt.streams > 0 && !rt.armed {
+			k.armSet(rt, true) // and look again: what came before that is not told
+			continue
+		}
+		rt.waits++
+		e := c.Sleep(deadline, &rt.q)
+		if rt.waits--; rt.waits == 0 && k.Epolls.Get(set) != nil {
+			k.armSet(rt, false)
+		}
+		switch e {
 		case 0:
 		case abi.ETIMEDOUT:
 			deadline = 0
@@ -339,6 +392,7 @@ func (o epollOps) Queue(f store.Ref[File]) *WaitQueue { return &o.K.epollSetRT(o
 func (o epollOps) Release(c *Call, f store.Ref[File]) {
 	set := o.setOf(f)
 	o.K.takeBackSet(o.K.epollSetRT(set))
+	delete(o.K.io.armed, o.K.epollSetRT(set))
 	for _, w := range o.K.epollSetRT(set).items {
 		o.K.epollUnlist(w)
 		o.K.epollDrop(w)

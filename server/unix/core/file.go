@@ -120,6 +120,9 @@ type fileRT struct {
 	// sleeps: a read of a stream waits for something to be there, or a write for room. late: it was lent
 	// as (an end of) a stream; a call that was under way to the server is sent back to the library.
 	sleeps, late bool
+	// stream is the stream that is lent of which it is an end, at Lent.Pos (lendpoll.go).
+	stream    store.Ref[Stream]
+	streamPos uint64
 }
 
 func (k *Kernel) fileRT(f store.Ref[File]) *fileRT {
@@ -155,6 +158,8 @@ func (k *Kernel) HoldFile(f store.Ref[File]) {
 	m := k.Files.Mut(f)
 	if m.Refs++; m.LentTo != 0 {
 		k.takeBackPos(f)
+	} else if m.Kind == FileEpoll {
+		k.foundSet(f)
 	}
 }
 
@@ -252,12 +257,25 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 	if e.File == 0 {
 		return 0, 0, abi.EBADF
 	}
+	if k.Files.Get(e.File).Kind == FileEpoll {
+		k.foundSet(e.File)
+	}
 	if file := k.Files.Get(e.File); file.LentTo != 0 {
 		k.takeBackPos(e.File)
 	} else if file.Epolls != 0 {
 		k.touchWatched(e.File)
 	}
 	return e.File, e.Flags, 0
+}
+
+// fdEntry answers the open file of a descriptor, of which nothing is taken back.
+func (k *Kernel) fdEntry(t store.Ref[FDTable], fd int32) (store.Ref[File], bool) {
+	tab := k.FDs.Get(t)
+	if fd < 0 || uint32(fd) >= tab.Cap {
+		return 0, false
+	}
+	f := fdEntries(k.Heap.Bytes(tab.Block))[fd].File
+	return f, f != 0
 }
 
 // fdSet stores an entry; the table has room for it.

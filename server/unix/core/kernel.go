@@ -92,6 +92,8 @@ type Host interface {
 	StreamBack(o ObjectName, shift uint, dir int) (word, count uint64, ok bool)
 	SetStream(o ObjectName, dir int, from, to uint64) bool
 	StreamWord(o ObjectName, dir int) uint64
+	// StreamPoll has a direction say that somebody sleeps for it (abi.StreamPoll...), or no more.
+	StreamPoll(o ObjectName, dir int, who uint32, on bool)
 	StreamBytes(o ObjectName, dir int, head uint64, b []byte) (fill uint32)
 	StreamFill(o ObjectName, head uint64, b []byte, fill uint32)
 	// Grant lets a task map object: it arrives at the library under tag. It

@@ -28,6 +28,7 @@ func (noLending) StreamFill(ObjectName, uint64, []byte, uint32)          {}
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
+func (noLending) StreamPoll(ObjectName, int, uint32, bool)        {}
 func (noLending) LendSet(TaskID, int, int32, []abi.LentItem) bool { return false }
 func (noLending) UnlendSet(TaskID, int) uint32                    { return 0 }
 
@@ -164,6 +165,7 @@ func (h *lending) SetLentPos(t TaskID, fd int, from, to uint64) bool {
 type testStream struct {
 	shift        uint
 	words, count [2]uint64
+	polled       [2]uint32
 	rings        [2][]byte
 	fill         uint32
 }
@@ -175,6 +177,14 @@ func (h *lending) NewStream(shift uint) (ObjectName, abi.Errno) {
 	o := ObjectName(9000 + len(h.streams))
 	h.streams[o] = &testStream{shift: shift, rings: [2][]byte{make([]byte, 1<<shift), make([]byte, 1<<shift)}}
 	return o, 0
+}
+
+func (h *lending) StreamPoll(o ObjectName, dir int, who uint32, on bool) {
+	if x := h.streams[o]; on {
+		x.polled[dir] |= who
+	} else {
+		x.polled[dir] &^= who
+	}
 }
 
 func (h *lending) StreamBack(o ObjectName, _ uint, dir int) (word, count uint64, ok bool) {

@@ -69,6 +69,9 @@ func (k *Kernel) takeBackSets(ts *task, fd int32) {
 // often and nothing has happened meanwhile.
 func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 	k := c.K
+	if rt.to != nil {
+		return
+	}
 	if rt.calm++; rt.calm < lendOften || !c.mayBorrow(fd, f) {
 		return
 	}
@@ -78,6 +81,16 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 	rt.told = rt.told[:0]
 	for n := rt.ready.head; n != nil; n = n.next {
 		w := n.of
+		if w.stream != 0 {
+			x, side := k.Streams.Get(w.stream), w.streamSide()
+			it := k.EpItems.Get(w.item)
+			if len(items) == abi.LentSetItems || x.Ends[side].Task != c.Task {
+				return
+			}
+			items = append(items, abi.LentItem{Data: it.Data, Events: it.Events &^ epollPrivate, Room: k.streamWritable(x, side), Stream: w.pos})
+			rt.told = append(rt.told, w)
+			continue
+		}
 		m := k.epollAsk(w)
 		if m == 0 { // it leaves the list when the caller comes to it: not yet
 			rt.calm = lendOften - 1

@@ -63,7 +63,7 @@ func (k *Kernel) memoryOf(f store.Ref[File]) store.Ref[Stream] {
 // It may give up the lock.
 func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
 	k := c.K
-	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || k.nonblock(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) ||
+	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || !k.mayPoll(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) ||
 		k.Streams.Len() >= maxStreams {
 		return
 	}
@@ -257,7 +257,7 @@ func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 	if x.Ends[me] != own {
 		k.Streams.Mut(st).Ends[me] = own
 	}
-	if !read || rt.reads < lendOften || k.nonblock(f) || !k.quiet(f, 1) {
+	if !read || rt.reads < lendOften || !k.mayPoll(f) || !k.quiet(f, 1) {
 		return
 	}
 	if x.Pipe != 0 && !k.pipeFits(x.Pipe) || x.Pipe == 0 && (!k.streamFits(own.Sock) || !k.streamEmpty(own.Sock)) ||
@@ -312,17 +312,27 @@ func (c *Call) plainly(f store.Ref[File], wait func() abi.Errno) abi.Errno {
 	return e
 }
 
+// mayPoll says whether a file may be lent as far as it tells whether it is ready: a pipe does not, and its ends
+// wait.
+func (k *Kernel) mayPoll(f store.Ref[File]) bool {
+	return k.Files.Get(f).Kind != FilePipe || !k.nonblock(f) && len(k.fileRT(f).epolls) == 0
+}
+
 // quiet says whether nobody waits at a file but those who read or write it, of which so many calls
 // work with it.
 func (k *Kernel) quiet(f store.Ref[File], calls int) bool {
 	q, rt, file := k.Ops(f).Queue(f), k.fileRT(f), k.Files.Get(f)
-	if file.Refs != 1 || file.Kind == FilePipe && file.Flags&OpenDirect != 0 || len(q.async) > 0 || len(rt.epolls) > 0 || len(rt.notes) > 0 {
+	if file.Refs != 1 || file.Kind == FilePipe && file.Flags&OpenDirect != 0 || len(q.async) > 0 || len(rt.notes) > 0 || !k.pollsStreams(f) {
 		return false
 	}
-	if rt.sleeps { // its one thread does, and will look again
-		return rt.pins == 1 && q.head != nil && q.head == q.tail
+	others := -len(rt.epolls)
+	for e := q.head; e != nil; e = e.next {
+		others++
 	}
-	return rt.pins == calls && q.head == nil
+	if rt.sleeps { // its one thread does, and will look again
+		return rt.pins == 1 && others == 1
+	}
+	return rt.pins == calls && others == 0
 }
 
 // alone says whether a process has one thread.
@@ -344,7 +354,7 @@ func (k *Kernel) mayLendOther(st store.Ref[Stream], side int) bool {
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
 		return false
 	}
-	return k.memoryOf(e.File) == st && k.side(x, e.File) == side && !k.nonblock(e.File) && k.quiet(e.File, 0)
+	return k.memoryOf(e.File) == st && k.side(x, e.File) == side && k.mayPoll(e.File) && k.quiet(e.File, 0)
 }
 
 // streamSlot is where a task has a stream's memory mapped.
@@ -409,11 +419,18 @@ func (k *Kernel) beginStream(st store.Ref[Stream]) {
 		} else if k.Socks.Get(e.Sock).Family == FamilyUnix {
 			kind = abi.LentIsUnits
 		}
+		now := uint64(0)
+		if k.nonblock(e.File) {
+			now = 1 << abi.StreamNow
+		}
 		was, is := k.lendPos(e.Task, int32(e.FD), e.File, kind, uint64(slot)|uint64(side)<<abi.StreamSide|
-			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.room(x, side)>>abi.StreamCapUnit)<<abi.StreamCap)
+			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.room(x, side)>>abi.StreamCapUnit)<<abi.StreamCap|now)
 		k.Host.SetLentPos(e.Task, int(e.FD), was, is) // means nothing before the word is lent
 		rt := k.fileRT(e.File)
 		rt.reads, rt.late = 0, true
+		if x.Pipe == 0 {
+			k.pollStream(e.File, st, is)
+		}
 	}
 	o, dirs := x.Object, x.directions()
 	k.afterCommit(func() {
@@ -476,6 +493,9 @@ func (k *Kernel) takeBackStream(st store.Ref[Stream]) {
 		}
 	}
 	for _, e := range x.Ends {
+		if k.Files.Get(e.File) != nil {
+			k.pollStream(e.File, 0, 0)
+		}
 		if m := k.Files.Mut(e.File); m != nil && m.LentTo != 0 {
 			_, _ = k.Host.LentPos(m.LentTo, int(m.LentFD))
 			m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
