@@ -117,6 +117,8 @@ type fileRT struct {
 	fills int
 	// extends counts writes that made it longer.
 	extends int
+	// shared counts reads by the offset of one that has several holders, since it was lent last.
+	shared int
 	// sleeps: a read of a stream waits for something to be there, or a write for room. late: it was lent
 	// as (an end of) a stream; a call that was under way to the server is sent back to the library.
 	sleeps, late bool

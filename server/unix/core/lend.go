@@ -14,7 +14,7 @@ import (
 //   - the file (Lent.Gen), before anything happens to it that its mapping would not show,
 //     and before the descriptor is another file's;
 //   - the offset of the open file, or what is in an event counter (Lent.Pos), before anybody
-//     else looks at it or can: one holder, one descriptor (HoldFile, FDAt).
+//     else looks at it (FDAt, pinFile) or has it as well (HoldFile).
 //
 // Of the first nothing is in the state of record: a next incarnation begins without. Of
 // the second File.LentTo says where the offset is.
@@ -258,7 +258,7 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 		size = c.lendFileTo(ts, fd, 0, n)
 	}
 	var from, to uint64
-	if file := k.Files.Get(f); own && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
+	if file := k.Files.Get(f); own && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset && rt.mine(file) {
 		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, uint64(file.Off))
 	}
 	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), size, 0, from, to}}
@@ -272,6 +272,28 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 	// Before what may fail: the copy of the bytes may find no memory, and what follows it
 	// would not be carried out.
 	c.Acts = slices.Insert(c.Acts, 0, a)
+}
+
+// sharedOften is how many reads by the offset of an open file that others have too make it worth to be
+// lent. Its other holders, like a shell that waits, find it in the server, which takes it back; if
+// they use it in turn, that is at few of their calls.
+const sharedOften = 8
+
+// mine says whether the offset of an open file may be lent to who reads it. To one that is
+// written to, only its one holder: what a library stores by an offset that somebody else has moved would
+// be in his place.
+func (rt *fileRT) mine(file *File) bool {
+	if file.Refs == 1 {
+		return true
+	}
+	if file.WriteTo != 0 || file.Kind != FileVnode {
+		return false
+	}
+	if rt.shared++; rt.shared < sharedOften {
+		return false
+	}
+	rt.shared = 0
+	return true
 }
 
 // lendPos notes that a task moves from now on what is v, by descriptor fd, and answers what
@@ -338,7 +360,7 @@ func (c *Call) lendFileTo(ts *task, fd int32, f store.Ref[File], n *node) (size 
 	slot := uint32(i)
 	if f != 0 {
 		slot |= abi.LentWrite
-		if k.alone(c.ProcRef()) {
+		if k.alone(c.ProcRef()) && k.Files.Get(f).Refs == 1 {
 			slot |= abi.LentWriteOwn
 		}
 		if k.Files.Get(f).Access&AccessRead == 0 {

@@ -342,6 +342,53 @@ func TestLend(t *testing.T) {
 	}
 }
 
+// An offset that others have, too, is lent to who reads by it often; who comes next by another
+// descriptor takes it back, and none is lent to be written by.
+func TestLentShared(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, l, act := lentFile(t, tk, "/a")
+	begin(l, act)
+	l.Pos += 20
+	at := int64(l.Pos & abi.LentOffset)
+	other := int32(0)
+	tk.do(tk.init, func(c *Call) {
+		var e abi.Errno
+		if other, e = c.Dup(fd, 20, 0); e != 0 {
+			t.Fatal(e)
+		}
+	})
+	if l.Pos&abi.LentPos != 0 {
+		t.Error("still lent when there are two")
+	}
+	for i := 0; l.Pos&abi.LentPos == 0; i++ {
+		if i > sharedOften {
+			t.Fatal("not lent")
+		}
+		act, _ := readLend(t, tk, fd)
+		if at += 10; act.Op != 0 {
+			begin(l, act)
+		}
+	}
+	l.Pos += 5
+	if off := tk.offset(other); off != at+5 || l.Pos&abi.LentPos != 0 {
+		t.Errorf("at %d, not %d: %+v", off, at+5, l)
+	}
+	tk.do(tk.init, func(c *Call) {
+		f, _, _ := c.File(fd)
+		tk.Files.Mut(f).WriteTo = 1
+	})
+	for range 3 * sharedOften {
+		act, _ := readLend(t, tk, fd)
+		if begin(l, act); l.Pos&abi.LentPos != 0 {
+			t.Fatal("lent though it is written to")
+		}
+	}
+	tk.do(tk.init, func(c *Call) {
+		f, _, _ := c.File(fd)
+		tk.Files.Mut(f).WriteTo = 0
+	})
+}
+
 // What takes a file back has done so when it is done.
 func TestTakeBack(t *testing.T) {
 	for what, do := range map[string]func(c *Call, fd int32) abi.Errno{

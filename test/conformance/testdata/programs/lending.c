@@ -170,6 +170,57 @@ static void shared(void) {
 	close(g);
 	close(f);
 }
+// An offset that two processes have: each goes on where the other one was, also when that was killed.
+static void two(void) {
+	int f = make("two"), to[2], from[2], st;
+	char c = 0;
+	long at = 0;
+	pipe(to), pipe(from);
+	fflush(stdout);
+	pid_t p = fork();
+	if (p == 0) {
+		for (int i = 0;; i++) {
+			read(to[0], &c, 1);
+			for (int j = 0; j < c; j++)
+				at += read(f, page, 17);
+			if (i % 3 == 1)
+				lseek(f, -5, SEEK_CUR), at -= 5;
+			if (i % 5 == 2)
+				at += write(f, "child", 5);
+			write(from[1], &at, sizeof at);
+		}
+	}
+	for (int i = 0; i < 30; i++) {
+		long v;
+		c = i % 10 * 5;
+		write(to[1], &c, 1);
+		read(from[0], &v, sizeof v);
+		printf("%ld: at %ld\n", v, (long)lseek(f, 0, SEEK_CUR));
+		for (int j = 0; j < i; j++)
+			read(f, page, 11);
+		if (i % 7 == 3)
+			T(write(f, "parent", 6));
+		show("parent", f);
+	}
+	c = 100;
+	write(to[1], &c, 1);
+	read(from[0], &at, sizeof at);
+	kill(p, SIGKILL);
+	waitpid(p, &st, 0);
+	show("killed", f);
+	fflush(stdout);
+	// As a shell does it that waits for what it has started.
+	lseek(f, 0, SEEK_SET);
+	p = vfork();
+	if (p == 0) {
+		dup2(f, 0);
+		execlp("head", "head", "-c", "50", (char *)0);
+		_exit(1);
+	}
+	waitpid(p, &st, 0);
+	printf("\nit has read from the start: %d\n", lseek(f, 0, SEEK_CUR) >= 50);
+	close(f);
+}
 static void others(void) {
 	int f = hot(make("calls")), g = open("copy", O_RDWR | O_CREAT | O_TRUNC, 0644);
 	char a[10], b[10];
@@ -574,6 +625,7 @@ int main(int argc, char **argv) {
 	offsets();
 	bad_memory();
 	shared();
+	two();
 	others();
 	changes();
 	attributes();
