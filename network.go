@@ -12,6 +12,7 @@ import (
 
 	"hythe/machine"
 	"hythe/machine/linux"
+	"hythe/nucleus"
 	netcore "hythe/server/net/core"
 	"hythe/server/unix/core"
 )
@@ -142,7 +143,7 @@ func (w *wired) addNet() (*service, []core.Published, error) {
 		cfg.Published = append(cfg.Published, netcore.Published{FD: 4 + i, UDP: p.UDP})
 		published = append(published, core.Published{UDP: p.UDP, Guest: p.GuestPort})
 	}
-	s := w.add("net", spec, 0)
+	s := w.add("net", spec, nucleus.PowerImport)
 	s.configure = func() []byte {
 		cfg := cfg
 		cfg.Resolvers = resolvers()

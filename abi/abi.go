@@ -233,7 +233,11 @@ const (
 	StreamNow   = 42        // who would have to wait is told EAGAIN (O_NONBLOCK)
 	StreamCaps  = 1<<16 - 1 // in units of 1<<StreamCapUnit
 
-	StreamShifts  = 1<<5 - 1
+	StreamShifts = 1<<5 - 1
+	// StreamIsHost in the place of the ring's size: the stream is one to the outside, and the task has the
+	// host's socket of it, which came with the tag in its lower bits from StreamNo on (HostTags).
+	StreamIsHost  = StreamShifts
+	HostTags      = 1<<24 - 1
 	StreamNos     = 1<<16 - 1
 	StreamCapUnit = 4
 )
@@ -386,6 +390,9 @@ const (
 	ActStream = 16
 	// ActWritable: of ActLend. The file is mapped to be written to as well.
 	ActWritable = 32
+	// ActHost: of ActLend. What was granted with tag Flags>>8, if A[1] is not 0, is the host's socket of
+	// descriptor A[0], which the task keeps.
+	ActHost = 64
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno
@@ -473,7 +480,8 @@ const (
 	// that tag (A[2] 0: only the offset is lent); Lent.Pos becomes A[4] if it is A[3]. It does
 	// not fail: what could not be mapped is not lent.
 	ActLend = 25
-	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1].
+	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1]; with ActHost the
+	// host's socket of descriptor A[0].
 	ActUnlend = 26
 	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
 	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.
@@ -723,6 +731,11 @@ const (
 	// that only asks, for a signal in ToldDefault.
 	LocalSigMask   = 60
 	LocalSigAction = 61
+	// What is lent: recvfrom(2) and sendto(2), without an address, and writev(2), of a stream of which the
+	// task has the host's socket.
+	LocalRecv   = 64
+	LocalSend   = 65
+	LocalWritev = 66
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps

@@ -101,10 +101,12 @@ var Processes = []Process{
 		{5, 5, `socket:.*`, false, "ports channel, once its program makes calls of the nucleus"},
 		{0, 15, `/`, false, "places kept: the empty root, opened as a place only"},
 		{16, 0, `/.*`, false, "memory objects that were granted to it, opened anew read-only where it may only read"},
+		{16, 0, `socket:.*`, false, "connections of its own that the net server has made or accepted, and lent to it: it can send and receive by them"},
 	}, Memory: "its message area (its server maps it too; no other task does); granted objects"},
 	{Kind: "unix", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 5, `socket:.*`, false, "control channels of the file servers in its process (docs/decisions/0017-placement.md)"},
 		FD{4, 0, `anon_inode:\[timerfd\]`, false, "what guests have to be woken for"},
+		FD{4, 0, `socket:.*`, false, "connections to the outside that the net server has lent: to look when they are ready, and to give to guests"},
 		FD{4, 0, `/.*`, true, objectFiles},
 	), Memory: serverMemory},
 	{Kind: "overlay", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(

@@ -620,7 +620,7 @@ func TestPlacement(t *testing.T) {
 	// And what it has by them are control channels.
 	more := 0
 	for _, f := range house.FDs {
-		if f.From > 3 && strings.HasPrefix(f.What, "socket") {
+		if f.From > 3 && f.To > 0 && strings.HasPrefix(f.What, "socket") { // the others are lent, one by one
 			more += f.To - f.From + 1
 		}
 	}

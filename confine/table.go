@@ -133,6 +133,9 @@ var Profiles = []Profile{
 		Name: "unix", Why: "Processes, descriptors, signals. Touches no host file: data in memory objects only.",
 		Calls: append([]Call{
 			{"timerfd_settime", 286, nil, "what guests have to be woken for, in time; on the one timer that was made before"},
+			{"ppoll", 271, nil, "whether streams that the net server has lent are ready"},
+			{"ioctl", 16, []Arg{{Arg: 1, Values: []uint32{unix.TIOCINQ}}}, "how much has come by them"},
+			{"getsockopt", 55, []Arg{{Arg: 1, Values: []uint32{unix.IPPROTO_TCP}}, {Arg: 2, Values: []uint32{unix.TCP_INFO}}}, "how much has passed by them"},
 		}, storage...),
 	},
 	{
@@ -216,6 +219,7 @@ var Profiles = []Profile{
 			{"getpeername", 52, nil, "whether a connect has come to its end"},
 			{"getsockopt", 55, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET}}, {Arg: 2, Values: []uint32{unix.SO_ERROR, unix.SO_PROTOCOL}}}, "how a connect has ended; x/sys/unix asks for the protocol of each address that it decodes"},
 			{"setsockopt", 54, []Arg{{Arg: 1, Values: []uint32{unix.SOL_SOCKET, unix.IPPROTO_TCP}}, {Arg: 2, Values: []uint32{unix.SO_LINGER, unix.TCP_NODELAY}}}, "resets; runs of bytes that are not held back"},
+			{"ioctl", 16, []Arg{{Arg: 1, Values: []uint32{unix.TIOCINQ}}}, "whether a stream that a program has left had something for it"},
 		},
 	},
 	{

@@ -318,6 +318,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		return 0
 	}
 	if op == abi.ActUnlend {
+		if a.Flags&abi.ActHost != 0 {
+			t.closeHost(uintptr(a.A[0]), a.A[1])
+			return 0
+		}
 		t.unlendTagged(uintptr(a.A[0]), a.A[1])
 		return 0
 	}

@@ -20,6 +20,7 @@ const (
 	sysGetitimer    = 36
 	sysSetitimer    = 38
 	sysSendto       = 44
+	sysRecvfrom     = 45
 	sysRecvmsg      = 47
 	sysClone        = 56
 	sysExit         = 60
@@ -45,21 +46,23 @@ const (
 	sysMembarrier   = 324
 	sysCloseRange   = 436
 
-	ePERM     = 1
-	eSRCH     = 3
-	eINTR     = 4
-	eBADF     = 9
-	eAGAIN    = 11
-	eNOMEM    = 12
-	eFAULT    = 14
-	eBUSY     = 16
-	eEXIST    = 17
-	eINVAL    = 22
-	eDEADLK   = 35
-	eNOSYS    = 38
-	eTIMEDOUT = 110
-	eALREADY  = 114
-	eBADMSG   = 74
+	ePERM        = 1
+	eSRCH        = 3
+	eINTR        = 4
+	eBADF        = 9
+	eAGAIN       = 11
+	eNOMEM       = 12
+	eFAULT       = 14
+	eBUSY        = 16
+	eEXIST       = 17
+	eINVAL       = 22
+	eDEADLK      = 35
+	eNOSYS       = 38
+	eTIMEDOUT    = 110
+	eALREADY     = 114
+	eCONNRESET   = 104
+	eHOSTUNREACH = 113
+	eBADMSG      = 74
 
 	sigILL    = 4
 	sigTRAP   = 5
@@ -71,6 +74,10 @@ const (
 	sigVTALRM = 26
 	sigPROF   = 27
 	sigSYS    = 31
+
+	msgDontwait = 0x40
+	msgNosignal = 0x4000
+	msgMore     = 0x8000
 
 	rlimitCPU  = 0
 	rlimitData = 2

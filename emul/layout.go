@@ -259,6 +259,9 @@ type Task struct {
 	LentTags [abi.LentMaps]uint64
 	// LentBusy counts the threads that write to what is mapped there.
 	LentBusy [abi.LentMaps]uint32
+	// Hosts are the host's sockets of streams to the outside, by descriptor: the tag with which one
+	// came, and from HostTag on that; 0: none. Task.Lock guards their change.
+	Hosts [abi.LentFiles]uint64
 }
 
 // Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is

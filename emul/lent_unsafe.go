@@ -35,6 +35,9 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 		if lentKind(pos) == abi.LentIsReader {
 			return t.readPipe(pos, buf, n)
 		}
+		if isHost(pos) {
+			return t.recvHost(fd, pos, buf, n)
+		}
 		if lentKind(pos) >= abi.LentIsStream {
 			return t.readStream(uc, pos, buf, n)
 		}
@@ -172,6 +175,9 @@ func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 		return 0, false
 	}
 	kind := lentKind(pos)
+	if isHost(pos) {
+		return t.sendHost(fd, pos, buf, n, 0)
+	}
 	if kind == abi.LentIsOffset {
 		return t.writeFile(l, pos, buf, n, 0)
 	}
@@ -392,6 +398,10 @@ func (t *Thread) lend(a *abi.Action) {
 		t.mapStream(a)
 		return
 	}
+	if a.Flags&abi.ActHost != 0 {
+		t.takeHost(a)
+		return
+	}
 	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)
 	if fd >= abi.LentFiles+abi.LentPipes || slot >= abi.LentMaps {
 		return
@@ -447,6 +457,9 @@ func (t *Thread) unlendAll() {
 			t.unlend(slot)
 		}
 		*t.lentBusy(slot) = 0
+	}
+	for fd := uintptr(0); fd < abi.LentFiles; fd++ {
+		t.dropHost(fd)
 	}
 }
 

@@ -65,6 +65,7 @@ type Poller struct {
 	over  bool             // closed: wake is another's number
 	inbox []*ServerBinding // added, not yet adopted
 	newcl []*ClientBinding // the same
+	soon  []func()         // for Wait's goroutine; guarded by mu
 	flag  atomic.Uint32    // 1 = inbox, 2 = wake asked for, 4 = closed, for good
 	sleep atomic.Uint32    // 1 = Wait sleeps or is about to
 
@@ -200,6 +201,14 @@ func (p *Poller) AddFD(fd int, events uint32, token uint64) (id int, err error) 
 // RemoveFD ends an AddFD; the descriptor must still be open.
 func (p *Poller) RemoveFD(id int) { p.unregister(id) }
 
+// Soon has the goroutine in Wait call f in its next round: AddFD and RemoveFD are for it alone.
+func (p *Poller) Soon(f func()) {
+	p.mu.Lock()
+	p.soon = append(p.soon, f)
+	p.mu.Unlock()
+	p.prod(1)
+}
+
 // Add gives a binding to the Poller, which looks at it in its next round.
 func (p *Poller) Add(b *ServerBinding) {
 	p.mu.Lock()
@@ -274,9 +283,12 @@ func remove(l []*ServerBinding, b *ServerBinding) []*ServerBinding {
 
 func (p *Poller) adopt() {
 	p.mu.Lock()
-	list, clients := p.inbox, p.newcl
-	p.inbox, p.newcl = nil, nil
+	list, clients, soon := p.inbox, p.newcl, p.soon
+	p.inbox, p.newcl, p.soon = nil, nil, nil
 	p.mu.Unlock()
+	for _, f := range soon {
+		f()
+	}
 	for _, b := range clients {
 		if err := p.register(pollEntry{fd: b.own, client: true}, unix.EPOLLIN|unix.EPOLLET); err != nil {
 			continue // as below; calls wait each by itself

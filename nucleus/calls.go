@@ -369,7 +369,7 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	return 0
 }
 
-// callObjectImport: EINVAL: the descriptor is no file that can be mapped. A1 of
+// callObjectImport: EINVAL: the descriptor is no file that can be mapped, and no connection. A1 of
 // the reply is its size in bytes now.
 func callObjectImport(k *Kernel, t *task, c *call) abi.Errno {
 	if len(c.inline) > abi.MaxLabel {

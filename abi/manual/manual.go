@@ -266,7 +266,7 @@ var Calls = []Call{
 	},
 	{
 		Op: abi.CallObjectImport, Name: "CallObjectImport",
-		Does:   "Makes a memory object of a file of the host.",
+		Does:   "Makes a memory object of a file of the host; or of a connection of TCP, which nobody can map, and which is what a server lends of its connections (`lending.md`).",
 		In:     []Field{{"inline", "its durable label"}, {"fds", "the file"}},
 		Out:    []Field{{"A0", "the name"}, {"A1", "its bytes, now"}},
 		Rights: "None but the power.",

@@ -254,6 +254,71 @@ func TestWire(t *testing.T) {
 		}
 		w.Same("Bind answer", 0, []any{yincarnation}, w.Out)
 	}
+	{
+		w.Next()
+		var xid uint64
+		w.Fill(&xid)
+		var xlender uint64
+		w.Fill(&xlender)
+		var xtaken uint64
+		w.Fill(&xtaken)
+		var xtag uint64
+		w.Fill(&xtag)
+		var words [8]uint64
+		b := storeLend(&words, nil, xid, xlender, xtaken, xtag)
+		w.Call("Lend", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		var result uint64
+		var n int
+		var err abi.Errno
+		Dispatch(&Request{Binding: 1, Nr: OpLend, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
+		w.Same("Lend", err, w.In, []any{xid, xlender, xtaken, xtag})
+		w.Call("Lend answer", []uint64{result}, out[:n])
+	}
+	{
+		w.Next()
+		var xlender uint64
+		w.Fill(&xlender)
+		var words [8]uint64
+		b := storeReclaim(&words, nil, xlender)
+		w.Call("Reclaim", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		var result uint64
+		var n int
+		var err abi.Errno
+		Dispatch(&Request{Binding: 1, Nr: OpReclaim, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
+		w.Same("Reclaim", err, w.In, []any{xlender})
+		w.Call("Reclaim answer", []uint64{result}, out[:n])
+	}
+	{
+		w.Next()
+		var xid uint64
+		w.Fill(&xid)
+		var xlender uint64
+		w.Fill(&xlender)
+		var xtaken uint64
+		w.Fill(&xtaken)
+		var xtag uint64
+		w.Fill(&xtag)
+		var words [8]uint64
+		b := storeAdopt(&words, nil, xid, xlender, xtaken, xtag)
+		w.Call("Adopt", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		var result uint64
+		var n int
+		var err abi.Errno
+		Dispatch(&Request{Binding: 1, Nr: OpAdopt, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
+		w.Same("Adopt", err, w.In, []any{xid, xlender, xtaken, xtag})
+		w.Call("Adopt answer", []uint64{result}, out[:n])
+		yincarnation, ok := loadAdopt(result, out[:n])
+		if !ok {
+			t.Error("Adopt")
+		}
+		w.Same("Adopt answer", 0, []any{yincarnation}, w.Out)
+	}
 	w.Done()
 }
 
@@ -334,6 +399,23 @@ func (s filledServer) Bind(r *Request, id uint64, stream bool, listen bool, port
 	r.AnswerBind(oincarnation, 0)
 }
 
+func (s filledServer) Lend(r *Request, id uint64, lender uint64, taken uint64, tag uint64) {
+	s.w.Served(id, lender, taken, tag)
+	r.AnswerLend(0)
+}
+
+func (s filledServer) Reclaim(r *Request, lender uint64) {
+	s.w.Served(lender)
+	r.AnswerReclaim(0)
+}
+
+func (s filledServer) Adopt(r *Request, id uint64, lender uint64, taken uint64, tag uint64) {
+	s.w.Served(id, lender, taken, tag)
+	var oincarnation uint64
+	s.w.Fill(&oincarnation)
+	r.AnswerAdopt(oincarnation, 0)
+}
+
 // FuzzDecode: any request is served or refused, and any answer is read or refused.
 func FuzzDecode(f *testing.F) {
 	for nr := range uint64(64) {
@@ -358,5 +440,6 @@ func FuzzDecode(f *testing.F) {
 		loadRecv(w0, in)
 		loadRecvFrom(w0, in)
 		loadBind(w0, in)
+		loadAdopt(w0, in)
 	})
 }

@@ -231,13 +231,25 @@ func (m *Machine) NewObject(size uint64, name string, shrinks bool) (machine.Han
 	return f, nil
 }
 
-// ObjectSize implements machine.Machine: regular files and memfds have one.
+// ObjectSize implements machine.Machine: regular files and memfds have one, sockets of TCP that are
+// connected 0. A socket of another kind could carry descriptors to others, or reach them.
 func (m *Machine) ObjectSize(h machine.Handle) (uint64, bool) {
 	var st unix.Stat_t
-	if err := unix.Fstat(FD(h), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err := unix.Fstat(FD(h), &st); err != nil {
 		return 0, false
 	}
-	return uint64(st.Size), true
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return uint64(st.Size), true
+	case unix.S_IFSOCK:
+		p, err := unix.GetsockoptInt(FD(h), unix.SOL_SOCKET, unix.SO_PROTOCOL)
+		if err != nil || p != unix.IPPROTO_TCP {
+			return 0, false
+		}
+		_, err = unix.Getpeername(FD(h))
+		return 0, err == nil
+	}
+	return 0, false
 }
 
 // ReadOnly implements machine.Machine: the file is opened again for reading, so

@@ -94,6 +94,7 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 		c.Fail(abi.EINVAL)
 		return true
 	}
+	c.Local = e.Local
 	v, err := e.Fn(p, c)
 	if err == 0 && c.OutFault() {
 		err = abi.EFAULT
@@ -114,7 +115,7 @@ func alone(local uint8) bool {
 	switch local {
 	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite, abi.LocalPwrite,
 		abi.LocalSetTid, abi.LocalSetRobust, abi.LocalRandom, abi.LocalNosys, abi.LocalLimit, abi.LocalName, abi.LocalEpoll, abi.LocalEpollMask,
-		abi.LocalSigMask, abi.LocalSigAction:
+		abi.LocalRecv, abi.LocalSend, abi.LocalWritev, abi.LocalSigMask, abi.LocalSigAction:
 		return true
 	}
 	return false

@@ -19,7 +19,7 @@ func rwCalls() []Entry {
 		{Nr: 17, Name: "pread64", Fn: sysPread, Local: abi.LocalPread, Sig: "fBud"},
 		{Nr: 18, Name: "pwrite64", Fn: sysPwrite, Local: abi.LocalPwrite, Pre: pre(preBuf(1, 2)), Sig: "fbud"},
 		{Nr: 19, Name: "readv", Fn: sysReadv, Pre: iov, Sig: "fpu"},
-		{Nr: 20, Name: "writev", Fn: sysWritev, Pre: iovData, Sig: "fpu"},
+		{Nr: 20, Name: "writev", Fn: sysWritev, Local: abi.LocalWritev, Pre: iovData, Sig: "fpu"},
 		{Nr: 295, Name: "preadv", Fn: sysPreadv, Pre: iov, Sig: "fpud"},
 		{Nr: 296, Name: "pwritev", Fn: sysPwritev, Pre: iovData, Sig: "fpud"},
 		{Nr: 327, Name: "preadv2", Fn: sysPreadv2, Pre: iov, Sig: "fpud-x", Level: Partial, Note: "RWF_NOWAIT is EOPNOTSUPP"},

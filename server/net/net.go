@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +50,16 @@ func Main(conn *ipc.Conn, ready func() error, link NewLink) error {
 	}
 	if s.core, err = core.New(cfg, in.Incarnation, s, outside, func(line string) { conn.Log(2, line) }); err != nil {
 		return err
+	}
+	s.core.Hands = &hands{conn}
+	// What the last incarnation was about to lend when it died.
+	for _, r := range in.Rights {
+		if r.Kind == abi.RightObject {
+			if r.FD >= 0 {
+				ipc.CloseFD(r.FD)
+			}
+			conn.Post(abi.CallPortDeallocate, [6]uint64{uint64(r.Name)}, func(abi.Errno) {})
+		}
 	}
 	l.Take, l.FD, l.Forget = s.take, s.ready, s.core.Forget
 	return l.Run(in, ready)
@@ -157,4 +168,29 @@ func (s *server) take(b *ipc.ServerBinding, slot int) {
 		return
 	}
 	s.core.Handle(q)
+}
+
+// hands implements core.Hands by the nucleus.
+type hands struct{ conn *ipc.Conn }
+
+// takeWithin is how long a grant that the client speaks of may take to come.
+const takeWithin = time.Second
+
+func (h *hands) Hand(binding, tag uint64, fd int) abi.Errno {
+	n, e := h.conn.ImportObject(fd, "")
+	if e != 0 {
+		return e
+	}
+	e = h.conn.Grant(binding, n, false, tag)
+	_ = h.conn.Deallocate(n)
+	return e
+}
+
+func (h *hands) Take(binding, tag uint64) (int, abi.Errno) {
+	g, e := h.conn.TakeGrant(binding, tag, takeWithin)
+	if e != 0 {
+		return -1, e
+	}
+	_ = h.conn.Deallocate(g.Object)
+	return g.FD, 0
 }

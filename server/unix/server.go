@@ -79,6 +79,7 @@ type server struct {
 	byName  map[abi.Name]core.TaskID
 	objects objects
 	streams streams
+	hosts   hosts
 	names   abi.Name    // send right to the name server, for guests
 	posts   chan func() // calls of the nucleus that nobody waits for, in order
 
@@ -267,15 +268,18 @@ func (s *server) attach(in *ipc.Inheritance, local map[string]*fs.Local) {
 	if s.cfg.Network {
 		// No request has to be waited for that the last incarnation sent: each can be
 		// sent again beside it (idl/net).
-		s.k.SetNet(net.NewClient(func() (*ipc.ClientBinding, error) {
+		outside := &netBackend{s: s, lender: in.Incarnation, tag: in.Incarnation << 32}
+		s.k.SetNet(outside)
+		outside.Client = net.NewClient(func() (*ipc.ClientBinding, error) {
 			b, err := in.Client(s.conn, "net", "net", net.Slots)
 			if err != nil {
 				s.Log("no way to the net server: " + err.Error())
 				return nil, err
 			}
 			s.poller.AddClient(b)
+			outside.way.Store(b)
 			return b, nil
-		}))
+		})
 	}
 }
 
@@ -352,6 +356,9 @@ func (s *server) lead() {
 		r := s.poller.Wait(-1)
 		if r.Kind == ipc.ReadyWake {
 			s.bury()
+		}
+		if r.Kind == ipc.ReadyFD {
+			s.k.HostReady(core.ObjectName(r.Token), hostBits(int16(r.Events)))
 		}
 		if r.Kind != ipc.ReadySlot {
 			continue

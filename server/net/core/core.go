@@ -51,6 +51,14 @@ type Poll interface {
 	Remove(reg int)
 }
 
+// Hands passes host sockets to the client and takes them from it, by a binding.
+type Hands interface {
+	// Hand grants the client a descriptor, which stays the server's, under tag.
+	Hand(binding, tag uint64, fd int) abi.Errno
+	// Take answers the descriptor that the client has granted under tag.
+	Take(binding, tag uint64) (fd int, e abi.Errno)
+}
+
 // Bounds: sockets of one machine, addresses that a UDP socket knows, lines of the
 // log about addresses.
 const (
@@ -65,7 +73,10 @@ type Core struct {
 	link Link // nil: the outside is the host's own sockets
 	inc  uint64
 	poll Poll
-	log  func(string)
+	// Hands is for Lend and Adopt; nil: nothing is lent. Set before the first request.
+	Hands  Hands
+	lender uint64 // the last incarnation of the client that is known of
+	log    func(string)
 
 	socks    map[uint64]*sock
 	accepted uint64
@@ -86,6 +97,8 @@ type sock struct {
 	echo      bool // then udp, too
 	six       bool // of IPv6; of UDP it is for both
 	published bool
+	had       bool      // it was lent, and may be in others' hands
+	lent      bool      // the client has it, too, and receives by it: nothing is looked at here
 	starved   bool      // published, and the host has a connection for which there was no room
 	listens   bool      // by Bind
 	begun     bool      // of a link: a connect is under way
@@ -215,6 +228,7 @@ func (c *Core) Recv(r *proto.Request, id uint64, n int, taken uint64) {
 	if s == nil {
 		return
 	}
+	c.back(s)
 	n, e := s.recv(r.Out[:min(n, len(r.Out), proto.MaxData)], taken)
 	r.AnswerRecv(r.Out[:n], e)
 	if e == 0 && n > 0 && s.end {
@@ -306,7 +320,7 @@ func (c *Core) tell(must bool) {
 			break
 		}
 		k++
-		if s := c.socks[id]; s != nil {
+		if s := c.socks[id]; s != nil && !s.lent {
 			e := proto.Event{ID: id, Bits: c.ready[id]}
 			if e.Bits&proto.In != 0 {
 				s.early(&e, c.scratch[:proto.EventData])
@@ -325,9 +339,13 @@ func (c *Core) close(s *sock, hard bool) {
 		s.link.Close(hard)
 		return
 	}
-	c.poll.Remove(s.reg)
+	if !s.lent {
+		c.poll.Remove(s.reg)
+	}
 	if hard && !s.udp {
-		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		resetAtEnd(s.fd)
+	} else if s.had {
+		s.leave()
 	}
 	_ = unix.Close(s.fd)
 	// The host told of them when they came, and does not again.

@@ -99,6 +99,8 @@ type Call struct {
 	// the write was written when it is to go on with it.
 	plainRead, plainWrite bool
 	put                   uint64
+	// Local is what the library serves of such calls (abi.Local...), as far as it was told.
+	Local uint8
 	// outside: the call has given up the lock.
 	outside bool
 	// fetched is what was copied in; noted for the tracer only.

@@ -14,7 +14,7 @@ import (
 func (tk *testKernel) next() *testKernel { return tk.nextOf(lending{}) }
 
 // nextOf is next, where tasks have records of what they were lent.
-func (tk *testKernel) nextOf(l lending) *testKernel {
+func (tk *testKernel) nextOf(l lending, setup ...func(k *Kernel)) *testKernel {
 	tk.t.Helper()
 	tk.dead = true
 	h, err := store.Open(tk.mem, StateVersion)
@@ -27,6 +27,9 @@ func (tk *testKernel) nextOf(l lending) *testKernel {
 	n.Kernel = NewKernel(h, n.host, tk.clock, Config{Hostname: "test", CPUs: CPUSet{3}})
 	n.AttachFS("root", tk.root)
 	n.AttachCore("dev", n.NewDevFS())
+	for _, f := range setup {
+		f(n.Kernel)
+	}
 	n.Enter()
 	var live []TaskID
 	n.Procs.Each(func(_ store.Ref[Proc], p *Proc) bool {

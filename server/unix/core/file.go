@@ -523,6 +523,9 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		c.lendSoon(fd, f)
 	}
 	if (file.Kind == FileSocket || file.Kind == FilePipe) && off < 0 {
+		if c.receivesByHost(fd, f, true) {
+			return 0, c.toLibrary()
+		}
 		c.streamSoon(fd, f)
 		c.plainRead = c.Kind == abi.KindTrap && len(iov) == 1
 		file = k.Files.Get(f)
@@ -590,6 +593,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		}
 	case file.Kind == FileSocket:
 		c.lendStream(fd, f, true)
+		c.hostSoon(fd, f)
 	}
 	return total, 0
 }
@@ -684,6 +688,9 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 	if left == 0 {
 		n, e := ops.Write(c, f, nil, off)
 		return uint64(n), e
+	}
+	if kind == FileSocket && c.sendsByHost(fd, f) {
+		return 0, c.toLibrary()
 	}
 	if left > 0x7ffff000 {
 		left = 0x7ffff000

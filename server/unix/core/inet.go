@@ -938,7 +938,7 @@ func (x inetSockets) Poll(r store.Ref[Socket]) uint32 {
 	if s.Shut&ShutSend != 0 || p == 0 || k.Socks.Get(p).Bytes <= x.bound(s, k.Socks.Get(p))/3*2 {
 		m |= PollOut | PollWrNorm
 	}
-	return m
+	return k.pollHost(p, m)
 }
 
 func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) (int, abi.Errno) {

@@ -50,6 +50,7 @@ func (x inetSockets) createRaw(c *Call, s *Socket) abi.Errno {
 		return abi.ENOBUFS
 	}
 	x.k.takeBackStreams(0) // it may hear what they pass
+	x.k.takeBackHosts()
 	s.Inet.Local.Port = uint16(s.Proto)
 	s.Opts |= optReuseAddr // INET_PROTOSW_REUSE
 	return 0

@@ -25,14 +25,16 @@ const lendOften = 4
 
 // lentTask is what a task has been lent; derived.
 type lentTask struct {
-	table store.Ref[FDTable] // its process's
-	fds   [abi.LentFiles]lentFD
-	maps  [abi.LentMaps]lentMap
-	next  int // which mapping goes next
-	rings [abi.LentPipes]store.Ref[Pipe]
-	ring  int // which ring goes next
-	sets  [abi.LentSets]lentSet
-	set   int // which set goes next
+	table  store.Ref[FDTable] // its process's
+	fds    [abi.LentFiles]lentFD
+	maps   [abi.LentMaps]lentMap
+	next   int // which mapping goes next
+	rings  [abi.LentPipes]store.Ref[Pipe]
+	ring   int // which ring goes next
+	sets   [abi.LentSets]lentSet
+	set    int // which set goes next
+	hosts  [abi.LentFiles]hostLoan
+	nhosts int // of these
 }
 
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
@@ -177,7 +179,11 @@ func (k *Kernel) takeBackPos(f store.Ref[File]) {
 		}
 		return
 	case FileSocket:
-		k.takeBackStream(k.Socks.Get(sockOf(m)).Stream)
+		if st := k.Socks.Get(sockOf(m)).Stream; st != 0 && k.Streams.Get(st).Lent != 0 {
+			k.takeBackStream(st)
+			return
+		}
+		k.takeBackHost(f, m)
 		return
 	}
 	if m.Kind == FileEvent {
@@ -666,6 +672,7 @@ func (c *Call) unmapLent() {
 	if ts == nil || ts.lent == nil {
 		return
 	}
+	c.closeHosts(ts.lent)
 	for i := range ts.lent.maps {
 		m := &ts.lent.maps[i]
 		if m.n == nil && m.stream == 0 || len(c.Acts) >= abi.MaxActions-1 {

@@ -139,6 +139,8 @@ func (k *Kernel) steady(f store.Ref[File]) bool {
 	case FileSocket:
 		if s := k.Socks.Get(sockOf(file)); s.Type != SockStream || s.Inet.Out != 0 {
 			return false
+		} else if _, out := k.outOf(f); out != nil && out.state != lendNone {
+			return false // the task's library takes what has come, and nobody hears of it
 		}
 	case FileEvent, FileTimer:
 	default:

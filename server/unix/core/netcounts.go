@@ -29,6 +29,7 @@ func (k *Kernel) netStats() *netCount {
 // netCounts is the counts, to be read.
 func (k *Kernel) netCounts() netCount {
 	k.takeBackStreams(0) // they have passed what was not counted yet
+	k.countHosts()
 	if c := k.NetCounts.Get(1); c != nil {
 		return *c
 	}

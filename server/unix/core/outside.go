@@ -34,6 +34,19 @@ type NetBackend interface {
 	SendTo(id uint64, connected bool, dgrams []byte, done func(e abi.Errno))
 	SendEcho(id uint64, connected bool, dgrams []byte, done func(e abi.Errno))
 	RecvFrom(id uint64, done func(dgrams []byte, e abi.Errno))
+
+	// Lend gets the host's socket of a stream, of which Kernel.HostReady is told what is new from then on.
+	// Adopt gives it to the server's next incarnation; Reclaim has what was lent to this one's
+	// predecessors taken back. DropHost gives a socket up.
+	Lend(id, taken uint64, done func(o ObjectName, e abi.Errno))
+	Adopt(id, taken uint64, o ObjectName, done func(incarnation uint64, e abi.Errno))
+	Reclaim()
+	DropHost(o ObjectName)
+	// LookHost answers what such a socket is ready for (Poll...), WaitingHost how many bytes have come,
+	// PassedHost how many came and went since it was asked last. They do not wait.
+	LookHost(o ObjectName) uint32
+	WaitingHost(o ObjectName) uint32
+	PassedHost(o ObjectName) (in, out uint64)
 }
 
 // Published is a port of the machine that the host has, too.
@@ -109,6 +122,10 @@ type outsideState struct {
 	asked bool                 // there is a request for events
 	iface *Iface               // eth0 of a link
 
+	hosts map[ObjectName]store.Ref[Outside] // what is lent (lendhost.go)
+	tried store.Ref[File]                   // what the call under way has taken back
+	never bool                              // the net server lends nothing
+
 	unreachable int // ports of which the log has heard
 }
 
@@ -125,6 +142,7 @@ type outsideRT struct {
 	idents             map[identKey]uint16 // of a raw socket's echo requests
 	dgrams             [][]byte
 	orphan             func() // cancels the end of what nobody has any more
+	hostLending
 }
 
 // eth0 and eth6 are the machine's addresses where the host's sockets are its outside; eth6 where
@@ -240,10 +258,15 @@ func (k *Kernel) recoverOutside() {
 	if k.io.out.net == nil {
 		return
 	}
-	k.Outs.Each(func(o store.Ref[Outside], _ *Outside) bool {
+	streams := false
+	k.Outs.Each(func(o store.Ref[Outside], rec *Outside) bool {
 		k.addOut(o)
+		streams = streams || rec.State == outStream
 		return true
 	})
+	if streams {
+		k.ask(func(n NetBackend) { n.Reclaim() })
+	}
 	k.joinLink()
 }
 
@@ -387,6 +410,10 @@ func (k *Kernel) netDied(inc uint64) {
 	st.inc = inc
 	for o, rt := range st.rt {
 		if rec := k.Outs.Get(o); rec.State == outStream && rec.Inc != inc {
+			if rt.state == lendHeld {
+				k.adoptHost(o, rt)
+				continue
+			}
 			k.breakOut(o, abi.ECONNRESET)
 			continue
 		}
@@ -521,6 +548,7 @@ func (k *Kernel) endOut(o store.Ref[Outside], hard bool) {
 		rec.Hard = 1
 	}
 	rt.dgrams = nil
+	k.dropHost(rt)
 	if rt.orphan != nil {
 		rt.orphan()
 		rt.orphan = nil
@@ -780,7 +808,7 @@ func (k *Kernel) consume(p store.Ref[Socket], n int) {
 func (k *Kernel) pumpRecv(r store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	rs := k.Socks.Get(r)
 	most := recvBound(rs)
-	if rt.receiving || !rt.readable || rs.Bytes >= most || !k.sockHas(rs) {
+	if rt.receiving || !rt.readable || rt.state != lendNone || rs.Bytes >= most || !k.sockHas(rs) {
 		return
 	}
 	rt.receiving, rt.readable = true, false

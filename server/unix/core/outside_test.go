@@ -14,6 +14,8 @@ import (
 type testNet struct {
 	t     *testing.T
 	asked []testAsk
+
+	ready, waiting uint32 // of host sockets that are lent
 }
 
 type testAsk struct {
@@ -28,6 +30,7 @@ type testAsk struct {
 	b     func(b []byte, e abi.Errno)
 	e     func(e abi.Errno)
 	over  func()
+	host  func(o ObjectName, e abi.Errno)
 }
 
 func (n *testNet) Bind(id uint64, _, _ bool, port uint32, done func(uint64, abi.Errno)) {
@@ -70,6 +73,18 @@ func (n *testNet) SendEcho(id uint64, _ bool, b []byte, done func(abi.Errno)) {
 func (n *testNet) RecvFrom(id uint64, done func([]byte, abi.Errno)) {
 	n.add(testAsk{what: "recvfrom", id: id, b: done})
 }
+
+func (n *testNet) Lend(id, taken uint64, done func(ObjectName, abi.Errno)) {
+	n.add(testAsk{what: "lend", id: id, seq: taken, host: done})
+}
+func (n *testNet) Adopt(id, taken uint64, _ ObjectName, done func(uint64, abi.Errno)) {
+	n.add(testAsk{what: "adopt", id: id, seq: taken, inc: done})
+}
+func (n *testNet) Reclaim()                               { n.add(testAsk{what: "reclaim"}) }
+func (n *testNet) DropHost(o ObjectName)                  { n.add(testAsk{what: "drop", id: uint64(o)}) }
+func (n *testNet) LookHost(ObjectName) uint32             { return n.ready }
+func (n *testNet) WaitingHost(ObjectName) uint32          { return n.waiting }
+func (n *testNet) PassedHost(ObjectName) (in, out uint64) { return 0, 0 }
 
 // take takes a request off the list; the test ends if there is none.
 func (n *testNet) take(what string) testAsk {

@@ -437,7 +437,7 @@ func (o sockOps) Ioctl(c *Call, f store.Ref[File], req uint32, arg uint64) (uint
 		if s.State == SockListening {
 			return 0, abi.EINVAL
 		}
-		n := s.Bytes
+		n := s.Bytes + k.waitingHost(s)
 		if s.Type == SockDgram {
 			n = 0
 			if h := s.Queue.Head; h != 0 {

@@ -59,6 +59,9 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 	total := iovTotal(iov)
 	k.pinFile(f)
 	defer k.unpinFile(c, f)
+	if m.To == nil && len(m.Files) == 0 && m.Flags&^(MsgDontWait|MsgNoSignal) == 0 && c.sendsByHost(fd, f) {
+		return 0, c.toLibrary()
+	}
 	if k.Socks.Get(r).Type != SockStream {
 		if total > uint64(k.Socks.Get(r).SndBuf) {
 			return 0, abi.EMSGSIZE
@@ -131,6 +134,9 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 	}
 	k.pinFile(f)
 	defer k.unpinFile(c, f)
+	if c.receivesByHost(fd, f, m.Flags&^MsgDontWait == 0) {
+		return 0, c.toLibrary()
+	}
 	total := iovTotal(iov)
 	flags := m.Flags
 	stream := k.Socks.Get(r).Type == SockStream
@@ -166,6 +172,7 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		} else {
 			c.noteRead(f, -1, uint64(n))
 			c.scatterOut(iov, done, n, k.countFlag(k.Files.Get(f)))
+			c.hostSoon(fd, f)
 		}
 		done += uint64(n)
 		if !stream || flags&(MsgWaitAll|MsgPeek) != MsgWaitAll || n < want || done == total || len(m.Files) > 0 {

@@ -199,6 +199,7 @@ func (k *Kernel) serveOnce(c *Call) {
 		k.refuse(c, n)
 		return
 	}
+	k.io.out.tried = 0
 	if k.Failpoint != nil {
 		k.Failpoint(c)
 	}

@@ -1,0 +1,172 @@
+package emul
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hythe/abi"
+)
+
+// Streams to the outside of which the task has the host's socket (docs/lending.md): a connection that the
+// net server has made or accepted, and nothing else can be done with it than to send and to receive. It
+// does not wait, and is lent only while the program's descriptor does not, either. What fails
+// otherwise than by what the connection is told goes to the server, which then serves the call.
+
+// HostTag is where the tag of Task.Hosts is, above the host's descriptor.
+const HostTag = 32
+
+// isHost says whether a descriptor's word is that of a stream to the outside.
+func isHost(pos uint64) bool {
+	return pos&abi.LentPos != 0 && lentKind(pos) == abi.LentIsStream && pos>>abi.StreamShift&abi.StreamShifts == abi.StreamIsHost
+}
+
+// hostSock answers the host's socket of a descriptor with the word pos; 0: the task does not have it.
+func (t *Thread) hostSock(fd uintptr, pos uint64) uintptr {
+	h := atomic.LoadUint64(t.hostAt(fd))
+	if h == 0 || h>>HostTag != pos>>abi.StreamNo&abi.HostTags {
+		return 0
+	}
+	return uintptr(uint32(h))
+}
+
+func (t *Thread) hostAt(fd uintptr) *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().Hosts), fd*8))
+}
+
+// hostPos answers the word of descriptor fd, if that is a stream to the outside.
+func (t *Thread) hostPos(fd uintptr) (pos uint64, ok bool) {
+	l := t.lent(uintptr(uint32(fd)))
+	if l == nil {
+		return 0, false
+	}
+	pos = atomic.LoadUint64(&l.Pos)
+	return pos, isHost(pos)
+}
+
+// hostCalls serves recvfrom(2), sendto(2) and writev(2).
+func (t *Thread) hostCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, bool) {
+	pos, ok := t.hostPos(fd)
+	if !ok {
+		return 0, false
+	}
+	fd = uintptr(uint32(fd))
+	flags := uint32(uc.Regs.R10)
+	if k == abi.LocalWritev {
+		return t.writevHost(fd, pos, buf, n)
+	}
+	if uc.Regs.R8 != 0 {
+		return 0, false
+	}
+	if k == abi.LocalRecv {
+		if flags&^msgDontwait != 0 {
+			return 0, false
+		}
+		return t.recvHost(fd, pos, buf, n)
+	}
+	if flags&^(msgDontwait|msgNosignal) != 0 {
+		return 0, false
+	}
+	return t.sendHost(fd, pos, buf, n, 0)
+}
+
+// hostSaid says whether the host's answer is one for the program.
+func hostSaid(r uintptr) bool {
+	return !failed(r) || r == errno(eAGAIN) || r == errno(eCONNRESET) || r == errno(eTIMEDOUT) || r == errno(eHOSTUNREACH)
+}
+
+func (t *Thread) recvHost(fd uintptr, pos uint64, buf, n uintptr) (uintptr, bool) {
+	h := t.hostSock(fd, pos)
+	if h == 0 || n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	r := t.host(sysRecvfrom, h, buf, n, msgDontwait, 0, 0)
+	return r, hostSaid(r)
+}
+
+// sendHost sends; more: MSG_MORE, what follows belongs to it.
+func (t *Thread) sendHost(fd uintptr, pos uint64, buf, n, more uintptr) (uintptr, bool) {
+	h := t.hostSock(fd, pos)
+	if h == 0 || n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	r := t.host(sysSendto, h, buf, n, msgDontwait|msgNosignal|more, 0, 0)
+	return r, hostSaid(r)
+}
+
+// hostPieces is how many pieces writevHost sends one by one.
+const hostPieces = 16
+
+func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
+	if n == 0 || n > hostPieces || !t.inGuest(iov, n*16) {
+		return 0, false
+	}
+	for i := uintptr(0); i < n; i++ {
+		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 || t.Scratch[1] == 0 {
+			return 0, false // the last one has to be one that sends
+		}
+	}
+	done := uintptr(0)
+	for i := uintptr(0); i < n; i++ {
+		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 {
+			return done, done > 0
+		}
+		base, m := uintptr(t.Scratch[0]), uintptr(t.Scratch[1])
+		more := uintptr(msgMore)
+		if i == n-1 {
+			more = 0
+		}
+		r, ok := t.sendHost(fd, pos, base, m, more)
+		if !ok || failed(r) {
+			if done > 0 {
+				return done, true
+			}
+			return r, ok
+		}
+		done += r
+		if r < m {
+			break
+		}
+	}
+	return done, done > 0
+}
+
+// takeHost carries out an ActLend of a stream to the outside.
+func (t *Thread) takeHost(a *abi.Action) {
+	fd, tag := uintptr(uint32(a.A[0])), uint64(a.Flags>>8)
+	if fd >= abi.LentFiles {
+		return
+	}
+	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))
+	t.lock()
+	if a.A[1] != 0 {
+		if g := t.takeGrant(abi.EventGrant, tag); g != nil {
+			t.dropHost(fd)
+			atomic.StoreUint64(t.hostAt(fd), tag<<HostTag|uint64(uint32(g.FDs[0])))
+			g.Op = 0
+		}
+	}
+	t.unlock()
+	atomic.CompareAndSwapUint64(&l.Pos, a.A[3], a.A[4])
+}
+
+// closeHost carries out an ActUnlend of one.
+func (t *Thread) closeHost(fd uintptr, tag uint64) {
+	if fd >= abi.LentFiles {
+		return
+	}
+	t.lock()
+	if atomic.LoadUint64(t.hostAt(fd))>>HostTag == tag {
+		t.dropHost(fd)
+	}
+	t.unlock()
+}
+
+// dropHost closes the host's socket of a descriptor. A thread that is late with a call on it finds
+// no socket there, or another one of the task's: as after close(2) of a descriptor that another thread
+// works with.
+func (t *Thread) dropHost(fd uintptr) {
+	if h := atomic.LoadUint64(t.hostAt(fd)); h != 0 {
+		atomic.StoreUint64(t.hostAt(fd), 0)
+		t.closeFD(int32(uint32(h)))
+	}
+}

@@ -1,0 +1,121 @@
+package core
+
+import (
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	proto "hythe/idl/net"
+)
+
+// Streams that are lent: the client has the host's socket, too, and gives it to a program's library,
+// which sends and receives by it (docs/lending.md). The policy has had its say when it was connected.
+// The socket is all that they have: nobody but this server can connect it, or make another one.
+
+// Lend implements proto.Server.
+func (c *Core) Lend(r *proto.Request, id, lender, taken, tag uint64) {
+	s := c.known(r, id)
+	if s == nil {
+		return
+	}
+	c.by(lender)
+	e := abi.EAGAIN
+	switch {
+	case s.link != nil || s.udp || s.published || s.listens || !s.done || s.err != 0 || c.Hands == nil:
+		e = abi.EINVAL
+	case lender < c.lender || s.lost != 0 || !s.confirm(taken) || len(s.last) > 0:
+	default:
+		if e = c.Hands.Hand(r.Binding, tag, s.fd); e == 0 && !s.lent {
+			c.lend(s)
+		}
+	}
+	r.AnswerLend(e)
+}
+
+// Reclaim implements proto.Server.
+func (c *Core) Reclaim(r *proto.Request, lender uint64) {
+	c.by(lender)
+	r.AnswerReclaim(0)
+}
+
+// Adopt implements proto.Server.
+func (c *Core) Adopt(r *proto.Request, id, lender, taken, tag uint64) {
+	c.by(lender)
+	r.AnswerAdopt(c.inc, c.adopt(r.Binding, id, taken, tag, lender < c.lender))
+}
+
+// adopt takes a socket; late: for nobody any more.
+func (c *Core) adopt(binding, id, taken, tag uint64, late bool) abi.Errno {
+	if c.Hands == nil || c.link != nil {
+		return abi.EINVAL
+	}
+	fd, e := c.Hands.Take(binding, tag)
+	if e != 0 {
+		return e
+	}
+	switch {
+	case late:
+		_ = unix.Close(fd)
+		return abi.EAGAIN
+	case c.socks[id] != nil:
+		_ = unix.Close(fd)
+		return 0
+	}
+	s, err := c.add(id, fd, false)
+	if err != nil {
+		_ = unix.Close(fd)
+		return errno(err)
+	}
+	s.done, s.base = true, taken
+	c.lend(s)
+	return 0
+}
+
+// by takes back what was lent to incarnations of the client before this one: what they
+// have asked may come late, and is asked by nobody then.
+func (c *Core) by(lender uint64) {
+	if lender <= c.lender {
+		return
+	}
+	c.lender = lender
+	for _, s := range c.socks {
+		c.back(s)
+	}
+}
+
+// lend has the client, and whoever it gives it to, work with a socket.
+func (c *Core) lend(s *sock) {
+	c.poll.Remove(s.reg)
+	delete(c.ready, s.id)
+	s.lent, s.had = true, true
+}
+
+// back looks again at what comes by a socket.
+func (c *Core) back(s *sock) {
+	if !s.lent {
+		return
+	}
+	s.lent = false
+	reg, err := c.poll.Add(s.fd, s.id, true) // which tells what there is
+	if err != nil {
+		s.lost = errno(err)
+		c.note(s.id, proto.In)
+		c.tell(false)
+		return
+	}
+	s.reg = reg
+}
+
+// leave ends a stream that others may have as well: their libraries may close theirs later, and
+// a hostile one never. It is as if it were the last: the other end is reset if something was left unread.
+func (s *sock) leave() {
+	if n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ); err == nil && n > 0 {
+		resetAtEnd(s.fd)
+		return
+	}
+	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR)
+}
+
+// resetAtEnd has the other end reset when the last who has a socket closes it.
+func resetAtEnd(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}

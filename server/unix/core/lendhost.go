@@ -1,0 +1,360 @@
+package core
+
+import (
+	"slices"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Streams to the outside that are lent (docs/lending.md): this server has the host's socket from the net
+// server, looks when it is ready, and gives it to the library of the task that has the stream by one
+// descriptor. What passes by it is seen neither here nor there.
+//
+// The socket is held from when the net server has lent it; the task is lent it while nothing of the stream
+// is under way here. What is held is not in the state of record: the next incarnation of either
+// server begins without (Reclaim, Adopt). What the task does with it late is done by somebody who has it
+// by a descriptor of his own, and the host's kernel keeps the order.
+
+// hostLending is the derived part of an Outside that is, or may be, lent.
+type hostLending struct {
+	state  int        // lend...
+	unlike bool       // asked for, and not wanted any more
+	adopts bool       // the net server's next incarnation is about to have it
+	object ObjectName // the socket, while it is held
+	file   store.Ref[File]
+	reads  int // those that have found something
+}
+
+const (
+	lendNone  = 0
+	lendAsked = 1
+	lendHeld  = 2
+)
+
+// hostLoan is a host socket that a task has, by descriptor.
+type hostLoan struct {
+	object ObjectName
+	tag    uint64
+	file   store.Ref[File]
+	gen    uint32
+}
+
+// maxHosts is how many host sockets a machine's tasks have at most; each is a descriptor of the nucleus's,
+// of the two servers' and of the task's.
+const maxHosts = 512
+
+// outOf answers the record of a stream to the outside of which an open file is the program's end; nil:
+// it is none.
+func (k *Kernel) outOf(f store.Ref[File]) (store.Ref[Outside], *outsideRT) {
+	if len(k.io.out.rt) == 0 {
+		return 0, nil
+	}
+	file := k.Files.Get(f)
+	if file.Kind != FileSocket {
+		return 0, nil
+	}
+	s := k.Socks.Get(sockOf(file))
+	if s.Family != FamilyInet && s.Family != FamilyInet6 {
+		return 0, nil
+	}
+	return k.outOfPeer(k.SockPeer(s))
+}
+
+// outOfPeer is outOf by the end that no program has.
+func (k *Kernel) outOfPeer(p store.Ref[Socket]) (store.Ref[Outside], *outsideRT) {
+	if p == 0 {
+		return 0, nil
+	}
+	o := k.Socks.Get(p).Inet.Out
+	if o == 0 || !k.Socks.Get(p).hidden() {
+		return 0, nil
+	}
+	return o, k.io.out.rt[o]
+}
+
+// hostFits says whether nothing is special about a stream, and nothing that has come waits here.
+func (k *Kernel) hostFits(f store.Ref[File], rec *Outside, rt *outsideRT) bool {
+	if rec.State != outStream || rec.Over != 0 || rec.Hard != 0 || rt.receiving {
+		return false
+	}
+	r := sockOf(k.Files.Get(f))
+	s, q := k.Socks.Get(r), k.io.socks.at(r)
+	return s.State == SockConnected && s.Err == 0 && s.Shut == 0 && s.Inet.Fin == 0 && s.Bytes == 0 && s.RcvLowat == 1 &&
+		(inetSockets{sockQueues{k}}).mark(s) == 0 && k.nonblock(f) && !k.sniffing(ProtoTCP) && len(q.async) == 0 &&
+		k.Files.Get(f).Refs == 1 && len(k.fileRT(f).notes) == 0
+}
+
+// hostSoon asks the net server for the host's socket of the stream from which the caller has just read,
+// if it has done so often.
+func (c *Call) hostSoon(fd int32, f store.Ref[File]) {
+	k := c.K
+	o, rt := k.outOf(f)
+	if rt == nil || rt.state != lendNone || k.io.out.never || k.Config.Link != nil {
+		return
+	}
+	if rt.reads++; rt.reads < lendOften || len(k.io.out.hosts) >= maxHosts || !c.mayBorrow(fd, f) || !k.hostFits(f, k.Outs.Get(o), rt) {
+		return
+	}
+	rt.reads, rt.state, rt.unlike = 0, lendAsked, false
+	rec := k.Outs.Get(o)
+	id, taken := rec.ID, rec.Taken
+	k.ask(func(n NetBackend) {
+		n.Lend(id, taken, func(object ObjectName, e abi.Errno) { k.hostLent(rt, object, e) })
+	})
+}
+
+// hostLent takes the net server's answer.
+func (k *Kernel) hostLent(rt *outsideRT, object ObjectName, e abi.Errno) {
+	k.Enter()
+	defer k.Leave()
+	st := &k.io.out
+	there := st.rt[rt.o] == rt && k.Outs.Get(rt.o).State == outStream
+	if e == 0 && (!there || rt.unlike) {
+		k.ask(func(n NetBackend) { n.DropHost(object) })
+	}
+	if !there {
+		return
+	}
+	if e != 0 || rt.unlike {
+		st.never = st.never || e == abi.EPERM || e == abi.ENOSYS
+		rt.state, rt.readable, rt.reads = lendNone, true, -lentForNothing
+		k.kickOut(rt.o)
+		return
+	}
+	if st.hosts == nil {
+		st.hosts = map[ObjectName]store.Ref[Outside]{}
+	}
+	rt.state, rt.object = lendHeld, object
+	st.hosts[object] = rt.o
+	k.hostReady(rt.o, k.io.out.net.LookHost(object))
+	k.kickOut(rt.o)
+}
+
+// HostReady is told what a host socket is ready for; without the lock.
+func (k *Kernel) HostReady(object ObjectName, ev uint32) {
+	k.Enter()
+	defer k.Leave()
+	if o := k.io.out.hosts[object]; o != 0 {
+		k.hostReady(o, ev)
+	}
+}
+
+func (k *Kernel) hostReady(o store.Ref[Outside], ev uint32) {
+	p := k.Outs.Get(o).Sock
+	if p == 0 {
+		return
+	}
+	if r := k.SockPeer(k.Socks.Get(p)); r != 0 {
+		if ev&(PollIn|PollHup|PollErr|PollRdHup) != 0 {
+			k.wakeSock(r, PollIn|PollRdNorm|ev&(PollHup|PollErr|PollRdHup))
+		}
+		if ev&PollOut != 0 {
+			k.wakeSock(r, PollOut|PollWrNorm)
+		}
+	}
+}
+
+// receivesByHost has the caller's library serve a call that receives, if it can: then the call is run again
+// there. Else what comes by the stream comes through this server from now on.
+func (c *Call) receivesByHost(fd int32, f store.Ref[File], plain bool) bool {
+	k := c.K
+	plain = plain && (c.Local == abi.LocalRead || c.Local == abi.LocalRecv && c.Args[4] == 0)
+	o, rt := k.outOf(f)
+	if rt == nil || rt.state == lendNone || k.Socks.Get(sockOf(k.Files.Get(f))).Bytes > 0 {
+		return false
+	}
+	if plain && c.lendHost(fd, f, o, rt) {
+		return true
+	}
+	if plain && rt.adopts && k.nonblock(f) {
+		return false // nothing is there yet; it is told when that is over
+	}
+	k.unlendHost(o, rt)
+	return false
+}
+
+// sendsByHost is the same for a call that sends; if not, it sends through this server.
+func (c *Call) sendsByHost(fd int32, f store.Ref[File]) bool {
+	if c.Local != abi.LocalWrite && c.Local != abi.LocalWritev && (c.Local != abi.LocalSend || c.Args[4] != 0) {
+		return false
+	}
+	o, rt := c.K.outOf(f)
+	return rt != nil && rt.state == lendHeld && c.lendHost(fd, f, o, rt)
+}
+
+// toLibrary is the error of a call that the library is to serve: lendHost has said yes.
+func (c *Call) toLibrary() abi.Errno {
+	c.localCut = true
+	return abi.ErrRestart
+}
+
+// lendHost lends the caller the stream that is held, by descriptor fd.
+func (c *Call) lendHost(fd int32, f store.Ref[File], o store.Ref[Outside], rt *outsideRT) bool {
+	k := c.K
+	rec := k.Outs.Get(o)
+	if rt.state != lendHeld || k.io.out.tried == f || rt.sending || k.Socks.Get(rec.Sock).Bytes > 0 || k.fileRT(f).pins != 1 ||
+		!k.hostFits(f, rec, rt) || !c.mayBorrow(fd, f) || k.signalPending(c.T) {
+		return false
+	}
+	ts := c.borrower()
+	l := &ts.lent.hosts[fd]
+	var granted uint64
+	if l.object != rt.object || l.file != f || l.gen != k.Files.Gen(f) {
+		if l.object == 0 {
+			ts.lent.nhosts++
+		}
+		*l = hostLoan{object: rt.object, tag: k.NextGrant(), file: f, gen: k.Files.Gen(f)}
+		k.Host.Grant(c.Task, rt.object, false, l.tag)
+		granted = 1
+	}
+	from, to := k.lendPos(c.Task, fd, f, abi.LentIsStream, abi.StreamIsHost<<abi.StreamShift|l.tag&abi.HostTags<<abi.StreamNo)
+	rt.file = f
+	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(l.tag)<<8 | abi.ActHost, A: [5]uint64{uint64(fd), granted, 0, from, to}})
+	return to != 0
+}
+
+// takeBackHost: the task asks here from now on. The socket is held.
+func (k *Kernel) takeBackHost(f store.Ref[File], m *File) {
+	_, _ = k.Host.LentPos(m.LentTo, int(m.LentFD))
+	m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
+	k.io.out.tried = f
+}
+
+// unlendHost has what comes by a stream come through this server.
+func (k *Kernel) unlendHost(o store.Ref[Outside], rt *outsideRT) {
+	switch rt.state {
+	case lendAsked:
+		rt.unlike = true
+	case lendHeld:
+		k.dropHost(rt)
+		rt.readable, rt.reads = true, 0
+		k.kickOut(o)
+	}
+}
+
+// dropHost gives a socket that is held up.
+func (k *Kernel) dropHost(rt *outsideRT) {
+	if rt.state != lendHeld {
+		rt.unlike = true
+		return
+	}
+	if m := k.Files.Get(rt.file); rt.file != 0 && m != nil && m.LentTo != 0 && m.Kind == FileSocket {
+		if _, mine := k.outOf(rt.file); mine == rt {
+			k.takeBackHost(rt.file, k.Files.Mut(rt.file))
+		}
+	}
+	k.countHost(rt)
+	object := rt.object
+	delete(k.io.out.hosts, object)
+	rt.state, rt.object, rt.file = lendNone, 0, 0
+	k.ask(func(n NetBackend) { n.DropHost(object) })
+}
+
+// takeBackHosts has all of them come through this server.
+func (k *Kernel) takeBackHosts() {
+	for _, o := range k.io.out.hosts {
+		k.unlendHost(o, k.io.out.rt[o])
+	}
+}
+
+// adoptHost gives a socket to the net server's next incarnation: the stream goes on, unless something was
+// under way by way of the last one.
+func (k *Kernel) adoptHost(o store.Ref[Outside], rt *outsideRT) {
+	rec := k.Outs.Get(o)
+	whole := !rt.sending && k.Socks.Get(rec.Sock).Bytes == 0
+	rt.sending, rt.adopts = true, true // nothing is sent until it is there
+	id, taken, object := rec.ID, rec.Taken, rt.object
+	k.ask(func(n NetBackend) {
+		n.Adopt(id, taken, object, func(inc uint64, e abi.Errno) {
+			k.Enter()
+			defer k.Leave()
+			if e == 0 && inc != k.io.out.inc {
+				return // there is another one, which is asked, too
+			}
+			rt.sending, rt.adopts = false, false
+			if k.io.out.rt[o] != rt {
+				return
+			}
+			k.kickOut(o)
+			switch {
+			case k.Outs.Get(o).State != outStream:
+				// It was closed before it was there.
+				k.ask(func(n NetBackend) { n.Close(id, true, func() {}) })
+			case e != 0 || !whole:
+				k.breakOut(o, abi.ECONNRESET)
+			default:
+				k.Outs.Mut(o).Inc = inc
+				rt.writable = true
+				if rt.state == lendHeld {
+					k.hostReady(o, k.io.out.net.LookHost(rt.object))
+				}
+			}
+		})
+	})
+}
+
+// pollHost is what an end whose peer no program has is ready for, m being what is known here.
+func (k *Kernel) pollHost(p store.Ref[Socket], m uint32) uint32 {
+	if len(k.io.out.hosts) == 0 {
+		return m
+	}
+	_, rt := k.outOfPeer(p)
+	if rt == nil || rt.state != lendHeld {
+		return m
+	}
+	ev := k.io.out.net.LookHost(rt.object)
+	if ev&PollOut == 0 {
+		m &^= PollOut | PollWrNorm
+	}
+	if ev&PollIn != 0 {
+		m |= PollIn | PollRdNorm
+	}
+	return m | ev&(PollHup|PollErr|PollRdHup)
+}
+
+// waitingHost is how many bytes have come by a stream that is held.
+func (k *Kernel) waitingHost(s *Socket) uint32 {
+	if len(k.io.out.hosts) == 0 || s.Type != SockStream {
+		return 0
+	}
+	if _, rt := k.outOfPeer(k.SockPeer(s)); rt != nil && rt.state == lendHeld {
+		return k.io.out.net.WaitingHost(rt.object)
+	}
+	return 0
+}
+
+// closeHosts has the caller's library close the sockets whose descriptors are closed.
+func (c *Call) closeHosts(l *lentTask) {
+	for fd := 0; fd < len(l.hosts) && l.nhosts > 0; fd++ {
+		h := &l.hosts[fd]
+		if h.object == 0 || len(c.Acts) >= abi.MaxActions-1 {
+			continue
+		}
+		if c.K.Files.Get(h.file) != nil && c.K.Files.Gen(h.file) == h.gen && c.K.io.out.hosts[h.object] != 0 {
+			continue
+		}
+		c.Act(abi.ActUnlend, abi.ActHost, uint64(fd), h.tag&abi.HostTags)
+		*h = hostLoan{}
+		l.nhosts--
+	}
+}
+
+// countHosts counts what has passed by all of them.
+func (k *Kernel) countHosts() {
+	for _, o := range k.io.out.hosts {
+		k.countHost(k.io.out.rt[o])
+	}
+}
+
+func (k *Kernel) countHost(rt *outsideRT) {
+	p := k.Outs.Get(rt.o).Sock
+	if p == 0 {
+		return
+	}
+	in, out := k.io.out.net.PassedHost(rt.object)
+	if r := k.SockPeer(k.Socks.Get(p)); r != 0 {
+		k.countStream(r, in)
+	}
+	k.countStream(p, out)
+}

@@ -1,0 +1,202 @@
+package unix
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/abi"
+	"hythe/idl/net"
+	"hythe/ipc"
+	"hythe/server/unix/core"
+)
+
+// netBackend is the net server, and the host's sockets of streams that it has lent.
+type netBackend struct {
+	*net.Client
+	s      *server
+	way    atomic.Pointer[ipc.ClientBinding]
+	lender uint64
+	tag    uint64 // the last one under which something was granted; used with the core's lock held
+}
+
+// hosts are the sockets that were lent, by the names of their objects.
+type hosts struct {
+	mu  sync.Mutex
+	all map[core.ObjectName]*hostSock // guarded by mu
+}
+
+type hostSock struct {
+	fd, reg int
+	in, out uint64 // that were counted
+}
+
+// lentWithin is how long a grant of which the net server speaks may take to come.
+const lentWithin = time.Second
+
+// Lend implements core.NetBackend.
+func (n *netBackend) Lend(id, taken uint64, done func(o core.ObjectName, e abi.Errno)) {
+	n.tag++
+	tag := n.tag
+	n.Client.Lend(id, n.lender, taken, tag, func(e abi.Errno) {
+		b := n.way.Load()
+		if b == nil || e != 0 && e != abi.ECONNRESET {
+			if e == 0 {
+				e = abi.EIO
+			}
+			done(0, e)
+			return
+		}
+		go func() { // the caller may be who looks for the grant
+			if e != 0 {
+				// A server that is dead may have granted it: nobody else would end the connection.
+				done(0, e)
+			}
+			g, late := b.TakeGrant(tag, lentWithin)
+			switch o := core.ObjectName(g.Object); {
+			case late != 0 && e == 0:
+				done(0, late)
+			case late != 0:
+			case e != 0:
+				ipc.CloseFD(g.FD)
+				n.s.posts <- func() { _ = n.s.conn.Deallocate(g.Object) }
+			default:
+				n.s.hosts.put(n.s.poller, o, g.FD)
+				done(o, 0)
+			}
+		}()
+	})
+}
+
+// Adopt implements core.NetBackend.
+func (n *netBackend) Adopt(id, taken uint64, o core.ObjectName, done func(incarnation uint64, e abi.Errno)) {
+	n.tag++
+	tag, b := n.tag, n.way.Load()
+	if b == nil {
+		go done(0, abi.EIO)
+		return
+	}
+	go func() {
+		if e := n.s.conn.Grant(b.ID, abi.Name(o), false, tag); e != 0 {
+			done(0, e)
+			return
+		}
+		n.Client.Adopt(id, n.lender, taken, tag, done)
+	}()
+}
+
+// Reclaim implements core.NetBackend.
+func (n *netBackend) Reclaim() { n.Client.Reclaim(n.lender, func(abi.Errno) {}) }
+
+// DropHost implements core.NetBackend.
+func (n *netBackend) DropHost(o core.ObjectName) {
+	n.s.hosts.drop(n.s.poller, o)
+	n.s.posts <- func() { _ = n.s.conn.Deallocate(abi.Name(o)) }
+}
+
+// LookHost implements core.NetBackend.
+func (n *netBackend) LookHost(o core.ObjectName) uint32 {
+	h := n.s.hosts.get(o)
+	if h == nil {
+		return 0
+	}
+	p := [1]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP}}
+	if _, err := unix.Poll(p[:], 0); err != nil {
+		return 0
+	}
+	return hostBits(p[0].Revents)
+}
+
+// WaitingHost implements core.NetBackend.
+func (n *netBackend) WaitingHost(o core.ObjectName) uint32 {
+	h := n.s.hosts.get(o)
+	if h == nil {
+		return 0
+	}
+	v, err := unix.IoctlGetInt(h.fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return uint32(v)
+}
+
+// PassedHost implements core.NetBackend.
+func (n *netBackend) PassedHost(o core.ObjectName) (in, out uint64) {
+	h := n.s.hosts.get(o)
+	if h == nil {
+		return 0, 0
+	}
+	was := *h
+	h.count()
+	return h.in - was.in, h.out - was.out
+}
+
+// count notes how many bytes have passed. The host has no other count of what was sent than of what
+// has arrived.
+func (h *hostSock) count() {
+	if i, err := unix.GetsockoptTCPInfo(h.fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		h.in, h.out = i.Bytes_received, i.Bytes_acked
+	}
+}
+
+// hostBits are the core's bits for those of poll(2) and epoll(7), which have the same.
+func hostBits(ev int16) (m uint32) {
+	for _, b := range [...]struct {
+		host int16
+		core uint32
+	}{{unix.POLLIN, core.PollIn}, {unix.POLLOUT, core.PollOut}, {unix.POLLERR, core.PollErr}, {unix.POLLHUP, core.PollHup},
+		{unix.POLLRDHUP, core.PollRdHup}} {
+		if ev&b.host != 0 {
+			m |= b.core
+		}
+	}
+	return m
+}
+
+func (x *hosts) get(o core.ObjectName) *hostSock {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.all[o]
+}
+
+// put has the poller look at a socket.
+func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) {
+	h := &hostSock{fd: fd, reg: -1}
+	h.count()
+	x.mu.Lock()
+	if x.all == nil {
+		x.all = map[core.ObjectName]*hostSock{}
+	}
+	x.all[o] = h
+	x.mu.Unlock()
+	p.Soon(func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.all[o] != h {
+			return
+		}
+		reg, err := p.AddFD(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, uint64(o))
+		if err == nil {
+			h.reg = reg
+		}
+	})
+}
+
+// drop closes a socket here.
+func (x *hosts) drop(p *ipc.Poller, o core.ObjectName) {
+	x.mu.Lock()
+	h := x.all[o]
+	delete(x.all, o)
+	x.mu.Unlock()
+	if h == nil {
+		return
+	}
+	p.Soon(func() { // whose goroutine has added it, if it was
+		if h.reg >= 0 {
+			p.RemoveFD(h.reg)
+		}
+		ipc.CloseFD(h.fd)
+	})
+}

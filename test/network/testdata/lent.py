@@ -1,0 +1,221 @@
+# A server of one process whose sockets do not wait, and what it does with a connection by which much has
+# passed: each line is a command. The same on the host and in a machine.
+import array, errno, fcntl, hashlib, os, select, socket, struct, sys, termios
+
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("0.0.0.0", int(sys.argv[1])))
+listener.listen(64)
+listener.setblocking(False)
+poll = select.epoll()
+poll.register(listener, select.EPOLLIN)
+poll.register(0, select.EPOLLIN)  # the machine's input: its end is ours
+conns = {}
+last = "nothing"
+
+
+class Gone(Exception):
+    pass
+
+
+class Conn:
+    def __init__(self, sock, edge):
+        self.sock, self.buf = sock, b""
+        self.waits = select.epoll()
+        poll.register(sock, select.EPOLLIN | (select.EPOLLET if edge else 0))
+
+    # wait waits for this connection alone.
+    def wait(self, events):
+        self.waits.register(self.sock, events)
+        self.waits.poll()
+        self.waits.unregister(self.sock)
+
+    def more(self):
+        b = self.sock.recv(65536)
+        if not b:
+            raise Gone("EOF")
+        self.buf += b
+
+    def need(self, n):
+        while len(self.buf) < n:
+            try:
+                self.more()
+            except BlockingIOError:
+                self.wait(select.EPOLLIN)
+        b, self.buf = self.buf[:n], self.buf[n:]
+        return b
+
+    def send(self, b):
+        b = memoryview(b)
+        while b:
+            try:
+                b = b[self.sock.send(b):]
+            except BlockingIOError:
+                self.wait(select.EPOLLOUT)
+
+    def say(self, s):
+        self.send(s.encode() + b"\n")
+
+    def waiting(self, n):
+        v = array.array("i", [0])
+        while v[0] < n:
+            self.wait(select.EPOLLIN)
+            fcntl.ioctl(self.sock, termios.FIONREAD, v)
+        return v[0]
+
+    def run(self):
+        while True:
+            while b"\n" not in self.buf:
+                try:
+                    self.more()
+                except BlockingIOError:
+                    return
+            line, self.buf = self.buf.split(b"\n", 1)
+            words = line.decode().split(" ")
+            getattr(self, "do_" + words[0])(*words[1:])
+
+    def do_echo(self, s):
+        self.say(s)
+
+    def do_writev(self, a, b):
+        os.writev(self.sock.fileno(), [a.encode(), b" and ", b.encode(), b"\n"])
+
+    def do_writes(self, s):
+        os.write(self.sock.fileno(), s.encode() + b"\n")
+        self.wait(select.EPOLLIN)
+        self.buf += os.read(self.sock.fileno(), 100)
+
+    def do_sendmsg(self, s):
+        self.sock.sendmsg([s.encode(), b"\n"])
+
+    def do_recvmsg(self, n):
+        self.say("go")  # what follows is not read with the line
+        b = b""
+        while len(b) < int(n):
+            self.wait(select.EPOLLIN)
+            try:
+                b += self.sock.recvmsg(int(n) - len(b))[0]
+            except BlockingIOError:
+                pass
+        self.say(b.decode())
+
+    def do_peek(self, n):
+        self.say("go")  # what follows is not read with the line
+        while True:
+            self.wait(select.EPOLLIN)
+            try:
+                b = self.sock.recv(int(n), socket.MSG_PEEK)
+            except BlockingIOError:
+                continue
+            if len(b) == int(n):
+                break
+        self.say(b.decode() + " " + self.need(int(n)).decode())
+
+    def do_waiting(self, n):
+        self.say("go")  # what follows is not read with the line
+        self.say(str(self.waiting(int(n))))
+        self.need(int(n))
+
+    def do_big(self, n):
+        b = bytes(range(256)) * (int(n) // 256)
+        self.send(b)
+        self.say(hashlib.sha256(b).hexdigest())
+
+    def do_sink(self, n):
+        self.say(hashlib.sha256(self.need(int(n))).hexdigest())
+
+    def do_options(self):
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.say("%d %d" % (self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+
+    def do_poll(self):
+        p = select.poll()
+        p.register(self.sock, select.POLLIN | select.POLLOUT)
+        first = p.poll(0)[0][1]
+        self.say(str(first))
+        self.waiting(1)
+        self.say(str(p.poll(0)[0][1]) + " " + str(select.select([self.sock], [], [], 0)[0] == [self.sock]))
+
+    def do_dup(self):
+        poll.unregister(self.sock)
+        fd = os.dup(self.sock.fileno())
+        self.sock.close()
+        self.sock = socket.socket(fileno=fd)
+        poll.register(self.sock, select.EPOLLIN)
+        del conns[[k for k, v in conns.items() if v is self][0]]
+        conns[fd] = self
+        self.say("by another descriptor")
+
+    def do_block(self, n):
+        self.sock.setblocking(True)
+        self.say(self.need(int(n)).decode())
+        self.sock.settimeout(0)
+
+    def do_fork(self):
+        pid = os.fork()
+        if pid == 0:
+            self.say("the child")
+            self.say(self.need(4).decode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        self.say("the parent")
+
+    def do_half(self):
+        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.send(b"x")
+        except BrokenPipeError:
+            self.half = "EPIPE"
+        n = len(self.buf)
+        while True:
+            try:
+                self.buf = b""
+                self.more()
+                n += len(self.buf)
+            except BlockingIOError:
+                self.wait(select.EPOLLIN)
+            except Gone:
+                raise Gone("%s, %d bytes" % (self.half, n))
+
+    def do_close(self):
+        raise Gone("closed")
+
+    def do_unread(self, n):
+        self.say("go")  # what follows is not read with the line
+        self.waiting(int(n))
+        raise Gone("closed, with something to be read")
+
+    def do_linger(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise Gone("reset")
+
+    def do_last(self):
+        self.say(last)
+
+
+accepted = 0
+print("up", flush=True)
+while True:
+    for fd, ev in poll.poll():
+        if fd == 0:
+            sys.exit(0)
+        if fd == listener.fileno():
+            try:
+                s, _ = listener.accept()
+            except BlockingIOError:
+                continue
+            s.setblocking(False)
+            accepted += 1
+            conns[s.fileno()] = Conn(s, accepted % 2)
+            continue
+        c = conns[fd]
+        try:
+            c.run()
+        except Gone as e:
+            last = str(e)
+        except OSError as e:
+            last = errno.errorcode[e.errno]
+        else:
+            continue
+        del conns[[k for k, v in conns.items() if v is c][0]]
+        c.sock.close()
