@@ -260,7 +260,8 @@ const (
 	StreamWordSize = 128 // from one word to the other
 	StreamPolled   = 8   // from a word to the uint32 that says who sleeps in an epoll set for it (StreamPoll...)
 	StreamCount    = 64  // from a word to its count
-	StreamFill     = 72  // of a pipe: to how far the last page of it is full
+	StreamFill     = 72  // of a pipe: to how far the last page of it is full,
+	StreamClaim    = 80  // and whether its writer may be copying into the ring
 	StreamRingOff  = PageSize
 	StreamMaxShift = 19
 	// StreamPollIn: whoever puts something into the direction is to tell the server (Changed);

@@ -687,6 +687,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Leader = 0
 	n.Redo = 0
 	n.Done = 0
+	atomic.StoreUint32(&n.Stream, 0)
 	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
 	n.Words[abi.ThreadRobust] = 0

@@ -139,12 +139,17 @@ func (t *Thread) lookSet(s *abi.LentSet, gen uint64, list, buf, most uintptr) (u
 // streamReady answers which bits of poll(2) hold for the end of a stream that a descriptor with pos
 // has, which is ready to be written to with at most room bytes under way. false: it is lent no more.
 func (t *Thread) streamReady(pos uint64, room uint32) (ev uint32, ok bool) {
-	in, out := t.streamOf(nil, pos, false), t.streamOf(nil, pos, true)
-	if in.over || out.over {
+	in := t.streamOf(nil, pos, false)
+	if in.over {
+		return 0, false
+	}
+	out := t.streamOf(nil, pos, true)
+	if out.over {
 		return 0, false
 	}
 	used, ok := in.lent(atomic.LoadUint64(in.word))
 	waits, ok2 := out.lent(atomic.LoadUint64(out.word))
+	t.leaveStream(&out) // both are of one place
 	if !ok || !ok2 {
 		return 0, false
 	}

@@ -176,6 +176,9 @@ type Thread struct {
 	KeyHash uint64
 	// Wants: the answer is to be kept (nameAsked...).
 	Wants uint32
+	// Stream is one more than the place of the window that the thread works with (enterStream), 0: none.
+	// Others read it.
+	Stream uint32
 }
 
 // nameKey is what a call about a name asks: its number, two more arguments, the name,
@@ -262,6 +265,12 @@ type Task struct {
 	// Hosts are the host's sockets of streams to the outside, by descriptor: the tag with which one
 	// came, and from HostTag on that; 0: none. Task.Lock guards their change.
 	Hosts [abi.LentFiles]uint64
+	// Streams says of which places of LentTags it is a stream's memory: then the tag, too. Who works
+	// with one reads it without the lock.
+	Streams [abi.LentMaps]uint64
+	// Ends are the locks of the two directions of each of them: which thread moves its word
+	// (lockEnd), 0: none.
+	Ends [abi.LentMaps][2]uint64
 }
 
 // Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is

@@ -8,8 +8,8 @@ import (
 )
 
 // Streams between two tasks, each of which has the memory of both directions mapped
-// (docs/lending.md). A task has one thread when it is lent a stream, and is lent it no longer when
-// it makes another: so nobody but the other task, and the server, changes a word meanwhile.
+// (docs/lending.md). A thread that moves an end's word has the end's lock, if there are others: so nobody
+// but the other task, and the server, changes it meanwhile.
 // Both may lie; what is found is checked against what the server has said in Lent.Pos.
 
 // streamEnd is one direction of a stream as a task has it by a descriptor.
@@ -18,6 +18,10 @@ type streamEnd struct {
 	word       *uint64
 	ring, size uintptr
 	most       uintptr // how many bytes may be in it; of a stream's reader another direction's
+	slot, dir  uintptr
+	many       bool // the task has other threads
+	locked     bool
+	claimed    bool
 	pipe       bool
 	now        bool // who would have to wait is told EAGAIN
 	site       bool // called from a patched site: kicks are not masked
@@ -27,6 +31,7 @@ type streamEnd struct {
 // pipeBuf is of how many bytes a write to a pipe is one (pipe(7)), and how much room a writer is woken for.
 const pipeBuf = 4096
 
+// streamOf begins to work with a stream, which ends with leaveStream if it is not over.
 func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	e.pos = pos
 	dir := uintptr(pos >> abi.StreamSide & 1)
@@ -37,8 +42,17 @@ func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	slot := uintptr(pos & abi.StreamSlots)
 	e.pipe = lentKind(pos) == abi.LentIsPipe
 	e.most = uintptr(pos>>abi.StreamCap&abi.StreamCaps) << abi.StreamCapUnit
-	if shift > abi.StreamMaxShift || e.most == 0 || e.pipe && e.most != 1<<shift || *t.lentTag(slot) == 0 { // the host would not map it
+	if shift > abi.StreamMaxShift || e.most == 0 || e.pipe && e.most != 1<<shift {
 		e.over = true
+		return e
+	}
+	e.slot, e.dir = slot, dir
+	if e.many = t.task().Threads > 1; e.many {
+		atomic.StoreUint32(&t.Stream, uint32(slot)+1) // before it is looked whether it is there: see unlend
+	}
+	if atomic.LoadUint64(t.streamTag(slot)) == 0 { // the host would not map it, or it is unmapped again
+		e.over = true
+		t.leaveStream(&e)
 		return e
 	}
 	base := t.Window + LentOff + slot*abi.LentMapSize
@@ -60,10 +74,22 @@ func (e *streamEnd) lent(v uint64) (used uintptr, ok bool) {
 // readStream serves read(2) of a stream: it waits until there is something.
 func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, bool) {
 	e := t.streamOf(uc, pos, false)
-	if e.over || n == 0 {
+	if e.over {
+		return 0, false
+	}
+	r, done := t.readFrom(&e, buf, n)
+	t.leaveStream(&e)
+	return r, done
+}
+
+func (t *Thread) readFrom(e *streamEnd, buf, n uintptr) (uintptr, bool) {
+	if n == 0 {
 		return 0, false
 	}
 	for range streamTries {
+		if !t.lockEnd(e) {
+			return 0, false
+		}
 		v := atomic.LoadUint64(e.word)
 		used, ok := e.lent(v)
 		if !ok {
@@ -73,7 +99,7 @@ func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, 
 			if e.now {
 				return errno(eAGAIN), true
 			}
-			if t.streamWait(&e, v, abi.StreamReader) == errno(eINTR) {
+			if t.streamWait(e, v, abi.StreamReader) == errno(eINTR) {
 				return errno(eINTR), true
 			}
 			continue
@@ -83,7 +109,7 @@ func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, 
 		if !t.inGuest(buf, m) || !t.ringOut(buf, e.ring, e.size, head%e.size, m) {
 			return 0, false
 		}
-		return t.streamTook(&e, head, m)
+		return t.streamTook(e, head, m)
 	}
 	return 0, false
 }
@@ -122,8 +148,17 @@ func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
 // go on with it is told (Thread.Done). To a pipe a few bytes are written as a whole.
 func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (uintptr, bool) {
 	e := t.streamOf(uc, pos, true)
+	if e.over {
+		return 0, false
+	}
+	r, done := t.writeTo(&e, buf, n, unit)
+	t.leaveStream(&e)
+	return r, done
+}
+
+func (t *Thread) writeTo(e *streamEnd, buf, n, unit uintptr) (uintptr, bool) {
 	done, tries := uintptr(t.Done), 0
-	if e.over || done >= n || n >= 1<<31-abi.PageSize || e.most > e.size || !t.inGuest(buf, n) {
+	if done >= n || n >= 1<<31-abi.PageSize || e.most > e.size || !t.inGuest(buf, n) {
 		return 0, false
 	}
 	t.Done = 0
@@ -131,7 +166,11 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 	if e.pipe && n <= pipeBuf {
 		need = n
 	}
-	for done < n && tries < streamTries {
+	for done < n && tries < streamTries && t.lockEnd(e) {
+		if e.pipe && !e.claimed {
+			e.claimed = true
+			atomic.StoreUint64(e.claim(), 1) // before the word is looked at
+		}
 		v := atomic.LoadUint64(e.word)
 		used, ok := e.lent(v)
 		if !ok {
@@ -145,7 +184,7 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 				return errno(eAGAIN), true
 			}
 			tries++
-			if t.streamWait(&e, v, abi.StreamWriter) == errno(eINTR) {
+			if t.streamWait(e, v, abi.StreamWriter) == errno(eINTR) {
 				if done > 0 {
 					return done, true // Kicked is looked at on the way back
 				}
@@ -158,7 +197,7 @@ func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (ui
 		if !t.ringIn(e.ring, e.size, to, buf+done, m) {
 			break
 		}
-		if !t.streamPut(&e, m) {
+		if !t.streamPut(e, m) {
 			break
 		}
 		done += m
@@ -205,8 +244,9 @@ const streamChunk = 32 << 10
 const streamTries = 256
 
 // streamWait returns when the lower half of the word may not be that of v any more, or -EINTR:
-// a kick has cut it. who is the mark of those who sleep.
+// a kick has cut it. The end's lock is given up. who is the mark of those who sleep.
 func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
+	t.unlockEnd(e)
 	addr := uintptr(unsafe.Pointer(e.word))
 	w := &t.task().Waits[waitsReader]
 	if who == abi.StreamWriter {
@@ -255,12 +295,107 @@ func (t *Thread) mapStream(a *abi.Action) {
 	}
 	t.lock()
 	if g := t.takeGrant(abi.EventGrant, tag); g != nil {
-		t.unlend(slot)
-		if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead|protWrite, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
+		if t.unlend(slot) && !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead|protWrite, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
 			*t.lentTag(slot) = tag
+			atomic.StoreUint64(t.streamTag(slot), tag)
 		}
 		t.closeFDs(&g.FDs)
 		g.Op = 0
 	}
 	t.unlock()
+}
+
+// streamTag is Task.Streams of a place.
+func (t *Thread) streamTag(slot uintptr) *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().Streams), slot*8))
+}
+
+// endLock is Task.Ends of a place and direction.
+func (t *Thread) endLock(slot, dir uintptr) *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().Ends), slot*16+dir*8))
+}
+
+// streamBusy says whether a thread works with a place. None begins to while its tag is 0. Callers hold the lock.
+func (t *Thread) streamBusy(slot uintptr) bool {
+	n := uintptr(atomic.LoadUint32(&t.task().Threads))
+	for i := uintptr(0); i < n && i < abi.MaxSlots; i++ {
+		if b := t.block(i); atomic.LoadUint32(&b.HostTid) != 0 && atomic.LoadUint32(&b.Stream) == uint32(slot)+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveStream ends the work with a stream. What was unmapped meanwhile, or could not be since others
+// worked with it, the last one unmaps.
+func (t *Thread) leaveStream(e *streamEnd) {
+	t.unlockEnd(e)
+	if !e.many {
+		return
+	}
+	atomic.StoreUint32(&t.Stream, 0)
+	if atomic.LoadUint64(t.streamTag(e.slot)) != 0 {
+		return
+	}
+	t.lock()
+	if *t.lentTag(e.slot) == 0 && !t.streamBusy(e.slot) {
+		t.unmapLent(e.slot)
+	}
+	t.unlock()
+}
+
+// lockTries is how often a thread looks whether another one still has an end, of which it yields each time
+// but the first ones.
+const (
+	lockTries = 64
+	lockLooks = 4
+)
+
+// lockEnd sees to it that the thread alone moves an end's word. False: another one does, for as long as it
+// is worth to wait: the server is to be asked, which takes the stream back. (What had the lock may be of a
+// loan that is over, and copies yet.) Of a thread that is gone it is taken.
+func (t *Thread) lockEnd(e *streamEnd) bool {
+	if e.locked || !e.many {
+		return true
+	}
+	word := t.endLock(e.slot, e.dir)
+	me := uint64(t.HostTid)<<32 | uint64(t.Index+1)
+	for try := range lockTries {
+		h := atomic.LoadUint64(word)
+		if h == 0 || t.goneFrom(h) {
+			if atomic.CompareAndSwapUint64(word, h, me) {
+				e.locked = true
+				return true
+			}
+			continue
+		}
+		if try >= lockLooks {
+			t.host(sysYield, 0, 0, 0, 0, 0, 0)
+		}
+		t.spin(uintptr(unsafe.Pointer(word)), uintptr(uint32(h)), uintptr(t.task().Spin)/yieldPart)
+	}
+	return false
+}
+
+// goneFrom says whether the thread that a lock names is gone.
+func (t *Thread) goneFrom(h uint64) bool {
+	i := uintptr(uint32(h)) - 1
+	return i >= abi.MaxSlots || atomic.LoadUint32(&t.block(i).HostTid) != uint32(h>>32)
+}
+
+// claim is the word by which a pipe's writer says that it may be copying: then the server puts nothing
+// into the ring.
+func (e *streamEnd) claim() *uint64 {
+	return (*uint64)(unsafe.Add(unsafe.Pointer(e.word), abi.StreamClaim))
+}
+
+func (t *Thread) unlockEnd(e *streamEnd) {
+	if e.claimed {
+		e.claimed = false
+		atomic.StoreUint64(e.claim(), 0)
+	}
+	if e.locked {
+		e.locked = false
+		atomic.StoreUint64(t.endLock(e.slot, e.dir), 0)
+	}
 }

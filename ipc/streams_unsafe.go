@@ -86,12 +86,17 @@ func (m *StreamMemory) Bytes(dir int, head uint64, b []byte) (fill uint32) {
 }
 
 // Fill puts b into a pipe's ring, behind the first head bytes that were in it ever, and how far the
-// last page of them is full.
-func (m *StreamMemory) Fill(head uint64, b []byte, fill uint32) {
+// last page of them is full. False: the writer may still be copying for a loan that is over. (The ring is not lent,
+// so it does not begin to.)
+func (m *StreamMemory) Fill(head uint64, b []byte, fill uint32) bool {
+	if len(b) > 0 && atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(m.word(0)), abi.StreamClaim))) != 0 {
+		return false
+	}
 	ring := m.ring(0)
 	n := copy(ring[head&(1<<m.shift-1):], b)
 	copy(ring, b[n:])
 	atomic.StoreUint64(m.fill(0), uint64(fill))
+	return true
 }
 
 func (m *StreamMemory) ring(dir int) []byte {

@@ -95,10 +95,9 @@ func (s *server) StreamBytes(o core.ObjectName, dir int, head uint64, b []byte) 
 }
 
 // StreamFill implements core.Host.
-func (s *server) StreamFill(o core.ObjectName, head uint64, b []byte, fill uint32) {
-	if m := s.streams.get(o); m != nil {
-		m.Fill(head, b, fill)
-	}
+func (s *server) StreamFill(o core.ObjectName, head uint64, b []byte, fill uint32) bool {
+	m := s.streams.get(o)
+	return m != nil && m.Fill(head, b, fill)
 }
 
 // stream finds a stream's memory. What the last incarnation had mapped is inherited as other

@@ -87,7 +87,7 @@ type Host interface {
 	// answers the word and how many bytes were ever put into the ring; SetStream changes the
 	// word unless it was changed meanwhile, StreamWord only looks at it; StreamBytes copies what is in the ring from the
 	// head-th byte on that was ever in it, and answers how far a pipe's last page is full; StreamFill puts
-	// them there. false: there is no such memory.
+	// them there, unless the writer may be copying. false: there is no such memory.
 	NewStream(shift uint) (ObjectName, abi.Errno)
 	StreamBack(o ObjectName, shift uint, dir int) (word, count uint64, ok bool)
 	SetStream(o ObjectName, dir int, from, to uint64) bool
@@ -95,7 +95,7 @@ type Host interface {
 	// StreamPoll has a direction say that somebody sleeps for it (abi.StreamPoll...), or no more.
 	StreamPoll(o ObjectName, dir int, who uint32, on bool)
 	StreamBytes(o ObjectName, dir int, head uint64, b []byte) (fill uint32)
-	StreamFill(o ObjectName, head uint64, b []byte, fill uint32)
+	StreamFill(o ObjectName, head uint64, b []byte, fill uint32) bool
 	// Grant lets a task map object: it arrives at the library under tag. It
 	// is on its way for good when Grant returns, even if the server dies then.
 	Grant(t TaskID, object ObjectName, readonly bool, tag uint64)

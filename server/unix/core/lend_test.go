@@ -24,7 +24,7 @@ func (noLending) StreamBack(ObjectName, uint, int) (_, _ uint64, _ bool) { retur
 func (noLending) SetStream(ObjectName, int, uint64, uint64) bool         { return false }
 func (noLending) StreamWord(ObjectName, int) uint64                      { return 0 }
 func (noLending) StreamBytes(ObjectName, int, uint64, []byte) uint32     { return 0 }
-func (noLending) StreamFill(ObjectName, uint64, []byte, uint32)          {}
+func (noLending) StreamFill(ObjectName, uint64, []byte, uint32) bool     { return false }
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
@@ -168,6 +168,7 @@ type testStream struct {
 	polled       [2]uint32
 	rings        [2][]byte
 	fill         uint32
+	claim        bool
 }
 
 func (h *lending) NewStream(shift uint) (ObjectName, abi.Errno) {
@@ -214,11 +215,15 @@ func (h *lending) StreamBytes(o ObjectName, dir int, head uint64, b []byte) uint
 	return h.streams[o].fill
 }
 
-func (h *lending) StreamFill(o ObjectName, head uint64, b []byte, fill uint32) {
+func (h *lending) StreamFill(o ObjectName, head uint64, b []byte, fill uint32) bool {
+	if len(b) > 0 && h.streams[o].claim {
+		return false
+	}
 	for i := range b {
 		h.streams[o].rings[0][(head+uint64(i))%(1<<h.streams[o].shift)] = b[i]
 	}
 	h.streams[o].fill = fill
+	return true
 }
 
 // bytesData is a memory object's data.

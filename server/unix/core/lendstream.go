@@ -63,7 +63,7 @@ func (k *Kernel) memoryOf(f store.Ref[File]) store.Ref[Stream] {
 // It may give up the lock.
 func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
 	k := c.K
-	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || !k.mayPoll(f) || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) ||
+	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || !k.mayPoll(f) || !c.mayBorrow(fd, f) ||
 		k.Streams.Len() >= maxStreams {
 		return
 	}
@@ -236,7 +236,7 @@ func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 		rt.reads++
 	}
 	st := k.memoryOf(f)
-	if st == 0 || !c.mayBorrow(fd, f) || !k.alone(c.ProcRef()) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
+	if st == 0 || !c.mayBorrow(fd, f) || c.Proc().Rlimits[RlimitAS].Cur != RlimInfinity {
 		return
 	}
 	x := k.Streams.Get(st)
@@ -329,7 +329,7 @@ func (k *Kernel) quiet(f store.Ref[File], calls int) bool {
 	for e := q.head; e != nil; e = e.next {
 		others++
 	}
-	if rt.sleeps { // its one thread does, and will look again
+	if rt.sleeps { // one thread does, and will look again
 		return rt.pins == 1 && others == 1
 	}
 	return rt.pins == calls && others == 0
@@ -348,7 +348,7 @@ func (k *Kernel) mayLendOther(st store.Ref[Stream], side int) bool {
 		return false
 	}
 	p := k.Procs.Get(ts.proc)
-	if p == nil || p.Task != e.Task || ts.lent.table != p.FDs || !k.mayLendTo(ts, int32(e.FD), e.File) || !k.alone(ts.proc) {
+	if p == nil || p.Task != e.Task || ts.lent.table != p.FDs || !k.mayLendTo(ts, int32(e.FD), e.File) {
 		return false
 	}
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
@@ -448,12 +448,15 @@ func (k *Kernel) beginStream(st store.Ref[Stream]) {
 // fillStream puts what is in a pipe into its ring, which is to have the word to when it is lent and
 // has from until then: with what is in it, since the record may say before that it is lent. (In the
 // same transaction it was not taken back: its reads are counted from then on.) What the
-// pipe's own ring has stays where it is, of no meaning. False: the ring is somebody's who forges it.
+// pipe's own ring has stays where it is, of no meaning. False: its writer may still be copying into the ring for a loan that is over, or somebody
+// forges it.
 func (k *Kernel) fillStream(x *Stream, from, to *uint64) bool {
 	p := k.Pipes.Mut(x.Pipe)
 	b := make([]byte, p.Data.used())
 	k.ringPeek(&p.Data, 0, b)
-	k.Host.StreamFill(x.Object, *to>>abi.StreamHead, b, p.Fill)
+	if !k.Host.StreamFill(x.Object, *to>>abi.StreamHead, b, p.Fill) {
+		return false
+	}
 	was := *from
 	*to |= uint64(len(b))
 	if *from = *to &^ abi.StreamLent; !k.Host.SetStream(x.Object, 0, was, *from) {
@@ -566,7 +569,8 @@ func (k *Kernel) fromPipeStream(x *Stream, head, used uint64) {
 	k.io.pipes.at(x.Pipe).rq.Wake(PollIn | PollRdNorm)
 }
 
-// sleepsInStream says whether the one thread of a task sleeps in its library, in a stream that is lent.
+// sleepsInStream says whether a thread of a task, and so all, as far as is known, sleeps in its library, in a
+// stream that is lent.
 func (k *Kernel) sleepsInStream(t TaskID) (sleeps bool) {
 	k.Streams.Each(func(st store.Ref[Stream], x *Stream) bool {
 		for side, e := range x.Ends {

@@ -8,14 +8,17 @@ import (
 // A model of one direction of a stream that is lent: all interleavings of its writers and its readers,
 // which are threads of two tasks, and the server, step by step as the libraries take them (emul,
 // readStream and writeStream) and the server (takeBackStream and beginStream), on a ring of
-// two bytes. Each of the three may be killed between any two steps, or a thread alone; the server comes again with
+// two bytes or three. Each of the three may be killed between any two steps, or a thread alone; the server comes again with
 // what was committed. What a writer was told that it has written comes out once and in order,
 // and nobody sleeps for ever. That this can fail is seen by leaving out one rule after the other.
 //
 // Of a pipe the server's queue is bounded, too, so that the writer sleeps there; it is lent with what is
 // in it; and a message of at most two bytes is never read in part.
 
-const smRing = 2
+const (
+	smRing = 3 // of some, the others' has two
+	smFew  = 2 // bytes that are written to a pipe as a whole
+)
 
 type smWord struct {
 	lent, reader, writer bool
@@ -40,6 +43,7 @@ type smRules struct {
 	wholes bool // a few bytes are written as a whole
 	soon   bool // a writer is woken when there is room for these
 	// Of tasks with many threads:
+	claims  bool // who writes to a pipe says that he copies
 	locks   bool // who moves an end's word has its lock
 	breaks  bool // the lock of a thread that is gone is taken
 	outlast bool // a lock is not taken because its loan is over
@@ -49,6 +53,7 @@ type smRules struct {
 const (
 	smStart = iota
 	smLock
+	smClaim
 	smLook
 	smMark
 	smFutex
@@ -86,7 +91,7 @@ type smTask struct {
 }
 
 type smState struct {
-	pipe        bool
+	pipe, large bool
 	many        int8 // which end has two threads, smWriters...
 	word        smWord
 	ring        [smRing]byte
@@ -96,6 +101,7 @@ type smState struct {
 	nq, no, acc int8
 	task        [4]smTask // two threads that write, two that read
 	lock        [2]int8   // which thread has an end's, 0: none
+	claim       bool
 	server      int8
 	late, gone  [2]bool // ends of which a call may have been under way; that the server knows to be closed
 	lends, asks int8    // how often it may still be lent, or be taken back for others
@@ -112,10 +118,20 @@ func (s *smState) writes(t int) []string {
 		return []string{"ab"}
 	case s.many == smReaders:
 		return []string{"ab"}
+	case s.large:
+		return []string{"ab", "c"}
 	case s.pipe:
 		return []string{"abc", "ef"}
 	}
 	return []string{"abc", "d"}
+}
+
+// size is how many bytes the ring has.
+func (s *smState) size() int8 {
+	if s.large {
+		return smRing
+	}
+	return smRing - 1
 }
 
 func (w smWord) half() smWord { w.head = 0; return w }
@@ -130,8 +146,11 @@ func (s *smState) wake() {
 
 // locks is where a thread goes to work with the word: a lock that nobody else wants is none.
 func (s *smState) locks(t int) int8 {
-	if t/2+1 == int(s.many) {
+	switch {
+	case t/2+1 == int(s.many):
 		return smLock
+	case t == 0 && s.pipe:
+		return smClaim
 	}
 	return smLook
 }
@@ -166,13 +185,14 @@ func (s smState) step(t int, r *smRules) []smState {
 		if s.lock[end] == int8(t+1) {
 			s.lock[end] = 0
 		}
+		s.claim = s.claim && !writer
 	}
 	size := int8(0)
 	if writer && x.pc < smOver {
 		size = int8(len(s.writes(t)[x.msg]))
 	}
 	need := int8(1)
-	if s.pipe && size <= smRing && r.wholes {
+	if s.pipe && size <= smFew && r.wholes {
 		need = size
 	}
 	wrote := func(n int8) {
@@ -203,17 +223,20 @@ func (s smState) step(t int, r *smRules) []smState {
 			return to(smServer) // after a while
 		}
 		return to(smLook)
+	case smClaim:
+		s.claim = true
+		return to(smLook)
 	case smLook:
 		x.v, x.i = s.word, 0
 		switch {
 		case !lent(x.v):
 			unlock()
 			return to(smServer)
-		case writer && x.v.used+need > smRing, !writer && x.v.used == 0:
+		case writer && x.v.used+need > s.size(), !writer && x.v.used == 0:
 			unlock()
 			return to(smMark)
 		case writer:
-			x.n = min(smRing-x.v.used, size-x.done)
+			x.n = min(s.size()-x.v.used, size-x.done)
 		default:
 			x.n = x.v.used
 		}
@@ -235,9 +258,9 @@ func (s smState) step(t int, r *smRules) []smState {
 		}
 		return to(smAsleep)
 	case smCopy:
-		at := (x.v.head + x.i) % smRing
+		at := (x.v.head + x.i) % s.size()
 		if writer {
-			at = (x.v.head + x.v.used + x.i) % smRing
+			at = (x.v.head + x.v.used + x.i) % s.size()
 			s.ring[at] = s.writes(t)[x.msg][x.done+x.i]
 		} else {
 			x.buf[x.i] = s.ring[at]
@@ -251,13 +274,13 @@ func (s smState) step(t int, r *smRules) []smState {
 		if !r.exchange {
 			w = x.v
 		}
-		if !lent(w) || !writer && (w.used < x.n || w.head != x.v.head) || w.used+x.n > smRing && writer {
+		if !lent(w) || !writer && (w.used < x.n || w.head != x.v.head) || w.used+x.n > s.size() && writer {
 			unlock()
 			return to(smServer)
 		}
-		few := int8(smRing / 2)
+		few := s.size() / 2
 		if s.pipe && r.soon {
-			few = 0
+			few = s.size() - smFew
 		} else if s.pipe {
 			few = -1
 		}
@@ -266,7 +289,7 @@ func (s smState) step(t int, r *smRules) []smState {
 			w.reader = false
 		} else {
 			w.used -= x.n
-			w.head = (w.head + x.n) % 8
+			w.head = (w.head + x.n) % 12
 			w.writer = w.writer && w.used > few
 		}
 		woken := s.word.reader && writer || s.word.writer && !writer && !w.writer
@@ -296,12 +319,12 @@ func (s smState) step(t int, r *smRules) []smState {
 			s.server = smBack
 		case writer && s.gone[1]:
 			x.pc = smOver
-		case writer && s.pipe && s.nq+min(need, size-x.done) > smRing:
+		case writer && s.pipe && s.nq+min(need, size-x.done) > s.size():
 			x.pc = smInServer
 		case writer:
 			n := size - x.done
 			if s.pipe {
-				n = min(n, smRing-s.nq)
+				n = min(n, s.size()-s.nq)
 			}
 			for _, c := range []byte(s.writes(t)[x.msg][x.done : x.done+n]) {
 				s.queue[s.nq&7] = c
@@ -309,7 +332,7 @@ func (s smState) step(t int, r *smRules) []smState {
 			}
 			wrote(n)
 		case s.nq > 0:
-			n := min(s.nq, smRing)
+			n := min(s.nq, s.size())
 			if s.pipe {
 				n = s.some(n)
 			}
@@ -328,7 +351,7 @@ func (s smState) step(t int, r *smRules) []smState {
 		}
 		return []smState{s}
 	case smInServer:
-		if writer && (s.rec == 0 && s.server == smIdle && s.nq+min(need, size-x.done) <= smRing || s.gone[1]) || !writer && (s.nq > 0 || s.gone[0]) {
+		if writer && (s.rec == 0 && s.server == smIdle && s.nq+min(need, size-x.done) <= s.size() || s.gone[1]) || !writer && (s.nq > 0 || s.gone[0]) {
 			return to(smServer)
 		}
 	}
@@ -364,7 +387,7 @@ func (s smState) begin(r *smRules) smState {
 	if s.server = smBegun; r.commits {
 		s.rec = s.last
 	} else {
-		s.word = smWord{lent: true, no: s.last, head: (s.word.head + s.word.used) % 8}
+		s.word = smWord{lent: true, no: s.last, head: (s.word.head + s.word.used) % 12}
 	}
 	if s.nq > 0 { // it is not in the ring yet
 		s.nq = -s.nq
@@ -374,9 +397,9 @@ func (s smState) begin(r *smRules) smState {
 
 // fill puts what is in the queue into the ring.
 func (s *smState) fill(no, n int8) {
-	s.word = smWord{no: no, head: (s.word.head + s.word.used) % 8, used: n}
+	s.word = smWord{no: no, head: (s.word.head + s.word.used) % 12, used: n}
 	for i := range n {
-		s.ring[(s.word.head+i)%smRing] = s.queue[i]
+		s.ring[(s.word.head+i)%s.size()] = s.queue[i]
 	}
 }
 
@@ -398,7 +421,7 @@ func (s smState) serve(r *smRules) (next []smState) {
 		if n.word.no != n.rec && r.numbers {
 			n.word.no = n.rec
 			if r.empties {
-				n.word.head, n.word.used = (n.word.head+n.word.used)%8, 0
+				n.word.head, n.word.used = (n.word.head+n.word.used)%12, 0
 			}
 			n.rec = -n.rec // there is nothing to be taken, if it lives until it commits
 		}
@@ -407,13 +430,18 @@ func (s smState) serve(r *smRules) (next []smState) {
 	case smTake:
 		if n.rec > 0 {
 			for i := range n.word.used {
-				n.queue[n.nq&7] = n.ring[(n.word.head+i)%smRing]
+				n.queue[n.nq&7] = n.ring[(n.word.head+i)%s.size()]
 				n.nq++
 			}
 		}
 		n.rec, n.pos, n.server = 0, 0, smIdle
 		one(n)
 	case smFill: // and commits
+		if n.claim && n.nq > 0 && r.claims {
+			n.server = smIdle
+			one(n)
+			break
+		}
 		n.fill(n.last+1, n.nq)
 		one(n) // it dies before it commits
 		next[0].server, next[0].pos = smFill, 0
@@ -436,7 +464,7 @@ func (s smState) serve(r *smRules) (next []smState) {
 		case n.word.no == n.rec && n.word.used > 0:
 			n.word.lent = true
 		case r.commits:
-			n.word = smWord{lent: true, no: n.rec, head: (n.word.head + n.word.used) % 8}
+			n.word = smWord{lent: true, no: n.rec, head: (n.word.head + n.word.used) % 12}
 		default:
 			n.rec = n.last
 		}
@@ -587,7 +615,7 @@ func streamModel(r *smRules, s smState) (states int, bad string) {
 }
 
 func TestLentStreamModel(t *testing.T) {
-	all := smRules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
+	all := smRules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
 	cases := []smState{
 		{lends: 2, asks: 1},
 		{lends: 2, asks: 1, kills: 1},
@@ -597,6 +625,7 @@ func TestLentStreamModel(t *testing.T) {
 		{pipe: true, lends: 1, asks: 1},
 		{pipe: true, lends: 1, kills: 1},
 		{pipe: true, lends: 1, dies: 1},
+		{pipe: true, large: true, lends: 1, asks: 1, pos: 1, rec: 1, last: 1, word: smWord{lent: true, no: 1}},
 		{many: smWriters, lends: 2},
 		{many: smReaders, lends: 1},
 		{many: smWriters, lends: 1, ends: 1},
@@ -624,6 +653,7 @@ func TestLentStreamModel(t *testing.T) {
 		"goes on":  func(r *smRules) { r.goesOn = false },
 		"wholes":   func(r *smRules) { r.wholes = false },
 		"soon":     func(r *smRules) { r.soon = false },
+		"claims":   func(r *smRules) { r.claims = false },
 		"locks":    func(r *smRules) { r.locks = false },
 		"breaks":   func(r *smRules) { r.breaks = false },
 		"outlast":  func(r *smRules) { r.outlast = false },

@@ -302,7 +302,7 @@ func TestTakeBackStream(t *testing.T) {
 			rt := k.procRT(c.ProcRef())
 			rt.threads = append(rt.threads, 0)
 			return 0
-		}, false},
+		}, true},
 	} {
 		tk := newTestKernel(t)
 		s := newLentStream(t, tk, FamilyUnix).lend().put(1, "in it").take(0, 3)

@@ -73,6 +73,29 @@ func (s *lentStream) busy() string {
 	return ""
 }
 
+// Nothing is put into a ring while its writer may be copying into it, for a loan that is over.
+func TestLendClaimedPipe(t *testing.T) {
+	tk := newTestKernel(t)
+	s := newLentStream(t, tk, aPipe)
+	left := s.busy()
+	s.mem().claim = true
+	if got := s.read(1, 1); got != left[:1] || s.lent() {
+		t.Fatalf("%q, lent %v", got, s.lent())
+	}
+	f, _, _ := tk.FDAtRaw(s.th[1], s.fd[1])
+	for range 3 {
+		tk.fileRT(f).reads = lendOften
+		s.write(0, "xy")
+		if s.read(1, 1); s.lent() {
+			t.Fatal("lent")
+		}
+	}
+	tk.fileRT(f).reads = lendOften
+	if s.read(1, 100); !s.lent() {
+		t.Error("there is nothing to be put, and it is not lent")
+	}
+}
+
 // What is in a pipe when it is lent goes into the ring, and is nowhere else; also when the server that
 // has done it dies.
 func TestLendFullPipe(t *testing.T) {
