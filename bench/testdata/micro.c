@@ -251,6 +251,8 @@ static void peer(int by, void (*f)(void)) {
 		ssize_t n;
 		if (by != tcp)
 			close(to[1]);
+		if (by == pipes)
+			close(from[0]);
 		for (long had = 0; (n = read(to[0], large, f == do_stream ? sizeof large : 1)) > 0;) {
 			had += n;
 			if (f == do_stream && had < 1 << 20)
