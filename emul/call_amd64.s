@@ -58,6 +58,10 @@ TEXT ·Entries(SB),NOSPLIT,$0-8
 	MOVQ CX, Entry_SiteSelf(AX)
 	LEAQ siteLoad<>(SB), CX
 	MOVQ CX, Entry_SiteLoad(AX)
+	LEAQ siteQuick<>(SB), CX
+	MOVQ CX, Entry_SiteQuick(AX)
+	LEAQ siteGeneral<>(SB), CX
+	MOVQ CX, Entry_SiteGeneral(AX)
 	LEAQ siteSlow<>(SB), CX
 	MOVQ CX, Entry_SiteSlow(AX)
 	LEAQ siteExit<>(SB), CX
@@ -303,13 +307,57 @@ TEXT siteSelf<>(SB),NOSPLIT|NOFRAME,$0
 
 // In: AX what siteSelf found, R11. Checks that it is a thread block's address: such a
 // one holds its negative address. The first instruction faults where the guest has a GS
-// of its own. Then saves the guest's state and runs SiteGo(t) on the signal stack.
+// of its own.
 TEXT siteLoad<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ Thread_Neg(AX), CX
 	LEAQ (CX)(AX*1), CX
 	JCXZQ own
 	JMP siteSlow<>(SB)
 own:
+	MOVQ R11, Thread_SiteNr(AX)
+	JMP siteQuick<>(SB)
+
+// In: AX thread. A site whose call is answered by a word (Site.Quick, Site.Told) needs nothing saved but what
+// SYSCALL would leave in CX and R11. A kick that comes here goes on in siteGeneral, which
+// has a way back that looks for kicks: until the jump all that it needs is as it was, but for SP for
+// two instructions.
+TEXT siteQuick<>(SB),NOSPLIT|NOFRAME,$0
+	MOVL Thread_SiteNr(AX), CX
+	MOVQ Thread_Window(AX), R11
+	LEAQ (CX)(CX*2), CX
+	LEAQ (CX)(CX*1), CX
+	LEAQ const_SitesOff(R11)(CX*8), R11
+	MOVQ Site_Quick(R11), CX
+	JCXZQ told
+	MOVQ (CX), CX
+value:
+	MOVQ CX, (REGS+104)(AX)
+	MOVQ Site_Ret(R11), CX
+	MOVQ CX, (REGS+128)(AX)
+	MOVQ SP, (REGS+120)(AX)
+	LEAQ const_ThreadSize(AX), SP
+	PUSHFQ
+	POPQ R11
+	MOVQ (REGS+120)(AX), SP
+	MOVL Thread_Kicked(AX), CX
+	JCXZQ answer
+general:
+	JMP siteGeneral<>(SB)
+told:
+	MOVQ Site_Told(R11), CX
+	JCXZQ general
+	MOVQ (CX), CX
+	JCXZQ general
+	LEAQ -1(CX), CX
+	JMP value
+answer:
+	MOVQ (REGS+128)(AX), CX
+	MOVQ (REGS+104)(AX), AX
+	BYTE $0xff; BYTE $0xe1 // JMP CX
+	UD2
+
+// In: AX thread, Thread_SiteNr. Saves the guest's state and runs SiteGo(t).
+TEXT siteGeneral<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ R8, (REGS+0)(AX)
 	MOVQ R9, (REGS+8)(AX)
 	MOVQ R10, (REGS+16)(AX)
@@ -334,7 +382,6 @@ own:
 	POPFQ
 	PUSHFQ
 clean:
-	MOVQ R11, Thread_SiteNr(AX)
 	MOVUPS X0, (Thread_SiteX+0)(AX)
 	MOVUPS X1, (Thread_SiteX+16)(AX)
 	MOVUPS X2, (Thread_SiteX+32)(AX)

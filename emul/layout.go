@@ -99,13 +99,17 @@ type Entry struct {
 	Start     uintptr // INT3: builds the first signal frame of a task
 	Boot      uintptr // first instruction in the image of a new machine
 	// Of patched call sites: the stubs, the loads that fault and the INT3 where
-	// the guest has a GS of its own, the way back to the guest up to SiteOver, and
+	// the guest has a GS of its own, the quick answers up to QuickOver and what they fall back on, the way back to
+	// the guest up to SiteOver, and
 	// (with an INT3 at SiteRaise) into a signal frame.
 	SiteStubs   uintptr
 	StoreStubs  uintptr
 	SiteStore   uintptr
 	SiteSelf    uintptr
 	SiteLoad    uintptr
+	SiteQuick   uintptr
+	QuickOver   uintptr
+	SiteGeneral uintptr
 	SiteSlow    uintptr
 	SiteExit    uintptr
 	SiteOver    uintptr
@@ -326,6 +330,9 @@ type Site struct {
 	Skip uint8    // siteCompare...: bytes of the instruction at Ret
 	Nr   uint32   // siteNumber: the number; siteCompare...: with what is compared
 	Old  [8]uint8 // what was there
+	// Quick is the address of the word that answers the call, Told of that which is one more than the answer, or
+	// 0 while the server has to be asked. 0: there is none.
+	Quick, Told uint64
 }
 
 // Text is a range of the guest's text in which sites may be patched.

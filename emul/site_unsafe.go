@@ -33,6 +33,8 @@ const (
 	siteFault = 4 // the argument on the stack could not be read
 )
 
+var _ [SitesSize - unsafe.Sizeof(Sites{})]byte
+
 // byteAt reads a byte of the library's own.
 func byteAt(p *[8]uint8, i uintptr) *uint8 {
 	return (*uint8)(unsafe.Add(unsafe.Pointer(p), i))
@@ -134,6 +136,7 @@ func (t *Thread) patch(ret uintptr, nr uint64) {
 		if i >= MaxSites {
 			return
 		}
+		t.quick(siteAt(x, i))
 		var jump [8]uint8
 		jumpOf(&jump, siteAt(x, i))
 		t.rewrite(s.start(), &jump, uintptr(s.Len))
@@ -214,6 +217,21 @@ func (t *Thread) precedes(s *Site, r *Text, nr uint64) bool {
 	// RAX or R8. RAX holds the number and would lead nowhere; for R8 there is a prefix.
 	rex := lead[2]&0xf1 == 0x41 && lead[3]&0xf0 != 0x50 // PUSH and POP take no such byte
 	return nr < abi.CallTableSize && !rex && lead[2] != 0x0f && lead[1] != 0xc5 && lead[0] != 0xc4
+}
+
+// quick says where the answer of a site's call is, if it is a call of Linux that a word answers, and the site
+// always makes the same one. Which table of calls a task has changes with its program only.
+func (t *Thread) quick(s *Site) {
+	quick, told := uint64(0), uint64(0)
+	if s.Kind == siteNumber && t.conv() == ConvLinux {
+		if d := t.desc(uint64(s.Nr)); d != nil && d.Local == abi.LocalWord && d.Pre[0].Arg < abi.TaskWords && d.Pre[0].Arg != abi.TaskPid {
+			quick = uint64(uintptr(unsafe.Pointer(&t.task().Words)) + 8*uintptr(d.Pre[0].Arg))
+		} else if d != nil && d.Local == abi.LocalTold {
+			told = uint64(uintptr(unsafe.Pointer(&t.area().Told)) + 8*uintptr(d.Pre[0].Arg&3))
+		}
+	}
+	atomic.StoreUint64(&s.Quick, quick)
+	atomic.StoreUint64(&s.Told, told)
 }
 
 // place answers the index of a site like s, a new one if there is none yet; its slot is

@@ -62,6 +62,14 @@ func insideSignal(t *Thread, sig, ip uintptr, uc *Ucontext) bool {
 		if ip >= t.PC.Wait && ip <= t.PC.WaitSys {
 			uc.Regs.IP = uint64(t.PC.WaitAbort)
 		}
+		if ip >= t.PC.SiteQuick && ip < t.PC.QuickOver {
+			// It may have looked at Kicked already: the call is made the general way.
+			uc.Regs.IP = uint64(t.PC.SiteGeneral)
+			uc.Regs.AX = uint64(t.addr())
+			if sp := uintptr(uc.Regs.SP); sp-t.addr() <= ThreadSize {
+				uc.Regs.SP = t.Site.Regs.SP
+			}
+		}
 		if ip >= t.PC.SiteExit && ip < t.PC.SiteOver {
 			// The way back to the guest looks at Kicked first.
 			uc.Regs.IP = uint64(t.PC.SiteExit)

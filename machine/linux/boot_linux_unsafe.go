@@ -128,6 +128,11 @@ var entries = sync.OnceValues(func() (emul.Entry, error) {
 	if !bytes.HasPrefix(store, []byte{0xb9, 0xff, 0x03, 0, 0, 0xe9}) || out < 0 || raise < 0 || !bytes.HasPrefix(stub, []byte{0x41, 0xbb, 0xff, 0x03, 0, 0, 0xe9}) {
 		return e, errors.New("the emulation library's call sites are not built as expected")
 	}
+	quick := bytes.Index(memory(pointer(e.SiteQuick), 256), []byte{0xff, 0xe1, 0x0f, 0x0b})
+	if quick < 0 {
+		return e, errors.New("the emulation library's quick answers are not built as expected")
+	}
+	e.QuickOver = e.SiteQuick + uintptr(quick) + 2
 	e.SiteOver = e.SiteExit + uintptr(out) + 2
 	e.SiteRaise = e.SitePromote + uintptr(raise)
 	return e, nil

@@ -30,6 +30,7 @@ func TestPatching(t *testing.T) {
 		{"musl", "text.c", false, musl},
 		{"musl-static", "text.c", true, append(musl, "-static", "-DSTATIC=1")},
 		{"parents", "parents.c", false, gcc},
+		{"quick", "quick.c", false, gcc},
 		{"goroutines", "goroutines/main.go", false, []string{"go", "build"}},
 	} {
 		if p.long && !subject.Long() {
