@@ -491,6 +491,11 @@ const (
 	// the A[4] bytes (at most NameData) at slot offset A[3] at the guest's address. It holds
 	// while ToldNames is A[0] and, unless A[1] is 0, ToldAttrs is A[1]. It does not fail.
 	ActName = 28
+	// ActNames: answers about A[2] other names in the directory of the call's (at most NearMost), each 0
+	// with NameData bytes, are NearSize bytes each from slot offset A[3] on: how long the name
+	// is (8 bytes), the name (NearName) and those. They hold while ToldNames is A[0] and ToldAttrs
+	// A[1]. It does not fail.
+	ActNames = 36
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -780,6 +785,16 @@ const (
 // WantName, in Slot.Flags of a KindTrap: the answer about a name may be kept, as it was
 // asked for before.
 const WantName = 1
+
+// WantNear, likewise: answers about other names in the same directory may come along (ActNames).
+const WantNear = 2
+
+// Limits of these: how many, bytes of a name, and of each.
+const (
+	NearMost = 16
+	NearName = 64
+	NearSize = 8 + NearName + NameData
+)
 
 // Words of the task block that ActTask sets and LocalWord reads.
 const (

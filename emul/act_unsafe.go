@@ -317,6 +317,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		t.keepName(a)
 		return 0
 	}
+	if op == abi.ActNames {
+		t.keepNames(a)
+		return 0
+	}
 	if op == abi.ActUnlend {
 		if a.Flags&abi.ActHost != 0 {
 			t.closeHost(uintptr(a.A[0]), a.A[1])

@@ -18,7 +18,7 @@ const (
 	SitesSize = 64 << 10
 	// NamesOff is what the task knows of names, private to it.
 	NamesOff  = SitesOff + SitesSize
-	NamesSize = 88 << 10
+	NamesSize = 344 << 10
 	// NearOff is where the words are through which patched sites of libraries jump
 	// that lie just below the window: read-only but while one is made.
 	NearOff = 0x0010_0000
@@ -209,7 +209,7 @@ type Name struct {
 // MaxNames is how many a task has room for, by their hashes.
 const MaxNames = 1 << nameBits
 
-const nameBits = 8
+const nameBits = 10
 
 // StackOff is where the signal stack starts in a thread block, StackGuard the
 // limit that compiled code compares with.

@@ -15,6 +15,8 @@ import (
 const (
 	nameAsked  = 1 // asked for once before
 	nameWanted = 2 // and the server knows
+	nameFirst  = 3 // not asked for before, or not lately
+	nameNear   = 4 // and the server knows: others may come along
 )
 
 // nameKept answers a call about a name if that is known.
@@ -35,19 +37,8 @@ func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	k.Nr = uc.Regs.AX
 	k.A = uint64(register(uc, uintptr(d.Name>>4&15)-1))
 	k.B = uint64(register(uc, uintptr(d.Name>>8&15)-1))
-	h := (k.Nr ^ k.A<<16 ^ k.B<<40) * nameMul
-	last := n / 8
-	word(path+last*8, n&7)
-	for i := uintptr(0); i < abi.NameMax/8; i++ {
-		p := (*uint64)(at(path + i*8))
-		if i > last {
-			*p = 0
-			continue
-		}
-		h = (h ^ *p) * nameMul
-		h ^= h >> 29
-	}
-	t.KeyHash = h
+	h := t.hashKey(n)
+	t.Wants = nameFirst
 	e := t.name(h)
 	seq := atomic.LoadUint32(&e.Seq)
 	if seq&1 != 0 {
@@ -90,7 +81,28 @@ func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		return 0, false
 	}
 	e.Used = 1
+	t.Wants = 0
 	return r, true
+}
+
+// hashKey completes and hashes t.Key, whose path has n bytes.
+func (t *Thread) hashKey(n uintptr) uint64 {
+	k := &t.Key
+	path := uintptr(unsafe.Pointer(&k.Path))
+	h := (k.Nr ^ k.A<<16 ^ k.B<<40) * nameMul
+	last := n / 8
+	word(path+last*8, n&7)
+	for i := uintptr(0); i < abi.NameMax/8; i++ {
+		p := (*uint64)(at(path + i*8))
+		if i > last {
+			*p = 0
+			continue
+		}
+		h = (h ^ *p) * nameMul
+		h ^= h >> 29
+	}
+	t.KeyHash = h
+	return h
 }
 
 // nameMul spreads hashes: 2 to the 64th by the golden ratio.
@@ -131,13 +143,48 @@ func (t *Thread) keepName(a *abi.Action) {
 	if t.Wants != nameWanted || a.A[0] == 0 || n > abi.NameData || n != 0 && p == 0 {
 		return
 	}
+	t.Wants = nameNear
+	t.storeName(a.A[0], a.A[1], a.A[2], p, n)
+}
+
+// keepNames carries out ActNames: the names are in the directory of the one that is in t.Key.
+func (t *Thread) keepNames(a *abi.Action) {
+	n := uintptr(a.A[2])
+	if t.Wants != nameWanted && t.Wants != nameNear || a.A[0] == 0 || n > abi.NearMost {
+		return
+	}
 	t.Wants = 0
+	p := t.inSlot(uintptr(a.A[3]), n*abi.NearSize)
+	if p == 0 {
+		return
+	}
+	path := uintptr(unsafe.Pointer(&t.Key.Path))
+	dir := uintptr(0) // the bytes before the name
+	for i := uintptr(0); i < abi.NameMax; i++ {
+		if *(*uint8)(at(path + i)) == '/' {
+			dir = i + 1
+		}
+	}
+	for i := uintptr(0); i < n; i++ {
+		item := p + i*abi.NearSize
+		size := uintptr(*(*uint64)(at(item)))
+		if size == 0 || size > abi.NearName || dir+size >= abi.NameMax {
+			continue
+		}
+		t.copyMem(path+dir, item+8, size)
+		t.hashKey(dir + size)
+		t.storeName(a.A[0], a.A[1], 0, item+8+abi.NearName, abi.NameData)
+	}
+}
+
+// storeName keeps the answer about what is in t.Key: a result with the n bytes at p.
+func (t *Thread) storeName(names, attrs, result uint64, p, n uintptr) {
 	e := t.name(t.KeyHash)
 	seq := atomic.LoadUint32(&e.Seq)
 	if seq&1 != 0 || !atomic.CompareAndSwapUint32(&e.Seq, seq, seq+1) {
 		return
 	}
-	e.Hash, e.Names, e.Attrs, e.Result, e.Len, e.Used = t.KeyHash, a.A[0], a.A[1], a.A[2], uint64(n), 1
+	e.Hash, e.Names, e.Attrs, e.Result, e.Len, e.Used = t.KeyHash, names, attrs, result, uint64(n), 1
 	t.copyMem(uintptr(unsafe.Pointer(&e.Key)), uintptr(unsafe.Pointer(&t.Key)), unsafe.Sizeof(nameKey{}))
 	if n != 0 {
 		t.copyMem(uintptr(unsafe.Pointer(&e.Data)), p, n)

@@ -333,8 +333,11 @@ func (t *Thread) post(uc *Ucontext, s *abi.Slot, kind uint32) {
 	s.Kind = kind
 	s.Flags = 0
 	if t.Wants == nameAsked && kind == abi.KindTrap {
-		s.Flags = abi.WantName
+		s.Flags = abi.WantName | abi.WantNear
 		t.Wants = nameWanted
+	} else if t.Wants == nameFirst && kind == abi.KindTrap {
+		s.Flags = abi.WantNear
+		t.Wants = nameNear
 	} else {
 		t.Wants = 0
 	}

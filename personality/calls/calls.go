@@ -102,6 +102,7 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 	if c.WantName && (e.Local == abi.LocalName || e.Local == abi.LocalStatAt) {
 		c.KeepName(v, err)
 	}
+	c.KeepNear()
 	if err != 0 {
 		c.Fail(err)
 	} else {

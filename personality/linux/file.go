@@ -362,6 +362,9 @@ func statPath(c *core.Call, dirfd int32, arg int, walk uint32, out uint64) (uint
 		return 0, e
 	}
 	putStat(c, out, &s)
+	if walk == 0 {
+		c.Near(encodeStat)
+	}
 	return 0, 0
 }
 

@@ -449,6 +449,7 @@ func (s *server) serve(t *task, n int) bool {
 	c.Task, c.Slot = core.TaskID(t.b.ID), uint32(n)
 	c.Kind, c.Nr, c.Args, c.Regs, c.Seq = req.Kind, req.Nr, req.Args, req.Regs, req.Seq
 	c.WantName = req.State == abi.SlotRequest && req.Kind == abi.KindTrap && req.Flags&abi.WantName != 0
+	c.WantNear = req.State == abi.SlotRequest && req.Kind == abi.KindTrap && req.Flags&abi.WantNear != 0
 	if c.Late = req.Late; c.Late != 0 {
 		_, c.LateRobust, c.LateTid, c.LateMask = t.b.Late(n)
 	}

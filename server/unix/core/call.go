@@ -95,6 +95,10 @@ type Call struct {
 	// good as long as what the call's walks have seen.
 	WantName bool
 	seen     seen
+	// WantNear: the library has room for answers about other names beside that (KeepNear); near
+	// stores them, if it is a call that has them.
+	WantNear bool
+	near     func(c *Call, b []byte, s *Stat)
 	// plainRead, plainWrite: it is one that the library could serve if the file were lent. put is how much of
 	// the write was written when it is to go on with it.
 	plainRead, plainWrite bool
@@ -381,9 +385,14 @@ func (c *Call) CopyOutBuf(addr uint64, n int) {
 	if n == 0 {
 		return
 	}
+	c.Act(abi.ActCopyOut, 0, addr, c.outAt(n), uint64(n))
+}
+
+// outAt answers where in the slot the first n bytes of the last OutBuf are, which stay there.
+func (c *Call) outAt(n int) uint64 {
 	off := (c.outUsed + 7) &^ 7
 	c.outUsed = off + uint32(n)
-	c.Act(abi.ActCopyOut, 0, addr, uint64(off)+abi.SlotOutOff, uint64(n))
+	return uint64(off) + abi.SlotOutOff
 }
 
 // CountOutBuf is CopyOutBuf for bytes that the result counts (abi.ActCount).

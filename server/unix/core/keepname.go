@@ -98,10 +98,27 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 	if c.outside || !k.fresh(until) || !c.mayKeepNames() {
 		return
 	}
+	if !c.namesHold() {
+		return
+	}
+	ts := k.tasks[c.Task]
+	attrs := uint64(0)
+	if n != nil {
+		attrs = k.attrsHold(ts)
+		n.told = true
+	}
+	k.namesUntil(until)
+	c.Act(abi.ActName, 0, ts.names, attrs, v, off, size)
+}
+
+// namesHold sees to it that the caller's task has a number while which answers hold, if it is not
+// refused that.
+func (c *Call) namesHold() bool {
+	k := c.K
 	ts := k.tasks[c.Task]
 	if ts.rest > 0 {
 		ts.rest--
-		return
+		return false
 	}
 	if ts.names == 0 {
 		ts.names = k.nameNumber()
@@ -111,19 +128,23 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 		}
 		k.names.tasks[ts] = true
 	}
-	attrs := uint64(0)
-	if n != nil {
-		if ts.attrs == 0 {
-			ts.attrs = k.nameNumber()
-			k.Host.Tell(ts.id, abi.ToldAttrs, ts.attrs)
-		}
-		attrs = ts.attrs
-		n.told = true
+	return true
+}
+
+// attrsHold answers the number while which a task's answers with attributes hold.
+func (k *Kernel) attrsHold(ts *task) uint64 {
+	if ts.attrs == 0 {
+		ts.attrs = k.nameNumber()
+		k.Host.Tell(ts.id, abi.ToldAttrs, ts.attrs)
 	}
+	return ts.attrs
+}
+
+// namesUntil says how long what an answer says is known.
+func (k *Kernel) namesUntil(until int64) {
 	if until != NoDeadline {
 		k.atEarliest(&k.names.at, until, k.namesChanged)
 	}
-	c.Act(abi.ActName, 0, ts.names, attrs, v, off, size)
 }
 
 // mayKeepNames says whether all threads of the caller's task see the same names, with the

@@ -290,6 +290,9 @@ type task struct {
 	// names and attrs are with which numbers its library keeps answers about names; 0: with none.
 	names, attrs uint64
 	rest         int // nameRest
+	// near is where it is in directories whose names it asks for (keepnear.go).
+	near     []nearRun
+	nearNext int
 	// quiet: its library changes the masks of its threads by itself (siglib.go).
 	quiet bool
 	// kept are grants that it keeps (grants.go).

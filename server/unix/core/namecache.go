@@ -142,7 +142,8 @@ func (k *Kernel) learn(n *node, gen uint32, e *fs.Entry) {
 	if n.v != 0 {
 		n.wrote(k.Vnodes.Get(n.v).Written)
 	}
-	if n.isDir() && (e.Attr.Mode != old.Mode || e.Attr.UID != old.UID || e.Attr.GID != old.GID) {
+	// Of one that was not known there are no answers (trim).
+	if n.isDir() && old.Mode != 0 && (e.Attr.Mode != old.Mode || e.Attr.UID != old.UID || e.Attr.GID != old.GID) {
 		k.namesChanged()
 	}
 	n.keeps = t != 0

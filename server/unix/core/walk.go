@@ -281,7 +281,7 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 		if e != 0 {
 			return Found{}, e
 		}
-		if c.WantName {
+		if c.WantName || c.WantNear {
 			c.seen.until = min(c.seen.until, cur.kids[name].until) // 0: not known
 		}
 		if n == nil {

@@ -106,6 +106,84 @@ static void *changes(void *p) {
 	return 0;
 }
 
+// Files of a directory, asked for in order: the answers for the next ones may come along.
+enum { MANY = 60 };
+static void in_order(const char *when, const char *dir) {
+	printf("%s:", when);
+	for (int i = 0; i < MANY; i++) {
+		char p[100];
+		struct stat s;
+		sprintf(p, "%s/n%02d", dir, i);
+		int e = i % 2 ? lstat(p, &s) : fstatat(AT_FDCWD, p, &s, AT_SYMLINK_NOFOLLOW);
+		if (e < 0)
+			printf(" %d:%s", i, name_of(errno));
+		else if (s.st_mode != (S_IFREG | 0644) || s.st_size != 2 || s.st_nlink != 1)
+			printf(" %d:%o:%ld:%ld", i, s.st_mode, S_ISREG(s.st_mode) ? (long)s.st_size : 0L, S_ISREG(s.st_mode) ? (long)s.st_nlink : 0L);
+	}
+	printf("\n");
+}
+
+static void child_in_order(void) { in_order("in order, in a child", "many"); }
+static void child_mixes(void) {
+	chmod("many/n33", 0600), unlink("many/n34"), put("many/n35", "longer"), rename("many/n36", "many/n37");
+	unlink("many/n38"), mkdir("many/n38", 0700), unlink("many/n39"), symlink("n40", "many/n39"), link("many/n41", "many/other");
+	unlink("many/n42"), put("many/n42", "another");
+}
+static int half;
+static void *mixes(void *p) {
+	(void)p;
+	for (int i = 0; !__atomic_load_n(&half, __ATOMIC_ACQUIRE); i++)
+		chmod("many/n50", 0600 + i % 8), rename("many/n51", "many/x51"), rename("many/x51", "many/n51");
+	return 0;
+}
+
+static void names_in_order(void) {
+	mkdir("many", 0755);
+	for (int i = 0; i < MANY; i++) {
+		char p[100];
+		sprintf(p, "many/n%02d", i);
+		put(p, "ab");
+	}
+	for (int i = 0; i < 10; i++)
+		in_order("in order", i % 2 ? "many" : "./many/../many");
+	child("child", child_in_order);
+	for (int i = 0; i < MANY; i++) {
+		// Each time half way through somebody has changed some of the rest.
+		char p[100];
+		struct stat s;
+		sprintf(p, "many/n%02d", i);
+		if (i == MANY / 2)
+			child("child", child_mixes);
+		if (lstat(p, &s) < 0)
+			printf(" %d:%s", i, name_of(errno));
+		else
+			printf(" %d:%o:%ld", i, s.st_mode, S_ISREG(s.st_mode) ? (long)s.st_size : 0L);
+	}
+	printf("\n");
+	for (int i = 0; i < 10; i++)
+		in_order("and then", "many");
+	pthread_t t;
+	pthread_create(&t, 0, mixes, 0);
+	int bad = 0;
+	for (int i = 0; i < 20000; i++) {
+		char p[100];
+		struct stat s;
+		int n = 43 + i % 10;
+		sprintf(p, "many/n%02d", n);
+		if (lstat(p, &s) < 0)
+			bad += n != 51;
+		else
+			bad += n == 50 ? (s.st_mode & 0770) != 0600 && (s.st_mode & 0777) != 0644 : s.st_mode != (S_IFREG | 0644);
+	}
+	__atomic_store_n(&half, 1, __ATOMIC_RELEASE);
+	pthread_join(t, 0);
+	printf("in order, while it changes: %d wrong\n", bad);
+	// Another directory by the same path.
+	rename("many", "many2"), mkdir("many", 0755), put("many/n07", "z");
+	for (int i = 0; i < 3; i++)
+		in_order("another directory", "many");
+}
+
 int main(void) {
 	begin();
 	mkdir("d", 0755), mkdir("d/sub", 0755), put("d/f", "hello"), put("d/sub/g", "g");
@@ -260,5 +338,6 @@ int main(void) {
 		bad += stat("d/t", &s) == 0 || access("d/t", F_OK) == 0 || readlink("d/t", back, 10) >= 0;
 	}
 	printf("in turn: %d wrong\n", bad);
+	names_in_order();
 	return 0;
 }
