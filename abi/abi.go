@@ -88,6 +88,8 @@ type BindHeader struct {
 	Lent [LentFiles + LentPipes]Lent
 	// Sets are the epoll sets of which the library of a guest answers what is ready.
 	Sets [LentSets]LentSet
+	// Open is what the server has told of descriptors, 0: nothing (LentOpen...). Server-written.
+	Open [LentFiles]uint64
 }
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes
@@ -148,6 +150,21 @@ const (
 	LentKind   = 44
 	LentOffset = 1<<LentKind - 1
 	LentCounts = 1 << (63 - LentShift)
+)
+
+// Of LentIsOffset: the offset, and whether the open file is one that does not wait (O_NONBLOCK),
+// which is the library's to change with it.
+const (
+	LentAt       = 1<<43 - 1
+	LentNonblock = 1 << 43
+)
+
+// BindHeader.Open of a descriptor: it is open; which flags the open file has, as the personality
+// encodes them, but LentNonblock's (lower half), while Lent.Pos has the number that is here from
+// LentOpenNo on.
+const (
+	LentOpen   = 1 << 63
+	LentOpenNo = 32
 )
 
 // What Lent.Pos has (from LentKind on): an offset, an event counter, one of which a read takes
@@ -731,6 +748,12 @@ const (
 	// What is ready in a set that is lent: epoll_wait(2), and epoll_pwait(2) without a mask.
 	LocalEpoll     = 56
 	LocalEpollMask = 57
+	// Of a file by an offset that is lent: ioctl(2) that asks for a terminal's settings, fcntl(2) with
+	// F_GETFL, or F_SETFL that changes O_NONBLOCK at most, where BindHeader.Open has the flags;
+	// epoll_ctl(2) that adds it.
+	LocalIoctl    = 58
+	LocalFcntl    = 59
+	LocalEpollCtl = 62
 	// pwrite(2) to what is lent.
 	LocalPwrite = 52
 	// Signals: rt_sigprocmask(2), of a thread whose ThreadMask is known, while ToldQuiet; rt_sigaction(2)

@@ -56,6 +56,7 @@ const (
 	eBUSY        = 16
 	eEXIST       = 17
 	eINVAL       = 22
+	eNOTTY       = 25
 	eDEADLK      = 35
 	eNOSYS       = 38
 	eTIMEDOUT    = 110
@@ -112,6 +113,16 @@ const (
 
 	// atEmptyPath is the only flag of fstatat(2) with which LocalStatAt is served (linux/fcntl.h).
 	atEmptyPath = 0x1000
+
+	// What is asked of a file (asm-generic/ioctls.h, asm-generic/fcntl.h, linux/eventpoll.h), and the
+	// flags that F_SETFL sets: O_APPEND, O_NONBLOCK, O_ASYNC, O_DIRECT, O_NOATIME.
+	tcgets       = 0x5401
+	fGetfl       = 3
+	fSetfl       = 4
+	oNonblock    = 0x800
+	oSettable    = 0x400 | oNonblock | 0x2000 | 0x4000 | 0x40000
+	epollCtlAdd  = 1
+	epollEvtSize = 12
 
 	futexWait          = 0
 	futexWake          = 1

@@ -44,7 +44,7 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 		if lentKind(pos) != abi.LentIsOffset {
 			return t.readEvent(l, pos, buf, n)
 		}
-		off = uintptr(pos & abi.LentOffset)
+		off = uintptr(pos & abi.LentAt)
 	}
 	gen := atomic.LoadUint64(&l.Gen)
 	if gen&1 == 0 {
@@ -56,7 +56,7 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 		return 0, false
 	}
 	if off >= size {
-		ends := off <= abi.LentOffset && atomic.LoadUint32(&l.Ends) != 0
+		ends := off <= abi.LentAt && atomic.LoadUint32(&l.Ends) != 0
 		return 0, ends && atomic.LoadUint64(&l.Gen) == gen
 	}
 	n = min(n, size-off)
@@ -125,7 +125,7 @@ func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintpt
 		if bits&abi.LentWriteOwn == 0 {
 			return 0, false
 		}
-		off = uintptr(pos & abi.LentOffset)
+		off = uintptr(pos & abi.LentAt)
 	}
 	size := uintptr(atomic.LoadUint64(&l.Size))
 	end := off + n
@@ -339,12 +339,12 @@ func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
 	}
 	to := int64(off)
 	if uint32(whence) == 1 {
-		to += int64(pos & abi.LentOffset)
+		to += int64(pos & abi.LentAt)
 	}
-	if to < 0 || to > abi.LentOffset {
+	if to < 0 || to > abi.LentAt {
 		return 0, false
 	}
-	if !atomic.CompareAndSwapUint64(&l.Pos, pos, pos&^abi.LentOffset|uint64(to)) {
+	if !atomic.CompareAndSwapUint64(&l.Pos, pos, pos&^abi.LentAt|uint64(to)) {
 		return 0, false
 	}
 	return uintptr(to), true

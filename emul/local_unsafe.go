@@ -59,6 +59,15 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		}
 		return t.statLent(a, c)
 	}
+	if k == abi.LocalIoctl {
+		return t.ioctlLent(a, b)
+	}
+	if k == abi.LocalFcntl {
+		return t.fcntlLent(a, b, c)
+	}
+	if k == abi.LocalEpollCtl {
+		return t.epollCtlLent(a, b, c, uintptr(uc.Regs.R10))
+	}
 	if k == abi.LocalName {
 		return t.nameKept(uc, d)
 	}

@@ -100,6 +100,9 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		s.UnlendStat(i)
 		s.LentPos(i) // its value stays
 	}
+	for i := range s.hdr.Open {
+		s.TellOpen(i, 0)
+	}
 	for i := range s.hdr.Sets {
 		s.UnlendSet(i)
 	}
@@ -227,6 +230,9 @@ func (s *ServerBinding) LentPos(i int) uint64 {
 func (s *ServerBinding) SetLentPos(i int, from, to uint64) bool {
 	return atomic.CompareAndSwapUint64(&s.hdr.Lent[i].Pos, from, to)
 }
+
+// TellOpen says what the client knows of descriptor i (abi.BindHeader.Open).
+func (s *ServerBinding) TellOpen(i int, v uint64) { atomic.StoreUint64(&s.hdr.Open[i], v) }
 
 // LentRing answers abi.Lent.Size of a ring, and copies what is in it behind the first head bytes
 // that were in it ever to b, of at most abi.LentRingSize bytes. The client may change both

@@ -12,7 +12,7 @@ func eventCalls() []Entry {
 		{Nr: 213, Name: "epoll_create", Fn: sysEpollCreate, Sig: "d"},
 		{Nr: 291, Name: "epoll_create1", Fn: sysEpollCreate1, Sig: "O"},
 		{Nr: 232, Name: "epoll_wait", Fn: sysEpollWait, Local: abi.LocalEpoll, Sig: "fpdd"},
-		{Nr: 233, Name: "epoll_ctl", Fn: sysEpollCtl, Sig: "fEfe", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 3, Size: 12}}},
+		{Nr: 233, Name: "epoll_ctl", Fn: sysEpollCtl, Local: abi.LocalEpollCtl, Sig: "fEfe", Pre: []abi.Pre{{Kind: abi.PreFixed, Arg: 3, Size: 12}}},
 		{Nr: 281, Name: "epoll_pwait", Fn: sysEpollPwait, Local: abi.LocalEpollMask, Sig: "fpddpu"},
 		{Nr: 441, Name: "epoll_pwait2", Fn: sysEpollPwait2, Sig: "fpdppu"},
 		{Nr: 284, Name: "eventfd", Fn: sysEventfd, Sig: "u"},
@@ -62,7 +62,11 @@ func sysEpollCtl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		}
 		ev, data = le.Uint32(b), le.Uint64(b[4:])
 	}
-	return 0, c.EpollCtl(fdArg(c, 0), op, fdArg(c, 2), ev, data)
+	e := c.EpollCtl(fdArg(c, 0), op, fdArg(c, 2), ev, data)
+	if e == abi.EPERM {
+		c.ToldOpen(fdArg(c, 0))
+	}
+	return 0, e
 }
 
 func epollWait(c *core.Call, ns int64) (uint64, abi.Errno) {

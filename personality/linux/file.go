@@ -196,13 +196,14 @@ func openat(c *core.Call, dirfd int32, pathArg int, fl, mode uint64, resolve uin
 	return uint64(fd), e
 }
 
-// keepOpened has the library keep the attributes of what was opened, if the program is likely
-// to ask for them.
+// keepOpened has the library keep the attributes of what was opened, and its offset and flags, if
+// the program is likely to ask for them.
 func keepOpened(c *core.Call, fd int32) {
 	if s, ok := c.StatOpened(fd); ok {
 		encodeStat(c, c.OutBuf(statSize), &s)
 		c.KeepOpened(fd, statSize)
 	}
+	c.LendOpened(fd, func(f *core.File) uint32 { return uint32(showFlags(f)) })
 }
 
 // sysOpenat2: struct open_how {u64 flags, mode, resolve} (linux/openat2.h).

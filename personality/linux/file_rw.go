@@ -466,9 +466,9 @@ func fdCalls() []Entry {
 		{Nr: 32, Name: "dup", Fn: sysDup, Sig: "f"},
 		{Nr: 33, Name: "dup2", Fn: sysDup2, Sig: "ff"},
 		{Nr: 292, Name: "dup3", Fn: sysDup3, Sig: "ffO"},
-		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; no SIGURG"},
+		{Nr: 72, Name: "fcntl", Fn: sysFcntl, Local: abi.LocalFcntl, Sig: "fFx", Level: Partial, Note: "leases and F_NOTIFY are EINVAL; no SIGURG"},
 		{Nr: 73, Name: "flock", Fn: sysFlock, Sig: "fx"},
-		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Sig: "fQp"},
+		{Nr: 16, Name: "ioctl", Fn: sysIoctl, Local: abi.LocalIoctl, Sig: "fQp"},
 	}
 }
 
@@ -546,6 +546,7 @@ func sysFcntl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	case fSetfd:
 		return 0, c.K.SetFDFlags(c.Proc().FDs, fd, uint32(arg)&core.FDCloexec)
 	case fGetfl:
+		c.NoteMoved(fd)
 		return showFlags(file), 0
 	}
 	if file.Kind == core.FilePath {
@@ -554,6 +555,7 @@ func sysFcntl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 	switch cmd {
 	case fSetfl:
 		_, flags := openFlags(arg)
+		c.NoteMoved(fd)
 		return 0, c.SetFlags(f, fd, flags)
 	case fGetlk, fSetlk, fSetlkw, fOfdGetlk, fOfdSetlk, fOfdSetlkw:
 		return lockRange(c, fd, cmd, arg)
@@ -738,6 +740,7 @@ func sysFlock(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 
 // ioctl requests that every file knows (asm-generic/ioctls.h, linux/fs.h).
 const (
+	tcgets   = 0x5401
 	fionclex = 0x5450
 	fioclex  = 0x5451
 	fionbio  = 0x5421
@@ -759,6 +762,8 @@ func sysIoctl(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 		return 0, abi.EBADF
 	}
 	switch req {
+	case tcgets:
+		c.NoteMoved(fd)
 	case fioclex:
 		return 0, c.K.SetFDFlags(c.Proc().FDs, fd, core.FDCloexec)
 	case fionclex:

@@ -145,6 +145,11 @@ func (s *server) SetLentPos(id core.TaskID, fd int, from, to uint64) (ok bool) {
 	return ok
 }
 
+// TellOpen implements core.Host.
+func (s *server) TellOpen(id core.TaskID, fd int, v uint64) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { b.TellOpen(fd, v) })
+}
+
 // LentRing implements core.Host.
 func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill uint64) {
 	s.withBinding(id, func(x *ipc.ServerBinding) { fill = x.LentRing(ring, head, b) })

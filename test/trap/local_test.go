@@ -22,6 +22,10 @@ func TestLocal(t *testing.T) {
 	calls[218] = abi.CallDesc{Local: abi.LocalSetTid}
 	calls[273] = abi.CallDesc{Local: abi.LocalSetRobust}
 	calls[302] = abi.CallDesc{Local: abi.LocalLimit}
+	calls[8] = abi.CallDesc{Local: abi.LocalSeek}
+	calls[16] = abi.CallDesc{Local: abi.LocalIoctl}
+	calls[72] = abi.CallDesc{Local: abi.LocalFcntl}
+	calls[233] = abi.CallDesc{Local: abi.LocalEpollCtl}
 	calls[232] = abi.CallDesc{Local: abi.LocalEpoll}
 	calls[281] = abi.CallDesc{Local: abi.LocalEpollMask}
 	calls[318] = abi.CallDesc{Local: abi.LocalRandom}
@@ -152,6 +156,27 @@ func TestLocal(t *testing.T) {
 		{"epoll_wait, a forged count", 232, [6]uint64{6, dataBase + 0x900, 2}, 90232},
 		{"epoll_wait, a forged place", 232, [6]uint64{7, dataBase + 0x1000, 1000}, abi.LentSetItems},
 		{"epoll_wait, a forged stream", 232, [6]uint64{8, dataBase + 0x900, 2}, 90232},
+		{"seek in a file that does not wait", 8, [6]uint64{20, 0, 1}, 5},
+		{"seek as far as there is room", 8, [6]uint64{20, abi.LentAt, 0}, abi.LentAt},
+		{"seek farther", 8, [6]uint64{20, 1, 1}, 90008},
+		{"flags", 72, [6]uint64{20, 3}, 0x8800},
+		{"flags that are set", 72, [6]uint64{20, 4, 0x8001}, 0},
+		{"flags then", 72, [6]uint64{20, 3}, 0x8000},
+		{"where it is then", 8, [6]uint64{20, 0, 1}, abi.LentAt},
+		{"other flags that are set", 72, [6]uint64{20, 4, 0xc00}, 90072},
+		{"flags of another file", 72, [6]uint64{21, 3}, 90072},
+		{"flags of a pipe", 72, [6]uint64{22, 3}, 90072},
+		{"flags of nothing", 72, [6]uint64{1 << 40, 3}, 90072},
+		{"another fcntl", 72, [6]uint64{20, 1}, 90072},
+		{"is it a terminal", 16, [6]uint64{20, 0x5401, 8}, e(abi.ENOTTY)},
+		{"is a pipe", 16, [6]uint64{22, 0x5401}, 90016},
+		{"another ioctl", 16, [6]uint64{20, 0x5402}, 90016},
+		{"epoll_ctl", 233, [6]uint64{22, 1, 21, dataBase}, e(abi.EPERM)},
+		{"epoll_ctl, no event", 233, [6]uint64{22, 1, 21, 16}, 90233},
+		{"epoll_ctl, no set", 233, [6]uint64{23, 1, 21, dataBase}, 90233},
+		{"epoll_ctl, a forged set", 233, [6]uint64{1 << 61, 1, 21, dataBase}, 90233},
+		{"epoll_ctl of a pipe", 233, [6]uint64{22, 1, 22, dataBase}, 90233},
+		{"epoll_ctl that removes", 233, [6]uint64{22, 2, 21, dataBase}, 90233},
 		{"epoll_wait, to wait", 232, [6]uint64{8, dataBase + 0x900, 2, 5}, 90232},
 		{"epoll_pwait", 281, [6]uint64{5, dataBase + 0x900, 2, max}, 2},
 		{"epoll_pwait with a mask", 281, [6]uint64{5, dataBase + 0x900, 2, max, dataBase, 8}, 90281},
@@ -248,6 +273,13 @@ func TestLocal(t *testing.T) {
 			c.t.area[abi.LentSetOff+3*abi.LentSetSize+16] = 1 // a stream that is lent to nobody
 			c.t.header().Sets = [abi.LentSets]abi.LentSet{{Gen: 1, FD: 5, N: 3, Next: 1<<32 | 2}, {Gen: 3, FD: 6, N: 1 << 31},
 				{Gen: 5, FD: 7, N: abi.LentSetItems, Next: 5<<32 | 1<<32 - 1}, {Gen: 7, FD: 8, Next: 9, N: 1, Streams: 1}}
+			lent := uint64(abi.LentPos | 7<<abi.LentShift)
+			c.t.header().Lent[20].Pos = lent | abi.LentNonblock | 5
+			c.t.header().Lent[21].Pos = lent
+			c.t.header().Lent[22].Pos = lent | abi.LentIsPipe<<abi.LentKind
+			c.t.header().Open[20] = abi.LentOpen | 7<<abi.LentOpenNo | 0x8000
+			c.t.header().Open[21] = abi.LentOpen | 6<<abi.LentOpenNo | 0x8000
+			c.t.header().Open[22] = abi.LentOpen | 7<<abi.LentOpenNo | 2
 			c.t.header().Told[abi.ToldQuiet] = 1
 			c.t.header().Told[abi.ToldDefault] = 1<<63 | 1<<9
 		}

@@ -610,6 +610,9 @@ func (c *Call) SeekFD(fd int32, off int64, whence uint32) (int64, abi.Errno) {
 	c.K.pinFile(f)
 	defer c.K.unpinFile(c, f)
 	ops := c.K.ops[file.Kind]
+	if whence <= 1 {
+		c.NoteMoved(fd)
+	}
 	c.lendSoon(fd, f)
 	n, e := ops.Seek(c, f, off, int(whence))
 	if e == 0 {

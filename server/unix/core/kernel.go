@@ -74,6 +74,8 @@ type Host interface {
 	Cycles() uint64
 	LentPos(t TaskID, fd int) (pos uint64, ok bool)
 	SetLentPos(t TaskID, fd int, from, to uint64) bool
+	// TellOpen has the library know of a descriptor what abi.BindHeader.Open says; 0: nothing.
+	TellOpen(t TaskID, fd int, v uint64)
 	// LentRing copies bytes of a pipe's ring to b, from the head-th on that were ever in it, and
 	// answers how far the last page of the pipe is full.
 	LentRing(t TaskID, ring int, head uint64, b []byte) (fill uint64)

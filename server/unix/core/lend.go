@@ -43,6 +43,7 @@ type lentFD struct {
 	write writeLoan // of loans[loanFile]
 	slot  int
 	gen   uint64 // by which the file was lent
+	told  bool   // something of it is told (Host.TellOpen)
 }
 
 // loan is whose bytes or attributes are lent by a descriptor, and its place in the node's list.
@@ -139,6 +140,7 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 func (k *Kernel) takeBackEntry(t store.Ref[FDTable], fd uint32) {
 	if ts := k.lent[t]; ts != nil && fd < abi.LentFiles {
 		k.takeBackFD(ts, int(fd))
+		k.tellOpen(ts, int(fd), 0)
 		k.takeBackSets(ts, int32(fd))
 	}
 }
@@ -153,6 +155,7 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 	delete(k.lent, t)
 	for fd := range ts.lent.fds {
 		k.takeBackFD(ts, fd)
+		k.tellOpen(ts, fd, 0)
 		_, _, _ = k.FDAt(t, int32(fd)) // takes the offset back
 	}
 	k.takeBackSets(ts, -1)
@@ -190,7 +193,7 @@ func (k *Kernel) takeBackPos(f store.Ref[File]) {
 		v := k.Events.Mut(store.Ref[EventFD](m.Obj))
 		v.Count = k.lentPos(m, v.Count)
 	} else {
-		m.Off = int64(k.lentPos(m, uint64(m.Off)))
+		m.setPos(k.lentPos(m, m.pos()))
 	}
 	m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
 }
@@ -264,8 +267,8 @@ func (c *Call) lend(fd int32, f store.Ref[File], own bool) {
 		size = c.lendFileTo(ts, fd, 0, n)
 	}
 	var from, to uint64
-	if file := k.Files.Get(f); own && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset && rt.mine(file) {
-		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, uint64(file.Off))
+	if file := k.Files.Get(f); own && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentAt && rt.mine(file) {
+		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, file.pos())
 	}
 	a := abi.Action{Op: abi.ActLend, A: [5]uint64{uint64(fd), size, 0, from, to}}
 	if l.loans[loanFile].n != nil {
@@ -513,8 +516,9 @@ func (c *Call) KeepStat(fd int32) {
 	if last < 0 || c.Acts[last].Op != abi.ActCopyOut || c.Acts[last].A[2] > abi.LentStat {
 		return
 	}
-	if rt := k.procRT(c.ProcRef()); rt.opened == fd+1 {
+	if rt := c.habits(); rt.opened == fd+1 {
 		rt.opened, rt.statted = 0, min(rt.statted+1, statSure)
+		c.keepHabits(rt)
 	}
 	f, _, e := c.File(fd)
 	if e != 0 {
@@ -542,10 +546,10 @@ const (
 // is likely to ask for them: they are then encoded as in an answer to that, and given to
 // KeepOpened. It does not give up the lock.
 func (c *Call) StatOpened(fd int32) (s Stat, ok bool) {
-	k := c.K
-	rt := k.procRT(c.ProcRef())
+	rt := c.habits()
 	if rt.opened != 0 && rt.statted > 0 {
 		rt.statted-- // nobody has asked since
+		c.keepHabits(rt)
 	}
 	rt.opened = fd + 1
 	if rt.statted < statSure {

@@ -26,6 +26,7 @@ func (noLending) StreamWord(ObjectName, int) uint64                      { retur
 func (noLending) StreamBytes(ObjectName, int, uint64, []byte) uint32     { return 0 }
 func (noLending) StreamFill(ObjectName, uint64, []byte, uint32) bool     { return false }
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
+func (noLending) TellOpen(TaskID, int, uint64)                           {}
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
 func (noLending) StreamPoll(ObjectName, int, uint32, bool)        {}
@@ -40,6 +41,7 @@ type lending struct {
 	streams map[ObjectName]*testStream
 	sets    map[TaskID]*[abi.LentSets]testSet
 	noSets  bool // it lends none
+	open    map[TaskID]*[abi.LentFiles]uint64
 	cycles  uint64
 }
 
@@ -159,6 +161,16 @@ func (h *lending) SetLentPos(t TaskID, fd int, from, to uint64) bool {
 	}
 	l.Pos = to
 	return true
+}
+
+func (h *lending) TellOpen(t TaskID, fd int, v uint64) {
+	if h.open == nil {
+		h.open = map[TaskID]*[abi.LentFiles]uint64{}
+	}
+	if h.open[t] == nil {
+		h.open[t] = new([abi.LentFiles]uint64)
+	}
+	h.open[t][fd] = v
 }
 
 // testStream is a stream's memory.

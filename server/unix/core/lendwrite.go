@@ -184,8 +184,8 @@ func (c *Call) lendWrite(fd int32, f store.Ref[File], own bool) {
 		file = k.Files.Get(f)
 	}
 	var from, to uint64
-	if own && k.alone(c.ProcRef()) && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentOffset {
-		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, uint64(file.Off))
+	if own && k.alone(c.ProcRef()) && file.Refs == 1 && rt.pins == 1 && file.Aux2 == 0 && file.Off >= 0 && file.Off <= abi.LentAt {
+		from, to = k.lendPos(c.Task, fd, f, abi.LentIsOffset, file.pos())
 	}
 	if lent && to == 0 {
 		return

@@ -48,6 +48,8 @@ type node struct {
 	first []byte
 	// lent are the descriptors by which tasks read it without us, or know its attributes.
 	lent [loanKinds][]lentNode
+	// statted and moves are what is known of processes of this program (procRT).
+	statted, moves uint32
 	// told: libraries keep answers about names that its attributes are in.
 	told bool
 	// backAt is when it is looked at the latest whether they have to be taken back; 0: never.

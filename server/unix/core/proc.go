@@ -174,6 +174,12 @@ type procRT struct {
 	// they were told unasked (lend.go).
 	opened           int32
 	statted, unasked uint32
+	// moved is one more than the file that was opened last to be read only, if its offset was not lent
+	// and it was not asked for; moves is how sure it is that it will be, unmoved how often it was lent (lendopen.go).
+	moved          int32
+	moves, unmoved uint32
+	// exe is the program of which this is known.
+	exe store.Ref[Vnode]
 }
 
 func (k *Kernel) initProc() {
