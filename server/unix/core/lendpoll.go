@@ -42,6 +42,7 @@ func (k *Kernel) pollStream(f store.Ref[File], st store.Ref[Stream], pos uint64)
 	rt := k.fileRT(f)
 	rt.stream, rt.streamPos = st, pos
 	for _, w := range rt.epolls {
+		k.armSet(w.rt, false) // whoever sleeps looks again, and says what for
 		if was := w.stream != 0; was != (st != 0) {
 			if was {
 				w.rt.streams--
@@ -52,7 +53,7 @@ func (k *Kernel) pollStream(f store.Ref[File], st store.Ref[Stream], pos uint64)
 		w.stream, w.pos = st, pos
 		k.touchSet(w.rt)
 		w.rt.ready.push(&w.place)
-		w.rt.q.Wake(PollIn | PollRdNorm) // who sleeps says so there
+		w.rt.q.Wake(PollIn | PollRdNorm)
 	}
 }
 
@@ -107,7 +108,7 @@ func (k *Kernel) armSet(rt *epollRT, on bool) {
 		delete(k.io.armed, rt)
 	}
 	for _, w := range rt.items {
-		if w.stream == 0 {
+		if w.stream == 0 || !on && k.othersSleep(w) {
 			continue
 		}
 		x, side, ev := k.Streams.Get(w.stream), w.streamSide(), k.EpItems.Get(w.item).Events
@@ -120,12 +121,25 @@ func (k *Kernel) armSet(rt *epollRT, on bool) {
 	}
 }
 
+// othersSleep says whether somebody sleeps in another set that watches the same file: what its stream says is for
+// both.
+func (k *Kernel) othersSleep(w *epollWatch) bool {
+	for _, o := range k.fileRT(w.file).epolls {
+		if o.rt != w.rt && o.rt.armed {
+			return true
+		}
+	}
+	return false
+}
+
 // StreamsChanged is called when the library of a task says that it has changed a stream for which
-// somebody sleeps. With the lock held.
+// somebody sleeps. With the lock held. The library has taken back that somebody does: of those who are woken, and
+// who come meanwhile, the first who goes to sleep again says so anew.
 func (k *Kernel) StreamsChanged(t TaskID) {
 	for rt := range k.io.armed {
 		for _, w := range rt.items {
 			if w.stream != 0 && k.Streams.Get(w.stream).Ends[1-w.streamSide()].Task == t {
+				k.armSet(rt, false)
 				rt.q.Wake(PollIn | PollRdNorm)
 				break
 			}

@@ -49,6 +49,11 @@ func (p *polledStream) polled(end int) uint32 {
 	return p.mem().polled[p.tk.side(x, f)]
 }
 
+func (p *polledStream) file(end int) store.Ref[File] {
+	f, _, _ := p.tk.FDAtRaw(p.th[end], p.fd[end])
+	return f
+}
+
 func TestPolledStream(t *testing.T) {
 	for _, family := range []uint32{FamilyUnix, FamilyInet} {
 		tk := newTestKernel(t)
@@ -178,6 +183,51 @@ func TestPolledStreamSleeps(t *testing.T) {
 	}
 	if ev := p.wait(); len(ev) != 0 {
 		t.Error(ev)
+	}
+}
+
+// When several sleep in a set and the library has taken back that somebody does, who goes to sleep again says so
+// anew, though others are not awake yet; and who leaves one set leaves what another one's sleepers have said.
+func TestPolledStreamSleepers(t *testing.T) {
+	tk := newTestKernel(t)
+	p := newPolledStream(t, tk, FamilyUnix)
+	var other int32
+	p.call(1, func(c *Call, _ *testChan) {
+		var e abi.Errno
+		other, e = c.NewEpoll(0)
+		want(t, "set", e, 0)
+		want(t, "add", c.EpollCtl(other, EpollAdd, p.fd[1], PollIn, 6), 0)
+	})
+	p.lend()
+	tk.Enter()
+	defer tk.Leave()
+	set := func(fd int32) *epollRT {
+		f, _, _ := tk.FDAtRaw(p.th[1], fd)
+		return tk.epollSetRT(store.Ref[EpollSet](tk.Files.Get(f).Obj))
+	}
+	one, two := set(p.ep), set(other)
+	said := func() bool { return p.polled(0)&abi.StreamPollIn != 0 }
+	dir := 1 - one.items[epollKey{p.file(1), p.fd[1]}].streamSide()
+	for range 3 {
+		tk.armSet(one, true)
+		if !said() {
+			t.Fatal("who sleeps does not say so")
+		}
+		tk.Host.StreamPoll(p.stream().Object, dir, abi.StreamPollIn, false) // as the library does
+		tk.StreamsChanged(p.task(0))
+		if one.armed {
+			t.Fatal("who goes to sleep now does not say so")
+		}
+	}
+	tk.armSet(one, true)
+	tk.armSet(two, true)
+	tk.armSet(two, false)
+	if !said() {
+		t.Error("who sleeps in the other set is not told")
+	}
+	tk.pollStream(p.file(1), tk.fileRT(p.file(1)).stream, tk.fileRT(p.file(1)).streamPos)
+	if one.armed || said() {
+		t.Error("a stream that is lent now is not looked at")
 	}
 }
 
