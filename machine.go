@@ -241,7 +241,12 @@ func (w *wired) assemble() error {
 		if _, err := un.srv.GiveSend("net", n.srv, "net"); err != nil {
 			return err
 		}
-		ucfg.Network, ucfg.Network6, ucfg.Published = true, c.Network.Outside && c.Network.six(), published
+		ucfg.Network, ucfg.Published = true, published
+		if ucfg.Link != nil {
+			ucfg.Network6 = ucfg.Link.Addr6.IsValid()
+		} else {
+			ucfg.Network6 = c.Network.six()
+		}
 	}
 	if err := giveEngine(un.srv, c.WASI); err != nil {
 		return err

@@ -89,7 +89,7 @@ func (w *wired) addPackets() (s *service, published []core.Published, link *core
 		spec.Files = append(spec.Files, linux.HandleOf(fd))
 		published = append(published, core.Published{UDP: p.UDP, Guest: p.GuestPort})
 	}
-	link = &core.Link{Addr: cfg.Addr, Gateway: cfg.Gateway, MAC: cfg.MAC, MTU: cfg.MTU}
+	link = &core.Link{Addr: cfg.Addr, Addr6: cfg.Addr6, Gateway: cfg.Gateway, Gateway6: cfg.Gateway6, MAC: cfg.MAC, MTU: cfg.MTU}
 	if n.Shared != "" {
 		conf.Resolvers = resolvers()
 		for _, r := range conf.Resolvers {
@@ -131,7 +131,8 @@ func (n *Network) link(c *Config) (fd, claim int, cfg *netcore.LinkConfig, err e
 		return -1, -1, nil, err
 	}
 	a := j.Addr.Addr().As4()
-	return fd, claim, &netcore.LinkConfig{MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: j.MTU, Addr: j.Addr}, nil
+	return fd, claim, &netcore.LinkConfig{MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: j.MTU, Addr: j.Addr,
+		Addr6: netip.PrefixFrom(vnet.Six(j.Addr.Addr()), vnet.Network6.Bits())}, nil
 }
 
 // openTap attaches to a tap device and answers its MTU, too.

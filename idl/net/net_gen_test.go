@@ -237,8 +237,10 @@ func TestWire(t *testing.T) {
 		w.Fill(&xlisten)
 		var xport uint32
 		w.Fill(&xport)
+		var xfamilies uint32
+		w.Fill(&xfamilies)
 		var words [8]uint64
-		b := storeBind(&words, nil, xid, xstream, xlisten, xport)
+		b := storeBind(&words, nil, xid, xstream, xlisten, xport, xfamilies)
 		w.Call("Bind", words[:], b)
 		out := make([]byte, abi.SlotOutSize)
 		w.Next()
@@ -246,7 +248,7 @@ func TestWire(t *testing.T) {
 		var n int
 		var err abi.Errno
 		Dispatch(&Request{Binding: 1, Nr: OpBind, Args: words, In: b, Out: out, Reply: func(w uint64, k int, e abi.Errno) { result, n, err = w, k, e }}, filledServer{w: w})
-		w.Same("Bind", err, w.In, []any{xid, xstream, xlisten, xport})
+		w.Same("Bind", err, w.In, []any{xid, xstream, xlisten, xport, xfamilies})
 		w.Call("Bind answer", []uint64{result}, out[:n])
 		yincarnation, ok := loadBind(result, out[:n])
 		if !ok {
@@ -392,8 +394,8 @@ func (s filledServer) SendEcho(r *Request, id uint64, connected bool, dgrams []b
 	r.AnswerSendEcho(0)
 }
 
-func (s filledServer) Bind(r *Request, id uint64, stream bool, listen bool, port uint32) {
-	s.w.Served(id, stream, listen, port)
+func (s filledServer) Bind(r *Request, id uint64, stream bool, listen bool, port uint32, families uint32) {
+	s.w.Served(id, stream, listen, port, families)
 	var oincarnation uint64
 	s.w.Fill(&oincarnation)
 	r.AnswerBind(oincarnation, 0)

@@ -1,6 +1,6 @@
 // Package vnet is what passes between the machines of a network and its switch
 // (server/netswitch): messages of a socket of AF_UNIX, SOCK_SEQPACKET, one for each machine. One
-// that begins with the digit 4 (its first four bits) is a packet of IPv4; one that begins with a
+// that begins with the digit 4 or 6 (its first four bits) is a packet of IPv4 or IPv6; one that begins with a
 // byte 0 is told by its second one:
 //
 //	Join    machine to switch, first: version, the address that is wanted or zeros, the name
@@ -41,6 +41,36 @@ const (
 // Network is what each network has as its addresses.
 var Network = netip.MustParsePrefix("10.0.3.0/24")
 
+// Network6 is what each network has as its addresses of IPv6. A machine's follows from that of IPv4
+// (Six), so that messages name machines by the latter only.
+var Network6 = netip.MustParsePrefix("fd00:10:0:3::/64")
+
+// Six is the address of IPv6 of the machine that has one of IPv4 in Network: its last part has the same
+// digits (10.0.3.77: fd00:10:0:3::77).
+func Six(four netip.Addr) netip.Addr {
+	n := four.As4()[3]
+	b := Network6.Addr().As16()
+	b[14], b[15] = n/100, n/10%10<<4|n%10
+	return netip.AddrFrom16(b)
+}
+
+// Four is the address of IPv4 of the machine that has one of IPv6; not valid: that is no machine's.
+func Four(six netip.Addr) netip.Addr {
+	if !six.Is6() {
+		return netip.Addr{}
+	}
+	b, four := six.As16(), Network.Addr().As4()
+	n := int(b[14])*100 + int(b[15]>>4)*10 + int(b[15]&15)
+	if n < First || n > Last {
+		return netip.Addr{}
+	}
+	four[3] = byte(n)
+	if a := netip.AddrFrom4(four); Six(a) == six {
+		return a
+	}
+	return netip.Addr{}
+}
+
 // First and Last are the last bytes of the machines' addresses.
 const (
 	First = 2
@@ -62,7 +92,7 @@ var ErrMalformed = errors.New("malformed message of a network")
 // Kind answers the kind of a message, 0 for a packet.
 func Kind(b []byte) (kind byte, ok bool) {
 	switch {
-	case len(b) > 0 && b[0]>>4 == 4:
+	case len(b) > 0 && (b[0]>>4 == 4 || b[0]>>4 == 6):
 		return 0, true
 	case len(b) > 1 && b[0] == 0 && b[1] >= KindJoin && b[1] <= KindTable:
 		return b[1], true
@@ -216,8 +246,16 @@ func ParseTable(b []byte) (asked uint32, l []Member, err error) {
 }
 
 // Packet checks a packet as far as those have to who forward it, and answers its ends: its
-// length is what it says, and whole.
+// length is what it says, and whole. One of IPv6 with the hop limit of 255 is none: that is what messages
+// of neighbour discovery have to have (RFC 4861), of which a network without link addresses has no use,
+// wherever in the packet they are.
 func Packet(b []byte) (from, to netip.Addr, ok bool) {
+	if len(b) >= 40 && b[0]>>4 == 6 {
+		if 40+int(binary.BigEndian.Uint16(b[4:])) != len(b) || len(b) > MTU || b[7] == 255 {
+			return from, to, false
+		}
+		return netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), true
+	}
 	if len(b) < 20 || b[0]>>4 != 4 || b[0]&15 < 5 || int(b[0]&15)*4 > len(b) || int(binary.BigEndian.Uint16(b[2:])) != len(b) || len(b) > MTU {
 		return from, to, false
 	}

@@ -281,21 +281,15 @@ func ethRoutes(k *core.Kernel) []route {
 	return l
 }
 
-// gateway6 is the host's loopback interface, network6 the network of eth0's address of IPv6.
-func gateway6(k *core.Kernel) (via, net [16]byte) {
-	via = k.Ethernet().Addr6
-	net = via
-	via[15], net[15] = 2, 0
-	return via, net
-}
-
+// ethRoutes6 are those of IPv6.
 func ethRoutes6(k *core.Kernel) []route {
-	via, net := gateway6(k)
-	return []route{
-		{family: core.FamilyInet6, bits: 64, typ: 1, table: 254, dev: core.EthernetIndex, dst: net[:]},
-		{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: via[:]},
-		{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: k.Ethernet().Addr6[:]},
+	f := k.Ethernet()
+	net := f.Network6()
+	l := []route{{family: core.FamilyInet6, bits: f.Bits6, typ: 1, table: 254, dev: core.EthernetIndex, dst: net[:]}}
+	if via, ok := k.Gateway6(); ok {
+		l = append(l, route{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: via[:]})
 	}
+	return append(l, route{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: f.Addr6[:]})
 }
 
 func routes(k *core.Kernel) []route {
@@ -371,10 +365,13 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 		m = append(m, family, 128, 0, 0, 254, 0, 0, 1)
 		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
 		m = m.u32(15, 254).attr(1, dst...)
-		if via, net := gateway6(k); [8]byte(dst) != [8]byte(net[:]) {
+		metric := uint32(256)
+		to := core.Iface{Addr6: [16]byte(dst), Bits6: eth.Bits6}
+		if via, ok := k.Gateway6(); ok && to.Network6() != eth.Network6() {
 			m = m.attr(5, via[:]...)
+			metric = 1024
 		}
-		return m.u32(4, core.EthernetIndex).attr(7, eth.Addr6[:]...).u32(6, 1024), 0
+		return m.u32(4, core.EthernetIndex).attr(7, eth.Addr6[:]...).u32(6, metric), 0
 	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && [16]byte(dst) == eth.Addr6:
 		src = dst
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:

@@ -1,5 +1,5 @@
 // Package netswitch is the switch of a network that machines of one user share: a process of its
-// own that has one socket for each machine and passes packets of IPv4 between them (idl/vnet). It
+// own that has one socket for each machine and passes packets of IPv4 and IPv6 between them (idl/vnet). It
 // has no files, no host network, and no part in any machine.
 //
 // What it guarantees to each machine: packets come from the address that they say; no other
@@ -264,6 +264,9 @@ func (s *Switch) tell(p *port) {
 // forward passes a packet on to whom it is for, if it is from whom it says.
 func (s *Switch) forward(p *port, b []byte) {
 	from, to, ok := vnet.Packet(b)
+	if from.Is6() {
+		from, to = vnet.Four(from), vnet.Four(to)
+	}
 	if !ok || from != p.addr {
 		s.Forged++
 		return

@@ -156,6 +156,17 @@ func packet(from, to netip.Addr, n int) []byte {
 	return b
 }
 
+// packet6 is one of IPv6, with that hop limit.
+func packet6(from, to netip.Addr, hops byte, n int) []byte {
+	b := make([]byte, 40+n)
+	b[0], b[6], b[7] = 0x60, 59, hops // no next header
+	binary.BigEndian.PutUint16(b[4:], uint16(n))
+	f, t := from.As16(), to.As16()
+	copy(b[8:], f[:])
+	copy(b[24:], t[:])
+	return b
+}
+
 func same(a, b [][]byte) bool {
 	return bytes.Equal(bytes.Join(a, []byte("|")), bytes.Join(b, []byte("|")))
 }
@@ -215,6 +226,65 @@ func TestForged(t *testing.T) {
 	}
 	if _, got := c.table(3); len(got) != 0 {
 		t.Errorf("c has got %x", got)
+	}
+}
+
+// TestSix: packets of IPv6 go from a machine's address to another's, and none other does: forged sources,
+// groups, link-local addresses, and whatever is, or has in it, neighbour discovery.
+func TestSix(t *testing.T) {
+	l := newLab(t, os.Getuid())
+	a, b, c := l.join("a", netip.Addr{}), l.join("b", netip.MustParseAddr("10.0.3.254")), l.join("c", netip.Addr{})
+	a6, b6, c6 := vnet.Six(a.addr), vnet.Six(b.addr), vnet.Six(c.addr)
+	if b6.String() != "fd00:10:0:3::254" {
+		t.Errorf("%v is %v", b.addr, b6)
+	}
+	good := packet6(a6, b6, 64, 8)
+	long, short, big := bytes.Clone(good), bytes.Clone(good), packet6(a6, b6, 64, vnet.MTU-40+1)
+	long[5]++
+	short[5]--
+	advert := packet6(a6, b6, 255, 24) // that c's address is ours
+	advert[6], advert[40] = 58, 136
+	mapped := netip.AddrFrom16(a.addr.As16())
+	bad := [][]byte{
+		packet6(c6, b6, 64, 8), packet6(b6, b6, 64, 8), packet6(netip.IPv6Unspecified(), b6, 64, 8), packet6(mapped, b6, 64, 8), packet6(mapped, netip.AddrFrom16(b.addr.As16()), 64, 8),
+		long, short, big, good[:39], {0x60}, advert, packet6(a6, b6, 255, 8),
+	}
+	for _, from := range []string{"fe80::1", "fe80::aff:fe00:302", "fd00:10:0:3::1", "fd00:10:0:3::2b", "fd00:10:0:3:1::2", "fd00:10:0:3::1:2", "fd00:10:0:4::2", "fd00:10:0:3::1002", "2001:db8::1"} {
+		bad = append(bad, packet6(netip.MustParseAddr(from), b6, 64, 8), packet6(a6, netip.MustParseAddr(from), 64, 8))
+	}
+	for _, to := range []string{"ff02::1", "ff02::1:ff00:254", "ff05::2", "::1", "::"} {
+		bad = append(bad, packet6(a6, netip.MustParseAddr(to), 64, 8))
+	}
+	for _, p := range bad {
+		a.send(p)
+	}
+	a.send(good)
+	a.table(1)
+	if _, got := b.table(2); !same(got, [][]byte{good}) {
+		t.Errorf("b has got %x", got)
+	}
+	if _, got := c.table(3); len(got) != 0 {
+		t.Errorf("c has got %x", got)
+	}
+}
+
+// TestSixAddresses: each address of IPv4 has one of IPv6, and that no other.
+func TestSixAddresses(t *testing.T) {
+	seen := map[netip.Addr]bool{}
+	for n := vnet.First; n <= vnet.Last; n++ {
+		four := netip.AddrFrom4([4]byte{10, 0, 3, byte(n)})
+		six := vnet.Six(four)
+		if seen[six] || vnet.Four(six) != four || !vnet.Network6.Contains(six) || six.String() != fmt.Sprintf("fd00:10:0:3::%d", n) {
+			t.Errorf("%v: %v, and back %v", four, six, vnet.Four(six))
+		}
+		seen[six] = true
+	}
+	b := vnet.Network6.Addr().As16()
+	for n := range 1 << 16 {
+		b[14], b[15] = byte(n>>8), byte(n)
+		if a := netip.AddrFrom16(b); vnet.Four(a).IsValid() != seen[a] {
+			t.Errorf("%v is %v", a, vnet.Four(a))
+		}
 	}
 }
 
@@ -327,6 +397,7 @@ func TestSlow(t *testing.T) {
 func FuzzSwitch(f *testing.F) {
 	me := netip.MustParseAddr("10.0.3.2")
 	f.Add(packet(me, me, 20))
+	f.Add(packet6(vnet.Six(me), vnet.Six(me), 64, 20))
 	f.Add((&vnet.Join{Want: me, Name: "x"}).Append(nil))
 	f.Add(vnet.AppendAsk(nil, 7))
 	f.Add(vnet.AppendTable(nil, 3, []vnet.Member{{Serial: 1, Addr: me, Name: "x"}}))

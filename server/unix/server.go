@@ -39,7 +39,7 @@ type Config struct {
 	// Network: there is a net server, reached by the send right "net". Published are
 	// the ports that it has on the host.
 	Network   bool
-	Network6  bool // and the host reaches others by IPv6
+	Network6  bool // and it reaches others by IPv6
 	Published []core.Published
 	// Link is given where the outside is made of packets.
 	Link *core.Link `json:",omitempty"`

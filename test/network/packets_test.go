@@ -81,7 +81,7 @@ func TestPacketsNames(t *testing.T) {
 	name := lab()
 	m := start(t, []string{"--network", name + ",ip=10.0.3.77", "--hostname", "Some-Server"}, "packets.py", "server")
 	got := inMachine(t, []string{"--network", name}, "packetnames.py", "some-server")
-	want := "10.0.3.77\n10.0.3.77\nno such name\nno such name\n"
+	want := "10.0.3.77\n10.0.3.77\nno such name\nfd00:10:0:3::77\n"
 	if got.out != want || got.status != 0 {
 		t.Errorf("got %+v\nwant %s", got, want)
 	}

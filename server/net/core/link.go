@@ -19,9 +19,9 @@ type LinkConfig struct {
 	MAC [6]byte // of the machine, on a tap device
 	MTU uint32
 	// Addr is the machine's address and the network's size; Gateway, if it has one, knows the
-	// way to all others.
-	Addr    netip.Prefix
-	Gateway netip.Addr
+	// way to all others. Addr6 and Gateway6 are those of IPv6; not valid: it has none.
+	Addr, Addr6       netip.Prefix
+	Gateway, Gateway6 netip.Addr
 }
 
 // Kind is what a LinkSocket is.
@@ -37,10 +37,12 @@ const (
 
 // Link is a stack of protocols. It tells Core.Happened of its sockets, by way of the server's loop.
 type Link interface {
-	// Open makes a socket, of a port of the machine (0: one that is free).
-	Open(id uint64, kind Kind, port uint16) (LinkSocket, abi.Errno)
-	// Named answers the address of a machine of the network, by its name in lower case.
-	Named(name string) (netip.Addr, bool)
+	// Open makes a socket, of a port of the machine (0: one that is free) at its addresses of some
+	// families (proto.Four, proto.Six).
+	Open(id uint64, kind Kind, port uint16, families uint32) (LinkSocket, abi.Errno)
+	// Named answers the addresses of a machine of the network, of IPv4 and of IPv6 (not valid: it has
+	// none), by its name in lower case.
+	Named(name string) (four, six netip.Addr, ok bool)
 }
 
 // LinkSocket is a socket of a Link. No method waits (EAGAIN).
@@ -63,11 +65,11 @@ type LinkSocket interface {
 const maxAnswers = 16
 
 // openLink makes a socket of the link's.
-func (c *Core) openLink(id uint64, kind Kind, port uint16) (*sock, abi.Errno) {
+func (c *Core) openLink(id uint64, kind Kind, port uint16, families uint32) (*sock, abi.Errno) {
 	if len(c.socks) >= maxSockets {
 		return nil, abi.ENOBUFS
 	}
-	l, e := c.link.Open(id, kind, port)
+	l, e := c.link.Open(id, kind, port, families)
 	if e != 0 {
 		return nil, e
 	}
@@ -78,14 +80,25 @@ func (c *Core) openLink(id uint64, kind Kind, port uint16) (*sock, abi.Errno) {
 	return s, 0
 }
 
+// family is that of an address.
+func family(a netip.Addr) uint32 {
+	if a.Is6() {
+		return proto.Six
+	}
+	return proto.Four
+}
+
 // Bind implements proto.Server.
-func (c *Core) Bind(r *proto.Request, id uint64, stream, listen bool, port uint32) {
+func (c *Core) Bind(r *proto.Request, id uint64, stream, listen bool, port, families uint32) {
+	if families == 0 {
+		families = proto.Four
+	}
 	var e abi.Errno
 	switch {
 	case c.link == nil:
 		e = abi.EOPNOTSUPP
 	case c.socks[id] != nil: // asked again
-	case port == 0 || port > 65535 || listen && !stream:
+	case port == 0 || port > 65535 || listen && !stream || families&^(proto.Four|proto.Six) != 0:
 		e = abi.EINVAL
 	default:
 		kind := KindDgram
@@ -94,7 +107,7 @@ func (c *Core) Bind(r *proto.Request, id uint64, stream, listen bool, port uint3
 		} else if stream {
 			kind = KindStream
 		}
-		_, e = c.openLink(id, kind, uint16(port))
+		_, e = c.openLink(id, kind, uint16(port), families)
 	}
 	r.AnswerBind(c.inc, e)
 }
@@ -102,7 +115,7 @@ func (c *Core) Bind(r *proto.Request, id uint64, stream, listen bool, port uint3
 func (c *Core) connectLink(s *sock, id uint64, to netip.AddrPort) abi.Errno {
 	if s == nil {
 		var e abi.Errno
-		if s, e = c.openLink(id, KindStream, 0); e != 0 {
+		if s, e = c.openLink(id, KindStream, 0, family(to.Addr())); e != 0 {
 			return e
 		}
 	}
@@ -171,7 +184,7 @@ func (c *Core) sendLink(s *sock, id uint64, connected, echo bool, to netip.AddrP
 			kind = KindEcho
 		}
 		var e abi.Errno
-		if s, e = c.openLink(id, kind, 0); e != 0 {
+		if s, e = c.openLink(id, kind, 0, family(to.Addr())); e != 0 {
 			return e
 		}
 	}

@@ -7,12 +7,13 @@ import (
 )
 
 // Names of the machines of a network, by the protocol of RFC 1035: one question, of which only
-// addresses of IPv4 are answered.
+// addresses are answered.
 
 const (
-	dnsHead = 12
-	typeA   = 1
-	classIN = 1
+	dnsHead  = 12
+	typeA    = 1
+	typeAAAA = 28 // RFC 3596
+	classIN  = 1
 	// nameTTL is how long an answer holds, in seconds: machines come and go.
 	nameTTL = 5
 
@@ -27,7 +28,7 @@ const (
 )
 
 // answerName answers a message that asks for a name; nil for one to which nothing is said.
-func answerName(q []byte, named func(string) (netip.Addr, bool)) []byte {
+func answerName(q []byte, named func(string) (four, six netip.Addr, ok bool)) []byte {
 	if len(q) < dnsHead {
 		return nil
 	}
@@ -57,20 +58,24 @@ func answerName(q []byte, named func(string) (netip.Addr, bool)) []byte {
 		return reply(rcodeFormat, nil)
 	}
 	question := q[dnsHead : len(q)-len(rest)+4]
-	a, ok := named(name)
+	a, six, ok := named(name)
 	if !ok {
 		return reply(rcodeNoName, question)
 	}
 	b := reply(0, question)
-	if binary.BigEndian.Uint16(rest) != typeA || binary.BigEndian.Uint16(rest[2:]) != classIN || !a.Is4() {
+	typ := binary.BigEndian.Uint16(rest)
+	if typ == typeAAAA {
+		a = six
+	}
+	if typ != typeA && typ != typeAAAA || binary.BigEndian.Uint16(rest[2:]) != classIN || !a.IsValid() {
 		return b // it has no such record
 	}
-	b[7] = 1                                           // one answer
-	b = append(b, 0xc0, dnsHead, 0, typeA, 0, classIN) // of the name that was asked for
+	b[7] = 1                                               // one answer
+	b = append(b, 0xc0, dnsHead, 0, byte(typ), 0, classIN) // of the name that was asked for
 	b = binary.BigEndian.AppendUint32(b, nameTTL)
-	b = append(b, 0, 4)
-	ip := a.As4()
-	return append(b, ip[:]...)
+	ip := a.AsSlice()
+	b = append(b, 0, byte(len(ip)))
+	return append(b, ip...)
 }
 
 // dnsName reads a name, in lower case; one that points elsewhere is none.

@@ -7,11 +7,15 @@ import (
 	"testing"
 )
 
-func testNames(name string) (netip.Addr, bool) {
-	if name == "db" || name == "a.b" {
-		return netip.AddrFrom4([4]byte{10, 0, 3, 7}), true
+func testNames(name string) (four, six netip.Addr, ok bool) {
+	four = netip.AddrFrom4([4]byte{10, 0, 3, 7})
+	switch name {
+	case "db", "a.b":
+		return four, netip.MustParseAddr("fd00:10:0:3::7"), true
+	case "four":
+		return four, netip.Addr{}, true
 	}
-	return netip.Addr{}, false
+	return netip.Addr{}, netip.Addr{}, false
 }
 
 // question is a message that asks for a name, of a type.
@@ -33,7 +37,9 @@ func TestAnswerName(t *testing.T) {
 	}{
 		{"an address", question("db", 1), head + "8580" + "0001000100000000" + db + "00010001" + "c00c00010001" + "00000005" + "0004" + "0a000307"},
 		{"in capitals", question("DB", 1), head + "8580" + "0001000100000000" + "02444200" + "00010001" + "c00c00010001" + "00000005" + "0004" + "0a000307"},
-		{"of IPv6", question("db", 28), head + "8580" + none + db + "001c0001"},
+		{"of IPv6", question("db", 28), head + "8580" + "0001000100000000" + db + "001c0001" + "c00c001c0001" + "00000005" + "0010" + "fd000010000000030000000000000007"},
+		{"of IPv6, of who has none", question("four", 28), head + "8580" + none + "04666f757200" + "001c0001"},
+		{"of another type", question("db", 15), head + "8580" + none + db + "000f0001"},
 		{"nobody's", question("x", 1), head + "8583" + none + "017800" + "00010001"},
 		{"an answer", append([]byte{0, 0, 0x80}, make([]byte, 20)...), ""},
 		{"too short", make([]byte, 11), ""},
@@ -60,7 +66,7 @@ func FuzzAnswerName(f *testing.F) {
 		if a == nil {
 			return
 		}
-		if len(a) < dnsHead || len(a) > len(q)+16 || a[0] != q[0] || a[1] != q[1] || a[2]&0x80 == 0 {
+		if len(a) < dnsHead || len(a) > len(q)+28 || a[0] != q[0] || a[1] != q[1] || a[2]&0x80 == 0 {
 			t.Errorf("%x", a)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -34,8 +35,12 @@ func (l *link) deliver(b []byte) {
 	if up == nil {
 		return
 	}
+	proto := ipv4.ProtocolNumber
+	if len(b) > 0 && b[0]>>4 == 6 {
+		proto = ipv6.ProtocolNumber
+	}
 	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b)})
-	up.DeliverNetworkPacket(ipv4.ProtocolNumber, p)
+	up.DeliverNetworkPacket(proto, p)
 	p.DecRef()
 }
 

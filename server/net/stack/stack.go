@@ -21,6 +21,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -100,8 +101,8 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 		s: stack.New(stack.Options{
 			// So that nothing from the link is taken for our own.
 			HandleLocal:        true,
-			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
+			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		})}
 	t.asked = t.began
 	t.options()
@@ -127,6 +128,16 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	routes := []tcpip.Route{{Destination: own.Subnet(), NIC: nic}}
 	if cfg.Gateway.Is4() {
 		routes = append(routes, tcpip.Route{Destination: header.IPv4EmptySubnet, Gateway: tcpip.AddrFrom4(cfg.Gateway.As4()), NIC: nic})
+	}
+	if cfg.Addr6.IsValid() {
+		own := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16(cfg.Addr6.Addr().As16()), PrefixLen: cfg.Addr6.Bits()}
+		if e := t.s.AddProtocolAddress(nic, tcpip.ProtocolAddress{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: own}, stack.AddressProperties{}); e != nil {
+			return nil, fmt.Errorf("link: %v: %v", cfg.Addr6, e)
+		}
+		routes = append(routes, tcpip.Route{Destination: own.Subnet(), NIC: nic})
+		if cfg.Gateway6.Is6() {
+			routes = append(routes, tcpip.Route{Destination: header.IPv6EmptySubnet, Gateway: tcpip.AddrFrom16(cfg.Gateway6.As16()), NIC: nic})
+		}
 	}
 	t.s.SetRouteTable(routes)
 	if cfg.Tap {
@@ -281,18 +292,23 @@ func (t *Stack) ask() {
 }
 
 // meet notes whom a stream speaks to: who has a new address may be there before we have heard of
-// him, so that the switch is asked.
-func (t *Stack) meet(s *socket, far netip.Addr) {
+// him, so that the switch is asked. False: no machine can have that address.
+func (t *Stack) meet(s *socket, far netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.members == nil {
-		return
+		return true
+	}
+	if far.Is6() && t.cfg.Addr6.IsValid() && t.cfg.Addr6.Contains(far) {
+		if far = vnet.Four(far); !far.IsValid() { // a machine is known by that
+			return false
+		}
 	}
 	s.far, s.serial = far, t.members[far].Serial
-	if s.serial != 0 {
-		return
+	if s.serial == 0 {
+		s.doubt = t.number()
 	}
-	s.doubt = t.number()
+	return true
 }
 
 // number is that of a question that is asked from here on. t.mu is held.
@@ -306,21 +322,28 @@ func (t *Stack) number() uint32 {
 }
 
 // Named implements core.Link.
-func (t *Stack) Named(name string) (netip.Addr, bool) {
+func (t *Stack) Named(name string) (four, six netip.Addr, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a, ok := t.names[name]
-	return a, ok
+	if four, ok = t.names[name]; ok {
+		six = vnet.Six(four)
+	}
+	return four, six, ok
 }
 
 // reaches says why nobody can be reached at an address by datagrams, if that is known. To who is
 // not known one is sent all the same.
 func (t *Stack) reaches(a netip.Addr) abi.Errno {
-	if !a.Is4() {
+	if !a.Is4() && !t.cfg.Addr6.IsValid() {
 		return abi.ENETUNREACH
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.members != nil && a.Is6() {
+		if a = vnet.Four(a); !a.IsValid() {
+			return abi.EHOSTUNREACH // no machine can have it
+		}
+	}
 	if _, ok := t.members[a]; t.members == nil || ok {
 		return 0
 	}
@@ -334,17 +357,31 @@ func (t *Stack) reaches(a netip.Addr) abi.Errno {
 }
 
 // Open implements core.Link.
-func (t *Stack) Open(id uint64, kind core.Kind, port uint16) (core.LinkSocket, abi.Errno) {
+func (t *Stack) Open(id uint64, kind core.Kind, port uint16, families uint32) (core.LinkSocket, abi.Errno) {
 	s := &socket{t: t, id: id, kind: kind}
+	if !t.cfg.Addr6.IsValid() && families&proto.Six != 0 {
+		if families &^= proto.Six; families == 0 {
+			return nil, abi.ENETUNREACH
+		}
+	}
+	// One of IPv6 is for both, at all addresses, unless it is told otherwise.
+	net, echo := ipv4.ProtocolNumber, icmp.ProtocolNumber4
+	at := tcpip.AddrFrom4(t.cfg.Addr.Addr().As4())
+	if families&proto.Six != 0 {
+		net, echo, at = ipv6.ProtocolNumber, icmp.ProtocolNumber6, tcpip.Address{}
+		if families&proto.Four == 0 {
+			at = tcpip.AddrFrom16(t.cfg.Addr6.Addr().As16())
+		}
+	}
 	var q waiter.Queue
 	var e tcpip.Error
 	switch kind {
 	case core.KindStream, core.KindListener:
-		s.ep, e = t.s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &q)
+		s.ep, e = t.s.NewEndpoint(tcp.ProtocolNumber, net, &q)
 	case core.KindDgram:
-		s.ep, e = t.s.NewEndpoint(udp.ProtocolNumber, ipv4.ProtocolNumber, &q)
+		s.ep, e = t.s.NewEndpoint(udp.ProtocolNumber, net, &q)
 	default:
-		s.ep, e = t.s.NewEndpoint(icmp.ProtocolNumber4, ipv4.ProtocolNumber, &q)
+		s.ep, e = t.s.NewEndpoint(echo, net, &q)
 	}
 	if e != nil {
 		return nil, errno(e)
@@ -352,9 +389,15 @@ func (t *Stack) Open(id uint64, kind core.Kind, port uint16) (core.LinkSocket, a
 	o := s.ep.SocketOptions()
 	o.SetReuseAddress(true)
 	o.SetReusePort(true)
+	o.SetV6Only(families&proto.Four == 0)
+	if kind == core.KindDgram && at.BitLen() == 0 {
+		// Told where they were sent: others than its own addresses are groups' and broadcasts.
+		o.SetReceivePacketInfo(true)
+		o.SetIPv6ReceivePacketInfo(true)
+	}
 	t.tune(s)
 	if port != 0 || kind == core.KindDgram {
-		e = s.ep.Bind(tcpip.FullAddress{Addr: tcpip.AddrFrom4(t.cfg.Addr.Addr().As4()), Port: port})
+		e = s.ep.Bind(tcpip.FullAddress{Addr: at, Port: port})
 	}
 	if e == nil && kind == core.KindListener {
 		t.mu.Lock()
@@ -471,7 +514,9 @@ func (s *socket) Connect(to netip.AddrPort) abi.Errno {
 		return e
 	}
 	if s.kind == core.KindStream {
-		s.t.meet(s, to.Addr())
+		if !s.t.meet(s, to.Addr()) {
+			return abi.EHOSTUNREACH
+		}
 	}
 	switch e := s.ep.Connect(full(to)); e.(type) {
 	case *tcpip.ErrConnectStarted:
@@ -599,11 +644,22 @@ func (s *socket) RecvFrom(b []byte) (int, netip.AddrPort, abi.Errno) {
 		if e != nil {
 			return 0, netip.AddrPort{}, errno(e)
 		}
+		m := &r.ControlMessages
+		if m.HasIPPacketInfo && !s.t.own(m.PacketInfo.DestinationAddr) || m.HasIPv6PacketInfo && !s.t.own(m.IPv6PacketInfo.Addr) {
+			continue
+		}
 		// From 0.0.0.0 is nobody: who answered there would speak to the machine itself.
 		if from := addrPort(r.RemoteAddr); !from.Addr().IsUnspecified() {
 			return w.n, from, 0
 		}
 	}
+}
+
+// own says whether an address is the machine's.
+func (t *Stack) own(a tcpip.Address) bool {
+	ip, _ := netip.AddrFromSlice(a.AsSlice())
+	ip = ip.Unmap()
+	return ip == t.cfg.Addr.Addr() || ip == t.cfg.Addr6.Addr()
 }
 
 // Close implements core.LinkSocket.
@@ -662,7 +718,7 @@ func full(a netip.AddrPort) tcpip.FullAddress {
 
 func addrPort(f tcpip.FullAddress) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(f.Addr.AsSlice())
-	return netip.AddrPortFrom(a, f.Port)
+	return netip.AddrPortFrom(a.Unmap(), f.Port)
 }
 
 // errno is what an error of the stack is to those who know Linux's.

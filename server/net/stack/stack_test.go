@@ -21,6 +21,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"hythe/abi"
+	proto "hythe/idl/net"
 	"hythe/idl/vnet"
 	"hythe/server/net/core"
 	"hythe/server/netswitch"
@@ -100,7 +101,7 @@ func newNode(t testing.TB, fd int, addr netip.Prefix) *node {
 	t.Helper()
 	n := &node{t: t, addr: addr.Addr(), news: make(chan struct{})}
 	var err error
-	n.s, err = New(&core.LinkConfig{FD: fd, MTU: vnet.MTU, Addr: addr}, func(uint64, uint32, bool) {
+	n.s, err = New(&core.LinkConfig{FD: fd, MTU: vnet.MTU, Addr: addr, Addr6: netip.PrefixFrom(vnet.Six(addr.Addr()), vnet.Network6.Bits())}, func(uint64, uint32, bool) {
 		n.mu.Lock()
 		close(n.news)
 		n.news = make(chan struct{})
@@ -145,7 +146,7 @@ func (n *node) wait(f func() abi.Errno) abi.Errno {
 func (n *node) open(kind core.Kind, port uint16) core.LinkSocket {
 	n.t.Helper()
 	n.ids++
-	s, e := n.s.Open(n.ids, kind, port)
+	s, e := n.s.Open(n.ids, kind, port, proto.Four|proto.Six)
 	if e != 0 {
 		n.t.Fatal(e)
 	}
@@ -273,6 +274,77 @@ func TestErrors(t *testing.T) {
 	// Who leaves without a word leaves others with an error.
 	c := l.node("c")
 	x, _ = pair(a, c, 80)
+	c.leave()
+	if e := a.wait(func() abi.Errno { _, e := x.Recv(make([]byte, 1)); return e }); e != abi.ECONNRESET {
+		t.Error("who has left: ", e)
+	}
+}
+
+// TestSixErrors: what a connection by IPv6 is told, and who hears what.
+func TestSixErrors(t *testing.T) {
+	l := newLab(t)
+	a, b := l.node("a"), l.node("b")
+	six := func(n *node) *node { return &node{addr: vnet.Six(n.addr)} }
+	if _, e := a.connect(six(b), 80); e != abi.ECONNREFUSED {
+		t.Error("nobody listens: ", e)
+	}
+	for _, addr := range []string{"fd00:10:0:3::200", "fd00:10:0:3::a"} {
+		if _, e := a.connect(&node{addr: netip.MustParseAddr(addr)}, 80); e != abi.EHOSTUNREACH {
+			t.Errorf("nobody is there: %s: %v", addr, e)
+		}
+		u := a.open(core.KindDgram, 0)
+		if e := a.wait(func() abi.Errno { // the first one is lost
+			if e := u.SendTo([]byte("x"), netip.AddrPortFrom(netip.MustParseAddr(addr), 80)); e != 0 {
+				return e
+			}
+			runtime.Gosched()
+			return abi.EAGAIN
+		}); e != abi.EHOSTUNREACH {
+			t.Errorf("datagrams, and nobody is there: %s: %v", addr, e)
+		}
+	}
+	// Families: of one only, and of both.
+	for port, families := range map[uint16]uint32{81: proto.Four, 82: proto.Six, 83: proto.Four | proto.Six} {
+		b.ids++
+		s, e := b.s.Open(b.ids, core.KindListener, port, families)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		for family, to := range map[uint32]*node{proto.Four: b, proto.Six: six(b)} {
+			want := abi.Errno(0)
+			if families&family == 0 {
+				want = abi.ECONNREFUSED
+			}
+			x, e := a.connect(to, port)
+			if e != want {
+				t.Errorf("families %d, by %d: %v", families, family, e)
+			}
+			if e != 0 {
+				continue
+			}
+			var from netip.AddrPort
+			var y core.LinkSocket
+			if e := b.wait(func() (e abi.Errno) {
+				b.ids++
+				y, from, e = s.Accept(b.ids)
+				return e
+			}); e != 0 {
+				t.Fatal(e)
+			}
+			if at := from.Addr(); at != a.addr && at != vnet.Six(a.addr) || at.Is4() != (family == proto.Four) {
+				t.Errorf("families %d, by %d: from %v", families, family, from)
+			}
+			x.Close(true)
+			y.Close(true)
+		}
+	}
+	// Who leaves without a word leaves others with an error.
+	c := l.node("c")
+	c.open(core.KindListener, 80)
+	x, e := a.connect(six(c), 80)
+	if e != 0 {
+		t.Fatal(e)
+	}
 	c.leave()
 	if e := a.wait(func() abi.Errno { _, e := x.Recv(make([]byte, 1)); return e }); e != abi.ECONNRESET {
 		t.Error("who has left: ", e)

@@ -1,5 +1,7 @@
 package core
 
+import "net/netip"
+
 // Iface is an interface of the machine, as every personality shows it in its own form.
 // Nothing of one can be changed.
 type Iface struct {
@@ -42,6 +44,9 @@ func (k *Kernel) Ethernet() *Iface {
 		for i, m := range f.Mask() {
 			f.Cast[i] |= ^m
 		}
+		if l.Addr6.IsValid() {
+			f.Addr6, f.Bits6 = l.Addr6.Addr().As16(), byte(l.Addr6.Bits())
+		}
 		k.io.out.iface = f
 	}
 	return k.io.out.iface
@@ -57,6 +62,20 @@ func (k *Kernel) Gateway() ([4]byte, bool) {
 		return l.Gateway.As4(), true
 	}
 	return [4]byte{}, false
+}
+
+// Gateway6 is Gateway of IPv6.
+func (k *Kernel) Gateway6() ([16]byte, bool) {
+	l := k.Config.Link
+	switch {
+	case l == nil:
+		via := eth6
+		via[15] = 2
+		return via, k.HasNet6()
+	case l.Gateway6.Is6():
+		return l.Gateway6.As16(), true
+	}
+	return [16]byte{}, false
 }
 
 // Ifaces are the machine's interfaces.
@@ -82,6 +101,11 @@ func (f *Iface) Network() [4]byte {
 		n[i] &= m
 	}
 	return n
+}
+
+// Network6 is the address of its network of IPv6.
+func (f *Iface) Network6() [16]byte {
+	return netip.PrefixFrom(netip.AddrFrom16(f.Addr6), int(f.Bits6)).Masked().Addr().As16()
 }
 
 // Holds says whether an address is in its network.

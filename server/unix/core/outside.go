@@ -24,7 +24,7 @@ import (
 // done is called later, without the lock. Bytes that were given are the backend's until then.
 type NetBackend interface {
 	Events(incarnation uint64, done func(incarnation uint64, events []net.Event, e abi.Errno))
-	Bind(id uint64, stream, listen bool, port uint32, done func(incarnation uint64, e abi.Errno))
+	Bind(id uint64, stream, listen bool, port, families uint32, done func(incarnation uint64, e abi.Errno))
 	Connect(id uint64, to netip.AddrPort, done func(incarnation uint64, e abi.Errno))
 	Accept(id, seq uint64, done func(incarnation, id uint64, from netip.AddrPort, e abi.Errno))
 	Send(id, seq, taken uint64, data []byte, done func(n int, e abi.Errno))
@@ -58,10 +58,10 @@ type Published struct {
 // Link is the outside of a machine where that is made of packets (docs/network.md): what has a
 // port here then has it there, so that others reach it.
 type Link struct {
-	Addr    netip.Prefix
-	Gateway netip.Addr // of what is not in the network; not valid: nobody is
-	MAC     [6]byte
-	MTU     uint32
+	Addr, Addr6       netip.Prefix // Addr6: of IPv6; not valid: there is none
+	Gateway, Gateway6 netip.Addr   // of what is not in the network; not valid: nobody is
+	MAC               [6]byte
+	MTU               uint32
 	// Resolvers are addresses that the host's resolv.conf names, at which guests may ask for names
 	// of machines of the network.
 	Resolvers []netip.Addr
@@ -160,6 +160,14 @@ func (k *Kernel) eth(ip [16]byte) [16]byte {
 	if isV4(ip) {
 		return k.eth4()
 	}
+	return k.eth6()
+}
+
+// eth6 is the machine's address of IPv6 on eth0, if it has one (HasNet6).
+func (k *Kernel) eth6() [16]byte {
+	if l := k.Config.Link; l != nil {
+		return l.Addr6.Addr().As16()
+	}
 	return eth6
 }
 
@@ -182,7 +190,7 @@ func (k *Kernel) HasNet6() bool { return k.HasNet() && k.Config.Net6 }
 
 // isLocal says whether an address is the machine's own.
 func (k *Kernel) isLocal(ip [16]byte) bool {
-	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == k.eth4() && k.HasNet() || ip == eth6 && k.HasNet6()
+	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == k.eth4() && k.HasNet() || k.HasNet6() && ip == k.eth6()
 }
 
 // isOutside says whether an address is somebody else's whom the net server may
@@ -190,7 +198,11 @@ func (k *Kernel) isLocal(ip [16]byte) bool {
 func (k *Kernel) isOutside(ip [16]byte) bool {
 	if !isV4(ip) {
 		linkLocal := ip[0] == 0xfe && ip[1]&0xc0 == 0x80
-		return k.HasNet6() && ip != ip6Any && ip != ip6Loop && ip != eth6 && !isMulti(ip) && !linkLocal
+		if !k.HasNet6() || ip == ip6Any || ip == ip6Loop || ip == k.eth6() || isMulti(ip) || linkLocal {
+			return false
+		}
+		l := k.Config.Link
+		return l == nil || l.Gateway6.IsValid() || l.Addr6.Contains(netip.AddrFrom16(ip))
 	}
 	if !k.HasNet() || ip[12] == 0 || ip[12] == 127 || ip == k.eth4() || isMulti(ip) || isBroadcast(ip) {
 		return false
@@ -437,8 +449,9 @@ func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool
 	}
 	rt.other = true
 	id, port, stream, listen := rec.ID, uint32(s.Inet.Local.Port), s.Type == SockStream, rec.State == outListen
+	families := k.families(s)
 	k.ask(func(n NetBackend) {
-		n.Bind(id, stream, listen, port, func(inc uint64, e abi.Errno) {
+		n.Bind(id, stream, listen, port, families, func(inc uint64, e abi.Errno) {
 			k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 				rt.other = false
 				if inc < k.io.out.inc {
@@ -463,6 +476,18 @@ func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool
 	return false
 }
 
+// families are those of which a socket has an address that others reach (net.Four, net.Six).
+func (k *Kernel) families(s *Socket) (f uint32) {
+	x := inetSockets{sockQueues{k}}
+	if x.match(s, k.eth4()) != 0 {
+		f = net.Four
+	}
+	if k.HasNet6() && x.match(s, k.eth6()) != 0 {
+		f |= net.Six
+	}
+	return f
+}
+
 // maxUnreachable is how many lines of the log are about ports that others do not reach.
 const maxUnreachable = 64
 
@@ -483,7 +508,7 @@ func (k *Kernel) unreachable(port uint32, e abi.Errno) {
 func (x inetSockets) expose(r store.Ref[Socket]) abi.Errno {
 	k := x.k
 	s := k.Socks.Get(r)
-	if k.Config.Link == nil || s.Inet.Out != 0 || s.Inet.Local.Port == 0 || x.match(s, k.eth4()) == 0 {
+	if k.Config.Link == nil || s.Inet.Out != 0 || s.Inet.Local.Port == 0 || k.families(s) == 0 {
 		return 0
 	}
 	switch {
@@ -927,7 +952,7 @@ func (k *Kernel) acceptedOut(inc, id uint64, from InetAddr, port uint16) {
 	}
 	s := k.Socks.Mut(p)
 	s.State = SockConnecting
-	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: k.eth4(), Port: port}
+	s.Inet.Local, s.Inet.Far = from, InetAddr{IP: k.eth(from.IP), Port: port}
 	k.passedSyn(s)
 	if x := (inetSockets{sockQueues{k}}); !x.try(p) {
 		k.await(p)

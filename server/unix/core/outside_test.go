@@ -33,7 +33,7 @@ type testAsk struct {
 	host  func(o ObjectName, e abi.Errno)
 }
 
-func (n *testNet) Bind(id uint64, _, _ bool, port uint32, done func(uint64, abi.Errno)) {
+func (n *testNet) Bind(id uint64, _, _ bool, port, _ uint32, done func(uint64, abi.Errno)) {
 	n.add(testAsk{what: "bind", id: id, seq: uint64(port), inc: done})
 }
 

@@ -37,7 +37,7 @@ func makeNetFiles() {
 		{"if_inet6", func(k *Kernel) string {
 			t := "00000000000000000000000000000001 01 80 10 80       lo\n"
 			if k.HasNet6() {
-				t += fmt.Sprintf("%x 02 40 00 80     eth0\n", eth6)
+				t += fmt.Sprintf("%x 02 %02x 00 80     eth0\n", k.eth6(), k.Ethernet().Bits6)
 			}
 			return t
 		}},
@@ -51,9 +51,12 @@ func makeNetFiles() {
 				route := func(dst [16]byte, bits int, via [16]byte, metric, flags uint32, dev string) string {
 					return fmt.Sprintf("%x %02x %s 00 %x %08x %08x %08x %08x %8s\n", dst, bits, none, via, metric, 1, 0, flags, dev)
 				}
-				net, via := eth6, eth6
-				net[15], via[15] = 0, 2
-				t += route(net, 64, [16]byte{}, 256, 1, "eth0") + route([16]byte{}, 0, via, 1024, 3, "eth0") + route(eth6, 128, [16]byte{}, 0, 0x80200001, "eth0")
+				f := k.Ethernet()
+				t += route(f.Network6(), int(f.Bits6), [16]byte{}, 256, 1, "eth0")
+				if via, ok := k.Gateway6(); ok {
+					t += route([16]byte{}, 0, via, 1024, 3, "eth0")
+				}
+				t += route(f.Addr6, 128, [16]byte{}, 0, 0x80200001, "eth0")
 			}
 			return t
 		}},
