@@ -527,7 +527,14 @@ func (k *Kernel) dropHand(h store.Ref[SigHand]) {
 // task ends.
 func (k *Kernel) leaveTask(id TaskID, p store.Ref[Proc]) {
 	ts := k.tasks[id]
-	if ts == nil {
+	if ts == nil { // it went before the last of its threads had left the server
+		k.Threads.Each(func(t store.Ref[Thread], th *Thread) bool {
+			if th.Proc == p && th.State == ThreadDead {
+				delete(k.threads, t)
+				k.Threads.Free(t)
+			}
+			return true
+		})
 		return
 	}
 	used := false

@@ -365,6 +365,37 @@ func TestForkExitWait(t *testing.T) {
 	g.check()
 }
 
+// TestTaskGoneBeforeThreads: a host process that ends while a thread of its is at work here
+// leaves nothing behind: not the other threads either, which the next incarnation would find without a process.
+func TestTaskGoneBeforeThreads(t *testing.T) {
+	g := newGuest(t)
+	child, pid := g.fork(CloneArgs{})
+	const flags = CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread
+	var threads []*guest
+	for range 3 {
+		c := child.call(func(c *Call) { v, e := c.Clone(&CloneArgs{Flags: flags, SP: 0x9000}); ret(uint64(v), e)(c) })
+		a := findAct(c, abi.ActThread)
+		th := g.on(child.task, uint32(a.A[0]))
+		th.send(abi.KindThread, 0, a.A[1])
+		threads = append(threads, th)
+	}
+	threads[0].call(func(c *Call) { c.Exit(0) })
+	sleeping := threads[1].start(func(c *Call) { c.Fail(c.Sleep(NoDeadline)) })
+	g.TaskGone(child.task)
+	g.result(sleeping)
+	if w, e := g.wait(WaitPid, pid, WExited); e != 0 || w.Status != SIGKILL {
+		t.Errorf("%+v %v", w, e)
+	}
+	g.Threads.Each(func(_ store.Ref[Thread], th *Thread) bool {
+		if g.Procs.Get(th.Proc) == nil {
+			t.Errorf("thread %d is left without a process", th.Tid)
+		}
+		return true
+	})
+	g.check()
+	g.reopenAll()
+}
+
 func TestKillAndOrphans(t *testing.T) {
 	g := newGuest(t)
 	child, pid := g.fork(CloneArgs{})
