@@ -230,7 +230,8 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	c.childTids(a, th)
 	k.bindSlot(task, slot, t)
 	k.tasks[task].threaded = true
-	k.takeBackWrites(c.Task) // by its own offset only one writes to a file
+	k.takeBackStreams(c.Task) // who waits in one has no other threads (mayPoll)
+	k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
 	c.dropKept(0)
 	k.addThreadIndex(t)
 	if a.Flags&CloneParentSettid != 0 {

@@ -63,7 +63,7 @@ func (k *Kernel) memoryOf(f store.Ref[File]) store.Ref[Stream] {
 // It may give up the lock.
 func (c *Call) streamSoon(fd int32, f store.Ref[File]) {
 	k := c.K
-	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || !k.mayPoll(f) || !c.mayBorrow(fd, f) ||
+	if k.fileRT(f).reads < lendOften-1 || k.memoryOf(f) != 0 || !k.mayPoll(c.ProcRef(), f) || !c.mayBorrow(fd, f) ||
 		k.Streams.Len() >= maxStreams {
 		return
 	}
@@ -257,7 +257,7 @@ func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 	if x.Ends[me] != own {
 		k.Streams.Mut(st).Ends[me] = own
 	}
-	if !read || rt.reads < lendOften || !k.mayPoll(f) || !k.quiet(f, 1) {
+	if !read || rt.reads < lendOften || !k.mayPoll(c.ProcRef(), f) || !k.quiet(f, 1) {
 		return
 	}
 	if x.Pipe != 0 && !k.pipeFits(x.Pipe) || x.Pipe == 0 && (!k.streamFits(own.Sock) || !k.streamEmpty(own.Sock)) ||
@@ -312,9 +312,13 @@ func (c *Call) plainly(f store.Ref[File], wait func() abi.Errno) abi.Errno {
 	return e
 }
 
-// mayPoll says whether a file may be lent as far as it tells whether it is ready: a pipe does not, and its ends
-// wait.
-func (k *Kernel) mayPoll(f store.Ref[File]) bool {
+// mayPoll says whether a file may be lent to p as far as it tells whether it is ready: a pipe does not, and its ends
+// wait. Of several threads one may close the descriptor by which another waits, which on Linux goes on with its
+// file: the library would go on with what is there then. So who waits is alone.
+func (k *Kernel) mayPoll(p store.Ref[Proc], f store.Ref[File]) bool {
+	if !k.nonblock(f) && !k.alone(p) {
+		return false
+	}
 	return k.Files.Get(f).Kind != FilePipe || !k.nonblock(f) && len(k.fileRT(f).epolls) == 0
 }
 
@@ -354,7 +358,7 @@ func (k *Kernel) mayLendOther(st store.Ref[Stream], side int) bool {
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
 		return false
 	}
-	return k.memoryOf(e.File) == st && k.side(x, e.File) == side && k.mayPoll(e.File) && k.quiet(e.File, 0)
+	return k.memoryOf(e.File) == st && k.side(x, e.File) == side && k.mayPoll(ts.proc, e.File) && k.quiet(e.File, 0)
 }
 
 // streamSlot is where a task has a stream's memory mapped.

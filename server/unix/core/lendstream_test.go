@@ -302,6 +302,15 @@ func TestTakeBackStream(t *testing.T) {
 			rt := k.procRT(c.ProcRef())
 			rt.threads = append(rt.threads, 0)
 			return 0
+		}, false},
+		"a second thread, and none waits": {func(c *Call, s *lentStream) abi.Errno {
+			k := c.K
+			k.takeBackStreams(c.Task)
+			rt := k.procRT(c.ProcRef())
+			rt.threads = append(rt.threads, 0)
+			f, _, e := s.tk.FDAtRaw(s.th[0], s.fd[0])
+			k.Files.Mut(f).Flags |= OpenNonblock
+			return e
 		}, true},
 	} {
 		tk := newTestKernel(t)
@@ -330,7 +339,7 @@ func TestTakeBackStream(t *testing.T) {
 		if again != x.lent {
 			t.Errorf("%s: lent again: %v", what, again)
 		}
-		if what == "a second thread" { // which is none
+		if strings.HasPrefix(what, "a second thread") { // which is none
 			rt := tk.procRT(tk.Threads.Get(tk.init).Proc)
 			rt.threads = rt.threads[:1]
 		}
