@@ -211,7 +211,7 @@ var Profiles = []Profile{
 				{Arg: 1, Mask: unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC, Values: []uint32{unix.SOCK_STREAM, unix.SOCK_DGRAM}},
 				{Arg: 2, Values: []uint32{0, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6}},
 			}, "TCP, UDP and echo requests, in which the host fills in who asks; not those of other programs (AF_UNIX), no packets, nothing that sets the network up (netlink)"},
-			{"connect", 42, nil, "what guests connect to, if the policy has it"},
+			{"connect", 42, nil, "what guests connect to, if the policy has it; connections that others have as well are connected to nobody at their end"},
 			{"bind", 49, nil, "whether an address is the host's own: by UDP only, TCP is Landlock's to refuse"},
 			{"accept4", 288, nil, "published ports"},
 			{"recvfrom", 45, nil, "what comes"},

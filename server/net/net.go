@@ -194,3 +194,5 @@ func (h *hands) Take(binding, tag uint64) (int, abi.Errno) {
 	_ = h.conn.Deallocate(g.Object)
 	return g.FD, 0
 }
+
+func (h *hands) Cut(fd int) error { return ipc.Disconnect(fd) }

@@ -57,6 +57,8 @@ type Hands interface {
 	Hand(binding, tag uint64, fd int) abi.Errno
 	// Take answers the descriptor that the client has granted under tag.
 	Take(binding, tag uint64) (fd int, e abi.Errno)
+	// Cut connects a socket to nobody, whoever else has it: the other end is reset.
+	Cut(fd int) error
 }
 
 // Bounds: sockets of one machine, addresses that a UDP socket knows, lines of the
@@ -342,10 +344,11 @@ func (c *Core) close(s *sock, hard bool) {
 	if !s.lent {
 		c.poll.Remove(s.reg)
 	}
-	if hard && !s.udp {
+	switch {
+	case s.had:
+		c.leave(s, hard)
+	case hard && !s.udp:
 		resetAtEnd(s.fd)
-	} else if s.had {
-		s.leave()
 	}
 	_ = unix.Close(s.fd)
 	// The host told of them when they came, and does not again.

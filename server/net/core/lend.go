@@ -20,7 +20,7 @@ func (c *Core) Lend(r *proto.Request, id, lender, taken, tag uint64) {
 	c.by(lender)
 	e := abi.EAGAIN
 	switch {
-	case s.link != nil || s.udp || s.published || s.listens || !s.done || s.err != 0 || c.Hands == nil:
+	case c.link != nil || s.udp || s.published || s.listens || !s.done || s.err != 0 || c.Hands == nil:
 		e = abi.EINVAL
 	case lender < c.lender || s.lost != 0 || !s.confirm(taken) || len(s.last) > 0:
 	default:
@@ -52,22 +52,31 @@ func (c *Core) adopt(binding, id, taken, tag uint64, late bool) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	switch {
-	case late:
+	if c.socks[id] != nil { // asked again
 		_ = unix.Close(fd)
-		return abi.EAGAIN
-	case c.socks[id] != nil:
-		_ = unix.Close(fd)
+		if late {
+			return abi.EAGAIN
+		}
 		return 0
+	}
+	if late {
+		c.drop(fd)
+		return abi.EAGAIN
 	}
 	s, err := c.add(id, fd, false)
 	if err != nil {
-		_ = unix.Close(fd)
+		c.drop(fd)
 		return errno(err)
 	}
 	s.done, s.base = true, taken
 	c.lend(s)
 	return 0
+}
+
+// drop ends a connection that others have as well, and that no server will know of any more.
+func (c *Core) drop(fd int) {
+	c.cut(fd)
+	_ = unix.Close(fd)
 }
 
 // by takes back what was lent to incarnations of the client before this one: what they
@@ -105,14 +114,33 @@ func (c *Core) back(s *sock) {
 	s.reg = reg
 }
 
-// leave ends a stream that others may have as well: their libraries may close theirs later, and
-// a hostile one never. It is as if it were the last: the other end is reset if something was left unread.
-func (s *sock) leave() {
-	if n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ); err == nil && n > 0 {
-		resetAtEnd(s.fd)
+// leave ends a stream that others may have as well. Their libraries may close theirs later, and a hostile one
+// never: so it ends here, for whoever has it. It is as if this were the last: what was sent goes on its way, unless
+// the other end is reset, because it is to be (hard) or something was left unread.
+func (c *Core) leave(s *sock, hard bool) {
+	if hard || s.unread() {
+		c.cut(s.fd)
 		return
 	}
 	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR)
+	if s.unread() { // it came in between; from here on the host refuses what comes, by a reset
+		c.cut(s.fd)
+	}
+}
+
+// cut resets a connection for whoever has it.
+func (c *Core) cut(fd int) {
+	if c.Hands == nil || c.Hands.Cut(fd) != nil {
+		// Some hosts refuse it while somebody waits by the socket, which no guest can.
+		resetAtEnd(fd)
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+	}
+}
+
+// unread says whether something has come that nobody has taken.
+func (s *sock) unread() bool {
+	n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	return err == nil && n > 0
 }
 
 // resetAtEnd has the other end reset when the last who has a socket closes it.

@@ -2,14 +2,18 @@ package core
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hythe/abi"
 	proto "hythe/idl/net"
+	"hythe/ipc"
 )
 
 // fakePoll counts the sockets that are looked at.
@@ -34,6 +38,8 @@ func (h fakeHands) Take(_, tag uint64) (int, abi.Errno) {
 	}
 	return -1, abi.EIO
 }
+
+func (h fakeHands) Cut(fd int) error { return ipc.Disconnect(fd) }
 
 // lender is a server with one stream, id 1, and its other end.
 func lender(t *testing.T) (*Core, fakePoll, fakeHands, net.Conn) {
@@ -145,20 +151,110 @@ func TestLend(t *testing.T) {
 	}
 }
 
-// TestLendLeft: the other end hears of the end of what others have, too: an end, or a reset where that is one.
+// TestLendLeft: what the net server has closed is dead for a guest that keeps the socket, and ends for the other
+// end as if nobody kept it: by all that was sent and an end, or by a reset.
 func TestLendLeft(t *testing.T) {
-	for _, hard := range []bool{false, true} {
-		c, _, h, far := lender(t)
-		if e, _ := ask(c, func(r *proto.Request) { c.Lend(r, 1, 1, 0, 1) }); e != 0 {
-			t.Fatal(e)
-		}
-		ask(c, func(r *proto.Request) { c.Close(r, 1, hard) })
-		if hard {
-			unix.Close(h[1]) // the last
-		}
-		_, err := far.Read(make([]byte, 1))
-		if reset := errors.Is(err, unix.ECONNRESET); reset != hard || err == nil {
-			t.Errorf("hard %v: %v", hard, err)
+	for _, tt := range []struct {
+		name              string
+		hard, unread, wr  bool // wr: the program has ended its direction before
+		reset, full, done bool // full: what was sent waits for the other end; done: that has ended its direction
+	}{
+		{name: "orderly"},
+		{name: "orderly, much is queued", full: true},
+		{name: "orderly, after a shutdown", wr: true},
+		{name: "orderly, after a shutdown, much is queued", wr: true, full: true},
+		{name: "orderly, the other end has ended", done: true},
+		{name: "orderly, the other end has ended, much is queued", done: true, full: true},
+		{name: "unread", unread: true, reset: true},
+		{name: "unread, after a shutdown", unread: true, wr: true}, // reset, but the end has come before
+		{name: "unread, the other end has ended", unread: true, done: true, reset: true},
+		{name: "hard", hard: true, reset: true},
+		{name: "hard, much is queued", hard: true, full: true, reset: true},
+		{name: "hard, the other end has ended", hard: true, done: true, reset: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _, h, far := lender(t)
+			if e := far.SetDeadline(time.Now().Add(30 * time.Second)); e != nil {
+				t.Fatal(e)
+			}
+			if e, _ := ask(c, func(r *proto.Request) { c.Lend(r, 1, 1, 0, 1) }); e != 0 {
+				t.Fatal(e)
+			}
+			kept := h[1]
+			defer unix.Close(kept)
+			sent := guestSends(t, kept, []byte("sent"))
+			for b := make([]byte, 64<<10); tt.full; {
+				n := guestSends(t, kept, b)
+				if sent += n; n == 0 {
+					break
+				}
+			}
+			if tt.unread {
+				say(t, far, "unread")
+				arrived(t, kept)
+			}
+			if tt.done {
+				if err := far.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				hungUp(t, kept)
+			}
+			if tt.wr {
+				ask(c, func(r *proto.Request) { c.Shut(r, 1) })
+			}
+			if e, _ := ask(c, func(r *proto.Request) { c.Close(r, 1, tt.hard) }); e != 0 || len(c.socks) != 0 {
+				t.Fatal(e, len(c.socks))
+			}
+			dead(t, kept)
+			got, err := io.Copy(io.Discard, far)
+			if reset := errors.Is(err, unix.ECONNRESET); reset != tt.reset || err != nil && !reset {
+				t.Errorf("the other end: %v", err)
+			}
+			if !tt.reset && got != int64(sent) {
+				t.Errorf("%d bytes of %d have come", got, sent)
+			}
+			// What the other end goes on to send is refused.
+			for err = nil; err == nil && !tt.done; {
+				_, err = far.Write([]byte("more"))
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("what is sent to nobody is taken")
+			}
+			dead(t, kept)
+		})
+	}
+}
+
+// guestSends sends as a guest may, and answers how much; 0: it would wait.
+func guestSends(t *testing.T, fd int, b []byte) int {
+	t.Helper()
+	n, err := unix.SendmsgN(fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	if err == unix.EAGAIN {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// hungUp waits until the other end has ended its direction.
+func hungUp(t *testing.T, fd int) {
+	t.Helper()
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 30_000); n != 1 {
+		t.Fatal(n, err)
+	}
+}
+
+// dead checks that nothing can be done by a socket, also with flags that no guest may give.
+func dead(t *testing.T, fd int) {
+	t.Helper()
+	if n, _, err := unix.Recvfrom(fd, make([]byte, 16), unix.MSG_DONTWAIT); n > 0 || err == unix.EAGAIN {
+		t.Errorf("receives: %d, %v", n, err)
+	}
+	for _, f := range []int{0, unix.MSG_MORE, unix.MSG_FASTOPEN} {
+		if n, err := unix.SendmsgN(fd, []byte("x"), nil, nil, f|unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err == nil || err == unix.EAGAIN || err == unix.EINPROGRESS {
+			t.Errorf("sends, flags %#x: %d, %v", f, n, err)
 		}
 	}
 }
@@ -176,10 +272,6 @@ func TestAdopt(t *testing.T) {
 	}
 	c.Hands = h
 	ask(c, func(r *proto.Request) { c.Reclaim(r, 2) })
-	h[2], _ = unix.FcntlInt(uintptr(h[1]), unix.F_DUPFD_CLOEXEC, 0)
-	if e, _ := ask(c, func(r *proto.Request) { c.Adopt(r, 1, 1, 40, 2) }); e != abi.EAGAIN || len(c.socks) != 0 {
-		t.Error(e)
-	}
 	if e, _ := ask(c, func(r *proto.Request) { c.Adopt(r, 1, 2, 40, 9) }); e != abi.EIO {
 		t.Error(e)
 	}
@@ -190,5 +282,53 @@ func TestAdopt(t *testing.T) {
 	arrived(t, c.socks[1].fd)
 	if e, out := ask(c, func(r *proto.Request) { c.Recv(r, 1, 100, 40) }); e != 0 || out != "goes on" || len(p) != 1 {
 		t.Error(e, out)
+	}
+	// Asked again, also by one that is gone: it goes on.
+	for lender, want := range []abi.Errno{1: abi.EAGAIN, 2: 0} {
+		if lender == 0 {
+			continue
+		}
+		h[3], _ = unix.FcntlInt(uintptr(c.socks[1].fd), unix.F_DUPFD_CLOEXEC, 0)
+		if e, _ := ask(c, func(r *proto.Request) { c.Adopt(r, 1, uint64(lender), 40, 3) }); e != want {
+			t.Error(lender, e)
+		}
+		say(t, far, "and on")
+		arrived(t, c.socks[1].fd)
+		if n := drain(c.socks[1].fd); n != len("and on") {
+			t.Error(n, "bytes")
+		}
+	}
+}
+
+// drain takes what has come.
+func drain(fd int) int {
+	n, _, _ := unix.Recvfrom(fd, make([]byte, 100), unix.MSG_DONTWAIT)
+	return n
+}
+
+// TestAdoptNone: what nobody will know of is reset, whoever keeps it.
+func TestAdoptNone(t *testing.T) {
+	old, _, h, far := lender(t)
+	if e, _ := ask(old, func(r *proto.Request) { old.Lend(r, 1, 1, 0, 1) }); e != 0 {
+		t.Fatal(e)
+	}
+	kept, err := unix.FcntlInt(uintptr(h[1]), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(kept)
+	c, err := New(Config{}, 2, fakePoll{}, nil, func(s string) { t.Log(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Hands = h
+	ask(c, func(r *proto.Request) { c.Reclaim(r, 2) })
+	if e, _ := ask(c, func(r *proto.Request) { c.Adopt(r, 1, 1, 40, 1) }); e != abi.EAGAIN || len(c.socks) != 0 {
+		t.Error(e, len(c.socks))
+	}
+	dead(t, kept)
+	_ = far.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		t.Error(err)
 	}
 }
