@@ -167,7 +167,7 @@ func (c *Call) receivesByHost(fd int32, f store.Ref[File], plain bool) bool {
 	if plain && c.lendHost(fd, f, o, rt) {
 		return true
 	}
-	if plain && rt.adopts && k.nonblock(f) {
+	if plain && (rt.adopts || rt.state == lendAsked) && k.nonblock(f) {
 		return false // nothing is there yet; it is told when that is over
 	}
 	k.unlendHost(o, rt)
