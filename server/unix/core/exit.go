@@ -527,6 +527,9 @@ func (k *Kernel) dropHand(h store.Ref[SigHand]) {
 // task ends.
 func (k *Kernel) leaveTask(id TaskID, p store.Ref[Proc]) {
 	ts := k.tasks[id]
+	if id == 0 { // it never had one: who began to make it frees its threads
+		return
+	}
 	if ts == nil { // it went before the last of its threads had left the server
 		k.Threads.Each(func(t store.Ref[Thread], th *Thread) bool {
 			if th.Proc == p && th.State == ThreadDead {
