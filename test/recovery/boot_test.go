@@ -25,7 +25,8 @@ func TestKilledWhileBooting(t *testing.T) {
 	if subject.Long() {
 		runs = 100
 	}
-	program := []string{"run", "--", "/bin/sh", "-c", "ls /proc/self/fd >/dev/null && echo ok; cat /proc/mounts"}
+	// It stays until its input ends: a machine may be over before it was looked at otherwise.
+	program := []string{"run", "-i", "--", "/bin/sh", "-c", "ls /proc/self/fd >/dev/null && echo ok; cat /proc/mounts -"}
 	want, err := exec.Command(bin, program...).Output()
 	if err != nil || !bytes.HasPrefix(want, []byte("ok\n")) {
 		t.Fatalf("undisturbed: %v, %q", err, want)
@@ -35,6 +36,10 @@ func TestKilledWhileBooting(t *testing.T) {
 		cmd := exec.Command(bin, program...)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -45,6 +50,7 @@ func TestKilledWhileBooting(t *testing.T) {
 			<-time.After(after) // where in the start it is hit
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
+		in.Close()
 		if err := cmd.Wait(); err != nil || out.String() != string(want) {
 			t.Errorf("killed after %v: %v, %q\n%s", after, err, out.String(), errs.String())
 		}
