@@ -171,6 +171,14 @@ func (c *Core) add(id uint64, fd int, udp bool) (*sock, error) {
 	return s, nil
 }
 
+// unwatch ends that something is told of a socket, if it is: its registration may be another's afterwards.
+func (c *Core) unwatch(s *sock) {
+	if s.reg >= 0 {
+		c.poll.Remove(s.reg)
+	}
+	s.reg = -1
+}
+
 // Handle carries a request out. It never waits.
 func (c *Core) Handle(r *proto.Request) { proto.Dispatch(r, c) }
 
@@ -341,9 +349,7 @@ func (c *Core) close(s *sock, hard bool) {
 		s.link.Close(hard)
 		return
 	}
-	if !s.lent {
-		c.poll.Remove(s.reg)
-	}
+	c.unwatch(s)
 	switch {
 	case s.had:
 		c.leave(s, hard)

@@ -93,7 +93,7 @@ func (c *Core) by(lender uint64) {
 
 // lend has the client, and whoever it gives it to, work with a socket.
 func (c *Core) lend(s *sock) {
-	c.poll.Remove(s.reg)
+	c.unwatch(s)
 	delete(c.ready, s.id)
 	s.lent, s.had = true, true
 }

@@ -19,8 +19,18 @@ import (
 // fakePoll counts the sockets that are looked at.
 type fakePoll map[int]bool
 
-func (p fakePoll) Add(fd int, _ uint64, _ bool) (int, error) { p[fd] = true; return fd, nil }
-func (p fakePoll) Remove(reg int)                            { delete(p, reg) }
+// noRoom in a fakePoll has it look at no more.
+const noRoom = -1
+
+func (p fakePoll) Add(fd int, _ uint64, _ bool) (int, error) {
+	if p[noRoom] {
+		return 0, unix.ENOSPC
+	}
+	p[fd] = true
+	return fd, nil
+}
+
+func (p fakePoll) Remove(reg int) { delete(p, reg) }
 
 // fakeHands keeps what is granted, by tag.
 type fakeHands map[uint64]int
@@ -330,5 +340,28 @@ func TestAdoptNone(t *testing.T) {
 	_ = far.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
 		t.Error(err)
+	}
+}
+
+// TestLendNoRoom: where the host looks at no more sockets (max_user_watches), one that comes back is lost,
+// and its end does not take from another what was its registration before.
+func TestLendNoRoom(t *testing.T) {
+	c, p, _, _ := lender(t)
+	if e, _ := ask(c, func(r *proto.Request) { c.Lend(r, 1, 1, 0, 10) }); e != 0 {
+		t.Fatal(e)
+	}
+	if len(p) != 0 {
+		t.Fatalf("looked at: %v", p)
+	}
+	another := c.socks[1].fd // fakePoll's numbers are those of descriptors
+	p[another], p[noRoom] = true, true
+	if e, _ := ask(c, func(r *proto.Request) { c.Recv(r, 1, 100, 0) }); e != abi.ENOBUFS {
+		t.Errorf("recv: %v", e)
+	}
+	if e, _ := ask(c, func(r *proto.Request) { c.Close(r, 1, false) }); e != 0 {
+		t.Errorf("close: %v", e)
+	}
+	if !p[another] {
+		t.Error("another's registration is gone")
 	}
 }
