@@ -171,6 +171,23 @@ func same(a, b [][]byte) bool {
 	return bytes.Equal(bytes.Join(a, []byte("|")), bytes.Join(b, []byte("|")))
 }
 
+// reaches demands that, of all that a has sent and of this packet, b has got just the latter, and c nothing.
+// It answers the table that b has.
+func reaches(good []byte, a, b, c *plug) []vnet.Member {
+	t := a.l.t
+	t.Helper()
+	a.send(good)
+	a.table(1)
+	m, got := b.table(2)
+	if !same(got, [][]byte{good}) {
+		t.Errorf("b has got %x", got)
+	}
+	if _, got := c.table(3); len(got) != 0 {
+		t.Errorf("c has got %x", got)
+	}
+	return m
+}
+
 // TestForward: packets reach whom they are for, and nobody else; who leaves is told of.
 func TestForward(t *testing.T) {
 	l := newLab(t, os.Getuid())
@@ -178,16 +195,7 @@ func TestForward(t *testing.T) {
 	if b.addr.String() != "10.0.3.77" || a.addr == c.addr {
 		t.Errorf("%v, %v, %v", a.addr, b.addr, c.addr)
 	}
-	p := packet(a.addr, b.addr, 100)
-	a.send(p)
-	a.table(1)
-	m, got := b.table(2)
-	if !same(got, [][]byte{p}) {
-		t.Errorf("b has got %x", got)
-	}
-	if _, got := c.table(3); len(got) != 0 {
-		t.Errorf("c has got %x", got)
-	}
+	m := reaches(packet(a.addr, b.addr, 100), a, b, c)
 	// The second b has no name that others see.
 	if s := fmt.Sprint(m); s != fmt.Sprintf("[{1 %v a} {2 10.0.3.77 b} {3 %v }]", a.addr, c.addr) {
 		t.Error(s)
@@ -219,14 +227,7 @@ func TestForged(t *testing.T) {
 	} {
 		a.send(bad)
 	}
-	a.send(good)
-	a.table(1)
-	if _, got := b.table(2); !same(got, [][]byte{good}) {
-		t.Errorf("b has got %x", got)
-	}
-	if _, got := c.table(3); len(got) != 0 {
-		t.Errorf("c has got %x", got)
-	}
+	reaches(good, a, b, c)
 }
 
 // TestSix: packets of IPv6 go from a machine's address to another's, and none other does: forged sources,
@@ -258,14 +259,7 @@ func TestSix(t *testing.T) {
 	for _, p := range bad {
 		a.send(p)
 	}
-	a.send(good)
-	a.table(1)
-	if _, got := b.table(2); !same(got, [][]byte{good}) {
-		t.Errorf("b has got %x", got)
-	}
-	if _, got := c.table(3); len(got) != 0 {
-		t.Errorf("c has got %x", got)
-	}
+	reaches(good, a, b, c)
 }
 
 // TestSixAddresses: each address of IPv4 has one of IPv6, and that no other.

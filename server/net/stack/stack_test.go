@@ -165,15 +165,21 @@ func (n *node) connect(to *node, port uint16) (core.LinkSocket, abi.Errno) {
 
 func (n *node) accept(l core.LinkSocket) core.LinkSocket {
 	n.t.Helper()
-	var c core.LinkSocket
+	c, _ := n.acceptFrom(l)
+	return c
+}
+
+// acceptFrom is accept, and who has come.
+func (n *node) acceptFrom(l core.LinkSocket) (c core.LinkSocket, from netip.AddrPort) {
+	n.t.Helper()
 	if e := n.wait(func() (e abi.Errno) {
 		n.ids++
-		c, _, e = l.Accept(n.ids)
+		c, from, e = l.Accept(n.ids)
 		return e
 	}); e != 0 {
 		n.t.Fatal(e)
 	}
-	return c
+	return c, from
 }
 
 // pair is a connection from a to b.
@@ -322,15 +328,7 @@ func TestSixErrors(t *testing.T) {
 			if e != 0 {
 				continue
 			}
-			var from netip.AddrPort
-			var y core.LinkSocket
-			if e := b.wait(func() (e abi.Errno) {
-				b.ids++
-				y, from, e = s.Accept(b.ids)
-				return e
-			}); e != 0 {
-				t.Fatal(e)
-			}
+			y, from := b.acceptFrom(s)
 			if at := from.Addr(); at != a.addr && at != vnet.Six(a.addr) || at.Is4() != (family == proto.Four) {
 				t.Errorf("families %d, by %d: from %v", families, family, from)
 			}

@@ -15,6 +15,16 @@ type namer struct {
 	tk *testKernel
 }
 
+// do makes a call that succeeds.
+func (n namer) do(fn func(c *Call) abi.Errno) {
+	n.t.Helper()
+	n.tk.do(n.tk.init, func(c *Call) {
+		if e := fn(c); e != 0 {
+			n.t.Error(e)
+		}
+	})
+}
+
 // ask answers the action that a stat of path came with, or none.
 func (n namer) ask(path string, walk uint32) (act abi.Action) {
 	n.tk.do(n.tk.init, func(c *Call) {
@@ -56,17 +66,9 @@ func (n namer) holds(a abi.Action) bool {
 func TestKeepName(t *testing.T) {
 	tk := newTestKernel(t)
 	n := namer{t, tk}
-	do := func(fn func(c *Call) abi.Errno) {
-		t.Helper()
-		tk.do(tk.init, func(c *Call) {
-			if e := fn(c); e != 0 {
-				t.Error(e)
-			}
-		})
-	}
-	do(func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/d", 0o755) })
+	n.do(func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/d", 0o755) })
 	for _, name := range []string{"/d/a", "/d/b"} {
-		do(func(c *Call) abi.Errno {
+		n.do(func(c *Call) abi.Errno {
 			fd, e := open(c, name, rw, OpenCreate, 0o644)
 			if e == 0 {
 				e = c.CloseFD(fd)
@@ -79,7 +81,7 @@ func TestKeepName(t *testing.T) {
 	if a.A[1] == 0 || a.A[4] != 144 || a.A[2] != 0 || none.A[1] != 0 || none.A[4] != 0 || none.A[2] != missing || a.A[0] != b.A[0] {
 		t.Errorf("kept: %v, %v, %v", a, b, none)
 	}
-	do(func(c *Call) abi.Errno { return c.Chmod(at("/d/a"), 0o600) })
+	n.do(func(c *Call) abi.Errno { return c.Chmod(at("/d/a"), 0o600) })
 	if n.holds(a) || n.holds(b) || !n.holds(none) {
 		t.Errorf("after chmod of a file: %t %t %t", n.holds(a), n.holds(b), n.holds(none))
 	}
@@ -105,7 +107,7 @@ func TestKeepName(t *testing.T) {
 	} {
 		what, change := x.what, x.change
 		none, a := n.kept("/d/none"), n.kept("/d/a")
-		do(change)
+		n.do(change)
 		if (what != "a rename") == n.holds(none) || (what != "a rename") == n.holds(a) {
 			t.Errorf("%s: hold %t %t", what, n.holds(none), n.holds(a))
 		}

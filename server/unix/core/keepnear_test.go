@@ -43,15 +43,7 @@ func (n namer) near(path string, walk uint32) (act abi.Action, got []string) {
 func TestKeepNear(t *testing.T) {
 	tk := newTestKernel(t)
 	n := namer{t, tk}
-	do := func(fn func(c *Call) abi.Errno) {
-		t.Helper()
-		tk.do(tk.init, func(c *Call) {
-			if e := fn(c); e != 0 {
-				t.Error(e)
-			}
-		})
-	}
-	do(func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/d", 0o755) })
+	n.do(func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/d", 0o755) })
 	file := func(i int) string { return fmt.Sprintf("/d/f%02d", i) }
 	long := "/d/f05" + strings.Repeat("x", abi.NearName)
 	const files = 40
@@ -60,7 +52,7 @@ func TestKeepNear(t *testing.T) {
 		if i == files {
 			name = long
 		}
-		do(func(c *Call) abi.Errno {
+		n.do(func(c *Call) abi.Errno {
 			fd, e := open(c, name, rw, OpenCreate, mode)
 			if e == 0 {
 				e = c.CloseFD(fd)
@@ -68,8 +60,8 @@ func TestKeepNear(t *testing.T) {
 			return e
 		})
 	}
-	do(func(c *Call) abi.Errno { return c.Unlink(AtCwd, file(7)) })
-	do(func(c *Call) abi.Errno { return c.Chmod(at(file(8)), 0o640) })
+	n.do(func(c *Call) abi.Errno { return c.Unlink(AtCwd, file(7)) })
+	n.do(func(c *Call) abi.Errno { return c.Chmod(at(file(8)), 0o640) })
 	// run asks from file i on until others come along; how long that takes after changes is nameRest's affair.
 	run := func(i int) (abi.Action, []string) {
 		t.Helper()
@@ -129,7 +121,7 @@ func TestKeepNear(t *testing.T) {
 		"a directory's name": func(c *Call) abi.Errno { return c.Chdir("/d") },
 	} {
 		a, _ := run(5)
-		if do(change); n.holds(a) {
+		if n.do(change); n.holds(a) {
 			t.Errorf("%s: what came along holds", what)
 		}
 		// and comes again with the next one, when no wish is refused any more.
@@ -140,12 +132,12 @@ func TestKeepNear(t *testing.T) {
 			t.Errorf("%s: comes along no more", what)
 		}
 		if what == "a name" {
-			do(func(c *Call) abi.Errno { return c.Rename(AtCwd, "/d/g", AtCwd, file(9), 0) })
+			n.do(func(c *Call) abi.Errno { return c.Rename(AtCwd, "/d/g", AtCwd, file(9), 0) })
 		}
 	}
 	// Nor is anything told of a directory that the caller may not search any more.
-	do(func(c *Call) abi.Errno { return c.Chmod(at("/d"), 0) })
-	do(func(c *Call) abi.Errno {
+	n.do(func(c *Call) abi.Errno { return c.Chmod(at("/d"), 0) })
+	n.do(func(c *Call) abi.Errno {
 		cr := *c.Cred()
 		cr.CapEff, cr.CapPerm, cr.FSUID, cr.UID, cr.EUID = 0, 0, 1000, 1000, 1000
 		if !c.SetCred(&cr) {

@@ -253,23 +253,32 @@ func (b bytesData) ReadAt(p []byte, off int64) (int, error) {
 }
 func (b bytesData) WriteAt(p []byte, off int64) (int, error) { return copy(b[off:], p), nil }
 
-// lentFile opens a file that is read through a memory object, and reads it until it is
-// lent. It answers the descriptor, the record of it and the last answer's ActLend.
-func lentFile(t *testing.T, tk *testKernel, name string) (fd int32, l *abi.Lent, act abi.Action) {
+// newFile opens a file of so many bytes, whose node set then changes.
+func newFile(t *testing.T, tk *testKernel, name string, size uint64, set func(c *Call, n *node)) (fd int32, n *node) {
 	t.Helper()
 	tk.do(tk.init, func(c *Call) {
 		var e abi.Errno
 		if fd, e = open(c, name, rw, OpenCreate, 0o644); e != 0 {
 			t.Fatal(e)
 		}
-		if _, e = c.WriteFD(fd, guestBase, 1000, -1); e != 0 {
+		if _, e = c.WriteFD(fd, guestBase, size, -1); e != 0 {
 			t.Fatal(e)
 		}
 		if _, e = c.SeekFD(fd, 0, 0); e != 0 {
 			t.Fatal(e)
 		}
 		f, _, _ := c.File(fd)
-		n := tk.nodeOf(tk.Files.Get(f).Vnode)
+		n = tk.nodeOf(tk.Files.Get(f).Vnode)
+		set(c, n)
+	})
+	return fd, n
+}
+
+// lentFile opens a file that is read through a memory object, and reads it until it is
+// lent. It answers the descriptor, the record of it and the last answer's ActLend.
+func lentFile(t *testing.T, tk *testKernel, name string) (fd int32, l *abi.Lent, act abi.Action) {
+	t.Helper()
+	fd, _ = newFile(t, tk, name, 1000, func(c *Call, n *node) {
 		if e := c.refresh(n, false); e != 0 {
 			t.Fatal(e)
 		}

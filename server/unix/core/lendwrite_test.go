@@ -18,22 +18,7 @@ func (filled) Room() bool                                     { return true }
 // writeFile makes a file that may be written over without its server.
 func writeFile(t *testing.T, tk *testKernel, name string) (fd int32, n *node) {
 	t.Helper()
-	tk.do(tk.init, func(c *Call) {
-		var e abi.Errno
-		if fd, e = open(c, name, rw, OpenCreate, 0o644); e != 0 {
-			t.Fatal(e)
-		}
-		if _, e = c.WriteFD(fd, guestBase, 4096, -1); e != 0 {
-			t.Fatal(e)
-		}
-		if _, e = c.SeekFD(fd, 0, 0); e != 0 {
-			t.Fatal(e)
-		}
-		f, _, _ := c.File(fd)
-		n = tk.nodeOf(tk.Files.Get(f).Vnode)
-		fillable(t, c, n)
-	})
-	return fd, n
+	return newFile(t, tk, name, 4096, func(c *Call, n *node) { fillable(t, c, n) })
 }
 
 func fillable(t *testing.T, c *Call, n *node) {
