@@ -1,6 +1,6 @@
 // Event counters that are read and written again and again, which the library then does by
 // itself: whoever else comes to one finds what is in it, and whoever sleeps is woken.
-#include "try.h"
+#include "fds.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
@@ -27,11 +27,6 @@ static int hot(int f, int n) {
 	return f;
 }
 static int counter(int flags, int n) { return hot(eventfd(0, flags | EFD_NONBLOCK), n); }
-static void ready(const char *what, int f) {
-	struct pollfd p = {f, POLLIN | POLLOUT | POLLPRI, 0};
-	int n = poll(&p, 1, 0);
-	printf("%s: poll %d %x\n", what, n, p.revents);
-}
 
 static void values(void) {
 	int f = counter(0, 3);
@@ -148,19 +143,9 @@ static void others(char *self) {
 	// By a message.
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
 	hot(f, 10);
-	struct iovec v = {"r", 1};
-	char ctl[CMSG_SPACE(sizeof(int))] = "";
-	struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-	c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &f, sizeof(int));
-	T(sendmsg(s[0], &h, 0));
+	T(sendfd(s[0], f));
 	T(put(f, 1));
-	char b;
-	v.iov_base = &b;
-	h.msg_controllen = sizeof ctl;
-	T(recvmsg(s[1], &h, 0));
-	memcpy(&d, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof d);
+	T(recvfd(s[1], &d));
 	T(get(d));
 	close(d);
 	// Another file in its place.

@@ -1,4 +1,4 @@
-#include "try.h"
+#include "fds.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -9,7 +9,6 @@ static int ep;
 static void add(int fd, unsigned ev) { struct epoll_event e = {ev, {.u64 = fd}}; T(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e)); }
 static void mod(int fd, unsigned ev) { struct epoll_event e = {ev, {.u64 = fd}}; T(epoll_ctl(ep, EPOLL_CTL_MOD, fd, &e)); }
 static void got(const char *w) { struct epoll_event e[8]; int n = epoll_wait(ep, e, 8, 0); printf("%s: %d", w, n); for (int i = 0; i < n; i++) printf(" %x", e[i].events); puts(""); }
-static void ready(const char *w, int fd) { struct pollfd f = {fd, POLLIN | POLLOUT, 0}; int n = poll(&f, 1, 0); printf("%s: poll %d %x\n", w, n, f.revents); }
 static void on(int s) {}
 static void *wr(void *x) { msleep(30); write(*(int *)x, "thread", 6); return 0; }
 static void notes(int fd) { char b[4096]; int n = read(fd, b, sizeof b); if (n < 0) { puts(strerrorname_np(errno)); return; } for (char *p = b; p < b + n; ) { struct inotify_event *e = (void *)p; printf("  wd %d mask %x cookie %d name %s\n", e->wd, e->mask, e->cookie != 0, e->len ? e->name : "-"); p += sizeof *e + e->len; } }

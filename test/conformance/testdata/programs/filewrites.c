@@ -1,7 +1,7 @@
 // Files that are written over again and again, which the library then does by itself: whatever
 // happens to such a file, to its descriptor or to its offset is seen by all, and so is what was
 // written.
-#include "try.h"
+#include "fds.h"
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -271,17 +271,10 @@ static void shared(void) {
 	int s[2];
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
 	over(f, 'D');
-	char ctl[CMSG_SPACE(sizeof f)], c = 'x';
-	struct iovec v = {&c, 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	h->cmsg_level = SOL_SOCKET, h->cmsg_type = SCM_RIGHTS, h->cmsg_len = CMSG_LEN(sizeof f);
-	memcpy(CMSG_DATA(h), &f, sizeof f);
-	T(sendmsg(s[0], &m, 0));
+	T(sendfd(s[0], f));
 	lseek(f, 50, SEEK_SET);
 	T(write(f, "passing", 7));
-	T(recvmsg(s[1], &m, 0));
-	memcpy(&g, CMSG_DATA(h), sizeof g);
+	T(recvfd(s[1], &g));
 	at("passed", g);
 	T(write(g, "passed", 6));
 	T(write(f, "kept", 4));
@@ -372,6 +365,7 @@ static void watched(void) {
 	show("watched", "watched");
 	close(f);
 }
+static void executes(void) { execl("./prog", "true", (char *)0), _exit(9); }
 static void program(void) {
 	char buf[P];
 	int f = open("prog", O_RDWR | O_CREAT | O_TRUNC, 0755), t = open("/bin/true", O_RDONLY), n;
@@ -393,13 +387,7 @@ static void program(void) {
 	waitpid(p, &st, 0);
 	printf("busy: %d\n", WEXITSTATUS(st));
 	close(f), close(t);
-	p = fork();
-	if (p == 0) {
-		execl("./prog", "true", (char *)0);
-		_exit(9);
-	}
-	waitpid(p, &st, 0);
-	printf("run: %d\n", WEXITSTATUS(st));
+	child("run", executes);
 }
 static void synced(void) {
 	int f = over(make("synced", O_RDWR), 'A');

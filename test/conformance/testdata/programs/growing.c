@@ -201,6 +201,7 @@ static void mapped(void) {
 	munmap(w, P), munmap(m, size + P);
 	close(f), close(g);
 }
+static void executes(void) { execl("./prog", "true", (char *)0), _exit(9); }
 static void names(void) {
 	int f = make("names", O_RDWR);
 	struct stat s, t;
@@ -240,15 +241,7 @@ static void names(void) {
 	while ((n = read(tr, buf, sizeof buf)) > 0)
 		write(f, buf, n);
 	close(f), close(tr);
-	fflush(stdout);
-	pid_t p = fork();
-	int st;
-	if (p == 0) {
-		execl("./prog", "true", (char *)0);
-		_exit(9);
-	}
-	waitpid(p, &st, 0);
-	printf("run: %d\n", WEXITSTATUS(st));
+	child("run", executes);
 }
 static void times(void) {
 	int f = make("times", O_RDWR), g = open("times", O_RDONLY), p[2], st;

@@ -1,4 +1,4 @@
-#include "try.h"
+#include "fds.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -43,11 +43,6 @@ static void name(const char *w, int s, int peer) {
 		printf("%s: %s\n", w, strerrorname_np(errno));
 	else
 		show(w, &a, l);
-}
-static void ready(const char *w, int fd) {
-	struct pollfd f = {fd, POLLIN | POLLOUT | POLLRDHUP | POLLPRI, 0};
-	int n = poll(&f, 1, 0);
-	printf("%s: poll %d %x\n", w, n, f.revents);
 }
 static int err(int s) {
 	int e = -1;

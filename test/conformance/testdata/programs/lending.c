@@ -1,6 +1,6 @@
 // Files that are read again and again, which the library then reads by itself: whatever
 // happens to such a file, to its descriptor or to its offset is seen by the next read.
-#include "try.h"
+#include "fds.h"
 #include <sys/inotify.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -154,17 +154,10 @@ static void shared(void) {
 	int s[2];
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
 	hot(f);
-	char ctl[CMSG_SPACE(sizeof f)], c = 'x';
-	struct iovec v = {&c, 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	h->cmsg_level = SOL_SOCKET, h->cmsg_type = SCM_RIGHTS, h->cmsg_len = CMSG_LEN(sizeof f);
-	memcpy(CMSG_DATA(h), &f, sizeof f);
-	T(sendmsg(s[0], &m, 0));
+	T(sendfd(s[0], f));
 	for (int i = 0; i < HOT; i++)
 		read(f, page, 7);
-	T(recvmsg(s[1], &m, 0));
-	memcpy(&g, CMSG_DATA(h), sizeof g);
+	T(recvfd(s[1], &g));
 	show("passed", g);
 	show("and here", f);
 	close(g);

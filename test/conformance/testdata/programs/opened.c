@@ -1,7 +1,7 @@
 // What programs ask of a file that they have just opened: where its offset is, whether it is a
 // terminal, its flags, whether it can be waited for. Who asks so again and again is told with the
 // descriptor; whatever happens to that then is seen.
-#include "try.h"
+#include "fds.h"
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -231,20 +231,12 @@ static void watched(void) {
 }
 static void elsewhere(void) {
 	int f = opened(0), s[2];
-	char c[CMSG_SPACE(sizeof f)] = {0};
-	struct iovec v = {b, 1};
-	struct msghdr m = {0, 0, &v, 1, c, sizeof c, 0};
 	T(lseek(f, 6, SEEK_SET));
 	T(fcntl(f, F_SETFL, O_NONBLOCK));
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
-	CMSG_FIRSTHDR(&m)->cmsg_level = SOL_SOCKET;
-	CMSG_FIRSTHDR(&m)->cmsg_type = SCM_RIGHTS;
-	CMSG_FIRSTHDR(&m)->cmsg_len = CMSG_LEN(sizeof f);
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &f, sizeof f);
-	T(sendmsg(s[0], &m, 0));
+	T(sendfd(s[0], f));
 	close(f);
-	T(recvmsg(s[1], &m, 0));
-	memcpy(&f, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof f);
+	T(recvfd(s[1], &f));
 	T(lseek(f, 0, SEEK_CUR));
 	T(fcntl(f, F_GETFL) & ~0x8000);
 	close(f), close(s[0]), close(s[1]);

@@ -1,6 +1,6 @@
 // Pipes of which one process has both ends, and which its library then serves by itself: whoever
 // else comes to one, and whatever happens to an end, finds what was written, once and in order.
-#include "try.h"
+#include "flows.h"
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -26,16 +26,6 @@ static void make(int flags, const char *in) {
 		printf("make: %m\n");
 }
 static void done(void) { close(p[0]), close(p[1]); }
-static void show(int fd) {
-	char c[300] = "";
-	long n = read(fd, c, 250);
-	printf("%ld '%s' %s\n", n, c, n < 0 ? strerrorname_np(errno) : "");
-}
-static void ready(const char *what, int fd) {
-	struct pollfd f = {fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP, 0};
-	int n = poll(&f, 1, 0);
-	printf("%s: poll %d %x\n", what, n, f.revents);
-}
 
 // Bytes have to come as they went, whatever the pieces.
 static void pieces(void) {
@@ -114,7 +104,7 @@ static void sizes(void) {
 	struct stat st;
 	T(fstat(p[0], &st));
 	T(st.st_size);
-	show(p[0]);
+	some(p[0]);
 	done();
 }
 
@@ -126,7 +116,7 @@ static void memory(void) {
 	make(O_NONBLOCK, "abc");
 	T(write(p[1], (char *)8, 5));
 	T(read(p[0], (char *)8, 5));
-	show(p[0]);
+	some(p[0]);
 	for (int i = 0; i < 4; i++) {
 		static const int before[] = {0, 10, 4096, 4100};
 		hot(p[0], p[1]);
@@ -156,13 +146,13 @@ static void memory(void) {
 				printf("used: %m\n");
 		T(write(p[1], "stay", 4));
 		T(read(p[0], (char *)8, 4));
-		show(p[0]);
+		some(p[0]);
 		done();
 	}
 }
 
 static void *reads(void *x) {
-	show(p[0]);
+	some(p[0]);
 	return x;
 }
 static volatile int caught;
@@ -174,8 +164,8 @@ static void ends(void) {
 	make(0, "left");
 	close(p[1]);
 	ready("no writer", p[0]);
-	show(p[0]);
-	show(p[0]);
+	some(p[0]);
+	some(p[0]);
 	close(p[0]);
 	make(0, "lost");
 	close(p[0]);
@@ -186,12 +176,12 @@ static void ends(void) {
 	make(0, "kept");
 	int d = dup(p[0]);
 	close(p[0]);
-	show(d);
+	some(d);
 	hot(d, p[1]);
 	T(write(p[1], "again", 5));
 	close(p[1]);
-	show(d);
-	show(d);
+	some(d);
+	some(d);
 	close(d);
 	// Other files in their places.
 	make(0, "first");
@@ -201,17 +191,17 @@ static void ends(void) {
 	T(write(q[1], "second", 6));
 	T(dup2(q[0], r) == r);
 	T(write(w, "nobody", 6));
-	show(r);
+	some(r);
 	T(dup2(q[1], w) == w);
 	T(write(w, "third", 5));
-	show(q[0]);
+	some(q[0]);
 	close(r), close(w);
 	hot(q[0], q[1]);
 	int f = open("file", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	write(f, "a file's bytes", 14);
 	T(dup2(f, q[0]) == q[0]);
 	lseek(f, 0, SEEK_SET);
-	show(q[0]);
+	some(q[0]);
 	close(f), close(q[0]), close(q[1]);
 	unlink("file");
 	signal(SIGPIPE, SIG_DFL);
@@ -222,22 +212,22 @@ static void others(char *self) {
 	int st, s[2], d;
 	make(0, "one");
 	d = dup(p[0]);
-	show(d);
+	some(d);
 	T(write(p[1], "two", 3));
-	show(p[0]);
+	some(p[0]);
 	close(d);
 	hot(p[0], p[1]);
 	T(write(p[1], "three", 5));
 	fflush(stdout);
 	pid_t c = fork();
 	if (c == 0) {
-		show(p[0]);
+		some(p[0]);
 		hot(p[0], p[1]);
 		T(write(p[1], "child", 5));
 		_exit(0);
 	}
 	waitpid(c, &st, 0);
-	show(p[0]);
+	some(p[0]);
 	hot(p[0], p[1]);
 	T(write(p[1], "vfork", 5));
 	c = vfork();
@@ -248,7 +238,7 @@ static void others(char *self) {
 		_exit(0);
 	}
 	waitpid(c, &st, 0);
-	show(p[0]);
+	some(p[0]);
 	hot(p[0], p[1]);
 	T(write(p[1], "exec", 4));
 	char arg[2][12];
@@ -256,7 +246,7 @@ static void others(char *self) {
 	fflush(stdout);
 	c = fork();
 	if (c == 0) {
-		show(p[0]);
+		some(p[0]);
 		close(p[0]), close(p[1]);
 		make(0, "over exec");
 		sprintf(arg[0], "%d", p[0]), sprintf(arg[1], "%d", p[1]);
@@ -278,31 +268,22 @@ static void others(char *self) {
 	hot(p[0], p[1]);
 	T(write(p[1], "sent", 4));
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
-	struct iovec v = {"r", 1};
-	char ctl[CMSG_SPACE(sizeof(int))] = "", x;
-	struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *m = CMSG_FIRSTHDR(&h);
-	m->cmsg_level = SOL_SOCKET, m->cmsg_type = SCM_RIGHTS, m->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(m), &p[0], sizeof(int));
-	T(sendmsg(s[0], &h, 0));
+	T(sendfd(s[0], p[0]));
 	close(p[0]);
 	T(write(p[1], " and more", 9));
-	v.iov_base = &x;
-	h.msg_controllen = sizeof ctl;
-	T(recvmsg(s[1], &h, 0));
-	memcpy(&p[0], CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(int));
-	show(p[0]);
+	T(recvfd(s[1], &p[0]));
+	some(p[0]);
 	// By its name.
 	hot(p[0], p[1]);
 	T(write(p[1], "named", 5));
 	char name[60];
 	snprintf(name, sizeof name, "/proc/self/fd/%d", p[1]);
 	d = open(name, O_RDONLY);
-	show(d);
+	some(d);
 	snprintf(name, sizeof name, "/proc/self/fd/%d", p[0]);
 	int e = open(name, O_WRONLY);
 	T(write(e, "by its name", 11));
-	show(p[0]);
+	some(p[0]);
 	close(d), close(e), close(s[0]), close(s[1]);
 	done();
 }
@@ -316,8 +297,8 @@ static void calls(void) {
 	T(write(q[1], "before ", 7));
 	T(splice(p[0], 0, q[1], 0, 5, 0));
 	T(tee(p[0], q[1], 1, 0));
-	show(q[0]);
-	show(p[0]);
+	some(q[0]);
+	some(p[0]);
 	hot(p[0], p[1]), hot(q[0], q[1]);
 	struct iovec v[2] = {{"vec", 3}, {"tor", 3}}, r[2] = {{b, 2}, {b + 100, 10}};
 	T(writev(p[1], v, 2));
@@ -328,26 +309,26 @@ static void calls(void) {
 	T(write(p[1], "counted", 7));
 	T(ioctl(p[0], FIONREAD, &n));
 	T(n);
-	show(p[0]);
+	some(p[0]);
 	// Packets.
 	hot(p[0], p[1]);
 	T(fcntl(p[1], F_SETFL, O_DIRECT));
 	T(write(p[1], "ab", 2));
 	T(write(p[1], "cd", 2));
-	show(p[0]);
-	show(p[0]);
+	some(p[0]);
+	some(p[0]);
 	for (int i = 0; i < HOT; i++)
 		write(p[1], "ab", 2), write(p[1], "cd", 2), read(p[0], b, 100), read(p[0], b, 100);
 	T(fcntl(p[1], F_SETFL, O_NONBLOCK));
 	hot(p[0], p[1]);
 	T(write(p[1], "ab", 2));
 	T(write(p[1], "cd", 2));
-	show(p[0]);
+	some(p[0]);
 	// Not to wait.
 	T(fcntl(p[0], F_SETFL, O_NONBLOCK));
-	show(p[0]);
+	some(p[0]);
 	hot(p[0], p[1]);
-	show(p[0]);
+	some(p[0]);
 	// Signals.
 	struct sigaction a = {.sa_handler = on};
 	sigaction(SIGIO, &a, 0);
@@ -461,7 +442,7 @@ static void threads(void) {
 	sigaction(SIGALRM, &a, 0);
 	struct itimerval it = {{0, 0}, {0, 20000}};
 	setitimer(ITIMER_REAL, &it, 0);
-	show(p[0]);
+	some(p[0]);
 	done();
 	// Sets.
 	make(O_NONBLOCK, "");
@@ -485,7 +466,7 @@ static void threads(void) {
 	FD_SET(p[0], &s);
 	struct timeval tv = {0, 0};
 	T(select(p[0] + 1, &s, 0, 0, &tv));
-	show(p[0]);
+	some(p[0]);
 	done();
 	close(q[0]), close(q[1]);
 }
@@ -510,7 +491,7 @@ int main(int argc, char **argv) {
 	begin();
 	if (argc > 2) {
 		p[0] = atoi(argv[1]), p[1] = atoi(argv[2]);
-		show(p[0]);
+		some(p[0]);
 		hot(p[0], p[1]);
 		return 0;
 	}

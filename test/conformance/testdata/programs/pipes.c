@@ -1,10 +1,9 @@
-#include "try.h"
+#include "fds.h"
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 static int p[2]; static volatile int pipes;
 static void on(int s) { pipes++; }
 static void nonblock(int fd, int v) { fcntl(fd, F_SETFL, v ? O_NONBLOCK : 0); }
-static void ready(const char *w, int fd) { struct pollfd f = {fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP, 0}; int n = poll(&f, 1, 0); printf("%s: poll %d %x\n", w, n, f.revents); }
 static void sigpipe(void) { close(p[0]); write(p[1], "x", 1); }
 int main(void) {
 	begin(); static char b[1 << 20]; int n, q[2]; struct stat st;

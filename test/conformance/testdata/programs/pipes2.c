@@ -1,6 +1,6 @@
 // Pipes of which two processes have one end each, which their libraries then serve between themselves:
 // whoever else comes to one, and whatever happens to an end, finds what was written, once and in order.
-#include "try.h"
+#include "flows.h"
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -12,31 +12,6 @@ static int r, w, back, forth; // the pipe, and one by which the child is told
 static pid_t kid;
 static char b[1 << 20];
 
-static void must(int ok) {
-	if (!ok)
-		printf("no: %m\n");
-}
-static long full(int fd, char *p, long n) {
-	long got = 0, m;
-	while (got < n && (m = read(fd, p + got, n - got)) > 0)
-		got += m;
-	return got;
-}
-static void show(int fd) {
-	char c[300] = "";
-	long n = full(fd, c, 250);
-	printf("%ld '%s'\n", n, c);
-}
-static void some(int fd) {
-	char c[300] = "";
-	long n = read(fd, c, 250);
-	printf("%ld '%s' %s\n", n, c, n < 0 ? strerrorname_np(errno) : "");
-}
-static void ready(const char *what, int fd) {
-	struct pollfd f = {fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP, 0};
-	int n = poll(&f, 1, 0);
-	printf("%s: poll %d %x\n", what, n, f.revents);
-}
 static int size(void) {
 	int n = -1;
 	ioctl(r, FIONREAD, &n);
@@ -99,13 +74,7 @@ static void over(int fd) {
 
 // Bytes come as they went, whatever the pieces.
 enum { MANY = 9000000 };
-static unsigned seed, bad;
-static char byte(unsigned i) { return (i * 7 >> 3) ^ i >> 11; }
-static int piece(void) {
-	seed = seed * 1103515245 + 12345;
-	unsigned v = seed >> 8;
-	return 1 + v % (v % 7 == 0 ? 200000 : v % 3 ? 300 : 20000);
-}
+static unsigned bad;
 static void source(void) {
 	seed = 7;
 	for (unsigned at = 0, n; at < MANY; at += n) {
@@ -240,13 +209,6 @@ static void lastwords(void) {
 }
 
 // Who sleeps hears of the end that goes, and no reader is a signal.
-static int rang;
-static void ring(int s) { rang = s; }
-static void handle(int sig, int flags) {
-	struct sigaction a = {.sa_handler = ring, .sa_flags = flags};
-	sigaction(sig, &a, 0);
-	rang = 0;
-}
 static void lets(void) { asleep(getppid()), close(r), lasts(); }
 static void killed(void) { asleep(getppid()), kill(getpid(), SIGKILL); }
 static void letw(void) { asleep(getppid()), close(w), lasts(); }
@@ -473,18 +435,10 @@ static void readers(void) {
 	int s[2];
 	reading(pours);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
-	char ctl[CMSG_SPACE(sizeof(int))] = {0}, x = 'x';
-	struct iovec v = {&x, 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	h->cmsg_level = SOL_SOCKET, h->cmsg_type = SCM_RIGHTS, h->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(h), &r, sizeof r);
 	T(full(r, b, 4000));
-	T(sendmsg(s[0], &m, 0));
+	T(sendfd(s[0], r));
 	close(r);
-	m.msg_controllen = sizeof ctl;
-	T(recvmsg(s[1], &m, 0));
-	memcpy(&r, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof r);
+	T(recvfd(s[1], &r));
 	T(full(r, b, 1 << 20));
 	close(s[0]), close(s[1]);
 	over(r);

@@ -1,9 +1,8 @@
-#include "try.h"
+#include "fds.h"
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 static struct sockaddr_un A(const char *p) { struct sockaddr_un a = {AF_UNIX}; strcpy(a.sun_path, p); return a; }
-static void ready(const char *w, int fd) { struct pollfd f = {fd, POLLIN | POLLOUT | POLLRDHUP, 0}; int n = poll(&f, 1, 0); printf("%s: poll %d %x\n", w, n, f.revents); }
 static int sock(int t) { return socket(AF_UNIX, t, 0); }
 static int send_fds(int s, int *fds, int n, const char *data, int len) { char b[CMSG_SPACE(2000)] = {0}; struct iovec v = {(void *)data, len}; struct msghdr h = {0, 0, &v, 1, b, CMSG_SPACE(4 * n)}; struct cmsghdr *c = CMSG_FIRSTHDR(&h); c->cmsg_level = SOL_SOCKET; c->cmsg_type = SCM_RIGHTS; c->cmsg_len = CMSG_LEN(4 * n); memcpy(CMSG_DATA(c), fds, 4 * n); return sendmsg(s, &h, MSG_NOSIGNAL); }
 static int recv_fds(const char *w, int s, int *fds, int room, int len, int flags) { static char b[4096], d[256]; struct iovec v = {d, len}; struct msghdr h = {0, 0, &v, 1, b, room}; errno = 0; int r = recvmsg(s, &h, flags), e = errno, n = 0; printf("%s: ", w); if (r < 0) { puts(strerrorname_np(e)); return 0; } printf("%d bytes flags %x control %d", r, h.msg_flags & ~MSG_CMSG_CLOEXEC, (int)h.msg_controllen); for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) { printf(" type %d len %d", c->cmsg_type, (int)c->cmsg_len); if (c->cmsg_type == SCM_RIGHTS) { n = (c->cmsg_len - CMSG_LEN(0)) / 4; memcpy(fds, CMSG_DATA(c), n * 4); } if (c->cmsg_type == SCM_CREDENTIALS) { struct ucred *u = (void *)CMSG_DATA(c); printf(" cred %d %d", u->pid == getpid() ? 1 : u->pid == 0 ? 0 : 2, u->uid == getuid()); } } puts(""); return n; }

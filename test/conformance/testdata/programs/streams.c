@@ -1,6 +1,6 @@
 // Streams between two processes, which their libraries then serve between themselves: whoever else
 // comes to one, and whatever happens to an end, finds what was written, once and in order.
-#include "try.h"
+#include "flows.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -71,33 +71,11 @@ static void over(void) {
 	waitpid(kid, &st, 0);
 	printf("child: %x\n", st);
 }
-static long full(int fd, char *p, long n) {
-	long got = 0, m;
-	while (got < n && (m = read(fd, p + got, n - got)) > 0)
-		got += m;
-	return got;
-}
-static void show(int fd) {
-	char c[300] = "";
-	long n = full(fd, c, 250);
-	printf("%ld '%s'\n", n, c);
-}
-static void must(int ok) {
-	if (!ok)
-		printf("no: %m\n");
-}
-static char byte(unsigned i) { return (i * 7 >> 3) ^ i >> 11; }
 
 // Bytes come as they went, whatever the pieces, both ways at once.
 enum { MANY = 6000000 };
-static unsigned seed;
-static int size(void) {
-	seed = seed * 1103515245 + 12345;
-	unsigned v = seed >> 8;
-	return 1 + v % (v % 7 == 0 ? 200000 : v % 3 ? 300 : 20000);
-}
 static unsigned put(int fd, unsigned at, unsigned end) {
-	unsigned n = size();
+	unsigned n = piece();
 	if (n > end - at)
 		n = end - at;
 	for (unsigned i = 0; i < n; i++)
@@ -106,7 +84,7 @@ static unsigned put(int fd, unsigned at, unsigned end) {
 }
 static unsigned bad;
 static unsigned get(int fd, unsigned at) {
-	long n = read(fd, b, size());
+	long n = read(fd, b, piece());
 	for (long i = 0; i < n; i++)
 		bad += b[i] != byte(at + i);
 	return at + (n > 0 ? n : 1 << 30);
@@ -221,13 +199,6 @@ static void broken(void) {
 }
 
 // Signals cut a read that waits, and a write in its middle.
-static int rang;
-static void ring(int s) { rang = s; }
-static void handle(int flags) {
-	struct sigaction a = {.sa_handler = ring, .sa_flags = flags};
-	sigaction(SIGUSR1, &a, 0);
-	rang = 0;
-}
 static void rings(void) {
 	asleep(getppid());
 	kill(getppid(), SIGUSR1);
@@ -236,13 +207,13 @@ static void rings(void) {
 	read(theirs, b, 1);
 }
 static void cut(void) {
-	handle(0);
+	handle(SIGUSR1, 0);
 	with(rings);
 	T(read(mine, b, 10));
 	T(rang);
 	T(read(mine, b, 10));
 	over();
-	handle(SA_RESTART);
+	handle(SIGUSR1, SA_RESTART);
 	with(rings);
 	T(read(mine, b, 10));
 	T(rang);
@@ -264,7 +235,7 @@ static void stops(void) {
 static void cutwrite(void) {
 	static char large[8 << 20];
 	for (int flags = 0; flags <= SA_RESTART; flags += SA_RESTART) {
-		handle(flags);
+		handle(SIGUSR1, flags);
 		with(stops);
 		long n = write(mine, large, sizeof large);
 		T(n > 0 && n < (long)sizeof large);
@@ -362,17 +333,9 @@ static void more(void) {
 	int s[2];
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
 	T(write(mine, "12", 2));
-	char ctl[CMSG_SPACE(sizeof(int))] = {0}, x = 'x';
-	struct iovec v = {&x, 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof ctl};
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	h->cmsg_level = SOL_SOCKET, h->cmsg_type = SCM_RIGHTS, h->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(h), &mine, sizeof mine);
-	T(sendmsg(s[0], &m, 0));
+	T(sendfd(s[0], mine));
 	close(mine);
-	m.msg_controllen = sizeof ctl;
-	T(recvmsg(s[1], &m, 0));
-	memcpy(&mine, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof mine);
+	T(recvfd(s[1], &mine));
 	T(write(mine, "3", 1));
 	T(full(mine, b, 6));
 	T(b[5]);
