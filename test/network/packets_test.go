@@ -30,15 +30,32 @@ var networks atomic.Int32
 // lab is the name of a network that no other test has.
 func lab() string { return fmt.Sprintf("t%d-%d", os.Getpid(), networks.Add(1)) }
 
-// cable runs a shell's commands in two network name spaces of their own that a cable connects:
-// server on 10.0.3.2, and, when that has said a line, client on 10.0.3.3.
-func cable(t *testing.T, program string) result {
+// cables skips a test where no two network name spaces can be connected; six: by IPv6, too.
+func cables(t *testing.T, six bool) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can lay a cable")
 	}
-	if err := exec.Command("unshare", "-n", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1").Run(); err != nil {
+	const lay = "ip link add v0 type veth peer name v1; "
+	if err := exec.Command("unshare", "-n", "sh", "-ec", lay).Run(); err != nil {
 		t.Skip("the host has no cables (veth)")
+	}
+	if six && exec.Command("unshare", "-n", "sh", "-ec", lay+"ip addr add fd00::1/64 dev v0").Run() != nil {
+		t.Skip("the host has no IPv6")
+	}
+}
+
+// cable runs a program in two network name spaces of their own that a cable connects: as "server" on
+// 10.0.3.2, and, when that has said a line, as "client" on 10.0.3.3. six: with addresses of IPv6, too,
+// fd00:10:0:3::2 and fd00:10:0:3::3, and no link-local ones. Each is told what packets.py has to be told.
+func cable(t *testing.T, program string, six bool) result {
+	t.Helper()
+	cables(t, six)
+	up := "ip addr add 10.0.3.$2/24 dev $1; ip link set $1 up"
+	server, client := "", "10.0.3.2"
+	if six {
+		up = "ip link set $1 addrgenmode none; ip addr add fd00:10:0:3::$2/64 dev $1 nodad; " + up
+		server, client = "fd00:10:0:3::2", "fd00:10:0:3::2 10.0.3.2"
 	}
 	return run(t, "unshare", "-n", "sh", "-ec", `
 		unshare -n sh -c 'ip link set lo up; echo; exec sleep 1000' >/dev/null & far=$!
@@ -48,22 +65,21 @@ func cable(t *testing.T, program string) result {
 		ip link set lo up
 		ip link add v0 type veth peer name v1
 		ip link set v1 netns $far
-		ip addr add 10.0.3.3/24 dev v0
-		ip link set v0 up
-		nsenter -t $far -n sh -c 'ip addr add 10.0.3.2/24 dev v1; ip link set v1 up'
+		sh -ec "$4" sh v0 3
+		nsenter -t $far -n sh -ec "$4" sh v1 2
 		echo '0 2147483647' >/proc/sys/net/ipv4/ping_group_range
 		mkfifo "$3"
-		nsenter -t $far -n "$1" -uc "$2" server >"$3" &
+		nsenter -t $far -n "$1" -uc "$2" server $5 >"$3" &
 		server=$!
 		read up <"$3"
-		"$1" -uc "$2" client 10.0.3.2
-		wait $server`, "sh", python, program, t.TempDir()+"/up")
+		"$1" -uc "$2" client $6
+		wait $server`, "sh", python, program, t.TempDir()+"/up", up, server, client)
 }
 
 // TestPacketsLikeHosts: what two machines of a network say to each other, and which errors they
 // get, is what two hosts have.
 func TestPacketsLikeHosts(t *testing.T) {
-	want := cable(t, script(t, "packets.py"))
+	want := cable(t, script(t, "packets.py"), false)
 	if want.status != 0 {
 		t.Fatalf("on two hosts: %+v", want)
 	}
@@ -288,7 +304,7 @@ func TestTap(t *testing.T) {
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skip("the host has no tap devices")
 	}
-	want := cable(t, script(t, "packets.py"))
+	want := cable(t, script(t, "packets.py"), false)
 	if want.status != 0 {
 		t.Fatalf("on two hosts: %+v", want)
 	}
@@ -587,12 +603,27 @@ func TestPacketsMemory(t *testing.T) {
 	m.cmd.Wait()
 }
 
+// onEth0 runs a shell's commands in a network name space that has an interface eth0, the second one, with
+// addresses by the commands of addrs: what they print.
+func onEth0(t *testing.T, addrs, look string) string {
+	t.Helper()
+	r := run(t, "unshare", "-n", "sh", "-ec", `
+		ip link set lo up
+		ip link add v1 type veth peer name eth0
+		`+addrs+`
+		ip link set eth0 up
+		ip link set v1 up
+		`+look)
+	if r.status != 0 || r.out == "" {
+		t.Fatalf("%+v", r)
+	}
+	return r.out
+}
+
 // TestPacketsInterfaces: programs see the interface, its addresses and routes as on a host that
 // has them, without a gateway (a network of machines) and with one (a tap device).
 func TestPacketsInterfaces(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make an interface")
-	}
+	cables(t, false)
 	const look = `
 ip -o -4 addr show dev eth0 | sed 's/^[0-9]*: //; s/ *valid_lft.*//'
 ip -4 route
@@ -615,27 +646,15 @@ for ip in "10.0.3.4", "192.0.2.1":
     except OSError as e:
         print(e.strerror)
 '`
-	host := func(more string) string {
-		r := run(t, "unshare", "-n", "sh", "-ec", `
-			ip link set lo up
-			ip link add eth0 type veth peer name v1
-			ip addr add 10.0.3.3/24 brd + dev eth0
-			ip link set eth0 up
-			ip link set v1 up
-			`+more+look)
-		if r.status != 0 || r.out == "" {
-			t.Fatalf("%+v", r)
-		}
-		return r.out
-	}
-	want := host("")
+	const addrs = "ip addr add 10.0.3.3/24 brd + dev eth0"
+	want := onEth0(t, addrs, look)
 	if got := run(t, subject.Binary(t), "run", "--network", lab()+",ip=10.0.3.3", "--", "/bin/sh", "-c", look); got.out != want {
 		t.Errorf("a network: got\n%s\nwant\n%s\n%s", got.out, want, got.errs)
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skip("the host has no tap devices")
 	}
-	want = host("ip route add default via 10.0.3.2; ")
+	want = onEth0(t, addrs, "ip route add default via 10.0.3.2; "+look)
 	if got := onTap(t, "tap:tap0,ip=10.0.3.3/24,gw=10.0.3.2", look, `"$1" run --network "$5" -- /bin/sh -c "$4"`); got.out != want {
 		t.Errorf("a tap device: got\n%s\nwant\n%s\n%s", got.out, want, got.errs)
 	}
