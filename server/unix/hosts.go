@@ -55,16 +55,22 @@ func (n *netBackend) Lend(id, taken uint64, done func(o core.ObjectName, e abi.E
 				done(0, e)
 			}
 			g, late := b.TakeGrant(tag, lentWithin)
-			switch o := core.ObjectName(g.Object); {
-			case late != 0 && e == 0:
-				done(0, late)
-			case late != 0:
-			case e != 0:
-				ipc.CloseFD(g.FD)
-				n.s.posts <- func() { _ = n.s.conn.Deallocate(g.Object) }
-			default:
-				n.s.hosts.put(n.s.poller, o, g.FD)
+			if late != 0 {
+				if e == 0 {
+					done(0, late)
+				}
+				return
+			}
+			o := core.ObjectName(g.Object)
+			if e == 0 && n.s.hosts.put(n.s.poller, o, g.FD) == nil {
 				done(o, 0)
+				return
+			}
+			ipc.CloseFD(g.FD)
+			n.s.posts <- func() { _ = n.s.conn.Deallocate(g.Object) }
+			if e == 0 {
+				// Nobody would hear of what comes by it: it is received by the net server again.
+				done(0, abi.ENOBUFS)
 			}
 		}()
 	})
@@ -161,27 +167,27 @@ func (x *hosts) get(o core.ObjectName) *hostSock {
 	return x.all[o]
 }
 
-// put has the poller look at a socket.
-func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) {
-	h := &hostSock{fd: fd, reg: -1}
+// put has the poller look at a socket, which is this server's afterwards; it waits for the poller. An error: it
+// cannot be looked at, and is still the caller's.
+func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) error {
+	h := &hostSock{fd: fd}
+	added := make(chan error, 1)
+	p.Soon(func() {
+		reg, err := p.AddFD(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, uint64(o))
+		h.reg = reg
+		added <- err
+	})
+	if err := <-added; err != nil {
+		return err
+	}
 	h.count()
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.all == nil {
 		x.all = map[core.ObjectName]*hostSock{}
 	}
 	x.all[o] = h
-	x.mu.Unlock()
-	p.Soon(func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if x.all[o] != h {
-			return
-		}
-		reg, err := p.AddFD(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, uint64(o))
-		if err == nil {
-			h.reg = reg
-		}
-	})
+	return nil
 }
 
 // drop closes a socket here.
@@ -193,10 +199,8 @@ func (x *hosts) drop(p *ipc.Poller, o core.ObjectName) {
 	if h == nil {
 		return
 	}
-	p.Soon(func() { // whose goroutine has added it, if it was
-		if h.reg >= 0 {
-			p.RemoveFD(h.reg)
-		}
+	p.Soon(func() { // for the goroutine in Wait alone
+		p.RemoveFD(h.reg)
 		ipc.CloseFD(h.fd)
 	})
 }

@@ -1,0 +1,65 @@
+package unix
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hythe/ipc"
+)
+
+// A socket that was lent is told of by the poller until it is dropped; what it cannot look at is refused, since
+// nobody would hear of it.
+func TestHosts(t *testing.T) {
+	p, err := ipc.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan ipc.Ready, 8)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			switch r := p.Wait(-1); r.Kind {
+			case ipc.ReadyFD:
+				told <- r
+			case ipc.ReadyWake:
+				return
+			}
+		}
+	}()
+	defer func() {
+		p.Wake()
+		<-over
+		p.Close()
+	}()
+	var x hosts
+	f, err := os.Open("hosts_test.go") // which is always ready, so that epoll(7) has none of it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := x.put(p, 6, int(f.Fd())); err == nil || x.get(6) != nil {
+		t.Errorf("a file: %v", err)
+	}
+	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(s[1])
+	if err := x.put(p, 7, s[0]); err != nil || x.get(7) == nil {
+		t.Fatalf("a socket: %v", err)
+	}
+	if r := <-told; r.Token != 7 {
+		t.Errorf("told of %d", r.Token)
+	}
+	x.drop(p, 7)
+	if x.get(7) != nil {
+		t.Error("it is there")
+	}
+	// It is closed: the other end has its end.
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(s[1]), Events: unix.POLLRDHUP}}, 60_000); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
