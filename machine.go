@@ -1180,18 +1180,11 @@ func (w *wired) replace(ctx context.Context, name string, v Version) error {
 	}
 	// Who was never wanted is not there yet.
 	if running, _, _ := s.srv.State(); !running {
-		w.mu.Lock()
-		ready := s.ready
-		w.mu.Unlock()
 		if err := w.begin(name); err != nil {
 			return err
 		}
-		select {
-		case <-ready:
-		case <-w.ended:
-			return w.reason(ErrClosed)
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := w.serving(ctx, []*service{s}); err != nil {
+			return err
 		}
 	}
 	if len(s.lodgers) > 0 {
