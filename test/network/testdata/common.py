@@ -12,6 +12,14 @@ def show(what, f, *args):
     print(what, r, flush=True)
 
 
+def look(f):
+    """Prints what a call answers, or that there is no such name, or its error."""
+    try:
+        print(f())
+    except OSError as e:
+        print('no such name' if type(e).__name__ == 'gaierror' else errno.errorcode.get(e.errno, e))
+
+
 def total(b):
     """The sum of a checksum of the Internet: 0xffff if it is right."""
     b += b"\0" * (len(b) % 2)

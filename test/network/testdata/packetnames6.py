@@ -1,14 +1,6 @@
 # Names of machines and their addresses of IPv6. (After common.py.)
 import socket, sys
 
-def look(f):
-    try:
-        print(f())
-    except socket.gaierror:
-        print('no such name')
-    except OSError as e:
-        print(errno.errorcode[e.errno])
-
 there = sys.argv[1]
 look(lambda: sorted({a[4] for a in socket.getaddrinfo(there, 80, socket.AF_INET6)}))
 look(lambda: sorted({a[4] for a in socket.getaddrinfo(there, 80)}))
