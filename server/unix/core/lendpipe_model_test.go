@@ -284,28 +284,11 @@ func modelWhole(out string, writes [2][]string) bool {
 
 func TestLentPipeModel(t *testing.T) {
 	all := modelRules{true, true, true, true, true}
-	for i := range modelCases {
-		if n, bad := model(&all, &modelCases[i]); bad != "" || n < 1000 {
-			t.Errorf("case %d: %d states: %s", i, n, bad)
-		} else {
-			t.Logf("case %d: %d states", i, n)
-		}
-	}
-	for what, leave := range map[string]func(r *modelRules){
+	checkModel(t, func(r *modelRules, c modelCase) (int, string) { return model(r, &c) }, all, modelCases, 1000, map[string]func(r *modelRules){
 		"claim":       func(r *modelRules) { r.claim = false },
 		"freed":       func(r *modelRules) { r.freed = false },
 		"begins":      func(r *modelRules) { r.begins = false },
 		"sleepers":    func(r *modelRules) { r.sleepers = false },
 		"by exchange": func(r *modelRules) { r.byExchange = false },
-	} {
-		r, bad := all, ""
-		leave(&r)
-		for i := 0; i < len(modelCases) && bad == ""; i++ {
-			_, bad = model(&r, &modelCases[i])
-		}
-		if bad == "" {
-			t.Errorf("nothing is wrong without %q", what)
-		}
-		t.Logf("without %q: %s", what, bad)
-	}
+	})
 }

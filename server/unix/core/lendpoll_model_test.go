@@ -242,14 +242,7 @@ func pollModel(r *pmRules, s pmState) (states int, bad string) {
 func TestPolledStreamModel(t *testing.T) {
 	all := pmRules{true, true, true, true, true, true, true}
 	cases := []pmState{{lent: true}, {lent: true, takes: 1}, {lent: true, kills: 1}, {lent: true, dies: 2}, {lent: true, takes: 1, kills: 1, dies: 1}}
-	for i, c := range cases {
-		if n, bad := pollModel(&all, c); bad != "" || n < 30 {
-			t.Errorf("case %d: %d states: %s", i, n, bad)
-		} else {
-			t.Logf("case %d: %d states", i, n)
-		}
-	}
-	for what, leave := range map[string]func(r *pmRules){
+	checkModel(t, pollModel, all, cases, 30, map[string]func(r *pmRules){
 		"again":   func(r *pmRules) { r.again = false },
 		"disarms": func(r *pmRules) { r.disarms = false },
 		"tells":   func(r *pmRules) { r.tells = false },
@@ -257,15 +250,5 @@ func TestPolledStreamModel(t *testing.T) {
 		"looks":   func(r *pmRules) { r.looks = false },
 		"wakes":   func(r *pmRules) { r.wakes = false },
 		"buries":  func(r *pmRules) { r.buries = false },
-	} {
-		r, bad := all, ""
-		leave(&r)
-		for i := 0; i < len(cases) && bad == ""; i++ {
-			_, bad = pollModel(&r, cases[i])
-		}
-		if bad == "" {
-			t.Errorf("nothing is wrong without %q", what)
-		}
-		t.Logf("without %q: %s", what, bad)
-	}
+	})
 }

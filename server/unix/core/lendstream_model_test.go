@@ -634,14 +634,7 @@ func TestLentStreamModel(t *testing.T) {
 		{many: smWriters, lends: 1, ends: 1},
 		{many: smReaders, lends: 1, ends: 1},
 	}
-	for i, c := range cases {
-		if n, bad := streamModel(&all, c); bad != "" || n < 1000 {
-			t.Errorf("case %d: %d states: %s", i, n, bad)
-		} else {
-			t.Logf("case %d: %d states", i, n)
-		}
-	}
-	for what, leave := range map[string]func(r *smRules){
+	checkModel(t, streamModel, all, cases, 1000, map[string]func(r *smRules){
 		"wakes":    func(r *smRules) { r.wakes = false },
 		"compares": func(r *smRules) { r.compares = false },
 		"marks":    func(r *smRules) { r.marks = false },
@@ -660,17 +653,5 @@ func TestLentStreamModel(t *testing.T) {
 		"locks":    func(r *smRules) { r.locks = false },
 		"breaks":   func(r *smRules) { r.breaks = false },
 		"outlast":  func(r *smRules) { r.outlast = false },
-	} {
-		r, bad := all, ""
-		leave(&r)
-		at := 0
-		for i := 0; i < len(cases) && bad == ""; i++ {
-			at = i
-			_, bad = streamModel(&r, cases[i])
-		}
-		if bad == "" {
-			t.Errorf("nothing is wrong without %q", what)
-		}
-		t.Logf("without %q, case %d: %s", what, at, bad)
-	}
+	})
 }
