@@ -270,7 +270,7 @@ var Calls = []Call{
 		In:     []Field{{"inline", "its durable label"}, {"fds", "the file"}},
 		Out:    []Field{{"A0", "the name"}, {"A1", "its bytes, now"}},
 		Rights: "None but the power.",
-		Errors: []Error{{abi.EINVAL, "it is no file that can be mapped"}, {abi.EMSGSIZE, longLabel}, {abi.ENOSPC, noNames}},
+		Errors: []Error{{abi.EINVAL, "it is neither a file that can be mapped nor such a connection"}, {abi.EMSGSIZE, longLabel}, {abi.ENOSPC, noNames}},
 		Cost:   "A descriptor of the host; nothing is copied.",
 		Go:     "Conn.ImportObject",
 	},
