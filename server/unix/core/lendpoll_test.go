@@ -285,10 +285,7 @@ func TestPolledStreamTakenBack(t *testing.T) {
 		if got := p.read(1, 10); got != "in it" {
 			t.Errorf("%s: %q", what, got)
 		}
-		again := false
-		for range 3*lendOften + lentForNothing {
-			again = p.use() || again
-		}
+		again := p.again()
 		if again != x.lent {
 			t.Errorf("%s: lent again: %v", what, again)
 		}

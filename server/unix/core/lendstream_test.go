@@ -130,6 +130,14 @@ func (s *lentStream) isPipe() bool {
 	return s.tk.Files.Get(f).Kind == FilePipe
 }
 
+// again uses a stream so often that it is lent if it may be, and says whether it was.
+func (s *lentStream) again() (lent bool) {
+	for range 3*lendOften + lentForNothing {
+		lent = s.use() || lent
+	}
+	return lent
+}
+
 func (s *lentStream) lend() *lentStream {
 	s.tk.t.Helper()
 	for range 3*lendOften + lentForNothing {
@@ -332,9 +340,7 @@ func TestTakeBackStream(t *testing.T) {
 			if got := s.read(0, 100); got != "it" {
 				t.Errorf("%s: %q", what, got)
 			}
-			for range 3*lendOften + lentForNothing {
-				again = s.use() || again
-			}
+			again = s.again()
 		}
 		if again != x.lent {
 			t.Errorf("%s: lent again: %v", what, again)

@@ -243,10 +243,7 @@ func TestTakeBackStreamOfPipe(t *testing.T) {
 		if got := s.read(1, 100); got != "it" {
 			t.Errorf("%s: %q", what, got)
 		}
-		again := false
-		for range 3*lendOften + lentForNothing {
-			again = s.use() || again
-		}
+		again := s.again()
 		if again != x.again {
 			t.Errorf("%s: lent again: %v", what, again)
 		}
