@@ -377,7 +377,9 @@ func (c *Call) lendFileTo(ts *task, fd int32, f store.Ref[File], n *node) (size 
 		}
 	}
 	_, to, reserved := n.reserved()
-	room := f != 0 && reserved && n.attr.Size < abi.LentMapSize && k.Vnodes.Get(n.v).Roomy == 0
+	// Only for who makes it longer: he has had it trimmed, so it was not the last incarnation that reserved it, of which
+	// the file server may not have heard.
+	room := f != 0 && reserved && k.fileRT(f).extends >= extendOften && n.attr.Size < abi.LentMapSize && k.Vnodes.Get(n.v).Roomy == 0
 	if room {
 		slot |= uint32(min(to, abi.LentMapSize)>>abi.LentRoomShift) << abi.LentRoom
 	}

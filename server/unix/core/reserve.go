@@ -91,6 +91,9 @@ func (c *Call) trim(n *node) abi.Errno {
 			_, err = c.server(n.m).SetAttr(fs.Req{}, n.id, &fs.SetAttrIn{Valid: fs.SetTrimmed, Size: end})
 		})
 		done()
+		if n.v != v {
+			return 0 // nobody held it: it was released meanwhile
+		}
 		if err != 0 {
 			return err
 		}

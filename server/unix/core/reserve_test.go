@@ -388,3 +388,83 @@ func TestReservedAndDead(t *testing.T) {
 		}
 	}
 }
+
+// Who trims a file that nobody holds finds it released when that is done.
+func TestTrimmedAndGone(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, n, r, l := lentGrowing(t, tk)
+	size := l.Size
+	trimming, go_ := make(chan struct{}), make(chan struct{})
+	r.during = func() {
+		close(trimming)
+		<-go_
+	}
+	v := n.v
+	tk.do(tk.init, func(c *Call) {
+		if e := c.CloseFD(fd); e != 0 {
+			t.Error(e)
+		}
+	})
+	<-trimming
+	r.during = nil
+	tk.Enter()
+	tk.ReleaseAll()
+	if tk.Vnodes.Get(v) != nil {
+		t.Error("not released")
+	}
+	tk.Leave()
+	close(go_)
+	tk.idle()
+	if got := tk.sizeOf("/a"); got != size || r.size != size {
+		t.Errorf("%d and %d, not %d", got, r.size, size)
+	}
+}
+
+// Who writes over what is there gets no room: not what another one uses, nor what was reserved by an incarnation
+// that died before the file server had heard of it.
+func TestRoomForWhoExtends(t *testing.T) {
+	tk := newTestKernel(t)
+	_, n, r, l := lentGrowing(t, tk)
+	size := l.Size
+	tk.Enter()
+	tk.root = &reserving{Server: tk.root, id: n.id, size: size}
+	next := tk.nextOf(tk.host.lending)
+	r = next.root.(*reserving)
+	var fd int32
+	next.do(next.init, func(c *Call) {
+		var e abi.Errno
+		if fd, e = open(c, "/a", rw, 0, 0); e != 0 {
+			t.Fatal(e)
+		}
+		f, _, _ := c.File(fd)
+		n = next.nodeOf(next.Files.Get(f).Vnode)
+		fillable(t, c, n)
+	})
+	if rec := next.Vnodes.Get(n.v); rec.Reserved <= size || rec.End != size {
+		t.Fatalf("%+v", rec)
+	}
+	var act abi.Action
+	for i := 0; act.Op == 0; i++ {
+		if i == 2*lendOften {
+			t.Fatal("not lent")
+		}
+		act = overwrite(t, next, fd, 0)
+	}
+	l = &next.host.records(next.task())[fd]
+	if begin(l, act); l.Gen&1 == 0 || l.Slot&abi.LentWrite == 0 || l.Slot>>abi.LentRoom != 0 || l.Ends != 0 {
+		t.Errorf("%+v", l)
+	}
+	if rec := next.Vnodes.Get(n.v); rec.Roomy != 0 {
+		t.Errorf("%+v", rec)
+	}
+	// Who makes it longer has it trimmed first.
+	r.done()
+	next.do(next.init, func(c *Call) {
+		if m, e := c.WriteFD(fd, guestBase, 10, int64(size)); m != 10 || e != 0 {
+			t.Error(m, e)
+		}
+	})
+	if did := r.done(); len(did) != 2 || did[0] != "trim" || did[1] != "write" || r.size != size+10 {
+		t.Errorf("%v: %d, not %d", did, r.size, size+10)
+	}
+}
