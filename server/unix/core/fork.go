@@ -217,6 +217,7 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	} else if own != 0 {
 		k.FsCtxs.Mut(own).Refs++
 	}
+	second := k.alone(p)
 	t, th, e := k.newThread(p, tid, c.T)
 	if e != 0 {
 		k.dropFs(own)
@@ -230,8 +231,10 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	c.childTids(a, th)
 	k.bindSlot(task, slot, t)
 	k.tasks[task].threaded = true
-	k.takeBackStreams(c.Task) // who waits in one has no other threads (mayPoll)
-	k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
+	if second {
+		k.takeBackStreams(c.Task) // who waits in one has no other threads (mayPoll)
+		k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
+	}
 	c.dropKept(0)
 	k.addThreadIndex(t)
 	if a.Flags&CloneParentSettid != 0 {

@@ -106,14 +106,19 @@ func (k *Kernel) endWrite(ts *task, fd int, n *node) {
 
 // takeBackWrites takes back what a task writes to itself; 0: from all.
 func (k *Kernel) takeBackWrites(id TaskID) {
-	for _, ts := range k.lent {
-		if id != 0 && ts.id != id {
-			continue
+	if id == 0 {
+		for _, ts := range k.lent {
+			k.takeBackWritesOf(ts)
 		}
-		for fd := range ts.lent.fds {
-			if ts.lent.fds[fd].write.f != 0 {
-				k.takeBackLoan(ts, fd, loanFile)
-			}
+	} else if ts := k.tasks[id]; ts != nil && ts.lent != nil {
+		k.takeBackWritesOf(ts)
+	}
+}
+
+func (k *Kernel) takeBackWritesOf(ts *task) {
+	for fd := range ts.lent.fds {
+		if ts.lent.fds[fd].write.f != 0 {
+			k.takeBackLoan(ts, fd, loanFile)
 		}
 	}
 }

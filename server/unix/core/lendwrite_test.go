@@ -120,6 +120,43 @@ func TestLentWritten(t *testing.T) {
 	}
 }
 
+// oneMore has the caller make a thread.
+func oneMore(c *Call) abi.Errno {
+	_, e := c.Clone(&CloneArgs{Flags: CloneVM | CloneFS | CloneFiles | CloneSighand | CloneThread, SP: 0x9000})
+	return e
+}
+
+// Of two threads each writes where it says, and so do three.
+func TestLentWriteOfThreads(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, _, l := lentWrite(t, tk, "/a")
+	more := func() {
+		tk.do(tk.init, func(c *Call) {
+			c.Task = tk.task()
+			if e := oneMore(c); e != 0 {
+				t.Error(e)
+			}
+		})
+	}
+	if more(); l.Gen&1 != 0 {
+		t.Errorf("a second thread: %+v", l)
+	}
+	for i := 0; l.Gen&1 == 0; i++ {
+		if i == 2*lendOften {
+			t.Fatal("not lent to two threads")
+		}
+		if act := overwrite(t, tk, fd, 0); act.Op != 0 {
+			begin(l, act)
+		}
+	}
+	if l.Slot&abi.LentWrite == 0 || l.Slot&abi.LentWriteOwn != 0 {
+		t.Errorf("lent to two threads: %+v", l)
+	}
+	if more(); l.Gen&1 == 0 {
+		t.Error("a third thread has it taken back")
+	}
+}
+
 // What takes the file back has done so when it is done, and knows when it was written to.
 func TestTakeBackWrites(t *testing.T) {
 	for what, do := range map[string]func(c *Call, fd int32) abi.Errno{
@@ -143,7 +180,7 @@ func TestTakeBackWrites(t *testing.T) {
 		},
 		"a limit":  func(c *Call, _ int32) abi.Errno { return c.SetRlimit(c.ProcRef(), RlimitFsize, Rlimit{100, 1 << 40}) },
 		"unshared": func(c *Call, _ int32) abi.Errno { c.K.takeBackTable(c.Proc().FDs); return 0 },
-		"thread":   func(c *Call, _ int32) abi.Errno { c.K.takeBackWrites(c.Task); return 0 },
+		"thread":   func(c *Call, _ int32) abi.Errno { return oneMore(c) },
 		"mapped": func(c *Call, fd int32) abi.Errno {
 			f, _, _ := c.File(fd)
 			c.MapVnode(c.K.Files.Get(f).Vnode, fs.MapToWrite)
