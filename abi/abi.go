@@ -66,7 +66,7 @@ type BindHeader struct {
 	// Told are facts that the server lets the client know without a call (Told...),
 	// each one more than its value; 0: to be asked for. Server-written, never read
 	// by it: a client that forges one deceives itself.
-	Told [15]uint64
+	Told [ToldWords]uint64
 	// ClientArmed is 1 while a client that is itself a server wants its own
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
@@ -796,6 +796,7 @@ const (
 	// ToldDefault is the set of the signals whose actions are as if none was ever set (bit 0 is
 	// signal 1's); it is not one more than that. SIGKILL is never in it.
 	ToldDefault = 11
+	ToldWords   = 15
 )
 
 // Limits of the answers about names that the library keeps: bytes of a name, with its

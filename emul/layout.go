@@ -180,7 +180,7 @@ type Thread struct {
 	KeyHash uint64
 	// Wants: the answer is to be kept (nameAsked...).
 	Wants uint32
-	// Stream is one more than the place of the window that the thread works with (enterStream), 0: none.
+	// Stream is one more than the place of the window that the thread works with (streamOf), 0: none.
 	// Others read it.
 	Stream uint32
 }

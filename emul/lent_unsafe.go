@@ -144,11 +144,11 @@ func (t *Thread) writeFile(l *abi.Lent, pos uint64, buf, n, off uintptr) (uintpt
 		}
 		atomic.SwapUint64(&l.Wrote, at)
 		if end > size {
-			// It is as long when the server sees that, before it has taken it back.
+			// It is as long when the server sees that, before it has taken it back. (Lent again since
+			// with the same size, what was copied may not be in it any more.)
 			done = atomic.CompareAndSwapUint64(&l.Size, uint64(size), uint64(end))
-		} else {
-			done = atomic.LoadUint64(&l.Gen) == gen
 		}
+		done = done && atomic.LoadUint64(&l.Gen) == gen
 	}
 	atomic.AddUint32(busy, ^uint32(0))
 	// Only the server moves the offset beside the process's one thread: it has it where it was.

@@ -23,7 +23,11 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		return uintptr(atomic.LoadUint64(&t.task().Words[i])), true
 	}
 	if k == abi.LocalTold {
-		v := atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(&t.area().Told), uintptr(d.Pre[0].Arg&3)*8)))
+		i := uintptr(d.Pre[0].Arg)
+		if i >= abi.ToldWords {
+			return 0, false
+		}
+		v := atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(&t.area().Told), i*8)))
 		return uintptr(v - 1), v != 0
 	}
 	if k == abi.LocalTid {

@@ -226,8 +226,8 @@ func (t *Thread) quick(s *Site) {
 	if s.Kind == siteNumber && t.conv() == ConvLinux {
 		if d := t.desc(uint64(s.Nr)); d != nil && d.Local == abi.LocalWord && d.Pre[0].Arg < abi.TaskWords && d.Pre[0].Arg != abi.TaskPid {
 			quick = uint64(uintptr(unsafe.Pointer(&t.task().Words)) + 8*uintptr(d.Pre[0].Arg))
-		} else if d != nil && d.Local == abi.LocalTold {
-			told = uint64(uintptr(unsafe.Pointer(&t.area().Told)) + 8*uintptr(d.Pre[0].Arg&3))
+		} else if d != nil && d.Local == abi.LocalTold && d.Pre[0].Arg < abi.ToldWords {
+			told = uint64(uintptr(unsafe.Pointer(&t.area().Told)) + 8*uintptr(d.Pre[0].Arg))
 		}
 	}
 	atomic.StoreUint64(&s.Quick, quick)

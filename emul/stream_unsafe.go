@@ -244,7 +244,8 @@ const streamChunk = 32 << 10
 const streamTries = 256
 
 // streamWait returns when the lower half of the word may not be that of v any more, or -EINTR:
-// a kick has cut it. The end's lock is given up. who is the mark of those who sleep.
+// a kick has cut it. who is the mark of those who sleep. Only a process of one thread has ends that
+// wait; a pipe's is not claimed meanwhile.
 func (t *Thread) streamWait(e *streamEnd, v, who uint64) uintptr {
 	t.unlockEnd(e)
 	addr := uintptr(unsafe.Pointer(e.word))
