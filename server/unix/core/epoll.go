@@ -107,8 +107,7 @@ func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	frt := k.fileRT(i.File)
 	frt.epolls = append(frt.epolls, w)
 	if frt.stream != 0 {
-		w.stream, w.pos = frt.stream, frt.streamPos
-		rt.streams++
+		w.setStream(frt.stream, frt.streamPos)
 	}
 	if q := k.Ops(i.File).Queue(i.File); q != nil {
 		w.entry = q.Watch(func(ev uint32) {
@@ -132,9 +131,7 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 	}
 	rt := w.rt
 	k.touchSet(rt)
-	if w.stream != 0 {
-		rt.streams--
-	}
+	w.setStream(0, 0)
 	rt.ready.remove(&w.place)
 	delete(rt.items, epollKey{w.file, w.fd})
 	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
@@ -323,7 +320,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 		if k.Epolls.Get(set) == nil {
 			return 0, abi.EBADF
 		}
-		if rt.streams == 0 || rt.to == nil || rt.to.id != c.Task {
+		if len(rt.streams) == 0 || rt.to == nil || rt.to.id != c.Task {
 			k.takeBackSet(rt) // what is told now is told last
 		}
 		n := 0
@@ -352,7 +349,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 			c.lendSet(epfd, f, rt)
 			return n, 0
 		}
-		if rt.streams > 0 && !rt.armed {
+		if len(rt.streams) > 0 && !rt.armed {
 			k.armSet(rt, true) // and look again: what came before that is not told
 			continue
 		}

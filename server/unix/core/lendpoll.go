@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -12,7 +14,7 @@ import (
 // streamPoll is the derived part of a set that watches streams that are lent.
 type streamPoll struct {
 	file    store.Ref[File] // of the set, 0: not known yet
-	streams int             // items whose files are such
+	streams []*epollWatch   // items whose files are such: few, of items that may be many
 	waits   int             // calls of EpollWait that sleep
 	armed   bool            // the streams say that somebody sleeps
 }
@@ -43,17 +45,21 @@ func (k *Kernel) pollStream(f store.Ref[File], st store.Ref[Stream], pos uint64)
 	rt.stream, rt.streamPos = st, pos
 	for _, w := range rt.epolls {
 		k.armSet(w.rt, false) // whoever sleeps looks again, and says what for
-		if was := w.stream != 0; was != (st != 0) {
-			if was {
-				w.rt.streams--
-			} else {
-				w.rt.streams++
-			}
-		}
-		w.stream, w.pos = st, pos
+		w.setStream(st, pos)
 		k.touchSet(w.rt)
 		w.rt.ready.push(&w.place)
 		w.rt.q.Wake(PollIn | PollRdNorm)
+	}
+}
+
+// setStream notes of which stream that is lent the watched file is an end, 0: of none.
+func (w *epollWatch) setStream(st store.Ref[Stream], pos uint64) {
+	if w.stream != 0 {
+		i := slices.Index(w.rt.streams, w)
+		w.rt.streams = slices.Delete(w.rt.streams, i, i+1)
+	}
+	if w.stream, w.pos = st, pos; st != 0 {
+		w.rt.streams = append(w.rt.streams, w)
 	}
 }
 
@@ -107,8 +113,8 @@ func (k *Kernel) armSet(rt *epollRT, on bool) {
 	} else {
 		delete(k.io.armed, rt)
 	}
-	for _, w := range rt.items {
-		if w.stream == 0 || !on && k.othersSleep(w) {
+	for _, w := range rt.streams {
+		if !on && k.othersSleep(w) {
 			continue
 		}
 		x, side, ev := k.Streams.Get(w.stream), w.streamSide(), k.EpItems.Get(w.item).Events
@@ -137,8 +143,8 @@ func (k *Kernel) othersSleep(w *epollWatch) bool {
 // who come meanwhile, the first who goes to sleep again says so anew.
 func (k *Kernel) StreamsChanged(t TaskID) {
 	for rt := range k.io.armed {
-		for _, w := range rt.items {
-			if w.stream != 0 && k.Streams.Get(w.stream).Ends[1-w.streamSide()].Task == t {
+		for _, w := range rt.streams {
+			if k.Streams.Get(w.stream).Ends[1-w.streamSide()].Task == t {
 				k.armSet(rt, false)
 				rt.q.Wake(PollIn | PollRdNorm)
 				break
@@ -151,10 +157,7 @@ func (k *Kernel) StreamsChanged(t TaskID) {
 // otherwise than to wait, or to say what it watches: he may have others look at it, or wait.
 func (k *Kernel) foundSet(f store.Ref[File]) {
 	rt := k.epollSetRT(store.Ref[EpollSet](k.Files.Get(f).Obj))
-	if rt.streams == 0 {
-		return
-	}
-	for _, w := range rt.items {
+	for _, w := range slices.Clone(rt.streams) { // which gets shorter
 		k.takeBackStream(w.stream)
 	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 
 	"hythe/abi"
@@ -29,6 +30,25 @@ func (p *polledStream) task(end int) TaskID {
 	return p.tk.Procs.Get(p.tk.Threads.Get(p.th[end]).Proc).Task
 }
 
+// checkStreams: each set knows which of its items are streams that are lent.
+func (tk *testKernel) checkStreams() {
+	tk.t.Helper()
+	tk.Epolls.Each(func(s store.Ref[EpollSet], _ *EpollSet) bool {
+		rt, n := tk.epollSetRT(s), 0
+		for _, w := range rt.items {
+			if lent := w.stream != 0; lent != slices.Contains(rt.streams, w) || lent && tk.Streams.Get(w.stream).Lent == 0 {
+				tk.t.Errorf("item %d of stream %d; of %d streams", w.item, w.stream, len(rt.streams))
+			} else if lent {
+				n++
+			}
+		}
+		if n != len(rt.streams) {
+			tk.t.Errorf("%d streams, %d are listed", n, len(rt.streams))
+		}
+		return true
+	})
+}
+
 // wait asks for what is ready, by a call.
 func (p *polledStream) wait() (ev []EpollEvent) {
 	p.tk.t.Helper()
@@ -39,6 +59,7 @@ func (p *polledStream) wait() (ev []EpollEvent) {
 			p.tk.t.Fatal(e)
 		}
 		ev = append(ev, buf[:n]...)
+		p.tk.checkStreams()
 	})
 	return ev
 }
@@ -99,6 +120,7 @@ func TestPolledStream(t *testing.T) {
 			if p.lent() != x.lent {
 				t.Errorf("%s: lent: %v", x.what, p.lent())
 			}
+			tk.checkStreams()
 			if x.what == "added" {
 				if ev := p.wait(); len(ev) != 1 || ev[0] != (EpollEvent{PollOut, 6}) {
 					t.Error(x.what, ev)
