@@ -424,12 +424,12 @@ func TestTrimmedAndGone(t *testing.T) {
 // that died before the file server had heard of it.
 func TestRoomForWhoExtends(t *testing.T) {
 	tk := newTestKernel(t)
-	_, n, r, l := lentGrowing(t, tk)
+	_, n, _, l := lentGrowing(t, tk)
 	size := l.Size
 	tk.Enter()
 	tk.root = &reserving{Server: tk.root, id: n.id, size: size}
 	next := tk.nextOf(tk.host.lending)
-	r = next.root.(*reserving)
+	r := next.root.(*reserving)
 	var fd int32
 	next.do(next.init, func(c *Call) {
 		var e abi.Errno
