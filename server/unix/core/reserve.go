@@ -92,7 +92,7 @@ func (c *Call) trim(n *node) abi.Errno {
 		})
 		done()
 		if n.v != v {
-			return 0 // nobody held it: it was released meanwhile
+			continue // it was closed meanwhile with its last name (Discard): the record is gone
 		}
 		if err != 0 {
 			return err

@@ -2,7 +2,9 @@ package core
 
 import (
 	"io"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"hythe/abi"
@@ -35,6 +37,7 @@ type reserving struct {
 	did     []string
 	refused bool
 	during  func() // while it is trimmed
+	closed  func() // when it is released
 }
 
 func (r *reserving) entry() fs.Entry {
@@ -111,6 +114,13 @@ func (r *reserving) Map(fs.Req, fs.NodeID, fs.MapUse) (fs.MapOut, abi.Errno) {
 	defer r.mu.Unlock()
 	r.note("map")
 	return fs.MapOut{}, abi.ENODEV
+}
+
+func (r *reserving) Release(q fs.Req, id fs.NodeID) {
+	if r.closed != nil {
+		r.closed()
+	}
+	r.Server.Release(q, id)
 }
 
 func (r *reserving) Seek(_ fs.Req, _ fs.NodeID, _ uint64, _ uint32) (uint64, abi.Errno) {
@@ -389,37 +399,6 @@ func TestReservedAndDead(t *testing.T) {
 	}
 }
 
-// Who trims a file that nobody holds finds it released when that is done.
-func TestTrimmedAndGone(t *testing.T) {
-	tk := newTestKernel(t)
-	fd, n, r, l := lentGrowing(t, tk)
-	size := l.Size
-	trimming, go_ := make(chan struct{}), make(chan struct{})
-	r.during = func() {
-		close(trimming)
-		<-go_
-	}
-	v := n.v
-	tk.do(tk.init, func(c *Call) {
-		if e := c.CloseFD(fd); e != 0 {
-			t.Error(e)
-		}
-	})
-	<-trimming
-	r.during = nil
-	tk.Enter()
-	tk.ReleaseAll()
-	if tk.Vnodes.Get(v) != nil {
-		t.Error("not released")
-	}
-	tk.Leave()
-	close(go_)
-	tk.idle()
-	if got := tk.sizeOf("/a"); got != size || r.size != size {
-		t.Errorf("%d and %d, not %d", got, r.size, size)
-	}
-}
-
 // Who writes over what is there gets no room: not what another one uses, nor what was reserved by an incarnation
 // that died before the file server had heard of it.
 func TestRoomForWhoExtends(t *testing.T) {
@@ -467,4 +446,97 @@ func TestRoomForWhoExtends(t *testing.T) {
 	if did := r.done(); len(did) != 2 || did[0] != "trim" || did[1] != "write" || r.size != size+10 {
 		t.Errorf("%v: %d, not %d", did, r.size, size+10)
 	}
+}
+
+// TestTrimAndGone: its last name goes, and with it what is known of it here, while it is trimmed.
+func TestTrimAndGone(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, n, r, _ := growing(t, tk)
+	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
+		if i == 3*extendOften {
+			t.Fatal("nothing is reserved")
+		}
+		extendBy(t, tk, n, fd, 1000)
+	}
+	gone := make(chan struct{})
+	r.during = func() {
+		r.during = nil
+		tk.do(tk.init, func(c *Call) {
+			if e := c.Unlink(AtCwd, "/a"); e != 0 {
+				t.Error(e)
+			}
+		})
+		if n.v != 0 {
+			t.Error("the record is still there: this tests nothing")
+		}
+		close(gone)
+	}
+	tk.do(tk.init, func(c *Call) {
+		if e := c.CloseFD(fd); e != 0 {
+			t.Error(e)
+		}
+	})
+	<-gone
+	tk.idle()
+	tk.checkVFS()
+}
+
+// TestTrimAndRelease: the file server is not told that a file is closed which is being trimmed: what
+// is written after the next opening would be cut.
+func TestTrimAndRelease(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, n, r, _ := growing(t, tk)
+	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
+		if i == 3*extendOften {
+			t.Fatal("nothing is reserved")
+		}
+		extendBy(t, tk, n, fd, 1000)
+	}
+	trims, goOn := make(chan struct{}), make(chan struct{})
+	var trimming atomic.Bool
+	closed := 0
+	r.during = func() {
+		r.during = nil
+		trimming.Store(true)
+		close(trims)
+		<-goOn
+		trimming.Store(false)
+	}
+	r.closed = func() {
+		if closed++; trimming.Load() {
+			t.Error("released while it is trimmed")
+		}
+	}
+	tk.do(tk.init, func(c *Call) {
+		if e := c.CloseFD(fd); e != 0 {
+			t.Error(e)
+		}
+	})
+	<-trims
+	released := make(chan struct{})
+	go func() {
+		tk.Enter()
+		tk.ReleaseAll()
+		tk.Leave()
+		close(released)
+	}()
+	for waits := 0; waits < 1000; { // for long enough to see one that does not wait for the trimmer
+		tk.Enter()
+		if tk.vfsRec().Releasing != 0 {
+			waits++
+		}
+		tk.Leave()
+		select {
+		case <-released:
+			waits = 1000
+		default:
+			runtime.Gosched()
+		}
+	}
+	close(goOn)
+	<-released
+	if tk.idle(); closed != 1 {
+		t.Errorf("released %d times", closed)
+	}
+	tk.checkVFS()
 }

@@ -204,13 +204,20 @@ func (k *Kernel) releaseOne(all bool) bool {
 		vr.ReleaseSeq++
 		vr.ReleaseCrashes = 0
 	}
+	if ch := k.vfs.resizing[v]; ch != nil {
+		// Who is told to trim a file that was released could cut what was written since.
+		k.Leave()
+		<-ch
+		k.Enter()
+		return true
+	}
 	rec := k.Vnodes.Get(v)
 	m := k.vfs.mounts[rec.Mount]
 	id, written := rec.Node, rec.Written
 	end, reserved := rec.End, rec.Reserved
 	var done func()
-	if n := k.nodeOf(v); reserved != 0 && (rec.Refs > 0 || n == nil || k.vfs.resizing[v] != nil) {
-		reserved = 0 // it is open again, or somebody is at it
+	if n := k.nodeOf(v); reserved != 0 && (rec.Refs > 0 || n == nil) {
+		reserved = 0 // it is open again
 	} else if reserved != 0 {
 		done = k.resize(n)
 	}
