@@ -73,6 +73,7 @@ func (b *below) LookAhead(dir tree.Ref) abi.Errno {
 	}
 	a.got, a.used = a.got/2, a.used/2
 	names := 0
+	var met []fs.NodeID
 	for i := range list {
 		d := &list[i]
 		names += len(d.Name)
@@ -92,7 +93,16 @@ func (b *below) LookAhead(dir tree.Ref) abi.Errno {
 		}
 		r, err := b.Meet(dir, d.Name, &d.Found)
 		if err != 0 {
-			a.finds[dir] = -1 // there is no room for more
+			// There is no room for more. The transaction is taken back: nobody keeps what it met.
+			a.finds[dir] = -1
+			for _, rest := range list[i:] {
+				if rest.Known != 0 && b.shadow(rest.Found.Node) == 0 {
+					met = append(met, rest.Found.Node)
+				}
+			}
+			for _, id := range met {
+				b.low.Forget(fs.Req{}, id, 1)
+			}
 			return err
 		}
 		if v, ok := b.names[key]; ok {
@@ -102,6 +112,7 @@ func (b *below) LookAhead(dir tree.Ref) abi.Errno {
 		}
 		if !known {
 			a.keep(r, b.t.Get(r).Gen)
+			met = append(met, d.Found.Node)
 		}
 	}
 	if len(list) > aheadMost || names > aheadBytes-tree.NameMax {

@@ -173,3 +173,49 @@ func TestAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestAheadNoRoom: names for which there is no room are given back to the lower server, and not looked at again.
+func TestAheadNoRoom(t *testing.T) {
+	const files = 20
+	low := &counted{Server: plainFor(t, 1e18)}
+	d, err := low.MkDir(fs.Req{}, fs.RootID, "a", 0o755, fs.Cred{})
+	if err != 0 {
+		t.Fatal(err)
+	}
+	for i := range files {
+		if _, err := low.MkNod(fs.Req{}, d.Node, fmt.Sprint("f", i), fs.TypeReg|0o600, 0, fs.Cred{}); err != 0 {
+			t.Fatal(err)
+		}
+	}
+	mem := make([]byte, 16<<20)
+	h, e := store.Format(mem, Version)
+	if e != nil {
+		t.Fatal(e)
+	}
+	objs := object.NewLocal()
+	defer objs.Close()
+	s, _, err := New(h, Config{Inodes: 10, Flows: 500}, low, objs, clock, nil)
+	if err != 0 {
+		t.Fatal(err)
+	}
+	a, err := s.Lookup(fs.Req{}, fs.RootID, "a")
+	if err != 0 {
+		t.Fatal(err)
+	}
+	for i := range aheadAfter {
+		if _, err := s.Lookup(fs.Req{}, a.Node, fmt.Sprint("f", i)); err != 0 {
+			t.Errorf("f%d: %v", i, err)
+		}
+	}
+	if low.lists != 1 || low.forgets != files-aheadAfter {
+		t.Errorf("%d lists, %d names given back, want 1 and %d", low.lists, low.forgets, files-aheadAfter)
+	}
+	for i := range aheadAfter { // those are as they were
+		if _, err := s.Lookup(fs.Req{}, a.Node, fmt.Sprint("f", i)); err != 0 {
+			t.Errorf("f%d: %v", i, err)
+		}
+	}
+	if low.lists != 1 {
+		t.Error("looked at once more")
+	}
+}

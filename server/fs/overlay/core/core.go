@@ -527,6 +527,7 @@ func (b *below) dropped(r tree.Ref) {
 	}
 	b.unmap(r)
 	delete(b.attrs, r)
+	delete(b.ahead.finds, r) // its place may be another directory's next
 	b.t.After(func() {
 		if b.byLower[low] == r {
 			delete(b.byLower, low)
