@@ -30,6 +30,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -136,7 +137,7 @@ const defaultPlacement = Together
 // Mount is a host directory or file that guests see at Target.
 type Mount struct {
 	Source   string // absolute path on the host
-	Target   string // absolute path in the machine; made if it is missing
+	Target   string // absolute path in the machine, of what Source is: a directory or not; made if it is missing
 	ReadOnly bool
 }
 
@@ -505,7 +506,7 @@ func (c *Config) complete() error {
 	} else if !fi.IsDir() {
 		return fmt.Errorf("root %q: not a directory", c.Root)
 	}
-	for _, m := range c.Mounts {
+	for i, m := range c.Mounts {
 		if !path.IsAbs(m.Source) || !path.IsAbs(m.Target) {
 			return fmt.Errorf("mount %s:%s: both must be absolute paths", m.Source, m.Target)
 		}
@@ -515,8 +516,12 @@ func (c *Config) complete() error {
 		if strings.ContainsRune(m.Source+m.Target, 0) {
 			return fmt.Errorf("mount %q: a path holds no zero byte", m.Target)
 		}
-		if _, err := os.Stat(m.Source); err != nil {
+		fi, err := os.Stat(m.Source)
+		if err != nil {
 			return fmt.Errorf("mount: %w", err)
+		}
+		if err := c.checkPoint(i, fi.IsDir()); err != nil {
+			return err
 		}
 	}
 	switch c.Placement {
@@ -552,6 +557,40 @@ func (c *Config) complete() error {
 	}
 	if err := c.Network.complete(); err != nil {
 		return err
+	}
+	return nil
+}
+
+// checkPoint refuses what Mounts[i] cannot be mounted on, as far as that is seen from here: no symbolic link
+// leads there, and no other mount is above it. Of others the unix server says it when it starts.
+func (c *Config) checkPoint(i int, dir bool) error {
+	m := c.Mounts[i]
+	target := path.Clean(m.Target)
+	for _, b := range c.Mounts[:i] {
+		if t := path.Clean(b.Target); target == t || strings.HasPrefix(target, t+"/") {
+			return nil
+		}
+	}
+	root, err := filepath.EvalSymlinks(c.Root)
+	if err != nil {
+		return nil
+	}
+	at := filepath.Join(root, target)
+	there := at // or the lowest above it that is
+	fi, err := os.Lstat(there)
+	for errors.Is(err, fs.ErrNotExist) && there != root {
+		there = filepath.Dir(there)
+		fi, err = os.Lstat(there)
+	}
+	if err != nil {
+		return nil
+	}
+	switch real, err := filepath.EvalSymlinks(there); {
+	case err != nil || real != there:
+	case there != at && c.ReadOnly:
+		return fmt.Errorf("mount %s:%s: there is no such path, and none can be made in a root that is read-only", m.Source, m.Target)
+	case there == at && fi.IsDir() != dir:
+		return fmt.Errorf("mount %s:%s: one is a directory, the other is not", m.Source, m.Target)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -201,16 +202,27 @@ func TestExitCode(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Mkdir(filepath.Join(dir, "d"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []Config{
 		{ID: "a/b"}, {ID: strings.Repeat("x", 65)}, {ID: ".."}, {ID: "a b"},
 		{Root: "relative"}, {Root: dir + "/none"}, {Root: os.Args[0]},
 		{Mounts: []Mount{{dir, "x", false}}}, {Mounts: []Mount{{"x", "/x", false}}},
 		{Mounts: []Mount{{dir + "/none", "/x", false}}}, {Mounts: []Mount{{dir, "/", false}}}, {Mounts: []Mount{{dir, "/a\x00", false}}},
+		{Root: dir, Mounts: []Mount{{file, "/d", false}}}, {Root: dir, Mounts: []Mount{{dir, "/f", false}}},
+		{Root: dir, ReadOnly: true, Mounts: []Mount{{file, "/d/none", false}}},
 		{Hostname: strings.Repeat("h", 65)}, {Hostname: "a b"},
 		{Memory: -1}, {Pids: -1},
 	} {
 		if err := c.complete(); err == nil {
 			t.Errorf("%+v was taken", c)
+		}
+	}
+	for _, m := range [][]Mount{{{file, "/f", false}}, {{dir, "/d/", false}}, {{file, "/none", false}}, {{dir, "/d", false}, {file, "/d/d", false}}} {
+		if c := (Config{Root: dir, Mounts: m}); c.complete() != nil {
+			t.Errorf("%+v: %v", m, c.complete())
 		}
 	}
 	c := Config{Root: dir}

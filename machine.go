@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -218,7 +219,7 @@ func (w *wired) assemble() error {
 		if _, err := un.srv.GiveSend(name, h.srv, "fs"); err != nil {
 			return err
 		}
-		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: m.Target, FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
+		ucfg.Mounts = append(ucfg.Mounts, unixserver.Mount{Path: path.Clean(m.Target), FS: name, Type: "hythe", Source: m.Source, ReadOnly: m.ReadOnly})
 	}
 	if err := w.addNames(un.srv); err != nil {
 		return err

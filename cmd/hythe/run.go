@@ -130,7 +130,7 @@ func besideIn(hythe os.FileInfo, dir, program string) string {
 // machineFlags are those that say what the machine is: common to run and pool.
 func (r *runFlags) machineFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show host path SRC at DST: `SRC:DST[:ro]`")
+	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show the host directory or file SRC at DST: `SRC:DST[:ro]`")
 	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
 	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
 	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")

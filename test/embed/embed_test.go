@@ -172,6 +172,31 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
+// TestMountFile: a file of the host's takes the place of a file, or of nothing.
+func TestMountFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("of the host\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []hythe.Placement{hythe.Together, hythe.Apart} {
+		m, err := hythe.New(t.Context(), hythe.Config{Pids: 100, Placement: where, Mounts: []hythe.Mount{
+			{Source: file, Target: "/etc/passwd", ReadOnly: true}, {Source: file, Target: "/made/of/it/"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := run(t, m, sh("cat /etc/passwd /made/of/it; test -w /etc/passwd || echo read-only; rm -f /made/of/it || echo stays; echo more >>/made/of/it"))
+		if want := "of the host\nof the host\nread-only\nstays\n"; err != nil || out != want {
+			t.Errorf("%s: %q, %v", where, out, err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != "of the host\nmore\n" {
+			t.Errorf("%s: the file is %q, %v", where, got, err)
+		}
+		if err := errors.Join(os.WriteFile(file, []byte("of the host\n"), 0o644), m.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestHungServer: the context of Run ends the program also if the unix server
 // has stopped.
 func TestHungServer(t *testing.T) {

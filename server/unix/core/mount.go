@@ -38,10 +38,11 @@ func (k *Kernel) AttachLead(label string, srv fs.Server) { k.vfs.leads[label] = 
 // AttachCore is AttachFS for a file system inside this server.
 func (k *Kernel) AttachCore(label string, f CoreFS) { k.vfs.cores[label] = f }
 
-// MountFS mounts the file system attached under label on the directory path
-// ("/" first; "" for one that has no place in the tree). typ and source are
-// what /proc/mounts shows. A directory that is missing is made. With the lock
-// held, which it may give up. EROFS, ENOTDIR, ENODEV (nothing attached), EBUSY (something is mounted there).
+// MountFS mounts the file system attached under label on path ("/" first; "" for one that
+// has no place in the tree): a directory, or, where the file system is one file, a file. One that
+// is missing is made. typ and source are what /proc/mounts shows. With the lock held, which
+// it may give up. EROFS, ENOTDIR (one of the two is a directory, the other not), ENODEV (nothing attached), EBUSY
+// (something is mounted there).
 func (k *Kernel) MountFS(path, label, typ, source string, flags uint32) abi.Errno {
 	return k.mountFS(path, label, typ, source, flags, 0)
 }
@@ -61,17 +62,12 @@ func (k *Kernel) mountFS(path, label, typ, source string, flags, mode uint32) ab
 			return abi.EBUSY
 		}
 	default:
-		w, e := c.walk(nil, path, WalkFollow|WalkDir)
+		w, e := c.walk(nil, path, WalkFollow)
 		if e == abi.ENOENT {
-			// A place to mount on that is missing is made.
-			for i := 1; i <= len(path); i++ {
-				if i == len(path) || path[i] == '/' {
-					if e := c.Mkdir(AtCwd, path[:i], 0o755); e != 0 && e != abi.EEXIST {
-						return e
-					}
-				}
+			if e := c.makePoint(path, label, mode); e != 0 {
+				return e
 			}
-			w, e = c.walk(nil, path, WalkFollow|WalkDir)
+			w, e = c.walk(nil, path, WalkFollow)
 		}
 		if e != 0 {
 			return e
@@ -99,6 +95,10 @@ func (k *Kernel) mountFS(path, label, typ, source string, flags, mode uint32) ab
 		k.dropMount(m)
 		return e
 	}
+	if point != nil && point.isDir() != m.root.isDir() {
+		k.dropMount(m)
+		return abi.ENOTDIR
+	}
 	v, e := k.holdNode(m.root)
 	if e != 0 {
 		k.dropMount(m)
@@ -119,6 +119,37 @@ func (k *Kernel) mountFS(path, label, typ, source string, flags, mode uint32) ab
 		k.namesChanged()
 	} else if path == "/" {
 		k.vfs.root = m
+	}
+	return 0
+}
+
+// makePoint makes what is missing of path, to mount the file system attached under label on it.
+// With a mode it is known to be a directory.
+func (c *Call) makePoint(path, label string, mode uint32) abi.Errno {
+	k := c.K
+	file := false
+	if srv := k.vfs.servers[label]; mode == 0 && srv != nil {
+		var root fs.Entry
+		var e abi.Errno
+		c.ask(func() { root, e = srv.GetAttr(fs.Req{}, fs.RootID) })
+		if e != 0 {
+			return e
+		}
+		file = root.Attr.Mode&fs.TypeMask != fs.TypeDir
+	}
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		var e abi.Errno
+		if file && i == len(path) {
+			e = c.Mknod(AtCwd, path, fs.TypeReg|0o644, 0)
+		} else {
+			e = c.Mkdir(AtCwd, path[:i], 0o755)
+		}
+		if e != 0 && e != abi.EEXIST {
+			return e
+		}
 	}
 	return 0
 }

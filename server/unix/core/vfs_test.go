@@ -3,11 +3,16 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"hythe/abi"
 	"hythe/idl/fs"
+	host "hythe/server/fs/host/core"
 	"hythe/store"
 )
 
@@ -478,6 +483,90 @@ func TestMountsAndDev(t *testing.T) {
 	tk.reopen()
 	tk.checkVFS()
 	check()
+}
+
+// TestMountFile: a file of the host's is mounted on a file, and on what is missing.
+func TestMountFile(t *testing.T) {
+	tk := newTestKernel(t)
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, []byte("of the host"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	h, err := store.Format(make([]byte, 2<<20), host.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, e := host.New(h, host.Config{RootFD: root, MaxNodes: 10, Flows: 10}, nil)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	defer srv.Close()
+	tk.AttachFS("one", srv)
+	tk.AttachFS("dir", newTestFS(t))
+	tk.do(tk.init, func(c *Call) {
+		want(t, "mkdir", c.Mkdir(AtCwd, "/etc", 0o755), 0)
+		want(t, "mkdir", c.Mkdir(AtCwd, "/d", 0o755), 0)
+		want(t, "mknod", c.Mknod(AtCwd, "/etc/hosts", fs.TypeReg|0o644, 0), 0)
+		want(t, "mknod", c.Mknod(AtCwd, "/etc/other", fs.TypeReg|0o644, 0), 0)
+	})
+	tk.Enter()
+	mounts := tk.Mounts.Len()
+	want(t, "file on directory", tk.MountFS("/d", "one", "hythe", "f", 0), abi.ENOTDIR)
+	want(t, "directory on file", tk.MountFS("/etc/hosts", "dir", "hythe", "d", 0), abi.ENOTDIR)
+	want(t, "below a file", tk.MountFS("/etc/hosts/x", "one", "hythe", "f", 0), abi.ENOTDIR)
+	if n := tk.Mounts.Len(); n != mounts {
+		t.Errorf("%d mounts, were %d", n, mounts)
+	}
+	want(t, "file on file", tk.MountFS("/etc/hosts", "one", "hythe", "f", 0), 0)
+	want(t, "twice", tk.MountFS("/etc/hosts", "one", "hythe", "f", 0), abi.EBUSY)
+	want(t, "on what is missing", tk.MountFS("/new/d/f", "one", "hythe", "f", MountRO), 0)
+	tk.Leave()
+	check := func() {
+		t.Helper()
+		for _, p := range []string{"/etc/hosts", "/new/d/f"} {
+			x := tk.do(tk.init, func(c *Call) {
+				fd, e := open(c, p, AccessRead, 0, 0)
+				want(t, p, e, 0)
+				if n, e := c.ReadFD(fd, guestBase, 100, -1); n != 11 || e != 0 {
+					t.Errorf("%s: %d, %v", p, n, e)
+				}
+				if _, file, _ := c.File(fd); c.K.VnodePath(file.Vnode) != p {
+					t.Errorf("%s is shown as %s", p, c.K.VnodePath(file.Vnode))
+				}
+				want(t, "close", c.CloseFD(fd), 0)
+				want(t, "unlink", c.Unlink(AtCwd, p), abi.EBUSY)
+				want(t, "rename", c.Rename(AtCwd, p, AtCwd, filepath.Dir(p)+"/g", 0), abi.EBUSY)
+				_, e = c.OpenAt(AtCwd, p+"/x", AccessRead, 0, 0, 0)
+				want(t, "below", e, abi.ENOTDIR)
+			})
+			if got := string(x.guest[:11]); got != "of the host" {
+				t.Errorf("%s: %q", p, got)
+			}
+		}
+		tk.doX(tk.init, func(c *Call, x *testChan) {
+			want(t, "rename over it", c.Rename(AtCwd, "/etc/other", AtCwd, "/etc/hosts", 0), abi.EBUSY)
+			_, e := open(c, "/new/d/f", rw, 0, 0)
+			want(t, "write read-only", e, abi.EROFS)
+			fd, e := open(c, "/etc/hosts", rw, OpenCreate, 0o644)
+			want(t, "open to write", e, 0)
+			copy(x.guest, "of")
+			if n, e := c.WriteFD(fd, guestBase, 2, -1); n != 2 || e != 0 {
+				t.Error(n, e)
+			}
+			want(t, "close", c.CloseFD(fd), 0)
+		})
+	}
+	check()
+	tk.checkVFS()
+	tk.reopen()
+	tk.checkVFS()
+	check()
+	tk.idle()
 }
 
 func TestLocks(t *testing.T) {
