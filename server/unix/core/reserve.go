@@ -117,19 +117,50 @@ func (k *Kernel) trimLater(v store.Ref[Vnode]) {
 	go func() {
 		defer k.vfs.releaser.Done()
 		k.Enter()
-		for !k.vfs.trims.empty() {
-			v := k.vfs.trims.pop()
-			rec := k.Vnodes.Get(v)
-			if rec == nil || rec.Reserved == 0 || rec.Writes > 0 {
-				continue
-			}
-			if n := k.nodeOf(v); n != nil && n.m.srv != nil {
-				_ = k.KernelCall().trim(n) // else with the release
-			}
-		}
+		k.trimDue()
 		k.vfs.trimming = false
 		k.Leave()
 	}()
+}
+
+// trimDue trims what trimLater was told of. With the lock held, which it gives up.
+func (k *Kernel) trimDue() {
+	for !k.vfs.trims.empty() {
+		v := k.vfs.trims.pop()
+		rec := k.Vnodes.Get(v)
+		if rec == nil || rec.Reserved == 0 || rec.Writes > 0 || rec.Flags&VnodeTrimPanics != 0 {
+			continue
+		}
+		if n := k.nodeOf(v); n != nil && n.m.srv != nil {
+			c := k.KernelCall()
+			func() {
+				defer c.trimPanics(v)
+				_ = c.trim(n) // else with the release
+			}()
+		}
+	}
+}
+
+// trimPanics notes in the state of record that the trimmer has panicked, for which no call of a
+// guest's counts: it would do so in each next incarnation.
+func (c *Call) trimPanics(v store.Ref[Vnode]) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	k := c.K
+	if c.outside {
+		k.mu.Lock() // for good
+	}
+	if k.Heap.InTx() {
+		k.Heap.Abort()
+	}
+	k.Heap.Begin()
+	if k.Vnodes.Get(v) != nil {
+		k.Vnodes.Mut(v).Flags |= VnodeTrimPanics
+	}
+	k.Heap.Commit()
+	panic(r)
 }
 
 // extend writes what makes a file longer, or would, through its memory object, into what was

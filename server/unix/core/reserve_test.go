@@ -540,3 +540,50 @@ func TestTrimAndRelease(t *testing.T) {
 	}
 	tk.checkVFS()
 }
+
+// TestTrimPanics: a file server in this process that panics when it is told of the end unasked is not told so by
+// each next incarnation.
+func TestTrimPanics(t *testing.T) {
+	tk := newTestKernel(t)
+	fd, n, r, _ := growing(t, tk)
+	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
+		if i == 3*extendOften {
+			t.Fatal("nothing is reserved")
+		}
+		extendBy(t, tk, n, fd, 1000)
+	}
+	tk.Enter()
+	tk.vfs.trimming = true // nobody trims but the test
+	tk.Leave()
+	tk.do(tk.init, func(c *Call) {
+		if e := c.CloseFD(fd); e != 0 {
+			t.Error(e)
+		}
+	})
+	r.during = func() { panic("trim") }
+	died := func() (died bool) {
+		defer func() { died = recover() != nil }()
+		tk.Enter()
+		tk.trimDue()
+		tk.Leave()
+		return false
+	}
+	if !died() {
+		t.Fatal("the panic did not end the server")
+	}
+	tk.root = r
+	tk = tk.nextOf(lending{}, func(k *Kernel) { k.vfs.trimming = true })
+	if tk.vfs.trims.empty() {
+		t.Fatal("the next incarnation trims nothing: this tests nothing")
+	}
+	if died() {
+		t.Error("and the next one, too")
+	}
+	r.during = nil
+	if size := tk.sizeOf("/a"); size != n.attr.Size {
+		t.Errorf("it ends at %d, not %d", size, n.attr.Size)
+	}
+	if tk.idle(); r.size != n.attr.Size {
+		t.Errorf("%d bytes are left, not %d", r.size, n.attr.Size)
+	}
+}

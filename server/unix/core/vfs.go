@@ -152,6 +152,8 @@ const (
 	VnodeGone = 1 << 0
 	// VnodeLazy: nobody holds it; kept because it is open at its server.
 	VnodeLazy = 1 << 1
+	// VnodeTrimPanics: the server has died of trimming it unasked: it is left to who asks, and to its release.
+	VnodeTrimPanics = 1 << 2
 )
 
 func newVFSTables(h *store.Heap) vfsTables {
