@@ -105,7 +105,7 @@ type Call struct {
 	put                   uint64
 	// Local is what the library serves of such calls (abi.Local...), as far as it was told.
 	Local uint8
-	// outside: the call has given up the lock.
+	// outside: the lock is given up.
 	outside bool
 	// fetched is what was copied in; noted for the tracer only.
 	fetched []extent

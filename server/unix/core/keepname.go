@@ -94,8 +94,7 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 		}
 		until = min(until, n.attrUntil)
 	}
-	// With the lock given up, what was seen first may be otherwise by now.
-	if c.outside || !k.fresh(until) || !c.mayKeepNames() {
+	if c.seen.asked || !k.fresh(until) || !c.mayKeepNames() {
 		return
 	}
 	if !c.namesHold() {

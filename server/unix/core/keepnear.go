@@ -85,8 +85,7 @@ func (c *Call) KeepNear() {
 	if run == nil || run.n < nearAfter {
 		return
 	}
-	if c.outside {
-		// With the lock given up, what was seen first may be otherwise by now.
+	if c.seen.asked {
 		if !run.ahead && dir.plus() == plusAll {
 			run.ahead = true
 			c.learnAhead(dir)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hythe/abi"
+	"hythe/idl/fs"
 )
 
 // near asks for a name's attributes as a library does that has room for others, and answers the names that
@@ -155,4 +156,96 @@ func TestKeepNear(t *testing.T) {
 			t.Error("without the right: told")
 		}
 	})
+}
+
+// peeked is a file server of which the test sees what it is asked about names.
+type peeked struct {
+	fs.Server
+	lookups, lists int
+	during         func(name string) // while a name is looked up
+}
+
+func (p *peeked) Lookup(r fs.Req, dir fs.NodeID, name string) (fs.Entry, abi.Errno) {
+	p.lookups++
+	e, err := p.Server.Lookup(r, dir, name)
+	if p.during != nil {
+		p.during(name)
+	}
+	return e, err
+}
+
+func (p *peeked) ReadDirPlus(r fs.Req, dir fs.NodeID, cookie uint64, most int, plus uint32) ([]fs.DirPlus, abi.Errno) {
+	p.lists++
+	return p.Server.ReadDirPlus(r, dir, cookie, most, plus)
+}
+
+// unknown is a kernel that knows nothing yet of the names that make has made.
+func unknown(t *testing.T, make func(c *Call) abi.Errno) (namer, *peeked) {
+	t.Helper()
+	tk := newTestKernel(t)
+	tk.do(tk.init, func(c *Call) {
+		if e := make(c); e != 0 {
+			t.Fatal(e)
+		}
+	})
+	p := &peeked{Server: tk.root}
+	tk.vfs.servers["root"] = p
+	tk.reopen()
+	return namer{t, tk}, p
+}
+
+// TestNearUnknown: where the second name in order has to be asked for, the server is asked for all.
+func TestNearUnknown(t *testing.T) {
+	const files = 10
+	file := func(i int) string { return fmt.Sprintf("/d/f%02d", i) }
+	n, p := unknown(t, func(c *Call) abi.Errno {
+		if e := c.Mkdir(AtCwd, "/d", 0o755); e != 0 {
+			return e
+		}
+		for i := range files {
+			if e := c.Mknod(AtCwd, file(i), 0o644, 0); e != 0 {
+				return e
+			}
+		}
+		return 0
+	})
+	told := 0
+	for i := range files {
+		if a, got := n.near(file(i), 0); a.Op != 0 {
+			told += len(got)
+		}
+	}
+	if p.lookups != 1+nearAfter || p.lists != 1 || told != files-nearAfter-1 {
+		t.Errorf("%d lookups, %d lists, %d names told; want %d, 1 and %d", p.lookups, p.lists, told, 1+nearAfter, files-nearAfter-1)
+	}
+}
+
+// TestKeepNameAsked: what changes while the server is asked for a later part of a path is not kept as it was.
+func TestKeepNameAsked(t *testing.T) {
+	n, p := unknown(t, func(c *Call) abi.Errno {
+		if e := c.Mkdir(AtCwd, "/a", 0o755); e != 0 {
+			return e
+		}
+		if e := c.Mkdir(AtCwd, "/a/b", 0o755); e != 0 {
+			return e
+		}
+		return c.Mkdir(AtCwd, "/a/b/f", 0o755)
+	})
+	other := n.tk.newProc(0)
+	p.during = func(name string) {
+		if name == "f" {
+			p.during = nil
+			n.tk.do(other, func(c *Call) {
+				if e := c.Rename(AtCwd, "/a", AtCwd, "/c", 0); e != 0 {
+					t.Error(e)
+				}
+			})
+		}
+	}
+	if a := n.ask("/a/b/f", WalkFollow); p.during != nil || a.Op != 0 {
+		t.Errorf("%v is kept, which was true before", a)
+	}
+	if a := n.kept("/c/b/f"); a.Op == 0 {
+		t.Error("what is true now is not")
+	}
 }

@@ -287,7 +287,7 @@ func (c *Call) ask(fn func()) {
 	} else {
 		// An answer that comes at once finds this goroutine the leader still.
 		k.Leave()
-		c.outside = true
+		c.outside, c.seen.asked = true, true
 		k.asking = c
 		fn()
 		c.reacquire()

@@ -188,7 +188,7 @@ func (c *Call) Unlocked(fn func()) {
 
 func (c *Call) release() {
 	c.K.Leave()
-	c.outside = true
+	c.outside, c.seen.asked = true, true
 	if c.Leader {
 		c.Leader = false
 		c.K.HandOver()

@@ -141,6 +141,8 @@ type seen struct {
 	until int64
 	at    Found // as the walk has answered it
 	bare  bool  // the answer has none of the attributes of what is there
+	// asked: the lock was given up since the walk began, so that what it saw first may be otherwise by now.
+	asked bool
 }
 
 func (c *Call) resolve(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
