@@ -23,10 +23,15 @@ func masked(fd int) {
 			if t == nil && n == 0 {
 				continue // for ever
 			}
-			got, _, e := unix.Syscall6(nr[0], uintptr(unsafe.Pointer(&f)), uintptr(n), uintptr(unsafe.Pointer(t)), 0, 8, 0)
+			got, e := uintptr(0), unix.EINTR
+			for e == unix.EINTR { // by the runtime's own signal
+				got, _, e = unix.Syscall6(nr[0], uintptr(unsafe.Pointer(&f)), uintptr(n), uintptr(unsafe.Pointer(t)), 0, 8, 0)
+			}
 			fmt.Println("ppoll:", int(got), e, f[0].Revents&unix.POLLHUP != 0)
 			s := set(fd)
-			got, _, e = unix.Syscall6(nr[1], uintptr(n*(fd+1)), uintptr(unsafe.Pointer(s)), 0, 0, uintptr(unsafe.Pointer(t)), 0)
+			for e = unix.EINTR; e == unix.EINTR; {
+				got, _, e = unix.Syscall6(nr[1], uintptr(n*(fd+1)), uintptr(unsafe.Pointer(s)), 0, 0, uintptr(unsafe.Pointer(t)), 0)
+			}
 			fmt.Println("pselect:", int(got), e, s.IsSet(fd))
 		}
 	}
