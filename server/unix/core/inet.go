@@ -970,7 +970,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 	}
 	return x.send(c, f, r, data, &own, SockCred{}, func(s *Socket) (store.Ref[Socket], uint32, abi.Errno) {
 		if s.Err != 0 {
-			return 0, 0, k.takeSockErr(r)
+			return 0, 0, c.sockErr(r)
 		}
 		if s.State != SockConnected || s.Shut&ShutSend != 0 {
 			return 0, 0, abi.EPIPE
@@ -1030,7 +1030,7 @@ func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 		case s.Inet.Fin&FinRecv != 0:
 			return 0, 0
 		case s.Err != 0:
-			return 0, k.takeSockErr(r)
+			return 0, c.sockErr(r)
 		case s.Shut&ShutRecv != 0:
 			return 0, 0
 		case s.State == SockIdle || s.State == SockClosed:

@@ -283,3 +283,44 @@ func TestGroupLooks(t *testing.T) {
 		}
 	}
 }
+
+// TestResetBetweenPieces: a call that has done a part when the connection is reset answers that part, and
+// the next one the error, whichever of the two directions it is.
+func TestResetBetweenPieces(t *testing.T) {
+	for _, recv := range []bool{false, true} {
+		tk := newIOKernel(t)
+		p := tk.proc(nil)
+		l, s := p.inet(0), p.inet(0)
+		if e := p.bind(l, loop4(4000)); e != 0 {
+			t.Fatal(e)
+		}
+		if e := p.listen(l, 0); e != 0 {
+			t.Fatal(e)
+		}
+		if e := p.connect(s, loop4(4000)); e != 0 {
+			t.Fatal(e)
+		}
+		again := func(part uint64) (n uint64, e abi.Errno) {
+			p.do(func(c *Call) {
+				iov := []IOVec{{ioBase, 10}}
+				if c.MutThread().Progress = part; recv {
+					n, e = c.RecvV(s, iov, &SockRecv{Flags: MsgWaitAll})
+				} else {
+					n, e = c.SendV(s, iov, &SockSend{})
+				}
+				c.MutThread().Progress = 0
+			})
+			return n, e
+		}
+		p.do(func(c *Call) {
+			f, _, _, _ := c.Sock(s)
+			inetSockets{sockQueues{tk.Kernel}}.abort(sockOf(tk.Files.Get(f)))
+		})
+		if n, e := again(4); n != 4 || e != 0 {
+			t.Errorf("receives %v: behind a part: %d, %v", recv, n, e)
+		}
+		if n, e := again(0); e != abi.ECONNRESET {
+			t.Errorf("receives %v: the next one: %d, %v", recv, n, e)
+		}
+	}
+}

@@ -509,6 +509,15 @@ func (k *Kernel) takeSockErr(r store.Ref[Socket]) abi.Errno {
 	return abi.Errno(e)
 }
 
+// sockErr is what ends a call by a stream with its error. A part that was done before is what the call answers
+// then, and the error is the next call's.
+func (c *Call) sockErr(r store.Ref[Socket]) abi.Errno {
+	if c.Thread().Progress > 0 {
+		return abi.Errno(c.K.Socks.Get(r).Err)
+	}
+	return c.K.takeSockErr(r)
+}
+
 // TakeSockErr is SO_ERROR.
 func (k *Kernel) TakeSockErr(r store.Ref[Socket]) abi.Errno { return k.takeSockErr(r) }
 

@@ -529,7 +529,7 @@ func (u unixSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (
 		case s.Type == SockStream && len(buf) == 0:
 			return 0, 0
 		case s.Err != 0:
-			return 0, k.takeSockErr(r)
+			return 0, c.sockErr(r)
 		case end:
 			return 0, 0
 		}

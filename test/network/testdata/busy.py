@@ -67,7 +67,7 @@ def big(i):
             t.join()
         if failed and isinstance(failed[0], ConnectionResetError):
             raise failed[0]
-        assert at == len(data), (at, len(data))
+        assert at == len(data), (at, len(data), failed)
 
 
 print("up", flush=True)
