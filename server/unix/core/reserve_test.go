@@ -36,7 +36,7 @@ type reserving struct {
 	size    uint64
 	did     []string
 	refused bool
-	during  func() // while it is trimmed
+	during  func() // while it is trimmed; guarded by mu (trimming)
 	closed  func() // when it is released
 }
 
@@ -81,9 +81,21 @@ func (r *reserving) Fallocate(_ fs.Req, _ fs.NodeID, mode uint32, off, n uint64)
 	return r.entry(), 0
 }
 
+// trimming sets what is done while the file is trimmed, which may be in another goroutine; nil: nothing.
+func (r *reserving) trimming(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.during = f
+}
+
 func (r *reserving) SetAttr(q fs.Req, id fs.NodeID, in *fs.SetAttrIn) (fs.Entry, abi.Errno) {
-	if in.Valid&fs.SetTrimmed != 0 && r.during != nil {
-		r.during()
+	if in.Valid&fs.SetTrimmed != 0 {
+		r.mu.Lock()
+		during := r.during
+		r.mu.Unlock()
+		if during != nil {
+			during()
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -369,7 +381,7 @@ func TestReservedAndDead(t *testing.T) {
 		l.Size, l.Wrote = l.Size+5000, 99
 		size := l.Size
 		if closed {
-			r.during = func() { select {} } // it dies while it trims
+			r.trimming(func() { select {} }) // it dies while it trims
 			tk.do(tk.init, func(c *Call) {
 				if e := c.CloseFD(fd); e != 0 {
 					t.Error(e)
@@ -378,7 +390,7 @@ func TestReservedAndDead(t *testing.T) {
 		}
 		tk.Enter()
 		n.lookWritten() // and is not committed
-		r.during = nil
+		r.trimming(nil)
 		tk.root = &reserving{Server: tk.root, id: n.id, size: r.size}
 		next := tk.nextOf(tk.host.lending)
 		r = next.root.(*reserving)
@@ -459,8 +471,8 @@ func TestTrimAndGone(t *testing.T) {
 		extendBy(t, tk, n, fd, 1000)
 	}
 	gone := make(chan struct{})
-	r.during = func() {
-		r.during = nil
+	r.trimming(func() {
+		r.trimming(nil)
 		tk.do(tk.init, func(c *Call) {
 			if e := c.Unlink(AtCwd, "/a"); e != 0 {
 				t.Error(e)
@@ -470,7 +482,7 @@ func TestTrimAndGone(t *testing.T) {
 			t.Error("the record is still there: this tests nothing")
 		}
 		close(gone)
-	}
+	})
 	tk.do(tk.init, func(c *Call) {
 		if e := c.CloseFD(fd); e != 0 {
 			t.Error(e)
@@ -495,13 +507,13 @@ func TestTrimAndRelease(t *testing.T) {
 	trims, goOn := make(chan struct{}), make(chan struct{})
 	var trimming atomic.Bool
 	closed := 0
-	r.during = func() {
-		r.during = nil
+	r.trimming(func() {
+		r.trimming(nil)
 		trimming.Store(true)
 		close(trims)
 		<-goOn
 		trimming.Store(false)
-	}
+	})
 	r.closed = func() {
 		if closed++; trimming.Load() {
 			t.Error("released while it is trimmed")
@@ -560,7 +572,7 @@ func TestTrimPanics(t *testing.T) {
 			t.Error(e)
 		}
 	})
-	r.during = func() { panic("trim") }
+	r.trimming(func() { panic("trim") })
 	died := func() (died bool) {
 		defer func() { died = recover() != nil }()
 		tk.Enter()
@@ -579,7 +591,7 @@ func TestTrimPanics(t *testing.T) {
 	if died() {
 		t.Error("and the next one, too")
 	}
-	r.during = nil
+	r.trimming(nil)
 	if size := tk.sizeOf("/a"); size != n.attr.Size {
 		t.Errorf("it ends at %d, not %d", size, n.attr.Size)
 	}
