@@ -1,7 +1,7 @@
 package core
 
 import (
-	"runtime/debug"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -26,16 +26,14 @@ type ioKernel struct {
 
 const ioHeap = 3 << 30
 
-// The heap and the checker's copies of it are sparse: they must be fresh from
-// the host, as memory that is used again would be cleared, that is, filled.
-func init() { debug.SetGCPercent(-1) }
-
 func newIOKernel(t *testing.T) *ioKernel { return newIOKernelWith(t, nil) }
 
 // newIOKernelWith lets setup run on each incarnation before anything else.
 func newIOKernelWith(t *testing.T, setup func(k *Kernel)) *ioKernel {
 	t.Helper()
-	tk := &ioKernel{t: t, mem: make([]byte, ioHeap), clock: &ioClock{now: 1e9, armed: make(chan struct{}, 1000)}, slept: make(chan struct{}, 1000), setup: setup}
+	tk := &ioKernel{t: t, mem: mapMemory(t, ioHeap), clock: &ioClock{now: 1e9, armed: make(chan struct{}, 1000)}, slept: make(chan struct{}, 1000), setup: setup}
+	// Goroutines that work with it may outlive the test, and hold it.
+	runtime.AddCleanup(tk, func(mem []byte) { store.Unmap(mem) }, tk.mem)
 	h, err := store.Format(tk.mem, StateVersion)
 	if err != nil {
 		t.Fatal(err)

@@ -507,7 +507,7 @@ func useEvent(t *testing.T, tk *testKernel, fd int32) (act abi.Action) {
 	t.Helper()
 	tk.doX(tk.init, func(c *Call, x *testChan) {
 		c.Task = tk.task()
-		putLE64(x.guest, 1)
+		putLE64(x.mem(), 1)
 		if n, e := c.WriteFD(fd, guestBase, 8, -1); n != 8 || e != 0 {
 			t.Fatal(n, e)
 		}

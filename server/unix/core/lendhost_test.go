@@ -57,7 +57,7 @@ func (h *lentHost) read() (s string, library bool, e abi.Errno) {
 			h.library(findAct(c, abi.ActLend))
 		}
 	})
-	return string(x.guest[:n]), library, e
+	return string(x.mem()[:n]), library, e
 }
 
 // library does what an ActLend says.
@@ -147,7 +147,7 @@ func TestLentHost(t *testing.T) {
 func TestLentHostWrites(t *testing.T) {
 	h := newLentHost(t).hold()
 	h.call(func(c *Call, x *testChan) {
-		copy(x.guest, "first")
+		copy(x.mem(), "first")
 		if n, e := c.WriteFD(h.fd, guestBase, 5, -1); n != 5 || e != 0 { // by a call that the library does not serve
 			t.Error(n, e)
 		}

@@ -33,7 +33,7 @@ func (p *lentPipe) serve(s string, n uint64) (got string) {
 	p.act = abi.Action{}
 	if s != "" {
 		p.tk.doX(p.tk.init, func(c *Call, x *testChan) {
-			copy(x.guest, s)
+			copy(x.mem(), s)
 			if n, e := c.WriteFD(p.w, guestBase, uint64(len(s)), -1); int(n) != len(s) || e != 0 {
 				p.tk.t.Fatal(n, e)
 			}
@@ -55,7 +55,7 @@ func (p *lentPipe) serve(s string, n uint64) (got string) {
 				}
 			}
 		})
-		got = string(x.guest[:n])
+		got = string(x.mem()[:n])
 	}
 	return got
 }

@@ -89,8 +89,8 @@ func (p *setPair) pipe() (r, w int32) {
 
 func (p *setPair) write(fd int32, n uint64) {
 	p.both("write", func(c *Call, x *testChan) (int32, abi.Errno) {
-		clear(x.guest[:8])
-		x.guest[0] = 1
+		clear(x.mem()[:8])
+		x.mem()[0] = 1
 		m, e := c.WriteFD(fd, guestBase, n, -1)
 		return int32(m), e
 	})
@@ -286,8 +286,8 @@ func TestLentSetRandom(t *testing.T) {
 				}
 			case 3:
 				p.both(what, func(c *Call, y *testChan) (int32, abi.Errno) {
-					clear(y.guest[:8])
-					y.guest[0] = 1
+					clear(y.mem()[:8])
+					y.mem()[0] = 1
 					n, e := c.WriteFD(x.to, guestBase, 8, -1)
 					return int32(n), e
 				})

@@ -67,7 +67,7 @@ func (s *lentStream) call(end int, fn func(c *Call, x *testChan)) *testChan {
 func (s *lentStream) write(end int, b string) {
 	s.tk.t.Helper()
 	s.call(end, func(c *Call, x *testChan) {
-		copy(x.guest, b)
+		copy(x.mem(), b)
 		if n, e := c.WriteFD(s.fd[end], guestBase, uint64(len(b)), -1); int(n) != len(b) || e != 0 {
 			s.tk.t.Fatal(n, e)
 		}
@@ -84,7 +84,7 @@ func (s *lentStream) read(end int, n uint64) string {
 	if e != 0 {
 		s.tk.t.Fatal(e)
 	}
-	return string(x.guest[:n])
+	return string(x.mem()[:n])
 }
 
 func (s *lentStream) stream() *Stream {
@@ -519,7 +519,7 @@ func TestStreamGoesOn(t *testing.T) {
 	tk := newTestKernel(t)
 	s := newLentStream(t, tk, FamilyUnix).lend().put(0, "01234")
 	s.call(0, func(c *Call, x *testChan) {
-		copy(x.guest, "0123456789")
+		copy(x.mem(), "0123456789")
 		c.Done = 5
 		if n, e := c.WriteFD(s.fd[0], guestBase, 10, -1); n != 10 || e != 0 {
 			t.Error(n, e)
@@ -540,7 +540,7 @@ func TestStreamGoesOn(t *testing.T) {
 	// Of more than there is nothing is believed.
 	s = newLentStream(t, tk, FamilyUnix)
 	s.call(0, func(c *Call, x *testChan) {
-		copy(x.guest, "0123456789")
+		copy(x.mem(), "0123456789")
 		c.Done = 11
 		if n, e := c.WriteFD(s.fd[0], guestBase, 10, -1); n != 10 || e != 0 {
 			t.Error(n, e)

@@ -181,12 +181,20 @@ type testChan struct {
 	in, out []byte
 	used    uint32
 	ext     map[int][3]uint32
-	guest   []byte
+	space   []byte // mem
 }
 
 func newTestChan() *testChan {
 	return &testChan{in: make([]byte, abi.SlotInSize), out: make([]byte, abi.SlotOutSize),
-		ext: map[int][3]uint32{}, guest: make([]byte, guestSize)}
+		ext: map[int][3]uint32{}}
+}
+
+// mem is the guest's memory, which most calls have no use for.
+func (x *testChan) mem() []byte {
+	if x.space == nil {
+		x.space = make([]byte, guestSize)
+	}
+	return x.space
 }
 
 func (x *testChan) In() []byte     { return x.in }
@@ -201,7 +209,7 @@ func (x *testChan) at(addr, n uint64) []byte {
 	if addr < guestBase || addr >= guestBase+guestSize {
 		return nil
 	}
-	return x.guest[addr-guestBase : min(guestSize, addr-guestBase+n)]
+	return x.mem()[addr-guestBase : min(guestSize, addr-guestBase+n)]
 }
 
 // run carries the actions out and answers the first failure.
@@ -290,7 +298,16 @@ func (tk *testKernel) end() {
 	tk.idle()
 }
 
+// testMemory maps memory that is there until the test ends.
 func testMemory(t testing.TB, size int) []byte {
+	t.Helper()
+	mem := mapMemory(t, size)
+	t.Cleanup(func() { store.Unmap(mem) })
+	return mem
+}
+
+// mapMemory maps memory for a kernel. It is none of Go's heap, of which the race detector can have 128 GiB.
+func mapMemory(t testing.TB, size int) []byte {
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +320,6 @@ func testMemory(t testing.TB, size int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Unmap(mem) })
 	return mem
 }
 

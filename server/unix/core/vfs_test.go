@@ -173,7 +173,7 @@ func TestPermissions(t *testing.T) {
 func writeAll(t *testing.T, c *Call, x *testChan, fd int32, data string, off int64) {
 	t.Helper()
 	c.MutThread().Progress = 0 // each is a call of its own
-	copy(x.guest, data)
+	copy(x.mem(), data)
 	n, e := c.WriteFD(fd, guestBase, uint64(len(data)), off)
 	if e != 0 || n != uint64(len(data)) {
 		t.Errorf("write %q: %d %v", data, n, e)
@@ -233,7 +233,7 @@ func TestFileData(t *testing.T) {
 			t.Errorf("fstat: size %d nlink %d %v", s.Size, s.Nlink, e)
 		}
 	})
-	if got := string(x.guest[100:112]); got != "Jello world!" {
+	if got := string(x.mem()[100:112]); got != "Jello world!" {
 		t.Errorf("data %q", got)
 	}
 	tk.do(tk.init, func(c *Call) {
@@ -270,20 +270,20 @@ func TestLargeReadWrite(t *testing.T) {
 	x := tk.doX(tk.init, func(c *Call, x *testChan) {
 		fd, e := open(c, "/big", rw, OpenCreate, 0o644)
 		want(t, "create", e, 0)
-		copy(x.guest, data)
+		copy(x.mem(), data)
 		n, e := c.WriteFD(fd, guestBase, uint64(len(data)), -1)
 		if n != uint64(len(data)) || e != 0 {
 			t.Fatalf("write %d %v", n, e)
 		}
 		c.MutThread().Progress = 0 // the next call
-		clear(x.guest)
+		clear(x.mem())
 		v := []IOVec{{guestBase + 1, 100 << 10}, {guestBase, 0}, {guestBase + 1 + 100<<10, 400 << 10}}
 		n, e = c.ReadV(fd, v, 0)
 		if n != uint64(len(data)) || e != 0 {
 			t.Fatalf("read %d %v", n, e)
 		}
 	})
-	if !bytes.Equal(x.guest[1:1+len(data)], data) {
+	if !bytes.Equal(x.mem()[1:1+len(data)], data) {
 		t.Error("data differ")
 	}
 	tk.do(tk.init, func(c *Call) {
@@ -444,7 +444,7 @@ func TestMountsAndDev(t *testing.T) {
 		tk.doX(tk.init, func(c *Call, x *testChan) {
 			fd, e := open(c, "/dev/zero", AccessRead, 0, 0)
 			want(t, "zero", e, 0)
-			copy(x.guest, "junk")
+			copy(x.mem(), "junk")
 			if n, e := c.ReadFD(fd, guestBase, 4, -1); n != 4 || e != 0 {
 				t.Errorf("read zero: %d %v", n, e)
 			}
@@ -544,7 +544,7 @@ func TestMountFile(t *testing.T) {
 				_, e = c.OpenAt(AtCwd, p+"/x", AccessRead, 0, 0, 0)
 				want(t, "below", e, abi.ENOTDIR)
 			})
-			if got := string(x.guest[:11]); got != "of the host" {
+			if got := string(x.mem()[:11]); got != "of the host" {
 				t.Errorf("%s: %q", p, got)
 			}
 		}
@@ -554,7 +554,7 @@ func TestMountFile(t *testing.T) {
 			want(t, "write read-only", e, abi.EROFS)
 			fd, e := open(c, "/etc/hosts", rw, OpenCreate, 0o644)
 			want(t, "open to write", e, 0)
-			copy(x.guest, "of")
+			copy(x.mem(), "of")
 			if n, e := c.WriteFD(fd, guestBase, 2, -1); n != 2 || e != 0 {
 				t.Error(n, e)
 			}
