@@ -862,6 +862,8 @@ const (
 	// depends on it: the server looks whether it is the one that it knows.
 	ThreadRobust = 2
 	// ThreadMask are the signals that the thread blocks, with MaskKnown; 0: the library has to ask.
-	ThreadMask  = 3
-	ThreadWords = 4
+	ThreadMask = 3
+	// ThreadVfork is not 0 in a vfork child: what its task was lent is its parent's.
+	ThreadVfork = 4
+	ThreadWords = 5
 )

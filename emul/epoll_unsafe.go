@@ -19,7 +19,7 @@ const (
 
 // epollLent serves epoll_wait(2) and epoll_pwait(2), if something is ready or nobody is to wait.
 func (t *Thread) epollLent(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintptr, bool) {
-	if k == abi.LocalEpollMask && uc.Regs.R8 != 0 || t.Words[abi.ThreadPid] != atomic.LoadUint64(&t.task().Words[abi.TaskPid]) {
+	if k == abi.LocalEpollMask && uc.Regs.R8 != 0 || t.Words[abi.ThreadVfork] != 0 {
 		return 0, false
 	}
 	most = uintptr(uint32(most))

@@ -22,7 +22,7 @@ const (
 // nameKept answers a call about a name if that is known.
 func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	t.Wants = 0
-	if d.Pre[0].Kind != abi.PreStr || t.Words[abi.ThreadPid] != atomic.LoadUint64(&t.task().Words[abi.TaskPid]) {
+	if d.Pre[0].Kind != abi.PreStr || t.Words[abi.ThreadVfork] != 0 {
 		return 0, false
 	}
 	k := &t.Key

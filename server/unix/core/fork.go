@@ -569,6 +569,7 @@ func (c *Call) TaskWords() {
 	if p.Parent != 0 {
 		ppid = k.Procs.Get(p.Parent).Pid
 	}
+	c.Act(abi.ActThreadWord, 0, abi.ThreadVfork, uint64(p.Flags&ProcVfork))
 	c.Act(abi.ActTask, 0, abi.TaskPid, uint64(p.Pid))
 	c.Act(abi.ActTask, 0, abi.TaskPpid, uint64(ppid))
 	c.Act(abi.ActTask, 0, abi.TaskPgid, uint64(p.Pgid))
