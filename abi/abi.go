@@ -73,7 +73,13 @@ type BindHeader struct {
 	// Changed is 1 when the client has changed a stream beside which StreamPolled says that
 	// somebody sleeps for it; a Pending bit comes with it. Client-written, cleared by the server.
 	Changed uint32
-	_       [56]byte
+	// Posted has a bit for each descriptor that the client has closed by Close since the server
+	// looked last. Client-written, cleared by the server; a forged bit costs one look at Close.
+	Posted uint64
+	// Close says of descriptors whether the client may close them without asking, and has
+	// (CloseMay, Closed). Changed by an atomic exchange only.
+	Close [LentFiles]uint64
+	_     [48]byte
 	// Done has a bit for each slot that holds a reply; only used by clients
 	// that are servers (guests sleep on the slot's State word).
 	Done [MaxSlots / 64]uint64
@@ -165,6 +171,14 @@ const (
 const (
 	LentOpen   = 1 << 63
 	LentOpenNo = 32
+)
+
+// Parts of BindHeader.Close: the client may close the descriptor by changing CloseMay to Closed; a number
+// that is another one for each open file that it may close so.
+const (
+	CloseMay = 1 << 63
+	Closed   = 1 << 62
+	CloseNos = 1<<24 - 1
 )
 
 // What Lent.Pos has (from LentKind on): an offset, an event counter, one of which a read takes
@@ -508,6 +522,8 @@ const (
 	// the A[4] bytes (at most NameData) at slot offset A[3] at the guest's address. It holds
 	// while ToldNames is A[0] and, unless A[1] is 0, ToldAttrs is A[1]. It does not fail.
 	ActName = 28
+	// ActMayClose: BindHeader.Close of descriptor A[0] becomes A[2] if it is A[1]. It does not fail.
+	ActMayClose = 40
 	// ActNames: answers about A[2] other names in the directory of the call's (at most NearMost), each 0
 	// with NameData bytes, are NearSize bytes each from slot offset A[3] on: how long the name
 	// is (8 bytes), the name (NearName) and those. They hold while ToldNames is A[0] and ToldAttrs
@@ -754,6 +770,8 @@ const (
 	LocalIoctl    = 58
 	LocalFcntl    = 59
 	LocalEpollCtl = 62
+	// close(2) of a descriptor that may be closed without asking (BindHeader.Close).
+	LocalClose = 63
 	// pwrite(2) to what is lent.
 	LocalPwrite = 52
 	// Signals: rt_sigprocmask(2), of a thread whose ThreadMask is known, while ToldQuiet; rt_sigaction(2)

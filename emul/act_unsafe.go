@@ -313,6 +313,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		t.keep(a)
 		return 0
 	}
+	if op == abi.ActMayClose {
+		t.mayClose(a)
+		return 0
+	}
 	if op == abi.ActName {
 		t.keepName(a)
 		return 0

@@ -14,7 +14,7 @@ import (
 // lent answers the record of a descriptor, nil if there can be none. A child that lives in
 // its parent's task (vfork) has descriptors of its own.
 func (t *Thread) lent(fd uintptr) *abi.Lent {
-	if fd >= abi.LentFiles || t.Words[abi.ThreadVfork] != 0 {
+	if fd >= abi.LentFiles || t.Words[abi.ThreadVfork] != 0 || atomic.LoadUint64(t.closeWord(fd))&abi.Closed != 0 {
 		return nil
 	}
 	return (*abi.Lent)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})))

@@ -69,6 +69,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalFcntl {
 		return t.fcntlLent(a, b, c)
 	}
+	if k == abi.LocalClose {
+		return t.closePosted(a)
+	}
 	if k == abi.LocalEpollCtl {
 		return t.epollCtlLent(a, b, c, uintptr(uc.Regs.R10))
 	}

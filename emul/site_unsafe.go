@@ -694,7 +694,8 @@ func plain(s *abi.Slot) bool {
 	for i := uintptr(0); i < uintptr(s.NAct); i++ {
 		a := (*abi.Action)(unsafe.Add(unsafe.Pointer(&s.Acts), i*unsafe.Sizeof(abi.Action{})))
 		if a.Op != abi.ActCopyOut && (a.Op < abi.ActMapAnon || a.Op > abi.ActZero) && a.Op != abi.ActStore32 &&
-			a.Op != abi.ActDropGrant && a.Op != abi.ActFutexWake && a.Op != abi.ActThreadWord && a.Op != abi.ActKeep && a.Op != abi.ActName && a.Op != abi.ActNames {
+			a.Op != abi.ActDropGrant && a.Op != abi.ActFutexWake && a.Op != abi.ActThreadWord && a.Op != abi.ActKeep && a.Op != abi.ActName && a.Op != abi.ActNames && a.Op != abi.ActMayClose &&
+			(a.Op != abi.ActLend && a.Op != abi.ActUnlend || a.Flags&(abi.ActStream|abi.ActHost) != 0) {
 			return false
 		}
 	}

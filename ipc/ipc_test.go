@@ -633,7 +633,7 @@ func TestHostileClient(t *testing.T) {
 // TestForgedPending: a client that says again and again that there is a request in a slot
 // that is being served keeps the server from nothing else.
 func TestForgedPending(t *testing.T) {
-	const pending = 448 // abi.BindHeader.Pending
+	const pending = 960 // abi.BindHeader.Pending
 	raw := ipctest.NewRaw(t, 1)
 	mem, err := unix.Mmap(raw.FDs[0], 0, abi.BindHeaderSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {

@@ -106,6 +106,9 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 	for i := range s.hdr.Sets {
 		s.UnlendSet(i)
 	}
+	for i := range s.hdr.Close {
+		atomic.AndUint64(&s.hdr.Close[i], ^uint64(abi.CloseMay)) // what was closed stays so
+	}
 	s.recover(touched)
 	atomic.AddUint32(&s.hdr.Epoch, 1)
 	return s, nil
@@ -140,6 +143,23 @@ func (s *ServerBinding) Close() {
 // (abi.BindHeader.Changed), since it was asked last. It is so when a slot is given whose Pending bit was set for that.
 func (s *ServerBinding) Changed() bool {
 	return atomic.LoadUint32(&s.hdr.Changed) != 0 && atomic.SwapUint32(&s.hdr.Changed, 0) != 0
+}
+
+// Posted answers the descriptors of which the client says that it has closed them without asking
+// (abi.BindHeader.Posted), since it was asked last.
+func (s *ServerBinding) Posted() uint64 {
+	if atomic.LoadUint64(&s.hdr.Posted) == 0 {
+		return 0
+	}
+	return atomic.SwapUint64(&s.hdr.Posted, 0)
+}
+
+// CloseWord answers abi.BindHeader.Close of descriptor i.
+func (s *ServerBinding) CloseWord(i int) uint64 { return atomic.LoadUint64(&s.hdr.Close[i]) }
+
+// SetClose changes it, unless the client has meanwhile.
+func (s *ServerBinding) SetClose(i int, from, to uint64) bool {
+	return atomic.CompareAndSwapUint64(&s.hdr.Close[i], from, to)
 }
 
 // Slots is the number of slots.

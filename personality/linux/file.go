@@ -131,7 +131,7 @@ func openCalls() []Entry {
 		{Nr: 85, Name: "creat", Fn: sysCreat, Pre: pre(preStr(0)), Sig: "sm"},
 		{Nr: 257, Name: "openat", Fn: sysOpenat, Pre: pre(preStr(1)), Sig: "fsom"},
 		{Nr: 437, Name: "openat2", Fn: sysOpenat2, Pre: pre(preStr(1), preFixed(2, 24)), Sig: "fspu"},
-		{Nr: 3, Name: "close", Fn: sysClose, Sig: "f"},
+		{Nr: 3, Name: "close", Fn: sysClose, Local: abi.LocalClose, Sig: "f"},
 		{Nr: 436, Name: "close_range", Fn: sysCloseRange, Sig: "uux"},
 		{Nr: 319, Name: "memfd_create", Fn: sysMemfdCreate, Pre: pre(preStr(0)), Sig: "sJ", Level: Partial, Note: "MFD_HUGETLB is refused"},
 		{Nr: 303, Name: "name_to_handle_at", Fn: refused(abi.EOPNOTSUPP), Level: Refused, Sig: "fsppx", Note: "EOPNOTSUPP: no file system has handles"},
@@ -203,6 +203,7 @@ func keepOpened(c *core.Call, fd int32) {
 		encodeStat(c, c.OutBuf(statSize), &s)
 		c.KeepOpened(fd, statSize)
 	}
+	c.LetClose(fd)
 	c.LendOpened(fd, func(f *core.File) uint32 { return uint32(showFlags(f)) })
 }
 

@@ -150,6 +150,18 @@ func (s *server) TellOpen(id core.TaskID, fd int, v uint64) {
 	s.withBinding(id, func(b *ipc.ServerBinding) { b.TellOpen(fd, v) })
 }
 
+// CloseWord implements core.Host.
+func (s *server) CloseWord(id core.TaskID, fd int) (v uint64, ok bool) {
+	ok = s.withBinding(id, func(b *ipc.ServerBinding) { v = b.CloseWord(fd) })
+	return v, ok
+}
+
+// SetClose implements core.Host.
+func (s *server) SetClose(id core.TaskID, fd int, from, to uint64) (ok bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { ok = b.SetClose(fd, from, to) })
+	return ok
+}
+
 // LentRing implements core.Host.
 func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill uint64) {
 	s.withBinding(id, func(x *ipc.ServerBinding) { fill = x.LentRing(ring, head, b) })

@@ -460,6 +460,7 @@ func (s *server) serve(t *task, n int) bool {
 	if t.b.Changed() {
 		k.StreamsChanged(c.Task)
 	}
+	k.Posted(c.Task, t.b.Posted())
 	if !k.Resolve(c, req.HostID) {
 		// Nobody is answered: the slot stays taken until the task is gone.
 		k.Leave()

@@ -215,6 +215,7 @@ func (k *Kernel) NewFDTable() store.Ref[FDTable] {
 // CopyFDTable makes a copy, as fork does: the descriptions are shared. It is no
 // larger than what is open asks for; select(2) shows a table's size. 0: no memory.
 func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
+	k.lookClosed(from)
 	src := *k.FDs.Get(from)
 	r, t := k.FDs.New()
 	if r == 0 {
@@ -236,6 +237,7 @@ func (k *Kernel) CopyFDTable(from store.Ref[FDTable]) store.Ref[FDTable] {
 		dst := fdEntries(k.Heap.Bytes(t.Block))[:n]
 		copy(dst, all)
 		for i := range dst {
+			dst[i].Flags &= fdFlags
 			switch f := dst[i].File; {
 			case f == 0:
 			case k.Files.Get(f).Kind == FileKqueue:
@@ -256,7 +258,7 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 		return 0, 0, abi.EBADF
 	}
 	e := fdEntries(k.Heap.Bytes(tab.Block))[fd]
-	if e.File == 0 {
+	if e.File == 0 || e.Flags&^fdFlags != 0 && k.isClosed(t, fd) {
 		return 0, 0, abi.EBADF
 	}
 	if k.Files.Get(e.File).Kind == FileEpoll {
@@ -267,7 +269,7 @@ func (k *Kernel) FDAt(t store.Ref[FDTable], fd int32) (store.Ref[File], uint32, 
 	} else if file.Epolls != 0 {
 		k.touchWatched(e.File)
 	}
-	return e.File, e.Flags, 0
+	return e.File, e.Flags & fdFlags, 0
 }
 
 // fdEntry answers the open file of a descriptor, of which nothing is taken back.
@@ -280,12 +282,15 @@ func (k *Kernel) fdEntry(t store.Ref[FDTable], fd int32) (store.Ref[File], bool)
 	return f, f != 0
 }
 
-// fdSet stores an entry; the table has room for it.
+// fdSet stores an entry; the table has room for it. Of the same file, whether it may be closed without
+// asking stays.
 func (k *Kernel) fdSet(t store.Ref[FDTable], fd uint32, e FDEntry) {
 	tab := k.FDs.Get(t)
 	b := k.Heap.MutBytes(tab.Block, int(fd)*fdEntrySize, fdEntrySize)
 	if old := &fdEntries(b)[0]; old.File != e.File {
 		k.takeBackEntry(t, fd)
+	} else {
+		e.Flags |= old.Flags &^ fdFlags
 	}
 	fdEntries(b)[0] = e
 }
@@ -326,6 +331,7 @@ func (c *Call) InstallFD(f store.Ref[File], min int32, flags uint32) (int32, abi
 	p := c.Proc()
 	t := p.FDs
 	limit := p.Rlimits[RlimitNofile].Cur
+	k.lookClosed(t)
 	tab := k.FDs.Get(t)
 	fd := uint32(min)
 	if fd < tab.Next {

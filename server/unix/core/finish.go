@@ -191,6 +191,7 @@ func (k *Kernel) finish(c *Call) (again bool) {
 		c.CredWords()
 	}
 	c.flushed = false
+	c.tidyCloses()
 	c.tellLimits()
 	k.tellMask(c)
 	c.storeRegs()

@@ -17,7 +17,8 @@ import (
 // mostKept is how many grants a task keeps.
 const mostKept = 4
 
-// keptGrant is a grant to read that a task keeps; object is 0 when its name may be another's by now.
+// keptGrant is a grant to read that a task keeps; object is 0 when its name may be another's by now, file when
+// its descriptor was closed and the task has not been told to drop the grant.
 type keptGrant struct {
 	file   store.Ref[File]
 	object ObjectName
@@ -57,8 +58,11 @@ func (c *Call) GrantFile(f store.Ref[File], o ObjectName, write bool) (tag uint6
 	ts := k.tasks[c.Task]
 	keeps := ts != nil && !write && k.ownTask(c) && c.Proc().Threads == 1 && k.Files.Get(f).Kind == FileVnode
 	if keeps {
-		for _, x := range ts.kept {
-			if x.object == o {
+		for i := range ts.kept {
+			if x := &ts.kept[i]; x.object == o {
+				if x.file == 0 {
+					x.file = f
+				}
 				return x.tag, true
 			}
 		}
@@ -93,9 +97,14 @@ func (c *Call) dropKept(f store.Ref[File]) {
 	if ts == nil || len(ts.kept) == 0 {
 		return
 	}
+	c.dropKeptOf(ts, func(x *keptGrant) bool { return f == 0 || x.file == f })
+}
+
+// dropKeptOf has it drop those that which picks.
+func (c *Call) dropKeptOf(ts *task, which func(x *keptGrant) bool) {
 	rest := ts.kept[:0]
 	for _, x := range ts.kept {
-		if f != 0 && x.file != f {
+		if !which(&x) {
 			rest = append(rest, x)
 			continue
 		}

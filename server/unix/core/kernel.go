@@ -76,6 +76,10 @@ type Host interface {
 	SetLentPos(t TaskID, fd int, from, to uint64) bool
 	// TellOpen has the library know of a descriptor what abi.BindHeader.Open says; 0: nothing.
 	TellOpen(t TaskID, fd int, v uint64)
+	// CloseWord answers abi.BindHeader.Close of a descriptor, and SetClose changes it unless the
+	// library has meanwhile. false: no such task.
+	CloseWord(t TaskID, fd int) (v uint64, ok bool)
+	SetClose(t TaskID, fd int, from, to uint64) bool
 	// LentRing copies bytes of a pipe's ring to b, from the head-th on that were ever in it, and
 	// answers how far the last page of the pipe is full.
 	LentRing(t TaskID, ring int, head uint64, b []byte) (fill uint64)
@@ -219,6 +223,7 @@ type Kernel struct {
 	lent    map[store.Ref[FDTable]]*task
 	names   names
 	grants  keptGrants
+	closes  postedCloses
 	threads map[store.Ref[Thread]]*threadRT
 	procs   map[store.Ref[Proc]]*procRT
 	files   map[store.Ref[File]]*fileRT
@@ -451,6 +456,7 @@ func (k *Kernel) Leave() {
 		k.Stir()
 	}
 	k.now = 0
+	k.closes.looked = 0
 	k.mu.Unlock()
 }
 

@@ -35,6 +35,7 @@ type lentTask struct {
 	set    int // which set goes next
 	hosts  [abi.LentFiles]hostLoan
 	nhosts int // of these
+	closes taskCloses
 }
 
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
@@ -53,10 +54,12 @@ type loan struct {
 	at int
 }
 
-// What is lent by a descriptor: the file's bytes, its attributes.
+// What is lent by a descriptor: the file's bytes, its attributes, that it may be closed without asking
+// (postclose.go).
 const (
 	loanFile = iota
 	loanStat
+	loanClose
 	loanKinds
 )
 
@@ -104,9 +107,10 @@ func (k *Kernel) takeBackLoan(ts *task, fd, kind int) {
 	if l.n == nil {
 		return
 	}
-	if kind == loanStat {
+	switch kind {
+	case loanStat:
 		_, _ = k.Host.UnlendStat(ts.id, fd)
-	} else {
+	case loanFile:
 		k.Host.Unlend(ts.id, fd)
 	}
 	list := l.n.lent[kind]
@@ -116,6 +120,9 @@ func (k *Kernel) takeBackLoan(ts *task, fd, kind int) {
 	l.n.lent[kind] = list[:last]
 	n := l.n
 	*l = loan{}
+	if kind == loanClose {
+		k.withdrawClose(ts, fd)
+	}
 	if kind == loanFile && ts.lent.fds[fd].write.f != 0 {
 		k.endWrite(ts, fd, n)
 	}
@@ -125,7 +132,7 @@ func (k *Kernel) takeBackLoan(ts *task, fd, kind int) {
 func (k *Kernel) noteLoan(ts *task, fd, kind int, n *node) {
 	ts.lent.fds[fd].loans[kind] = loan{n, len(n.lent[kind])}
 	n.lent[kind] = append(n.lent[kind], lentNode{k, ts, fd})
-	if n.attrUntil != NoDeadline {
+	if kind != loanClose && n.attrUntil != NoDeadline {
 		k.takeBackLater(n)
 	}
 }
@@ -219,6 +226,7 @@ func (k *Kernel) lentPos(m *File, was uint64) uint64 {
 
 // recoverLent takes back the offsets and counters that the last incarnation lent.
 func (k *Kernel) recoverLent() {
+	k.recoverCloses()
 	k.Files.Each(func(f store.Ref[File], file *File) bool {
 		if file.LentTo != 0 {
 			k.takeBackPos(f)
@@ -442,6 +450,9 @@ func (c *Call) borrower() *task {
 	ts := k.tasks[c.Task]
 	if ts.lent == nil {
 		ts.lent = &lentTask{}
+		if ts.born == 0 {
+			k.findClosed(ts)
+		}
 	}
 	if ts.lent.table != t {
 		k.takeBackTable(ts.lent.table)

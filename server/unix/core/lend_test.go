@@ -27,6 +27,8 @@ func (noLending) StreamBytes(ObjectName, int, uint64, []byte) uint32     { retur
 func (noLending) StreamFill(ObjectName, uint64, []byte, uint32) bool     { return false }
 func (noLending) SetLentPos(TaskID, int, uint64, uint64) bool            { return false }
 func (noLending) TellOpen(TaskID, int, uint64)                           {}
+func (noLending) CloseWord(TaskID, int) (uint64, bool)                   { return 0, false }
+func (noLending) SetClose(TaskID, int, uint64, uint64) bool              { return false }
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
 func (noLending) StreamPoll(ObjectName, int, uint32, bool)        {}
@@ -42,6 +44,7 @@ type lending struct {
 	sets    map[TaskID]*[abi.LentSets]testSet
 	noSets  bool // it lends none
 	open    map[TaskID]*[abi.LentFiles]uint64
+	closes  map[TaskID]*[abi.LentFiles]uint64
 	cycles  uint64
 }
 
@@ -171,6 +174,27 @@ func (h *lending) TellOpen(t TaskID, fd int, v uint64) {
 		h.open[t] = new([abi.LentFiles]uint64)
 	}
 	h.open[t][fd] = v
+}
+
+func (h *lending) words(t TaskID) *[abi.LentFiles]uint64 {
+	if h.closes == nil {
+		h.closes = map[TaskID]*[abi.LentFiles]uint64{}
+	}
+	if h.closes[t] == nil {
+		h.closes[t] = new([abi.LentFiles]uint64)
+	}
+	return h.closes[t]
+}
+
+func (h *lending) CloseWord(t TaskID, fd int) (uint64, bool) { return h.words(t)[fd], true }
+
+func (h *lending) SetClose(t TaskID, fd int, from, to uint64) bool {
+	w := &h.words(t)[fd]
+	if *w != from {
+		return false
+	}
+	*w = to
+	return true
 }
 
 // testStream is a stream's memory.

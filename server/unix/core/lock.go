@@ -215,6 +215,9 @@ func (c *Call) SetLock(want FileLock, unlock, wait bool) abi.Errno {
 	for {
 		l := k.findConflict(&want)
 		if l == nil {
+			if n := k.nodeOf(want.Vnode); n != nil {
+				n.takeBackKind(loanClose) // from now on one can tell when it is closed
+			}
 			return k.setRange(&want, false)
 		}
 		if !wait {

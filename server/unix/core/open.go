@@ -447,6 +447,7 @@ func (c *Call) openExec(n *node, writers uint32) (store.Ref[Vnode], fs.Attr, abi
 func (c *Call) FDRoom() abi.Errno {
 	k := c.K
 	p := c.Proc()
+	k.lookClosed(p.FDs)
 	tab := k.FDs.Get(p.FDs)
 	limit := p.Rlimits[RlimitNofile].Cur
 	if uint64(tab.Next) < limit && uint64(tab.Cap) < limit {

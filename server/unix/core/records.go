@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 8
+const StateVersion = 9
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {
@@ -247,7 +247,7 @@ type FDTable struct {
 // FDEntry is one descriptor.
 type FDEntry struct {
 	File  store.Ref[File]
-	Flags uint32 // FDCloexec
+	Flags uint32 // FDCloexec; from fdCloseNo on the number of its BindHeader.Close, 0: it has none
 }
 
 // FDCloexec closes a descriptor at exec.

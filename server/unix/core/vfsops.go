@@ -349,6 +349,7 @@ func (c *Call) Link(oldfd int32, oldPath string, newfd int32, newPath string, wa
 
 // isGone notes that a node's last name was removed.
 func (k *Kernel) isGone(n *node) {
+	n.takeBackKind(loanClose)
 	n.gone = true
 	n.takeBackKind(loanStat)
 	n.attr.Nlink = 0

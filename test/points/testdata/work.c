@@ -247,6 +247,27 @@ static void lent(void) {
 	close(p[0]), close(p[1]);
 }
 
+// closes closes what it has opened to read in all orders: each number shows which was lost, or closed twice.
+static void closes(void) {
+	int bad = 0, base = dup(0), f[3];
+	close(base);
+	for (int i = 0; i < 12; i++) {
+		for (int j = 0; j < 3; j++) {
+			f[j] = open("lent", O_RDONLY);
+			bad += f[j] != base + j;
+		}
+		bad += close(f[i % 3]) != 0;
+		int g = i % 2 ? open("lent", O_RDONLY) : dup(0);
+		bad += g != f[i % 3];
+		bad += close(f[(i + 1) % 3]) != 0;
+		bad += close(g) != 0;
+		bad += fcntl(g, F_GETFD) != -1;
+		bad += close(f[(i + 2) % 3]) != 0;
+		bad += close(g) != -1;
+	}
+	T(bad);
+}
+
 // streams has a stream between two processes, or two pipes, lent and taken back: each byte shows which was lost, or
 // came twice.
 static void streams(int pipes) {
@@ -909,6 +930,7 @@ int main(int argc, char **argv) {
 	files();
 	grown();
 	lent();
+	closes();
 	streams(0);
 	streams(1);
 	descriptors();
