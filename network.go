@@ -40,7 +40,12 @@ type Network struct {
 	// the way to others than the network's.
 	Address netip.Prefix
 	Gateway netip.Addr
-	Program string
+	// Address6 and Gateway6 are those of IPv6, on a tap device; not valid: it has none. Gateway6 may be a link-local
+	// address. NoProbe: others are not asked whether they have the machine's addresses of IPv6 before it uses them.
+	Address6 netip.Prefix
+	Gateway6 netip.Addr
+	NoProbe  bool
+	Program  string
 }
 
 // Publish is a port of the host's whose connections, or datagrams, go to a port of

@@ -43,12 +43,39 @@ func (n *Network) completePackets() error {
 		return fmt.Errorf("network tap:%s: it needs an address of IPv4 and the network's bits, as 192.168.1.5/24", n.Tap)
 	case n.Tap != "" && n.Gateway.IsValid() && (!n.Address.Contains(n.Gateway) || n.Gateway == n.Address.Addr()):
 		return fmt.Errorf("network tap:%s: the gateway %v is not another's address in %v", n.Tap, n.Gateway, n.Address.Masked())
+	case n.Tap == "" && (n.Address6.IsValid() || n.Gateway6.IsValid() || n.NoProbe):
+		return errors.New("network: an address of IPv6, a gateway for it and whether others are asked for it are for tap devices")
+	case n.Address6.IsValid() && !validAddress6(n.Address6):
+		return fmt.Errorf("network tap:%s: %v is no address of IPv6 that one machine has and others reach", n.Tap, n.Address6)
+	case n.Gateway6.IsValid() && !n.Address6.IsValid() || n.NoProbe && !n.Address6.IsValid():
+		return fmt.Errorf("network tap:%s: it has no address of IPv6", n.Tap)
+	case n.Gateway6.IsValid() && !(n.Address6.Contains(n.Gateway6) || n.Gateway6.Is6() && n.Gateway6.Zone() == "" && n.Gateway6.IsLinkLocalUnicast()) ||
+		n.Gateway6.IsValid() && (n.Gateway6 == n.Address6.Addr() || n.Gateway6 == linkLocal(n.mac())):
+		return fmt.Errorf("network tap:%s: the gateway %v is neither another's address in %v nor its link-local address", n.Tap, n.Gateway6, n.Address6.Masked())
 	case !n.packets() && (n.Address.IsValid() || n.Gateway.IsValid()):
 		return errors.New("network: an address and a gateway are for shared networks and tap devices")
 	case n.packets() && n.Program == "":
 		return errors.New("network: the program hythe-net is not installed beside hythe")
 	}
 	return nil
+}
+
+// validAddress6 says whether a machine can have an address of IPv6, beside its link-local one.
+func validAddress6(p netip.Prefix) bool {
+	a := p.Addr()
+	return a.Is6() && !a.Is4In6() && p.Bits() > 0 && a.IsGlobalUnicast()
+}
+
+// mac is the machine's address of Ethernet: a locally administered one, which is no other's in its network, as its
+// IP address is.
+func (n *Network) mac() [6]byte {
+	a := n.Address.Addr().As4()
+	return [6]byte{2, 0, a[0], a[1], a[2], a[3]}
+}
+
+// linkLocal is the address of IPv6 that follows from that (RFC 4291, appendix A).
+func linkLocal(m [6]byte) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
 func validNetwork(s string) bool { return validID(s) && len(s) <= 32 }
@@ -89,7 +116,7 @@ func (w *wired) addPackets() (s *service, published []core.Published, link *core
 		spec.Files = append(spec.Files, linux.HandleOf(fd))
 		published = append(published, core.Published{UDP: p.UDP, Guest: p.GuestPort})
 	}
-	link = &core.Link{Addr: cfg.Addr, Addr6: cfg.Addr6, Gateway: cfg.Gateway, Gateway6: cfg.Gateway6, MAC: cfg.MAC, MTU: cfg.MTU}
+	link = &core.Link{Addr: cfg.Addr, Addr6: cfg.Addr6, Gateway: cfg.Gateway, Gateway6: cfg.Gateway6, LinkLocal: cfg.LinkLocal, MAC: cfg.MAC, MTU: cfg.MTU}
 	if n.Shared != "" {
 		conf.Resolvers = resolvers()
 		for _, r := range conf.Resolvers {
@@ -122,9 +149,18 @@ func (n *Network) link(c *Config) (fd, claim int, cfg *netcore.LinkConfig, err e
 		if err != nil {
 			return -1, -1, nil, fmt.Errorf("network tap:%s: %w", n.Tap, err)
 		}
-		// A locally administered address, which is no other's in this network, as its IP address is.
-		a := n.Address.Addr().As4()
-		return fd, -1, &netcore.LinkConfig{Tap: true, MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: mtu, Addr: n.Address, Gateway: n.Gateway}, nil
+		cfg = &netcore.LinkConfig{Tap: true, MAC: n.mac(), MTU: mtu, Addr: n.Address, Gateway: n.Gateway, Addr6: n.Address6, Gateway6: n.Gateway6}
+		if n.Address6.IsValid() && mtu < minMTU6 {
+			_ = unix.Close(fd)
+			return -1, -1, nil, fmt.Errorf("network tap:%s: IPv6 needs an MTU of %d bytes (it is %d)", n.Tap, minMTU6, mtu)
+		}
+		if n.Address6.IsValid() {
+			cfg.LinkLocal = linkLocal(cfg.MAC)
+			if !n.NoProbe {
+				cfg.Probes = 1
+			}
+		}
+		return fd, -1, cfg, nil
 	}
 	fd, claim, j, err := takePlace(n.Shared, c, n.Address.Addr())
 	if err != nil {
@@ -134,6 +170,9 @@ func (n *Network) link(c *Config) (fd, claim int, cfg *netcore.LinkConfig, err e
 	return fd, claim, &netcore.LinkConfig{MAC: [6]byte{2, 0, a[0], a[1], a[2], a[3]}, MTU: j.MTU, Addr: j.Addr,
 		Addr6: netip.PrefixFrom(vnet.Six(j.Addr.Addr()), vnet.Network6.Bits())}, nil
 }
+
+// minMTU6 is what IPv6 asks of a link, in bytes (RFC 8200, section 5).
+const minMTU6 = 1280
 
 // openTap attaches to a tap device and answers its MTU, too.
 func openTap(name string) (fd int, mtu uint32, err error) {

@@ -52,7 +52,7 @@ func parseMount(s string) (hythe.Mount, error) {
 }
 
 // parseNetwork reads none, user[,allow=RULE][,deny=RULE]..., NAME[,ip=IP] or
-// tap:IF,ip=IP/BITS[,gw=IP].
+// tap:IF,ip=IP/BITS[,gw=IP][,ip6=IP/BITS[,gw6=IP][,dad=off]].
 func parseNetwork(s string) (hythe.Network, error) {
 	var n hythe.Network
 	bad := func(f string, a ...any) (hythe.Network, error) {
@@ -94,10 +94,16 @@ func parseNetwork(s string) (hythe.Network, error) {
 			n.Address, err = netip.ParsePrefix(v)
 		case n.Tap != "" && ok && k == "gw":
 			n.Gateway, err = netip.ParseAddr(v)
+		case n.Tap != "" && ok && k == "ip6":
+			n.Address6, err = netip.ParsePrefix(v)
+		case n.Tap != "" && ok && k == "gw6":
+			n.Gateway6, err = netip.ParseAddr(v)
+		case n.Tap != "" && ok && k == "dad" && (v == "on" || v == "off"):
+			n.NoProbe = v == "off"
 		case n.Shared != "":
 			return bad("%q is no ip=IP", o)
 		case n.Tap != "":
-			return bad("%q is neither an ip=IP/BITS nor a gw=IP", o)
+			return bad("%q is none of ip=IP/BITS, gw=IP, ip6=IP/BITS, gw6=IP and dad=off", o)
 		default:
 			return bad("none takes no options")
 		}

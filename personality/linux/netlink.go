@@ -133,6 +133,9 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 			if k.HasNet6() {
 				add(ethIface(k).addr6(newNlMsg(nlNewAddr, multi, seq, port)))
 			}
+			if k.HasLinkLocal() {
+				add(ethIface(k).linkLocal(newNlMsg(nlNewAddr, multi, seq, port)))
+			}
 		}
 	case typ == nlGetRoute && dump:
 		for _, r := range routes(k) {
@@ -249,6 +252,13 @@ func (f *iface) addr6(m nlMsg) nlMsg {
 	return m.attr(6, forever...).u32(8, 0x80)
 }
 
+// linkLocal is addr6 of the link-local address.
+func (f *iface) linkLocal(m nlMsg) nlMsg {
+	m = f.address(m, core.FamilyInet6, 64, 253) // RT_SCOPE_LINK
+	m = m.attr(1, f.LinkLocal[:]...)
+	return m.attr(6, forever...).u32(8, 0x80)
+}
+
 // route is one of the machine's.
 type route struct {
 	family, bits, typ byte
@@ -286,11 +296,20 @@ func ethRoutes6(k *core.Kernel) []route {
 	f := k.Ethernet()
 	net := f.Network6()
 	l := []route{{family: core.FamilyInet6, bits: f.Bits6, typ: 1, table: 254, dev: core.EthernetIndex, dst: net[:]}}
+	if f.HasLinkLocal() {
+		l = append(l, route{family: core.FamilyInet6, bits: 64, typ: 1, table: 254, dev: core.EthernetIndex, dst: linkLocals[:]})
+	}
 	if via, ok := k.Gateway6(); ok {
 		l = append(l, route{family: core.FamilyInet6, typ: 1, table: 254, dev: core.EthernetIndex, via: via[:]})
 	}
-	return append(l, route{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: f.Addr6[:]})
+	l = append(l, route{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: f.Addr6[:]})
+	if f.HasLinkLocal() {
+		l = append(l, route{family: core.FamilyInet6, bits: 128, typ: 2, table: 255, dev: core.EthernetIndex, dst: f.LinkLocal[:]})
+	}
+	return l
 }
+
+var linkLocals = [16]byte{0xfe, 0x80}
 
 func routes(k *core.Kernel) []route {
 	if !k.HasNet() {
@@ -366,13 +385,15 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 		m = le.AppendUint32(m, 0x200) // RTM_F_CLONED
 		m = m.u32(15, 254).attr(1, dst...)
 		metric := uint32(256)
-		to := core.Iface{Addr6: [16]byte(dst), Bits6: eth.Bits6}
-		if via, ok := k.Gateway6(); ok && to.Network6() != eth.Network6() {
+		src, to := eth.Addr6, core.Iface{Addr6: [16]byte(dst), Bits6: eth.Bits6}
+		if eth.HasLinkLocal() && dst[0] == 0xfe && dst[1]&0xc0 == 0x80 {
+			src = eth.LinkLocal
+		} else if via, ok := k.Gateway6(); ok && to.Network6() != eth.Network6() {
 			m = m.attr(5, via[:]...)
 			metric = 1024
 		}
-		return m.u32(4, core.EthernetIndex).attr(7, eth.Addr6[:]...).u32(6, metric), 0
-	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && [16]byte(dst) == eth.Addr6:
+		return m.u32(4, core.EthernetIndex).attr(7, src[:]...).u32(6, metric), 0
+	case family == core.FamilyInet6 && len(dst) == 16 && k.HasNet6() && ([16]byte(dst) == eth.Addr6 || eth.HasLinkLocal() && [16]byte(dst) == eth.LinkLocal):
 		src = dst
 	case family == core.FamilyInet6 && len(dst) == 16 && dst[15] == 1 && [15]byte(dst) == [15]byte{}:
 		src = dst

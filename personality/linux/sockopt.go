@@ -83,7 +83,7 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	v4 := [12]byte(m.To[:12]) == [12]byte{10: 0xff, 11: 0xff}
 	life := le.AppendUint32(nil, uint32(m.Life))
 	index := uint32(core.LoopbackIndex)
-	if v4 && [4]byte(m.To[12:]) == k.Ethernet().Addr || m.To == k.Ethernet().Addr6 {
+	if v4 && [4]byte(m.To[12:]) == k.Ethernet().Addr || m.To == k.Ethernet().Addr6 || k.HasLinkLocal() && m.To == k.Ethernet().LinkLocal {
 		index = core.EthernetIndex
 	}
 	if v4 {

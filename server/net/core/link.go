@@ -22,6 +22,10 @@ type LinkConfig struct {
 	// way to all others. Addr6 and Gateway6 are those of IPv6; not valid: it has none.
 	Addr, Addr6       netip.Prefix
 	Gateway, Gateway6 netip.Addr
+	// LinkLocal is another address of IPv6, on a tap device that has one; Probes how many questions are asked
+	// for each of those (RFC 4862, duplicate address detection) before it is used.
+	LinkLocal netip.Addr
+	Probes    uint8
 }
 
 // Kind is what a LinkSocket is.

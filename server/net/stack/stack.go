@@ -101,7 +101,7 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 		s: stack.New(stack.Options{
 			// So that nothing from the link is taken for our own.
 			HandleLocal:        true,
-			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
+			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocolWithOptions(options6(cfg)), arp.NewProtocol},
 			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		})}
 	t.asked = t.began
@@ -129,17 +129,11 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	if cfg.Gateway.Is4() {
 		routes = append(routes, tcpip.Route{Destination: header.IPv4EmptySubnet, Gateway: tcpip.AddrFrom4(cfg.Gateway.As4()), NIC: nic})
 	}
-	if cfg.Addr6.IsValid() {
-		own := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16(cfg.Addr6.Addr().As16()), PrefixLen: cfg.Addr6.Bits()}
-		if e := t.s.AddProtocolAddress(nic, tcpip.ProtocolAddress{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: own}, stack.AddressProperties{}); e != nil {
-			return nil, fmt.Errorf("link: %v: %v", cfg.Addr6, e)
-		}
-		routes = append(routes, tcpip.Route{Destination: own.Subnet(), NIC: nic})
-		if cfg.Gateway6.Is6() {
-			routes = append(routes, tcpip.Route{Destination: header.IPv6EmptySubnet, Gateway: tcpip.AddrFrom16(cfg.Gateway6.As16()), NIC: nic})
-		}
+	probed, more, err := t.six()
+	if err != nil {
+		return nil, err
 	}
-	t.s.SetRouteTable(routes)
+	t.s.SetRouteTable(append(routes, more...))
 	if cfg.Tap {
 		close(t.first)
 	} else if _, err := unix.SendmsgN(cfg.FD, vnet.AppendAsk(nil, t.began), nil, nil, unix.MSG_NOSIGNAL); err != nil {
@@ -151,6 +145,7 @@ func New(cfg *core.LinkConfig, notify func(id uint64, bits uint32, end bool), lo
 	case <-time.After(10 * time.Second):
 		return nil, fmt.Errorf("link: the switch says nothing")
 	}
+	t.probed(probed)
 	return t, nil
 }
 
@@ -183,7 +178,7 @@ func (t *Stack) receive() error {
 		var n int
 		var rerr error
 		err := raw.Read(func(fd uintptr) bool {
-			if t.cfg.Tap {
+			if t.link.tap {
 				n, rerr = unix.Read(int(fd), buf)
 			} else {
 				n, _, rerr = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
@@ -208,7 +203,7 @@ func (t *Stack) receive() error {
 
 // packet takes one message of the link. An error is the switch's, which is not to be believed then.
 func (t *Stack) packet(b []byte) error {
-	if !t.cfg.Tap {
+	if !t.link.tap {
 		switch kind, ok := vnet.Kind(b); {
 		case ok && kind == vnet.KindTable:
 			asked, l, err := vnet.ParseTable(b)
@@ -369,7 +364,8 @@ func (t *Stack) Open(id uint64, kind core.Kind, port uint16, families uint32) (c
 	at := tcpip.AddrFrom4(t.cfg.Addr.Addr().As4())
 	if families&proto.Six != 0 {
 		net, echo, at = ipv6.ProtocolNumber, icmp.ProtocolNumber6, tcpip.Address{}
-		if families&proto.Four == 0 {
+		// One who has a link-local address, too, has two. RecvFrom looks at those.
+		if families&proto.Four == 0 && !t.cfg.LinkLocal.IsValid() {
 			at = tcpip.AddrFrom16(t.cfg.Addr6.Addr().As16())
 		}
 	}
@@ -659,7 +655,7 @@ func (s *socket) RecvFrom(b []byte) (int, netip.AddrPort, abi.Errno) {
 func (t *Stack) own(a tcpip.Address) bool {
 	ip, _ := netip.AddrFromSlice(a.AsSlice())
 	ip = ip.Unmap()
-	return ip == t.cfg.Addr.Addr() || ip == t.cfg.Addr6.Addr()
+	return ip == t.cfg.Addr.Addr() || ip == t.cfg.Addr6.Addr() || ip == t.cfg.LinkLocal
 }
 
 // Close implements core.LinkSocket.

@@ -610,7 +610,7 @@ func TestMartians(t *testing.T) {
 
 // TestEarlier: a table that was for an earlier incarnation says nothing of who is there.
 func TestEarlier(t *testing.T) {
-	s := &Stack{cfg: &core.LinkConfig{}, members: map[netip.Addr]vnet.Member{}, absent: map[netip.Addr]bool{}, first: make(chan struct{}), began: 5, asked: 5}
+	s := &Stack{link: &link{}, cfg: &core.LinkConfig{}, members: map[netip.Addr]vnet.Member{}, absent: map[netip.Addr]bool{}, first: make(chan struct{}), began: 5, asked: 5}
 	far := netip.MustParseAddr("10.0.3.9")
 	for _, asked := range []uint32{9, 4, 1 << 31} {
 		check(t, s.packet(vnet.AppendTable(nil, asked, []vnet.Member{{Serial: 1, Addr: far}})))

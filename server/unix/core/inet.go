@@ -166,7 +166,31 @@ func (x InetAddr) sockAddr(family uint32) SockAddr {
 	}
 	b = append(b, 0, 0, 0, 0)
 	b = append(b, x.IP[:]...)
-	return SockAddr{Family: FamilyInet6, Data: binary.LittleEndian.AppendUint32(b, x.Scope)}
+	scope := x.Scope
+	switch {
+	case isLinkLocal(x.IP):
+		scope = EthernetIndex
+	case !isMulti(x.IP):
+		scope = 0
+	}
+	return SockAddr{Family: FamilyInet6, Data: binary.LittleEndian.AppendUint32(b, scope)}
+}
+
+// scoped checks the interface of a link-local address, which is not kept: there is one that has such. Others have
+// none. It answers EINVAL for one that names no interface, and for another interface none, another error.
+func (x *InetAddr) scoped(none abi.Errno) abi.Errno {
+	if !isLinkLocal(x.IP) {
+		return 0
+	}
+	scope := x.Scope
+	x.Scope = 0
+	switch scope {
+	case 0:
+		return abi.EINVAL
+	case EthernetIndex:
+		return 0
+	}
+	return none
 }
 
 func (x inetSockets) Create(c *Call, s *Socket) abi.Errno {
@@ -345,6 +369,9 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 		a.Family = FamilyInet // as before Linux checked it
 	}
 	l, e := inetAddr(s, a, false)
+	if e == 0 {
+		e = l.scoped(abi.ENODEV)
+	}
 	if e != 0 {
 		return e
 	}
@@ -580,6 +607,9 @@ func (x inetSockets) begin(r store.Ref[Socket], a SockAddr) abi.Errno {
 	k := x.k
 	s := k.Socks.Get(r)
 	far, e := inetAddr(s, a, false)
+	if e == 0 {
+		e = far.scoped(abi.ENETUNREACH)
+	}
 	if e != 0 {
 		return e
 	}

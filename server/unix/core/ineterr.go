@@ -139,7 +139,7 @@ func (x inetSockets) tooLong(r store.Ref[Socket], to *SockAddr) {
 	far := s.Inet.Far
 	if to != nil {
 		var e abi.Errno
-		if far, _, e = x.aim(s, *to); e != 0 {
+		if far, _, e = x.aim(s, *to, false); e != 0 {
 			return
 		}
 	} else if s.State != SockConnected {

@@ -117,7 +117,7 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 			to.Family = FamilyInet
 		}
 		var e abi.Errno
-		if far, src, e = x.aim(s, to); e != 0 {
+		if far, src, e = x.aim(s, to, false); e != 0 {
 			return 0, e
 		}
 		if s.Family == FamilyInet6 && far.Port != 0 && far.Port != s.Inet.Local.Port {

@@ -28,7 +28,7 @@ func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 		x.reset(r)
 		return x.expose(r)
 	}
-	far, src, e := x.aim(k.Socks.Get(r), a)
+	far, src, e := x.aim(k.Socks.Get(r), a, true)
 	if e != 0 {
 		return e
 	}
@@ -48,9 +48,15 @@ func (x inetSockets) connectDgram(c *Call, r store.Ref[Socket], a SockAddr) abi.
 	return x.expose(r)
 }
 
-// aim decodes an address to send to and says where it is and whence to send.
-func (x inetSockets) aim(s *Socket, a SockAddr) (far InetAddr, src [16]byte, e abi.Errno) {
+// aim decodes an address to send to, or, if it connects, to speak to from here on, and says where it is and whence to send.
+func (x inetSockets) aim(s *Socket, a SockAddr, connects bool) (far InetAddr, src [16]byte, e abi.Errno) {
 	far, e = inetAddr(s, a, s.Inet.V6Only == 0)
+	if e == 0 {
+		if !connects && far.Scope == 0 {
+			far.Scope = EthernetIndex // of a datagram the only one is meant
+		}
+		e = far.scoped(abi.ENETUNREACH)
+	}
 	if e != 0 {
 		return far, src, e
 	}
@@ -131,7 +137,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	far, src := s.Inet.Far, s.Inet.Local.IP
 	if m.To != nil {
 		var e abi.Errno
-		if far, src, e = x.aim(s, *m.To); e != 0 {
+		if far, src, e = x.aim(s, *m.To, false); e != 0 {
 			return 0, e
 		}
 		if far.Port == 0 && !s.echo() {

@@ -13,6 +13,7 @@ type Iface struct {
 	Bits       byte    // of the network
 	Addr6      [16]byte
 	Bits6      byte
+	LinkLocal  [16]byte // another one of IPv6, of a network of 64 bits; 0: none
 }
 
 // The interfaces' numbers, and how much a packet holds that stays in the machine.
@@ -46,6 +47,9 @@ func (k *Kernel) Ethernet() *Iface {
 		}
 		if l.Addr6.IsValid() {
 			f.Addr6, f.Bits6 = l.Addr6.Addr().As16(), byte(l.Addr6.Bits())
+		}
+		if l.LinkLocal.IsValid() {
+			f.LinkLocal = l.LinkLocal.As16()
 		}
 		k.io.out.iface = f
 	}
@@ -102,6 +106,9 @@ func (f *Iface) Network() [4]byte {
 	}
 	return n
 }
+
+// HasLinkLocal says whether it has a link-local address.
+func (f *Iface) HasLinkLocal() bool { return f.LinkLocal != [16]byte{} }
 
 // Network6 is the address of its network of IPv6.
 func (f *Iface) Network6() [16]byte {

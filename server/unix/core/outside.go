@@ -60,6 +60,7 @@ type Published struct {
 type Link struct {
 	Addr, Addr6       netip.Prefix // Addr6: of IPv6; not valid: there is none
 	Gateway, Gateway6 netip.Addr   // of what is not in the network; not valid: nobody is
+	LinkLocal         netip.Addr   // an address of IPv6 beside Addr6; not valid: there is none
 	MAC               [6]byte
 	MTU               uint32
 	// Resolvers are addresses that the host's resolv.conf names, at which guests may ask for names
@@ -160,6 +161,9 @@ func (k *Kernel) eth(ip [16]byte) [16]byte {
 	if isV4(ip) {
 		return k.eth4()
 	}
+	if l := k.Config.Link; isLinkLocal(ip) && l != nil && l.LinkLocal.IsValid() {
+		return l.LinkLocal.As16()
+	}
 	return k.eth6()
 }
 
@@ -188,8 +192,20 @@ func (k *Kernel) HasNet() bool { return k.io.out.net != nil }
 // HasNet6 says whether it reaches others by IPv6, too.
 func (k *Kernel) HasNet6() bool { return k.HasNet() && k.Config.Net6 }
 
+// HasLinkLocal says whether it reaches them by their link-local addresses.
+func (k *Kernel) HasLinkLocal() bool {
+	l := k.Config.Link
+	return k.HasNet6() && l != nil && l.LinkLocal.IsValid()
+}
+
+// isLinkLocal says whether an address of IPv6 is one of a link (fe80::/10).
+func isLinkLocal(ip [16]byte) bool { return ip[0] == 0xfe && ip[1]&0xc0 == 0x80 }
+
 // isLocal says whether an address is the machine's own.
 func (k *Kernel) isLocal(ip [16]byte) bool {
+	if isLinkLocal(ip) {
+		return k.HasLinkLocal() && ip == k.eth(ip)
+	}
 	return ip == ip6Loop || isV4(ip) && ip[12] == 127 && !isBroadcast(ip) || ip == k.eth4() && k.HasNet() || k.HasNet6() && ip == k.eth6()
 }
 
@@ -197,8 +213,10 @@ func (k *Kernel) isLocal(ip [16]byte) bool {
 // reach.
 func (k *Kernel) isOutside(ip [16]byte) bool {
 	if !isV4(ip) {
-		linkLocal := ip[0] == 0xfe && ip[1]&0xc0 == 0x80
-		if !k.HasNet6() || ip == ip6Any || ip == ip6Loop || ip == k.eth6() || isMulti(ip) || linkLocal {
+		if isLinkLocal(ip) {
+			return k.HasLinkLocal() && ip != k.eth(ip)
+		}
+		if !k.HasNet6() || ip == ip6Any || ip == ip6Loop || ip == k.eth6() || isMulti(ip) {
 			return false
 		}
 		l := k.Config.Link
@@ -482,7 +500,7 @@ func (k *Kernel) families(s *Socket) (f uint32) {
 	if x.match(s, k.eth4()) != 0 {
 		f = net.Four
 	}
-	if k.HasNet6() && x.match(s, k.eth6()) != 0 {
+	if k.HasNet6() && x.match(s, k.eth6()) != 0 || k.HasLinkLocal() && x.match(s, k.Config.Link.LinkLocal.As16()) != 0 {
 		f |= net.Six
 	}
 	return f

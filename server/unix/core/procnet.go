@@ -39,6 +39,9 @@ func makeNetFiles() {
 			if k.HasNet6() {
 				t += fmt.Sprintf("%x 02 %02x 00 80     eth0\n", k.eth6(), k.Ethernet().Bits6)
 			}
+			if k.HasLinkLocal() {
+				t += fmt.Sprintf("%x 02 40 20 80     eth0\n", k.Ethernet().LinkLocal)
+			}
 			return t
 		}},
 		{"igmp", (*Kernel).procIGMP},
@@ -53,10 +56,16 @@ func makeNetFiles() {
 				}
 				f := k.Ethernet()
 				t += route(f.Network6(), int(f.Bits6), [16]byte{}, 256, 1, "eth0")
+				if f.HasLinkLocal() {
+					t += route([16]byte{0xfe, 0x80}, 64, [16]byte{}, 256, 1, "eth0")
+				}
 				if via, ok := k.Gateway6(); ok {
 					t += route([16]byte{}, 0, via, 1024, 3, "eth0")
 				}
 				t += route(f.Addr6, 128, [16]byte{}, 0, 0x80200001, "eth0")
+				if f.HasLinkLocal() {
+					t += route(f.LinkLocal, 128, [16]byte{}, 0, 0x80200001, "eth0")
+				}
 			}
 			return t
 		}},
