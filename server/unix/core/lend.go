@@ -205,7 +205,7 @@ func (k *Kernel) takeBackPos(f store.Ref[File]) {
 	m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
 }
 
-// lentPos has a library move an offset or a counter no more, and answers what it is; was: when
+// lentPos has a library move an offset or a counter no more, or use a host's socket, and answers what it is; was: when
 // it was lent. A library that has not begun to (Lent.Pos has another number than the record)
 // never will.
 func (k *Kernel) lentPos(m *File, was uint64) uint64 {

@@ -214,9 +214,10 @@ func (c *Call) lendHost(fd int32, f store.Ref[File], o store.Ref[Outside], rt *o
 	return to != 0
 }
 
-// takeBackHost: the task asks here from now on. The socket is held.
+// takeBackHost: the task asks here from now on, also where its library has not begun to do without: what it is about
+// to carry out may have been said by the last incarnation. The socket is held.
 func (k *Kernel) takeBackHost(f store.Ref[File], m *File) {
-	_, _ = k.Host.LentPos(m.LentTo, int(m.LentFD))
+	k.lentPos(m, 0)
 	m.LentTo, m.LentFD, m.LentNo = 0, 0, 0
 	k.io.out.tried = f
 }

@@ -143,6 +143,34 @@ func TestLentHost(t *testing.T) {
 	}
 }
 
+// TestLentHostTooLate: a library that carries out that it is lent a stream when that is over asks all the same.
+func TestLentHostTooLate(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		h := newLentHost(t).hold()
+		var late abi.Action
+		h.call(func(c *Call, _ *testChan) {
+			c.Local = abi.LocalRead
+			if _, e := c.ReadFD(h.fd, guestBase, 100, -1); e != abi.ErrRestart {
+				t.Fatal(e)
+			}
+			late = *findAct(c, abi.ActLend)
+		})
+		if died {
+			h.tk.Enter()
+			h.tk = h.tk.nextOf(h.tk.host.lending, func(k *Kernel) { k.SetNet(h.n) })
+		} else {
+			h.call(func(c *Call, _ *testChan) {
+				f, _, _ := c.File(h.fd)
+				c.K.PollFile(f)
+			})
+		}
+		h.library(&late)
+		if h.lent() {
+			t.Errorf("died %v: lent", died)
+		}
+	}
+}
+
 // TestLentHostWrites: what is sent here is sent before the library sends.
 func TestLentHostWrites(t *testing.T) {
 	h := newLentHost(t).hold()
