@@ -231,7 +231,9 @@ func TestTapTaken(t *testing.T) {
 	}{
 		{"another has it", tapAddr, time.Hour, false, func(a netip.Addr) []byte { return neighbour(a, group, 255, tells, 0x20, 2, a, peerMAC) }},
 		{"another has the link-local one", tapLink, time.Hour, false, func(a netip.Addr) []byte { return neighbour(a, group, 255, tells, 0x20, 2, a, peerMAC) }},
-		{"another asks for it", tapAddr, time.Hour, false, func(a netip.Addr) []byte { return neighbour(nobody, solicitedGroup(a), 255, solicits, 0, 0, a, peerMAC) }},
+		{"another asks for it", tapAddr, time.Hour, false, func(a netip.Addr) []byte {
+			return neighbour(nobody, solicitedGroup(a), 255, solicits, 0, 0, a, peerMAC)
+		}},
 		{"from beyond the link", tapAddr, 10 * time.Millisecond, true, func(a netip.Addr) []byte { return neighbour(a, group, 254, tells, 0x20, 2, a, peerMAC) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
