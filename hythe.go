@@ -61,7 +61,8 @@ type Config struct {
 	// Servers are servers of the embedding program that the machine has beside its
 	// own; each starts when it is asked for the first time. Main has to know them.
 	Servers []Server
-	// Hostname is what uname shows; empty: the machine's ID.
+	// Hostname is what uname shows, and what /etc/hosts has an address for unless the root is
+	// read-only; empty: the machine's ID.
 	Hostname string
 	// Memory limits the bytes of memory that guests may use together; 0: no limit.
 	Memory int64

@@ -133,7 +133,7 @@ func (r *runFlags) machineFlags(c *cobra.Command) {
 	f.StringArrayVarP(&r.volumes, "volume", "v", nil, "show the host directory or file SRC at DST: `SRC:DST[:ro]`")
 	f.StringVar(&r.root, "root", "", "host `DIR`ectory that is the root (default the host's root)")
 	f.BoolVar(&r.readOnly, "read-only", false, "refuse changes below the root")
-	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`")
+	f.StringVar(&r.hostname, "hostname", "", "the machine's `NAME`, which its /etc/hosts has, too (default its ID)")
 	f.StringVar(&r.name, "name", "", "the machine's `ID` for exec, ps and their like (default a random one)")
 	f.StringVar(&r.memory, "memory", "", "limit the guests' memory to `N` bytes (k, m, g)")
 	f.IntVar(&r.pids, "pids-limit", 0, "limit processes and threads to `N` (default: what a quarter of the host's process numbers holds)")

@@ -56,6 +56,8 @@ type Call struct {
 	Leader bool
 	// Settle has the answer wait until those have been kicked whom the call kicks.
 	Settle bool
+	// namesHosts: it looks for /etc/hosts to write there (hostsfile.go).
+	namesHosts bool
 
 	// The reply.
 	Result  uint64

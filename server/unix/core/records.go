@@ -71,9 +71,11 @@ type Globals struct {
 	Booted    uint32          // 1 once everything is mounted
 	Hostname  [65]byte
 	Domain    [65]byte
-	_         [6]byte
-	Forks     uint64 // since boot
-	NextIno   uint64 // of pipes, sockets and other nameless things
+	// HostsNamed: /etc/hosts has the machine's name, or does not get it (hostsfile.go).
+	HostsNamed uint8
+	_          [5]byte
+	Forks      uint64 // since boot
+	NextIno    uint64 // of pipes, sockets and other nameless things
 	// Locks is the first of the locks on things that have no vnode.
 	Locks store.Ref[FileLock]
 	// Posted are open files that everybody finds by name (dict.go).

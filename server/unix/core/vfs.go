@@ -32,6 +32,8 @@ type vfsState struct {
 	// busy counts operations that hold nodes while the lock is given up: no
 	// node is evicted meanwhile.
 	busy int
+	// naming is closed when /etc/hosts has the machine's name (hostsfile.go); nil: nobody looked for it.
+	naming chan struct{}
 	// devs are the openers of device nodes by major and minor.
 	devs map[devKey]DevOpen
 	// reopen are the openers of nameless files through /proc/PID/fd.

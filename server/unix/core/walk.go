@@ -279,6 +279,9 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 		if len(name) > 255 {
 			return Found{}, abi.ENAMETOOLONG
 		}
+		if name == hostsName && cur.m == c.K.vfs.root && flags&WalkCached == 0 {
+			c.awaitHosts()
+		}
 		n, e := c.lookup(cur, name, flags&WalkCached != 0)
 		if e != 0 {
 			return Found{}, e
