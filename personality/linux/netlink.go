@@ -22,6 +22,7 @@ const (
 	nlNewRoute = 24
 	nlGetRoute = 26
 	nlGetNeigh = 30
+	nlNewRule  = 32
 	nlGetRule  = 34
 	nlMax      = 200 // types above are not known
 
@@ -149,7 +150,13 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 			return nil, e
 		}
 		add(m)
-	case (typ == nlGetNeigh || typ == nlGetRule) && dump: // there are none
+	case typ == nlGetRule && dump:
+		for _, r := range rules {
+			if family == 0 || family == r.family {
+				add(r.message(newNlMsg(nlNewRule, multi, seq, port)))
+			}
+		}
+	case typ == nlGetNeigh && dump: // there are none
 	case typ&3 == 2: // RTM_GET... of other things
 		return nil, abi.EOPNOTSUPP
 	default:
@@ -356,6 +363,28 @@ func (r route) message(m nlMsg) nlMsg {
 	return m.u32(4, r.dev) // RTA_OIF
 }
 
+// rule says which table of routes is looked at (ip-rule(8)): those that are there by themselves, and stay.
+type rule struct {
+	family, table byte
+	priority      uint32
+}
+
+var rules = []rule{
+	{core.FamilyInet, 255, 0}, {core.FamilyInet, 254, 32766}, {core.FamilyInet, 253, 32767},
+	{core.FamilyInet6, 255, 0}, {core.FamilyInet6, 254, 32766},
+}
+
+// message is struct fib_rule_hdr and its attributes (include/uapi/linux/fib_rules.h).
+func (r rule) message(m nlMsg) nlMsg {
+	m = append(m, r.family, 0, 0, 0, r.table, 0, 0, 1) // FR_ACT_TO_TBL
+	m = le.AppendUint32(m, 0)
+	m = m.u32(15, uint32(r.table)).u32(14, ^uint32(0)) // FRA_TABLE, SUPPRESS_PREFIXLEN: none is
+	if r.priority != 0 {
+		m = m.u32(6, r.priority) // FRA_PRIORITY
+	}
+	return m.attr(21, 2) // FRA_PROTOCOL: RTPROT_KERNEL
+}
+
 // routeTo answers the route to the address that a request names.
 func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errno) {
 	if len(body) < 12 {
@@ -400,8 +429,12 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 	default:
 		return nil, abi.ENETUNREACH
 	}
-	m = append(m, family, byte(8*len(dst)), 0, 0, 255, 0, 0, 2)
+	table := byte(255)
+	if family == core.FamilyInet {
+		table = 254 // as long as there are no other rules Linux has them in one
+	}
+	m = append(m, family, byte(8*len(dst)), 0, 0, table, 0, 0, 2)
 	m = le.AppendUint32(m, 0x80000200) // RTCF_LOCAL, RTM_F_CLONED
-	m = m.u32(15, 255).attr(1, dst...).u32(4, core.LoopbackIndex)
+	m = m.u32(15, uint32(table)).attr(1, dst...).u32(4, core.LoopbackIndex)
 	return m.attr(7, src...), 0
 }

@@ -102,20 +102,23 @@ func inetDiag(k *core.Kernel, body []byte, dump bool, head func() nlMsg) (func(s
 	}
 	family, proto, ext, states := body[0], body[1], body[2], le.Uint32(body[4:])
 	id := body[8:size]
-	typ := uint32(core.SockStream)
-	switch proto {
+	typ, which := uint32(core.SockStream), uint32(proto)
+	var filter []byte
+	eachAttr(body[size:], func(typ uint16, b []byte) {
+		switch {
+		case typ == 1: // INET_DIAG_REQ_BYTECODE
+			filter = b
+		case typ == 3 && len(b) == 4: // INET_DIAG_REQ_PROTOCOL: one that has no room above (MPTCP)
+			which = le.Uint32(b)
+		}
+	})
+	switch which {
 	case 6: // IPPROTO_TCP
 	case 17: // IPPROTO_UDP
 		typ = core.SockDgram
 	default:
 		return nil, abi.ENOENT
 	}
-	var filter []byte
-	eachAttr(body[size:], func(typ uint16, b []byte) {
-		if typ == 1 { // INET_DIAG_REQ_BYTECODE
-			filter = b
-		}
-	})
 	if filter != nil && !diagFilterOK(filter) {
 		return nil, abi.EINVAL
 	}
