@@ -269,7 +269,7 @@ func TestPolicy(t *testing.T) {
 		{"224.0.0.1", "ENETUNREACH ENETUNREACH"},
 		{"255.255.255.255", "ENETUNREACH ENETUNREACH"},
 		{"0.0.0.1", "ENETUNREACH ENETUNREACH"},
-		{"192.0.2.7", "EACCES EACCES"}, // by deny
+		{"192.0.2.7", "EACCES EACCES"},    // by deny
 		{"fe80::1", "EINVAL ENETUNREACH"}, // no interface is named
 	}
 	six := "ENETUNREACH ENETUNREACH"

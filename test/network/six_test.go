@@ -67,7 +67,7 @@ func TestPolicySix(t *testing.T) {
 		{"64:ff9b::a9fe:a9fe", "EACCES EACCES"},
 		{"fd00:ec2::254", "EACCES EACCES"},
 		{"2001:db8:9::1", "EACCES EACCES"}, // by deny
-		{"fe80::1", "EINVAL ENETUNREACH"}, // no interface is named
+		{"fe80::1", "EINVAL ENETUNREACH"},  // no interface is named
 		{"ff02::1", "ENETUNREACH ENETUNREACH"},
 	}
 	if list, err := net.InterfaceAddrs(); err == nil {
