@@ -169,7 +169,7 @@ func (w *wired) serverLog(s *nucleus.Server, level int, line string) {
 func (w *wired) assemble() error {
 	c := w.cfg
 	w.sup = w.k.NewServer(nucleus.ServerSpec{Name: "supervisor"})
-	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory)
+	un := w.add("unix", machine.ServerSpec{Name: "unix"}, nucleus.PowerTasks|nucleus.PowerMemory|nucleus.PowerImport)
 	ucfg := unixserver.Config{Hostname: c.Hostname, MemoryLimit: uint64(c.Memory), PidsLimit: uint32(c.Pids),
 		Sniff: c.Pcap != nil, CPUInfo: cpuInfo()}
 

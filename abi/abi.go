@@ -227,7 +227,13 @@ type LentSet struct {
 	N    uint32 // how many items are listed
 	// Streams is how many of them are streams.
 	Streams uint32
-	_       uint32
+	// Sleeps is how many threads sleep for Host, or are about to: counted by the library before it looks
+	// whether Gen is still what it was. Client-written.
+	Sleeps uint32
+	// Host, if it is not 0, is the tag of the host's epoll set in which streams to the outside are watched (ActHostSet):
+	// what is ready there is told, too. Wake is what that has of nothing that is watched: the server is to be asked.
+	Host uint64
+	Wake uint64
 }
 
 // LentItem is something that is ready in a set, or a stream that may be: what is told of it. A set has them in the order in
@@ -425,6 +431,9 @@ const (
 	// ActHost: of ActLend. What was granted with tag Flags>>8, if A[1] is not 0, is the host's socket of
 	// descriptor A[0], which the task keeps.
 	ActHost = 64
+	// ActHostSet: of ActLend. What was granted with tag Flags>>8 is the host's epoll set for the task's
+	// A[0]-th LentSet.
+	ActHostSet = 128
 )
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno
@@ -513,7 +522,7 @@ const (
 	// not fail: what could not be mapped is not lent.
 	ActLend = 25
 	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1]; with ActHost the
-	// host's socket of descriptor A[0].
+	// host's socket of descriptor A[0], with ActHostSet the host's epoll set of the A[0]-th LentSet.
 	ActUnlend = 26
 	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
 	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.

@@ -102,6 +102,7 @@ var Processes = []Process{
 		{0, 15, `/`, false, "places kept: the empty root, opened as a place only"},
 		{16, 0, `/.*`, false, "memory objects that were granted to it, opened anew read-only where it may only read"},
 		{16, 0, `socket:.*`, false, "connections of its own that the net server has made or accepted, and lent to it: it can send and receive by them"},
+		{16, 0, `anon_inode:\[eventpoll\]`, false, "which of these are ready: it can wait by it, and have nothing else watched"},
 	}, Memory: "its message area (its server maps it too; no other task does); granted objects"},
 	{Kind: "unix", Bound: FileCaps, OwnUser: UserUnlessRoot, Own: serverSpaces, FDs: serverFDs(
 		FD{4, 5, `socket:.*`, false, "control channels of the file servers in its process (docs/decisions/0017-placement.md)"},

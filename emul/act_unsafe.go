@@ -330,6 +330,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 			t.closeHost(uintptr(a.A[0]), a.A[1])
 			return 0
 		}
+		if a.Flags&abi.ActHostSet != 0 {
+			t.closeHostSet(uintptr(a.A[0]), a.A[1])
+			return 0
+		}
 		t.unlendTagged(uintptr(a.A[0]), a.A[1])
 		return 0
 	}

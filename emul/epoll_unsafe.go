@@ -17,8 +17,16 @@ const (
 	epollChunk = unsafe.Sizeof(Thread{}.Scratch) / epollSize
 )
 
-// epollLent serves epoll_wait(2) and epoll_pwait(2), if something is ready or nobody is to wait.
+// epollLent serves epoll_wait(2) and epoll_pwait(2), if something is ready, nobody is to wait, or the host can be waited for.
 func (t *Thread) epollLent(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintptr, bool) {
+	n, ok := t.epollKnown(uc, k, fd, buf, most)
+	if !ok && t.Redo != 0 {
+		t.askRest(int32(uint32(uc.Regs.R10))) // a kick cut it, and now the server waits
+	}
+	return n, ok
+}
+
+func (t *Thread) epollKnown(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintptr, bool) {
 	if k == abi.LocalEpollMask && uc.Regs.R8 != 0 || t.Words[abi.ThreadVfork] != 0 {
 		return 0, false
 	}
@@ -31,6 +39,9 @@ func (t *Thread) epollLent(uc *Ucontext, k uint8, fd, buf, most uintptr) (uintpt
 		gen := atomic.LoadUint64(&s.Gen)
 		if gen&1 != 0 && uint32(atomic.LoadInt32(&s.FD)) == uint32(fd) {
 			list := t.Window + AreaOff + abi.LentSetOff + i*abi.LentSetSize
+			if tag := atomic.LoadUint64(&s.Host); tag != 0 {
+				return t.epollHost(uc, s, i, gen, tag, list, buf, most)
+			}
 			n, ok := t.tell(s, gen, list, buf, most)
 			if !ok || n != 0 || uint32(uc.Regs.R10) == 0 {
 				return n, ok

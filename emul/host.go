@@ -39,6 +39,7 @@ const (
 	sysFutex        = 202
 	sysClockGettime = 228
 	sysExitGroup    = 231
+	sysEpollPwait   = 281
 	sysOpenat       = 257
 	sysGetcpu       = 309
 	sysGetrandom    = 318

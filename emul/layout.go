@@ -275,6 +275,15 @@ type Task struct {
 	// Ends are the locks of the two directions of each of them: which thread moves its word
 	// (lockEnd), 0: none.
 	Ends [abi.LentMaps][2]uint64
+	// Sets are the host's epoll sets, by place (abi.BindHeader.Sets), as Hosts are sockets.
+	Sets [abi.LentSets]uint64
+	// SetBusy counts the threads that work with one; SetOld is the one that was there before, which the last of
+	// them closes, 0: none.
+	SetBusy [abi.LentSets]uint32
+	SetOld  [abi.LentSets]uint32
+	// HostsFirst is whose turn it is in epollHost.
+	HostsFirst uint32
+	_          uint32
 }
 
 // Kept are the attributes of a descriptor's file. Task.Lock guards it, but for Gen, which is

@@ -402,6 +402,10 @@ func (t *Thread) lend(a *abi.Action) {
 		t.takeHost(a)
 		return
 	}
+	if a.Flags&abi.ActHostSet != 0 {
+		t.takeHostSet(a)
+		return
+	}
 	fd, slot := uintptr(uint32(a.A[0])), uintptr(a.A[0]>>32)
 	if fd >= abi.LentFiles+abi.LentPipes || slot >= abi.LentMaps {
 		return
@@ -463,6 +467,7 @@ func (t *Thread) unlendAll() {
 	for fd := uintptr(0); fd < abi.LentFiles; fd++ {
 		t.dropHost(fd)
 	}
+	t.dropHostSets()
 }
 
 // lentTag is of which grant the mapping in a place is.

@@ -204,5 +204,9 @@ func epollLook(ep int, ev []unix.EpollEvent) (int, error) {
 	return int(n), nil
 }
 
+// EpollLook answers what is ready in an epoll instance of the caller's, whose events are at most as many as ev has room
+// for, which is some. It never waits.
+func EpollLook(ep int, ev []unix.EpollEvent) (int, error) { return epollLook(ep, ev) }
+
 // yield lets another process run that is ready on this processor.
 func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -1008,12 +1008,12 @@ func TestLentWords(t *testing.T) {
 		}
 	}
 	for i := range abi.LentSets {
-		s.LendSet(i, int32(i), make([]abi.LentItem, abi.LentSetItems))
+		s.LendSet(i, int32(i), make([]abi.LentItem, abi.LentSetItems), 5, 6)
 		gen := s.SetGen(i)
 		if next := s.UnlendSet(i); gen&1 == 0 || s.SetGen(i)&1 != 0 || next != 0 {
 			t.Errorf("set %d: %d, then %d, %d", i, gen, s.SetGen(i), next)
 		}
-		if s.LendSet(i, int32(i), nil); s.SetGen(i)&1 == 0 || s.SetGen(i) == gen {
+		if s.LendSet(i, int32(i), nil, 0, 0); s.SetGen(i)&1 == 0 || s.SetGen(i) == gen {
 			t.Errorf("set %d: lent by number %d twice", i, gen)
 		}
 	}

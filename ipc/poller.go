@@ -198,6 +198,18 @@ func (p *Poller) AddFD(fd int, events uint32, token uint64) (id int, err error) 
 	return id, p.register(pollEntry{fd: fd, token: token}, events)
 }
 
+// AddOnce watches fd as AddFD does, but tells nothing of it until it is armed: then once. For the goroutine that has
+// the role; the answered function arms it, and is for any.
+func (p *Poller) AddOnce(fd int, token uint64) (id int, arm func(events uint32) error, err error) {
+	if id, err = p.AddFD(fd, unix.EPOLLONESHOT|unix.EPOLLET, token); err != nil {
+		return id, nil, err
+	}
+	gen := p.entries[id].gen
+	return id, func(events uint32) error {
+		return unix.EpollCtl(p.ep, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(id), Pad: gen})
+	}, nil
+}
+
 // RemoveFD ends an AddFD; the descriptor must still be open.
 func (p *Poller) RemoveFD(id int) { p.unregister(id) }
 

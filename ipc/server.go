@@ -266,7 +266,7 @@ func (s *ServerBinding) LentRing(i int, head uint64, b []byte) (size uint64) {
 
 // LendSet makes the record of an epoll set (abi.LentSet), with at most abi.LentSetItems items, which
 // the client answers from at once. UnlendSet was called before.
-func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem) {
+func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem, host, wake uint64) {
 	l, list := &s.hdr.Sets[i], s.items(i)
 	gen := atomic.LoadUint64(&l.Gen)&^1 + 1
 	streams := uint32(0)
@@ -283,6 +283,8 @@ func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem) {
 	atomic.StoreInt32(&l.FD, fd)
 	atomic.StoreUint32(&l.N, uint32(len(items)))
 	atomic.StoreUint32(&l.Streams, streams)
+	atomic.StoreUint64(&l.Host, host)
+	atomic.StoreUint64(&l.Wake, wake)
 	atomic.StoreUint64(&l.Next, gen<<32)
 	atomic.StoreUint64(&l.Gen, gen)
 }
@@ -294,6 +296,10 @@ func (s *ServerBinding) UnlendSet(i int) (next uint32) {
 	nextGen(&l.Gen)
 	return uint32(atomic.LoadUint64(&l.Next))
 }
+
+// SetSleeps says whether threads of the client sleep for LentSet.Host, or have not said yet that they do no more: the
+// client's own word. One that is about to sleep and has not said so finds Gen as it is now.
+func (s *ServerBinding) SetSleeps(i int) bool { return atomic.LoadUint32(&s.hdr.Sets[i].Sleeps) != 0 }
 
 // grab moves Pending bits to taken and says whether there are any. Bits of
 // slots that are being served are forged, or left by a client that died: they

@@ -263,8 +263,8 @@ type Machine interface {
 	// from it what another has mapped; if it does, an access behind its end is
 	// a fault in every mapping, so nobody of ours maps it.
 	NewObject(size uint64, name string, shrinks bool) (Handle, error)
-	// ObjectSize is the size in bytes of storage, 0 of a connection between the machine and others
-	// (nobody can map that); false if h is neither.
+	// ObjectSize is the size in bytes of storage, 0 of a connection between the machine and others, and of what
+	// tells which of these are ready (nobody can map those); false if h is neither.
 	ObjectSize(h Handle) (uint64, bool)
 	// ReadOnly makes another handle to the same storage that can never be
 	// used to write.

@@ -19,7 +19,7 @@ type Powers uint32
 const (
 	PowerTasks     Powers = 1 << iota // make guest tasks
 	PowerMemory                       // read and write the memory of tasks it governs
-	PowerImport                       // make memory objects of host files
+	PowerImport                       // make memory objects of host files, connections and epoll sets
 	PowerSupervise                    // ask the supervisor
 )
 
@@ -369,7 +369,7 @@ func callObjectCreate(k *Kernel, t *task, c *call) abi.Errno {
 	return 0
 }
 
-// callObjectImport: EINVAL: the descriptor is no file that can be mapped, and no connection. A1 of
+// callObjectImport: EINVAL: the descriptor is no file that can be mapped, connection, or epoll set. A1 of
 // the reply is its size in bytes now.
 func callObjectImport(k *Kernel, t *task, c *call) abi.Errno {
 	if len(c.inline) > abi.MaxLabel {

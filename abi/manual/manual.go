@@ -266,11 +266,11 @@ var Calls = []Call{
 	},
 	{
 		Op: abi.CallObjectImport, Name: "CallObjectImport",
-		Does:   "Makes a memory object of a file of the host; or of a connection of TCP, which nobody can map, and which is what a server lends of its connections (`lending.md`).",
+		Does:   "Makes a memory object of a file of the host; or of a connection of TCP, or an epoll set, which nobody can map, and which is what servers lend of connections (`lending.md`).",
 		In:     []Field{{"inline", "its durable label"}, {"fds", "the file"}},
 		Out:    []Field{{"A0", "the name"}, {"A1", "its bytes, now"}},
 		Rights: "None but the power.",
-		Errors: []Error{{abi.EINVAL, "it is neither a file that can be mapped nor such a connection"}, {abi.EMSGSIZE, longLabel}, {abi.ENOSPC, noNames}},
+		Errors: []Error{{abi.EINVAL, "it is neither a file that can be mapped nor a connection or set"}, {abi.EMSGSIZE, longLabel}, {abi.ENOSPC, noNames}},
 		Cost:   "A descriptor of the host; nothing is copied.",
 		Go:     "Conn.ImportObject",
 	},

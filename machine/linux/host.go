@@ -232,7 +232,7 @@ func (m *Machine) NewObject(size uint64, name string, shrinks bool) (machine.Han
 }
 
 // ObjectSize implements machine.Machine: regular files and memfds have one, sockets of TCP that are
-// connected 0. A socket of another kind could carry descriptors to others, or reach them.
+// connected 0, and so have epoll sets. A socket of another kind could carry descriptors to others, or reach them.
 func (m *Machine) ObjectSize(h machine.Handle) (uint64, bool) {
 	var st unix.Stat_t
 	if err := unix.Fstat(FD(h), &st); err != nil {
@@ -249,7 +249,8 @@ func (m *Machine) ObjectSize(h machine.Handle) (uint64, bool) {
 		_, err = unix.Getpeername(FD(h))
 		return 0, err == nil
 	}
-	return 0, false
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", FD(h)))
+	return 0, err == nil && name == "anon_inode:[eventpoll]"
 }
 
 // ReadOnly implements machine.Machine: the file is opened again for reading, so

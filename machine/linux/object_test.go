@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestObjectSize: files and connections can be objects; what could carry descriptors, reach others or be
+// TestObjectSize: files, connections and epoll sets can be objects; what could carry descriptors, reach others or be
 // listened on cannot.
 func TestObjectSize(t *testing.T) {
 	m := &Machine{}
@@ -48,6 +48,16 @@ func TestObjectSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(free)
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(epoll)
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(event)
 	for _, x := range []struct {
 		what string
 		fd   int
@@ -56,6 +66,7 @@ func TestObjectSize(t *testing.T) {
 	}{
 		{"file", int(f.Fd()), 3, true}, {"connection", int(conn.Fd()), 0, true}, {"listener", int(listener.Fd()), 0, false},
 		{"local socket", pair[0], 0, false}, {"datagrams", udp, 0, false}, {"not connected", free, 0, false},
+		{"epoll set", epoll, 0, true}, {"event counter", event, 0, false},
 	} {
 		if size, ok := m.ObjectSize(HandleOf(x.fd)); size != x.size || ok != x.ok {
 			t.Errorf("%s: %d, %v", x.what, size, ok)

@@ -106,12 +106,20 @@ func msArg(c *core.Call, i int) int64 {
 	return -1
 }
 
+// restArg is msArg without what the library has waited for already (abi.Slot.Done).
+func restArg(c *core.Call, i int) int64 {
+	if ns := msArg(c, i); ns >= 0 {
+		return max(ns-int64(c.Done)*1e6, 0)
+	}
+	return -1
+}
+
 func sysEpollWait(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return epollWait(c, msArg(c, 3))
+	return epollWait(c, restArg(c, 3))
 }
 
 func sysEpollPwait(_ *Personality, c *core.Call) (uint64, abi.Errno) {
-	return epollPwait(c, msArg(c, 3))
+	return epollPwait(c, restArg(c, 3))
 }
 
 func sysEpollPwait2(_ *Personality, c *core.Call) (uint64, abi.Errno) {

@@ -102,6 +102,11 @@ func (p *Personality) Cut(c *core.Call) abi.Errno {
 			return abi.ErrRestartNoHnd
 		}
 	}
+	if c.Nr == 232 || c.Nr == 281 { // epoll_wait, epoll_pwait
+		if c.Interrupted() != 0 {
+			return abi.EINTR
+		}
+	}
 	return abi.ErrRestart
 }
 

@@ -169,8 +169,14 @@ func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill
 }
 
 // LendSet implements core.Host.
-func (s *server) LendSet(id core.TaskID, i int, fd int32, items []abi.LentItem) bool {
-	return s.withBinding(id, func(b *ipc.ServerBinding) { b.LendSet(i, fd, items) })
+func (s *server) LendSet(id core.TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool {
+	return s.withBinding(id, func(b *ipc.ServerBinding) { b.LendSet(i, fd, items, host, wake) })
+}
+
+// SetSleeps implements core.Host.
+func (s *server) SetSleeps(id core.TaskID, i int) (sleeps bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { sleeps = b.SetSleeps(i) })
+	return sleeps
 }
 
 // UnlendSet implements core.Host.

@@ -24,13 +24,86 @@ type netBackend struct {
 
 // hosts are the sockets that were lent, by the names of their objects.
 type hosts struct {
-	mu  sync.Mutex
-	all map[core.ObjectName]*hostSock // guarded by mu
+	mu   sync.Mutex
+	all  map[core.ObjectName]*hostSock // guarded by mu
+	sets map[core.ObjectName]*hostSet  // guarded by mu
 }
 
 type hostSock struct {
-	fd, reg int
+	watched
 	in, out uint64 // that were counted
+}
+
+// watched is a descriptor at which the poller looks when somebody waits for it.
+type watched struct {
+	fd, reg int
+	arm     func(events uint32) error
+	armed   atomic.Uint32 // what for
+}
+
+// hostSet is an epoll set of the host's (core.NetBackend).
+type hostSet struct {
+	watched
+	wake int    // an eventfd, which is in it
+	data uint64 // of wake; used with the core's lock held
+	buf  []unix.EpollEvent
+}
+
+// isSet is in the poller's tokens of sets.
+const isSet = 1 << 63
+
+// told has the core hear of what the poller has seen.
+func (x *hosts) told(k *core.Kernel, r ipc.Ready) {
+	o := core.ObjectName(r.Token &^ isSet)
+	if r.Token&isSet != 0 {
+		x.mu.Lock()
+		if s := x.sets[o]; s != nil {
+			s.armed.Store(0)
+		}
+		x.mu.Unlock()
+		k.HostSetReady(o)
+		return
+	}
+	if h := x.get(o); h != nil {
+		h.armed.Store(0)
+	}
+	k.HostReady(o, hostBits(int16(r.Events)))
+}
+
+// watch has the poller look, and waits for it.
+func (w *watched) watch(p *ipc.Poller, token uint64) error {
+	added := make(chan error, 1)
+	p.Soon(func() {
+		var err error
+		w.reg, w.arm, err = p.AddOnce(w.fd, token)
+		added <- err
+	})
+	return <-added
+}
+
+// want arms it for these events, too, unless it is.
+func (w *watched) want(events uint32) {
+	for {
+		is := w.armed.Load()
+		if is&events == events {
+			return // or it has fired, and whoever waits is about to be told
+		}
+		if w.armed.CompareAndSwap(is, is|events) {
+			_ = w.arm(is | events) // it was added, and is not removed
+			return
+		}
+	}
+}
+
+// gone has the poller look no more, and closes the descriptors.
+func (w *watched) gone(p *ipc.Poller, others ...int) {
+	p.Soon(func() { // for the goroutine in Wait alone
+		p.RemoveFD(w.reg)
+		ipc.CloseFD(w.fd)
+		for _, fd := range others {
+			ipc.CloseFD(fd)
+		}
+	})
 }
 
 // lentWithin is how long a grant of which the net server speaks may take to come.
@@ -108,7 +181,11 @@ func (n *netBackend) LookHost(o core.ObjectName) uint32 {
 	if h == nil {
 		return 0
 	}
-	p := [1]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP}}
+	return h.look()
+}
+
+func (w *watched) look() uint32 {
+	p := [1]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP}}
 	if _, err := unix.Poll(p[:], 0); err != nil {
 		return 0
 	}
@@ -134,9 +211,9 @@ func (n *netBackend) PassedHost(o core.ObjectName) (in, out uint64) {
 	if h == nil {
 		return 0, 0
 	}
-	was := *h
+	in, out = h.in, h.out
 	h.count()
-	return h.in - was.in, h.out - was.out
+	return h.in - in, h.out - out
 }
 
 // count notes how many bytes have passed. The host has no other count of what was sent than of what
@@ -170,14 +247,8 @@ func (x *hosts) get(o core.ObjectName) *hostSock {
 // put has the poller look at a socket, which is this server's afterwards; it waits for the poller. An error: it
 // cannot be looked at, and is still the caller's.
 func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) error {
-	h := &hostSock{fd: fd}
-	added := make(chan error, 1)
-	p.Soon(func() {
-		reg, err := p.AddFD(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, uint64(o))
-		h.reg = reg
-		added <- err
-	})
-	if err := <-added; err != nil {
+	h := &hostSock{watched: watched{fd: fd}}
+	if err := h.watch(p, uint64(o)); err != nil {
 		return err
 	}
 	h.count()
@@ -196,11 +267,7 @@ func (x *hosts) drop(p *ipc.Poller, o core.ObjectName) {
 	h := x.all[o]
 	delete(x.all, o)
 	x.mu.Unlock()
-	if h == nil {
-		return
+	if h != nil {
+		h.gone(p)
 	}
-	p.Soon(func() { // for the goroutine in Wait alone
-		p.RemoveFD(h.reg)
-		ipc.CloseFD(h.fd)
-	})
 }

@@ -7,10 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hythe/ipc"
+	"hythe/server/unix/core"
 )
 
-// A socket that was lent is told of by the poller until it is dropped; what it cannot look at is refused, since
-// nobody would hear of it.
+// A socket that was lent is told of by the poller, once each time that somebody asks, until it is dropped; what it cannot
+// look at is refused, since nobody would hear of it.
 func TestHosts(t *testing.T) {
 	p, err := ipc.NewPoller()
 	if err != nil {
@@ -51,8 +52,39 @@ func TestHosts(t *testing.T) {
 	if err := x.put(p, 7, s[0]); err != nil || x.get(7) == nil {
 		t.Fatalf("a socket: %v", err)
 	}
-	if r := <-told; r.Token != 7 {
-		t.Errorf("told of %d", r.Token)
+	h := x.get(7)
+	for range 2 {
+		if h.want(unix.EPOLLIN | unix.EPOLLOUT); h.look() != core.PollOut {
+			t.Errorf("ready for %#x", h.look())
+		}
+		if r := <-told; r.Token != 7 || r.Events != unix.EPOLLOUT {
+			t.Errorf("told of %d, %#x", r.Token, r.Events)
+		}
+		h.armed.Store(0)
+	}
+	h.want(unix.EPOLLIN)
+	if _, err := unix.Write(s[1], []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-told; r.Token != 7 || r.Events != unix.EPOLLIN {
+		t.Errorf("told of %d, %#x", r.Token, r.Events)
+	}
+	if len(told) != 0 {
+		t.Error("told more than once")
+	}
+	// Two who wait: what the second one waits for does not end what the first one does.
+	var b [8]byte
+	if _, err := unix.Read(s[0], b[:]); err != nil {
+		t.Fatal(err)
+	}
+	h.armed.Store(0)
+	h.want(unix.EPOLLIN)
+	h.want(unix.EPOLLPRI)
+	if _, err := unix.Write(s[1], []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-told; r.Token != 7 || r.Events != unix.EPOLLIN {
+		t.Errorf("told of %d, %#x", r.Token, r.Events)
 	}
 	x.drop(p, 7)
 	if x.get(7) != nil {

@@ -358,7 +358,7 @@ func (s *server) lead() {
 			s.bury()
 		}
 		if r.Kind == ipc.ReadyFD {
-			s.k.HostReady(core.ObjectName(r.Token), hostBits(int16(r.Events)))
+			s.hosts.told(s.k, r)
 		}
 		if r.Kind != ipc.ReadySlot {
 			continue

@@ -125,6 +125,23 @@ func talks(t *testing.T, port string) (all []string) {
 	plain("dup", 1, "dup\n", "")
 	plain("blocking", 1, "block 6\nwaits.", "")
 	plain("fork", 3, "fork\n", "ask.")
+	for _, how := range []string{"level", "edge"} {
+		k := ask("set " + how + "\n")
+		for {
+			k.hear()
+			var n int
+			if _, err := fmt.Sscanf(k.said[len(k.said)-1], "go %d", &n); err != nil {
+				if k.said[len(k.said)-1] == "conn=1" {
+					continue // a child has said so
+				}
+				break
+			}
+			k.say(strings.Repeat("x", n))
+		}
+		k.CloseWrite()
+		k.hear()
+		over("set, "+how, k)
+	}
 	k := ask("poll\n")
 	k.hear()
 	k.say("echo polled\n")
@@ -258,6 +275,34 @@ func TestLentOutlives(t *testing.T) {
 	}
 	if n := sockets(t, m.server("net")); n > 20 {
 		t.Errorf("the net server has %d sockets", n)
+	}
+	m.end()
+}
+
+// TestLentSleeps: a program that sleeps where the host tells of its connections hears of a new one, too, and so it does
+// when the unix server has died meanwhile.
+func TestLentSleeps(t *testing.T) {
+	m := start(t, []string{"-p", "127.0.0.1:0:8000"}, "lent.py", "8000")
+	port := m.port("8000")
+	rng := random(t)
+	base := sockets(t, m.server("unix"))
+	all := []*talk{dial(t, port), dial(t, port)}
+	lent(m, base, all)
+	for range kills() {
+		for _, dies := range []bool{false, true} {
+			for range rng.IntN(1_000_000) {
+				spin++ // by then it mostly sleeps
+			}
+			if dies {
+				m.kill("unix")
+			}
+			k := dial(t, port)
+			k.Close()
+			for _, k := range all {
+				k.warm(1)
+			}
+			lent(m, base, all)
+		}
 	}
 	m.end()
 }

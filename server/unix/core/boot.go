@@ -303,6 +303,7 @@ func (k *Kernel) Recover(live []TaskID) {
 	})
 	k.recoverIO()
 	k.recoverLent()
+	k.afterCommit(k.recoverHostSets)
 	k.recoverReserved()
 	k.recoverFiles()
 	var dead []store.Ref[Proc]

@@ -60,6 +60,7 @@ type epollRT struct {
 	ready readyList[*epollWatch]
 	epollLoan
 	streamPoll
+	hostSet
 }
 
 // epollWatch is the derived part of an item.
@@ -74,6 +75,8 @@ type epollWatch struct {
 	// stream is the stream that is lent of which the file is an end, and the end's Lent.Pos.
 	stream store.Ref[Stream]
 	pos    uint64
+	// host is the socket of a stream to the outside that is watched in the set's hostSet, 0: none.
+	host ObjectName
 }
 
 func (k *Kernel) epItems() store.Lists[EpollItem] {
@@ -111,6 +114,9 @@ func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	}
 	if q := k.Ops(i.File).Queue(i.File); q != nil {
 		w.entry = q.Watch(func(ev uint32) {
+			if w.host != 0 {
+				return
+			}
 			k.touchSet(rt)
 			it := k.EpItems.Get(r)
 			if it == nil || it.Off != 0 || ev&(it.Events|PollErr|PollHup) == 0 {
@@ -122,6 +128,7 @@ func (k *Kernel) epollWatch(r store.Ref[EpollItem], i *EpollItem) {
 	}
 	rt.ready.push(&w.place)
 	rt.q.Wake(PollIn | PollRdNorm)
+	k.watchHeld(w)
 }
 
 // epollDrop removes an item from its set; the file's list is the caller's.
@@ -130,8 +137,11 @@ func (k *Kernel) epollDrop(w *epollWatch) {
 		w.entry.Unwatch()
 	}
 	rt := w.rt
-	k.touchSet(rt)
+	if w.host == 0 { // else it is listed nowhere
+		k.touchSet(rt)
+	}
 	w.setStream(0, 0)
+	k.unwatchHost(w)
 	rt.ready.remove(&w.place)
 	delete(rt.items, epollKey{w.file, w.fd})
 	k.epItems().Remove(&k.Epolls.Mut(w.set).Items, w.item)
@@ -283,9 +293,13 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 		}
 		it := k.EpItems.Mut(w.item)
 		it.Events, it.Data, it.Off = events, data, 0
+		if k.watchAgain(w) {
+			break
+		}
 		k.touchSet(rt)
 		rt.ready.push(&w.place)
 		rt.q.Wake(PollIn | PollRdNorm)
+		k.watchHeld(w)
 	default:
 		return abi.EINVAL
 	}
@@ -324,23 +338,32 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 			k.takeBackSet(rt) // what is told now is told last
 		}
 		n := 0
+		k.renewHostSet(rt, c.Task)
+		if rt.hostsFirst = !rt.hostsFirst; rt.hostsFirst { // else what is on the list could be told for ever
+			n = k.hostsReady(rt, ev)
+		}
 		k.io.poller = c.ProcRef()
-		rt.ready.sweep(func(w *epollWatch) bool {
-			if m := k.epollAsk(w); m != 0 {
-				it := k.EpItems.Get(w.item)
-				ev[n] = EpollEvent{m, it.Data}
-				n++
-				switch {
-				case it.Events&EpollOneshot != 0:
-					k.EpItems.Mut(w.item).Off = 1
-				case it.Events&EpollET == 0:
-					rt.ready.push(&w.place)
+		if n < len(ev) {
+			rt.ready.sweep(func(w *epollWatch) bool {
+				if m := k.epollAsk(w); m != 0 {
+					it := k.EpItems.Get(w.item)
+					ev[n] = EpollEvent{m, it.Data}
+					n++
+					switch {
+					case it.Events&EpollOneshot != 0:
+						k.EpItems.Mut(w.item).Off = 1
+					case it.Events&EpollET == 0:
+						rt.ready.push(&w.place)
+					}
+				} else if w.stream != 0 {
+					rt.ready.push(&w.place) // nobody says when it is
 				}
-			} else if w.stream != 0 {
-				rt.ready.push(&w.place) // nobody says when it is
-			}
-			return n < len(ev)
-		})
+				return n < len(ev)
+			})
+		}
+		if !rt.hostsFirst {
+			n += k.hostsReady(rt, ev[n:])
+		}
 		k.io.poller = 0
 		if n > 0 || deadline <= 0 {
 			if rt.waits == 0 {
@@ -354,6 +377,7 @@ func (c *Call) EpollWait(epfd int32, ev []EpollEvent, deadline int64) (int, abi.
 			continue
 		}
 		rt.waits++
+		k.armHostSet(rt)
 		e := c.Sleep(deadline, &rt.q)
 		if rt.waits--; rt.waits == 0 && k.Epolls.Get(set) != nil {
 			k.armSet(rt, false)
@@ -378,7 +402,7 @@ func (o epollOps) setOf(f store.Ref[File]) store.Ref[EpollSet] {
 
 func (o epollOps) Poll(f store.Ref[File]) uint32 {
 	rt := o.K.epollSetRT(o.setOf(f))
-	if rt.ready.any(func(w *epollWatch) bool { return o.K.epollAsk(w) != 0 }) {
+	if rt.ready.any(func(w *epollWatch) bool { return o.K.epollAsk(w) != 0 }) || o.K.pollHostSet(rt) {
 		return PollIn | PollRdNorm
 	}
 	return 0
@@ -394,6 +418,7 @@ func (o epollOps) Release(c *Call, f store.Ref[File]) {
 		o.K.epollUnlist(w)
 		o.K.epollDrop(w)
 	}
+	o.K.dropHostSet(o.K.epollSetRT(set))
 	o.K.io.sets.drop(set)
 	o.K.Epolls.Free(set)
 }

@@ -84,10 +84,12 @@ type Host interface {
 	// answers how far the last page of the pipe is full.
 	LentRing(t TaskID, ring int, head uint64, b []byte) (fill uint64)
 	// LendSet has the library answer what is ready in the set of a descriptor (abi.LentSet), as its
-	// i-th, which is not lent; UnlendSet takes it back, and answers with which of the items the next
-	// answer would have begun. false: no such task.
-	LendSet(t TaskID, i int, fd int32, items []abi.LentItem) bool
+	// i-th, which is not lent; host and wake are LentSet's. UnlendSet takes it back, and answers with which of the items the next
+	// answer would have begun. SetSleeps says whether threads of the task sleep for its host, or did when it
+	// was taken back. false: no such task.
+	LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool
 	UnlendSet(t TaskID, i int) (next uint32)
+	SetSleeps(t TaskID, i int) bool
 	// NewStream makes the memory of a stream (abi.Stream...) whose rings have 1<<shift bytes; called
 	// WITHOUT the lock. StreamBack takes a direction's word back, wakes who sleeps there, and
 	// answers the word and how many bytes were ever put into the ring; SetStream changes the

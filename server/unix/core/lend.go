@@ -36,6 +36,9 @@ type lentTask struct {
 	hosts  [abi.LentFiles]hostLoan
 	nhosts int // of these
 	closes taskCloses
+	// hostSets are the host's sets that the task has, by place; nhostSets is how many.
+	hostSets  [abi.LentSets]hostSetLoan
+	nhostSets int
 }
 
 // lentFD is a descriptor: what is lent by it, and where the file is mapped.
@@ -690,6 +693,7 @@ func (c *Call) unmapLent() {
 		return
 	}
 	c.closeHosts(ts.lent)
+	c.closeHostSets(ts.lent)
 	for i := range ts.lent.maps {
 		m := &ts.lent.maps[i]
 		if m.n == nil && m.stream == 0 || len(c.Acts) >= abi.MaxActions-1 {

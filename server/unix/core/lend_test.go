@@ -30,10 +30,13 @@ func (noLending) TellOpen(TaskID, int, uint64)                           {}
 func (noLending) CloseWord(TaskID, int) (uint64, bool)                   { return 0, false }
 func (noLending) SetClose(TaskID, int, uint64, uint64) bool              { return false }
 
-func (noLending) LentRing(TaskID, int, uint64, []byte) uint64     { return 0 }
-func (noLending) StreamPoll(ObjectName, int, uint32, bool)        {}
-func (noLending) LendSet(TaskID, int, int32, []abi.LentItem) bool { return false }
-func (noLending) UnlendSet(TaskID, int) uint32                    { return 0 }
+func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
+func (noLending) StreamPoll(ObjectName, int, uint32, bool)    {}
+func (noLending) UnlendSet(TaskID, int) uint32                { return 0 }
+func (noLending) SetSleeps(TaskID, int) bool                  { return false }
+func (noLending) LendSet(TaskID, int, int32, []abi.LentItem, uint64, uint64) bool {
+	return false
+}
 
 // lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
 type lending struct {
@@ -50,13 +53,16 @@ type lending struct {
 
 // testSet is an epoll set that a task was lent.
 type testSet struct {
-	lent  bool
-	fd    int32
-	items []abi.LentItem
-	next  int
+	lent   bool
+	fd     int32
+	items  []abi.LentItem
+	next   int
+	host   uint64
+	wake   uint64
+	sleeps bool
 }
 
-func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem) bool {
+func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool {
 	if h.noSets {
 		return false
 	}
@@ -69,9 +75,11 @@ func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem) bool 
 	if h.sets[t][i].lent {
 		panic("a set is lent in the place of another one")
 	}
-	h.sets[t][i] = testSet{lent: true, fd: fd, items: append([]abi.LentItem(nil), items...)}
+	h.sets[t][i] = testSet{lent: true, fd: fd, items: append([]abi.LentItem(nil), items...), host: host, wake: wake, sleeps: h.sets[t][i].sleeps}
 	return true
 }
+
+func (h *lending) SetSleeps(t TaskID, i int) bool { return h.sets[t] != nil && h.sets[t][i].sleeps }
 
 func (h *lending) UnlendSet(t TaskID, i int) uint32 {
 	if h.sets[t] == nil {

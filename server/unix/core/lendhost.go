@@ -24,6 +24,8 @@ type hostLending struct {
 	object ObjectName // the socket, while it is held
 	file   store.Ref[File]
 	reads  int // those that have found something
+	// watches are the items that the host watches (lendhostset.go).
+	watches []*epollWatch
 }
 
 const (
@@ -96,7 +98,11 @@ func (c *Call) hostSoon(fd int32, f store.Ref[File]) {
 	if rt.reads++; rt.reads < lendOften || len(k.io.out.hosts) >= maxHosts || !c.mayBorrow(fd, f) || !k.hostFits(f, k.Outs.Get(o), rt) {
 		return
 	}
-	rt.reads, rt.state, rt.unlike = 0, lendAsked, false
+	if !k.hostSetsFor(f) {
+		rt.reads = 0
+		return
+	}
+	rt.reads, rt.state, rt.unlike, rt.file = 0, lendAsked, false, f
 	rec := k.Outs.Get(o)
 	id, taken := rec.ID, rec.Taken
 	k.ask(func(n NetBackend) {
@@ -127,7 +133,14 @@ func (k *Kernel) hostLent(rt *outsideRT, object ObjectName, e abi.Errno) {
 	}
 	rt.state, rt.object = lendHeld, object
 	st.hosts[object] = rt.o
-	k.hostReady(rt.o, k.io.out.net.LookHost(object))
+	if _, mine := k.outOf(rt.file); mine == rt {
+		for _, w := range k.fileRT(rt.file).epolls {
+			k.watchHeld(w)
+		}
+	}
+	if rt.state == lendHeld {
+		k.hostReady(rt.o, k.io.out.net.LookHost(object))
+	}
 	k.kickOut(rt.o)
 }
 
@@ -246,6 +259,14 @@ func (k *Kernel) dropHost(rt *outsideRT) {
 		}
 	}
 	k.countHost(rt)
+	watches := rt.watches
+	rt.watches = nil
+	for _, w := range watches {
+		k.unwatchHost(w)
+		k.touchSet(w.rt)
+		w.rt.ready.push(&w.place)
+		w.rt.q.Wake(PollIn | PollRdNorm)
+	}
 	object := rt.object
 	delete(k.io.out.hosts, object)
 	rt.state, rt.object, rt.file = lendNone, 0, 0
@@ -305,6 +326,13 @@ func (k *Kernel) pollHost(p store.Ref[Socket], m uint32) uint32 {
 		return m
 	}
 	ev := k.io.out.net.LookHost(rt.object)
+	if missing := (PollIn | PollOut) &^ ev; missing != 0 && ev&(PollHup|PollErr) == 0 {
+		// Whoever has asked may sleep until it is. What is ready is not armed: he would be woken at once.
+		if missing&PollIn != 0 && ev&PollRdHup == 0 {
+			missing |= PollRdHup
+		}
+		k.io.out.net.ArmHost(rt.object, missing)
+	}
 	if ev&PollOut == 0 {
 		m &^= PollOut | PollWrNorm
 	}

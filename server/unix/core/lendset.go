@@ -29,7 +29,9 @@ type lentSet struct {
 // touchWatched is called when something may happen to a file that sets watch.
 func (k *Kernel) touchWatched(f store.Ref[File]) {
 	for _, w := range k.fileRT(f).epolls {
-		k.touchSet(w.rt)
+		if w.host == 0 { // else the host says what is ready
+			k.touchSet(w.rt)
+		}
 	}
 }
 
@@ -52,6 +54,7 @@ func (k *Kernel) takeBackSet(rt *epollRT) {
 		}
 	}
 	clear(rt.told)
+	k.wakeHostSet(rt)
 	rt.to.lent.sets[rt.at] = lentSet{}
 	rt.to, rt.told = nil, rt.told[:0]
 }
@@ -72,7 +75,7 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 	if rt.to != nil {
 		return
 	}
-	if rt.calm++; rt.calm < lendOften || !c.mayBorrow(fd, f) {
+	if rt.calm++; rt.calm < lendOften || !c.mayBorrow(fd, f) || !c.mayLendHostSet(f, rt) {
 		return
 	}
 	rt.calm = -lentForNothing
@@ -115,7 +118,8 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 		l.set = (l.set + 1) % len(l.sets)
 		k.takeBackSet(l.sets[at].rt)
 	}
-	if !k.Host.LendSet(c.Task, at, fd, items) {
+	host, wake := c.lendHostSet(rt, at)
+	if !k.Host.LendSet(c.Task, at, fd, items, host, wake) {
 		return
 	}
 	rt.calm = lendOften

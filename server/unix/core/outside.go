@@ -47,6 +47,31 @@ type NetBackend interface {
 	LookHost(o ObjectName) uint32
 	WaitingHost(o ObjectName) uint32
 	PassedHost(o ObjectName) (in, out uint64)
+	// ArmHost has Kernel.HostReady told once of the next of these events (Poll...).
+	ArmHost(o ObjectName, ev uint32)
+	hostSets
+}
+
+// hostSets are epoll sets of the host's, in which sockets are watched that were lent (lendhostset.go). But for
+// NewHostSet they do not wait.
+type hostSets interface {
+	// NewHostSet makes one.
+	NewHostSet(done func(set ObjectName, e abi.Errno))
+	DropHostSet(set ObjectName)
+	// WatchHost adds a socket with these events (Poll..., EpollET) and data, or (again) changes both.
+	WatchHost(set, o ObjectName, ev uint32, data uint64, again bool) abi.Errno
+	UnwatchHost(set, o ObjectName)
+	// WaitHostSet answers what is ready, which is told as by epoll_wait(2), at most so much, but not what WakeHostSet made
+	// ready.
+	WaitHostSet(set ObjectName, ev []EpollEvent) int
+	// PollHostSet says whether something is ready, or may be.
+	PollHostSet(set ObjectName) bool
+	// ArmHostSet has Kernel.HostSetReady told once, as soon as something is ready.
+	ArmHostSet(set ObjectName)
+	// WakeHostSet has all who sleep for a set wake, and find something that has this data; or (not on) nobody any more.
+	WakeHostSet(set ObjectName, on bool)
+	// WakeData sets the data for WakeHostSet, which nothing else in the set has.
+	WakeData(set ObjectName, data uint64)
 }
 
 // Published is a port of the machine that the host has, too.
@@ -124,6 +149,8 @@ type outsideState struct {
 	iface *Iface               // eth0 of a link
 
 	hosts map[ObjectName]store.Ref[Outside] // what is lent (lendhost.go)
+	sets  map[ObjectName]*epollRT           // who sleeps there (lendhostset.go)
+	nsets int                               // how many of the host's there are, or are being made
 	tried store.Ref[File]                   // what the call under way has taken back
 	never bool                              // the net server lends nothing
 

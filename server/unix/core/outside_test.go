@@ -16,6 +16,8 @@ type testNet struct {
 	asked []testAsk
 
 	ready, waiting uint32 // of host sockets that are lent
+	sets           map[ObjectName]*testHostSet
+	full           bool // they can have no more
 }
 
 type testAsk struct {
@@ -85,6 +87,76 @@ func (n *testNet) DropHost(o ObjectName)                  { n.add(testAsk{what: 
 func (n *testNet) LookHost(ObjectName) uint32             { return n.ready }
 func (n *testNet) WaitingHost(ObjectName) uint32          { return n.waiting }
 func (n *testNet) PassedHost(ObjectName) (in, out uint64) { return 0, 0 }
+func (n *testNet) ArmHost(o ObjectName, ev uint32) {
+	n.add(testAsk{what: "arm", id: uint64(o), seq: uint64(ev)})
+}
+
+// testHostSet is an epoll set of the host's: what is watched there, by socket.
+type testHostSet struct {
+	items       map[ObjectName]EpollEvent
+	ready       []EpollEvent // what WaitHostSet answers next
+	armed, wake bool
+	wakeData    uint64
+}
+
+func (n *testNet) NewHostSet(done func(ObjectName, abi.Errno)) {
+	n.add(testAsk{what: "set", host: func(o ObjectName, e abi.Errno) {
+		if e == 0 {
+			if n.sets == nil {
+				n.sets = map[ObjectName]*testHostSet{}
+			}
+			n.sets[o] = &testHostSet{items: map[ObjectName]EpollEvent{}}
+		}
+		done(o, e)
+	}})
+}
+func (n *testNet) DropHostSet(set ObjectName) {
+	delete(n.sets, set)
+	n.add(testAsk{what: "dropset", id: uint64(set)})
+}
+func (n *testNet) WatchHost(set, o ObjectName, ev uint32, data uint64, again bool) abi.Errno {
+	s := n.sets[set]
+	if s == nil || n.full {
+		return abi.ENOSPC
+	}
+	if _, there := s.items[o]; there != again {
+		n.t.Errorf("watched: %v, again: %v", there, again)
+	}
+	s.items[o] = EpollEvent{ev, data}
+	return 0
+}
+func (n *testNet) UnwatchHost(set, o ObjectName) {
+	if s := n.sets[set]; s != nil {
+		delete(s.items, o)
+	}
+}
+func (n *testNet) WaitHostSet(set ObjectName, ev []EpollEvent) int {
+	s := n.sets[set]
+	if s == nil {
+		return 0
+	}
+	got := copy(ev, s.ready)
+	s.ready = s.ready[got:]
+	return got
+}
+func (n *testNet) PollHostSet(set ObjectName) bool {
+	return n.sets[set] != nil && len(n.sets[set].ready) > 0
+}
+func (n *testNet) ArmHostSet(set ObjectName) {
+	if s := n.sets[set]; s != nil {
+		s.armed = true
+	}
+}
+func (n *testNet) WakeHostSet(set ObjectName, on bool) {
+	if s := n.sets[set]; s != nil {
+		s.wake = on
+	}
+}
+func (n *testNet) WakeData(set ObjectName, data uint64) {
+	if s := n.sets[set]; s != nil {
+		s.wakeData = data
+	}
+}
 
 // take takes a request off the list; the test ends if there is none.
 func (n *testNet) take(what string) testAsk {

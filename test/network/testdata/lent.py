@@ -1,6 +1,6 @@
 # A server of one process whose sockets do not wait, and what it does with a connection by which much has
 # passed: each line is a command. The same on the host and in a machine.
-import array, errno, fcntl, hashlib, os, select, socket, struct, sys, termios
+import array, errno, fcntl, hashlib, os, select, signal, socket, struct, sys, termios, threading, time
 
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -15,6 +15,10 @@ last = "nothing"
 
 
 class Gone(Exception):
+    pass
+
+
+class Alarm(Exception):
     pass
 
 
@@ -159,6 +163,137 @@ class Conn:
             os._exit(0)
         os.waitpid(pid, 0)
         self.say("the parent")
+
+    # What a set tells in which the connection is, that has been asked often. For each "go" the client sends a byte, or as
+    # many as are said.
+    def do_set(self, how):
+        flag = select.EPOLLET if how == "edge" else 0
+        said, e = [], select.epoll()
+
+        def go(n=1):
+            self.say("go %d" % n)
+
+        # ask waits, and notes what it is told: by what, and which bits.
+        def ask(timeout=None, s=None, **more):
+            begin = time.monotonic()
+            r = (s or e).poll(timeout, **more)
+            late = timeout is None or r or time.monotonic() - begin >= timeout
+            said.append(",".join("%s=%x" % ("conn" if fd == self.sock.fileno() else "other", ev) for fd, ev in r) or ("none" if late else "too soon"))
+            return r
+
+        def often():
+            for _ in range(8):
+                e.poll(0)
+
+        def alarm(handler, seconds):
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+        def ends(*_):
+            raise Alarm
+
+        e.register(self.sock, select.EPOLLIN | select.EPOLLOUT | flag)
+        ask(0)
+        often()
+        e.modify(self.sock, select.EPOLLIN | flag)
+        often()
+        ask(0.05)
+        go(3)
+        self.waiting(3)
+        ask()
+        ask(0)
+        self.buf += self.sock.recv(2)
+        ask(0)
+        self.need(3)
+        ask(0)
+        often()
+        # Something else, which is ready while somebody sleeps.
+        other = os.eventfd(0, os.EFD_NONBLOCK)
+        e.register(other, select.EPOLLIN)
+        for _ in range(3):
+            often()
+            t = threading.Timer(0.02, os.eventfd_write, (other, 1))
+            t.start()
+            ask()
+            t.join()
+            os.eventfd_read(other)
+        # Both: each is told, though there is room for one.
+        os.eventfd_write(other, 1)
+        often()
+        go()
+        self.waiting(1)
+        both = set()
+        for _ in range(10):
+            both |= {fd for fd, _ in e.poll(-1, 1)}
+        said.append("both" if len(both) == 2 else "one of two")
+        self.need(1)
+        e.unregister(other)
+        ask(0)
+        often()
+        alarm(ends, 0.02)
+        try:
+            ask()
+        except Alarm:
+            said.append("signal")
+        often()
+        alarm(lambda *_: None, 0.02)
+        ask(0.08)
+        # By another descriptor of the set.
+        fd = os.dup(e.fileno())
+        e.close()
+        e = select.epoll.fromfd(fd)
+        often()
+        go()
+        self.waiting(1)
+        ask()
+        self.need(1)
+        ask(0)
+        # Who waits for the set.
+        outer = select.epoll()
+        outer.register(e, select.EPOLLIN)
+        often()
+        go()
+        ask(None, outer)
+        said.append(str(len(select.select([e], [], [], 0)[0])))
+        self.need(1)
+        ask(0, outer)
+        outer.close()
+        often()
+        e.modify(self.sock, select.EPOLLIN | select.EPOLLONESHOT | flag)
+        go()
+        self.waiting(1)
+        ask()
+        ask(0)
+        e.modify(self.sock, select.EPOLLIN | flag)
+        ask(0)
+        self.need(1)
+        often()
+        e.unregister(self.sock)
+        go()
+        self.waiting(1)
+        ask(0)
+        e.register(self.sock, select.EPOLLIN | flag)
+        ask(0)
+        self.need(1)
+        often()
+        if not flag:
+            pid = os.fork()
+            if pid == 0:
+                go()
+                ask()
+                self.say(said[-1])
+                os._exit(0)
+            os.waitpid(pid, 0)
+            ask(0)
+            self.need(1)
+            often()
+        e.modify(self.sock, select.EPOLLIN | select.EPOLLRDHUP | flag)
+        often()
+        self.say(" ".join(said))
+        ask()
+        self.say(said[-1])
+        e.close()
+        other = os.close(other)
 
     def do_half(self):
         self.sock.shutdown(socket.SHUT_WR)
