@@ -96,6 +96,31 @@ func (t *Thread) sendHost(fd uintptr, pos uint64, buf, n, more uintptr) (uintptr
 // hostPieces is how many pieces writevHost sends one by one.
 const hostPieces = 16
 
+// gatherMost is how many bytes of several pieces are sent by one call of the host's, which is dearer than to copy them.
+const gatherMost = 16 << 10
+
+// gather copies so many pieces into the slot's In area, where no request is now, and answers how many bytes they are; 0: it is
+// one piece, or too much; or -EFAULT.
+func (t *Thread) gather(iov, n uintptr) (total uintptr) {
+	if n < 2 {
+		return 0
+	}
+	for i := uintptr(0); i < n; i++ {
+		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 {
+			return errno(eFAULT)
+		}
+		base, m := uintptr(t.Scratch[0]), uintptr(t.Scratch[1])
+		if m > gatherMost-total {
+			return 0
+		}
+		if t.copyIn(t.slotAddr()+abi.SlotInOff+total, base, m) != 0 {
+			return errno(eFAULT)
+		}
+		total += m
+	}
+	return total
+}
+
 func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
 	if n == 0 || n > hostPieces || !t.inGuest(iov, n*16) {
 		return 0, false
@@ -104,6 +129,17 @@ func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bo
 		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 || t.Scratch[1] == 0 {
 			return 0, false // the last one has to be one that sends
 		}
+	}
+	m := t.gather(iov, n)
+	if failed(m) {
+		return m, t.hostSock(fd, pos) != 0 // of what it takes at once Linux sends nothing then
+	}
+	if m != 0 {
+		if h := t.hostSock(fd, pos); h != 0 {
+			r := t.host(sysSendto, h, t.slotAddr()+abi.SlotInOff, m, msgDontwait|msgNosignal, 0, 0)
+			return r, hostSaid(r)
+		}
+		return 0, false
 	}
 	done := uintptr(0)
 	for i := uintptr(0); i < n; i++ {

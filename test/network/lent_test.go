@@ -116,6 +116,10 @@ func talks(t *testing.T, port string) (all []string) {
 		over(name, k)
 	}
 	plain("writev", 1, "writev some more\n", "")
+	for _, sizes := range []string{"5 6", "5 0 6", "0 5", "5 0", "8192 8192", "8192 8193", "16384 1", "9000 9000 9000", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
+		"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "5 -1", "-1 5", "5 -1 5"} {
+		plain("pieces of "+sizes, 1, "pieces "+sizes+"\n", "")
+	}
 	plain("read and write", 1, "writes something\n", "")
 	plain("sendmsg", 1, "sendmsg this\n", "")
 	plain("recvmsg", 2, "recvmsg 5\n", "12345")

@@ -1,6 +1,6 @@
 # A server of one process whose sockets do not wait, and what it does with a connection by which much has
 # passed: each line is a command. The same on the host and in a machine.
-import array, errno, fcntl, hashlib, os, select, signal, socket, struct, sys, termios, threading, time
+import array, ctypes, errno, fcntl, hashlib, os, select, signal, socket, struct, sys, termios, threading, time
 
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,6 +83,18 @@ class Conn:
 
     def do_writev(self, a, b):
         os.writev(self.sock.fileno(), [a.encode(), b" and ", b.encode(), b"\n"])
+
+    # One call with pieces of these sizes; of -1 there is no memory.
+    def do_pieces(self, *sizes):
+        class iovec(ctypes.Structure):
+            _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+
+        sizes = [int(n) for n in sizes]
+        keep = [ctypes.create_string_buffer(bytes([97 + i]) * n) for i, n in enumerate(sizes) if n >= 0]
+        at = iter(keep)
+        v = (iovec * len(sizes))(*[iovec(8, 5) if n < 0 else iovec(ctypes.addressof(next(at)), n) for n in sizes])
+        n = ctypes.CDLL(None, use_errno=True).writev(self.sock.fileno(), v, len(sizes))
+        self.say(" %d %d" % (n, ctypes.get_errno() if n < 0 else 0))
 
     def do_writes(self, s):
         os.write(self.sock.fileno(), s.encode() + b"\n")
