@@ -630,6 +630,44 @@ func TestHostileClient(t *testing.T) {
 	}
 }
 
+// TestResumed: the bit of a slot whose client was asked for something says nothing before it has come back.
+func TestResumed(t *testing.T) {
+	raw := ipctest.NewRaw(t, 1)
+	mem, err := unix.Mmap(raw.FDs[0], 0, abi.BindHeaderSize+abi.SlotSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(mem) }()
+	const pending = 448 // abi.BindHeader.Pending
+	s := raw.Server()
+	says := func(state byte) int {
+		t.Helper()
+		if state != 0 {
+			mem[abi.BindHeaderSize] = state
+		}
+		mem[pending] = 1
+		slot, ok := s.Take()
+		if !ok {
+			t.Fatal("no slot is given")
+		}
+		return slot
+	}
+	var q ipc.Request
+	if !s.Load(says(abi.SlotRequest), &q) || s.Resumed(0) {
+		t.Error("a request is another thing")
+	}
+	s.Ask(0)
+	for range 3 { // each time it is given again
+		if s.Resumed(says(0)) {
+			t.Error("it has not come back")
+		}
+		s.Drop(0)
+	}
+	if !s.Resumed(says(abi.SlotResumed)) {
+		t.Error("it has come back")
+	}
+}
+
 // TestForgedPending: a client that says again and again that there is a request in a slot
 // that is being served keeps the server from nothing else.
 func TestForgedPending(t *testing.T) {

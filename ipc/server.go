@@ -453,6 +453,12 @@ func (s *ServerBinding) release(slot int) {
 	atomic.AndUint64(&s.busy[slot/64], ^(uint64(1) << (slot % 64)))
 }
 
+// Resumed says whether the client of a slot, which was asked for something (Ask), has come back. Else its bit
+// says nothing of the call, and the slot is put back with Drop.
+func (s *ServerBinding) Resumed(slot int) bool {
+	return atomic.LoadUint32(&s.slot(slot).State) == abi.SlotResumed
+}
+
 // Drop puts a slot back without an answer: Load found no request in it.
 func (s *ServerBinding) Drop(slot int) {
 	s.release(slot)

@@ -421,6 +421,12 @@ func (s *server) serve(t *task, n int) bool {
 		t.slots[n] = sl
 	}
 	if sl.more != nil {
+		if !t.b.Resumed(n) { // it says what it has changed before it came to what it is asked for
+			t.mu.Unlock()
+			s.changed(t)
+			t.b.Drop(n)
+			return true
+		}
 		// The library comes back with what a call asked it for.
 		ch := sl.more
 		sl.more = nil
@@ -434,11 +440,7 @@ func (s *server) serve(t *task, n int) bool {
 	defer t.done()
 	req := &sl.req
 	if !t.b.Load(n, req) {
-		if t.b.Changed() {
-			s.k.Enter()
-			s.k.StreamsChanged(core.TaskID(t.b.ID))
-			s.k.Leave()
-		}
+		s.changed(t)
 		t.b.Drop(n)
 		return true
 	}
@@ -510,6 +512,15 @@ func (s *server) serve(t *task, n int) bool {
 		t.b.Complete(n)
 	}
 	return leader
+}
+
+// changed tells the core if a task's library says that it has changed a stream.
+func (s *server) changed(t *task) {
+	if t.b.Changed() {
+		s.k.Enter()
+		s.k.StreamsChanged(core.TaskID(t.b.ID))
+		s.k.Leave()
+	}
 }
 
 // settle waits until those have been kicked whom calls so far kick, while another goroutine
