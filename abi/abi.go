@@ -787,8 +787,7 @@ const (
 	// that only asks, for a signal in ToldDefault.
 	LocalSigMask   = 60
 	LocalSigAction = 61
-	// What is lent: recvfrom(2) and sendto(2), without an address, and writev(2), of a stream of which the
-	// task has the host's socket.
+	// What is lent: recvfrom(2) and sendto(2), without an address, and writev(2), of a stream.
 	LocalRecv   = 64
 	LocalSend   = 65
 	LocalWritev = 66

@@ -33,42 +33,6 @@ func (t *Thread) hostAt(fd uintptr) *uint64 {
 	return (*uint64)(unsafe.Add(unsafe.Pointer(&t.task().Hosts), fd*8))
 }
 
-// hostPos answers the word of descriptor fd, if that is a stream to the outside.
-func (t *Thread) hostPos(fd uintptr) (pos uint64, ok bool) {
-	l := t.lent(uintptr(uint32(fd)))
-	if l == nil {
-		return 0, false
-	}
-	pos = atomic.LoadUint64(&l.Pos)
-	return pos, isHost(pos)
-}
-
-// hostCalls serves recvfrom(2), sendto(2) and writev(2).
-func (t *Thread) hostCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, bool) {
-	pos, ok := t.hostPos(fd)
-	if !ok {
-		return 0, false
-	}
-	fd = uintptr(uint32(fd))
-	flags := uint32(uc.Regs.R10)
-	if k == abi.LocalWritev {
-		return t.writevHost(fd, pos, buf, n)
-	}
-	if uc.Regs.R8 != 0 {
-		return 0, false
-	}
-	if k == abi.LocalRecv {
-		if flags&^msgDontwait != 0 {
-			return 0, false
-		}
-		return t.recvHost(fd, pos, buf, n)
-	}
-	if flags&^(msgDontwait|msgNosignal) != 0 {
-		return 0, false
-	}
-	return t.sendHost(fd, pos, buf, n, 0)
-}
-
 // hostSaid says whether the host's answer is one for the program.
 func hostSaid(r uintptr) bool {
 	return !failed(r) || r == errno(eAGAIN) || r == errno(eCONNRESET) || r == errno(eTIMEDOUT) || r == errno(eHOSTUNREACH)
@@ -93,9 +57,6 @@ func (t *Thread) sendHost(fd uintptr, pos uint64, buf, n, more uintptr) (uintptr
 	return r, hostSaid(r)
 }
 
-// hostPieces is how many pieces writevHost sends one by one.
-const hostPieces = 16
-
 // gatherMost is how many bytes of several pieces are sent by one call of the host's, which is dearer than to copy them.
 const gatherMost = 16 << 10
 
@@ -119,51 +80,6 @@ func (t *Thread) gather(iov, n uintptr) (total uintptr) {
 		total += m
 	}
 	return total
-}
-
-func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
-	if n == 0 || n > hostPieces || !t.inGuest(iov, n*16) {
-		return 0, false
-	}
-	for i := uintptr(0); i < n; i++ {
-		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 || t.Scratch[1] == 0 {
-			return 0, false // the last one has to be one that sends
-		}
-	}
-	m := t.gather(iov, n)
-	if failed(m) {
-		return m, t.hostSock(fd, pos) != 0 // of what it takes at once Linux sends nothing then
-	}
-	if m != 0 {
-		if h := t.hostSock(fd, pos); h != 0 {
-			r := t.host(sysSendto, h, t.slotAddr()+abi.SlotInOff, m, msgDontwait|msgNosignal, 0, 0)
-			return r, hostSaid(r)
-		}
-		return 0, false
-	}
-	done := uintptr(0)
-	for i := uintptr(0); i < n; i++ {
-		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 {
-			return done, done > 0
-		}
-		base, m := uintptr(t.Scratch[0]), uintptr(t.Scratch[1])
-		more := uintptr(msgMore)
-		if i == n-1 {
-			more = 0
-		}
-		r, ok := t.sendHost(fd, pos, base, m, more)
-		if !ok || failed(r) {
-			if done > 0 {
-				return done, true
-			}
-			return r, ok
-		}
-		done += r
-		if r < m {
-			break
-		}
-	}
-	return done, done > 0
 }
 
 // takeHost carries out an ActLend of a stream to the outside.

@@ -39,7 +39,7 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 			return t.recvHost(fd, pos, buf, n)
 		}
 		if lentKind(pos) >= abi.LentIsStream {
-			return t.readStream(uc, pos, buf, n)
+			return t.readStream(uc, pos, buf, n, false)
 		}
 		if lentKind(pos) != abi.LentIsOffset {
 			return t.readEvent(l, pos, buf, n)
@@ -181,11 +181,8 @@ func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 	if kind == abi.LentIsOffset {
 		return t.writeFile(l, pos, buf, n, 0)
 	}
-	if kind == abi.LentIsUnits {
-		return t.writeStream(uc, pos, buf, n, abi.StreamUnit)
-	}
 	if kind >= abi.LentIsStream {
-		return t.writeStream(uc, pos, buf, n, streamChunk)
+		return t.writeStream(uc, pos, buf, n, false)
 	}
 	if t.Done != 0 {
 		return 0, false // it was a stream when it began

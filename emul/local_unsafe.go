@@ -46,7 +46,7 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 		return t.pwriteLent(a, b, c, uintptr(uc.Regs.R10))
 	}
 	if k >= abi.LocalRecv && k <= abi.LocalWritev {
-		return t.hostCalls(uc, k, a, b, c)
+		return t.sockCalls(uc, k, a, b, c)
 	}
 	if k == abi.LocalSeek {
 		return t.seekLent(a, b, c)

@@ -609,7 +609,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 			return false
 		}
 		if r, done := local(t, uc, d); done {
-			if r == errno(eINTR) && (d.Local == abi.LocalRead || d.Local == abi.LocalWrite) {
+			if r == errno(eINTR) && waitsInStream(d.Local) {
 				// A kick has cut it.
 				t.SiteWhy = siteTrap
 				return false
@@ -644,6 +644,11 @@ func waits(local uint8, b uintptr) bool {
 	}
 	return local == abi.LocalPark || local == abi.LocalSleepWord || local == abi.LocalNanosleep || local == abi.LocalClockSleep ||
 		local == abi.LocalPortSend || local == abi.LocalPortRecv
+}
+
+// waitsInStream says whether a call that the library serves may wait in a stream.
+func waitsInStream(local uint8) bool {
+	return local == abi.LocalRead || local == abi.LocalWrite || local == abi.LocalRecv || local == abi.LocalSend
 }
 
 // siteRegs completes the guest's state: as SYSCALL would leave it.

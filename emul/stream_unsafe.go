@@ -71,12 +71,13 @@ func (e *streamEnd) lent(v uint64) (used uintptr, ok bool) {
 		v>>abi.StreamWordNo&abi.StreamNos == e.pos>>abi.StreamNo&abi.StreamNos
 }
 
-// readStream serves read(2) of a stream: it waits until there is something.
-func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr) (uintptr, bool) {
+// readStream serves read(2) of a stream: it waits until there is something, unless now is set.
+func (t *Thread) readStream(uc *Ucontext, pos uint64, buf, n uintptr, now bool) (uintptr, bool) {
 	e := t.streamOf(uc, pos, false)
 	if e.over {
 		return 0, false
 	}
+	e.now = e.now || now
 	r, done := t.readFrom(&e, buf, n)
 	t.leaveStream(&e)
 	return r, done
@@ -145,11 +146,16 @@ func (t *Thread) streamTook(e *streamEnd, head, m uintptr) (uintptr, bool) {
 
 // writeStream serves write(2) of a stream: it waits until all is written, at most unit bytes at
 // once, from Thread.Done on. What a signal ends in the middle of answers what was written; what the server has to
-// go on with it is told (Thread.Done). To a pipe a few bytes are written as a whole.
-func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n, unit uintptr) (uintptr, bool) {
+// go on with it is told (Thread.Done). To a pipe a few bytes are written as a whole. now: it does not wait.
+func (t *Thread) writeStream(uc *Ucontext, pos uint64, buf, n uintptr, now bool) (uintptr, bool) {
 	e := t.streamOf(uc, pos, true)
 	if e.over {
 		return 0, false
+	}
+	e.now = e.now || now
+	unit := uintptr(streamChunk)
+	if lentKind(pos) == abi.LentIsUnits {
+		unit = abi.StreamUnit
 	}
 	r, done := t.writeTo(&e, buf, n, unit)
 	t.leaveStream(&e)

@@ -231,6 +231,9 @@ func sockName(c *core.Call, which core.SockName) (uint64, abi.Errno) {
 }
 
 func sysSendto(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.LentMeanwhile(fdArg(c, 0)) {
+		return 0, abi.ErrRestart
+	}
 	if _, _, _, e := c.Sock(fdArg(c, 0)); e != 0 {
 		return 0, e
 	}
@@ -251,6 +254,9 @@ func sysSendto(_ *Personality, c *core.Call) (uint64, abi.Errno) {
 }
 
 func sysRecvfrom(_ *Personality, c *core.Call) (uint64, abi.Errno) {
+	if c.LentMeanwhile(fdArg(c, 0)) {
+		return 0, abi.ErrRestart
+	}
 	if _, _, _, e := c.Sock(fdArg(c, 0)); e != 0 {
 		return 0, e
 	}

@@ -551,6 +551,77 @@ func TestStreamGoesOn(t *testing.T) {
 	}
 }
 
+// Who sends and receives is lent a stream as who writes and reads, as long as he asks for nothing else.
+func TestLendStreamSends(t *testing.T) {
+	for _, family := range []uint32{FamilyUnix, FamilyInet} {
+		tk := newTestKernel(t)
+		s := newLentStream(t, tk, family)
+		send := func(end int, b string, done uint32, flags uint32) {
+			s.call(end, func(c *Call, x *testChan) {
+				copy(x.guest, b)
+				c.Local, c.Args[3], c.Done = abi.LocalSend, uint64(flags), done
+				if n, e := c.SendV(s.fd[end], []IOVec{{guestBase, uint64(len(b))}}, &SockSend{Flags: flags}); int(n) != len(b) || e != 0 {
+					t.Fatal(n, e)
+				}
+			})
+		}
+		receive := func(end int, local uint8, flags uint32) (got string, e abi.Errno) {
+			var n uint64
+			x := s.call(end, func(c *Call, x *testChan) {
+				c.T = s.th[end]
+				c.Local, c.Args[3] = local, uint64(flags)
+				n, e = c.RecvV(s.fd[end], []IOVec{{guestBase, 100}}, &SockRecv{Flags: flags})
+			})
+			return string(x.guest[:n]), e
+		}
+		use := func(local uint8) bool {
+			for range 3*lendOften + lentForNothing {
+				send(0, "ping", 0, MsgNoSignal)
+				if got, e := receive(1, local, MsgDontWait); got != "ping" || e != 0 {
+					t.Fatal(got, e)
+				}
+				if s.lent() {
+					return true
+				}
+				send(1, "pong", 0, 0)
+				if got, e := receive(0, local, 0); got != "pong" || e != 0 {
+					t.Fatal(got, e)
+				}
+			}
+			return s.lent()
+		}
+		if use(0) {
+			t.Fatal("lent to who receives by a call that no library serves")
+		}
+		if !use(abi.LocalRecv) {
+			t.Fatal("sent and received so often, and not lent")
+		}
+		// One that was on its way then goes back, once.
+		s.call(1, func(c *Call, _ *testChan) {
+			c.Local, c.Args[3] = abi.LocalRecv, MsgPeek
+			if c.LentMeanwhile(s.fd[1]) {
+				t.Error("a library that looks without taking")
+			}
+			c.Args[3] = 0
+			if c.Args[4] = guestBase; c.LentMeanwhile(s.fd[1]) {
+				t.Error("a library that tells addresses")
+			}
+			if c.Args[4] = 0; !c.LentMeanwhile(s.fd[1]) || c.LentMeanwhile(s.fd[1]) {
+				t.Error("not sent back, or twice")
+			}
+		})
+		// What the library has sent of it is not sent twice.
+		s.put(0, "01234")
+		send(0, "0123456789", 5, 0)
+		if s.lent() {
+			t.Error("lent while it is sent by a call")
+		}
+		if got, e := receive(1, 0, MsgPeek); got != "0123456789" || e != 0 {
+			t.Errorf("%q %v", got, e)
+		}
+	}
+}
+
 // What has passed is counted, once, however long it was lent.
 func TestLentStreamCounts(t *testing.T) {
 	tk := newTestKernel(t)

@@ -48,6 +48,25 @@ func (c *Call) gather(iov []IOVec, skip uint64, n int) ([]byte, abi.Errno) {
 	return c.Chan.In()[o : int(o)+got], 0
 }
 
+// plainSocket says whether the call is a sendto(2) or recvfrom(2), as local says, that the caller's library serves
+// by a stream that is lent: without an address, and with no flags that mean more there.
+func (c *Call) plainSocket(local uint8) bool {
+	return c.Local == local && c.Kind == abi.KindTrap && c.Args[4] == 0 && uint32(c.Args[3])&^(MsgDontWait|MsgNoSignal) == 0
+}
+
+// LentMeanwhile says whether a sendto(2) or recvfrom(2) by the caller's descriptor is for its library to serve: the
+// stream was lent when the call was on its way here. Then it ends with ErrRestart, and nobody may have looked for
+// the descriptor's file before.
+func (c *Call) LentMeanwhile(fd int32) bool {
+	if !c.plainSocket(abi.LocalSend) && !c.plainSocket(abi.LocalRecv) || !c.lentMeanwhile(fd) {
+		return false
+	}
+	if c.Local == abi.LocalSend {
+		c.put = uint64(c.Done)
+	}
+	return true
+}
+
 // SendV sends the memory that iov names on socket fd as one message, or as a
 // run of a stream's bytes.
 func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
@@ -93,6 +112,11 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 		return uint64(n), e
 	}
 	done := min(c.Thread().Progress, total)
+	if n := uint64(c.Done); n > done && n <= total {
+		// The library had a part of it in a stream that was taken back.
+		done = n
+		c.MutThread().Progress = n
+	}
 	unit := k.writeUnit(f, total)
 	for done < total {
 		want := int(min(total-done, maxChunk/2))
@@ -121,6 +145,9 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 			c.MutThread().Progress = done
 		}
 	}
+	if c.plainSocket(abi.LocalSend) {
+		c.lendStream(fd, f, false)
+	}
 	return done, 0
 }
 
@@ -138,6 +165,9 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		return 0, c.toLibrary()
 	}
 	total := iovTotal(iov)
+	if c.plainRead = c.plainSocket(abi.LocalRecv); c.plainRead {
+		c.streamSoon(fd, f)
+	}
 	flags := m.Flags
 	stream := k.Socks.Get(r).Type == SockStream
 	var done uint64
@@ -172,6 +202,9 @@ func (c *Call) RecvV(fd int32, iov []IOVec, m *SockRecv) (uint64, abi.Errno) {
 		} else {
 			c.noteRead(f, -1, uint64(n))
 			c.scatterOut(iov, done, n, k.countFlag(k.Files.Get(f)))
+			if c.plainRead && stream {
+				c.lendStream(fd, f, true)
+			}
 			c.hostSoon(fd, f)
 		}
 		done += uint64(n)
