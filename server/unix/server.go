@@ -71,10 +71,11 @@ type server struct {
 	idle  chan struct{} // an idle goroutine takes the leadership here
 	nidle atomic.Int32
 
-	mu      sync.Mutex        // guards tasks, byName, gone, early, spares
+	mu      sync.Mutex        // guards tasks, byName, gone, early, spares, aheads
 	gone    []*task           // ended, and still in the poller
 	early   map[abi.Name]bool // of tasks that ended before they were known here
 	spares  spares
+	aheads  aheads
 	tasks   map[core.TaskID]*task
 	byName  map[abi.Name]core.TaskID
 	objects objects
@@ -103,6 +104,7 @@ type task struct {
 	removed bool
 	// over is closed when the task has ended, if somebody waits for that; server.mu guards it.
 	over chan struct{}
+	family
 }
 
 // done ends a call; the last one of a task that is gone gives its memory back.
@@ -146,6 +148,7 @@ func Main(conn *ipc.Conn, ready func() error, personalities func(*core.Kernel) [
 	s := &server{conn: conn, idle: make(chan struct{}), tasks: map[core.TaskID]*task{}, byName: map[abi.Name]core.TaskID{}, early: map[abi.Name]bool{},
 		sessions: map[uint32]*session{}, processes: map[core.ProcID]abi.Name{}, posts: make(chan func(), 4096)}
 	s.objects.open()
+	s.aheads.incarnation = in.Incarnation
 	s.names = in.Send(NamesLabel)
 	if err := in.Decode(&s.cfg); err != nil {
 		return err
@@ -651,7 +654,7 @@ func (s *server) taskDead(name abi.Name) {
 		s.mu.Unlock()
 		return
 	}
-	s.spares.died(t)
+	s.died(t)
 	s.mu.Unlock()
 	t.mu.Lock()
 	t.dead = true

@@ -45,9 +45,12 @@ func (s *server) freshTask() *task {
 }
 
 // died notes that a task has ended; server.mu is held.
-func (p *spares) died(t *task) {
-	if p.ready == t {
-		p.ready = nil
+func (s *server) died(t *task) {
+	if s.spares.ready == t {
+		s.spares.ready = nil
+	}
+	if t.before != nil {
+		t.before.next, t.before = nil, nil
 	}
 	if t.over != nil {
 		close(t.over)
@@ -68,37 +71,49 @@ func (s *server) makeSpare() {
 	s.spares.ready = s.addTask(name, b)
 }
 
-// dropSpare ends the spare task because there is no room for what is needed, and waits until
-// it has gone. false: there is none.
-func (s *server) dropSpare() bool {
+// dropSpares ends the spare task, and those that were made ahead (ahead.go), because there is no
+// room for what is needed, and waits until they have gone. false: there are none.
+func (s *server) dropSpares() bool {
 	s.mu.Lock()
-	if made := s.spares.made; made != nil {
-		s.mu.Unlock()
-		<-made
-		s.mu.Lock()
+	s.spares.scarce, s.aheads.scarce, s.aheads.wanted = true, true, nil
+	for _, made := range []chan struct{}{s.spares.made, s.aheads.made} {
+		if made != nil {
+			s.mu.Unlock()
+			<-made
+			s.mu.Lock()
+		}
 	}
-	t := s.spares.ready
-	s.spares.ready = nil
-	s.spares.scarce = true
-	if t == nil {
-		s.mu.Unlock()
-		return false
+	var l []*task
+	if t := s.spares.ready; t != nil {
+		s.spares.ready = nil
+		l = append(l, t)
 	}
-	t.over = make(chan struct{})
-	over := t.over
+	for _, t := range s.tasks {
+		if n := t.next; n != nil {
+			t.next, n.before, t.forks = nil, nil, 0
+			l = append(l, n)
+		}
+	}
+	for _, t := range l {
+		t.over = make(chan struct{})
+	}
 	s.mu.Unlock()
-	if s.conn.TaskTerminate(t.name) == abi.EPIPE {
-		return false // the machine ends
+	for _, t := range l {
+		if s.conn.TaskTerminate(t.name) == abi.EPIPE {
+			return false // the machine ends
+		}
 	}
-	<-over
-	return true
+	for _, t := range l {
+		<-t.over
+	}
+	return len(l) > 0
 }
 
-// room does what needs room in the nucleus, and once more without the spare task if there is
+// room does what needs room in the nucleus, and once more without the spare tasks if there is
 // none. EAGAIN.
 func (s *server) room(do func() abi.Errno) abi.Errno {
 	e := do()
-	if e == abi.EAGAIN && s.dropSpare() {
+	if e == abi.EAGAIN && s.dropSpares() {
 		e = do()
 	}
 	return e

@@ -400,25 +400,11 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	g := k.MutGlobals()
-	g.NextToken++
-	tag := g.NextToken
-	parentTask := c.Proc().Task
-	var id TaskID
-	k.proc.creating++
-	k.proc.forking++
-	e = c.withSpares(func() (e abi.Errno) { id, e = k.Host.NewTask(parentTask, tag); return e })
-	k.proc.creating--
-	k.proc.forking--
+	id, tag, e := c.childTask()
 	defer k.proc.born.Wake(^uint32(0))
 	if e != 0 {
 		k.dropRegion(region)
-		return 0, abi.EAGAIN
-	}
-	if k.threadRT(c.T).gone {
-		k.dropRegion(region)
-		k.afterCommit(func() { k.Host.Terminate(id) })
-		return 0, abi.ErrRestart
+		return 0, e
 	}
 	p, t, e := c.copyProc(a, id, c.Slot)
 	if e != 0 {
@@ -445,6 +431,32 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	c.parentSide(a, p, fd)
 	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP)
 	return k.Procs.Get(p).Pid, 0
+}
+
+// childTask answers a task for the caller's child, and the tag of its channel. Unless it was made
+// ahead the lock is given up.
+func (c *Call) childTask() (id TaskID, tag uint64, e abi.Errno) {
+	k := c.K
+	parent := c.Proc().Task
+	if id, tag, ok := k.Host.NextTask(parent); ok {
+		return id, tag, 0
+	}
+	g := k.MutGlobals()
+	g.NextToken++
+	tag = g.NextToken
+	k.proc.creating++
+	k.proc.forking++
+	e = c.withSpares(func() (e abi.Errno) { id, e = k.Host.NewTask(parent, tag); return e })
+	k.proc.creating--
+	k.proc.forking--
+	if e != 0 {
+		return 0, 0, abi.EAGAIN
+	}
+	if k.threadRT(c.T).gone {
+		k.afterCommit(func() { k.Host.Terminate(id) })
+		return 0, 0, abi.ErrRestart
+	}
+	return id, tag, 0
 }
 
 func (k *Kernel) reapIfZombie(p store.Ref[Proc]) {

@@ -401,6 +401,7 @@ type ioHost struct {
 func (ioHost) Robust(TaskID, uint32) (uint64, bool)       { return 0, false }
 func (ioHost) Mask(TaskID, uint32, uint64) (SigSet, bool) { return 0, false }
 func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) { return 0, abi.EAGAIN }
+func (ioHost) NextTask(TaskID) (TaskID, uint64, bool)     { return 0, 0, false }
 func (ioHost) Terminate(TaskID)                           {}
 func (ioHost) Kick(TaskID, uint64)                        {}
 func (ioHost) Tell(TaskID, int, uint64)                   {}

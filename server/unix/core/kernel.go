@@ -43,6 +43,9 @@ type Host interface {
 	// slot 0, or the fork of parent, whose library finds the child's channel
 	// under tag. Called WITHOUT the lock (it waits for the nucleus).
 	NewTask(parent TaskID, tag uint64) (TaskID, abi.Errno)
+	// NextTask answers a task that was made ahead as the fork of parent, and the tag of its
+	// channel; false: there is none.
+	NextTask(parent TaskID) (id TaskID, tag uint64, ok bool)
 	// Terminate ends a task at once. Unknown and dead tasks are ignored.
 	Terminate(t TaskID)
 	// Kick makes the thread with this host id, when it runs guest code or

@@ -92,6 +92,7 @@ func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
 	h.tasks++
 	return h.tasks + 1000, 0
 }
+func (h *testHost) NextTask(TaskID) (TaskID, uint64, bool)         { return 0, 0, false }
 func (h *testHost) Terminate(t TaskID)                             { h.ended = append(h.ended, t) }
 func (h *testHost) Kick(TaskID, uint64)                            { h.kicks++ }
 func (h *testHost) Grant(TaskID, ObjectName, bool, uint64)         {}
