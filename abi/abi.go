@@ -424,6 +424,9 @@ const (
 	// ActPatch: of ActMapObject. The text that is mapped may be patched where it
 	// makes system calls (docs/patching.md).
 	ActPatch = 8
+	// ActHostSet: of ActLend and ActUnlend. What was granted with tag Flags>>8 is the host's epoll set for the task's
+	// A[0]-th LentSet.
+	ActHostSet = 8
 	// ActStream: of ActLend. What is mapped is a stream's memory, to read and to write.
 	ActStream = 16
 	// ActWritable: of ActLend. The file is mapped to be written to as well.
@@ -431,10 +434,12 @@ const (
 	// ActHost: of ActLend. What was granted with tag Flags>>8, if A[1] is not 0, is the host's socket of
 	// descriptor A[0], which the task keeps.
 	ActHost = 64
-	// ActHostSet: of ActLend. What was granted with tag Flags>>8 is the host's epoll set for the task's
-	// A[0]-th LentSet.
-	ActHostSet = 128
+	// ActChild: behind an ActFork whose A[3] is 1. The child carries it out, and not the parent.
+	ActChild = 128
 )
+
+// MaxChildActs is how many actions a reply may have for a child.
+const MaxChildActs = 12
 
 // Actions. A failing step (unless ActIgnore) ends the list; its negative errno
 // becomes the call's result (Slot.Err says in which form it is returned).
@@ -478,7 +483,8 @@ const (
 	ActSetFS = 12
 	// ActFork: fork the task; the child speaks on the channel that was
 	// granted with tag A[0] and sends KindFork with token A[1]. A[2] is the
-	// child's stack pointer, 0 to keep it. Result: 0 in the child; the result
+	// child's stack pointer, 0 to keep it. With A[3] 1 it sends nothing, but carries out
+	// the actions that have ActChild, and goes on. Result: 0 in the child; the result
 	// of the call in the parent.
 	ActFork = 13
 	// ActThread: start a thread on slot A[0], token A[1], stack pointer A[2],

@@ -145,7 +145,7 @@ const (
 	CallUnbind         = 18 // A0 binding id
 	CallTaskCreate     = 19 // A0 parent task name (fork) or NameNull (fresh), A1 slots, A2 tag (fork: the parent gets EventChannel with it) -> A0 task name, A1 binding id, 2 fds: area, doorbell
 	CallTaskTerminate  = 20 // A0 task name
-	CallThreadKick     = 21 // A0 task name, A1 host thread id (as in Slot.HostID)
+	CallThreadKick     = 21 // A0 task name, A1 host thread id (as in Slot.HostID), 0: its first thread, as soon as the task has begun
 	CallTaskInfo       = 22 // A0 task name, A1 0 or a host thread id -> A0 host pid, A1 resident bytes, A2 user ns, A3 system ns, A4 processor ns (of the thread if there is one); inline = command for debuggers
 	CallTaskMemory     = 23 // A0 task name, A1 address, A2 length -> inline bytes (holders of the task's memory right only)
 	CallReady          = 24 // a server has recovered and serves

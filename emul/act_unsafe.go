@@ -131,6 +131,9 @@ func (r *reply) run() {
 	}
 	for i := uintptr(0); i < n; i++ {
 		a := (*abi.Action)(unsafe.Add(unsafe.Pointer(&r.s.Acts), i*unsafe.Sizeof(abi.Action{})))
+		if a.Flags&abi.ActChild != 0 {
+			continue // not this task's
+		}
 		v := r.step(a)
 		if r.over {
 			return
@@ -338,7 +341,7 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		return 0
 	}
 	if op == abi.ActFork {
-		return r.fork(a.A[0], a.A[1], a.A[2])
+		return r.fork(a.A[0], a.A[1], a.A[2], a.A[3])
 	}
 	if op == abi.ActThread {
 		return r.thread(a)
@@ -740,10 +743,34 @@ func ThreadStart(t *Thread) uintptr {
 	return t.Frame
 }
 
-// fork forks the task: the parent goes on with its actions, the child asks the
-// server on its own channel and continues in the guest.
-func (r *reply) fork(tag, token, sp uint64) uintptr {
+// childActs keeps the actions that a child is to carry out, which does not have this slot.
+func (r *reply) childActs() {
 	t := r.t
+	t.NChild = 0
+	n := uintptr(r.s.NAct)
+	if n > abi.MaxActions {
+		n = abi.MaxActions
+	}
+	for i := uintptr(0); i < n; i++ {
+		a := (*abi.Action)(unsafe.Add(unsafe.Pointer(&r.s.Acts), i*unsafe.Sizeof(abi.Action{})))
+		if a.Flags&abi.ActChild != 0 && t.NChild < abi.MaxChildActs {
+			*t.childAct(uintptr(t.NChild)) = *a
+			t.NChild++
+		}
+	}
+}
+
+func (t *Thread) childAct(i uintptr) *abi.Action {
+	return (*abi.Action)(unsafe.Add(unsafe.Pointer(&t.Child), i*unsafe.Sizeof(abi.Action{})))
+}
+
+// fork forks the task: the parent goes on with its actions, the child asks the
+// server on its own channel, unless it is told all by now, and continues in the guest.
+func (r *reply) fork(tag, token, sp, told uint64) uintptr {
+	t := r.t
+	if told == 1 {
+		r.childActs()
+	}
 	t.lock()
 	g := t.takeGrant(abi.EventChannel, tag)
 	if g == nil {
@@ -806,13 +833,19 @@ func (r *reply) fork(tag, token, sp uint64) uintptr {
 	if sp != 0 {
 		r.uc.Regs.SP = sp
 	}
+	r.over = true
+	if told == 1 {
+		for i := uintptr(0); i < uintptr(t.NChild) && i < abi.MaxChildActs; i++ {
+			r.step(t.childAct(i)) // none of them fails but to the child's own harm
+		}
+		return 0
+	}
 	s := t.slot()
 	s.NIn = 0
 	s.InLen = 0
 	s.Nr = 0
 	s.Args[0] = token
 	t.exchange(r.uc, s, abi.KindFork)
-	r.over = true
 	return 0
 }
 

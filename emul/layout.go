@@ -183,6 +183,9 @@ type Thread struct {
 	// Stream is one more than the place of the window that the thread works with (streamOf), 0: none.
 	// Others read it.
 	Stream uint32
+	// NChild is how many actions Child has, which a child carries out that the thread forks.
+	NChild uint32
+	Child  [abi.MaxChildActs]abi.Action
 }
 
 // nameKey is what a call about a name asks: its number, two more arguments, the name,

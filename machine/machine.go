@@ -146,7 +146,7 @@ type Context interface {
 	// Kill ends the process; Sink.Exited follows. Killing twice is harmless.
 	Kill(reason string)
 	// Kick interrupts one flow of control of the process, by the id that it
-	// has inside its machine. False: there is none with this id. Slow.
+	// has inside its machine, or the first one, 0. False: there is none with this id. Slow.
 	Kick(thread uint64) bool
 	// Take is another handle of what the process has open under a number. Slow.
 	Take(fd uint64) (Handle, bool)

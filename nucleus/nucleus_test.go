@@ -3,6 +3,7 @@ package nucleus_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"hythe/abi"
@@ -698,7 +699,17 @@ func TestTasks(t *testing.T) {
 	}
 	task, bind := e.A[0], e.A[1]
 	hello := message.PutCall(nil, &abi.CallHeader{Op: abi.CallHello})
+	// Its first thread is kicked once it has begun, however often that was wanted.
+	u.ok(abi.CallThreadKick, task, 0)
+	u.ok(abi.CallThreadKick, task, 0)
+	u.want(abi.ESRCH, abi.CallThreadKick, task, 3)
+	if w.m.Run(); len(fresh.Kicked) != 0 {
+		t.Errorf("kicked before it has begun: %v", fresh.Kicked)
+	}
 	fresh.Send(hello)
+	if w.m.Run(); !slices.Equal(fresh.Kicked, []uint64{0}) {
+		t.Errorf("kicked when it has begun: %v", fresh.Kicked)
+	}
 	// A guest may do nothing but introduce itself.
 	for op := range uint32(40) {
 		fresh.Send(message.PutCall(nil, &abi.CallHeader{Op: op, ID: 9, A: [6]uint64{1, 1, 1}}))

@@ -98,11 +98,14 @@ func (k *Kernel) begin(t *task) {
 		return
 	}
 	t.begun, t.parent = true, nil
-	place, l := t.unplaced, t.awaited()
-	if t.unplaced = false; !place && l == nil {
+	place, kick, ctx, l := t.unplaced, t.kicked, t.ctx, t.awaited()
+	if t.unplaced, t.kicked = false, false; !place && !kick && l == nil {
 		return
 	}
 	k.m.Go(func() {
+		if kick {
+			_ = ctx.Kick(0) // or it has ended
+		}
 		if place {
 			_ = k.place(t) // if it cannot be, it has ended
 		}

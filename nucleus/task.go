@@ -51,6 +51,7 @@ type task struct {
 	// that wait for it.
 	parent   *task
 	unplaced bool
+	kicked   bool // its first thread is to be kicked
 	early    []*early
 
 	alarms    map[uint64]*alarm // that it set, by their numbers
@@ -381,11 +382,16 @@ func callTaskTerminate(k *Kernel, t *task, c *call) abi.Errno {
 }
 
 // callThreadKick: ESRCH also when the task has no such thread. Which one it is the machine
-// may have to look for, among all of them, and its number is the guest's own word.
+// may have to look for, among all of them, and its number is the guest's own word. The first
+// one of a task that has not begun is kicked when it has (begin).
 func callThreadKick(k *Kernel, t *task, c *call) abi.Errno {
 	g, err := k.taskOf(t, c.A[0])
 	if err != 0 {
 		return err
+	}
+	if c.A[1] == 0 && !g.begun {
+		g.kicked = true
+		return 0
 	}
 	ctx := g.ctx
 	c.slow = func(c *call) abi.Errno {

@@ -357,7 +357,7 @@ var Calls = []Call{
 	{
 		Op: abi.CallThreadKick, Name: "CallThreadKick",
 		Does:   "Interrupts a thread of a guest task: it comes with `KindPoll`, or leaves the wait that it is in.",
-		In:     []Field{{"A0", "the task's name"}, {"A1", "the thread, as in `Slot.HostID`"}},
+		In:     []Field{{"A0", "the task's name"}, {"A1", "the thread, as in `Slot.HostID`; 0: its first one, also if it is still to begin"}},
 		Rights: governs,
 		Errors: []Error{{abi.EBADF, noName}, {abi.EPERM, noTask}, {abi.ESRCH, "the task has ended, or has no such thread"}},
 		Cost:   "A signal of the host.",

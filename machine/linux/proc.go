@@ -34,13 +34,17 @@ func (c *channel) alive() (int, bool) {
 }
 
 // Kick implements machine.Context. The thread's id is the one that it has in the
-// innermost pid namespace; the host's is looked up in NSpid (proc(5)) and kept.
+// innermost pid namespace; the host's is looked up in NSpid (proc(5)) and kept. That of the
+// first thread, 0, is the process's.
 func (c *channel) Kick(thread uint64) bool {
 	pid, ok := c.alive()
 	if !ok {
 		return false
 	}
-	host := c.hostThread(pid, thread)
+	host := pid
+	if thread != 0 {
+		host = c.hostThread(pid, thread)
+	}
 	return host != 0 && unix.Tgkill(pid, host, unix.Signal(KickSignal)) == nil
 }
 

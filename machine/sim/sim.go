@@ -220,7 +220,7 @@ type Channel struct {
 	// Hear, if it is set, takes what is posted in place of Next. It has the bytes
 	// until it returns.
 	Hear func(d machine.Datagram)
-	// Threads are the ids that can be kicked.
+	// Threads are the ids that can be kicked, beside the first thread's, 0.
 	Threads []uint64
 	// Runs is where each of its threads may run (0: those that were not named); nil if
 	// nobody said.
@@ -359,7 +359,7 @@ func (c *Channel) slow() {
 // Kick implements machine.Context.
 func (c *Channel) Kick(thread uint64) bool {
 	c.slow()
-	if c.ended || !slices.Contains(c.Threads, thread) {
+	if c.ended || thread != 0 && !slices.Contains(c.Threads, thread) {
 		return false
 	}
 	c.Kicked = append(c.Kicked, thread)

@@ -185,7 +185,7 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 	}
 	th := k.Threads.Get(t)
 	p := k.Procs.Get(th.Proc)
-	if ts := k.tasks[p.Task]; !rt.vforkWait && ts != nil && !ts.dead && (p.Exiting == 0 || k.leavesLocks(th) && th.HostTID != 0) {
+	if ts := k.tasks[p.Task]; !rt.vforkWait && ts != nil && !ts.dead && (p.Exiting == 0 || k.leavesLocks(th) && (th.HostTID != 0 || k.leads(t))) {
 		// Only its library can see to the locks that it holds. And while another
 		// thread executes a program, one that is not known any more would come
 		// with a call and be taken for a stranger.

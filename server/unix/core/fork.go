@@ -429,8 +429,48 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	}
 	k.shmFork(c.ProcRef(), p)
 	c.parentSide(a, p, fd)
-	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP)
+	told := uint64(0)
+	if a.Flags&CloneNewUser == 0 && k.begunBy(p) {
+		told = 1
+	}
+	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP, told)
+	if told != 0 {
+		c.tellChild(p)
+	}
 	return k.Procs.Get(p).Pid, 0
+}
+
+// begunBy says whether a child has nothing to ask when it begins: its library can be told all that
+// with the answer to its parent. The server hears of it with its first call, whichever it is; until then
+// its thread's host id is not known (poke).
+func (k *Kernel) begunBy(p store.Ref[Proc]) bool {
+	r := k.Procs.Get(p)
+	th := k.Threads.Get(r.Leader)
+	return r.Region == 0 && th.StaleSched == 0 && r.Debugger == 0 && r.Pending|th.Pending == 0 && r.Stopped == 0
+}
+
+// tellChild adds the actions of a child: what firstCall tells one that asks.
+func (c *Call) tellChild(p store.Ref[Proc]) {
+	k := c.K
+	r := k.Procs.Get(p)
+	t := r.Leader
+	th := k.Threads.Get(t)
+	rt := k.threadRT(t)
+	act := func(op uint32, args ...uint64) { c.Act(op, abi.ActChild|abi.ActIgnore, args...) }
+	c.taskWords(p, k.Creds.Get(th.Cred), act)
+	act(abi.ActThreadWord, abi.ThreadTid, uint64(th.Tid))
+	if th.SetTid != 0 {
+		act(abi.ActStore32, th.SetTid, uint64(uint32(th.Tid)))
+	}
+	if th.HasTLS != 0 {
+		act(abi.ActSetFS, th.TLS)
+	}
+	if rt.mask != 0 {
+		rt.mask = uint64(th.Mask) | abi.MaskKnown
+		act(abi.ActThreadWord, abi.ThreadMask, rt.mask)
+		k.quieten(r.Task, p)
+		k.tellDefaults(r.Task, p)
+	}
 }
 
 // childTask answers a task for the caller's child, and the tag of its channel. Unless it was made
@@ -575,34 +615,41 @@ func (c *Call) Tell(word int, v int32) {
 
 // TaskWords stores the caller's ids where the library answers from.
 func (c *Call) TaskWords() {
+	act := func(op uint32, args ...uint64) { c.Act(op, 0, args...) }
+	c.taskWords(c.ProcRef(), c.Cred(), act)
+	act(abi.ActThreadWord, abi.ThreadTid, uint64(c.Thread().Tid))
+}
+
+func (c *Call) taskWords(of store.Ref[Proc], cr *Cred, act func(op uint32, args ...uint64)) {
 	k := c.K
-	p := c.Proc()
+	p := k.Procs.Get(of)
 	ppid := int32(0)
 	if p.Parent != 0 {
 		ppid = k.Procs.Get(p.Parent).Pid
 	}
-	c.Act(abi.ActThreadWord, 0, abi.ThreadVfork, uint64(p.Flags&ProcVfork))
-	c.Act(abi.ActTask, 0, abi.TaskPid, uint64(p.Pid))
-	c.Act(abi.ActTask, 0, abi.TaskPpid, uint64(ppid))
-	c.Act(abi.ActTask, 0, abi.TaskPgid, uint64(p.Pgid))
-	c.CredWords()
-	c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(c.Thread().Tid))
+	act(abi.ActThreadWord, abi.ThreadVfork, uint64(p.Flags&ProcVfork))
+	act(abi.ActTask, abi.TaskPid, uint64(p.Pid))
+	act(abi.ActTask, abi.TaskPpid, uint64(ppid))
+	act(abi.ActTask, abi.TaskPgid, uint64(p.Pgid))
+	c.credWords(cr, act)
 }
 
 // CredWords stores the caller's user and group ids where the library answers
 // from. They are the task's: threads of one program that differ from each
 // other see the last one's.
 func (c *Call) CredWords() {
-	cr := c.Cred()
-	c.Act(abi.ActTask, 0, abi.TaskUid, uint64(c.ShowUID(cr.UID)))
-	c.Act(abi.ActTask, 0, abi.TaskEuid, uint64(c.ShowUID(cr.EUID)))
-	c.Act(abi.ActTask, 0, abi.TaskGid, uint64(c.ShowGID(cr.GID)))
-	c.Act(abi.ActTask, 0, abi.TaskEgid, uint64(c.ShowGID(cr.EGID)))
+	c.credWords(c.Cred(), func(op uint32, args ...uint64) { c.Act(op, 0, args...) })
+}
+
+func (c *Call) credWords(cr *Cred, act func(op uint32, args ...uint64)) {
+	act(abi.ActTask, abi.TaskUid, uint64(c.ShowUID(cr.UID)))
+	act(abi.ActTask, abi.TaskEuid, uint64(c.ShowUID(cr.EUID)))
+	act(abi.ActTask, abi.TaskGid, uint64(c.ShowGID(cr.GID)))
+	act(abi.ActTask, abi.TaskEgid, uint64(c.ShowGID(cr.EGID)))
 }
 
 // firstCall serves the first message of a forked task or a new thread.
 func (k *Kernel) firstCall(c *Call) {
-	c.settleSched()
 	th := *c.Thread()
 	if c.Kind == abi.KindFork {
 		c.mapNewRegion()

@@ -558,7 +558,7 @@ func TestLendStreamSends(t *testing.T) {
 		s := newLentStream(t, tk, family)
 		send := func(end int, b string, done uint32, flags uint32) {
 			s.call(end, func(c *Call, x *testChan) {
-				copy(x.guest, b)
+				copy(x.mem(), b)
 				c.Local, c.Args[3], c.Done = abi.LocalSend, uint64(flags), done
 				if n, e := c.SendV(s.fd[end], []IOVec{{guestBase, uint64(len(b))}}, &SockSend{Flags: flags}); int(n) != len(b) || e != 0 {
 					t.Fatal(n, e)
@@ -572,7 +572,7 @@ func TestLendStreamSends(t *testing.T) {
 				c.Local, c.Args[3] = local, uint64(flags)
 				n, e = c.RecvV(s.fd[end], []IOVec{{guestBase, 100}}, &SockRecv{Flags: flags})
 			})
-			return string(x.guest[:n]), e
+			return string(x.mem()[:n]), e
 		}
 		use := func(local uint8) bool {
 			for range 3*lendOften + lentForNothing {

@@ -144,6 +144,9 @@ func (c *Call) tell(t store.Ref[Thread], ask func(TaskID, uint64) abi.Errno, set
 	set(m)
 	if !now {
 		m.StaleSched = 1
+		if m.HostTID == 0 {
+			k.poke(t) // a child that runs and has not called yet does so
+		}
 		return 0
 	}
 	c.toldAgain(t, gen, rt.told.end())

@@ -72,8 +72,8 @@ func (c *Call) TellMask() { c.tellsMask = true }
 // tellMask tells the library the thread's mask, if it wants to know or has another one.
 func (k *Kernel) tellMask(c *Call) {
 	rt := k.threadRT(c.T)
-	if c.tellsMask {
-		k.quieten(c)
+	if c.tellsMask && k.ownTask(c) {
+		k.quieten(c.Task, c.ProcRef())
 	}
 	is := uint64(c.Thread().Mask) | abi.MaskKnown
 	if !c.tellsMask && (rt.mask == 0 || rt.mask == is) {
@@ -84,14 +84,14 @@ func (k *Kernel) tellMask(c *Call) {
 	c.Act(abi.ActThreadWord, 0, abi.ThreadMask, is)
 }
 
-// quieten lets the caller's library change masks if nothing is pending in its task, and the
-// task is its process's alone.
-func (k *Kernel) quieten(c *Call) {
-	ts, p := k.tasks[c.Task], c.Proc()
-	if ts == nil || ts.quiet || !k.ownTask(c) || p.Pending != 0 || k.tracing(p.Pid) {
+// quieten lets the library of a task, which is this process's alone, change masks if nothing is
+// pending in it.
+func (k *Kernel) quieten(id TaskID, p store.Ref[Proc]) {
+	ts, r := k.tasks[id], k.Procs.Get(p)
+	if ts == nil || ts.quiet || r.Pending != 0 || k.tracing(r.Pid) {
 		return
 	}
-	threads := k.procRT(c.ProcRef()).threads
+	threads := k.procRT(p).threads
 	if len(threads) > quietThreads {
 		return
 	}
@@ -113,9 +113,14 @@ func (k *Kernel) ownTask(c *Call) bool {
 // TellDefaults has the caller's library know which signals nobody has ever set an action for, when
 // its task is new.
 func (c *Call) TellDefaults() {
-	k := c.K
-	ts, p := k.tasks[c.Task], c.Proc()
-	if ts == nil || !k.ownTask(c) || k.tracing(p.Pid) {
+	if c.K.ownTask(c) {
+		c.K.tellDefaults(c.Task, c.ProcRef())
+	}
+}
+
+func (k *Kernel) tellDefaults(id TaskID, of store.Ref[Proc]) {
+	ts, p := k.tasks[id], k.Procs.Get(of)
+	if ts == nil || k.tracing(p.Pid) {
 		return
 	}
 	ts.defaults = 0

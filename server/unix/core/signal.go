@@ -458,12 +458,20 @@ func (k *Kernel) poke(t store.Ref[Thread]) {
 		// It looks before it is answered.
 	default:
 		th := k.Threads.Get(t)
-		if rt.kicked || th.HostTID == 0 {
+		if rt.kicked || th.HostTID == 0 && !k.leads(t) {
 			return // its next message is a KindPoll, or its first
 		}
 		rt.kicked = true
 		k.Host.Kick(k.Procs.Get(th.Proc).Task, th.HostTID)
 	}
+}
+
+// leads says whether a thread is the first one of its process in a task of the process's own: the
+// nucleus knows it as that, if it is only known by nothing else yet (a forked child that has not
+// called).
+func (k *Kernel) leads(t store.Ref[Thread]) bool {
+	p := k.Procs.Get(k.Threads.Get(t).Proc)
+	return p.Leader == t && p.VforkParent == 0 && p.Task != 0
 }
 
 // stop puts a process into the stopped state.

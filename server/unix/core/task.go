@@ -203,6 +203,12 @@ func (k *Kernel) serveOnce(c *Call) {
 	if k.Failpoint != nil {
 		k.Failpoint(c)
 	}
+	if c.Thread().StaleSched != 0 && c.Kind != abi.KindStart {
+		c.settleSched()
+		if rt.gone {
+			return
+		}
+	}
 	switch c.Kind {
 	case abi.KindTrap:
 		p := k.Personality(c.Proc().Personality)
