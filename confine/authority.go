@@ -101,6 +101,7 @@ var Processes = []Process{
 		{5, 5, `socket:.*`, false, "ports channel, once its program makes calls of the nucleus"},
 		{0, 15, `/`, false, "places kept: the empty root, opened as a place only"},
 		{16, 0, `/.*`, false, "memory objects that were granted to it, opened anew read-only where it may only read"},
+		{16, 0, `(socket:.*|anon_inode:\[eventfd\])`, false, "of a task that is made ahead for its next child: control channel and doorbell, until it forks"},
 		{16, 0, `socket:.*`, false, "connections of its own that the net server has made or accepted, and lent to it: it can send and receive by them"},
 		{16, 0, `anon_inode:\[eventpoll\]`, false, "which of these are ready: it can wait by it, and have nothing else watched"},
 	}, Memory: "its message area (its server maps it too; no other task does); granted objects"},

@@ -702,6 +702,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	n.Leader = 0
 	n.Redo = 0
 	n.Done = 0
+	n.Cold = 0
 	atomic.StoreUint32(&n.Stream, 0)
 	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
@@ -821,6 +822,7 @@ func (r *reply) fork(tag, token, sp, told uint64) uintptr {
 	t.Due = 0
 	t.Leader = 1
 	t.HostTid = 1
+	t.Cold = SiteHot
 	if task.Paged == 0 {
 		t.hello()
 	} else {

@@ -183,6 +183,9 @@ type Thread struct {
 	// Stream is one more than the place of the window that the thread works with (streamOf), 0: none.
 	// Others read it.
 	Stream uint32
+	// Cold is how many traps are not counted (heat): a forked child mostly ends or executes a
+	// program before its own counts are of use, and to count is to copy pages.
+	Cold uint32
 	// NChild is how many actions Child has, which a child carries out that the thread forks.
 	NChild uint32
 	Child  [abi.MaxChildActs]abi.Action
@@ -253,17 +256,10 @@ type Task struct {
 	Processes uint64    // limit of host threads of the machine, 0: none
 	NGrants   uint32
 	Patch     uint32 // 1: call sites are patched
-	Grants    [MaxGrants]Grant
 	// Waits says of each call, by its kind and number, how long it is worth to look for the
 	// answer before the thread sleeps (Thread.wait). All threads write it, without a
 	// lock: a wrong value costs time only.
 	Waits [WaitKinds]uint8
-	// Paged is how many paged objects the task has mapped. If it has any, an EFAULT of a host
-	// call may be a page that is only missing.
-	Paged    uint32
-	NRegions uint32
-	Regions  [MaxRegions]Region
-	Kept     [abi.LentFiles]Kept
 	// LentTags are the tags with which what is mapped for lending came, by place; 0: nothing
 	// is. Task.Lock guards them.
 	LentTags [abi.LentMaps]uint64
@@ -278,6 +274,14 @@ type Task struct {
 	// Ends are the locks of the two directions of each of them: which thread moves its word
 	// (lockEnd), 0: none.
 	Ends [abi.LentMaps][2]uint64
+	// A forked child writes at once to what is above, all of which is in the first page.
+	Grants [MaxGrants]Grant
+	// Paged is how many paged objects the task has mapped. If it has any, an EFAULT of a host
+	// call may be a page that is only missing.
+	Paged    uint32
+	NRegions uint32
+	Regions  [MaxRegions]Region
+	Kept     [abi.LentFiles]Kept
 	// Sets are the host's epoll sets, by place (abi.BindHeader.Sets), as Hosts are sockets.
 	Sets [abi.LentSets]uint64
 	// SetBusy counts the threads that work with one; SetOld is the one that was there before, which the last of

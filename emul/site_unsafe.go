@@ -94,6 +94,10 @@ func (t *Thread) heat(uc *Ucontext) {
 	if t.task().Patch == 0 {
 		return
 	}
+	if t.Cold != 0 {
+		t.Cold--
+		return
+	}
 	x := t.sites()
 	ret := uc.Regs.IP
 	h := uintptr(ret*0x9e3779b97f4a7c15>>54) & 1023

@@ -158,7 +158,7 @@ func (c *Conn) TaskCreate(parent abi.Name, slots int, tag uint64) (abi.Name, *Se
 	if _, err := r.fds(2); err != 0 {
 		return 0, nil, err
 	}
-	b, e := NewServerBinding(&Bound{ID: r.A[1], Role: abi.RoleServer, Slots: slots, FDs: r.FDs})
+	b, e := newServerBinding(&Bound{ID: r.A[1], Role: abi.RoleServer, Slots: slots, FDs: r.FDs}, true)
 	if e != nil {
 		_ = c.TaskTerminate(abi.Name(r.A[0]))
 		return 0, nil, abi.ENOMEM
@@ -404,6 +404,15 @@ func (c *Conn) MakeSend(receive abi.Name) abi.Errno {
 func (c *Conn) Deallocate(name abi.Name) abi.Errno {
 	_, err := c.Call(abi.CallPortDeallocate, [6]uint64{uint64(name)}, nil, nil)
 	return err
+}
+
+// DeallocateAll is Deallocate for each of many names, of which none is an error.
+func (c *Conn) DeallocateAll(names []abi.Name) {
+	b := c.Batch()
+	for _, n := range names {
+		_ = b.Add(abi.CallPortDeallocate, [6]uint64{uint64(n)}, nil)
+	}
+	_ = b.Do(func(int, Reply, abi.Errno) {})
 }
 
 // Log puts one line into the machine's log.

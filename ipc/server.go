@@ -68,7 +68,11 @@ type ServerBinding struct {
 // the descriptors. A redelivered one is recovered: requests that the last
 // incarnation did not answer are pending again, and clients that it answered
 // without waking them are woken.
-func NewServerBinding(b *Bound) (*ServerBinding, error) {
+func NewServerBinding(b *Bound) (*ServerBinding, error) { return newServerBinding(b, false) }
+
+// newServerBinding makes one. fresh: no other incarnation has had it, so that there is nothing to
+// take back, and the Pending bits say what was asked.
+func newServerBinding(b *Bound, fresh bool) (*ServerBinding, error) {
 	s := &ServerBinding{ID: b.ID, Label: b.Label, Port: b.Port, clientBell: -1}
 	var err error
 	if len(b.FDs) < 2 {
@@ -80,7 +84,10 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		closeAll(b.FDs)
 		return nil, err
 	}
-	touched := s.touched(b.FDs[0])
+	var touched []int
+	if !fresh {
+		touched = s.touched(b.FDs[0])
+	}
 	_ = unix.Close(b.FDs[0])
 	s.bell = b.FDs[1]
 	if len(b.FDs) > 2 {
@@ -92,6 +99,10 @@ func NewServerBinding(b *Bound) (*ServerBinding, error) {
 		s.valid[i/64] |= 1 << (i % 64)
 	}
 	atomic.StoreUint32(&s.hdr.Armed, 1)
+	if fresh {
+		atomic.AddUint32(&s.hdr.Epoch, 1)
+		return s, nil
+	}
 	for i := range s.hdr.Told {
 		s.Tell(i, 0) // what the last incarnation said may not be so any more
 	}

@@ -42,6 +42,7 @@ type channel struct {
 	queue   []machine.Datagram // handles retained
 	bytes   int
 	out     bool // waiting for room
+	off     bool // nothing of fd is waited for
 	pid     int
 	pidfd   int // -1: no process known
 	pidKey  int32
@@ -129,7 +130,8 @@ func (c *channel) wantOut(on bool) {
 
 // watch tells the reactor what to wait for; c.mu is held. A guest has said all
 // that it may say by its CallHello: what it writes then is never read, so that
-// it fills its own socket and costs the nucleus nothing.
+// it fills its own socket and costs the nucleus nothing. Its end is that of its process, and one
+// that gives its channel up before is only told nothing any more.
 func (c *channel) watch() {
 	ev := uint32(unix.EPOLLIN)
 	if c.guest || c.paced && len(c.queue) > 0 {
@@ -137,6 +139,18 @@ func (c *channel) watch() {
 	}
 	if c.out {
 		ev |= unix.EPOLLOUT
+	}
+	switch off := c.guest && c.pidKey != 0 && ev == 0; {
+	case off && !c.off:
+		c.off = true
+		c.m.reactor.leave(c.fd)
+		return
+	case off:
+		return
+	case c.off:
+		c.off = false
+		c.m.reactor.back(c.fd, c.key, ev)
+		return
 	}
 	c.m.reactor.modify(c.fd, c.key, ev)
 }
@@ -365,8 +379,8 @@ func (c *channel) hello(pid, pidfd int) {
 	c.m.umu.Lock()
 	c.m.guests[c] = pid
 	c.m.umu.Unlock()
-	c.watch()
 	c.process(pid, pidfd)
+	c.watch()
 	if c.killed {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 	}

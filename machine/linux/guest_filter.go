@@ -63,7 +63,7 @@ var GuestCalls = []HostCall{
 	{"setitimer", 38, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "a signal to this task after so much of its own processor time"},
 	{"getitimer", 36, []HostArg{{Arg: 0, Values: []uint32{1, 2}}}, "the same timers"},
 	{"userfaultfd", 323, []HostArg{{Arg: 0, Values: []uint32{emul.UserFaults}}}, "what tells the nucleus of missing pages of this task's own memory (docs/decisions/0011); for threads in user mode only, never in a host call of whoever, and without ioctl nothing can be done with it here but close it"},
-	{"recvfrom", 45, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 3, Values: []uint32{0x40}}, {Arg: 4, Values: []uint32{0}}}, "takes what comes by a connection that the net server has made or accepted for it, and does not wait; of descriptors that it was granted only those are sockets"},
+	{"recvfrom", 45, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 3, Values: []uint32{0x40}}, {Arg: 4, Values: []uint32{0}}}, "takes what comes by a connection that the net server has made or accepted for it, and does not wait; of descriptors that it was granted only those are sockets, and the channel of the task that is made ahead for its next child, as which it could speak anyway"},
 	{"sendto", 44, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 3, Values: []uint32{0x4040, 0xc040}}, {Arg: 4, Values: []uint32{0}}}, "sends by such a connection, to its other end and to nobody else (no address), and does not wait"},
 	{"epoll_pwait", 281, []HostArg{{Arg: 0, Min: emul.FirstFD}, {Arg: 4, Values: []uint32{0}}}, "waits for such connections, by an epoll set that the unix server has made of them; without epoll_ctl nothing else can be watched by it"},
 	{"exit", 60, nil, "ends a thread"},

@@ -153,6 +153,14 @@ func (r *reactor) modify(fd int, key int32, events uint32) {
 	_ = unix.EpollCtl(r.epfd, unix.EPOLL_CTL_MOD, fd, &ev)
 }
 
+// leave waits for nothing of fd until back: what its end is it has another source for.
+func (r *reactor) leave(fd int) { _ = unix.EpollCtl(r.epfd, unix.EPOLL_CTL_DEL, fd, nil) }
+
+func (r *reactor) back(fd int, key int32, events uint32) {
+	ev := unix.EpollEvent{Events: events, Fd: key}
+	_ = unix.EpollCtl(r.epfd, unix.EPOLL_CTL_ADD, fd, &ev)
+}
+
 // remove is called before fd is closed: a copy of it in another process would
 // keep the registration alive.
 func (r *reactor) remove(fd int, key int32) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -71,18 +72,19 @@ type server struct {
 	idle  chan struct{} // an idle goroutine takes the leadership here
 	nidle atomic.Int32
 
-	mu      sync.Mutex        // guards tasks, byName, gone, early, spares, aheads
-	gone    []*task           // ended, and still in the poller
-	early   map[abi.Name]bool // of tasks that ended before they were known here
-	spares  spares
-	aheads  aheads
-	tasks   map[core.TaskID]*task
-	byName  map[abi.Name]core.TaskID
-	objects objects
-	streams streams
-	hosts   hosts
-	names   abi.Name    // send right to the name server, for guests
-	posts   chan func() // calls of the nucleus that nobody waits for, in order
+	mu        sync.Mutex        // guards tasks, byName, gone, deadTasks, early, spares, aheads
+	gone      []*task           // ended, and still in the poller
+	deadTasks []abi.Name        // ended, whose names were not given back yet
+	early     map[abi.Name]bool // of tasks that ended before they were known here
+	spares    spares
+	aheads    aheads
+	tasks     map[core.TaskID]*task
+	byName    map[abi.Name]core.TaskID
+	objects   objects
+	streams   streams
+	hosts     hosts
+	names     abi.Name    // send right to the name server, for guests
+	posts     chan func() // calls of the nucleus that nobody waits for, in order
 
 	dmu       sync.Mutex // guards processes; taken after the core's lock
 	processes map[core.ProcID]abi.Name
@@ -507,10 +509,15 @@ func (s *server) serve(t *task, n int) bool {
 	k.Leave()
 	// The call belongs to whoever serves the slot's next request, which may
 	// come at once.
-	leader, settle := c.Leader, c.Settle
+	leader, settle, exits := c.Leader, c.Settle, len(c.Acts) > 0 && c.Acts[len(c.Acts)-1].Op == abi.ActExitTask
 	if hold == core.AnswerNow {
 		if settle {
 			leader = s.settle(leader)
+		}
+		if exits {
+			// Who waits for the process's end is answered first: what the host has to do for it
+			// takes as long as all else, and may be done where that one is to run.
+			runtime.Gosched()
 		}
 		t.b.Complete(n)
 	}
@@ -669,12 +676,21 @@ func (s *server) taskDead(name abi.Name) {
 	s.mu.Lock()
 	delete(s.tasks, id)
 	s.gone = append(s.gone, t)
+	s.deadTasks = append(s.deadTasks, name)
+	var dead []abi.Name
+	if len(s.deadTasks) >= deadNames {
+		dead, s.deadTasks = s.deadTasks, nil
+	}
 	s.mu.Unlock()
 	s.poller.Wake()
-	s.posts <- func() {
-		_ = s.conn.Deallocate(name)
+	if dead != nil {
+		s.posts <- func() { s.conn.DeallocateAll(dead) }
 	}
 }
+
+// deadNames is of how many tasks that have ended the names are given back at a time. The nucleus
+// has nothing else of them.
+const deadNames = 16
 
 // control serves the supervisor's requests.
 func (s *server) control(port abi.Name) {
