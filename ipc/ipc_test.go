@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -630,6 +631,12 @@ func TestHostileClient(t *testing.T) {
 	}
 }
 
+// pending is where the Pending bits are in a message area.
+var pending = func() uintptr {
+	f, _ := reflect.TypeFor[abi.BindHeader]().FieldByName("Pending")
+	return f.Offset
+}()
+
 // TestResumed: the bit of a slot whose client was asked for something says nothing before it has come back.
 func TestResumed(t *testing.T) {
 	raw := ipctest.NewRaw(t, 1)
@@ -638,7 +645,6 @@ func TestResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Munmap(mem) }()
-	const pending = 448 // abi.BindHeader.Pending
 	s := raw.Server()
 	says := func(state byte) int {
 		t.Helper()
@@ -671,7 +677,6 @@ func TestResumed(t *testing.T) {
 // TestForgedPending: a client that says again and again that there is a request in a slot
 // that is being served keeps the server from nothing else.
 func TestForgedPending(t *testing.T) {
-	const pending = 960 // abi.BindHeader.Pending
 	raw := ipctest.NewRaw(t, 1)
 	mem, err := unix.Mmap(raw.FDs[0], 0, abi.BindHeaderSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
