@@ -133,6 +133,10 @@ const (
 	LentStat    = 224
 	LentMaps    = 16
 	LentMapSize = 32 << 20
+	// LentStreams is how many streams between two tasks a task has mapped (as many as StreamSlots says),
+	// each in a place of LentStreamSize bytes of its own (StreamRingOff and two rings).
+	LentStreams    = StreamSlots + 1
+	LentStreamSize = 2 << 20
 )
 
 // Bits of Lent.Slot above the place: what is mapped may be written to as far as Size, also by
@@ -257,20 +261,20 @@ const (
 	RingUsed  = 1<<RingHead - 1
 )
 
-// Parts of Lent.Pos of an end of a stream (from bit 0 on): where its memory is mapped (Lent.Slot);
+// Parts of Lent.Pos of an end of a stream (from bit 0 on): in which place its memory is mapped (of LentStreams);
 // which of the two directions it writes to, it reads the other one; how large a ring is, as
-// a power of two; the number of the loan; how many bytes may be in the ring that it writes to. Bit
-// 43 is free.
+// a power of two above StreamMinShift; the number of the loan; how many bytes may be in the ring that it
+// writes to. No bit is free.
 const (
-	StreamSlots = 1<<4 - 1
-	StreamSide  = 4
-	StreamShift = 5
-	StreamNo    = 10
-	StreamCap   = 26
-	StreamNow   = 42        // who would have to wait is told EAGAIN (O_NONBLOCK)
+	StreamSlots = 1<<6 - 1
+	StreamSide  = 6
+	StreamShift = 7
+	StreamNo    = 11
+	StreamCap   = 27
+	StreamNow   = 43        // who would have to wait is told EAGAIN (O_NONBLOCK)
 	StreamCaps  = 1<<16 - 1 // in units of 1<<StreamCapUnit
 
-	StreamShifts = 1<<5 - 1
+	StreamShifts = 1<<4 - 1
 	// StreamIsHost in the place of the ring's size: the stream is one to the outside, and the task has the
 	// host's socket of it, which came with the tag in its lower bits from StreamNo on (HostTags).
 	StreamIsHost  = StreamShifts
@@ -300,6 +304,7 @@ const (
 	StreamFill     = 72  // of a pipe: to how far the last page of it is full,
 	StreamClaim    = 80  // and whether its writer may be copying into the ring
 	StreamRingOff  = PageSize
+	StreamMinShift = 12
 	StreamMaxShift = 19
 	// StreamPollIn: whoever puts something into the direction is to tell the server (Changed);
 	// StreamPollOut: whoever takes something out of it. He clears it first.
@@ -427,7 +432,8 @@ const (
 	// ActHostSet: of ActLend and ActUnlend. What was granted with tag Flags>>8 is the host's epoll set for the task's
 	// A[0]-th LentSet.
 	ActHostSet = 8
-	// ActStream: of ActLend. What is mapped is a stream's memory, to read and to write.
+	// ActStream: of ActLend and ActUnlend. What is mapped is a stream's memory, to read and to write, in
+	// place A[0] of LentStreams.
 	ActStream = 16
 	// ActWritable: of ActLend. The file is mapped to be written to as well.
 	ActWritable = 32
@@ -527,8 +533,9 @@ const (
 	// that tag (A[2] 0: only the offset is lent); Lent.Pos becomes A[4] if it is A[3]. It does
 	// not fail: what could not be mapped is not lent.
 	ActLend = 25
-	// ActUnlend: the mapping of slot A[0] goes, if it is what came with tag A[1]; with ActHost the
-	// host's socket of descriptor A[0], with ActHostSet the host's epoll set of the A[0]-th LentSet.
+	// ActUnlend: the mapping of slot A[0], or with ActStream of that place of a stream, goes, if it is what
+	// came with tag A[1]; with ActHost the host's socket of descriptor A[0], with ActHostSet the host's epoll set of
+	// the A[0]-th LentSet.
 	ActUnlend = 26
 	// ActKeep: the A[2] bytes at slot offset A[1] (at most LentStat) are the attributes of
 	// descriptor A[0]'s file, if Lent.Stat is A[3], which becomes odd. It does not fail.

@@ -337,6 +337,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 			t.closeHostSet(uintptr(a.A[0]), a.A[1])
 			return 0
 		}
+		if a.Flags&abi.ActStream != 0 {
+			t.unlendStreamTagged(uintptr(a.A[0]), a.A[1])
+			return 0
+		}
 		t.unlendTagged(uintptr(a.A[0]), a.A[1])
 		return 0
 	}

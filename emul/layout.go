@@ -34,6 +34,8 @@ const (
 	AreaSize = abi.BindHeaderSize + abi.MaxSlots*abi.SlotSize
 	// LentOff is where files are that are lent (abi.Lent), read-only.
 	LentOff = 0xa000_0000
+	// StreamsOff is where the memory of streams between two tasks is (abi.LentStreams).
+	StreamsOff = LentOff + abi.LentMaps*abi.LentMapSize
 )
 
 // The host descriptors that the library uses. 0..2 and 5..15 hold an inert
@@ -268,12 +270,12 @@ type Task struct {
 	// Hosts are the host's sockets of streams to the outside, by descriptor: the tag with which one
 	// came, and from HostTag on that; 0: none. Task.Lock guards their change.
 	Hosts [abi.LentFiles]uint64
-	// Streams says of which places of LentTags it is a stream's memory: then the tag, too. Who works
-	// with one reads it without the lock.
-	Streams [abi.LentMaps]uint64
+	// Streams are the tags with which the memory of streams came that is mapped, by place; 0: none is. Who
+	// works with one reads it without the lock, with which it is changed.
+	Streams [abi.LentStreams]uint64
 	// Ends are the locks of the two directions of each of them: which thread moves its word
 	// (lockEnd), 0: none.
-	Ends [abi.LentMaps][2]uint64
+	Ends [abi.LentStreams][2]uint64
 	// A forked child writes at once to what is above, all of which is in the first page.
 	Grants [MaxGrants]Grant
 	// Paged is how many paged objects the task has mapped. If it has any, an EFAULT of a host

@@ -420,7 +420,8 @@ func (t *Thread) lend(a *abi.Action) {
 			if a.Flags&abi.ActWritable != 0 {
 				prot = protRead | protWrite
 			}
-			if n <= abi.LentMapSize && atomic.LoadUint64(&l.Gen) == a.A[2] && atomic.LoadUint32(t.lentBusy(slot)) == 0 && t.unlend(slot) {
+			if n <= abi.LentMapSize && atomic.LoadUint64(&l.Gen) == a.A[2] && atomic.LoadUint32(t.lentBusy(slot)) == 0 {
+				t.unlend(slot)
 				if !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, prot, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
 					*has = tag
 				}
@@ -438,7 +439,7 @@ func (t *Thread) lend(a *abi.Action) {
 	}
 }
 
-// unlendTagged carries out ActUnlend.
+// unlendTagged carries out ActUnlend of a file.
 func (t *Thread) unlendTagged(slot uintptr, tag uint64) {
 	if slot >= abi.LentMaps {
 		return
@@ -454,12 +455,16 @@ func (t *Thread) unlendTagged(slot uintptr, tag uint64) {
 func (t *Thread) unlendAll() {
 	for slot := uintptr(0); slot < abi.LentMaps; slot++ {
 		if *t.lentTag(slot) != 0 {
-			*t.lentTag(slot) = 0
-			*t.streamTag(slot) = 0
-			t.unmapLent(slot)
+			t.unlend(slot)
 		}
-		*t.lentBusy(slot) = 0
-		*t.endLock(slot, 0), *t.endLock(slot, 1) = 0, 0 // of threads that it has not
+		*t.lentBusy(slot) = 0 // of threads that it has not
+	}
+	for slot := uintptr(0); slot < abi.LentStreams; slot++ {
+		if *t.streamTag(slot) != 0 {
+			*t.streamTag(slot) = 0
+			t.unmapStream(slot)
+		}
+		*t.endLock(slot, 0), *t.endLock(slot, 1) = 0, 0
 	}
 	for fd := uintptr(0); fd < abi.LentFiles; fd++ {
 		t.dropHost(fd)
@@ -477,18 +482,12 @@ func (t *Thread) lentBusy(slot uintptr) *uint32 {
 	return (*uint32)(unsafe.Add(unsafe.Pointer(&t.task().LentBusy), slot*4))
 }
 
-// unlend makes a place for a mapping what it was: nobody else's. Callers hold the lock. False: a thread still
-// works with the stream that was there, and does it when it leaves.
-func (t *Thread) unlend(slot uintptr) bool {
+// unlend makes a place for a file's mapping what it was: nobody else's. Callers hold the lock.
+func (t *Thread) unlend(slot uintptr) {
 	*t.lentTag(slot) = 0
-	atomic.StoreUint64(t.streamTag(slot), 0)
-	if t.streamBusy(slot) {
-		return false
-	}
-	t.unmapLent(slot)
-	return true
+	t.unmapPlace(LentOff+slot*abi.LentMapSize, abi.LentMapSize)
 }
 
-func (t *Thread) unmapLent(slot uintptr) {
-	t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, abi.LentMapSize, 0, mapPrivate|mapAnon|mapNoreserve|mapFixed, ^uintptr(0), 0)
+func (t *Thread) unmapPlace(off, n uintptr) {
+	t.host(sysMmap, t.Window+off, n, 0, mapPrivate|mapAnon|mapNoreserve|mapFixed, ^uintptr(0), 0)
 }

@@ -38,7 +38,7 @@ func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	if !write {
 		dir ^= 1
 	}
-	shift := uintptr(pos >> abi.StreamShift & abi.StreamShifts)
+	shift := uintptr(pos>>abi.StreamShift&abi.StreamShifts + abi.StreamMinShift)
 	slot := uintptr(pos & abi.StreamSlots)
 	e.pipe = lentKind(pos) == abi.LentIsPipe
 	e.most = uintptr(pos>>abi.StreamCap&abi.StreamCaps) << abi.StreamCapUnit
@@ -48,14 +48,14 @@ func (t *Thread) streamOf(uc *Ucontext, pos uint64, write bool) (e streamEnd) {
 	}
 	e.slot, e.dir = slot, dir
 	if e.many = t.task().Threads > 1; e.many {
-		atomic.StoreUint32(&t.Stream, uint32(slot)+1) // before it is looked whether it is there: see unlend
+		atomic.StoreUint32(&t.Stream, uint32(slot)+1) // before it is looked whether it is there: see unlendStream
 	}
 	if atomic.LoadUint64(t.streamTag(slot)) == 0 { // the host would not map it, or it is unmapped again
 		e.over = true
 		t.leaveStream(&e)
 		return e
 	}
-	base := t.Window + LentOff + slot*abi.LentMapSize
+	base := t.Window + StreamsOff + slot*abi.LentStreamSize
 	e.size = 1 << shift
 	e.word = (*uint64)(at(base + dir*abi.StreamWordSize))
 	e.ring = base + abi.StreamRingOff + dir*e.size
@@ -297,19 +297,45 @@ func (t *Thread) streamWake(e *streamEnd) {
 // mapStream carries out an ActLend of a stream's memory.
 func (t *Thread) mapStream(a *abi.Action) {
 	slot, n, tag := uintptr(a.A[0]), uintptr(a.A[1]), uint64(a.Flags>>8)
-	if slot >= abi.LentMaps || n == 0 || n > abi.LentMapSize {
+	if slot >= abi.LentStreams || n == 0 || n > abi.LentStreamSize {
 		return
 	}
 	t.lock()
 	if g := t.takeGrant(abi.EventGrant, tag); g != nil {
-		if t.unlend(slot) && !failed(t.host(sysMmap, t.Window+LentOff+slot*abi.LentMapSize, n, protRead|protWrite, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
-			*t.lentTag(slot) = tag
+		if t.unlendStream(slot) && !failed(t.host(sysMmap, t.Window+StreamsOff+slot*abi.LentStreamSize, n, protRead|protWrite, mapShared|mapFixed, uintptr(g.FDs[0]), 0)) {
 			atomic.StoreUint64(t.streamTag(slot), tag)
 		}
 		t.closeFDs(&g.FDs)
 		g.Op = 0
 	}
 	t.unlock()
+}
+
+// unlendStreamTagged carries out ActUnlend of a stream.
+func (t *Thread) unlendStreamTagged(slot uintptr, tag uint64) {
+	if slot >= abi.LentStreams {
+		return
+	}
+	t.lock()
+	if *t.streamTag(slot) == tag {
+		t.unlendStream(slot)
+	}
+	t.unlock()
+}
+
+// unlendStream makes a place for a stream what it was: nobody else's. Callers hold the lock. False: a thread still
+// works with the stream that was there, and does it when it leaves.
+func (t *Thread) unlendStream(slot uintptr) bool {
+	atomic.StoreUint64(t.streamTag(slot), 0)
+	if t.streamBusy(slot) {
+		return false
+	}
+	t.unmapStream(slot)
+	return true
+}
+
+func (t *Thread) unmapStream(slot uintptr) {
+	t.unmapPlace(StreamsOff+slot*abi.LentStreamSize, abi.LentStreamSize)
 }
 
 // streamTag is Task.Streams of a place.
@@ -345,8 +371,8 @@ func (t *Thread) leaveStream(e *streamEnd) {
 		return
 	}
 	t.lock()
-	if *t.lentTag(e.slot) == 0 && !t.streamBusy(e.slot) {
-		t.unmapLent(e.slot)
+	if *t.streamTag(e.slot) == 0 && !t.streamBusy(e.slot) {
+		t.unmapStream(e.slot)
 	}
 	t.unlock()
 }

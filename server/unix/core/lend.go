@@ -25,17 +25,18 @@ const lendOften = 4
 
 // lentTask is what a task has been lent; derived.
 type lentTask struct {
-	table  store.Ref[FDTable] // its process's
-	fds    [abi.LentFiles]lentFD
-	maps   [abi.LentMaps]lentMap
-	next   int // which mapping goes next
-	rings  [abi.LentPipes]store.Ref[Pipe]
-	ring   int // which ring goes next
-	sets   [abi.LentSets]lentSet
-	set    int // which set goes next
-	hosts  [abi.LentFiles]hostLoan
-	nhosts int // of these
-	closes taskCloses
+	table   store.Ref[FDTable] // its process's
+	fds     [abi.LentFiles]lentFD
+	maps    [abi.LentMaps]lentMap
+	next    int // which mapping goes next
+	streams [abi.LentStreams]streamMap
+	rings   [abi.LentPipes]store.Ref[Pipe]
+	ring    int // which ring goes next
+	sets    [abi.LentSets]lentSet
+	set     int // which set goes next
+	hosts   [abi.LentFiles]hostLoan
+	nhosts  int // of these
+	closes  taskCloses
 	// hostSets are the host's sets that the task has, by place; nhostSets is how many.
 	hostSets  [abi.LentSets]hostSetLoan
 	nhostSets int
@@ -74,9 +75,6 @@ type lentMap struct {
 	size   uint64
 	tag    uint64
 	write  bool // it may be written to
-	// stream is whose memory it is, of that generation; then n is nil.
-	stream store.Ref[Stream]
-	gen    uint32
 }
 
 // lentNode is a descriptor by which a node is lent.
@@ -433,14 +431,14 @@ func (l *lentTask) place(n *node, write bool) (slot int, found bool) {
 			return i, true
 		case m.n == n:
 			old = i // of another object, or when it was shorter, or only to be read
-		case m.n == nil && m.stream == 0 && free < 0:
+		case m.n == nil && free < 0:
 			free = i
 		}
 	}
 	if old >= 0 {
 		return old, false
 	}
-	for free < 0 || l.maps[free].stream != 0 { // of which there are fewer than places
+	if free < 0 {
 		free = l.next
 		l.next = (l.next + 1) % len(l.maps)
 	}
@@ -696,16 +694,22 @@ func (c *Call) unmapLent() {
 	c.closeHostSets(ts.lent)
 	for i := range ts.lent.maps {
 		m := &ts.lent.maps[i]
-		if m.n == nil && m.stream == 0 || len(c.Acts) >= abi.MaxActions-1 {
+		if m.n == nil || len(c.Acts) >= abi.MaxActions-1 {
 			continue
 		}
-		used := k.isStream(m)
+		used := false
 		for fd := range ts.lent.fds {
 			used = used || ts.lent.fds[fd].loans[loanFile].n != nil && ts.lent.fds[fd].slot == i
 		}
 		if !used {
 			c.Act(abi.ActUnlend, 0, uint64(i), m.tag)
 			*m = lentMap{}
+		}
+	}
+	for i := range ts.lent.streams {
+		if m := &ts.lent.streams[i]; m.stream != 0 && !k.isStream(*m) && len(c.Acts) < abi.MaxActions-1 {
+			c.Act(abi.ActUnlend, abi.ActStream, uint64(i), m.tag)
+			*m = streamMap{}
 		}
 	}
 }

@@ -38,12 +38,8 @@ type StreamEnd struct {
 	Cred SockCred
 }
 
-// maxStreams is how many streams a machine has memory for, maxTaskStreams how many one task has
-// mapped.
-const (
-	maxStreams     = 128
-	maxTaskStreams = abi.LentMaps / 2
-)
+// maxStreams is how many streams a machine has memory for. (One task has at most abi.LentStreams mapped.)
+const maxStreams = 512
 
 // fewBytes is how much has to have passed by a loan for it to have been worth it.
 const fewBytes = 16 << 10
@@ -246,7 +242,7 @@ func (c *Call) lendStream(fd int32, f store.Ref[File], read bool) {
 	if _, ok := ts.lent.streamSlot(st, k.Streams.Gen(st)); !ok {
 		if slot := k.freePlace(ts.lent); slot >= 0 {
 			tag := k.NextGrant()
-			ts.lent.maps[slot] = lentMap{stream: st, gen: k.Streams.Gen(st), tag: tag}
+			ts.lent.streams[slot] = streamMap{stream: st, gen: k.Streams.Gen(st), tag: tag}
 			k.Host.Grant(c.Task, x.Object, false, tag)
 			c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(tag)<<8 | abi.ActStream,
 				A: [5]uint64{uint64(slot), uint64(abi.StreamRingOff + 2<<x.Shift)}})
@@ -363,8 +359,8 @@ func (k *Kernel) mayLendOther(st store.Ref[Stream], side int) bool {
 
 // streamSlot is where a task has a stream's memory mapped.
 func (l *lentTask) streamSlot(st store.Ref[Stream], gen uint32) (int, bool) {
-	for i := range l.maps {
-		if l.maps[i].stream == st && st != 0 && l.maps[i].gen == gen {
+	for i := range l.streams {
+		if l.streams[i].stream == st && st != 0 && l.streams[i].gen == gen {
 			return i, true
 		}
 	}
@@ -373,25 +369,18 @@ func (l *lentTask) streamSlot(st store.Ref[Stream], gen uint32) (int, bool) {
 
 // freePlace is where it could have another one, -1: nowhere.
 func (k *Kernel) freePlace(l *lentTask) int {
-	n, free := 0, -1
-	for i := range l.maps {
-		switch m := &l.maps[i]; {
-		case m.stream != 0 && !k.isStream(m):
-			return i // one that is gone
-		case m.stream != 0:
-			n++
-		case m.n == nil:
-			free = i
-		}
-	}
-	if n >= maxTaskStreams {
-		return -1
-	}
-	return free
+	return slices.IndexFunc(l.streams[:], func(m streamMap) bool { return !k.isStream(m) })
+}
+
+// streamMap is a place in a task, and the stream whose memory is mapped there. stream 0: none's.
+type streamMap struct {
+	stream store.Ref[Stream]
+	gen    uint32
+	tag    uint64
 }
 
 // isStream says whether what is mapped is a stream's that there still is.
-func (k *Kernel) isStream(m *lentMap) bool {
+func (k *Kernel) isStream(m streamMap) bool {
 	return m.stream != 0 && k.Streams.Get(m.stream) != nil && k.Streams.Gen(m.stream) == m.gen
 }
 
@@ -428,7 +417,7 @@ func (k *Kernel) beginStream(st store.Ref[Stream]) {
 			now = 1 << abi.StreamNow
 		}
 		was, is := k.lendPos(e.Task, int32(e.FD), e.File, kind, uint64(slot)|uint64(side)<<abi.StreamSide|
-			uint64(x.Shift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.room(x, side)>>abi.StreamCapUnit)<<abi.StreamCap|now)
+			uint64(x.Shift-abi.StreamMinShift)<<abi.StreamShift|uint64(x.No)<<abi.StreamNo|uint64(k.room(x, side)>>abi.StreamCapUnit)<<abi.StreamCap|now)
 		k.Host.SetLentPos(e.Task, int(e.FD), was, is) // means nothing before the word is lent
 		rt := k.fileRT(e.File)
 		rt.reads, rt.late = 0, true

@@ -191,7 +191,7 @@ func TestLendStream(t *testing.T) {
 			f, _, _ := tk.FDAtRaw(th, s.fd[end])
 			pos := tk.host.records(tk.Files.Get(f).LentTo)[s.fd[end]].Pos
 			if pos&abi.LentPos == 0 || pos>>abi.LentKind&abi.LentKinds != kind || pos>>abi.StreamNo&abi.StreamNos != uint64(x.No) ||
-				pos>>abi.StreamSide&1 != uint64(tk.side(x, f)) || pos>>abi.StreamShift&abi.StreamShifts != uint64(x.Shift) ||
+				pos>>abi.StreamSide&1 != uint64(tk.side(x, f)) || pos>>abi.StreamShift&abi.StreamShifts != uint64(x.Shift-abi.StreamMinShift) ||
 				pos>>abi.StreamCap&abi.StreamCaps<<abi.StreamCapUnit != room || 1<<x.Shift < room {
 				t.Errorf("end %d: %x, %+v", end, pos, x)
 			}

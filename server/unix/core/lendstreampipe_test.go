@@ -15,7 +15,7 @@ func TestLendStreamOfPipe(t *testing.T) {
 		f, _, _ := tk.FDAtRaw(th, s.fd[end])
 		pos := tk.host.records(tk.Files.Get(f).LentTo)[s.fd[end]].Pos
 		if pos&abi.LentPos == 0 || pos>>abi.LentKind&abi.LentKinds != abi.LentIsPipe || pos>>abi.StreamNo&abi.StreamNos != uint64(x.No) ||
-			int(pos>>abi.StreamSide&1) != end || pos>>abi.StreamShift&abi.StreamShifts != 16 || pos>>abi.StreamCap&abi.StreamCaps<<abi.StreamCapUnit != pipeDefault {
+			int(pos>>abi.StreamSide&1) != end || pos>>abi.StreamShift&abi.StreamShifts != 16-abi.StreamMinShift || pos>>abi.StreamCap&abi.StreamCaps<<abi.StreamCapUnit != pipeDefault {
 			t.Errorf("end %d: %x, %+v", end, pos, x)
 		}
 	}
