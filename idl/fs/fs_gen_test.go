@@ -591,6 +591,26 @@ func TestWire(t *testing.T) {
 	}
 	{
 		w.Next()
+		var xnodes []NodeID
+		w.Fill(&xnodes)
+		var xmost int
+		w.Fill(&xmost)
+		var words [8]uint64
+		b := storeReadFiles(&words, nil, xnodes, xmost)
+		w.Call("ReadFiles", words[:], b)
+		out := make([]byte, abi.SlotOutSize)
+		w.Next()
+		result, n, err := dispatch(1, &ipc.Request{Nr: OpReadFiles, Args: words}, b, out, filledServer{w: w}, filledServer{w: w})
+		w.Same("ReadFiles", err, w.In, []any{xnodes, xmost})
+		w.Call("ReadFiles answer", []uint64{result}, out[:n])
+		ylist, ok := loadReadFiles(result, out[:n])
+		if !ok {
+			t.Error("ReadFiles")
+		}
+		w.Same("ReadFiles answer", 0, []any{ylist}, w.Out)
+	}
+	{
+		w.Next()
 		var xdir NodeID
 		w.Fill(&xdir)
 		var xname string
@@ -810,6 +830,12 @@ func (s filledServer) OpenRead(r ipc.Req, node NodeID, most int) (entry Entry, w
 	return
 }
 
+func (s filledServer) ReadFiles(r ipc.Req, nodes []NodeID, most int) (list []FileData, err abi.Errno) {
+	s.w.Served(nodes, most)
+	s.w.Fill(&list)
+	return
+}
+
 func (s filledServer) Discard(r ipc.Req, dir NodeID, name string, node NodeID, opens uint32) (err abi.Errno) {
 	s.w.Served(dir, name, node, opens)
 
@@ -856,6 +882,7 @@ func FuzzDecode(f *testing.F) {
 		loadMap(w0, in)
 		loadReadDirPlus(w0, in)
 		loadOpenRead(w0, in)
+		loadReadFiles(w0, in)
 		loadCreateTemp(w0, in)
 	})
 }

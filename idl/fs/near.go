@@ -233,6 +233,16 @@ func (n *Near) OpenRead(r Req, node NodeID, most int) (entry Entry, whole bool, 
 	return s.OpenRead(r, node, most)
 }
 
+// ReadFiles implements Server.
+func (n *Near) ReadFiles(r Req, nodes []NodeID, most int) (list []FileData, err abi.Errno) {
+	if len(nodes) > MaxFiles {
+		return nil, abi.E2BIG
+	}
+	s, end := n.begin(&r)
+	defer end.leave()
+	return s.ReadFiles(r, nodes, most)
+}
+
 // Discard implements Server.
 func (n *Near) Discard(r Req, dir NodeID, name string, node NodeID, opens uint32) abi.Errno {
 	if !wire.IsName(name) {

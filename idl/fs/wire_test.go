@@ -149,6 +149,19 @@ func (m *mirror) OpenRead(r Req, d NodeID, most int) (Entry, bool, []byte, abi.E
 	}
 	return e, true, fill[[]byte](m), 0
 }
+func (m *mirror) ReadFiles(r Req, nodes []NodeID, most int) ([]FileData, abi.Errno) {
+	m.note("readfiles", r, nodes, most)
+	if m.failing() != 0 {
+		return nil, m.failing()
+	}
+	list := fill[[]FileData](m)
+	for i := range list {
+		if len(list[i].Data) == 0 {
+			list[i].Data = nil
+		}
+	}
+	return list, 0
+}
 func (m *mirror) Discard(r Req, d NodeID, n string, node NodeID, opens uint32) abi.Errno {
 	m.note("discard", r, d, n, node, opens)
 	return m.failing()
@@ -276,6 +289,7 @@ func every(s Server, r Req) (out []any) {
 	add2(s.ReadDirPlus(r, 35, 36, 37, 38))
 	oe, whole, first, err := s.OpenRead(r, 36, 37)
 	add(oe, whole, first, err)
+	add2(s.ReadFiles(r, []NodeID{37, 1 << 40}, 38))
 	add2(s.Statfs(r, 38))
 	add2(s.Fallocate(r, 39, 40, 41, 42))
 	add2(s.Seek(r, 43, 44, 3))

@@ -97,6 +97,18 @@ def count(_sig, _frame):
 
 signal.signal(signal.SIGUSR1, count)
 
+# Files of the host, of one directory, which are read ahead of who opens them.
+small = os.open(os.path.join(os.path.dirname(os.__file__), "encodings"), os.O_RDONLY | os.O_DIRECTORY)
+
+
+def read_small(sha, first):
+    names = [n for n in os.listdir(small) if n.endswith(".py")]
+    for name in names[first % 32:][:24]:
+        fd = os.open(name, os.O_RDONLY, dir_fd=small)
+        sha.update(os.read(fd, os.fstat(fd).st_size))
+        os.close(fd)
+
+
 sha = hashlib.sha256()
 log = os.open("log", os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
 for i in range(1, rounds + 1):
@@ -124,6 +136,8 @@ for i in range(1, rounds + 1):
     os.unlink(name + "/b")
     os.unlink(name + "/c")
     os.rmdir(name)
+
+    read_small(sha, 7 * i)
 
     with cond:
         todo += 1

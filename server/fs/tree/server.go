@@ -40,6 +40,9 @@ type Below interface {
 	CopyData(r Ref, size uint64) abi.Errno
 	// The rest serve nodes whose data or attributes are still below.
 	Read(r Ref, off uint64, buf []byte) (int, abi.Errno)
+	// Whole answers all that is in a file that was just opened to be read, whose attributes
+	// are a; false: Read does.
+	Whole(r Ref, a *fs.Attr) ([]byte, bool)
 	ReadLink(r Ref) (string, abi.Errno)
 	Seek(r Ref, off uint64, whence uint32) (uint64, abi.Errno)
 	GetXattr(r Ref, name string) ([]byte, abi.Errno)
@@ -885,13 +888,13 @@ func (s *Server) OpenRead(r fs.Req, id fs.NodeID, most int) (fs.Entry, bool, []b
 	if err != 0 || in.Flags&(FlagLowerMeta|FlagLowerData) != FlagLowerMeta|FlagLowerData {
 		return e, false, nil, 0
 	}
-	buf := make([]byte, e.Attr.Size+1)
-	k, err := s.below.Read(n, 0, buf)
-	if err != 0 || k == len(buf) {
-		return e, false, nil, 0
-	}
-	return e, true, buf[:k], 0
+	data, ok := s.below.Whole(n, &e.Attr)
+	return e, ok, data, 0
 }
+
+// ReadFiles implements fs.Server. There are none: a tree counts who reads its files (atime), and an
+// overlay is nobody's lower layer.
+func (s *Server) ReadFiles(fs.Req, []fs.NodeID, int) ([]fs.FileData, abi.Errno) { return nil, 0 }
 
 func (s *Server) opened(n Ref, in *Inode, write, trunc bool) abi.Errno {
 	switch in.Mode & fs.TypeMask {

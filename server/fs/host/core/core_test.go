@@ -304,6 +304,101 @@ func TestReadDirPlus(t *testing.T) {
 	}
 }
 
+// TestReadFiles: files are answered whole, with their attributes; what is in the place of one, or can not be had,
+// is left out, and not opened.
+func TestReadFiles(t *testing.T) {
+	for _, cfg := range []Config{{ReadOnly: true}, {ReadOnly: true, ByComponent: true}, {}} {
+		t.Run(fmt.Sprintf("%+v", cfg), func(t *testing.T) {
+			r := newRig(t, cfg)
+			path := func(name string) string { return filepath.Join(r.dir, "d", name) }
+			long := strings.Repeat("n", 251) + "\n\xff " // 255 bytes
+			files := []string{"plain", "replaced", "link", "fifo", "dir", "shorter", "longer", "gone", "moved", "other name", "empty", long, "last"}
+			var ids []fs.NodeID
+			for _, name := range files {
+				r.put(t, "d/"+name, "text of "+name[:min(len(name), 12)])
+				ids = append(ids, r.walk(t, "d/"+name))
+			}
+			if err := os.Link(path("other name"), path("two")); err != nil {
+				t.Fatal(err)
+			}
+			if two := r.walk(t, "d/two"); two != ids[9] {
+				t.Fatal("hard links are two nodes")
+			}
+			must := func(errs ...error) {
+				t.Helper()
+				for _, err := range errs {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, name := range []string{"replaced", "link", "fifo", "dir", "gone"} {
+				must(os.Remove(path(name)))
+			}
+			must(os.WriteFile(path("replaced"), []byte("another file"), 0o644), os.Symlink("plain", path("link")),
+				unix.Mkfifo(path("fifo"), 0o600), os.Mkdir(path("dir"), 0o700), os.WriteFile(path("shorter"), []byte("te"), 0o644),
+				os.WriteFile(path("longer"), []byte(strings.Repeat("x", 500)), 0o644), os.Rename(path("moved"), path("elsewhere")),
+				os.WriteFile(path("empty"), nil, 0o644), os.WriteFile(path("last"), []byte("new text"), 0o644))
+			ask := append(ids, fs.RootID, r.walk(t, "d"), 1<<40, ids[0])
+			list, err := r.f.ReadFiles(fs.Req{}, ask, 400)
+			if err != 0 {
+				t.Fatal(err)
+			}
+			want := map[fs.NodeID]string{ids[0]: "text of plain", ids[5]: "te", ids[9]: "text of other name"[:len("text of ")+10], ids[10]: "", ids[11]: "text of " + long[:12], ids[12]: "new text"}
+			if !cfg.ReadOnly {
+				want = nil // attributes may not be kept
+			}
+			got := map[fs.NodeID]string{}
+			for _, d := range list {
+				got[d.File.Node] = string(d.Data)
+				if d.File.Attr.Size != uint64(len(d.Data)) || d.File.TTL == 0 {
+					t.Errorf("%q: %+v", d.Data, d.File)
+				}
+			}
+			if len(got) != len(want) {
+				t.Errorf("%d files, want %d: %v", len(got), len(want), got)
+			}
+			for n, s := range want {
+				if g, ok := got[n]; !ok || g != s {
+					t.Errorf("%q, want %q", g, s)
+				}
+			}
+			// Nobody has opened the FIFO: there is still no reader.
+			if fd, err := unix.Open(path("fifo"), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != unix.ENXIO {
+				unix.Close(fd)
+				t.Errorf("the FIFO has a reader: %v", err)
+			}
+			if !cfg.ReadOnly {
+				return
+			}
+			// No more than what has room in an answer, nor more files than may be asked for.
+			var many []fs.NodeID
+			for i := range 8 {
+				name := fmt.Sprint("d/large", i)
+				r.put(t, name, strings.Repeat("y", 40<<10))
+				many = append(many, r.walk(t, name))
+			}
+			if list, err := r.f.ReadFiles(fs.Req{}, many, 1<<30); err != 0 || len(list) != 3 {
+				t.Errorf("%d large files, %v", len(list), err)
+			}
+			for _, most := range []int{40<<10 - 1, 0, -1} {
+				if list, err := r.f.ReadFiles(fs.Req{}, many, most); err != 0 || len(list) != 0 {
+					t.Errorf("at most %d: %d files, %v", most, len(list), err)
+				}
+			}
+			if list, _ := r.f.ReadFiles(fs.Req{}, make([]fs.NodeID, fs.MaxFiles+1), 100); len(list) != 0 {
+				t.Errorf("%d files of too many", len(list))
+			}
+			if os.Geteuid() != 0 {
+				must(os.Chmod(path("plain"), 0))
+				if list, err := r.f.ReadFiles(fs.Req{}, ids[:1], 400); err != 0 || len(list) != 0 {
+					t.Errorf("a file that may not be read: %d, %v", len(list), err)
+				}
+			}
+		})
+	}
+}
+
 func TestFileRoot(t *testing.T) {
 	for _, ro := range []bool{true, false} {
 		r := newRig(t, Config{})

@@ -71,6 +71,7 @@ func (b *below) LookAhead(dir tree.Ref) abi.Errno {
 	if err != 0 {
 		return 0
 	}
+	b.reads.listed(dir, b.t.Get(dir).Gen, true, list)
 	a.got, a.used = a.got/2, a.used/2
 	names := 0
 	var met []fs.NodeID

@@ -74,6 +74,7 @@ type below struct {
 	names   map[nameKey]nameVal
 	nameTTL time.Duration // the lower server's, for names; 0: ask each time
 	ahead   ahead         // names that nobody has asked for yet
+	reads   readAhead     // what is in files that nobody has opened yet
 }
 
 // nameKey is a name in a lower directory; gen keeps an inode's place apart from
@@ -106,6 +107,15 @@ var _ tree.Below = (*below)(nil)
 // New opens or makes the upper layer in h over low. release, unless nil, is
 // told when an object that low granted (its tag) is not used any more.
 func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func() fs.Time, release func(tag uint64)) (*tree.Server, *tree.Tree, abi.Errno) {
+	s, b, err := open(h, cfg, low, objs, now, release)
+	if err != 0 {
+		return nil, nil, err
+	}
+	return s, b.t, 0
+}
+
+// open is New, which answers the lower layer's side too.
+func open(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func() fs.Time, release func(tag uint64)) (*tree.Server, *below, abi.Errno) {
 	if cfg.Size == 0 {
 		cfg.Size = 8 << 30
 	}
@@ -145,7 +155,7 @@ func New(h *store.Heap, cfg Config, low fs.Server, objs object.Objects, now func
 	s := tree.NewServer(t, log, ^uint64(0), magic)
 	s.SetBelow(b)
 	t.OnDrop = b.dropped
-	return s, t, 0
+	return s, b, 0
 }
 
 func (b *below) lower(r tree.Ref) fs.NodeID { return fs.NodeID(b.t.Get(r).LowerNode) }
@@ -291,6 +301,9 @@ func (b *below) List(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.Di
 	if err != 0 {
 		return nil, cookie, false, err
 	}
+	if plus > 0 {
+		b.reads.listed(dir, b.t.Get(dir).Gen, cookie == 0, list)
+	}
 	if len(list) == 0 {
 		return nil, cookie, true, 0
 	}
@@ -409,6 +422,7 @@ func (b *below) CopyData(r tree.Ref, size uint64) abi.Errno {
 	n := min(in.Size, size)
 	in.Size, in.Blocks = 0, 0
 	in.Flags &^= tree.FlagLowerData
+	b.reads.drop(low)
 	if n > tree.SmallMax {
 		if err := b.t.Objectify(r); err != 0 {
 			return err
@@ -445,11 +459,6 @@ func (b *below) CopyData(r tree.Ref, size uint64) abi.Errno {
 		return b.t.Truncate(r, n, false)
 	}
 	return 0
-}
-
-// Read implements tree.Below.
-func (b *below) Read(r tree.Ref, off uint64, buf []byte) (int, abi.Errno) {
-	return b.low.Read(fs.Req{}, b.lower(r), off, buf)
 }
 
 // ReadLink implements tree.Below.
@@ -527,6 +536,7 @@ func (b *below) dropped(r tree.Ref) {
 	}
 	b.unmap(r)
 	delete(b.attrs, r)
+	b.reads.drop(low)
 	delete(b.ahead.finds, r) // its place may be another directory's next
 	b.t.After(func() {
 		if b.byLower[low] == r {

@@ -63,6 +63,9 @@ func (f frozen) Link(fs.Req, fs.NodeID, fs.NodeID, string) (fs.Entry, abi.Errno)
 	return fs.Entry{}, f.bad("Link")
 }
 func (f frozen) Unlink(fs.Req, fs.NodeID, string) abi.Errno { return f.bad("Unlink") }
+func (f frozen) ReadFiles(fs.Req, []fs.NodeID, int) ([]fs.FileData, abi.Errno) {
+	return nil, f.bad("ReadFiles")
+}
 func (f frozen) OpenRead(fs.Req, fs.NodeID, int) (fs.Entry, bool, []byte, abi.Errno) {
 	return fs.Entry{}, false, nil, f.bad("OpenRead")
 }
