@@ -177,12 +177,21 @@ const (
 	LentOpenNo = 32
 )
 
-// Parts of BindHeader.Close: the client may close the descriptor by changing CloseMay to Closed; a number
-// that is another one for each open file that it may close so.
+// Parts of BindHeader.Close: the client may close the descriptor by changing CloseMay to Closed, and undo that as
+// long as the server has not seen it (CloseSeen); a number that is another one for each open file that it may close so.
 const (
-	CloseMay = 1 << 63
-	Closed   = 1 << 62
-	CloseNos = 1<<24 - 1
+	CloseMay  = 1 << 63
+	Closed    = 1 << 62
+	CloseSeen = 1 << 61
+	CloseNos  = 1<<24 - 1
+)
+
+// Parts of what ActName answers an open(2): the descriptor; from OpenedPos on the number in Lent.Pos with which its
+// offset was lent with it, from OpenedNo on that in BindHeader.Close.
+const (
+	OpenedFDs = 1<<8 - 1
+	OpenedPos = 8
+	OpenedNo  = 32
 )
 
 // What Lent.Pos has (from LentKind on): an offset, an event counter, one of which a read takes
@@ -794,6 +803,8 @@ const (
 	LocalEpollCtl = 62
 	// close(2) of a descriptor that may be closed without asking (BindHeader.Close).
 	LocalClose = 63
+	// open(2) of a name that was opened before by a descriptor that is closed, and not seen to be (ActName).
+	LocalOpen = 67
 	// pwrite(2) to what is lent.
 	LocalPwrite = 52
 	// Signals: rt_sigprocmask(2), of a thread whose ThreadMask is known, while ToldQuiet; rt_sigaction(2)
@@ -835,7 +846,10 @@ const (
 	// ToldDefault is the set of the signals whose actions are as if none was ever set (bit 0 is
 	// signal 1's); it is not one more than that. SIGKILL is never in it.
 	ToldDefault = 11
-	ToldWords   = 15
+	// ToldLowest: of the descriptors below it none is free, but those that the library has closed by itself; told
+	// to processes of one thread.
+	ToldLowest = 12
+	ToldWords  = 15
 )
 
 // Limits of the answers about names that the library keeps: bytes of a name, with its

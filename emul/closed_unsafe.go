@@ -30,6 +30,46 @@ func (t *Thread) closePosted(fd uintptr) (uintptr, bool) {
 	return 0, true
 }
 
+// openKept serves open(2) of a name that this thread, which is the only one, has opened before, by a descriptor that it has closed
+// since, of which the server has not heard: it is the lowest one that is free, and nobody has done anything to the open file but
+// change its offset and O_NONBLOCK, which the library has had all the while. It is open again, and the server hears nothing of it.
+func (t *Thread) openKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
+	e, seq := t.findName(uc, d)
+	if e == nil {
+		if t.Wants == nameFirst {
+			t.Wants = 0 // others' names do not come along
+		}
+		return 0, false
+	}
+	t.Wants = nameAsked
+	names, attrs, r := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs), e.Result
+	fd, no := uintptr(r&abi.OpenedFDs), r>>abi.OpenedNo
+	h := t.area()
+	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || fd >= abi.LentFiles || no > abi.CloseNos ||
+		uint64(fd)+1 >= atomic.LoadUint64(&h.Told[abi.ToldLowest]) || atomic.LoadUint64(&h.Posted)&(1<<fd-1) != 0 {
+		return 0, false
+	}
+	w := t.closeWord(fd)
+	l := (*abi.Lent)(unsafe.Add(unsafe.Pointer(&h.Lent), fd*unsafe.Sizeof(abi.Lent{})))
+	pos := atomic.LoadUint64(&l.Pos)
+	if atomic.LoadUint64(w) != abi.Closed|no || pos&abi.LentPos == 0 || lentKind(pos) != abi.LentIsOffset ||
+		pos&^abi.LentPos>>abi.LentShift != r>>abi.OpenedPos&(abi.LentCounts-1) {
+		return 0, false
+	}
+	to := pos &^ (abi.LentAt | abi.LentNonblock)
+	if t.Key.A&oNonblock != 0 {
+		to |= abi.LentNonblock
+	}
+	// In this order: whoever takes the offset back has found the descriptor, and has seen that it is closed.
+	if !atomic.CompareAndSwapUint64(&l.Pos, pos, to) || !atomic.CompareAndSwapUint64(w, abi.Closed|no, abi.CloseMay|no) {
+		return 0, false
+	}
+	atomic.AndUint64(&h.Posted, ^uint64(1<<fd))
+	e.Used = 1
+	t.Wants = 0
+	return fd, true
+}
+
 // mayClose carries out ActMayClose.
 func (t *Thread) mayClose(a *abi.Action) {
 	if a.A[0] < abi.LentFiles {

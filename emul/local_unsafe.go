@@ -69,6 +69,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k == abi.LocalFcntl {
 		return t.fcntlLent(a, b, c)
 	}
+	if k == abi.LocalOpen {
+		return t.openKept(uc, d)
+	}
 	if k == abi.LocalClose {
 		return t.closePosted(a)
 	}

@@ -21,53 +21,11 @@ const (
 
 // nameKept answers a call about a name if that is known.
 func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
-	t.Wants = 0
-	if d.Pre[0].Kind != abi.PreStr || t.Words[abi.ThreadVfork] != 0 {
+	e, seq := t.findName(uc, d)
+	if e == nil {
 		return 0, false
 	}
-	k := &t.Key
-	path := uintptr(unsafe.Pointer(&k.Path))
-	n, end := t.copyStr(path, register(uc, uintptr(d.Pre[0].Arg)), abi.NameMax)
-	if end != strEnd || n == 0 {
-		return 0, false
-	}
-	if d.Pre[0].Arg == 1 && uint8(k.Path[0]) != '/' && int32(uint32(uc.Regs.DI)) != -100 {
-		return 0, false
-	}
-	k.Nr = uc.Regs.AX
-	k.A = uint64(register(uc, uintptr(d.Name>>4&15)-1))
-	k.B = uint64(register(uc, uintptr(d.Name>>8&15)-1))
-	h := t.hashKey(n)
-	t.Wants = nameFirst
-	e := t.name(h)
-	seq := atomic.LoadUint32(&e.Seq)
-	if seq&1 != 0 {
-		return 0, false
-	}
-	told := &t.area().Told
 	names, attrs := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs)
-	holds := names != 0 && names == atomic.LoadUint64(&told[abi.ToldNames]) && (attrs == 0 || attrs == atomic.LoadUint64(&told[abi.ToldAttrs]))
-	if e.Hash != h {
-		// Another one's place: who was of use since somebody else wanted it keeps it once.
-		if holds && e.Used != 0 {
-			e.Used = 0
-			return 0, false
-		}
-		if atomic.CompareAndSwapUint32(&e.Seq, seq, seq+1) {
-			e.Hash, e.Names, e.Used = h, 0, 0
-			atomic.StoreUint32(&e.Seq, seq+2)
-		}
-		return 0, false
-	}
-	if !holds {
-		t.Wants = nameAsked
-		return 0, false
-	}
-	for i := uintptr(0); i < unsafe.Sizeof(nameKey{}); i += 8 {
-		if *(*uint64)(unsafe.Add(unsafe.Pointer(&e.Key), i)) != *(*uint64)(unsafe.Add(unsafe.Pointer(k), i)) {
-			return 0, false
-		}
-	}
 	if size := uintptr(e.Len); size != 0 {
 		to := register(uc, uintptr(d.Name&15)-1)
 		if size > abi.NameData || !t.inGuest(to, size) || t.copyMem(to, uintptr(unsafe.Pointer(&e.Data)), size) != 0 {
@@ -76,13 +34,69 @@ func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	}
 	r := uintptr(e.Result)
 	// Did it hold all the while? What was copied otherwise the server copies again.
-	if atomic.LoadUint32(&e.Seq) != seq || atomic.LoadUint64(&told[abi.ToldNames]) != names ||
-		attrs != 0 && atomic.LoadUint64(&told[abi.ToldAttrs]) != attrs {
+	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) {
 		return 0, false
 	}
 	e.Used = 1
 	t.Wants = 0
 	return r, true
+}
+
+// nameHolds says whether an answer with these numbers holds.
+func (t *Thread) nameHolds(names, attrs uint64) bool {
+	told := &t.area().Told
+	return names != 0 && names == atomic.LoadUint64(&told[abi.ToldNames]) && (attrs == 0 || attrs == atomic.LoadUint64(&told[abi.ToldAttrs]))
+}
+
+// findName finds the answer to a call about a name, which holds; nil: there is none. It is what was found as long as
+// its Seq is seq.
+func (t *Thread) findName(uc *Ucontext, d *abi.CallDesc) (found *Name, seq uint32) {
+	t.Wants = 0
+	if d.Pre[0].Kind != abi.PreStr || t.Words[abi.ThreadVfork] != 0 {
+		return nil, 0
+	}
+	k := &t.Key
+	path := uintptr(unsafe.Pointer(&k.Path))
+	n, end := t.copyStr(path, register(uc, uintptr(d.Pre[0].Arg)), abi.NameMax)
+	if end != strEnd || n == 0 {
+		return nil, 0
+	}
+	if d.Pre[0].Arg == 1 && uint8(k.Path[0]) != '/' && int32(uint32(uc.Regs.DI)) != -100 {
+		return nil, 0
+	}
+	k.Nr = uc.Regs.AX
+	k.A = uint64(register(uc, uintptr(d.Name>>4&15)-1))
+	k.B = uint64(register(uc, uintptr(d.Name>>8&15)-1))
+	h := t.hashKey(n)
+	t.Wants = nameFirst
+	e := t.name(h)
+	seq = atomic.LoadUint32(&e.Seq)
+	if seq&1 != 0 {
+		return nil, 0
+	}
+	holds := t.nameHolds(atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs))
+	if e.Hash != h {
+		// Another one's place: who was of use since somebody else wanted it keeps it once.
+		if holds && e.Used != 0 {
+			e.Used = 0
+			return nil, 0
+		}
+		if atomic.CompareAndSwapUint32(&e.Seq, seq, seq+1) {
+			e.Hash, e.Names, e.Used = h, 0, 0
+			atomic.StoreUint32(&e.Seq, seq+2)
+		}
+		return nil, 0
+	}
+	if !holds {
+		t.Wants = nameAsked
+		return nil, 0
+	}
+	for i := uintptr(0); i < unsafe.Sizeof(nameKey{}); i += 8 {
+		if *(*uint64)(unsafe.Add(unsafe.Pointer(&e.Key), i)) != *(*uint64)(unsafe.Add(unsafe.Pointer(k), i)) {
+			return nil, 0
+		}
+	}
+	return e, seq
 }
 
 // hashKey completes and hashes t.Key, whose path has n bytes.

@@ -127,9 +127,9 @@ func fileCalls() []Entry {
 
 func openCalls() []Entry {
 	return []Entry{
-		{Nr: 2, Name: "open", Fn: sysOpen, Pre: pre(preStr(0)), Sig: "som"},
+		{Nr: 2, Name: "open", Fn: sysOpen, Local: abi.LocalOpen, Named: 0x020, Pre: pre(preStr(0)), Sig: "som"},
 		{Nr: 85, Name: "creat", Fn: sysCreat, Pre: pre(preStr(0)), Sig: "sm"},
-		{Nr: 257, Name: "openat", Fn: sysOpenat, Pre: pre(preStr(1)), Sig: "fsom"},
+		{Nr: 257, Name: "openat", Fn: sysOpenat, Local: abi.LocalOpen, Named: 0x030, Pre: pre(preStr(1)), Sig: "fsom"},
 		{Nr: 437, Name: "openat2", Fn: sysOpenat2, Pre: pre(preStr(1), preFixed(2, 24)), Sig: "fspu"},
 		{Nr: 3, Name: "close", Fn: sysClose, Local: abi.LocalClose, Sig: "f"},
 		{Nr: 436, Name: "close_range", Fn: sysCloseRange, Sig: "uux"},
@@ -192,6 +192,9 @@ func openat(c *core.Call, dirfd int32, pathArg int, fl, mode uint64, resolve uin
 	fd, e := c.Install(f, fdf)
 	if e == 0 {
 		keepOpened(c, fd)
+		if fl&^(oCloexec|oNofollow|oNonblock|oLargefile) == 0 && c.Local == abi.LocalOpen {
+			c.KeepOpen(fd)
+		}
 	}
 	return uint64(fd), e
 }

@@ -380,6 +380,7 @@ func (c *Call) InstallFDAt(f store.Ref[File], fd int32, flags uint32) abi.Errno 
 
 // SetFDFlags changes a descriptor's flags. EBADF.
 func (k *Kernel) SetFDFlags(t store.Ref[FDTable], fd int32, flags uint32) abi.Errno {
+	k.takeBackClosesOf(t) // what is opened again has the flags that it was opened with
 	f, _, e := k.FDAt(t, fd)
 	if e != 0 {
 		return e
@@ -468,6 +469,19 @@ func (c *Call) File(fd int32) (store.Ref[File], *File, abi.Errno) {
 	return f, c.K.Files.Get(f), 0
 }
 
+// fileAt is File for who reads at off: where that is not -1, an offset that is lent to the caller's task is its
+// library's to move meanwhile.
+func (c *Call) fileAt(fd int32, off int64) (store.Ref[File], *File, abi.Errno) {
+	if off >= 0 {
+		if f, ok := c.K.fdEntry(c.Proc().FDs, fd); ok {
+			if file := c.K.Files.Get(f); file.Kind == FileVnode && file.LentTo == c.Task && c.Task != 0 {
+				return f, file, 0
+			}
+		}
+	}
+	return c.File(fd)
+}
+
 // maxChunk is the most that one step of a read or write moves.
 const maxChunk = 120 << 10
 
@@ -483,7 +497,8 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	if off < 0 && c.lentMeanwhile(fd) {
 		return 0, abi.ErrRestart
 	}
-	f, file, e := c.File(fd)
+	k := c.K
+	f, file, e := c.fileAt(fd, off)
 	if e != 0 {
 		return 0, e
 	}
@@ -492,8 +507,11 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 	}
 	counts := c.K.countFlag(file)
 	steps := file.Kind == FileVnode || file.Kind == FileMemfd || file.Kind == FileDev
-	k := c.K
-	k.pinFile(f)
+	if file.LentTo != 0 {
+		k.fileRT(f).pins++
+	} else {
+		k.pinFile(f)
+	}
 	defer k.unpinFile(c, f)
 	ops := k.ops[file.Kind]
 	var total uint64

@@ -234,6 +234,7 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	if second {
 		k.takeBackStreams(c.Task) // who waits in one has no other threads (mayPoll)
 		k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
+		k.untellLowest(k.tasks[task])
 	}
 	c.dropKept(0)
 	k.addThreadIndex(t)

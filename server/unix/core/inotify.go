@@ -230,7 +230,7 @@ func (c *Call) InotifyAdd(fd int32, path string, walk uint32, mask uint32) (int3
 	if mask&evModify != 0 {
 		k.takeBackWrites(0)
 	}
-	if mask&evCloseNo != 0 {
+	if mask&(evCloseNo|evOpen) != 0 {
 		k.takeBackCloses()
 	}
 	k.io.inotify.counted = false

@@ -147,6 +147,9 @@ func (k *Kernel) takeBackFD(ts *task, fd int) {
 // takeBackEntry is called before descriptor fd of a table becomes another file's.
 func (k *Kernel) takeBackEntry(t store.Ref[FDTable], fd uint32) {
 	if ts := k.lent[t]; ts != nil && fd < abi.LentFiles {
+		if fd < ts.lent.closes.lowest {
+			k.untellLowest(ts)
+		}
 		k.takeBackFD(ts, int(fd))
 		k.tellOpen(ts, int(fd), 0)
 		k.takeBackSets(ts, int32(fd))
@@ -160,6 +163,7 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 	if ts == nil {
 		return
 	}
+	k.untellLowest(ts)
 	delete(k.lent, t)
 	for fd := range ts.lent.fds {
 		k.takeBackFD(ts, fd)

@@ -88,10 +88,10 @@ func (c *Call) LendOpened(fd int32, flags func(f *File) uint32) {
 		c.keepHabits(rt)
 	}
 	rt.moved = fd + 1
-	if rt.moves < movedSure || !c.mayBorrow(fd, f) {
+	if rt.moves < movedSure && !c.WantName || !c.mayBorrow(fd, f) {
 		return
 	}
-	if rt.unmoved++; rt.unmoved%movedAgain == 0 {
+	if rt.unmoved++; rt.unmoved%movedAgain == 0 && !c.WantName { // else the offset goes with the name (KeepOpen)
 		return
 	}
 	if file.Refs != 1 || k.fileRT(f).pins != 0 || file.Aux2 != 0 || file.Off < 0 || file.Off > abi.LentAt {

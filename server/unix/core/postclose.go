@@ -45,6 +45,8 @@ type taskCloses struct {
 	// stale are those whose word may say that they are closed, which is not news: the library is
 	// told when they are open again.
 	stale uint64
+	// lowest is ToldLowest, 0: it is not told.
+	lowest uint32
 	// untidy: something was closed of which the library may have mappings or grants.
 	untidy bool
 }
@@ -91,6 +93,60 @@ func (c *Call) LetClose(fd int32) {
 	k.atEarliest(&k.closes.at, k.moment()+closeWait, k.lookCloses)
 }
 
+// KeepOpen lets the caller's library open again, by descriptor fd, what it has just opened so by a name to read it only,
+// as soon as it has closed it by itself: as long as the name leads there, and nobody has changed what the
+// file's attributes are (keepname.go), and the number is the lowest one that is free.
+func (c *Call) KeepOpen(fd int32) {
+	k := c.K
+	ts := k.tasks[c.Task]
+	if !c.WantName || ts == nil || ts.lent == nil || fd < 0 || fd >= abi.LentFiles || ts.lent.closes.may>>fd&1 == 0 || c.Proc().Threads != 1 {
+		return
+	}
+	t := ts.lent.table
+	f, ok := k.fdEntry(t, fd)
+	if !ok || k.Files.Get(f).LentTo != c.Task {
+		return
+	}
+	n := k.nodeOf(k.Files.Get(f).Vnode)
+	if n == nil || n != c.seen.at.node || c.seen.bare || c.seen.asked || k.watched(evOpen) || len(c.Acts) >= abi.MaxActions {
+		return
+	}
+	until := min(c.seen.until, n.attrUntil)
+	if !k.fresh(until) || !c.mayKeepNames() || !c.namesHold() {
+		return
+	}
+	attrs := k.attrsHold(ts)
+	n.told = true
+	k.namesUntil(until)
+	tab := k.FDs.Get(t)
+	low, end := uint32(fd)+1, min(tab.Cap, abi.LentFiles)
+	for es := fdEntries(k.Heap.Bytes(tab.Block)); low < end && es[low].File != 0; {
+		low++
+	}
+	if ts.lent.closes.lowest != low {
+		ts.lent.closes.lowest = low
+		k.Host.Tell(ts.id, abi.ToldLowest, uint64(low)+1)
+	}
+	c.Act(abi.ActName, 0, ts.names, attrs, uint64(fd)|uint64(k.Files.Get(f).LentNo)<<abi.OpenedPos|k.closeNo(t, uint32(fd))<<abi.OpenedNo)
+}
+
+// untellLowest has a task's library ask for descriptors from now on.
+func (k *Kernel) untellLowest(ts *task) {
+	if ts.lent != nil && ts.lent.closes.lowest != 0 {
+		ts.lent.closes.lowest = 0
+		k.Host.Tell(ts.id, abi.ToldLowest, 0)
+	}
+}
+
+// takeBackClosesOf is takeBackCloses for one table.
+func (k *Kernel) takeBackClosesOf(t store.Ref[FDTable]) {
+	if ts := k.lent[t]; ts != nil {
+		for m := ts.lent.closes.may; m != 0; m &= m - 1 {
+			k.takeBackLoan(ts, bits.TrailingZeros64(m), loanClose)
+		}
+	}
+}
+
 // closeNo is the number of a descriptor, 0: it has none.
 func (k *Kernel) closeNo(t store.Ref[FDTable], fd uint32) uint64 {
 	tab := k.FDs.Get(t)
@@ -111,9 +167,15 @@ func (k *Kernel) setCloseNo(t store.Ref[FDTable], fd uint32, no uint64) bool {
 }
 
 // saysClosed says whether a task's library has closed the descriptor that has this number.
+// From then on it cannot open it again.
 func (k *Kernel) saysClosed(id TaskID, fd int, no uint64) bool {
 	v, ok := k.Host.CloseWord(id, fd)
-	return ok && no != 0 && v&abi.Closed != 0 && v&abi.CloseNos == no
+	return ok && no != 0 && v&abi.Closed != 0 && v&abi.CloseNos == no && k.seesClosed(id, fd, v)
+}
+
+// seesClosed notes that a word is seen, which says Closed; false: it says so no more.
+func (k *Kernel) seesClosed(id TaskID, fd int, v uint64) bool {
+	return v&abi.CloseSeen != 0 || k.Host.SetClose(id, fd, v, v|abi.CloseSeen)
 }
 
 // Posted is told by the serve loop, with the lock held, of the descriptors that a task says it has closed,
@@ -200,8 +262,11 @@ func (k *Kernel) endClose(ts *task, t store.Ref[FDTable], fd int) {
 			break
 		}
 		if v&abi.Closed != 0 && v&abi.CloseNos == no {
-			k.carryOut(ts, t, fd)
-			return
+			if k.seesClosed(ts.id, fd, v) {
+				k.carryOut(ts, t, fd)
+				return
+			}
+			continue // it is open again
 		}
 		// Also where the library has not begun: it never will.
 		if k.Host.SetClose(ts.id, fd, v, no) {
@@ -213,10 +278,8 @@ func (k *Kernel) endClose(ts *task, t store.Ref[FDTable], fd int) {
 
 // takeBackCloses has all libraries ask before they close anything, and carries out what they have closed.
 func (k *Kernel) takeBackCloses() {
-	for _, ts := range k.lent {
-		for m := ts.lent.closes.may; m != 0; m &= m - 1 {
-			k.takeBackLoan(ts, bits.TrailingZeros64(m), loanClose)
-		}
+	for t := range k.lent {
+		k.takeBackClosesOf(t)
 	}
 }
 

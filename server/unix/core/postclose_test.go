@@ -75,6 +75,106 @@ func (x closer) post(fd int32) bool {
 	return true
 }
 
+// again opens by the library what it has closed, by what KeepOpen has told it; false: it has to ask.
+func (x closer) again(a abi.Action) bool {
+	fd := a.A[2] & abi.OpenedFDs
+	w, l, told := &x.words()[fd], &x.tk.host.records(x.tk.task())[fd], x.tk.host.told[x.tk.task()]
+	if a.Op != abi.ActName || told[abi.ToldNames] != a.A[0] || told[abi.ToldAttrs] != a.A[1] || fd+1 >= told[abi.ToldLowest] ||
+		*w != abi.Closed|a.A[2]>>abi.OpenedNo || l.Pos&abi.LentPos == 0 || l.Pos&^abi.LentPos>>abi.LentShift != a.A[2]>>abi.OpenedPos&(abi.LentCounts-1) {
+		return false
+	}
+	l.Pos &^= abi.LentAt | abi.LentNonblock
+	*w = *w&^abi.Closed | abi.CloseMay
+	return true
+}
+
+// kept opens a file of which the library would keep the name, and answers what it is told of that.
+func (x closer) kept(name string) (fd int32, a abi.Action) {
+	x.t.Helper()
+	for range nameRest + 1 {
+		x.do(func(c *Call) {
+			c.WantName = true
+			var e abi.Errno
+			if fd, e = open(c, name, AccessRead, 0, 0); e != 0 {
+				x.t.Fatal(name, e)
+			}
+			c.LetClose(fd)
+			c.LendOpened(fd, func(f *File) uint32 { return f.Flags })
+			c.KeepOpen(fd)
+			for _, is := range c.Acts {
+				switch is.Op {
+				case abi.ActLend:
+					begin(&x.tk.host.records(c.Task)[fd], is)
+				case abi.ActName:
+					a = is
+				}
+			}
+		})
+		if a.Op != 0 {
+			return fd, a
+		}
+		x.do(func(c *Call) { c.CloseFD(fd) })
+	}
+	x.t.Fatal("not kept")
+	return 0, a
+}
+
+// TestOpenAgain: what is open again without asking is what it would be by asking.
+func TestOpenAgain(t *testing.T) {
+	x := newCloser(t)
+	fd, a := x.kept("/a")
+	for range 3 {
+		if x.again(a) || !x.post(fd) || !x.again(a) {
+			t.Fatal("not open again, or while it is open")
+		}
+	}
+	if x.do(func(c *Call) {}); !x.isOpen(fd) {
+		t.Error("closed though it is open again")
+	}
+	if x.post(fd); x.isOpen(fd) || x.again(a) {
+		t.Error("open again though it was seen to be closed")
+	}
+	for what, fn := range map[string]func(c *Call, fd int32){
+		"flags":   func(c *Call, fd int32) { c.K.SetFDFlags(c.Proc().FDs, fd, FDCloexec) },
+		"range":   func(c *Call, fd int32) { c.CloseRange(uint32(fd), uint32(fd), true, false) },
+		"dup":     func(c *Call, fd int32) { c.Dup(fd, 10, 0) },
+		"found":   func(c *Call, fd int32) { c.File(fd) },
+		"lower":   func(c *Call, fd int32) { c.CloseFD(0) },
+		"limit":   func(c *Call, fd int32) { c.SetRlimit(c.ProcRef(), RlimitNofile, Rlimit{Cur: 20, Max: 30}) },
+		"name":    func(c *Call, fd int32) { c.K.namesChanged() },
+		"attrs":   func(c *Call, fd int32) { c.K.attrsChanged() },
+		"unlink":  func(c *Call, fd int32) { c.Unlink(AtCwd, "/a") },
+		"table":   func(c *Call, fd int32) { c.K.takeBackTable(c.Proc().FDs) },
+		"threads": func(c *Call, fd int32) { c.K.untellLowest(c.K.tasks[c.Task]) },
+		"watch": func(c *Call, fd int32) {
+			in, _ := c.NewInotify(0)
+			c.InotifyAdd(in, "/a", WalkFollow, evOpen)
+		},
+	} {
+		x := newCloser(t)
+		if _, told := x.open("/b", rw, 0); told {
+			t.Fatal("told")
+		}
+		fd, a := x.kept("/a")
+		x.do(func(c *Call) { fn(c, fd) })
+		if x.post(fd); x.again(a) {
+			t.Errorf("%s: open again", what)
+		}
+	}
+	// A read at an offset leaves it as it was.
+	x = newCloser(t)
+	fd, a = x.kept("/a")
+	x.do(func(c *Call) {
+		if _, e := c.ReadFD(fd, guestBase, 10, 0); e != 0 {
+			t.Fatal(e)
+		}
+	})
+	if x.post(fd); !x.again(a) {
+		t.Error("not open again after pread")
+	}
+	x.tk.checkVFS()
+}
+
 // isOpen looks at the table as others do.
 func (x closer) isOpen(fd int32) (is bool) {
 	x.tk.Enter()
@@ -278,7 +378,7 @@ func TestPostedCloseChanged(t *testing.T) {
 		t.Error("the new one was closed")
 	}
 	x.do(func(c *Call) { _, _ = c.CloseFD(fd), c.CloseFD(b) })
-	// Its flags may change.
+	// Its flags change.
 	fd = x.opened("/a")
 	x.do(func(c *Call) {
 		if e := c.K.SetFDFlags(c.Proc().FDs, fd, FDCloexec); e != 0 {
@@ -288,9 +388,10 @@ func TestPostedCloseChanged(t *testing.T) {
 			t.Errorf("flags %x", fl)
 		}
 	})
-	if !x.post(fd) || x.isOpen(fd) {
-		t.Error("not closed")
+	if x.post(fd) || !x.isOpen(fd) {
+		t.Error("closed without asking, and could be open again with other flags")
 	}
+	x.do(func(c *Call) { c.CloseFD(fd) })
 	// An answer that is carried out when things have changed.
 	var late []abi.Action
 	x.tk.do(x.tk.init, func(c *Call) {

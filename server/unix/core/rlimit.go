@@ -65,6 +65,9 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 		return abi.EPERM
 	}
 	k.Procs.Mut(p).Rlimits[n] = l
+	if n == RlimitNofile {
+		k.takeBackClosesOf(k.Procs.Get(p).FDs)
+	}
 	if n == RlimitStack {
 		k.tellStack(p)
 	}

@@ -1209,6 +1209,9 @@ func (c *Call) CloseRange(first, last uint32, cloexec, unshare bool) abi.Errno {
 		}
 	}
 	t := c.Proc().FDs
+	if cloexec {
+		k.takeBackClosesOf(t)
+	}
 	end := k.FDs.Get(t).Cap
 	for fd := first; fd < end && fd <= last; fd++ {
 		f, flags, e := k.FDAt(t, int32(fd))

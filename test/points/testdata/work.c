@@ -265,6 +265,15 @@ static void closes(void) {
 		bad += close(f[(i + 2) % 3]) != 0;
 		bad += close(g) != -1;
 	}
+	for (int i = 0; i < 40; i++) {
+		unsigned short v = 1;
+		int g = open("lent", O_RDONLY);
+		bad += g != base;
+		bad += read(g, &v, sizeof v) != sizeof v || v != 0;
+		bad += close(g) != 0;
+		if (i % 8 == 7)
+			bad += fcntl(g, F_GETFD) != -1;
+	}
 	T(bad);
 }
 

@@ -287,6 +287,175 @@ static void children(void) {
 	T(read(s[1], b, 1));
 	close(s[1]);
 }
+// again opens a name again and again, until what opens it may know it by heart, and shows what is open then.
+static int again(const char *name, int flags) {
+	for (int i = 0; i < 6; i++) {
+		int f = open(name, flags);
+		if (f < 0)
+			return f;
+		read(f, b, 3);
+		close(f);
+	}
+	return open(name, flags);
+}
+static void shown(int f) {
+	struct stat s;
+	memset(b, 0, 5);
+	T(fcntl(f, F_GETFL) & ~0x8000);
+	T(fcntl(f, F_GETFD));
+	T(lseek(f, 0, SEEK_CUR));
+	T(fstat(f, &s));
+	T(s.st_size);
+	T(read(f, b, 4));
+	printf("%.4s\n", b);
+	T(close(f));
+}
+static void *nothing(void *at) {
+	return at;
+}
+static void reopened(void) {
+	static const int by[] = {0, O_CLOEXEC, O_NONBLOCK, O_NOFOLLOW, O_APPEND, O_DIRECTORY, O_PATH};
+	for (unsigned i = 0; i < sizeof by / sizeof *by; i++) {
+		int f = again("a", by[i]);
+		printf("by %#x\n", by[i]);
+		if (f >= 0)
+			shown(f);
+	}
+	// What was changed of the one before is not of the next one.
+	int f = again("a", O_RDONLY);
+	T(fcntl(f, F_SETFL, O_NONBLOCK));
+	close(f);
+	shown(open("a", O_RDONLY));
+	f = again("a", O_RDONLY);
+	T(fcntl(f, F_SETFL, O_APPEND));
+	for (int i = 0; i < 6; i++)
+		lseek(f, 1, SEEK_SET), read(f, b, 1);
+	close(f);
+	shown(open("a", O_RDONLY));
+	f = again("a", O_RDONLY);
+	T(fcntl(f, F_SETFD, FD_CLOEXEC));
+	close(f);
+	shown(open("a", O_RDONLY));
+	f = again("a", O_RDONLY);
+	T(close_range(f, f, 4));
+	close(f);
+	shown(open("a", O_RDONLY));
+	f = again("a", O_RDONLY);
+	int d = dup(f);
+	T(lseek(d, 5, SEEK_SET));
+	close(f);
+	f = open("a", O_RDONLY);
+	T(lseek(f, 0, SEEK_CUR));
+	T(lseek(d, 0, SEEK_CUR));
+	close(d);
+	shown(f);
+	f = again("a", O_RDONLY);
+	for (int i = 0; i < 12; i++) {
+		T(pread(f, b, 2, i));
+		close(f);
+		f = open("a", O_RDONLY);
+	}
+	shown(f);
+	// The lowest number, whatever was closed meanwhile, and by which call.
+	int low = ro("b"), lower = dup(0);
+	f = again("a", O_RDONLY);
+	close(low);
+	close(f);
+	int g = open("a", O_RDONLY);
+	T(g == low);
+	f = again("a", O_RDONLY);
+	close(lower);
+	close(f);
+	d = open("a", O_RDONLY);
+	T(d == lower);
+	close(d), close(g);
+	f = again("a", O_RDONLY);
+	struct rlimit was, few = {f, f};
+	getrlimit(RLIMIT_NOFILE, &was);
+	few.rlim_max = was.rlim_max;
+	close(f);
+	T(setrlimit(RLIMIT_NOFILE, &few));
+	T(open("a", O_RDONLY));
+	T(setrlimit(RLIMIT_NOFILE, &was));
+	shown(again("a", O_RDONLY));
+	// Another file has the name, or none, or it may not be read, or is another length.
+	close(again("a", O_RDONLY));
+	make("c", "cccccc");
+	T(rename("c", "a"));
+	shown(open("a", O_RDONLY));
+	close(again("a", O_RDONLY));
+	T(truncate("a", 2));
+	shown(open("a", O_RDONLY));
+	close(again("a", O_RDONLY));
+	T(unlink("a"));
+	T(open("a", O_RDONLY));
+	make("a", "0123456789");
+	mkdir("sub", 0755);
+	make("sub/a", "sub");
+	close(again("a", O_RDONLY));
+	T(chdir("sub"));
+	shown(open("a", O_RDONLY));
+	T(chdir(".."));
+	shown(open("a", O_RDONLY));
+	T(symlink("a", "link"));
+	close(again("link", O_RDONLY));
+	unlink("link");
+	T(symlink("b", "link"));
+	shown(open("link", O_RDONLY));
+	unlink("link");
+	fflush(stdout);
+	int st, p = fork();
+	if (p == 0) {
+		chmod("a", 0600);
+		chmod("b", 0644);
+		if (chown("a", 0, 0) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+			_exit(7);
+		close(again("b", O_RDONLY));
+		T(again("a", O_RDONLY));
+		shown(open("b", O_RDONLY));
+		_exit(0);
+	}
+	waitpid(p, &st, 0);
+	if (st == 0)
+		T(st);
+	p = getuid() == 0 ? fork() : 0;
+	if (p == 0 && getuid() == 0) {
+		close(again("a", O_RDONLY));
+		T(setresuid(65534, 65534, 65534));
+		T(open("a", O_RDONLY));
+		_exit(0);
+	}
+	if (p > 0)
+		waitpid(p, &st, 0);
+	// Somebody watches, another thread is there, a child.
+	int in = inotify_init1(IN_NONBLOCK);
+	char ev[4096];
+	f = again("a", O_RDONLY);
+	close(f);
+	T(inotify_add_watch(in, "a", IN_OPEN) > 0);
+	shown(open("a", O_RDONLY));
+	T(read(in, ev, sizeof ev) > 0);
+	close(in);
+	close(again("a", O_RDONLY));
+	pthread_t t;
+	pthread_create(&t, 0, nothing, 0);
+	shown(open("a", O_RDONLY));
+	pthread_join(t, 0);
+	close(again("a", O_RDONLY));
+	fflush(stdout);
+	if ((p = fork()) == 0) {
+		shown(open("a", O_RDONLY));
+		_exit(0);
+	}
+	waitpid(p, &st, 0);
+	shown(open("a", O_RDONLY));
+	close(again("a", O_RDONLY));
+	if ((p = vfork()) == 0)
+		_exit(open("b", O_RDONLY) < 0 || pread(open("a", O_RDONLY), b, 2, 0) != 2);
+	waitpid(p, &st, 0);
+	T(st);
+	shown(open("a", O_RDONLY));
+}
 static int shared[4];
 static void *closer(void *at) {
 	long n = 0;
@@ -328,6 +497,7 @@ int main(int argc, char **argv) {
 	gone();
 	others();
 	children();
+	reopened();
 	threads();
 	numbers();
 	int kept = ro("a"), exec = open("a", O_RDONLY | O_CLOEXEC), closed = ro("b"), later = ro("b");
