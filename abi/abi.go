@@ -247,6 +247,28 @@ type LentSet struct {
 	// what is ready there is told, too. Wake is what that has of nothing that is watched: the server is to be asked.
 	Host uint64
 	Wake uint64
+	// Ctl is how many items the library has changed since it was lent (lower half; 0 again when the
+	// server's record has them), above it the lower bits of Gen, and SetTaken when it is not lent any more. An item that is
+	// changed is first in Redo, at the lowest bit of that count, and counts when the exchange of Ctl says so; then it is
+	// stored where it belongs. So whoever takes the set back knows all, at whatever point the library is.
+	Ctl  uint64
+	Redo [2]LentRedo
+	// Index says where the item of a descriptor is in the list, one more than that; 0: nowhere.
+	Index [LentFiles]uint16
+}
+
+// Parts of LentSet.Ctl.
+const (
+	SetTaken = 1 << 63
+	SetGen   = 32
+	SetGens  = 1<<31 - 1
+)
+
+// LentRedo is an item of a set as it is to be, and which one.
+type LentRedo struct {
+	Item LentItem
+	At   uint32
+	_    uint32
 }
 
 // LentItem is something that is ready in a set, or a stream that may be: what is told of it. A set has them in the order in
@@ -258,6 +280,8 @@ type LentItem struct {
 	// what is ready: to be written to with at most Room bytes on their way.
 	Room   uint32
 	Stream uint64
+	FD     int32  // its descriptor
+	Off    uint32 // 1: it was removed by the library
 }
 
 // Parts of Lent.Pos of a ring: RingClaim while a thread copies into it what it is about to
@@ -797,7 +821,7 @@ const (
 	LocalEpollMask = 57
 	// Of a file by an offset that is lent: ioctl(2) that asks for a terminal's settings, fcntl(2) with
 	// F_GETFL, or F_SETFL that changes O_NONBLOCK at most, where BindHeader.Open has the flags;
-	// epoll_ctl(2) that adds it.
+	// epoll_ctl(2) that adds it, or changes an item of a set that is lent.
 	LocalIoctl    = 58
 	LocalFcntl    = 59
 	LocalEpollCtl = 62

@@ -71,7 +71,10 @@ func (t *Thread) tell(s *abi.LentSet, gen uint64, list, buf, most uintptr) (uint
 	for looked := uintptr(0); looked < n && got+held < most; looked++ {
 		it := (*abi.LentItem)(at(list + i*unsafe.Sizeof(abi.LentItem{})))
 		ev := atomic.LoadUint32(&it.Events)
-		if pos := atomic.LoadUint64(&it.Stream); pos != 0 {
+		if it.Off != 0 {
+			ev = 0
+		}
+		if pos := atomic.LoadUint64(&it.Stream); pos != 0 && ev != 0 {
 			is, ok := t.streamReady(pos, atomic.LoadUint32(&it.Room))
 			if !ok {
 				return 0, false
@@ -109,6 +112,65 @@ func (t *Thread) tell(s *abi.LentSet, gen uint64, list, buf, most uintptr) (uint
 	}
 	return got, true
 }
+
+// ctlSet serves epoll_ctl(2) of a stream that is an item of a set that is lent, or was until the library removed it. A
+// process of one thread only does: so nobody else changes the set but who takes it back, of whom Ctl tells (abi.LentSet).
+func (t *Thread) ctlSet(set, op, fd, event uintptr) (uintptr, bool) {
+	op, fd = uintptr(uint32(op)), uintptr(uint32(fd))
+	if l := t.lent(fd); l == nil || t.task().Threads > 1 || op < epollCtlAdd || op > epollCtlMod {
+		return 0, false
+	}
+	for i := uintptr(0); i < abi.LentSets; i++ {
+		s := (*abi.LentSet)(unsafe.Add(unsafe.Pointer(&t.area().Sets), i*unsafe.Sizeof(abi.LentSet{})))
+		if gen := atomic.LoadUint64(&s.Gen); gen&1 != 0 && uint32(atomic.LoadInt32(&s.FD)) == uint32(set) {
+			n := uintptr(*(*uint16)(unsafe.Add(unsafe.Pointer(&s.Index), fd*2))) - 1
+			if n >= uintptr(atomic.LoadUint32(&s.N)) || n >= abi.LentSetItems {
+				return 0, false
+			}
+			list := t.Window + AreaOff + abi.LentSetOff + i*abi.LentSetSize
+			return t.ctlItem(s, gen, (*abi.LentItem)(at(list+n*unsafe.Sizeof(abi.LentItem{}))), n, op, fd, event)
+		}
+	}
+	return 0, false
+}
+
+func (t *Thread) ctlItem(s *abi.LentSet, gen uint64, it *abi.LentItem, at, op, fd, event uintptr) (uintptr, bool) {
+	ctl := atomic.LoadUint64(&s.Ctl)
+	if ctl>>abi.SetGen != gen&abi.SetGens || uint32(ctl) >= 1<<31 || it.Stream == 0 || uintptr(uint32(it.FD)) != fd ||
+		atomic.LoadUint64(&t.lent(fd).Pos) != it.Stream {
+		return 0, false
+	}
+	off, ev, data := uint32(1), it.Events, it.Data
+	if op != epollCtlDel {
+		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), event, epollEvtSize) != 0 {
+			return 0, false
+		}
+		off, ev, data = 0, uint32(t.Scratch[0]), t.Scratch[0]>>32|t.Scratch[1]<<32
+		if ev&epollOthers != 0 {
+			return 0, false
+		}
+	}
+	if op == epollCtlAdd && it.Off == 0 {
+		return errno(eEXIST), atomic.LoadUint64(&s.Gen) == gen
+	}
+	if op != epollCtlAdd && it.Off != 0 {
+		return errno(eNOENT), atomic.LoadUint64(&s.Gen) == gen
+	}
+	r := (*abi.LentRedo)(unsafe.Add(unsafe.Pointer(&s.Redo), uintptr((ctl+1)&1)*unsafe.Sizeof(abi.LentRedo{})))
+	r.Item = *it
+	r.At = uint32(at)
+	r.Item.Off, r.Item.Events, r.Item.Data = off, ev, data
+	if !atomic.CompareAndSwapUint64(&s.Ctl, ctl, ctl+1) {
+		return 0, false // taken back: the server does it
+	}
+	atomic.StoreUint32(&it.Off, off)
+	atomic.StoreUint32(&it.Events, ev)
+	atomic.StoreUint64(&it.Data, data)
+	return 0, true
+}
+
+// epollOthers are events that the library leaves to the server: EPOLLEXCLUSIVE, WAKEUP, ONESHOT and ET.
+const epollOthers = 0xf << 28
 
 // toldSome is what tell answers when the guest's memory has ended behind so many events.
 func (t *Thread) toldSome(s *abi.LentSet, gen uint64, n uintptr) (uintptr, bool) {

@@ -48,6 +48,7 @@ const (
 	sysCloseRange   = 436
 
 	ePERM        = 1
+	eNOENT       = 2
 	eSRCH        = 3
 	eINTR        = 4
 	eBADF        = 9
@@ -123,6 +124,8 @@ const (
 	oNonblock    = 0x800
 	oSettable    = 0x400 | oNonblock | 0x2000 | 0x4000 | 0x40000
 	epollCtlAdd  = 1
+	epollCtlDel  = 2
+	epollCtlMod  = 3
 	epollEvtSize = 12
 
 	futexWait          = 0

@@ -68,6 +68,9 @@ func (t *Thread) fcntlLent(fd, cmd, arg uintptr) (uintptr, bool) {
 // epollCtlLent serves epoll_ctl(2) that adds a regular file, which is never waited for, to an
 // epoll set that is known to be open.
 func (t *Thread) epollCtlLent(set, op, fd, event uintptr) (uintptr, bool) {
+	if r, ok := t.ctlSet(set, op, fd, event); ok {
+		return r, true
+	}
 	if uint32(op) != epollCtlAdd || t.toldOpen(set)&abi.LentOpen == 0 {
 		return 0, false
 	}

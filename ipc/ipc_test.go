@@ -1146,3 +1146,67 @@ func TestPollerExpects(t *testing.T) {
 	}
 	expects(false, "slept since")
 }
+
+// TestSetChanges: a client changes items one after the other, in the steps in which a library does; at whatever step the set
+// is taken back, the server finds what was done by then, each change whole, and what comes later changes nothing.
+func TestSetChanges(t *testing.T) {
+	items := []abi.LentItem{{FD: 3, Stream: 1, Events: 1}, {FD: 70, Stream: 2}, {FD: 5, Stream: 3, Data: 5}}
+	type change struct {
+		at int
+		is abi.LentItem
+	}
+	changes := []change{{0, abi.LentItem{FD: 3, Stream: 1, Events: 4, Data: 1 << 40}}, {2, abi.LentItem{FD: 5, Stream: 3, Off: 1}},
+		{0, abi.LentItem{FD: 3, Stream: 1, Off: 1}}, {0, abi.LentItem{FD: 3, Stream: 1, Events: 1, Data: 8}}}
+	const steps = 5
+	for when := range len(changes)*steps + 1 {
+		s := ipctest.NewRaw(t, 1).Server()
+		if !s.LendSet(1, 9, items, 0, 0) || s.SetChanged(1) {
+			t.Fatal("not lent")
+		}
+		h, list, want, n := s.SetHeader(1), s.SetList(1), slices.Clone(items), 0
+		if h.Index[3] != 1 || h.Index[5] != 3 || h.Index[4] != 0 {
+			t.Fatal(h.Index)
+		}
+		back := func() {
+			if n == when {
+				s.UnlendSet(1)
+			}
+			n++
+		}
+		for _, c := range changes {
+			ctl := h.Ctl
+			if ctl&abi.SetTaken != 0 {
+				break
+			}
+			back()
+			h.Redo[(ctl+1)&1] = abi.LentRedo{Item: c.is, At: uint32(c.at)}
+			back()
+			if !atomic.CompareAndSwapUint64(&h.Ctl, ctl, ctl+1) {
+				break
+			}
+			want[c.at] = c.is
+			back()
+			list[c.at].Off, list[c.at].Events = c.is.Off, c.is.Events
+			back()
+			list[c.at].Data = c.is.Data
+			back()
+		}
+		back()
+		fd, got := s.SetItems(1)
+		if changed := !slices.Equal(want, items); s.SetChanged(1) != changed || changed && (fd != 9 || !slices.Equal(got, want)) {
+			t.Errorf("taken back at step %d: %v %d %v, want %v", when, s.SetChanged(1), fd, got, want)
+		}
+		if s.SetChanged(1) && s.LendSet(1, 9, items, 0, 0) {
+			t.Error("lent again before it is settled")
+		}
+		if s.SettleSet(1); s.SetChanged(1) || !s.LendSet(1, 9, items, 0, 0) {
+			t.Error("settled, and not lent again")
+		}
+		// Forged: what there is is answered, whatever it says.
+		s.UnlendSet(1)
+		h.N, h.Ctl, h.Redo[1].At = 1<<31, 1, 1<<31
+		if _, got := s.SetItems(1); len(got) != abi.LentSetItems {
+			t.Error(len(got))
+		}
+	}
+}

@@ -276,12 +276,20 @@ func (s *ServerBinding) LentRing(i int, head uint64, b []byte) (size uint64) {
 }
 
 // LendSet makes the record of an epoll set (abi.LentSet), with at most abi.LentSetItems items, which
-// the client answers from at once. UnlendSet was called before.
-func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem, host, wake uint64) {
+// the client answers from at once. UnlendSet was called before. False: what the client has changed in the set that was
+// there is not settled (SettleSet).
+func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem, host, wake uint64) bool {
 	l, list := &s.hdr.Sets[i], s.items(i)
+	if s.SetChanged(i) {
+		return false
+	}
 	gen := atomic.LoadUint64(&l.Gen)&^1 + 1
 	streams := uint32(0)
+	clear(l.Index[:])
 	for at := range items {
+		if fd := items[at].FD; fd >= 0 && int(fd) < len(l.Index) {
+			l.Index[fd] = uint16(at + 1)
+		}
 		if items[at].Stream != 0 {
 			streams++
 		}
@@ -290,6 +298,8 @@ func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem, host, wak
 		atomic.StoreUint32(&to.Events, items[at].Events)
 		atomic.StoreUint32(&to.Room, items[at].Room)
 		atomic.StoreUint64(&to.Stream, items[at].Stream)
+		atomic.StoreInt32(&to.FD, items[at].FD)
+		atomic.StoreUint32(&to.Off, 0)
 	}
 	atomic.StoreInt32(&l.FD, fd)
 	atomic.StoreUint32(&l.N, uint32(len(items)))
@@ -297,20 +307,46 @@ func (s *ServerBinding) LendSet(i int, fd int32, items []abi.LentItem, host, wak
 	atomic.StoreUint64(&l.Host, host)
 	atomic.StoreUint64(&l.Wake, wake)
 	atomic.StoreUint64(&l.Next, gen<<32)
+	atomic.StoreUint64(&l.Ctl, gen&abi.SetGens<<abi.SetGen)
 	atomic.StoreUint64(&l.Gen, gen)
+	return true
 }
 
 // UnlendSet takes it back, and answers with which of its items the next answer would have begun: the
-// client's own word.
+// client's own word. The client changes nothing in it any more.
 func (s *ServerBinding) UnlendSet(i int) (next uint32) {
 	l := &s.hdr.Sets[i]
 	nextGen(&l.Gen)
+	atomic.OrUint64(&l.Ctl, abi.SetTaken)
 	return uint32(atomic.LoadUint64(&l.Next))
 }
 
 // SetSleeps says whether threads of the client sleep for LentSet.Host, or have not said yet that they do no more: the
 // client's own word. One that is about to sleep and has not said so finds Gen as it is now.
 func (s *ServerBinding) SetSleeps(i int) bool { return atomic.LoadUint32(&s.hdr.Sets[i].Sleeps) != 0 }
+
+// SetChanged says whether the client has changed something in a set that is or was lent, which is not settled.
+func (s *ServerBinding) SetChanged(i int) bool {
+	return uint32(atomic.LoadUint64(&s.hdr.Sets[i].Ctl)) != 0
+}
+
+// SetItems answers the descriptor and the items of a set in which the client has changed something, after UnlendSet: its
+// own words, with at most abi.LentSetItems items.
+func (s *ServerBinding) SetItems(i int) (fd int32, items []abi.LentItem) {
+	l, list := &s.hdr.Sets[i], s.items(i)
+	items = make([]abi.LentItem, min(atomic.LoadUint32(&l.N), abi.LentSetItems))
+	for at := range items {
+		items[at] = list[at]
+	}
+	r := l.Redo[atomic.LoadUint64(&l.Ctl)&1]
+	if int64(r.At) < int64(len(items)) {
+		items[r.At] = r.Item
+	}
+	return atomic.LoadInt32(&l.FD), items
+}
+
+// SettleSet notes that the record has what the client has changed: another set may be lent in its place.
+func (s *ServerBinding) SettleSet(i int) { atomic.StoreUint64(&s.hdr.Sets[i].Ctl, abi.SetTaken) }
 
 // grab moves Pending bits to taken and says whether there are any. Bits of
 // slots that are being served are forged, or left by a client that died: they

@@ -171,7 +171,26 @@ func (s *server) LentRing(id core.TaskID, ring int, head uint64, b []byte) (fill
 
 // LendSet implements core.Host.
 func (s *server) LendSet(id core.TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool {
-	return s.withBinding(id, func(b *ipc.ServerBinding) { b.LendSet(i, fd, items, host, wake) })
+	lent := false
+	s.withBinding(id, func(b *ipc.ServerBinding) { lent = b.LendSet(i, fd, items, host, wake) })
+	return lent
+}
+
+// SetChanged implements core.Host.
+func (s *server) SetChanged(id core.TaskID, i int) (changed bool) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { changed = b.SetChanged(i) })
+	return changed
+}
+
+// SetItems implements core.Host.
+func (s *server) SetItems(id core.TaskID, i int) (fd int32, items []abi.LentItem) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { fd, items = b.SetItems(i) })
+	return fd, items
+}
+
+// SettleSet implements core.Host.
+func (s *server) SettleSet(id core.TaskID, i int) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { b.SettleSet(i) })
 }
 
 // SetSleeps implements core.Host.

@@ -268,7 +268,7 @@ func TestLocal(t *testing.T) {
 		if c.s.Kind == abi.KindStart {
 			c.t.header().Told[abi.ToldStack] = 8<<20 + 1
 			for i := range abi.LentSets * abi.LentSetItems {
-				c.t.area[abi.LentSetOff+i/abi.LentSetItems*abi.LentSetSize+i%abi.LentSetItems*24+8] = 1 // abi.LentItem.Events
+				c.t.area[abi.LentSetOff+i/abi.LentSetItems*abi.LentSetSize+i%abi.LentSetItems*32+8] = 1 // abi.LentItem.Events
 			}
 			c.t.area[abi.LentSetOff+3*abi.LentSetSize+16] = 1 // a stream that is lent to nobody
 			c.t.header().Sets = [abi.LentSets]abi.LentSet{{Gen: 1, FD: 5, N: 3, Next: 1<<32 | 2}, {Gen: 3, FD: 6, N: 1 << 31},

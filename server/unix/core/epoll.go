@@ -43,6 +43,8 @@ type epollState struct {
 	sets rtOf[EpollSet, epollRT]
 	// armed are the sets in which somebody sleeps for streams.
 	armed map[*epollRT]struct{}
+	// owed are those in which libraries have changed something that the record does not have yet.
+	owed []*epollRT
 	// poller is the process on whose behalf files are asked now, 0: nobody's
 	// (the answer of a signal descriptor depends on it).
 	poller store.Ref[Proc]
@@ -77,6 +79,8 @@ type epollWatch struct {
 	pos    uint64
 	// host is the socket of a stream to the outside that is watched in the set's hostSet, 0: none.
 	host ObjectName
+	// asStream: it was told to a library as a stream, of which that may change what is asked for.
+	asStream bool
 }
 
 func (k *Kernel) epItems() store.Lists[EpollItem] {
@@ -162,6 +166,9 @@ func (k *Kernel) epollForget(f store.Ref[File]) {
 		return
 	}
 	frt := k.fileRT(f)
+	for _, w := range slices.Clone(frt.epolls) {
+		k.settleTold(w.rt)
+	}
 	for _, w := range frt.epolls {
 		k.epollDrop(w)
 	}
@@ -197,7 +204,9 @@ func (c *Call) epollFile(fd int32) (store.Ref[File], store.Ref[EpollSet], abi.Er
 		k.touchWatched(f)
 	}
 	s := store.Ref[EpollSet](file.Obj)
-	k.epollSetRT(s).file = f
+	rt := k.epollSetRT(s)
+	rt.file = f
+	k.settleTold(rt)
 	return f, s, 0
 }
 
@@ -261,6 +270,10 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 		}
 	}
 	rt := k.epollSetRT(set)
+	if calm := rt.calm; k.fileRT(f).stream != 0 {
+		// Who changes such items all the time does so in his library when the set is lent again.
+		defer func() { rt.calm = calm }()
+	}
 	w := rt.items[epollKey{f, fd}]
 	switch op {
 	case EpollAdd:
@@ -413,6 +426,7 @@ func (o epollOps) Queue(f store.Ref[File]) *WaitQueue { return &o.K.epollSetRT(o
 func (o epollOps) Release(c *Call, f store.Ref[File]) {
 	set := o.setOf(f)
 	o.K.takeBackSet(o.K.epollSetRT(set))
+	o.K.settleSet(o.K.epollSetRT(set))
 	delete(o.K.io.armed, o.K.epollSetRT(set))
 	for _, w := range o.K.epollSetRT(set).items {
 		o.K.epollUnlist(w)

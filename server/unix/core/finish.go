@@ -348,6 +348,7 @@ func (k *Kernel) fatalPending(t store.Ref[Thread]) int32 {
 // Finished notes in the thread's record that the call is done. The serve loop
 // calls it after it has stored the reply in the slot, before it commits.
 func (k *Kernel) Finished(c *Call) {
+	k.settleSets()
 	if c.T == 0 {
 		return
 	}

@@ -89,9 +89,14 @@ type Host interface {
 	// LendSet has the library answer what is ready in the set of a descriptor (abi.LentSet), as its
 	// i-th, which is not lent; host and wake are LentSet's. UnlendSet takes it back, and answers with which of the items the next
 	// answer would have begun. SetSleeps says whether threads of the task sleep for its host, or did when it
-	// was taken back. false: no such task.
+	// was taken back. false: no such task, or not settled. SetChanged says whether the library has changed items of it
+	// since, SetItems what they are (the library's own words) and whose descriptor it was, after UnlendSet; SettleSet, that
+	// the record has that.
 	LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool
 	UnlendSet(t TaskID, i int) (next uint32)
+	SetChanged(t TaskID, i int) bool
+	SetItems(t TaskID, i int) (fd int32, items []abi.LentItem)
+	SettleSet(t TaskID, i int)
 	SetSleeps(t TaskID, i int) bool
 	// NewStream makes the memory of a stream (abi.Stream...) whose rings have 1<<shift bytes; called
 	// WITHOUT the lock. StreamBack takes a direction's word back, wakes who sleeps there, and
@@ -452,6 +457,7 @@ func (k *Kernel) Leave() {
 	if len(k.io.out.dirty) > 0 {
 		k.pumpAll()
 	}
+	k.settleSets()
 	k.Heap.Commit()
 	if len(k.proc.after) > 0 {
 		k.runCommitted()

@@ -171,6 +171,7 @@ func (k *Kernel) takeBackTable(t store.Ref[FDTable]) {
 		_, _, _ = k.FDAt(t, int32(fd)) // takes the offset back
 	}
 	k.takeBackSets(ts, -1)
+	k.settleSets()
 	ts.lent.table = 0
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"io"
+	"slices"
 	"testing"
 
 	"hythe/abi"
@@ -32,11 +33,14 @@ func (noLending) SetClose(TaskID, int, uint64, uint64) bool              { retur
 
 func (noLending) LentRing(TaskID, int, uint64, []byte) uint64 { return 0 }
 func (noLending) StreamPoll(ObjectName, int, uint32, bool)    {}
-func (noLending) UnlendSet(TaskID, int) uint32                { return 0 }
-func (noLending) SetSleeps(TaskID, int) bool                  { return false }
 func (noLending) LendSet(TaskID, int, int32, []abi.LentItem, uint64, uint64) bool {
 	return false
 }
+func (noLending) UnlendSet(TaskID, int) uint32                 { return 0 }
+func (noLending) SetChanged(TaskID, int) bool                  { return false }
+func (noLending) SetItems(TaskID, int) (int32, []abi.LentItem) { return 0, nil }
+func (noLending) SettleSet(TaskID, int)                        {}
+func (noLending) SetSleeps(TaskID, int) bool                   { return false }
 
 // lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
 type lending struct {
@@ -46,20 +50,69 @@ type lending struct {
 	streams map[ObjectName]*testStream
 	sets    map[TaskID]*[abi.LentSets]testSet
 	noSets  bool // it lends none
-	open    map[TaskID]*[abi.LentFiles]uint64
-	closes  map[TaskID]*[abi.LentFiles]uint64
-	cycles  uint64
+	// noSettle: the server dies before it says that its record has what the library has changed.
+	noSettle bool
+	open     map[TaskID]*[abi.LentFiles]uint64
+	closes   map[TaskID]*[abi.LentFiles]uint64
+	cycles   uint64
 }
 
 // testSet is an epoll set that a task was lent.
 type testSet struct {
-	lent   bool
-	fd     int32
-	items  []abi.LentItem
-	next   int
-	host   uint64
-	wake   uint64
-	sleeps bool
+	lent  bool
+	fd    int32
+	items []abi.LentItem
+	next  int
+	// changed: the library has changed items, and that is not settled.
+	changed bool
+	host    uint64
+	wake    uint64
+	sleeps  bool
+}
+
+func (h *lending) SetChanged(t TaskID, i int) bool { return h.sets[t] != nil && h.sets[t][i].changed }
+
+func (h *lending) SetItems(t TaskID, i int) (int32, []abi.LentItem) {
+	return h.sets[t][i].fd, slices.Clone(h.sets[t][i].items)
+}
+
+func (h *lending) SettleSet(t TaskID, i int) {
+	if h.sets[t] != nil && !h.noSettle {
+		h.sets[t][i].changed = false
+	}
+}
+
+// ctl is what a task's library does for epoll_ctl(2) of a stream that is listed. false: it asks.
+func (h *lending) ctl(t TaskID, ep, op, fd int32, ev uint32, data uint64) (e abi.Errno, ok bool) {
+	if h.sets[t] == nil {
+		return 0, false
+	}
+	for i := range h.sets[t] {
+		s := &h.sets[t][i]
+		if !s.lent || s.fd != ep {
+			continue
+		}
+		for j := range s.items {
+			it := &s.items[j]
+			if it.FD != fd || it.Stream == 0 {
+				continue
+			}
+			switch {
+			case op == EpollAdd && it.Off == 0:
+				return abi.EEXIST, true
+			case op != EpollAdd && it.Off != 0:
+				return abi.ENOENT, true
+			}
+			if op == EpollDel {
+				it.Off = 1
+			} else {
+				it.Off, it.Events, it.Data = 0, ev, data
+			}
+			s.changed = true
+			return 0, true
+		}
+	}
+	return 0, false
 }
 
 func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host, wake uint64) bool {
@@ -71,6 +124,9 @@ func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host,
 	}
 	if h.sets[t] == nil {
 		h.sets[t] = new([abi.LentSets]testSet)
+	}
+	if h.sets[t][i].changed {
+		return false
 	}
 	if h.sets[t][i].lent {
 		panic("a set is lent in the place of another one")

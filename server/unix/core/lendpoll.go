@@ -157,6 +157,7 @@ func (k *Kernel) StreamsChanged(t TaskID) {
 // otherwise than to wait, or to say what it watches: he may have others look at it, or wait.
 func (k *Kernel) foundSet(f store.Ref[File]) {
 	rt := k.epollSetRT(store.Ref[EpollSet](k.Files.Get(f).Obj))
+	k.settleTold(rt)
 	for _, w := range slices.Clone(rt.streams) { // which gets shorter
 		k.takeBackStream(w.stream)
 	}

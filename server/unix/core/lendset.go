@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"hythe/abi"
 	"hythe/store"
 )
@@ -18,6 +20,14 @@ type epollLoan struct {
 	to   *task         // whose library was told, nil: nobody's
 	at   int           // as its how manyth
 	told []*epollWatch // in the order of abi.LentSet.Items
+	// owed is what a library has changed before it was taken back, in the order of what it was told.
+	owed []owedItem
+}
+
+// owedItem is an item that a library may have changed.
+type owedItem struct {
+	w  *epollWatch
+	is abi.LentItem
 }
 
 // lentSet is a set that a task was lent, by which descriptor. rt nil: none.
@@ -47,6 +57,9 @@ func (k *Kernel) takeBackSet(rt *epollRT) {
 		return
 	}
 	next := k.Host.UnlendSet(rt.to.id, rt.at)
+	if k.Host.SetChanged(rt.to.id, rt.at) {
+		k.oweSet(rt)
+	}
 	for _, w := range rt.told[:min(int(next), len(rt.told))] {
 		if w.place.ready {
 			rt.ready.remove(&w.place)
@@ -57,6 +70,91 @@ func (k *Kernel) takeBackSet(rt *epollRT) {
 	k.wakeHostSet(rt)
 	rt.to.lent.sets[rt.at] = lentSet{}
 	rt.to, rt.told = nil, rt.told[:0]
+}
+
+// oweSet notes what the library has changed in a set that is taken back. It is done before the transaction ends
+// (settleSets), and before anybody looks at the items, but not here: whoever touches a set may be going through its items.
+func (k *Kernel) oweSet(rt *epollRT) {
+	_, items := k.Host.SetItems(rt.to.id, rt.at)
+	for i, w := range rt.told {
+		if i < len(items) && w.asStream {
+			rt.owed = append(rt.owed, owedItem{w, items[i]})
+		}
+	}
+	k.io.owed = append(k.io.owed, rt)
+	t, at := rt.to.id, rt.at
+	k.afterCommit(func() { k.Host.SettleSet(t, at) })
+}
+
+// settleSets does with the items of sets what libraries have done.
+func (k *Kernel) settleSets() {
+	for len(k.io.owed) > 0 {
+		k.settleSet(k.io.owed[0])
+	}
+}
+
+func (k *Kernel) settleSet(rt *epollRT) {
+	if i := slices.Index(k.io.owed, rt); i >= 0 {
+		k.io.owed = slices.Delete(k.io.owed, i, i+1)
+	}
+	owed := rt.owed
+	rt.owed = nil
+	for _, o := range owed {
+		if rt.items[epollKey{o.w.file, o.w.fd}] == o.w {
+			k.settleItem(o.w, &o.is)
+		}
+	}
+}
+
+// settleItem has an item as the library says that it is.
+func (k *Kernel) settleItem(w *epollWatch, is *abi.LentItem) {
+	if is.Off != 0 {
+		k.epollUnlist(w)
+		k.epollDrop(w)
+		return
+	}
+	it, ev := k.EpItems.Get(w.item), is.Events&^epollPrivate
+	if it.Events&^epollPrivate == ev && it.Data == is.Data {
+		return
+	}
+	it = k.EpItems.Mut(w.item)
+	it.Events, it.Data = ev, is.Data
+	w.rt.ready.push(&w.place)
+	w.rt.q.Wake(PollIn | PollRdNorm)
+}
+
+// settleTold takes a set back in which the library has changed something.
+func (k *Kernel) settleTold(rt *epollRT) {
+	if rt.to != nil && k.Host.SetChanged(rt.to.id, rt.at) {
+		k.takeBackSet(rt)
+	}
+	if len(rt.owed) > 0 {
+		k.settleSet(rt)
+	}
+}
+
+// recoverSets does what the libraries have done since the last incarnation looked, as if by epoll_ctl(2). Nothing has been
+// done since by them or others: what takes a set back does it in the same transaction.
+func (k *Kernel) recoverSets() {
+	for id, ts := range k.tasks {
+		p := k.Procs.Get(ts.proc)
+		for i := range abi.LentSets {
+			if p == nil || p.Task != id || !k.Host.SetChanged(id, i) {
+				continue
+			}
+			fd, items := k.Host.SetItems(id, i)
+			if f, ok := k.fdEntry(p.FDs, fd); ok && k.Files.Get(f).Kind == FileEpoll {
+				rt := k.epollSetRT(store.Ref[EpollSet](k.Files.Get(f).Obj))
+				for at := range items {
+					of, _ := k.fdEntry(p.FDs, items[at].FD)
+					if w := rt.items[epollKey{of, items[at].FD}]; w != nil && items[at].Stream != 0 && of != 0 {
+						k.settleItem(w, &items[at])
+					}
+				}
+			}
+			k.afterCommit(func() { k.Host.SettleSet(id, i) })
+		}
+	}
 }
 
 // takeBackSets takes back the sets that a task was lent by a descriptor, -1: by any.
@@ -84,13 +182,14 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 	rt.told = rt.told[:0]
 	for n := rt.ready.head; n != nil; n = n.next {
 		w := n.of
+		w.asStream = w.stream != 0
 		if w.stream != 0 {
 			x, side := k.Streams.Get(w.stream), w.streamSide()
 			it := k.EpItems.Get(w.item)
 			if len(items) == abi.LentSetItems || x.Ends[side].Task != c.Task {
 				return
 			}
-			items = append(items, abi.LentItem{Data: it.Data, Events: it.Events &^ epollPrivate, Room: k.streamWritable(x, side), Stream: w.pos})
+			items = append(items, abi.LentItem{Data: it.Data, Events: it.Events &^ epollPrivate, Room: k.streamWritable(x, side), Stream: w.pos, FD: w.fd})
 			rt.told = append(rt.told, w)
 			continue
 		}
@@ -117,6 +216,10 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 		at = l.set
 		l.set = (l.set + 1) % len(l.sets)
 		k.takeBackSet(l.sets[at].rt)
+	}
+	if k.Host.SetChanged(c.Task, at) {
+		rt.calm = lendOften - 1 // not yet
+		return
 	}
 	host, wake := c.lendHostSet(rt, at)
 	if !k.Host.LendSet(c.Task, at, fd, items, host, wake) {

@@ -125,6 +125,10 @@ static void talk(int rounds) {
 			}
 			for (int k = 0; k < m; k++)
 				bad += c[k] != (out[i] == 0 ? 'x' : (char)('A' + (in[i] * 7 + k) % 26));
+			if (sends) { // as hiredis does
+				ctl(EPOLL_CTL_MOD, s[i], EPOLLIN | EPOLLOUT, i), ctl(EPOLL_CTL_DEL, s[i], 0, 0);
+				ctl(EPOLL_CTL_ADD, s[i], EPOLLOUT, i), ctl(EPOLL_CTL_MOD, s[i], EPOLLIN, i);
+			}
 			left--;
 			if (++out[i] < rounds) {
 				in[i] = out[i];
@@ -138,6 +142,14 @@ static void talk(int rounds) {
 	if (bad)
 		printf("talk: %lu bytes are others\n", bad);
 	got("nothing more", 0);
+}
+// talk2 does so by one, which the set does not watch.
+static void talk2(int fd, int rounds) {
+	for (char c; rounds > 0; rounds--) {
+		struct pollfd p = {fd, POLLIN, 0};
+		if (write(fd, "t", 1) != 1 || poll(&p, 1, -1) != 1 || read(fd, &c, 1) != 1 || c != 't')
+			printf("talk2: %m\n");
+	}
 }
 static void show(int i) {
 	char c[64] = "";
@@ -161,6 +173,12 @@ int main(void) {
 		talk(60), write(s[2], "9", 1), got("added again", -1), show(2), talk(60);
 		talk(60), write(s[0], "here", 4), got("here", -1), ctl(EPOLL_CTL_MOD, s[0], EPOLLIN | EPOLLOUT, 50), got("both", 0), ctl(EPOLL_CTL_DEL, s[0], 0, 0), got("removed", 0), ctl(EPOLL_CTL_ADD, s[0], EPOLLIN, 0), got("again", 0), show(0);
 		talk(60), write(s[0], "edge", 4), got("level", -1), ctl(EPOLL_CTL_MOD, s[0], EPOLLIN | EPOLLET, 0), got("edge", -1), got("no edge", 0), show(0), ctl(EPOLL_CTL_MOD, s[0], EPOLLIN, 0);
+		// Items that are removed and added, by whatever way.
+		talk(60), ctl(EPOLL_CTL_ADD, s[1], EPOLLIN, 9), ctl(EPOLL_CTL_DEL, s[1], 0, 0), ctl(EPOLL_CTL_DEL, s[1], 0, 0), ctl(EPOLL_CTL_MOD, s[1], EPOLLIN, 9);
+		write(s[1], "off", 3), got("not asked for", 10), ctl(EPOLL_CTL_ADD, s[1], EPOLLIN, 0x900000009), got("other data", -1), ctl(EPOLL_CTL_MOD, s[1], EPOLLIN, 9), got("asked for", -1), show(1), ctl(EPOLL_CTL_MOD, s[1], 0, 1), write(s[1], "none", 4), got("nothing is asked for", 10);
+		ctl(EPOLL_CTL_MOD, s[1], EPOLLIN, 1), got("again", -1), show(1), talk(60);
+		R(epoll_ctl(ep, EPOLL_CTL_MOD, s[1], (void *)8)), ctl(EPOLL_CTL_DEL, s[1], 0, 0), close(dup(s[1])), write(s[1], "copy", 4), got("not asked for", 10), ctl(EPOLL_CTL_ADD, s[1], EPOLLIN, 1), got("copy", -1), show(1), talk(60);
+		ctl(EPOLL_CTL_DEL, s[1], 0, 0), talk2(s[1], 60), ctl(EPOLL_CTL_ADD, s[1], EPOLLIN, 1);
 		talk(60), write(s[3], "7", 1), got("a child", -1), show(3), talk(60);
 		struct pollfd p = {s[1], POLLIN | POLLOUT, 0};
 		write(s[1], "p", 1), got("p", -1), R(poll(&p, 1, 0)), printf("%x\n", p.revents), show(1);
