@@ -46,14 +46,14 @@ type hostLoan struct {
 // of the two servers' and of the task's.
 const maxHosts = 512
 
-// outOf answers the record of a stream to the outside of which an open file is the program's end; nil:
+// outOf answers the record of a stream to the outside of which a file, which may be gone, is the program's end; nil:
 // it is none.
 func (k *Kernel) outOf(f store.Ref[File]) (store.Ref[Outside], *outsideRT) {
 	if len(k.io.out.rt) == 0 {
 		return 0, nil
 	}
 	file := k.Files.Get(f)
-	if file.Kind != FileSocket {
+	if file == nil || file.Kind != FileSocket {
 		return 0, nil
 	}
 	s := k.Socks.Get(sockOf(file))

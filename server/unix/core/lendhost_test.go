@@ -223,6 +223,29 @@ func TestLentHostLate(t *testing.T) {
 	}
 }
 
+// TestLentHostLeft: the answer comes when the program has closed what it sent something by, which is on its way.
+func TestLentHostLeft(t *testing.T) {
+	h := newLentHost(t)
+	for range lendOften {
+		h.came("x")
+		h.read()
+	}
+	a := h.n.take("lend")
+	h.call(func(c *Call, x *testChan) {
+		copy(x.mem(), "last")
+		if n, e := c.WriteFD(h.fd, guestBase, 4, -1); n != 4 || e != 0 {
+			t.Error(n, e)
+		}
+		want(t, "close", c.CloseFD(h.fd), 0)
+	})
+	send := h.n.take("send")
+	a.host(50, 0)
+	if rt := h.rt(); rt == nil || rt.state != lendHeld {
+		t.Fatalf("this tests nothing: %+v", rt)
+	}
+	send.n(4, 0)
+}
+
 // TestLentHostEnds: a descriptor that is closed has the library close its socket, and the connection
 // ends.
 func TestLentHostEnds(t *testing.T) {
