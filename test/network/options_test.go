@@ -15,6 +15,9 @@ import (
 // TestErrorQueue: a socket that asks hears what became of each of its datagrams.
 func TestErrorQueue(t *testing.T) { likeHost(t, "recverr.py") }
 
+// TestErrorQueueRaw: so do raw sockets, and those of echo requests.
+func TestErrorQueueRaw(t *testing.T) { likeHost(t, "recverrraw.py") }
+
 // TestErrorQueueDeath: what it has not read yet it hears when the unix server has died.
 func TestErrorQueueDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "recverrdeath.py")

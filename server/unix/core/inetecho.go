@@ -29,14 +29,15 @@ func (s *Socket) echo() bool {
 	return s.Type == SockDgram && (s.Proto == ProtoICMP || s.Proto == ProtoICMPv6)
 }
 
-// echoChecks answers what forbids to send a message. EMSGSIZE; EINVAL: it is no request.
+// echoChecks answers what forbids to send a message. EMSGSIZE: it is longer than any length says; EINVAL:
+// it is no request.
 func echoChecks(s *Socket, data []byte) abi.Errno {
-	request, longest := byte(echoRequest4), maxEcho4
+	request := byte(echoRequest4)
 	if s.Proto == ProtoICMPv6 {
-		request, longest = echoRequest6, maxEcho6
+		request = echoRequest6
 	}
 	switch {
-	case len(data) > longest:
+	case len(data) > maxEcho6:
 		return abi.EMSGSIZE
 	case len(data) < echoHead || data[0] != request || data[1] != 0:
 		return abi.EINVAL
@@ -82,8 +83,12 @@ func onesSum(was uint16, b []byte) uint16 {
 // address.
 func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, data []byte, m *SockSend) abi.Errno {
 	k := x.k
-	far.Port = 0
 	s := k.Socks.Get(r)
+	if s.Proto == ProtoICMP && len(data) > maxEcho4 {
+		x.keepTooLong(r, far)
+		return abi.EMSGSIZE
+	}
+	far.Port = 0
 	life, class := x.header(r, far.IP, m)
 	asked := append([]byte(nil), data...)
 	sealEcho(s, src, far.IP, asked)

@@ -74,7 +74,7 @@ func (x inetSockets) fault(r store.Ref[Socket], f *SockFault, data []byte) {
 	k := x.k
 	s := k.Socks.Get(r)
 	peer := s.State == SockConnected
-	if peer && (s.Inet.Far.IP != f.To.IP || s.Inet.Far.Port != f.To.Port) {
+	if peer && (s.Inet.Far.IP != f.To.IP || s.Inet.Far.Port != f.To.Port && s.Type != SockRaw) {
 		return
 	}
 	if x.wantsFaults(r, f.To.IP) {
@@ -93,6 +93,10 @@ const (
 	maxFault6 = maxQuote6 - 40 - 8
 )
 
+// minFault is how much of a packet there has to be behind its header of IP for anybody to know whose
+// it was (RFC 792): of less no socket hears.
+const minFault = 8
+
 // charged is what waits at a socket of datagrams, of both queues, as it counts against its buffer
 // (sk_rmem_alloc).
 func (s *Socket) charged() uint32 {
@@ -103,11 +107,13 @@ func (s *Socket) charged() uint32 {
 func (x inetSockets) keepFault(r store.Ref[Socket], f *SockFault, data []byte) {
 	k := x.k
 	s := k.Socks.Get(r)
-	switch f.Origin {
-	case FaultICMP4:
-		data = data[:min(len(data), maxFault4)]
-	case FaultICMP6:
-		data = data[:min(len(data), maxFault6)]
+	if s.Type != SockRaw { // of those the caller cuts it
+		switch f.Origin {
+		case FaultICMP4:
+			data = data[:min(len(data), maxFault4)]
+		case FaultICMP6:
+			data = data[:min(len(data), maxFault6)]
+		}
 	}
 	if s.charged()+uint32(len(data))+dgramCost >= s.RcvBuf {
 		return
@@ -133,8 +139,9 @@ func (x inetSockets) keepFault(r store.Ref[Socket], f *SockFault, data []byte) {
 	k.wakeSock(r, PollErr)
 }
 
-// tooLong queues that a datagram was longer than any can be, which only IPv6 tells of.
-func (x inetSockets) tooLong(r store.Ref[Socket], to *SockAddr) {
+// tooLong queues that a datagram to somebody was longer than any can be: one of IPv4 of which not
+// even the length can be said is no datagram.
+func (x inetSockets) tooLong(r store.Ref[Socket], to *SockAddr, n int) {
 	s := x.k.Socks.Get(r)
 	far := s.Inet.Far
 	if to != nil {
@@ -145,8 +152,61 @@ func (x inetSockets) tooLong(r store.Ref[Socket], to *SockAddr) {
 	} else if s.State != SockConnected {
 		return
 	}
-	if s.Family == FamilyInet6 && !isV4(far.IP) && x.wantsFaults(r, far.IP) {
-		x.keepFault(r, &SockFault{Errno: uint32(abi.EMSGSIZE), Origin: FaultLocal, Info: LoopbackMTU, To: far}, nil)
+	if isV4(far.IP) && n > maxPacket4 {
+		return
+	}
+	x.keepTooLong(r, far)
+}
+
+// maxPacket4 is what the length in a header of IPv4 can say.
+const maxPacket4 = 65535
+
+// keepTooLong queues that for a socket that asks: what could have been sent at once is told.
+func (x inetSockets) keepTooLong(r store.Ref[Socket], far InetAddr) {
+	if !x.wantsFaults(r, far.IP) {
+		return
+	}
+	mtu := uint32(LoopbackMTU)
+	if x.k.isOutside(far.IP) {
+		mtu = x.k.Ethernet().MTU
+	}
+	if isV4(far.IP) {
+		mtu = min(mtu, maxPacket4)
+		far.Port = 0 // as Linux has it, which names a peer's only
+		if s := x.k.Socks.Get(r); s.State == SockConnected {
+			far.Port = s.Inet.Far.Port
+		}
+	}
+	x.keepFault(r, &SockFault{Errno: uint32(abi.EMSGSIZE), Origin: FaultLocal, Info: mtu, To: far}, nil)
+}
+
+// rawFaults tells the raw sockets of a protocol that were or could have been the sender of a packet to
+// the machine's own address what ICMP says of it; quote is what that has of it.
+func (k *Kernel) rawFaults(p *packet, u unreachable, quote []byte) {
+	if !k.rawHears(p.proto) {
+		return
+	}
+	x := inetSockets{sockQueues{k}}
+	family, head, origin := uint32(FamilyInet), head4, byte(FaultICMP4)
+	class := p.class&0x1e | classControl
+	if !isV4(p.dst.IP) {
+		family, head, origin, class = FamilyInet6, 40, FaultICMP6, 0
+	}
+	if len(quote) < head+minFault {
+		return
+	}
+	f := SockFault{Errno: uint32(u.errno), Origin: origin, Kind: u.kind, Code: u.code, Info: u.info,
+		To: InetAddr{IP: p.dst.IP}, By: p.dst.IP, Life: 64, Class: class}
+	for r := range k.io.inet.ports[rawKey(p.proto)] {
+		s := k.Socks.Get(r)
+		if s.Family != family || x.match(s, p.src.IP) == 0 {
+			continue
+		}
+		data := quote[head:]
+		if k.HdrIncl(r) {
+			data = quote
+		}
+		x.fault(r, &f, data)
 	}
 }
 
@@ -172,6 +232,10 @@ func (x inetSockets) takeFault(r store.Ref[Socket], buf []byte, m *SockRecv) (in
 	m.Fault, m.Time = &f, msg.Time
 	m.From = f.To.sockAddr(s.Family)
 	m.To, m.Life, m.Class = f.To.IP, f.Life, f.Class
+	// ICMP's word came to where the datagram was sent from.
+	if src, _, e := x.route(s, f.To.IP); e == 0 && f.Origin != FaultLocal {
+		m.To = src
+	}
 	x.freeFault(r, at)
 	// SO_ERROR is of what is next.
 	w := k.Socks.Mut(r)

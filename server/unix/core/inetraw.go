@@ -101,11 +101,13 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	k := x.k
 	s := k.Socks.Get(r)
 	longest := maxEcho4
-	if s.Family == FamilyInet6 {
+	switch {
+	case s.Family == FamilyInet6:
 		longest = maxEcho6
-	}
-	if len(data) > longest {
+	case len(data) > maxPacket4:
 		return 0, abi.EMSGSIZE
+	case k.HdrIncl(r):
+		longest = maxPacket4
 	}
 	if m.Flags&MsgOOB != 0 {
 		return 0, abi.EOPNOTSUPP
@@ -131,6 +133,10 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	}
 	if s.Err != 0 {
 		return 0, k.takeSockErr(r)
+	}
+	if len(data) > longest {
+		x.keepTooLong(r, far)
+		return 0, abi.EMSGSIZE
 	}
 	far.Port = 0
 	life, class := x.header(r, far.IP, m)
@@ -166,7 +172,8 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 		k.netStats().Refused++
 		return 0, abi.EACCES
 	}
-	k.passed(&packet{proto: byte(proto), src: from, dst: far, life: life, class: class, data: msg, whole: true})
+	p := &packet{proto: byte(proto), src: from, dst: far, life: life, class: class, data: msg, whole: true}
+	k.passed(p)
 	switch {
 	case out:
 		if e := x.sendOut(r, far, msg); e != 0 {
@@ -176,6 +183,8 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 		reply := append([]byte(nil), msg...)
 		answerEcho(proto, far.IP, src, reply)
 		k.passed(&packet{proto: byte(proto), src: far, dst: from, life: 64, class: class, data: reply, whole: true})
+	case k.isLocal(far.IP) && k.isLocal(src):
+		x.unanswered(p)
 	}
 	return len(data), 0
 }
@@ -210,20 +219,24 @@ func (k *Kernel) rawHears(proto byte) bool {
 // deliverRaw gives the machine's raw sockets their copies of a packet that came to it.
 func (k *Kernel) deliverRaw(p *packet, whole []byte) {
 	x := inetSockets{sockQueues{k}}
-	family, body := uint32(FamilyInet), whole
+	body := whole
 	if !isV4(p.dst.IP) {
-		family, body = FamilyInet6, whole[40:]
+		body = whole[40:]
 	}
 	for r := range k.io.inet.ports[rawKey(p.proto)] {
-		s := k.Socks.Get(r)
 		switch {
-		case s.Family != family || x.match(s, p.dst.IP) == 0, s.State == SockConnected && s.Inet.Far.IP != p.src.IP:
+		case !x.rawTakes(k.Socks.Get(r), p):
 			continue
 		case (p.proto == ProtoICMP || p.proto == ProtoICMPv6) && len(p.data) > 0 && k.filtered(r, p.proto, p.data[0]):
 			continue
 		}
 		x.deliver(r, InetAddr{IP: p.src.IP}, InetAddr{IP: p.dst.IP}, p.life, p.class, body)
 	}
+}
+
+// rawTakes says whether a raw socket of a packet's protocol is one for which it is, wanted or not.
+func (x inetSockets) rawTakes(s *Socket, p *packet) bool {
+	return (s.Family == FamilyInet) == isV4(p.dst.IP) && x.match(s, p.dst.IP) != 0 && (s.State != SockConnected || s.Inet.Far.IP == p.src.IP)
 }
 
 // filtered says whether a raw socket does not want messages of a type.

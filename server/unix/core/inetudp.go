@@ -125,7 +125,7 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 			return 0, e
 		}
 	} else if len(data) > maxDgram6 || s.Family == FamilyInet && len(data) > maxDgram4 {
-		x.tooLong(r, m.To)
+		x.tooLong(r, m.To, len(data))
 		return 0, abi.EMSGSIZE
 	}
 	if s.Inet.Local.Port == 0 {
@@ -171,10 +171,12 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	if p == 0 {
 		k.netStats().NoPorts++
 		if k.isLocal(far.IP) {
-			k.passedUnreachable(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data})
+			k.passedUnreachable(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data}, nobodysPort(far.IP))
 		}
 		f := faultOf(abi.ECONNREFUSED, far)
-		f.Life, f.Class = life, class
+		if isV4(far.IP) {
+			f.Class = class&0x1e | classControl
+		}
 		x.fault(r, &f, data)
 		return len(data), 0
 	}
