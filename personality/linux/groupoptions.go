@@ -51,7 +51,7 @@ func setGroupInterface6(o *optionCall) abi.Errno {
 func (o *optionCall) byInterface(ip [16]byte, there, named, join bool) abi.Errno {
 	switch {
 	case there && join:
-		return o.c.K.JoinGroup(o.r, ip)
+		return o.c.K.JoinGroup(o.r, ip, false)
 	case there:
 		return o.c.K.LeaveGroup(o.r, ip)
 	case join && !core.IsGroup(ip):

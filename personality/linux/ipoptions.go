@@ -69,17 +69,27 @@ var ipOptions = sync.OnceValue(func() map[uint32]sockOption {
 		25:        {flag: true, stream: abi.EINVAL},      // IP_RECVFRAGSIZE: nothing is in fragments
 		26:        {hi: 1},                               // IP_RECVERR_RFC4884
 
-		ipMulticastIf: {own: setGroupInterface},
-		33:            {def: 1, lo: -1, hi: 255, least: 1, stream: abi.EINVAL, set: setHops}, // IP_MULTICAST_TTL
-		34:            {def: 1, flag: true, least: 1},                                        // IP_MULTICAST_LOOP
-		35:            {own: group4, get: without(abi.ENOPROTOOPT)},                          // IP_ADD_MEMBERSHIP
-		36:            {own: group4, get: without(abi.ENOPROTOOPT)},                          // IP_DROP_MEMBERSHIP
-		42:            {own: groupReq4, get: without(abi.ENOPROTOOPT)},                       // MCAST_JOIN_GROUP
-		45:            {own: groupReq4, get: without(abi.ENOPROTOOPT)},                       // MCAST_LEAVE_GROUP
-		49:            {hi: 1, least: 1, get: getGroupsAll},
-		50:            {set: setUnicastIf},
-		51:            {set: setPortRange},
-		52:            {ro: true, get: getIPProtocol},
+		ipMulticastIf:      {own: setGroupInterface},
+		33:                 {def: 1, lo: -1, hi: 255, least: 1, stream: abi.EINVAL, set: setHops}, // IP_MULTICAST_TTL
+		34:                 {def: 1, flag: true, least: 1},                                        // IP_MULTICAST_LOOP
+		35:                 {own: group4, get: without(abi.ENOPROTOOPT)},                          // IP_ADD_MEMBERSHIP
+		36:                 {own: group4, get: without(abi.ENOPROTOOPT)},                          // IP_DROP_MEMBERSHIP
+		42:                 {own: groupReq4, get: without(abi.ENOPROTOOPT)},                       // MCAST_JOIN_GROUP
+		45:                 {own: groupReq4, get: without(abi.ENOPROTOOPT)},                       // MCAST_LEAVE_GROUP
+		ipUnblockSource:    {own: source4, get: without(abi.ENOPROTOOPT)},
+		ipBlockSource:      {own: source4, get: without(abi.ENOPROTOOPT)},
+		ipAddSource:        {own: source4, get: without(abi.ENOPROTOOPT)},
+		ipDropSource:       {own: source4, get: without(abi.ENOPROTOOPT)},
+		ipMsfilter:         {own: setMsfilter, get: getMsfilter},
+		mcastBlockSource:   {own: sourceReq4, get: without(abi.ENOPROTOOPT)},
+		mcastUnblockSource: {own: sourceReq4, get: without(abi.ENOPROTOOPT)},
+		mcastJoinSource:    {own: sourceReq4, get: without(abi.ENOPROTOOPT)},
+		mcastLeaveSource:   {own: sourceReq4, get: without(abi.ENOPROTOOPT)},
+		mcastMsfilter:      {own: setMsfilter, get: getMsfilter},
+		49:                 {hi: 1, least: 1, get: getGroupsAll},
+		50:                 {set: setUnicastIf},
+		51:                 {set: setPortRange},
+		52:                 {ro: true, get: getIPProtocol},
 	}
 })
 

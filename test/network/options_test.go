@@ -44,6 +44,21 @@ func TestGroupsDeath(t *testing.T) {
 	m.end()
 }
 
+// TestGroupSources: and by whom they are heard whose filters name senders.
+func TestGroupSources(t *testing.T) { likeHost(t, "multicastsource.py") }
+
+// TestGroupSourcesDeath: filters outlive the unix server.
+func TestGroupSourcesDeath(t *testing.T) {
+	m := start(t, []string{"--network", "none"}, "multicastsourcedeath.py")
+	m.kill("unix")
+	m.say("")
+	m.line("heard 127.0.0.2 127.0.0.3")
+	m.kill("unix")
+	m.say("")
+	m.line("heard 127.0.0.3")
+	m.end()
+}
+
 // optionRow is a row of sockopts.tsv: kinds of sockets, a level, options of it, and why they
 // may differ from the host's.
 type optionRow struct {

@@ -93,8 +93,8 @@ type inetState struct {
 	waits      uint64              // how many there ever were
 	next       uint32
 	raws       int // how many raw sockets there are
-	// groups counts memberships in groups.
-	groups map[[16]byte]int
+	// groups counts memberships in groups (inetsource.go).
+	groups map[[16]byte]*groupCount
 }
 
 type portKey struct {

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"hythe/abi"
@@ -260,7 +262,7 @@ func TestGroupLooks(t *testing.T) {
 	}
 	_, w := dgram()
 	p.do(func(c *Call) {
-		if e := c.K.JoinGroup(member, group); e != 0 || !c.K.SetSockOption(w, SockGroupIndex, 1) {
+		if e := c.K.JoinGroup(member, group, false); e != 0 || !c.K.SetSockOption(w, SockGroupIndex, 1) {
 			t.Fatal(e)
 		}
 	})
@@ -322,5 +324,58 @@ func TestResetBetweenPieces(t *testing.T) {
 		if n, e := again(0); e != abi.ECONNRESET {
 			t.Errorf("receives %v: the next one: %d, %v", recv, n, e)
 		}
+	}
+}
+
+// TestGroupCounts: what is counted of groups and of their filters is the same after a death, and nothing of it
+// is left when the sockets are gone, however their filters were changed.
+func TestGroupCounts(t *testing.T) {
+	tk := newIOKernel(t)
+	p := tk.proc(nil)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var fds []int32
+	var refs []store.Ref[Socket]
+	p.do(func(c *Call) {
+		for range 3 {
+			fd, _ := c.NewSocket(FamilyInet, SockDgram, 0, OpenNonblock)
+			_, r, _, _ := c.Sock(fd)
+			fds, refs = append(fds, fd), append(refs, r)
+		}
+	})
+	source := func() [4]byte { return [4]byte{127, 0, 0, byte(rnd.IntN(20))} }
+	for range 2000 {
+		p.do(func(c *Call) {
+			k, r, g := c.K, refs[rnd.IntN(len(refs))], ip4(239, 1, 2, byte(rnd.IntN(30)))
+			include := rnd.IntN(2) == 0
+			switch rnd.IntN(8) {
+			case 0, 1, 2:
+				k.JoinGroup(r, g, include)
+			case 3, 4:
+				k.AddGroupSource(r, g, include, source())
+			case 5:
+				k.DropGroupSource(r, g, include, source())
+			case 6:
+				k.LeaveGroup(r, g)
+			case 7:
+				f := GroupFilter{Include: include}
+				for range rnd.IntN(maxSources + 2) {
+					f.Sources = append(f.Sources, source())
+				}
+				if e := k.SetGroupFilter(r, g, f); len(f.Sources) > maxSources && e != abi.ENOBUFS {
+					t.Error(len(f.Sources), e)
+				}
+			}
+		})
+	}
+	was := tk.io.inet.groups
+	tk.restart()
+	if !reflect.DeepEqual(was, tk.io.inet.groups) {
+		t.Fatalf("%v, before %v", tk.io.inet.groups, was)
+	}
+	for _, fd := range fds {
+		p.close(fd)
+	}
+	if len(tk.io.inet.groups) != 0 {
+		t.Fatal(tk.io.inet.groups)
 	}
 }

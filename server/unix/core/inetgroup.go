@@ -116,9 +116,10 @@ func (k *Kernel) InGroup(r store.Ref[Socket], ip [16]byte) bool {
 	return member
 }
 
-// JoinGroup makes a socket a member of a group on the loopback interface. EINVAL for what is
+// JoinGroup makes a socket a member of a group on the loopback interface, that hears all, or, until it names whom,
+// nobody (include; of IPv4). EINVAL for what is
 // no group, EADDRINUSE for what it is a member of, ENOBUFS.
-func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
+func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.Errno {
 	if !isMulti(ip) {
 		return abi.EINVAL
 	}
@@ -129,14 +130,22 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 	case at < 0:
 		return abi.ENOBUFS
 	}
+	f := GroupFilter{Include: include && isV4(ip)}
 	if isV4(ip) {
-		if !k.SetSockOption(r, sockGroup4+uint32(at), int32(le32(ip[12:]))) {
+		var add []byte
+		add = binary.LittleEndian.AppendUint32(add, sockGroup4+uint32(at))
+		add = append(add, ip[12:]...)
+		if f.Include {
+			add = binary.LittleEndian.AppendUint32(add, sockFilter4+uint32(at))
+			add = binary.LittleEndian.AppendUint32(add, filterIncludes)
+		}
+		if !k.rekeep(r, func(uint32) bool { return false }, add) {
 			return abi.ENOBUFS
 		}
 	} else if !k.keepGroup6(r, uint32(at), ip) {
 		return abi.ENOBUFS
 	}
-	k.io.inet.groups[ip]++
+	k.countGroup(ip, &f, 1)
 	return 0
 }
 
@@ -157,25 +166,17 @@ func (k *Kernel) LeaveGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 	if !member {
 		return abi.EADDRNOTAVAIL
 	}
-	keys := []uint32{sockGroup4 + uint32(at)}
-	if !isV4(ip) {
-		w := sockGroup6 + 4*uint32(at)
-		keys = []uint32{w, w + 1, w + 2, w + 3}
+	var f GroupFilter
+	drop := func(key uint32) bool { return key-sockGroup6-4*uint32(at) < 4 }
+	if isV4(ip) {
+		f = k.groupFilter(k.Socks.Get(r), at)
+		drop = func(key uint32) bool { return key == sockGroup4+uint32(at) || filterKey(key, at) }
 	}
-	for i, key := range keys {
-		if !k.DropSockOption(r, key) && i == 0 {
-			return abi.ENOBUFS // it is a member still, and counted
-		}
+	if !k.rekeep(r, drop, nil) {
+		return abi.ENOBUFS // it is a member still, and counted
 	}
-	k.countGroup(ip, -1)
+	k.countGroup(ip, &f, -1)
 	return 0
-}
-
-func (k *Kernel) countGroup(ip [16]byte, n int) {
-	g := k.io.inet.groups
-	if g[ip] += n; g[ip] <= 0 {
-		delete(g, ip)
-	}
 }
 
 // countGroups counts, or no longer, the memberships of a socket.
@@ -184,10 +185,15 @@ func (x inetSockets) countGroups(s *Socket, n int) {
 		return
 	}
 	for _, six := range []bool{false, true} {
-		for _, ip := range x.k.memberships(s, six) {
-			if isMulti(ip) {
-				x.k.countGroup(ip, n)
+		for at, ip := range x.k.memberships(s, six) {
+			if !isMulti(ip) {
+				continue
 			}
+			var f GroupFilter
+			if !six {
+				f = x.k.groupFilter(s, at)
+			}
+			x.k.countGroup(ip, &f, n)
 		}
 	}
 }
@@ -208,7 +214,10 @@ func (k *Kernel) procIGMP() string {
 	l := append(k.groupsOf(true), allHosts)
 	t := fmt.Sprintf("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n1\tlo        : %5d      V3\n", len(l))
 	for _, ip := range l {
-		n := k.io.inet.groups[ip]
+		n := 0
+		if g := k.io.inet.groups[ip]; g != nil {
+			n = g.users
+		}
 		if ip == allHosts {
 			n++
 		}
@@ -221,7 +230,7 @@ func (k *Kernel) procIGMP() string {
 func (k *Kernel) procIGMP6() string {
 	var t strings.Builder
 	for _, ip := range k.groupsOf(false) {
-		fmt.Fprintf(&t, "1    lo              %x %5d 00000004 0\n", ip, k.io.inet.groups[ip])
+		fmt.Fprintf(&t, "1    lo              %x %5d 00000004 0\n", ip, k.io.inet.groups[ip].users)
 	}
 	t.WriteString("1    lo              ff020000000000000000000000000001     1 0000000C 0\n" +
 		"1    lo              ff010000000000000000000000000001     1 00000008 0\n")
@@ -239,7 +248,7 @@ func (x inetSockets) leaveAll(r store.Ref[Socket]) {
 // what goes to groups of theirs.
 func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class byte, data []byte) abi.Errno {
 	k := x.k
-	if k.io.inet.groups[far.IP] == 0 && far.IP != allHosts {
+	if !k.io.inet.groups[far.IP].takes(from.IP) && far.IP != allHosts {
 		return 0
 	}
 	n, looks := 0, 0
@@ -251,10 +260,8 @@ func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class b
 		if x.match(s, far.IP) == 0 || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port) {
 			continue
 		}
-		if all, set := k.sockOption(s, SockGroupAll); set && all == 0 || !set && s.Family == FamilyInet6 {
-			if _, member := k.group(s, far.IP); !member {
-				continue
-			}
+		if !k.wantsFrom(s, far.IP, from.IP) {
+			continue
 		}
 		if n++; n > maxMembers {
 			break // to the others it is lost

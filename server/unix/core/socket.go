@@ -215,7 +215,7 @@ func (k *Kernel) initSockets() {
 	k.io.inet.ports = map[portKey]map[store.Ref[Socket]]struct{}{}
 	k.io.inet.listening = map[uint16][]store.Ref[Socket]{}
 	k.io.inet.connecting = map[uint16]*waiters{}
-	k.io.inet.groups = map[[16]byte]int{}
+	k.io.inet.groups = map[[16]byte]*groupCount{}
 	k.io.netlinks = map[netlinkKey]store.Ref[Socket]{}
 	k.io.families = map[uint32]SockFamily{
 		FamilyUnix:    unixSockets{q},

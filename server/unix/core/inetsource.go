@@ -1,0 +1,257 @@
+package core
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"hythe/abi"
+	"hythe/store"
+)
+
+// Groups by source (RFC 3376, 3678): a membership of IPv4 has a filter, which names the senders that are
+// wanted (include) or those that are not (exclude). It is kept where the membership is, by its place. A
+// datagram reaches a socket if the filter of its own membership lets it, and anybody at all only if that of
+// some membership in the machine does, as the interface would take it on Linux.
+
+// maxSources is how many senders a filter names (net.ipv4.igmp_max_msf).
+const maxSources = 10
+
+// Keys of options: what a filter is, by its place, and its senders, of which there is room for 16 each.
+const (
+	sockFilter4 = uint32(0<<16 | 0x8100)
+	sockSource4 = uint32(0<<16 | 0x8200)
+)
+
+// Bits of the first; above them is how many senders there are.
+const (
+	filterIncludes = 1
+	filterLists    = 2 // there was a sender: the mode stays
+	filterCount    = 8
+)
+
+// GroupFilter is what a membership wants to hear. The zero value: all.
+type GroupFilter struct {
+	Include bool // else: exclude
+	Sources [][4]byte
+	lists   bool
+}
+
+// allows says whether a sender is wanted.
+func (f *GroupFilter) allows(ip [16]byte) bool {
+	return slices.Contains(f.Sources, [4]byte(ip[12:])) == f.Include
+}
+
+// groupFilter looks up the filter of the membership at a place, in one pass: a datagram to a group asks this of
+// each socket that has the port.
+func (k *Kernel) groupFilter(s *Socket, at int) (f GroupFilter) {
+	var v uint32
+	var list [16][4]byte
+	for b := k.Heap.Bytes(s.Inet.Kept); len(b) >= 8; b = b[8:] {
+		switch key := le32(b); {
+		case key == sockFilter4+uint32(at):
+			v = le32(b[4:])
+		case key&^15 == sockSource4+uint32(at)<<4:
+			list[key&15] = [4]byte(b[4:8])
+		}
+	}
+	f.Include, f.lists = v&filterIncludes != 0, v&filterLists != 0
+	if n := min(v>>filterCount, maxSources); n > 0 {
+		f.Sources = append(f.Sources, list[:n]...)
+	}
+	return f
+}
+
+// filterKey says whether an option is of the filter at a place.
+func filterKey(key uint32, at int) bool {
+	return key == sockFilter4+uint32(at) || key&^15 == sockSource4+uint32(at)<<4
+}
+
+// setGroupFilter replaces the filter of a membership; false: there is no memory for it, and nothing is changed.
+func (k *Kernel) setGroupFilter(r store.Ref[Socket], at int, ip [16]byte, f *GroupFilter) bool {
+	var add []byte
+	word := func(key, v uint32) {
+		add = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(add, key), v)
+	}
+	v := uint32(len(f.Sources)) << filterCount
+	if f.Include {
+		v |= filterIncludes
+	}
+	if f.lists {
+		v |= filterLists
+	}
+	if v != 0 {
+		word(sockFilter4+uint32(at), v)
+	}
+	for i, b := range f.Sources {
+		word(sockSource4+uint32(at)<<4+uint32(i), le32(b[:]))
+	}
+	was := k.groupFilter(k.Socks.Get(r), at)
+	if !k.rekeep(r, func(key uint32) bool { return filterKey(key, at) }, add) {
+		return false
+	}
+	k.countGroup(ip, &was, -1)
+	k.countGroup(ip, f, 1)
+	return true
+}
+
+// rekeep drops options of a socket and keeps others instead (key and value each); false: there is no memory for
+// it, and nothing is changed.
+func (k *Kernel) rekeep(r store.Ref[Socket], drop func(key uint32) bool, add []byte) bool {
+	var b []byte
+	for old := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept); len(old) >= 8; old = old[8:] {
+		if !drop(le32(old)) {
+			b = append(b, old[:8]...)
+		}
+	}
+	b = append(b, add...)
+	var n store.Block
+	if len(b) > 0 {
+		if n = store.PutString(k.Heap, string(b)); n.Nil() {
+			return false
+		}
+	}
+	s := k.Socks.Mut(r)
+	k.Heap.FreeBlock(s.Inet.Kept)
+	s.Inet.Kept = n
+	return true
+}
+
+// groupCount is derived: how many memberships of a group there are, how many of them exclude, and how
+// many filters name a sender.
+type groupCount struct {
+	users, exclude int
+	in, ex         map[[4]byte]int
+}
+
+// takes says whether some membership wants to hear a sender.
+func (g *groupCount) takes(ip [16]byte) bool {
+	from := [4]byte(ip[12:])
+	return g != nil && (g.in[from] > 0 || g.ex[from] != g.exclude)
+}
+
+// countGroup counts n memberships of a group with a filter, or as many less.
+func (k *Kernel) countGroup(ip [16]byte, f *GroupFilter, n int) {
+	g := k.io.inet.groups[ip]
+	if g == nil {
+		g = &groupCount{in: map[[4]byte]int{}, ex: map[[4]byte]int{}}
+		k.io.inet.groups[ip] = g
+	}
+	g.users += n
+	named := g.in
+	if !f.Include {
+		g.exclude += n
+		named = g.ex
+	}
+	for _, b := range f.Sources {
+		if named[b] += n; named[b] == 0 {
+			delete(named, b)
+		}
+	}
+	if g.users <= 0 {
+		delete(k.io.inet.groups, ip)
+	}
+}
+
+// wantsFrom says whether a socket hears what somebody sends to a group.
+func (k *Kernel) wantsFrom(s *Socket, group, from [16]byte) bool {
+	if at, member := k.group(s, group); member {
+		if !isV4(group) {
+			return true
+		}
+		f := k.groupFilter(s, at)
+		return f.allows(from)
+	}
+	all, set := k.sockOption(s, SockGroupAll)
+	return set && all != 0 || !set && s.Family != FamilyInet6
+}
+
+// GroupFilter answers what a socket's membership wants to hear. EADDRNOTAVAIL: it is no member.
+func (k *Kernel) GroupFilter(r store.Ref[Socket], ip [16]byte) (f GroupFilter, e abi.Errno) {
+	s := k.Socks.Get(r)
+	at, member := k.group(s, ip)
+	if !member {
+		return f, abi.EADDRNOTAVAIL
+	}
+	return k.groupFilter(s, at), 0
+}
+
+// SetGroupFilter replaces it: to include nobody ends the membership. EINVAL: it is no member;
+// EADDRNOTAVAIL: so, and it was to end. ENOBUFS.
+func (k *Kernel) SetGroupFilter(r store.Ref[Socket], ip [16]byte, f GroupFilter) abi.Errno {
+	if f.Include && len(f.Sources) == 0 {
+		return k.LeaveGroup(r, ip)
+	}
+	if len(f.Sources) > maxSources {
+		return abi.ENOBUFS
+	}
+	at, member := k.group(k.Socks.Get(r), ip)
+	if !member {
+		return abi.EINVAL
+	}
+	f.lists = len(f.Sources) > 0
+	if !k.setGroupFilter(r, at, ip, &f) {
+		return abi.ENOBUFS
+	}
+	return 0
+}
+
+// AddGroupSource names a sender in the filter of a socket's membership of that mode. EINVAL: it is no member, or
+// its filter of the other mode; EADDRNOTAVAIL: it is named already; ENOBUFS.
+func (k *Kernel) AddGroupSource(r store.Ref[Socket], ip [16]byte, include bool, from [4]byte) abi.Errno {
+	at, f, e := k.filterOf(r, ip, include)
+	switch {
+	case e != 0:
+		return e
+	case len(f.Sources) >= maxSources:
+		return abi.ENOBUFS
+	case slices.Contains(f.Sources, from):
+		return abi.EADDRNOTAVAIL
+	}
+	f.Sources, f.lists = append(f.Sources, from), true
+	if !k.setGroupFilter(r, at, ip, &f) {
+		return abi.ENOBUFS
+	}
+	return 0
+}
+
+// DropGroupSource does not name it any more; the membership of who includes nobody ends. EADDRNOTAVAIL: it
+// was not named; otherwise as AddGroupSource.
+func (k *Kernel) DropGroupSource(r store.Ref[Socket], ip [16]byte, include bool, from [4]byte) abi.Errno {
+	at, f, e := k.filterOf(r, ip, include)
+	if e != 0 {
+		return e
+	}
+	i := slices.Index(f.Sources, from)
+	switch {
+	case i < 0:
+		return abi.EADDRNOTAVAIL
+	case include && len(f.Sources) == 1:
+		return k.LeaveGroup(r, ip)
+	}
+	f.Sources = slices.Delete(f.Sources, i, i+1)
+	if !k.setGroupFilter(r, at, ip, &f) {
+		return abi.ENOBUFS
+	}
+	return 0
+}
+
+// filterOf answers the filter of a membership, which has the mode from here on if it never named anybody, as on
+// Linux also if what was to be done then fails.
+func (k *Kernel) filterOf(r store.Ref[Socket], ip [16]byte, include bool) (at int, f GroupFilter, e abi.Errno) {
+	at, member := k.group(k.Socks.Get(r), ip)
+	if !member {
+		return at, f, abi.EINVAL
+	}
+	f = k.groupFilter(k.Socks.Get(r), at)
+	switch {
+	case f.Include == include:
+	case f.lists:
+		return at, f, abi.EINVAL
+	default:
+		f.Include = include
+		if !k.setGroupFilter(r, at, ip, &f) {
+			return at, f, abi.ENOBUFS
+		}
+	}
+	return at, f, 0
+}
