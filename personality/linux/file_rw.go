@@ -59,7 +59,11 @@ func bufferLen(n uint64) abi.Errno {
 // ioFile checks that fd is open for want, and for positioned calls that it has
 // offsets. EBADF, ESPIPE.
 func ioFile(c *core.Call, fd int32, want uint32, at bool) abi.Errno {
-	f, file, e := c.File(fd)
+	off := int64(-1)
+	if at && want == core.AccessRead {
+		off = 0 // an offset that is lent stays so
+	}
+	f, file, e := c.FileAt(fd, off)
 	if e != 0 {
 		return e
 	}

@@ -63,6 +63,32 @@ func TestUnservedCalls(t *testing.T) {
 	m.end(3)
 }
 
+// TestOpenAgainCalls: who opens a name again and again, reads it at an offset and closes it is hardly heard of by the unix server.
+func TestOpenAgainCalls(t *testing.T) {
+	subject.Need(t, "/usr/bin/perl")
+	id, m := machine(t)
+	const rounds = 2000
+	for _, name := range []string{"/bin/sh", "/tmp/again"} { // one that was there, and one that was just written, whose attributes are asked for
+		before := calls(t, id)
+		prog := `$n = shift; if ($n =~ /tmp/) { open F, ">", $n; print F "text"; close F } stat $n; $b = "    ";
+			for (1 .. 2000) { $f = syscall(257, -100, $n, 0, 0); $s += syscall(17, $f, $b, 4, 0); $s += $b ne "    "; $s += syscall 3, $f; $b = "    " } print $s`
+		if r := hythe(t, "", "exec", "-m", id, "--", "/usr/bin/perl", "-e", prog, name); r.out != "10000" || r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+		after := calls(t, id)
+		for _, call := range []string{"openat", "pread64", "close"} {
+			// What the server sees now and then, and does away with, is asked for again.
+			if n := after[call].Count - before[call].Count; n > rounds/4 {
+				t.Errorf("%s: %s: %d calls", name, call, n)
+			} else {
+				t.Logf("%s: %s: %d calls", name, call, n)
+			}
+		}
+	}
+	m.in.Close()
+	m.end(3)
+}
+
 // Lines that the tracer writes, in this order; others may come between.
 func TestTrace(t *testing.T) {
 	subject.Need(t, "/usr/bin/perl")

@@ -469,9 +469,9 @@ func (c *Call) File(fd int32) (store.Ref[File], *File, abi.Errno) {
 	return f, c.K.Files.Get(f), 0
 }
 
-// fileAt is File for who reads at off: where that is not -1, an offset that is lent to the caller's task is its
+// FileAt is File for who reads at off: where that is not -1, an offset that is lent to the caller's task is its
 // library's to move meanwhile.
-func (c *Call) fileAt(fd int32, off int64) (store.Ref[File], *File, abi.Errno) {
+func (c *Call) FileAt(fd int32, off int64) (store.Ref[File], *File, abi.Errno) {
 	if off >= 0 {
 		if f, ok := c.K.fdEntry(c.Proc().FDs, fd); ok {
 			if file := c.K.Files.Get(f); file.Kind == FileVnode && file.LentTo == c.Task && c.Task != 0 {
@@ -498,7 +498,7 @@ func (c *Call) ReadV(fd int32, iov []IOVec, off int64) (uint64, abi.Errno) {
 		return 0, abi.ErrRestart
 	}
 	k := c.K
-	f, file, e := c.fileAt(fd, off)
+	f, file, e := c.FileAt(fd, off)
 	if e != 0 {
 		return 0, e
 	}
