@@ -329,6 +329,9 @@ func (k *Kernel) lendPos(t TaskID, fd int32, f store.Ref[File], kind, v uint64) 
 	m := k.Files.Mut(f)
 	m.LentTo, m.LentFD = t, uint32(fd)
 	m.LentNo = uint32((from>>abi.LentShift + 1) % abi.LentCounts)
+	if m.LentNo == 0 {
+		k.forgetNames(k.tasks[t]) // with which numbers of before may have been told (KeepOpen)
+	}
 	return from, abi.LentPos | uint64(m.LentNo)<<abi.LentShift | kind<<abi.LentKind | v
 }
 

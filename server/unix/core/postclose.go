@@ -81,6 +81,7 @@ func (c *Call) LetClose(fd int32) {
 	no := (from + 1) & abi.CloseNos
 	if no == 0 {
 		no = 1
+		k.forgetNames(ts) // with which numbers of before may have been told (KeepOpen)
 	}
 	if !k.setCloseNo(ts.lent.table, uint32(fd), no) {
 		return

@@ -175,6 +175,39 @@ func TestOpenAgain(t *testing.T) {
 	x.tk.checkVFS()
 }
 
+// TestOpenAgainNumbers: a number that has been used before does not have another file opened by the name
+// with which it was told.
+func TestOpenAgainNumbers(t *testing.T) {
+	for what, fn := range map[string]func(x closer, fd int32){
+		"close": func(x closer, fd int32) { x.words()[fd] = x.words()[fd]&^abi.CloseNos | abi.CloseNos },
+		"offset": func(x closer, fd int32) {
+			x.tk.host.records(x.tk.task())[fd].Pos = (abi.LentCounts - 1) << abi.LentShift
+		},
+	} {
+		for _, wrap := range []bool{false, true} {
+			x := newCloser(t)
+			fd, a := x.kept("/a")
+			x.post(fd)
+			x.do(func(c *Call) {}) // carries it out
+			if wrap {
+				fn(x, fd)
+			}
+			x.do(func(c *Call) {
+				other, e := open(c, "/b", AccessRead, 0, 0)
+				if e != 0 || other != fd {
+					t.Fatal(other, e)
+				}
+				c.WantName = true
+				c.LetClose(other)
+				c.LendOpened(other, func(f *File) uint32 { return f.Flags })
+			})
+			if held := x.tk.host.told[x.tk.task()][abi.ToldNames] == a.A[0]; held == wrap {
+				t.Errorf("%s: what is known of names holds: %v, though the numbers begin anew: %v", what, held, wrap)
+			}
+		}
+	}
+}
+
 // isOpen looks at the table as others do.
 func (x closer) isOpen(fd int32) (is bool) {
 	x.tk.Enter()
