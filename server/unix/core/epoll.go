@@ -45,6 +45,8 @@ type epollState struct {
 	armed map[*epollRT]struct{}
 	// owed are those in which libraries have changed something that the record does not have yet.
 	owed []*epollRT
+	// settling is how many sets the libraries are told to be settled when the transaction has ended.
+	settling int
 	// poller is the process on whose behalf files are asked now, 0: nobody's
 	// (the answer of a signal descriptor depends on it).
 	poller store.Ref[Proc]
@@ -241,6 +243,7 @@ func (c *Call) EpollCtl(epfd int32, op int32, fd int32, events uint32, data uint
 	if bad == abi.EBADF {
 		return bad
 	}
+	k.commitSettled()
 	f, ok := k.fdEntry(c.Proc().FDs, fd)
 	if !ok {
 		return abi.EBADF

@@ -146,6 +146,78 @@ func TestLendSetCtl(t *testing.T) {
 	}
 }
 
+// What the server does with an item behind what the library has done with it stays, also if the server dies before it
+// has said that it has that.
+func TestLendSetCtlThenServer(t *testing.T) {
+	for _, x := range []struct {
+		lib, op int32
+		item    string
+	}{
+		{EpollDel, EpollAdd, "80000001 9"},
+		{EpollMod, EpollMod, "80000001 9"},
+		{EpollMod, EpollDel, "none"},
+	} {
+		for _, found := range []bool{false, true} {
+			tk := newTestKernel(t)
+			p := newPolledStream(t, tk, FamilyUnix)
+			p.lend()
+			p.lendSet()
+			if e, served := p.ctl(x.lib, PollOut, 3); e != 0 || !served {
+				t.Fatal(e, served)
+			}
+			p.call(1, func(c *Call, _ *testChan) {
+				if found {
+					_, _, _ = c.File(p.fd[1]) // takes the set back
+				}
+				want(t, "ctl", c.EpollCtl(p.ep, x.op, p.fd[1], PollIn|EpollET, 9), 0)
+				tk.host.noSettle = true // it dies as soon as the record has it
+			})
+			tk.host.noSettle = false
+			tk.reopen()
+			if got := p.item(); got != x.item {
+				t.Errorf("library %d, server %d, found %v: %s, want %s", x.lib, x.op, found, got, x.item)
+			}
+			tk.end()
+		}
+	}
+}
+
+// A set has an item whose descriptor was closed, of a connection that has another one, and the number is another
+// connection's: what the library does by the number is the other one's, in this incarnation and the next.
+func TestLendSetCtlNumber(t *testing.T) {
+	tk := newTestKernel(t)
+	p := newPolledStream(t, tk, FamilyUnix)
+	p.call(1, func(c *Call, _ *testChan) {
+		fd, e := c.Dup(p.fd[1], 0, 0)
+		want(t, "dup", e, 0)
+		want(t, "close", c.CloseFD(p.fd[1]), 0)
+		p.fd[1] = fd
+	})
+	p.lend()
+	p.lendSet()
+	old := int32(-1)
+	for _, s := range tk.host.sets[p.task(1)] {
+		if s.lent {
+			if len(s.items) != 1 || s.items[0].Stream == 0 || s.items[0].FD != -1 {
+				t.Errorf("lent: %+v", s.items)
+			}
+			old = s.fd
+		}
+	}
+	if old != p.ep {
+		t.Fatal("not lent")
+	}
+	for _, op := range []int32{EpollMod, EpollDel} {
+		if e, served := p.ctl(op, PollOut, 3); e != abi.ENOENT || served {
+			t.Errorf("%d: %v, served: %v", op, e, served)
+		}
+	}
+	if got := p.item(); got != "1 5" {
+		t.Errorf("the item: %s", got)
+	}
+	tk.end()
+}
+
 // The same process twice, of which one is lent no sets: whatever it and its peer do, both are told the same.
 func TestLendSetCtlRandom(t *testing.T) {
 	seeds, served := int64(5), 0

@@ -83,7 +83,22 @@ func (k *Kernel) oweSet(rt *epollRT) {
 	}
 	k.io.owed = append(k.io.owed, rt)
 	t, at := rt.to.id, rt.at
-	k.afterCommit(func() { k.Host.SettleSet(t, at) })
+	k.io.settling++
+	k.afterCommit(func() {
+		k.io.settling--
+		k.Host.SettleSet(t, at)
+	})
+}
+
+// commitSettled ends the transaction, and begins another, if it has settled a set: what a call does with an item behind
+// that must not be undone by the next incarnation, which would find the set as not settled.
+func (k *Kernel) commitSettled() {
+	if k.io.settling > 0 {
+		k.settleSets()
+		k.Heap.Commit()
+		k.runCommitted()
+		k.Heap.Begin()
+	}
 }
 
 // settleSets does with the items of sets what libraries have done.
@@ -134,7 +149,8 @@ func (k *Kernel) settleTold(rt *epollRT) {
 }
 
 // recoverSets does what the libraries have done since the last incarnation looked, as if by epoll_ctl(2). Nothing has been
-// done since by them or others: what takes a set back does it in the same transaction.
+// done since by them or others: what takes a set back does it in the same transaction, and no epoll_ctl is in that
+// (commitSettled).
 func (k *Kernel) recoverSets() {
 	for id, ts := range k.tasks {
 		p := k.Procs.Get(ts.proc)
@@ -189,7 +205,11 @@ func (c *Call) lendSet(fd int32, f store.Ref[File], rt *epollRT) {
 			if len(items) == abi.LentSetItems || x.Ends[side].Task != c.Task {
 				return
 			}
-			items = append(items, abi.LentItem{Data: it.Data, Events: it.Events &^ epollPrivate, Room: k.streamWritable(x, side), Stream: w.pos, FD: w.fd})
+			fd := w.fd
+			if of, _ := k.fdEntry(c.Proc().FDs, fd); of != w.file {
+				fd = -1 // the number is another file's by now, and so is what the library does by it
+			}
+			items = append(items, abi.LentItem{Data: it.Data, Events: it.Events &^ epollPrivate, Room: k.streamWritable(x, side), Stream: w.pos, FD: fd})
 			rt.told = append(rt.told, w)
 			continue
 		}
