@@ -431,7 +431,7 @@ func (c *Call) fork(a *CloneArgs) (int32, abi.Errno) {
 	k.shmFork(c.ProcRef(), p)
 	c.parentSide(a, p, fd)
 	told := uint64(0)
-	if a.Flags&CloneNewUser == 0 && k.begunBy(p) {
+	if a.Flags&CloneNewUser == 0 && k.begunBy(p) && len(c.Acts)+1+abi.MaxChildActs <= abi.MaxActions { // they go in one reply
 		told = 1
 	}
 	c.Act(abi.ActFork, 0, tag, token(t, k.Threads.Get(t).Token), a.SP, told)
