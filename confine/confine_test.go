@@ -398,7 +398,9 @@ func TestMemory(t *testing.T) {
 		switch {
 		case err == nil:
 			t.Errorf("%s: it lives: %q", p.Name, f.Errors)
-		case !strings.Contains(err.Error(), "exit status 2") || !strings.Contains(err.Error(), "most of it\n") || !strings.Contains(err.Error(), "out of memory"):
+		case !strings.Contains(err.Error(), "exit status 2") || !strings.Contains(err.Error(), "most of it\n"),
+			// The collector's own queues get no memory either, of which Go's runtime dies another death.
+			!strings.Contains(err.Error(), "out of memory") && !strings.Contains(err.Error(), "runtime.(*spanQueue)"):
 			t.Errorf("%s: %v", p.Name, err)
 		}
 	}

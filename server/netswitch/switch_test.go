@@ -37,8 +37,11 @@ func newLab(t testing.TB, uid int) *lab {
 	l.check(unix.Listen(fd, 64))
 	l.s, err = New(fd, uint32(uid))
 	l.check(err)
-	go func() { l.over <- l.s.Run(int(limit / time.Millisecond)) }()
-	t.Cleanup(func() { unix.Close(fd) })
+	go func() {
+		err := l.s.Run(int(limit / time.Millisecond))
+		unix.Close(fd) // not before: it would take who comes to the next one that listens by that number
+		l.over <- err
+	}()
 	return l
 }
 

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"os"
 	"testing"
 
 	"hythe/test/subject"
@@ -12,12 +13,16 @@ func TestPrograms(t *testing.T) {
 		subject.Need(t, "/usr/bin/"+p)
 	}
 	subject.Need(t, "/usr/sbin/traceroute")
-	program := testdata(t, "programs.sh")
-	want := alone(t, `exec "$@"`, "/bin/sh", "-c", program)
+	daemon := "none" // in a namespace of an ordinary user's there are no groups to change to
+	if os.Getuid() == 0 {
+		daemon = "daemon"
+	}
+	program := []string{"/bin/sh", "-c", testdata(t, "programs.sh"), "programs", daemon}
+	want := alone(t, `exec "$@"`, program...)
 	if want.status != 0 {
 		t.Fatalf("on the host: %+v", want)
 	}
-	got := run(t, subject.Binary(t), "run", "--network", "none", "--", "/bin/sh", "-c", program)
+	got := run(t, subject.Binary(t), append([]string{"run", "--network", "none", "--"}, program...)...)
 	if got != want {
 		t.Errorf("got %s\nwant %s\n%s %d", got.out, want.out, got.errs, got.status)
 	}
