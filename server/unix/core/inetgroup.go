@@ -117,8 +117,7 @@ func (k *Kernel) InGroup(r store.Ref[Socket], ip [16]byte) bool {
 }
 
 // JoinGroup makes a socket a member of a group on the loopback interface, that hears all, or, until it names whom,
-// nobody (include; of IPv4). EINVAL for what is
-// no group, EADDRINUSE for what it is a member of, ENOBUFS.
+// nobody (include; of IPv4). EINVAL for what is no group, EADDRINUSE for what it is a member of, ENOBUFS.
 func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.Errno {
 	if !isMulti(ip) {
 		return abi.EINVAL
@@ -130,34 +129,32 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.E
 	case at < 0:
 		return abi.ENOBUFS
 	}
-	f := GroupFilter{Include: include && isV4(ip)}
+	var f GroupFilter
+	var add []byte
 	if isV4(ip) {
-		var add []byte
-		add = binary.LittleEndian.AppendUint32(add, sockGroup4+uint32(at))
-		add = append(add, ip[12:]...)
-		if f.Include {
-			add = binary.LittleEndian.AppendUint32(add, sockFilter4+uint32(at))
-			add = binary.LittleEndian.AppendUint32(add, filterIncludes)
+		f.Include = include
+		add = appendOption(add, sockGroup4+uint32(at), le32(ip[12:]))
+		if include {
+			add = appendOption(add, sockFilter4+uint32(at), filterIncludes)
 		}
-		if !k.rekeep(r, func(uint32) bool { return false }, add) {
-			return abi.ENOBUFS
+	} else {
+		for i := range uint32(4) {
+			add = appendOption(add, sockGroup6+4*uint32(at)+i, le32(ip[4*i:]))
 		}
-	} else if !k.keepGroup6(r, uint32(at), ip) {
+	}
+	if !k.rekeep(r, keepsGroup(ip, at), add) {
 		return abi.ENOBUFS
 	}
 	k.countGroup(ip, &f, 1)
 	return 0
 }
 
-// keepGroup6 keeps the first word last: without it the place is free.
-func (k *Kernel) keepGroup6(r store.Ref[Socket], at uint32, ip [16]byte) bool {
-	for i := range uint32(4) {
-		w := 3 - i
-		if !k.SetSockOption(r, sockGroup6+4*at+w, int32(le32(ip[4*w:]))) {
-			return false
-		}
+// keepsGroup says which options are the membership at a place, and of its filter.
+func keepsGroup(ip [16]byte, at int) func(key uint32) bool {
+	if isV4(ip) {
+		return func(key uint32) bool { return key == sockGroup4+uint32(at) || filterKey(key, at) }
 	}
-	return true
+	return func(key uint32) bool { return key-sockGroup6-4*uint32(at) < 4 }
 }
 
 // LeaveGroup ends that. EADDRNOTAVAIL if it is no member, ENOBUFS.
@@ -167,12 +164,10 @@ func (k *Kernel) LeaveGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 		return abi.EADDRNOTAVAIL
 	}
 	var f GroupFilter
-	drop := func(key uint32) bool { return key-sockGroup6-4*uint32(at) < 4 }
 	if isV4(ip) {
 		f = k.groupFilter(k.Socks.Get(r), at)
-		drop = func(key uint32) bool { return key == sockGroup4+uint32(at) || filterKey(key, at) }
 	}
-	if !k.rekeep(r, drop, nil) {
+	if !k.rekeep(r, keepsGroup(ip, at), nil) {
 		return abi.ENOBUFS // it is a member still, and counted
 	}
 	k.countGroup(ip, &f, -1)

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"hythe/abi"
@@ -69,9 +68,6 @@ func filterKey(key uint32, at int) bool {
 // setGroupFilter replaces the filter of a membership; false: there is no memory for it, and nothing is changed.
 func (k *Kernel) setGroupFilter(r store.Ref[Socket], at int, ip [16]byte, f *GroupFilter) bool {
 	var add []byte
-	word := func(key, v uint32) {
-		add = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(add, key), v)
-	}
 	v := uint32(len(f.Sources)) << filterCount
 	if f.Include {
 		v |= filterIncludes
@@ -80,10 +76,10 @@ func (k *Kernel) setGroupFilter(r store.Ref[Socket], at int, ip [16]byte, f *Gro
 		v |= filterLists
 	}
 	if v != 0 {
-		word(sockFilter4+uint32(at), v)
+		add = appendOption(add, sockFilter4+uint32(at), v)
 	}
 	for i, b := range f.Sources {
-		word(sockSource4+uint32(at)<<4+uint32(i), le32(b[:]))
+		add = appendOption(add, sockSource4+uint32(at)<<4+uint32(i), le32(b[:]))
 	}
 	was := k.groupFilter(k.Socks.Get(r), at)
 	if !k.rekeep(r, func(key uint32) bool { return filterKey(key, at) }, add) {
@@ -91,28 +87,6 @@ func (k *Kernel) setGroupFilter(r store.Ref[Socket], at int, ip [16]byte, f *Gro
 	}
 	k.countGroup(ip, &was, -1)
 	k.countGroup(ip, f, 1)
-	return true
-}
-
-// rekeep drops options of a socket and keeps others instead (key and value each); false: there is no memory for
-// it, and nothing is changed.
-func (k *Kernel) rekeep(r store.Ref[Socket], drop func(key uint32) bool, add []byte) bool {
-	var b []byte
-	for old := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept); len(old) >= 8; old = old[8:] {
-		if !drop(le32(old)) {
-			b = append(b, old[:8]...)
-		}
-	}
-	b = append(b, add...)
-	var n store.Block
-	if len(b) > 0 {
-		if n = store.PutString(k.Heap, string(b)); n.Nil() {
-			return false
-		}
-	}
-	s := k.Socks.Mut(r)
-	k.Heap.FreeBlock(s.Inet.Kept)
-	s.Inet.Kept = n
 	return true
 }
 

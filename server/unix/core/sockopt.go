@@ -35,47 +35,33 @@ func (k *Kernel) sockOption(s *Socket, key uint32) (int32, bool) {
 
 // SetSockOption keeps a value for option key; false: there is no memory for it.
 func (k *Kernel) SetSockOption(r store.Ref[Socket], key uint32, v int32) bool {
-	old := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
-	b := append([]byte(nil), old...)
-	at := 0
-	for at < len(b) && le32(b[at:]) != key {
-		at += 8
+	return k.rekeep(r, func(old uint32) bool { return old == key }, appendOption(nil, key, uint32(v)))
+}
+
+// appendOption appends an option as it is kept: key and value.
+func appendOption(b []byte, key, v uint32) []byte {
+	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, key), v)
+}
+
+// rekeep drops options of a socket and keeps others instead, in one step; false: there is no memory for it, and nothing
+// is changed.
+func (k *Kernel) rekeep(r store.Ref[Socket], drop func(key uint32) bool, add []byte) bool {
+	var b []byte
+	for old := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept); len(old) >= 8; old = old[8:] {
+		if !drop(le32(old)) {
+			b = append(b, old[:8]...)
+		}
 	}
-	if at == len(b) {
-		b = binary.LittleEndian.AppendUint32(b, key)
-		b = append(b, 0, 0, 0, 0)
-	}
-	putLE32(b[at+4:], uint32(v))
-	n := store.PutString(k.Heap, string(b))
-	if n.Nil() {
-		return false
+	b = append(b, add...)
+	var n store.Block
+	if len(b) > 0 {
+		if n = store.PutString(k.Heap, string(b)); n.Nil() {
+			return false
+		}
 	}
 	s := k.Socks.Mut(r)
 	k.Heap.FreeBlock(s.Inet.Kept)
 	s.Inet.Kept = n
-	return true
-}
-
-// DropSockOption forgets the value that option key was set to; false: there is no memory for
-// what is left.
-func (k *Kernel) DropSockOption(r store.Ref[Socket], key uint32) bool {
-	b := k.Heap.Bytes(k.Socks.Get(r).Inet.Kept)
-	for at := 0; at < len(b); at += 8 {
-		if le32(b[at:]) != key {
-			continue
-		}
-		left := append(append([]byte(nil), b[:at]...), b[at+8:]...)
-		var n store.Block
-		if len(left) > 0 {
-			if n = store.PutString(k.Heap, string(left)); n.Nil() {
-				return false
-			}
-		}
-		s := k.Socks.Mut(r)
-		k.Heap.FreeBlock(s.Inet.Kept)
-		s.Inet.Kept = n
-		return true
-	}
 	return true
 }
 
