@@ -328,7 +328,8 @@ func TestResetBetweenPieces(t *testing.T) {
 }
 
 // TestGroupCounts: what is counted of groups and of their filters is the same after a death, and nothing of it
-// is left when the sockets are gone, however their filters were changed.
+// is left when the sockets are gone, however their filters were changed. Where it says that there are none, each
+// socket hears what it does if they are looked at.
 func TestGroupCounts(t *testing.T) {
 	tk := newIOKernel(t)
 	p := tk.proc(nil)
@@ -341,9 +342,12 @@ func TestGroupCounts(t *testing.T) {
 			_, r, _, _ := c.Sock(fd)
 			fds, refs = append(fds, fd), append(refs, r)
 		}
+		c.K.SetSockOption(refs[0], SockGroupAll, 0)
 	})
 	source := func() [4]byte { return [4]byte{127, 0, 0, byte(rnd.IntN(20))} }
-	for range 2000 {
+	const steps = 2000
+	none := 0 // so often there were no filters
+	for range steps {
 		p.do(func(c *Call) {
 			k, r, g := c.K, refs[rnd.IntN(len(refs))], ip4(239, 1, 2, byte(rnd.IntN(30)))
 			include := rnd.IntN(2) == 0
@@ -365,7 +369,20 @@ func TestGroupCounts(t *testing.T) {
 					t.Error(len(f.Sources), e)
 				}
 			}
+			if !k.io.inet.groups[g].filters() {
+				none++
+			}
+			for _, r := range refs {
+				s, b := k.Socks.Get(r), source()
+				from := ip4(b[0], b[1], b[2], b[3])
+				if got, want := k.wantsFrom(s, g, from, k.io.inet.groups[g].filters()), k.wantsFrom(s, g, from, true); got != want {
+					t.Errorf("from %v: %v, want %v", b, got, want)
+				}
+			}
 		})
+	}
+	if none == 0 || none == steps {
+		t.Errorf("%d of %d without filters", none, steps)
 	}
 	was := tk.io.inet.groups
 	tk.restart()

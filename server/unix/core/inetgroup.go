@@ -243,9 +243,11 @@ func (x inetSockets) leaveAll(r store.Ref[Socket]) {
 // what goes to groups of theirs.
 func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class byte, data []byte) abi.Errno {
 	k := x.k
-	if !k.io.inet.groups[far.IP].takes(from.IP) && far.IP != allHosts {
+	g := k.io.inet.groups[far.IP]
+	if !g.takes(from.IP) && far.IP != allHosts {
 		return 0
 	}
+	filters := g.filters()
 	n, looks := 0, 0
 	for o := range k.io.inet.ports[portKey{SockDgram, proto, far.Port}] {
 		if looks++; looks > maxLooks {
@@ -255,7 +257,7 @@ func (x inetSockets) deliverGroup(proto int32, from, far InetAddr, life, class b
 		if x.match(s, far.IP) == 0 || s.State == SockConnected && (s.Inet.Far.IP != from.IP || s.Inet.Far.Port != from.Port) {
 			continue
 		}
-		if !k.wantsFrom(s, far.IP, from.IP) {
+		if !k.wantsFrom(s, far.IP, from.IP, filters) {
 			continue
 		}
 		if n++; n > maxMembers {

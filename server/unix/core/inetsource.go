@@ -103,6 +103,9 @@ func (g *groupCount) takes(ip [16]byte) bool {
 	return g != nil && (g.in[from] > 0 || g.ex[from] != g.exclude)
 }
 
+// filters says whether some membership does not hear all.
+func (g *groupCount) filters() bool { return g != nil && (g.exclude < g.users || len(g.ex) > 0) }
+
 // countGroup counts n memberships of a group with a filter, or as many less.
 func (k *Kernel) countGroup(ip [16]byte, f *GroupFilter, n int) {
 	g := k.io.inet.groups[ip]
@@ -126,17 +129,23 @@ func (k *Kernel) countGroup(ip [16]byte, f *GroupFilter, n int) {
 	}
 }
 
-// wantsFrom says whether a socket hears what somebody sends to a group.
-func (k *Kernel) wantsFrom(s *Socket, group, from [16]byte) bool {
-	if at, member := k.group(s, group); member {
-		if !isV4(group) {
-			return true
-		}
-		f := k.groupFilter(s, at)
-		return f.allows(from)
-	}
+// wantsFrom says whether a socket hears what somebody sends to a group; filters: some membership of that does not
+// hear all, else it is not looked at what most sockets keep.
+func (k *Kernel) wantsFrom(s *Socket, group, from [16]byte, filters bool) bool {
 	all, set := k.sockOption(s, SockGroupAll)
-	return set && all != 0 || !set && s.Family != FamilyInet6
+	others := set && all != 0 || !set && s.Family != FamilyInet6 // of groups of which it is no member, too
+	if others && !filters {
+		return true
+	}
+	at, member := k.group(s, group)
+	if !member {
+		return others
+	}
+	if !filters || !isV4(group) {
+		return true
+	}
+	f := k.groupFilter(s, at)
+	return f.allows(from)
 }
 
 // GroupFilter answers what a socket's membership wants to hear. EADDRNOTAVAIL: it is no member.
