@@ -87,8 +87,8 @@ func sysFutex(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	return 0, abi.ENOSYS
 }
 
-// Cut implements core.Personality: of the calls that the library serves only
-// futex waits and sleeps, and one with a time limit is not restarted after a handler.
+// Cut implements core.Personality: of the calls that the library serves only futex waits, sleeps and waits by
+// epoll sets. One with a time limit is not restarted after a handler, and the last never is.
 func (p *Personality) Cut(c *core.Call) abi.Errno {
 	if c.Nr == 35 || c.Nr == 230 { // nanosleep, clock_nanosleep
 		return abi.ErrRestartNoHnd
