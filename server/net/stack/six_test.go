@@ -408,13 +408,7 @@ func TestTapFragments(t *testing.T) {
 
 // FuzzTap gives the machine frames, of IPv6 above all.
 func FuzzTap(f *testing.F) {
-	add := func(list ...[]byte) {
-		var in []byte
-		for _, b := range list {
-			in = append(binary.LittleEndian.AppendUint16(in, uint16(len(b))), b...)
-		}
-		f.Add(in)
-	}
+	add := func(list ...[]byte) { f.Add(joined(list)) }
 	add(frame(neighbour(peer, tapAddr, 255, solicits, 0, 1, tapAddr, peerMAC)), frame(message(peer, tapAddr, 64, pingRequest, 0, 1, 0, 2)))
 	add(frame(neighbour(tapAddr, group, 255, tells, 0x60, 2, tapAddr, peerMAC)))
 	add(frame(message(tapLink, group, 255, advertises, 64, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 64, 0xc0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
@@ -441,10 +435,7 @@ func FuzzTap(f *testing.F) {
 	l, u := n.open(core.KindListener, 80), n.open(core.KindDgram, 53)
 	routes := fmt.Sprint(n.s.s.GetRouteTable())
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for len(in) >= 2 {
-			k := min(int(binary.LittleEndian.Uint16(in)), len(in)-2)
-			b := bytes.Clone(in[2 : 2+k])
-			in = in[2+k:]
+		for b := range messages(in) {
 			if len(b) > 54+4 && b[12] == 0x86 && b[13] == 0xdd && b[20] == 58 { // else no more than its checksum would be tried
 				from, to := netip.AddrFrom16([16]byte(b[22:38])), netip.AddrFrom16([16]byte(b[38:54]))
 				b[56], b[57] = 0, 0

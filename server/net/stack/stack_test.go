@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"os"
 	"runtime"
@@ -690,13 +691,7 @@ func TestMuch(t *testing.T) {
 // checksums are made right, so that it gets further than the first look.
 func FuzzLink(f *testing.F) {
 	me, you := netip.MustParseAddrPort("10.0.3.2:80"), netip.MustParseAddrPort("10.0.3.3:999")
-	add := func(list ...[]byte) {
-		var in []byte
-		for _, b := range list {
-			in = append(binary.LittleEndian.AppendUint16(in, uint16(len(b))), b...)
-		}
-		f.Add(in)
-	}
+	add := func(list ...[]byte) { f.Add(joined(list)) }
 	add(segment(you, me, header.TCPFlagSyn, 1, 0), segment(you, me, header.TCPFlagAck, 2, 1), segment(you, me, header.TCPFlagFin|header.TCPFlagAck, 2, 1))
 	add(segment(you, me, header.TCPFlagRst, 1, 0))
 	add(append(segment(you, me, header.TCPFlagSyn, 1, 0), 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7))
@@ -723,10 +718,7 @@ func FuzzLink(f *testing.F) {
 	l, u, echo := n.open(core.KindListener, 80), n.open(core.KindDgram, 53), n.open(core.KindEcho, 0)
 	_ = echo.SendTo([]byte{8, 0, 0, 0, 0, 0, 0, 0}, you)
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for len(in) >= 2 {
-			k := min(int(binary.LittleEndian.Uint16(in)), len(in)-2)
-			b := bytes.Clone(in[2 : 2+k])
-			in = in[2+k:]
+		for b := range messages(in) {
 			seal(b)
 			_ = n.s.packet(b)
 		}
@@ -753,6 +745,27 @@ func FuzzLink(f *testing.F) {
 			t.Errorf("%d sockets", len(n.s.socks))
 		}
 	})
+}
+
+// joined is messages, each behind its length, as the fuzz tests have them.
+func joined(list [][]byte) (in []byte) {
+	for _, b := range list {
+		in = append(binary.LittleEndian.AppendUint16(in, uint16(len(b))), b...)
+	}
+	return in
+}
+
+// messages are copies of those.
+func messages(in []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(in) >= 2 {
+			end := 2 + min(int(binary.LittleEndian.Uint16(in)), len(in)-2)
+			if !yield(bytes.Clone(in[2:end])) {
+				return
+			}
+			in = in[end:]
+		}
+	}
 }
 
 // seal makes the checksums of a packet right, if it has any.
