@@ -56,10 +56,7 @@ func TestHostsLate(t *testing.T) {
 		}
 	}
 	m := start(t, []string{"--network", "none", "--hostname", "m1"}, "hostsdeath.py")
-	m.kill("unix")
-	m.say("")
-	m.line("named 1 True")
-	m.line("as it was left True")
+	m.dies("named 1 True", "as it was left True")
 	m.end()
 }
 

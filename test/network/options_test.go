@@ -21,11 +21,7 @@ func TestErrorQueueRaw(t *testing.T) { likeHost(t, "recverrraw.py") }
 // TestErrorQueueDeath: what it has not read yet it hears when the unix server has died.
 func TestErrorQueueDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "recverrdeath.py")
-	m.kill("unix")
-	m.say("")
-	m.line("one 1 111")
-	m.line("two 1 0")
-	m.line("queue EAGAIN")
+	m.dies("one 1 111", "two 1 0", "queue EAGAIN")
 	m.end()
 }
 
@@ -35,12 +31,8 @@ func TestGroups(t *testing.T) { likeHost(t, "multicast.py") }
 // TestGroupsDeath: memberships outlive the unix server.
 func TestGroupsDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "multicastdeath.py")
-	m.kill("unix")
-	m.say("")
-	m.line("heard b'x'")
-	m.kill("unix")
-	m.say("")
-	m.line("heard EAGAIN")
+	m.dies("heard b'x'")
+	m.dies("heard EAGAIN")
 	m.end()
 }
 
@@ -50,12 +42,8 @@ func TestGroupSources(t *testing.T) { likeHost(t, "multicastsource.py") }
 // TestGroupSourcesDeath: filters outlive the unix server.
 func TestGroupSourcesDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "multicastsourcedeath.py")
-	m.kill("unix")
-	m.say("")
-	m.line("heard 127.0.0.2 127.0.0.3")
-	m.kill("unix")
-	m.say("")
-	m.line("heard 127.0.0.3")
+	m.dies("heard 127.0.0.2 127.0.0.3")
+	m.dies("heard 127.0.0.3")
 	m.end()
 }
 

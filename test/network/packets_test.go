@@ -45,6 +45,14 @@ func cables(t *testing.T, six bool) {
 	}
 }
 
+// taps skips a test, or the rest of it, where there are no tap devices.
+func taps(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		t.Skip("the host has no tap devices")
+	}
+}
+
 // cable runs a program in two network name spaces of their own that a cable connects: as "server" on
 // 10.0.3.2, and, when that has said a line, as "client" on 10.0.3.3. six: with addresses of IPv6, too,
 // fd00:10:0:3::2 and fd00:10:0:3::3, and no link-local ones. Each is told what packets.py has to be told.
@@ -298,12 +306,8 @@ func TestPacketsOtherUser(t *testing.T) {
 // TestTap: a machine on a tap device of the host's, by frames of Ethernet: the host is the other
 // end, which it finds by ARP.
 func TestTap(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make a tap device")
-	}
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
-		t.Skip("the host has no tap devices")
-	}
+	cables(t, false)
+	taps(t)
 	want := cable(t, script(t, "packets.py"), false)
 	if want.status != 0 {
 		t.Fatalf("on two hosts: %+v", want)
@@ -651,9 +655,7 @@ for ip in "10.0.3.4", "192.0.2.1":
 	if got := run(t, subject.Binary(t), "run", "--network", lab()+",ip=10.0.3.3", "--", "/bin/sh", "-c", look); got.out != want {
 		t.Errorf("a network: got\n%s\nwant\n%s\n%s", got.out, want, got.errs)
 	}
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
-		t.Skip("the host has no tap devices")
-	}
+	taps(t)
 	want = onEth0(t, addrs, "ip route add default via 10.0.3.2; "+look)
 	if got := onTap(t, "tap:tap0,ip=10.0.3.3/24,gw=10.0.3.2", look, `"$1" run --network "$5" -- /bin/sh -c "$4"`); got.out != want {
 		t.Errorf("a tap device: got\n%s\nwant\n%s\n%s", got.out, want, got.errs)

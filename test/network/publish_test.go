@@ -132,6 +132,16 @@ func (m *machine) kill(name string) {
 	}
 }
 
+// dies kills the unix server, has the program go on, and demands the lines that it then says.
+func (m *machine) dies(lines ...string) {
+	m.t.Helper()
+	m.kill("unix")
+	m.say("")
+	for _, l := range lines {
+		m.line(l)
+	}
+}
+
 // server is the host's number for a server of the machine that runs.
 func (m *machine) server(name string) int {
 	m.t.Helper()

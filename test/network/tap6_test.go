@@ -1,7 +1,6 @@
 package network
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -22,17 +21,9 @@ const (
 `
 )
 
-// taps skips a test where there are no tap devices of IPv6.
-func taps(t *testing.T) {
-	t.Helper()
-	cables(t, true)
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
-		t.Skip("the host has no tap devices")
-	}
-}
-
 // TestTapSix: what a machine on a tap device and the host say to each other by IPv6 is what two hosts do.
 func TestTapSix(t *testing.T) {
+	cables(t, true)
 	taps(t)
 	want := cable(t, script(t, "packets.py"), true)
 	if want.status != 0 {
@@ -61,6 +52,7 @@ func TestTapSix(t *testing.T) {
 
 // TestTapLinkLocal: link-local addresses are what they are on hosts, with the number of their interface.
 func TestTapLinkLocal(t *testing.T) {
+	cables(t, true)
 	taps(t)
 	program := script(t, "linklocal.py")
 	host := run(t, "unshare", "-n", "sh", "-ec", `
@@ -103,6 +95,7 @@ func TestTapLinkLocal(t *testing.T) {
 // TestTapSixInterfaces: programs see addresses and routes as on a host that has them, with a gateway that is known
 // by its link-local address; by which they reach what is beyond it.
 func TestTapSixInterfaces(t *testing.T) {
+	cables(t, true)
 	taps(t)
 	const look = `
 ip -o -6 addr show dev eth0 | sed 's/^[0-9]*: //; s/ *valid_lft.*//' | sort
@@ -145,6 +138,7 @@ print(s.accept()[1][0])' >"$2/up" &
 // TestTapSixTaken: who has an address of another says so and has none of IPv6, unless it is told not to ask. What
 // cannot be had is said in a line.
 func TestTapSixTaken(t *testing.T) {
+	cables(t, true)
 	taps(t)
 	const look = `import socket
 try:
