@@ -641,8 +641,9 @@ type Server interface {
 	OpenRead(r ipc.Req, node NodeID, most int) (entry Entry, whole bool, data []byte, err abi.Errno)
 	// ReadFiles answers what is in each of some files, all of it, with the attributes as of then, for a
 	// client that thinks that it will soon read them. Those are left out, in silence, that are no regular
-	// files, longer than most, not where they were, could not be read, or changed meanwhile, those whose attributes may not be kept, and the
-	// last ones where there are too many bytes. As long as the attributes are good the client may read that instead.
+	// files, longer than most, not where they were, could not be read, or changed their size meanwhile, those
+	// whose attributes may not be kept, and the last ones where there are too many bytes. As long as the
+	// attributes are good the client may read that instead.
 	ReadFiles(r ipc.Req, nodes []NodeID, most int) (list []FileData, err abi.Errno)
 	// Discard is Unlink of what the client knows as node, and so many times Release of that, in
 	// one step: nobody has it open any more. What fails releases nothing.
@@ -1618,8 +1619,9 @@ func loadReadFiles(w uint64, b []byte) (list []FileData, ok bool) {
 
 // ReadFiles answers what is in each of some files, all of it, with the attributes as of then, for a
 // client that thinks that it will soon read them. Those are left out, in silence, that are no regular
-// files, longer than most, not where they were, could not be read, or changed meanwhile, those whose attributes may not be kept, and the
-// last ones where there are too many bytes. As long as the attributes are good the client may read that instead.
+// files, longer than most, not where they were, could not be read, or changed their size meanwhile, those
+// whose attributes may not be kept, and the last ones where there are too many bytes. As long as the
+// attributes are good the client may read that instead.
 func (c *Client) ReadFiles(r ipc.Req, nodes []NodeID, most int) (list []FileData, err abi.Errno) {
 	if len(nodes) > 64 {
 		return list, abi.E2BIG
