@@ -185,6 +185,19 @@ func extendBy(t *testing.T, tk *testKernel, n *node, fd int32, by uint64) (act a
 	return act
 }
 
+// reserved is one for which something is reserved.
+func reserved(t *testing.T, tk *testKernel) (fd int32, n *node, r *reserving) {
+	t.Helper()
+	fd, n, r, _ = growing(t, tk)
+	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
+		if i == 3*extendOften {
+			t.Fatal("nothing is reserved")
+		}
+		extendBy(t, tk, n, fd, 1000)
+	}
+	return fd, n, r
+}
+
 // lentGrowing is one that the library makes longer itself.
 func lentGrowing(t *testing.T, tk *testKernel) (fd int32, n *node, r *reserving, l *abi.Lent) {
 	t.Helper()
@@ -463,13 +476,7 @@ func TestRoomForWhoExtends(t *testing.T) {
 // TestTrimAndGone: its last name goes, and with it what is known of it here, while it is trimmed.
 func TestTrimAndGone(t *testing.T) {
 	tk := newTestKernel(t)
-	fd, n, r, _ := growing(t, tk)
-	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
-		if i == 3*extendOften {
-			t.Fatal("nothing is reserved")
-		}
-		extendBy(t, tk, n, fd, 1000)
-	}
+	fd, n, r := reserved(t, tk)
 	gone := make(chan struct{})
 	r.trimming(func() {
 		r.trimming(nil)
@@ -497,13 +504,7 @@ func TestTrimAndGone(t *testing.T) {
 // is written after the next opening would be cut.
 func TestTrimAndRelease(t *testing.T) {
 	tk := newTestKernel(t)
-	fd, n, r, _ := growing(t, tk)
-	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
-		if i == 3*extendOften {
-			t.Fatal("nothing is reserved")
-		}
-		extendBy(t, tk, n, fd, 1000)
-	}
+	fd, _, r := reserved(t, tk)
 	trims, goOn := make(chan struct{}), make(chan struct{})
 	var trimming atomic.Bool
 	closed := 0
@@ -557,13 +558,7 @@ func TestTrimAndRelease(t *testing.T) {
 // each next incarnation.
 func TestTrimPanics(t *testing.T) {
 	tk := newTestKernel(t)
-	fd, n, r, _ := growing(t, tk)
-	for i := 0; tk.Vnodes.Get(n.v).Reserved == 0; i++ {
-		if i == 3*extendOften {
-			t.Fatal("nothing is reserved")
-		}
-		extendBy(t, tk, n, fd, 1000)
-	}
+	fd, n, r := reserved(t, tk)
 	tk.Enter()
 	tk.vfs.trimming = true // nobody trims but the test
 	tk.Leave()
