@@ -149,17 +149,11 @@ func (c *Call) trimPanics(v store.Ref[Vnode]) {
 		return
 	}
 	k := c.K
-	if c.outside {
-		k.mu.Lock() // for good
-	}
-	if k.Heap.InTx() {
-		k.Heap.Abort()
-	}
-	k.Heap.Begin()
-	if k.Vnodes.Get(v) != nil {
-		k.Vnodes.Mut(v).Flags |= VnodeTrimPanics
-	}
-	k.Heap.Commit()
+	k.notePanic(c.outside, func() {
+		if k.Vnodes.Get(v) != nil {
+			k.Vnodes.Mut(v).Flags |= VnodeTrimPanics
+		}
+	})
 	panic(r)
 }
 

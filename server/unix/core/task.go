@@ -276,24 +276,32 @@ const maxCrashes = 2
 // that panicked is taken back here. A server that is killed from outside, in
 // whatever call, leaves no such note: that call is run again as often as need be.
 func (k *Kernel) crashed(c *Call, first store.Ref[Thread]) {
-	if c.outside {
+	k.notePanic(c.outside, func() {
+		t := c.T
+		if th := k.Threads.Get(t); t == 0 || th == nil || th.CurSeq != c.Seq {
+			t = first // which made c.T, in what was taken back
+		}
+		if t != 0 && k.Threads.Get(t) != nil {
+			m := k.Threads.Mut(t)
+			if m.CurSeq != c.Seq {
+				k.begins(t, c) // Resolve's change was taken back, too
+			}
+			m.Crashes++
+		}
+	})
+}
+
+// notePanic has the state of record say what note does, of a panic that ends the server, and nothing else of
+// the transaction under way. outside: the lock is given up.
+func (k *Kernel) notePanic(outside bool, note func()) {
+	if outside {
 		k.mu.Lock() // for good
 	}
 	if k.Heap.InTx() {
 		k.Heap.Abort()
 	}
 	k.Heap.Begin()
-	t := c.T
-	if th := k.Threads.Get(t); t == 0 || th == nil || th.CurSeq != c.Seq {
-		t = first // which made c.T, in what was taken back
-	}
-	if t != 0 && k.Threads.Get(t) != nil {
-		m := k.Threads.Mut(t)
-		if m.CurSeq != c.Seq {
-			k.begins(t, c) // Resolve's change was taken back, too
-		}
-		m.Crashes++
-	}
+	note()
 	k.Heap.Commit()
 }
 

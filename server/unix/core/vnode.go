@@ -287,12 +287,11 @@ func (k *Kernel) releaseOne(all bool) bool {
 func (k *Kernel) releases(seq uint64, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			k.mu.Lock() // for good
-			k.Heap.Begin()
-			if vr := k.vfsRec(); vr.Releasing != 0 && vr.ReleaseSeq == seq {
-				vr.ReleaseCrashes++
-			}
-			k.Heap.Commit()
+			k.notePanic(true, func() {
+				if vr := k.vfsRec(); vr.Releasing != 0 && vr.ReleaseSeq == seq {
+					vr.ReleaseCrashes++
+				}
+			})
 			panic(r)
 		}
 	}()
