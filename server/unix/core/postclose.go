@@ -142,9 +142,14 @@ func (k *Kernel) untellLowest(ts *task) {
 // takeBackClosesOf is takeBackCloses for one table.
 func (k *Kernel) takeBackClosesOf(t store.Ref[FDTable]) {
 	if ts := k.lent[t]; ts != nil {
-		for m := ts.lent.closes.may; m != 0; m &= m - 1 {
-			k.takeBackLoan(ts, bits.TrailingZeros64(m), loanClose)
-		}
+		k.takeBackClosesAt(ts, ^uint64(0))
+	}
+}
+
+// takeBackClosesAt is takeBackCloses for these descriptors of a task.
+func (k *Kernel) takeBackClosesAt(ts *task, fds uint64) {
+	for m := fds & ts.lent.closes.may; m != 0; m &= m - 1 {
+		k.takeBackLoan(ts, bits.TrailingZeros64(m), loanClose)
 	}
 }
 
@@ -167,14 +172,11 @@ func (k *Kernel) setCloseNo(t store.Ref[FDTable], fd uint32, no uint64) bool {
 	return true
 }
 
-// saysClosed says whether a task's library has closed the descriptor that has this number.
-// From then on it cannot open it again.
-func (k *Kernel) saysClosed(id TaskID, fd int, no uint64) bool {
-	v, ok := k.Host.CloseWord(id, fd)
-	return ok && no != 0 && v&abi.Closed != 0 && v&abi.CloseNos == no && k.seesClosed(id, fd, v)
-}
+// saysClosed says whether a word says that the descriptor which has this number is closed.
+func saysClosed(v, no uint64) bool { return no != 0 && v&abi.Closed != 0 && v&abi.CloseNos == no }
 
-// seesClosed notes that a word is seen, which says Closed; false: it says so no more.
+// seesClosed notes that a word is seen, which says so: the library cannot open it again from then on. false: it
+// says so no more.
 func (k *Kernel) seesClosed(id TaskID, fd int, v uint64) bool {
 	return v&abi.CloseSeen != 0 || k.Host.SetClose(id, fd, v, v|abi.CloseSeen)
 }
@@ -186,16 +188,22 @@ func (k *Kernel) Posted(id TaskID, fds uint64) {
 	if ts == nil || ts.lent == nil {
 		return
 	}
+	k.lookAt(ts, fds)
+	k.closes.looked = ts.lent.table
+}
+
+// lookAt closes what is closed of these descriptors of a task.
+func (k *Kernel) lookAt(ts *task, fds uint64) {
 	for m := fds & ts.lent.closes.may; m != 0; m &= m - 1 {
 		k.lookClose(ts, bits.TrailingZeros64(m))
 	}
-	k.closes.looked = ts.lent.table
 }
 
 // lookClose closes a descriptor that may be closed, if its library says that it is.
 func (k *Kernel) lookClose(ts *task, fd int) (closed bool) {
 	t := ts.lent.table
-	if !k.saysClosed(ts.id, fd, k.closeNo(t, uint32(fd))) {
+	v, ok := k.Host.CloseWord(ts.id, fd)
+	if !ok || !saysClosed(v, k.closeNo(t, uint32(fd))) || !k.seesClosed(ts.id, fd, v) {
 		return false
 	}
 	k.carryOut(ts, t, fd)
@@ -237,9 +245,7 @@ func (k *Kernel) lookClosed(t store.Ref[FDTable]) {
 		return
 	}
 	if ts := k.lent[t]; ts != nil {
-		for m := ts.lent.closes.may; m != 0; m &= m - 1 {
-			k.lookClose(ts, bits.TrailingZeros64(m))
-		}
+		k.lookAt(ts, ^uint64(0))
 	}
 }
 
@@ -262,7 +268,7 @@ func (k *Kernel) endClose(ts *task, t store.Ref[FDTable], fd int) {
 		if !ok {
 			break
 		}
-		if v&abi.Closed != 0 && v&abi.CloseNos == no {
+		if saysClosed(v, no) {
 			if k.seesClosed(ts.id, fd, v) {
 				k.carryOut(ts, t, fd)
 				return
@@ -279,8 +285,8 @@ func (k *Kernel) endClose(ts *task, t store.Ref[FDTable], fd int) {
 
 // takeBackCloses has all libraries ask before they close anything, and carries out what they have closed.
 func (k *Kernel) takeBackCloses() {
-	for t := range k.lent {
-		k.takeBackClosesOf(t)
+	for _, ts := range k.lent {
+		k.takeBackClosesAt(ts, ^uint64(0))
 	}
 }
 
@@ -290,14 +296,8 @@ func (k *Kernel) lookCloses() {
 	some := false
 	for _, ts := range k.lent {
 		l := &ts.lent.closes
-		for m := l.may; m != 0; m &= m - 1 {
-			fd := bits.TrailingZeros64(m)
-			if l.old>>fd&1 != 0 {
-				k.takeBackLoan(ts, fd, loanClose)
-			} else {
-				k.lookClose(ts, fd)
-			}
-		}
+		k.takeBackClosesAt(ts, l.old)
+		k.lookAt(ts, ^uint64(0))
 		l.old = l.may
 		some = some || l.may != 0
 	}
@@ -319,6 +319,9 @@ func (c *Call) tidyCloses() {
 		l.untidy = false
 		c.unmapLent()
 		c.dropKeptOf(ts, func(x *keptGrant) bool { return x.file == 0 })
+	}
+	if l.stale == 0 {
+		return
 	}
 	p := k.Procs.Get(ts.proc)
 	if p == nil || p.FDs == 0 {
