@@ -180,12 +180,13 @@ func (k *Kernel) tellHost(w *epollWatch, o ObjectName, again bool) bool {
 
 // wakeData chooses what a wake-up has for data: nothing in the set has.
 func (k *Kernel) wakeData(rt *epollRT) {
+	taken := make(map[uint64]struct{}, len(rt.items)) // who chose his data to clash again and again is gone through once
+	for _, w := range rt.items {
+		taken[k.EpItems.Get(w.item).Data] = struct{}{}
+	}
 	for clash := true; clash; {
 		rt.wake += 0x9e3779b97f4a7c15
-		clash = false
-		for _, w := range rt.items {
-			clash = clash || k.EpItems.Get(w.item).Data == rt.wake
-		}
+		_, clash = taken[rt.wake]
 	}
 	k.io.out.net.WakeData(rt.hosts, rt.wake)
 }
