@@ -14,8 +14,7 @@ import (
 // has the other end, or at whose channel that lies; a next incarnation ends it as the spare task, and
 // there it stays unused in the library's table. It counts in the nucleus as any task does: where
 // there is no room it is given up. There is none for a task that makes calls of the nucleus (what its
-// children have of mapped objects is found out when one is made), and one that was made before the
-// task was told where to run is given up.
+// children have of mapped objects is found out when one is made).
 
 // aheads is what the server makes ahead; server.mu guards it.
 type aheads struct {
@@ -51,11 +50,10 @@ func (s *server) NextTask(parent core.TaskID) (core.TaskID, uint64, bool) {
 		return 0, 0, false
 	}
 	s.forked(t)
-	n := t.next
+	n := t.takeNext()
 	if n == nil {
 		return 0, 0, false
 	}
-	t.next, n.before = nil, nil
 	return core.TaskID(n.b.ID), n.tag, true
 }
 
@@ -107,20 +105,28 @@ func (s *server) makeAhead() {
 	a.made = nil
 }
 
+// takeNext answers what was made ahead for a task, which is its no more; nil: nothing. server.mu is held.
+func (t *task) takeNext() *task {
+	n := t.next
+	if n != nil {
+		t.next, n.before = nil, nil
+	}
+	return n
+}
+
 // dropNext ends what was made ahead for a task; s.mu is held.
 func (s *server) dropNext(t *task) {
-	if n := t.next; n != nil {
-		t.next, n.before, t.forks = nil, nil, 0
+	if n := t.takeNext(); n != nil {
 		s.posts <- func() { _ = s.conn.TaskTerminate(n.name) }
 	}
 }
 
-// stays has nothing made ahead for a task from now on, if for good, or else before it forks again.
-func (s *server) stays(id core.TaskID, good bool) {
+// makesNone has nothing made ahead for a task from now on.
+func (s *server) makesNone(id core.TaskID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tasks[id]; t != nil {
-		t.never = t.never || good
+		t.never = true
 		s.dropNext(t)
 	}
 }

@@ -59,7 +59,7 @@ func (s *server) OpenPorts(id core.TaskID) (uint64, abi.Errno) {
 	if s.names == abi.NameNull {
 		return 0, abi.ENOSYS
 	}
-	s.stays(id, true)
+	s.makesNone(id)
 	name, e := s.conn.TaskOpen(t.name, s.names)
 	return uint64(name), e
 }
@@ -375,9 +375,6 @@ func (s *server) Assign(id core.TaskID, hostTID uint64, cpus core.CPUSet) abi.Er
 	t := s.task(id)
 	if t == nil {
 		return abi.ESRCH
-	}
-	if hostTID == 0 {
-		s.stays(id, false)
 	}
 	return s.conn.TaskProcessors(t.name, hostTID, ipc.Processors(cpus))
 }

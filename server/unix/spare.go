@@ -50,7 +50,7 @@ func (s *server) died(t *task) {
 		s.spares.ready = nil
 	}
 	if t.before != nil {
-		t.before.next, t.before = nil, nil
+		t.before.takeNext()
 	}
 	if t.over != nil {
 		close(t.over)
@@ -89,8 +89,8 @@ func (s *server) dropSpares() bool {
 		l = append(l, t)
 	}
 	for _, t := range s.tasks {
-		if n := t.next; n != nil {
-			t.next, n.before, t.forks = nil, nil, 0
+		if n := t.takeNext(); n != nil {
+			t.forks = 0
 			l = append(l, n)
 		}
 	}

@@ -136,7 +136,7 @@ type Host interface {
 	// CPU answers the processor time, in ns, of a task, or of the thread with
 	// this host id (0: of all). WITHOUT the lock.
 	CPU(t TaskID, hostTID uint64) (ns uint64, err abi.Errno)
-	// Assign lets a task's thread with this host id (0: all) run on these processors, of
+	// Assign lets a task's thread with this host id run on these processors, of
 	// Config.CPUs. WITHOUT the lock.
 	Assign(t TaskID, hostTID uint64, cpus CPUSet) abi.Errno
 	// Schedule has the host schedule a thread, with this host id. EPERM: the machine was
