@@ -236,7 +236,9 @@ func (s *server) Grant(id core.TaskID, object core.ObjectName, readonly bool, ta
 // DropObject implements core.Host.
 func (s *server) DropObject(object core.ObjectName) {
 	s.objects.drop(object)
-	s.streams.drop(object)
+	if m := s.streams.take(object); m != nil {
+		m.Unmap() // nobody is at work with it: that is done with the core's lock held, as this is
+	}
 	s.posts <- func() { _ = s.conn.Deallocate(abi.Name(object)) }
 }
 

@@ -1,7 +1,6 @@
 package unix
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,11 +21,10 @@ type netBackend struct {
 	tag    uint64 // the last one under which something was granted; used with the core's lock held
 }
 
-// hosts are the sockets that were lent, by the names of their objects.
+// hosts are the sockets that were lent, and the host's sets in which they are watched.
 type hosts struct {
-	mu   sync.Mutex
-	all  map[core.ObjectName]*hostSock // guarded by mu
-	sets map[core.ObjectName]*hostSet  // guarded by mu
+	socks byObject[hostSock]
+	sets  byObject[hostSet]
 }
 
 type hostSock struct {
@@ -56,15 +54,13 @@ const isSet = 1 << 63
 func (x *hosts) told(k *core.Kernel, r ipc.Ready) {
 	o := core.ObjectName(r.Token &^ isSet)
 	if r.Token&isSet != 0 {
-		x.mu.Lock()
-		if s := x.sets[o]; s != nil {
+		if s := x.sets.get(o); s != nil {
 			s.armed.Store(0)
 		}
-		x.mu.Unlock()
 		k.HostSetReady(o)
 		return
 	}
-	if h := x.get(o); h != nil {
+	if h := x.socks.get(o); h != nil {
 		h.armed.Store(0)
 	}
 	k.HostReady(o, hostBits(int16(r.Events)))
@@ -177,7 +173,7 @@ func (n *netBackend) DropHost(o core.ObjectName) {
 
 // LookHost implements core.NetBackend.
 func (n *netBackend) LookHost(o core.ObjectName) uint32 {
-	h := n.s.hosts.get(o)
+	h := n.s.hosts.socks.get(o)
 	if h == nil {
 		return 0
 	}
@@ -194,7 +190,7 @@ func (w *watched) look() uint32 {
 
 // WaitingHost implements core.NetBackend.
 func (n *netBackend) WaitingHost(o core.ObjectName) uint32 {
-	h := n.s.hosts.get(o)
+	h := n.s.hosts.socks.get(o)
 	if h == nil {
 		return 0
 	}
@@ -207,7 +203,7 @@ func (n *netBackend) WaitingHost(o core.ObjectName) uint32 {
 
 // PassedHost implements core.NetBackend.
 func (n *netBackend) PassedHost(o core.ObjectName) (in, out uint64) {
-	h := n.s.hosts.get(o)
+	h := n.s.hosts.socks.get(o)
 	if h == nil {
 		return 0, 0
 	}
@@ -238,12 +234,6 @@ func hostBits(ev int16) (m uint32) {
 	return m
 }
 
-func (x *hosts) get(o core.ObjectName) *hostSock {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.all[o]
-}
-
 // put has the poller look at a socket, which is this server's afterwards; it waits for the poller. An error: it
 // cannot be looked at, and is still the caller's.
 func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) error {
@@ -252,22 +242,13 @@ func (x *hosts) put(p *ipc.Poller, o core.ObjectName, fd int) error {
 		return err
 	}
 	h.count()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.all == nil {
-		x.all = map[core.ObjectName]*hostSock{}
-	}
-	x.all[o] = h
+	x.socks.put(o, h)
 	return nil
 }
 
 // drop closes a socket here.
 func (x *hosts) drop(p *ipc.Poller, o core.ObjectName) {
-	x.mu.Lock()
-	h := x.all[o]
-	delete(x.all, o)
-	x.mu.Unlock()
-	if h != nil {
+	if h := x.socks.take(o); h != nil {
 		h.gone(p)
 	}
 }

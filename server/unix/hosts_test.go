@@ -41,7 +41,7 @@ func TestHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := x.put(p, 6, int(f.Fd())); err == nil || x.get(6) != nil {
+	if err := x.put(p, 6, int(f.Fd())); err == nil || x.socks.get(6) != nil {
 		t.Errorf("a file: %v", err)
 	}
 	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -49,10 +49,10 @@ func TestHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(s[1])
-	if err := x.put(p, 7, s[0]); err != nil || x.get(7) == nil {
+	if err := x.put(p, 7, s[0]); err != nil || x.socks.get(7) == nil {
 		t.Fatalf("a socket: %v", err)
 	}
-	h := x.get(7)
+	h := x.socks.get(7)
 	for range 2 {
 		if h.want(unix.EPOLLIN | unix.EPOLLOUT); h.look() != core.PollOut {
 			t.Errorf("ready for %#x", h.look())
@@ -87,7 +87,7 @@ func TestHosts(t *testing.T) {
 		t.Errorf("told of %d, %#x", r.Token, r.Events)
 	}
 	x.drop(p, 7)
-	if x.get(7) != nil {
+	if x.socks.get(7) != nil {
 		t.Error("it is there")
 	}
 	// It is closed: the other end has its end.

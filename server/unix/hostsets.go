@@ -13,7 +13,7 @@ import (
 
 // ArmHost implements core.NetBackend.
 func (n *netBackend) ArmHost(o core.ObjectName, ev uint32) {
-	if h := n.s.hosts.get(o); h != nil {
+	if h := n.s.hosts.socks.get(o); h != nil {
 		h.want(epollBits(ev))
 	}
 }
@@ -39,7 +39,7 @@ func (n *netBackend) NewHostSet(done func(set core.ObjectName, e abi.Errno)) {
 			return
 		}
 		o := core.ObjectName(name)
-		n.s.hosts.putSet(o, s)
+		n.s.hosts.sets.put(o, s)
 		done(o, 0)
 	}()
 }
@@ -74,12 +74,7 @@ func (s *hostSet) ctl(op, fd int, events uint32, data uint64) error {
 
 // DropHostSet implements core.NetBackend.
 func (n *netBackend) DropHostSet(set core.ObjectName) {
-	x := &n.s.hosts
-	x.mu.Lock()
-	s := x.sets[set]
-	delete(x.sets, set)
-	x.mu.Unlock()
-	if s != nil {
+	if s := n.s.hosts.sets.take(set); s != nil {
 		s.gone(n.s.poller, s.wake)
 		n.s.posts <- func() { _ = n.s.conn.Deallocate(abi.Name(set)) }
 	}
@@ -87,7 +82,7 @@ func (n *netBackend) DropHostSet(set core.ObjectName) {
 
 // WatchHost implements core.NetBackend.
 func (n *netBackend) WatchHost(set, o core.ObjectName, ev uint32, data uint64, again bool) abi.Errno {
-	s, h := n.s.hosts.set(set), n.s.hosts.get(o)
+	s, h := n.s.hosts.sets.get(set), n.s.hosts.socks.get(o)
 	if s == nil || h == nil {
 		return abi.EBADF
 	}
@@ -103,14 +98,14 @@ func (n *netBackend) WatchHost(set, o core.ObjectName, ev uint32, data uint64, a
 
 // UnwatchHost implements core.NetBackend.
 func (n *netBackend) UnwatchHost(set, o core.ObjectName) {
-	if s, h := n.s.hosts.set(set), n.s.hosts.get(o); s != nil && h != nil {
+	if s, h := n.s.hosts.sets.get(set), n.s.hosts.socks.get(o); s != nil && h != nil {
 		_ = s.ctl(unix.EPOLL_CTL_DEL, h.fd, 0, 0)
 	}
 }
 
 // WaitHostSet implements core.NetBackend.
 func (n *netBackend) WaitHostSet(set core.ObjectName, ev []core.EpollEvent) int {
-	if s := n.s.hosts.set(set); s != nil {
+	if s := n.s.hosts.sets.get(set); s != nil {
 		return s.wait(ev)
 	}
 	return 0
@@ -135,20 +130,20 @@ func (s *hostSet) wait(ev []core.EpollEvent) (got int) {
 
 // PollHostSet implements core.NetBackend.
 func (n *netBackend) PollHostSet(set core.ObjectName) bool {
-	s := n.s.hosts.set(set)
+	s := n.s.hosts.sets.get(set)
 	return s != nil && s.look()&core.PollIn != 0
 }
 
 // ArmHostSet implements core.NetBackend.
 func (n *netBackend) ArmHostSet(set core.ObjectName) {
-	if s := n.s.hosts.set(set); s != nil {
+	if s := n.s.hosts.sets.get(set); s != nil {
 		s.want(unix.EPOLLIN)
 	}
 }
 
 // WakeHostSet implements core.NetBackend.
 func (n *netBackend) WakeHostSet(set core.ObjectName, on bool) {
-	s := n.s.hosts.set(set)
+	s := n.s.hosts.sets.get(set)
 	if s == nil {
 		return
 	}
@@ -163,25 +158,10 @@ func (n *netBackend) WakeHostSet(set core.ObjectName, on bool) {
 
 // WakeData implements core.NetBackend.
 func (n *netBackend) WakeData(set core.ObjectName, data uint64) {
-	if s := n.s.hosts.set(set); s != nil {
+	if s := n.s.hosts.sets.get(set); s != nil {
 		s.data = data
 		_ = s.ctl(unix.EPOLL_CTL_MOD, s.wake, unix.EPOLLIN, data)
 	}
-}
-
-func (x *hosts) putSet(o core.ObjectName, s *hostSet) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.sets == nil {
-		x.sets = map[core.ObjectName]*hostSet{}
-	}
-	x.sets[o] = s
-}
-
-func (x *hosts) set(o core.ObjectName) *hostSet {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.sets[o]
 }
 
 // epollBits are epoll(7)'s bits for those of the core, which has the same (core.Poll...).

@@ -81,7 +81,7 @@ type server struct {
 	tasks     map[core.TaskID]*task
 	byName    map[abi.Name]core.TaskID
 	objects   objects
-	streams   streams
+	streams   byObject[ipc.StreamMemory] // of those that are lent to two tasks
 	hosts     hosts
 	names     abi.Name    // send right to the name server, for guests
 	posts     chan func() // calls of the nucleus that nobody waits for, in order

@@ -1,44 +1,10 @@
 package unix
 
 import (
-	"sync"
-
 	"hythe/abi"
 	"hythe/ipc"
 	"hythe/server/unix/core"
 )
-
-// streams is the memory of the streams that are lent to two tasks, by the names of the
-// objects.
-type streams struct {
-	mu  sync.Mutex
-	all map[core.ObjectName]*ipc.StreamMemory // guarded by mu
-}
-
-func (x *streams) get(o core.ObjectName) *ipc.StreamMemory {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.all[o]
-}
-
-func (x *streams) put(o core.ObjectName, m *ipc.StreamMemory) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.all == nil {
-		x.all = map[core.ObjectName]*ipc.StreamMemory{}
-	}
-	x.all[o] = m
-}
-
-// drop unmaps it. Nobody is at work with it: that is done with the core's lock held, as this is.
-func (x *streams) drop(o core.ObjectName) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if m := x.all[o]; m != nil {
-		m.Unmap()
-		delete(x.all, o)
-	}
-}
 
 // NewStream implements core.Host.
 func (s *server) NewStream(shift uint) (core.ObjectName, abi.Errno) {
