@@ -91,6 +91,9 @@ func (s *server) makeAhead() {
 		s.mu.Unlock()
 		name, b, e := s.conn.TaskCreate(t.name, abi.MaxSlots, tag)
 		s.mu.Lock()
+		if e == abi.ESRCH {
+			continue // it has ended meanwhile
+		}
 		if e != 0 {
 			a.scarce, a.wanted = true, nil
 			break
