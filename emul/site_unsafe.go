@@ -613,7 +613,7 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 			return false
 		}
 		if r, done := local(t, uc, d); done {
-			if r == errno(eINTR) && waitsInStream(d.Local) {
+			if r == errno(eINTR) && mayWait(d.Local) {
 				// A kick has cut it.
 				t.SiteWhy = siteTrap
 				return false
@@ -637,8 +637,8 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 	return true
 }
 
-// waits says whether a call that the library serves, with argument 1 b, may wait. Reads and writes of
-// streams do too, but mostly do not.
+// waits says whether a call that the library serves, with argument 1 b, may wait. Others (mayWait) do too, but
+// mostly do not.
 func waits(local uint8, b uintptr) bool {
 	if local == abi.LocalFutex {
 		return !futexNow(b)
@@ -650,9 +650,10 @@ func waits(local uint8, b uintptr) bool {
 		local == abi.LocalPortSend || local == abi.LocalPortRecv
 }
 
-// waitsInStream says whether a call that the library serves may wait in a stream.
-func waitsInStream(local uint8) bool {
-	return local == abi.LocalRead || local == abi.LocalWrite || local == abi.LocalRecv || local == abi.LocalSend
+// mayWait says whether a call of which waits says no may wait all the same, in a stream or in a host's epoll set.
+func mayWait(local uint8) bool {
+	return local == abi.LocalRead || local == abi.LocalWrite || local == abi.LocalRecv || local == abi.LocalSend ||
+		local == abi.LocalEpoll || local == abi.LocalEpollMask
 }
 
 // siteRegs completes the guest's state: as SYSCALL would leave it.

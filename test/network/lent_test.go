@@ -115,6 +115,7 @@ func talks(t *testing.T, port string) (all []string) {
 		}
 		over(name, k)
 	}
+	plain("cut by signals", 1, "cut\n", "")
 	plain("writev", 1, "writev some more\n", "")
 	for _, sizes := range []string{"5 6", "5 0 6", "0 5", "5 0", "8192 8192", "8192 8193", "16384 1", "9000 9000 9000", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
 		"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "5 -1", "-1 5", "5 -1 5"} {

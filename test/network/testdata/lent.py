@@ -307,6 +307,24 @@ class Conn:
         e.close()
         other = os.close(other)
 
+    # A wait that a signal ends, and one after that, which lasts as long as it says.
+    def do_cut(self):
+        def ends(*_):
+            raise Alarm
+
+        for _ in range(64):
+            poll.poll(0)
+        signal.signal(signal.SIGALRM, ends)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        try:
+            poll.poll(0.5)
+            return self.say("no signal")
+        except Alarm:
+            pass
+        begin = time.monotonic()
+        r = poll.poll(0.6)
+        self.say("too soon" if r or time.monotonic() - begin < 0.6 else "as long as that")
+
     def do_half(self):
         self.sock.shutdown(socket.SHUT_WR)
         try:
