@@ -244,7 +244,9 @@ func (t *Thread) closeOldSet(i uintptr) {
 // dropHostSets closes all of them, for a task of one thread, which is forked: the others are not in it.
 func (t *Thread) dropHostSets() {
 	for i := uintptr(0); i < abi.LentSets; i++ {
-		*t.setBusy(i) = 0
+		if *t.setBusy(i) != 0 { // to write is to copy a page
+			*t.setBusy(i) = 0
+		}
 		t.dropHostSet(i)
 	}
 }

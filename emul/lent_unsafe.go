@@ -451,6 +451,9 @@ func (t *Thread) unlendTagged(slot uintptr, tag uint64) {
 	t.unlock()
 }
 
+// unlendAll writes to no other page of the task's block than the first (Task), or this overflows.
+const _ = abi.PageSize - unsafe.Offsetof(Task{}.Grants)
+
 // unlendAll takes away what a forked child has of its parent's mappings: nobody lends to it by them.
 func (t *Thread) unlendAll() {
 	for slot := uintptr(0); slot < abi.LentMaps; slot++ {
