@@ -117,7 +117,8 @@ func (t *Thread) tell(s *abi.LentSet, gen uint64, list, buf, most uintptr) (uint
 // process of one thread only does: so nobody else changes the set but who takes it back, of whom Ctl tells (abi.LentSet).
 func (t *Thread) ctlSet(set, op, fd, event uintptr) (uintptr, bool) {
 	op, fd = uintptr(uint32(op)), uintptr(uint32(fd))
-	if l := t.lent(fd); l == nil || t.task().Threads > 1 || op < epollCtlAdd || op > epollCtlMod {
+	l := t.lent(fd)
+	if l == nil || t.task().Threads > 1 || op < epollCtlAdd || op > epollCtlMod {
 		return 0, false
 	}
 	for i := uintptr(0); i < abi.LentSets; i++ {
@@ -128,16 +129,17 @@ func (t *Thread) ctlSet(set, op, fd, event uintptr) (uintptr, bool) {
 				return 0, false
 			}
 			list := t.Window + AreaOff + abi.LentSetOff + i*abi.LentSetSize
-			return t.ctlItem(s, gen, (*abi.LentItem)(at(list+n*unsafe.Sizeof(abi.LentItem{}))), n, op, fd, event)
+			return t.ctlItem(s, gen, l, (*abi.LentItem)(at(list+n*unsafe.Sizeof(abi.LentItem{}))), n, op, fd, event)
 		}
 	}
 	return 0, false
 }
 
-func (t *Thread) ctlItem(s *abi.LentSet, gen uint64, it *abi.LentItem, at, op, fd, event uintptr) (uintptr, bool) {
+// ctlItem is ctlSet with the record of fd, l, and its item, the n-th of the set.
+func (t *Thread) ctlItem(s *abi.LentSet, gen uint64, l *abi.Lent, it *abi.LentItem, n, op, fd, event uintptr) (uintptr, bool) {
 	ctl := atomic.LoadUint64(&s.Ctl)
 	if ctl>>abi.SetGen != gen&abi.SetGens || uint32(ctl) >= 1<<31 || it.Stream == 0 || uintptr(uint32(it.FD)) != fd ||
-		atomic.LoadUint64(&t.lent(fd).Pos) != it.Stream {
+		atomic.LoadUint64(&l.Pos) != it.Stream {
 		return 0, false
 	}
 	off, ev, data := uint32(1), it.Events, it.Data
@@ -158,7 +160,7 @@ func (t *Thread) ctlItem(s *abi.LentSet, gen uint64, it *abi.LentItem, at, op, f
 	}
 	r := (*abi.LentRedo)(unsafe.Add(unsafe.Pointer(&s.Redo), uintptr((ctl+1)&1)*unsafe.Sizeof(abi.LentRedo{})))
 	r.Item = *it
-	r.At = uint32(at)
+	r.At = uint32(n)
 	r.Item.Off, r.Item.Events, r.Item.Data = off, ev, data
 	if !atomic.CompareAndSwapUint64(&s.Ctl, ctl, ctl+1) {
 		return 0, false // taken back: the server does it

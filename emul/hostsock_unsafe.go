@@ -67,10 +67,10 @@ func (t *Thread) gather(iov, n uintptr) (total uintptr) {
 		return 0
 	}
 	for i := uintptr(0); i < n; i++ {
-		if t.copyIn(uintptr(unsafe.Pointer(&t.Scratch)), iov+i*16, 16) != 0 {
+		base, m, ok := t.piece(iov, i)
+		if !ok {
 			return errno(eFAULT)
 		}
-		base, m := uintptr(t.Scratch[0]), uintptr(t.Scratch[1])
 		if m > gatherMost-total {
 			return 0
 		}
