@@ -194,19 +194,15 @@ func ring(fd int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&bellOne)), 8)
 }
 
-// epollLook answers what an epoll instance has ready. It cannot block, so it is
-// no round of the runtime's scheduler.
-func epollLook(ep int, ev []unix.EpollEvent) (int, error) {
+// EpollLook answers what is ready in an epoll instance of the caller's, whose events are at most as many as ev has room
+// for, which is some. It cannot block, so it is no round of the runtime's scheduler.
+func EpollLook(ep int, ev []unix.EpollEvent) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&ev[0])), uintptr(len(ev)), 0, 0, 0)
 	if e != 0 {
 		return 0, e
 	}
 	return int(n), nil
 }
-
-// EpollLook answers what is ready in an epoll instance of the caller's, whose events are at most as many as ev has room
-// for, which is some. It never waits.
-func EpollLook(ep int, ev []unix.EpollEvent) (int, error) { return epollLook(ep, ev) }
 
 // yield lets another process run that is ready on this processor.
 func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -427,7 +427,7 @@ func (p *Poller) poll() {
 }
 
 func (p *Poller) take() {
-	n, err := epollLook(p.ep, p.ev[:])
+	n, err := EpollLook(p.ep, p.ev[:])
 	if err != nil {
 		n = 0 // EINTR; the caller looks again
 	}
