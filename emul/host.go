@@ -39,8 +39,8 @@ const (
 	sysFutex        = 202
 	sysClockGettime = 228
 	sysExitGroup    = 231
-	sysEpollPwait   = 281
 	sysOpenat       = 257
+	sysEpollPwait   = 281
 	sysGetcpu       = 309
 	sysGetrandom    = 318
 	sysUserfaultfd  = 323

@@ -198,6 +198,15 @@ func (g *guest) fork(a CloneArgs) (*guest, int32) {
 	if x == nil {
 		g.t.Fatal("no ActFork")
 	}
+	told := 0
+	for i := range c.Acts {
+		if c.Acts[i].Flags&abi.ActChild != 0 {
+			told++
+		}
+	}
+	if told > abi.MaxChildActs || told != 0 != (x.A[3] == 1) {
+		g.t.Errorf("%d actions for the child, which the library knows by %d", told, x.A[3])
+	}
 	if r := n.send(abi.KindFork, 0, x.A[1]); findTask(r, abi.TaskPid) != uint64(pid) {
 		g.t.Errorf("child's pid word: %d, want %d", findTask(r, abi.TaskPid), pid)
 	}

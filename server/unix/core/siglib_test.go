@@ -115,6 +115,8 @@ func TestLibraryMask(t *testing.T) {
 	if m, ok := maskOfReply(child.call(func(c *Call) { c.Ret(0) })); !ok || m != usr1|usr2|abi.MaskKnown {
 		t.Errorf("after a restart: %#x %v", m, ok)
 	}
+	// All that a child may be told with the answer to its parent.
+	child.fork(CloneArgs{Flags: CloneSetTLS | CloneChildSettid, TLS: 4096, ChildTid: 4096})
 	g.check()
 }
 
