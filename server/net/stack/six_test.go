@@ -132,14 +132,14 @@ func newWire(t testing.TB, probes uint8, every time.Duration, answers func(frame
 
 func (w *wire) give(b []byte) {
 	w.t.Helper()
-	_, err := unix.Write(w.fd, b)
+	_, err := again(func() (int, error) { return unix.Write(w.fd, b) })
 	check(w.t, err)
 }
 
 func (w *wire) take() []byte {
 	w.t.Helper()
 	b := make([]byte, 64<<10)
-	n, err := unix.Read(w.fd, b)
+	n, err := again(func() (int, error) { return unix.Read(w.fd, b) })
 	check(w.t, err)
 	return b[:n]
 }
@@ -426,7 +426,7 @@ func FuzzTap(f *testing.F) {
 		defer close(over)
 		b := make([]byte, 64<<10)
 		for {
-			if n, err := unix.Read(w.fd, b); err != nil || n == 0 {
+			if n, err := again(func() (int, error) { return unix.Read(w.fd, b) }); err != nil || n == 0 {
 				return
 			}
 		}

@@ -71,16 +71,35 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// again calls f until no signal interrupts it: Go's own come at any time.
+func again(f func() (int, error)) (n int, err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		n, err = f()
+	}
+	return n, err
+}
+
+// receive takes a message from a socket.
+func receive(fd int, b []byte) (int, error) {
+	return again(func() (int, error) { n, _, err := unix.Recvfrom(fd, b, 0); return n, err })
+}
+
+// send sends one.
+func send(fd int, b []byte) error {
+	_, err := again(func() (int, error) { return unix.SendmsgN(fd, b, nil, nil, 0) })
+	return err
+}
+
 // join takes a place and answers its descriptor.
 func (l *lab) join(name string) (int, netip.Prefix) {
 	l.t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	check(l.t, err)
-	check(l.t, unix.Connect(fd, &unix.SockaddrUnix{Name: l.name}))
-	_, err = unix.SendmsgN(fd, (&vnet.Join{Name: name}).Append(nil), nil, nil, 0)
+	_, err = again(func() (int, error) { return 0, unix.Connect(fd, &unix.SockaddrUnix{Name: l.name}) })
 	check(l.t, err)
+	check(l.t, send(fd, (&vnet.Join{Name: name}).Append(nil)))
 	b := make([]byte, vnet.MaxMessage)
-	n, _, err := unix.Recvfrom(fd, b, 0)
+	n, err := receive(fd, b)
 	check(l.t, err)
 	j, err := vnet.ParseJoined(b[:n])
 	check(l.t, err)
@@ -413,7 +432,7 @@ func TestSynFlood(t *testing.T) {
 	to := netip.AddrPortFrom(victim.addr, 80)
 	for i := range 60_000 {
 		from := netip.AddrPortFrom(at.Addr(), uint16(1024+i))
-		if _, err := unix.SendmsgN(enemy, segment(from, to, header.TCPFlagSyn, uint32(i), 0), nil, nil, 0); err != nil {
+		if err := send(enemy, segment(from, to, header.TCPFlagSyn, uint32(i), 0)); err != nil {
 			t.Fatal(err)
 		}
 		if i%5000 == 4999 {
@@ -480,10 +499,9 @@ func TestNotTaken(t *testing.T) {
 	l := victim.open(core.KindListener, 80)
 	enemy, at := lab.join("enemy")
 	defer unix.Close(enemy)
-	_, err := unix.SendmsgN(enemy, segment(netip.AddrPortFrom(at.Addr(), 999), netip.AddrPortFrom(victim.addr, 80), header.TCPFlagSyn, 1, 0), nil, nil, 0)
-	check(t, err)
+	check(t, send(enemy, segment(netip.AddrPortFrom(at.Addr(), 999), netip.AddrPortFrom(victim.addr, 80), header.TCPFlagSyn, 1, 0)))
 	for b := make([]byte, vnet.MaxMessage); ; {
-		n, _, err := unix.Recvfrom(enemy, b, 0)
+		n, err := receive(enemy, b)
 		check(t, err)
 		if n < header.IPv4MinimumSize+header.TCPMinimumSize || b[0] != 0x45 {
 			continue
@@ -705,12 +723,12 @@ func FuzzLink(f *testing.F) {
 	go func() {
 		b := make([]byte, 64<<10)
 		for first := true; ; first = false {
-			n, _, err := unix.Recvfrom(pairOf[1], b, 0)
+			n, err := receive(pairOf[1], b)
 			if err != nil || n == 0 {
 				return
 			}
 			if asked, err := vnet.ParseAsk(b[:n]); err == nil && first {
-				_, _ = unix.SendmsgN(pairOf[1], vnet.AppendTable(nil, asked, []vnet.Member{{Serial: 1, Addr: me.Addr()}, {Serial: 2, Addr: you.Addr(), Name: "you"}}), nil, nil, 0)
+				_ = send(pairOf[1], vnet.AppendTable(nil, asked, []vnet.Member{{Serial: 1, Addr: me.Addr()}, {Serial: 2, Addr: you.Addr(), Name: "you"}}))
 			}
 		}
 	}()
