@@ -396,6 +396,9 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	if l.Port != 0 && l.Port < firstFree && !s.echo() && !c.Capable(CapNetBind) {
 		return abi.EACCES
 	}
+	if c.Thread().Progress > 0 {
+		return x.exposed(c, r)
+	}
 	if s.State != SockIdle || s.Inet.Local.Port != 0 {
 		return abi.EINVAL
 	}
@@ -418,7 +421,7 @@ func (x inetSockets) Bind(c *Call, r store.Ref[Socket], a SockAddr) abi.Errno {
 	if !isAny(l.IP) {
 		m.Inet.Bound |= boundIP
 	}
-	return x.expose(r)
+	return x.exposed(c, r)
 }
 
 // route answers the address that packets to ip come from, and where they go: the
@@ -542,7 +545,7 @@ func (x inetSockets) Listen(c *Call, r store.Ref[Socket], backlog int32) abi.Err
 	}
 	k.wakeSock(r, ^uint32(0))
 	x.retry(m.Inet.Local.Port, true)
-	return x.expose(r)
+	return x.exposed(c, r)
 }
 
 func (x inetSockets) Connect(c *Call, f store.Ref[File], a SockAddr) abi.Errno {

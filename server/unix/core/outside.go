@@ -165,7 +165,8 @@ type outsideRT struct {
 	sending, receiving, other bool
 	// What may not be said EAGAIN to; hints.
 	writable, readable bool
-	bound              bool // of a link: the net server knows its port
+	bound              bool          // of a link: the net server knows its port
+	waits              chan struct{} // somebody waits until it does, and this is closed then; nil: nobody
 	watch              *waitEntry
 	idents             map[identKey]uint16 // of a raw socket's echo requests
 	dgrams             [][]byte
@@ -503,6 +504,7 @@ func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool
 					return // there it is gone; asked again
 				}
 				rt.bound, rt.readable, rt.writable = true, true, true
+				rt.known()
 				switch {
 				case e == 0:
 				case rec.State == outConnecting:
@@ -519,6 +521,34 @@ func (k *Kernel) bindOut(o store.Ref[Outside], rec *Outside, rt *outsideRT) bool
 		})
 	})
 	return false
+}
+
+// exposed makes a socket known as expose does, and waits until others reach it: the caller may tell
+// them. A call that is made again only waits. The lock is given up where there is a link. ENOBUFS.
+func (x inetSockets) exposed(c *Call, r store.Ref[Socket]) abi.Errno {
+	k := x.k
+	if e := x.expose(r); e != 0 {
+		return e
+	}
+	rt := k.io.out.rt[k.Socks.Get(r).Inet.Out]
+	if k.Config.Link == nil || rt == nil || rt.bound {
+		return 0
+	}
+	if rt.waits == nil {
+		rt.waits = make(chan struct{})
+	}
+	waits := rt.waits
+	c.MutThread().Progress = 1 // it has been done
+	c.Unlocked(func() { <-waits })
+	return 0
+}
+
+// known has who waits in exposed go on.
+func (rt *outsideRT) known() {
+	if rt.waits != nil {
+		close(rt.waits)
+		rt.waits = nil
+	}
 }
 
 // families are those of which a socket has an address that others reach (net.Four, net.Six).
@@ -613,6 +643,7 @@ func (k *Kernel) endOut(o store.Ref[Outside], hard bool) {
 		return
 	}
 	p, stream := rec.Sock, rec.State == outStream
+	rt.known()
 	rec.State, rec.Sock, rec.Hard = outClosing, 0, 0
 	if hard {
 		rec.Hard = 1

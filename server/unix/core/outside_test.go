@@ -194,7 +194,7 @@ func newOutsideKernel(t *testing.T) (*ioKernel, *testNet) {
 
 // TestUnreachable: a port that a network of packets cannot have is an error of the socket to a
 // program that sends and receives datagrams; of one on which a program listens there is a line in the
-// log, and of many not each.
+// log, and of many not each. Who listens, or has such a port, is answered when others reach it.
 func TestUnreachable(t *testing.T) {
 	n := &testNet{t: t}
 	tk := newIOKernelWith(t, func(k *Kernel) {
@@ -206,39 +206,47 @@ func TestUnreachable(t *testing.T) {
 	at := func(port uint16) SockAddr {
 		return SockAddr{FamilyInet, append([]byte{byte(port >> 8), byte(port)}, make([]byte, 12)...)}
 	}
-	listen := func(port uint16) {
+	// within makes a call, which waits until the net server has answered.
+	within := func(call func() abi.Errno, answer func(a testAsk)) {
+		t.Helper()
+		for len(tk.slept) > 0 {
+			<-tk.slept
+		}
+		over := make(chan abi.Errno)
+		go func() { over <- call() }()
+		<-tk.slept
+		answer(n.take("bind"))
+		if e := <-over; e != 0 {
+			t.Fatal(e)
+		}
+	}
+	listen := func(port uint16, answer func(a testAsk)) {
 		t.Helper()
 		l := p.inet(0)
 		if e := p.bind(l, at(port)); e != 0 {
 			t.Fatal(e)
 		}
-		if e := p.listen(l, 5); e != 0 {
-			t.Fatal(e)
+		within(func() abi.Errno { return p.listen(l, 5) }, answer)
+	}
+	listen(8000, func(b testAsk) {
+		if b.seq != 8000 {
+			t.Error(b.seq)
 		}
-	}
-	listen(8000)
-	b := n.take("bind")
-	if b.seq != 8000 {
-		t.Fatal(b.seq)
-	}
-	n.take("events").event(1, nil, 0)
-	b.inc(1, 0)
+		n.take("events").event(1, nil, 0)
+		b.inc(1, 0)
+	})
 	if len(tk.lines) != 0 {
 		t.Errorf("%q", tk.lines)
 	}
 	for port := range uint16(2 * maxUnreachable) {
-		listen(9000 + port)
-		n.take("bind").inc(1, abi.ENOBUFS)
+		listen(9000+port, func(b testAsk) { b.inc(1, abi.ENOBUFS) })
 	}
 	if len(tk.lines) != maxUnreachable+1 || !strings.Contains(tk.lines[0], "port 9000 ") || !strings.Contains(tk.lines[0], "ENOBUFS") {
 		t.Errorf("%d lines: %q", len(tk.lines), tk.lines)
 	}
 	var u int32
 	p.do(func(c *Call) { u, _ = c.NewSocket(FamilyInet, SockDgram, 0, 0) })
-	if e := p.bind(u, at(8000)); e != 0 {
-		t.Fatal(e)
-	}
-	n.take("bind").inc(1, abi.ENOBUFS)
+	within(func() abi.Errno { return p.bind(u, at(8000)) }, func(b testAsk) { b.inc(1, abi.ENOBUFS) })
 	if m := p.poll(u); m&PollErr == 0 {
 		t.Errorf("%#x", m)
 	}
