@@ -475,13 +475,30 @@ func (f *FS) stat(r ref) (hostStat, abi.Errno) {
 	return st, err
 }
 
-// ino is the inode number shown: the host's, made different for files of other
-// devices than the root's.
+// ino is the inode number shown: the host's. All devices of the host are one to
+// clients, so in files of other devices than the root's the bits from 32 on say
+// which one it is, as in Linux's overlayfs with xino. The 32 below, which are
+// mostly all of a number, and all that git keeps of one in its index, stay the
+// host's. Two files of one device never have the same.
 func (f *FS) ino(dev, ino uint64) uint64 {
 	if dev == f.dev {
 		return ino
 	}
-	return ino ^ (dev*0x9e3779b97f4a7c15)>>16<<16&(1<<52-1)
+	return ino ^ deviceBits(dev)
+}
+
+// deviceBits are bits for the inode numbers of a device's files, never none:
+// 32 to 51, so that a program may keep the number as floating point, without 48,
+// which those have that an overlay gives out itself. Devices of major number 0
+// (tmpfs, btrfs, FUSE, the network's), the most, are told apart by their minors,
+// if these are at most 18 bits long; others by a hash of 18 bits.
+func deviceBits(dev uint64) uint64 {
+	const half = 1 << 18
+	v := uint64(unix.Minor(dev))
+	if unix.Major(dev) != 0 || v == 0 || v >= half {
+		v = half | dev*0x9e3779b97f4a7c15>>46
+	}
+	return v&0xffff<<32 | v>>16<<49
 }
 
 func (f *FS) entry(r ref, st *hostStat) fs.Entry {
