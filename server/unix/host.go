@@ -225,10 +225,10 @@ func (s *server) withBinding(id core.TaskID, f func(b *ipc.ServerBinding)) bool 
 // answer, and a next incarnation does not run the call again.
 func (s *server) Grant(id core.TaskID, object core.ObjectName, readonly bool, tag uint64) {
 	s.conn.PostGrant(uint64(id), abi.Name(object), readonly, tag, func(e abi.Errno) {
-		s.conn.Log(1, "grant: "+e.Name())
-		if t := s.task(id); t != nil {
-			// The library waits for the object: it would wait for ever.
-			_ = s.conn.TaskTerminate(t.name)
+		// The library waits for the object: it would wait for ever. If the task has ended already
+		// there is nothing to do, nor to say.
+		if t := s.task(id); t != nil && s.conn.TaskTerminate(t.name) == 0 {
+			s.conn.Log(1, "a task was ended, since it could not be given an object: "+e.Name())
 		}
 	})
 }

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -32,7 +33,8 @@ func TestSpareTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,5 +98,10 @@ func TestSpareTask(t *testing.T) {
 	in.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("exit: %v", err)
+	}
+	for l := range strings.Lines(said.String()) {
+		if l != "Killed\n" { // the shell's
+			t.Errorf("standard error: %q", l)
+		}
 	}
 }

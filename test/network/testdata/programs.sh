@@ -8,7 +8,7 @@ export LC_ALL=C
 part() { echo "== $*"; }
 up() { while ! ss -H"${2:-t}"ln "sport = :$1" | grep -q .; do kill -0 $P || exit 1; done; }
 server() { timeout 30 "$@" & P=$!; }
-over() { wait $P; echo "server: $?"; }
+over() { wait $P 2>/dev/null; echo "server: $?"; } # that a signal has ended it the shell says if it had not seen that before
 
 part nc
 server nc -l -N 127.0.0.1 5001 >nc.out; up 5001
