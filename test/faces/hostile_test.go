@@ -44,20 +44,7 @@ func TestHostile(t *testing.T) {
 	} else {
 		t.Logf("%d of %s came to attack", n, rounds)
 	}
-	// What was killed is gone, some time.
-	for end := time.Now().Add(limit); ; {
-		var v []struct{ Items []struct{ PID int } }
-		ps := hythe(t, "", "ps", "--json", "-m", id)
-		if err := json.Unmarshal([]byte(ps.out), &v); err != nil || len(v) != 1 {
-			t.Fatalf("ps: %v %+v", err, ps)
-		}
-		if len(v[0].Items) == 1 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("processes are left: %+v", ps)
-		}
-	}
+	alone(t, id)
 	for name, n := range services(t, id) {
 		if n != before[name] {
 			t.Errorf("server %s was started again %d times", name, n-before[name])
@@ -66,16 +53,39 @@ func TestHostile(t *testing.T) {
 	m.in.Close()
 	m.line("intact")
 	m.end(3)
-	// It may say how the limit is kept, and nothing else.
-	for l := range strings.Lines(m.err.String()) {
-		if !strings.HasPrefix(l, "hythe: limits: ") {
-			t.Errorf("the command says %q", l)
-		}
-	}
+	m.silent()
 	if b, err := os.ReadFile(filepath.Join(dir, "witness")); string(b) != "unchanged" {
 		t.Errorf("the witness is %q, %v", b, err)
 	}
 	if l, err := os.ReadDir(dir); len(l) != 2 {
 		t.Errorf("the directory holds %v, %v", l, err)
+	}
+}
+
+// alone waits until a machine has its first process only: what was killed is gone, some time.
+func alone(t *testing.T, id string) {
+	t.Helper()
+	for end := time.Now().Add(limit); ; {
+		var v []struct{ Items []struct{ PID int } }
+		ps := hythe(t, "", "ps", "--json", "-m", id)
+		if err := json.Unmarshal([]byte(ps.out), &v); err != nil || len(v) != 1 {
+			t.Fatalf("ps: %v %+v", err, ps)
+		}
+		if len(v[0].Items) == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("processes are left: %+v", ps)
+		}
+	}
+}
+
+// silent demands that the command has said nothing on standard error but how the limits are kept.
+func (r *running) silent() {
+	r.t.Helper()
+	for l := range strings.Lines(r.err.String()) {
+		if !strings.HasPrefix(l, "hythe: limits: ") {
+			r.t.Errorf("the command says %q", l)
+		}
 	}
 }
