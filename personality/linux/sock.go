@@ -378,6 +378,12 @@ func sendControl(c *core.Call, fd int32, h *msghdr, m *core.SockSend) abi.Errno 
 					return e
 				}
 				m.Cred = &cr
+			case soTimestamping, soTimestampingN:
+				if !inetFD(c, fd) || len(data) != 4 || le.Uint32(data)&^core.StampTx != 0 {
+					return abi.EINVAL
+				}
+				v := le.Uint32(data)
+				m.Stamp = &v
 			default:
 				return abi.EINVAL
 			}

@@ -30,15 +30,13 @@ const (
 // ifNameSize is IFNAMSIZ of linux/if.h.
 const ifNameSize = 16
 
-// Bits of SO_TIMESTAMPING (include/uapi/linux/net_tstamp.h).
+// Bits of SO_TIMESTAMPING (include/uapi/linux/net_tstamp.h) beside the core's.
 const (
-	stampRxSoftware = 1 << 3
-	stampSoftware   = 1 << 4
-	stampOptID      = 1 << 7
-	stampStats      = 1 << 12
-	stampBind       = 1 << 15
-	stampOptIDTCP   = 1 << 16
-	stampMask       = 1<<19 - 1
+	stampOptID    = core.StampOptID
+	stampStats    = 1 << 12
+	stampBind     = 1 << 15
+	stampOptIDTCP = 1 << 16
+	stampMask     = 1<<19 - 1
 )
 
 var socketOptions = sync.OnceValue(func() map[uint32]sockOption {
@@ -375,7 +373,26 @@ func setStamp(o *optionCall) abi.Errno {
 	default:
 		form = int32(o.opt)
 	}
+	if o.v != 0 {
+		if e := o.stampNew(o.opt == soTimestampNew || o.opt == soTimestampnsNew); e != 0 {
+			return e
+		}
+	}
 	return keep(o.c, o.r, optionKey(solSocket, soTimestampns), form)
+}
+
+// stampNew has what SO_TIMESTAMPING tells have the newer numbers or the older: of a socket's stamps all
+// have the same.
+func (o *optionCall) stampNew(is bool) abi.Errno {
+	v, set := o.c.K.SockOption(o.r, core.SockStamping)
+	u := uint32(v) &^ core.StampNew
+	if is {
+		u |= core.StampNew
+	}
+	if !set && !is || u == uint32(v) {
+		return 0
+	}
+	return keep(o.c, o.r, core.SockStamping, int32(u))
 }
 
 // stampForm is the option that asked for time stamps, 0: none did.
@@ -388,14 +405,14 @@ func stampForm(s *core.Socket, kept int32) uint32 {
 
 func getStamp(o *optionCall, _ int32) ([]byte, abi.Errno) {
 	kept, _ := o.c.K.SockOption(o.r, optionKey(solSocket, soTimestampns))
-	if stampForm(o.s, kept) == o.opt {
+	switch form := stampForm(o.s, kept); {
+	case form == o.opt, form == soTimestampnsNew && o.opt == soTimestampNew: // which says of the newer ones that there is one
 		return word(int32(1))
 	}
 	return word(int32(0))
 }
 
-// setStamping is SO_TIMESTAMPING, with or without a clock's number. What was received is
-// stamped; of what was sent nothing is told.
+// setStamping is SO_TIMESTAMPING, with the older or the newer number.
 func setStamping(o *optionCall) abi.Errno {
 	v := o.v
 	switch {
@@ -406,12 +423,40 @@ func setStamping(o *optionCall) abi.Errno {
 	case v&stampBind != 0:
 		return abi.EOPNOTSUPP
 	}
-	return keep(o.c, o.r, optionKey(solSocket, soTimestamping), v)
+	u := uint32(v)
+	form, _ := o.c.K.SockOption(o.r, optionKey(solSocket, soTimestampns))
+	was := stampForm(o.s, form)
+	now := was
+	if o.opt == soTimestampingN {
+		u |= core.StampNew
+	}
+	switch {
+	case was == 0:
+	case u&core.StampNew != 0:
+		now = map[uint32]uint32{soTimestamp: soTimestampNew, soTimestampns: soTimestampnsNew}[was]
+	default:
+		now = map[uint32]uint32{soTimestampNew: soTimestamp, soTimestampnsNew: soTimestampns}[was]
+	}
+	if now != was && now != 0 {
+		form = int32(now)
+		s := o.c.K.Socks.Mut(o.r)
+		if s.Opts &^= 1 << soTimestamp; now == soTimestamp {
+			s.Opts |= 1 << soTimestamp
+			form = 0
+		}
+		if e := keep(o.c, o.r, optionKey(solSocket, soTimestampns), form); e != 0 {
+			return e
+		}
+	}
+	return o.c.K.SetStamping(o.r, u)
 }
 
 func getStamping(o *optionCall, _ int32) ([]byte, abi.Errno) {
-	v, _ := o.c.K.SockOption(o.r, optionKey(solSocket, soTimestamping))
-	return le.AppendUint32(le.AppendUint32(nil, uint32(v)), 0), 0
+	v, _ := o.c.K.SockOption(o.r, core.SockStamping)
+	if o.opt == soTimestampingN && uint32(v)&core.StampNew == 0 {
+		v = 0
+	}
+	return le.AppendUint32(le.AppendUint32(nil, uint32(v)&^core.StampNew), 0), 0
 }
 
 // setPacing is SO_MAX_PACING_RATE: 4 or 8 bytes, which are kept as both halves.

@@ -54,7 +54,7 @@ func tcpInfoOf(k *core.Kernel, r store.Ref[core.Socket]) []byte {
 }
 
 // stamps answers when a message came, in the form that was asked for.
-func stamps(k *core.Kernel, r store.Ref[core.Socket], s *core.Socket, ns int64, put func(level, typ uint32, data []byte)) {
+func stamps(k *core.Kernel, r store.Ref[core.Socket], s *core.Socket, ns int64, sent bool, put func(level, typ uint32, data []byte)) {
 	pair := func(b []byte, x, y int64) []byte {
 		return le.AppendUint64(le.AppendUint64(b, uint64(x)), uint64(y))
 	}
@@ -65,10 +65,17 @@ func stamps(k *core.Kernel, r store.Ref[core.Socket], s *core.Socket, ns int64, 
 	case soTimestampns, soTimestampnsNew:
 		put(solSocket, form, pair(nil, ns/1e9, ns%1e9))
 	}
-	const both = stampSoftware | stampRxSoftware
-	if v, _ := k.SockOption(r, optionKey(solSocket, soTimestamping)); v&both == both {
+	want := uint32(core.StampSoftware | core.StampRxSoftware)
+	if sent {
+		want = core.StampSoftware
+	}
+	if v, _ := k.SockOption(r, core.SockStamping); uint32(v)&want == want {
+		typ := uint32(soTimestamping)
+		if uint32(v)&core.StampNew != 0 {
+			typ = soTimestampingN
+		}
 		// The software's, one that is no longer used, and the hardware's.
-		put(solSocket, soTimestamping, pair(pair(pair(nil, ns/1e9, ns%1e9), 0, 0), 0, 0))
+		put(solSocket, typ, pair(pair(pair(nil, ns/1e9, ns%1e9), 0, 0), 0, 0))
 	}
 }
 
@@ -79,18 +86,31 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 	if s == nil || m.Time == 0 {
 		return
 	}
-	stamps(k, r, s, m.Time, put)
+	stamps(k, r, s, m.Time, m.Fault != nil, put)
+	sent := m.Fault != nil && m.Fault.Origin == core.FaultStamp
+	if sent && !showsPacket(k, r, s, m.Fault) {
+		return
+	}
 	v4 := [12]byte(m.To[:12]) == [12]byte{10: 0xff, 11: 0xff}
 	life := le.AppendUint32(nil, uint32(m.Life))
 	index := uint32(core.LoopbackIndex)
-	if v4 && [4]byte(m.To[12:]) == k.Ethernet().Addr || m.To == k.Ethernet().Addr6 || k.HasLinkLocal() && m.To == k.Ethernet().LinkLocal {
+	if sent {
+		if k.IsOutside(m.To) {
+			index = core.EthernetIndex
+		}
+	} else if v4 && [4]byte(m.To[12:]) == k.Ethernet().Addr || m.To == k.Ethernet().Addr6 || k.HasLinkLocal() && m.To == k.Ethernet().LinkLocal {
 		index = core.EthernetIndex
 	}
-	if v4 {
+	four := func() {
+		if !v4 {
+			return
+		}
 		if option(k, r, levelIP, ipPktinfo) != 0 {
 			b := le.AppendUint32(nil, index)
 			spec := m.To[12:]
 			switch {
+			case sent && s.Family == core.FamilyInet:
+				spec = m.Fault.By[12:]
 			case m.Fault != nil:
 				spec = make([]byte, 4)
 			case core.IsGroup(m.To): // what an answer comes from
@@ -104,6 +124,9 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 		if option(k, r, levelIP, ipRecvTOS) != 0 {
 			put(levelIP, 1, []byte{m.Class}) // IP_TOS
 		}
+	}
+	if !sent {
+		four()
 	}
 	if s.Family == core.FamilyInet6 {
 		if option(k, r, levelIPv6, v6RecvPktinfo) != 0 {
@@ -122,6 +145,16 @@ func inetControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, put
 			put(levelIPv6, 67, le.AppendUint32(nil, uint32(m.Class))) // IPV6_TCLASS
 		}
 	}
+	if sent { // whose packet is looked at in another order
+		four()
+	}
+}
+
+// showsPacket says whether what a packet had beside its data is told with the stamp of it: it has to be there,
+// and of IPv4 asked for.
+func showsPacket(k *core.Kernel, r store.Ref[core.Socket], s *core.Socket, f *core.SockFault) bool {
+	v, _ := k.SockOption(r, core.SockStamping)
+	return f.By != [16]byte{} && (s.Family == core.FamilyInet6 || v&core.StampOptCmsg != 0)
 }
 
 // faultControl answers what stands beside a message of the error queue: struct
@@ -135,8 +168,8 @@ func faultControl(k *core.Kernel, r store.Ref[core.Socket], m *core.SockRecv, pu
 	b := le.AppendUint32(nil, f.Errno)
 	b = append(b, f.Origin, f.Kind, f.Code, 0)
 	b = le.AppendUint32(b, f.Info)
-	b = le.AppendUint32(b, 0)
-	known := f.By != [16]byte{}
+	b = le.AppendUint32(b, f.Data)
+	known := f.By != [16]byte{} && (f.Origin != core.FaultStamp || showsPacket(k, r, s, f))
 	if s.Family == core.FamilyInet {
 		a := make([]byte, 16)
 		if known {

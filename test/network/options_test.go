@@ -25,6 +25,27 @@ func TestErrorQueueDeath(t *testing.T) {
 	m.end()
 }
 
+// TestStamps: a socket that asks is told when each of its messages left.
+func TestStamps(t *testing.T) { likeHost(t, "stamps.py") }
+
+// TestStampsDeath: also of those that it has not read yet when the unix server has died.
+func TestStampsDeath(t *testing.T) {
+	m := start(t, []string{"--network", "none"}, "stampsdeath.py")
+	m.dies("(0, 0) (0, 1) (2, 3) (2, 7)", "queue EAGAIN")
+	m.end()
+}
+
+// TestStampsOutside: what leaves the machine has left with the call that sends it.
+func TestStampsOutside(t *testing.T) {
+	s := serve(t)
+	m := inMachine(t, allow(s.port()), "stampsout.py", s.port())
+	want := "2 10.0.2.15 10.0.2.2\ndatagram b'some' [True, (0, 0)]\n" +
+		"stream b'cho\\n' [True, (1, 4)]\nstream b'cho\\n' [True, (0, 4)]\nstream b'more' [True, (1, 8)]\nstream b'more' [True, (0, 8)]\nmore\n"
+	if m.status != 0 || m.out != want {
+		t.Errorf("%+v, want %q", m, want)
+	}
+}
+
 // TestGroups: what goes to a group on the loopback interface reaches whom it does on the host.
 func TestGroups(t *testing.T) { likeHost(t, "multicast.py") }
 

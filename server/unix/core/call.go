@@ -76,9 +76,10 @@ type Call struct {
 	taking  bool
 	spilled []part
 	// took is what the call's read took last.
-	took    taken
-	inUsed  uint32
-	actsBuf *[abi.MaxActions]abi.Action // acts makes it
+	took     taken
+	sentTail []byte // the end of what was sent by a stream (inetstamp.go)
+	inUsed   uint32
+	actsBuf  *[abi.MaxActions]abi.Action // acts makes it
 	// NoReply: the slot gets no answer now (the thread is gone, or its reply
 	// is given by somebody else later).
 	NoReply bool

@@ -739,6 +739,9 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 	if skip > 0 {
 		pre = nil
 	}
+	if kind == FileSocket {
+		defer func() { c.sentStream(f, &SockSend{}, total) }()
+	}
 	i, at := 0, uint64(0)
 	for i < len(iov) && skip >= iov[i].Len-at {
 		skip -= iov[i].Len - at

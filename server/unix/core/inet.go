@@ -991,7 +991,9 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 			}
 		}
 		e := x.urgent(c, f, r, data[len(data)-1], &own)
-		if e != 0 {
+		if e == 0 {
+			c.noteSent(r, &own, data)
+		} else {
 			return len(data) - 1, errIfNone(len(data)-1, e)
 		}
 		return len(data), 0
@@ -1001,7 +1003,7 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 			return 0, e
 		}
 	}
-	return x.send(c, f, r, data, &own, SockCred{}, func(s *Socket) (store.Ref[Socket], uint32, abi.Errno) {
+	n, e := x.send(c, f, r, data, &own, SockCred{}, func(s *Socket) (store.Ref[Socket], uint32, abi.Errno) {
 		if s.Err != 0 {
 			return 0, 0, c.sockErr(r)
 		}
@@ -1026,6 +1028,10 @@ func (x inetSockets) Send(c *Call, f store.Ref[File], data []byte, m *SockSend) 
 		}
 		return p, x.bound(s, ps), 0
 	})
+	if n > 0 {
+		c.noteSent(r, &own, data[:n])
+	}
+	return n, e
 }
 
 func (x inetSockets) Recv(c *Call, f store.Ref[File], buf []byte, m *SockRecv) (int, abi.Errno) {

@@ -92,10 +92,16 @@ func (x inetSockets) sendEcho(r store.Ref[Socket], far InetAddr, src [16]byte, d
 	life, class := x.header(r, far.IP, m)
 	asked := append([]byte(nil), data...)
 	sealEcho(s, src, far.IP, asked)
-	k.passedDatagram(s.Proto, InetAddr{IP: src}, far, life, class, asked)
+	p := &packet{proto: byte(s.Proto), src: InetAddr{IP: src}, dst: far, life: life, class: class, data: asked}
+	k.passed(p)
 	if k.isOutside(far.IP) {
-		return x.sendOut(r, far, data)
+		e := x.sendOut(r, far, data)
+		if e == 0 {
+			x.stampPacket(r, m, p)
+		}
+		return e
 	}
+	x.stampPacket(r, m, p)
 	if !k.isLocal(far.IP) {
 		return 0 // nobody answers broadcasts
 	}

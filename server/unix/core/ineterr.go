@@ -15,7 +15,7 @@ type SockFault struct {
 	Errno uint32
 	// Origin is whose word it is (Fault...), Kind and Code are of ICMP, Info says more of some.
 	Origin, Kind, Code byte
-	Info               uint32
+	Info, Data         uint32
 	To                 InetAddr // where the datagram went
 	// By is who said so; the zero address: not known.
 	By          [16]byte
@@ -27,6 +27,7 @@ const (
 	FaultLocal = 1
 	FaultICMP4 = 2
 	FaultICMP6 = 3
+	FaultStamp = 4 // no error: when something was sent (inetstamp.go)
 )
 
 // faultOf is an error as ICMP would have told it of a datagram to far. Of a port that nobody
@@ -52,6 +53,9 @@ func faultOf(e abi.Errno, far InetAddr) SockFault {
 	}
 	return f
 }
+
+// icmp says whether it is ICMP's word.
+func (f *SockFault) icmp() bool { return f.Origin == FaultICMP4 || f.Origin == FaultICMP6 }
 
 func (f *SockFault) append(b []byte) []byte {
 	b, _ = binary.Append(b, binary.LittleEndian, f)
@@ -230,10 +234,12 @@ func (x inetSockets) takeFault(r store.Ref[Socket], buf []byte, m *SockRecv) (in
 		m.Flags |= MsgTrunc
 	}
 	m.Fault, m.Time = &f, msg.Time
-	m.From = f.To.sockAddr(s.Family)
+	if f.Origin != FaultStamp {
+		m.From = f.To.sockAddr(s.Family)
+	}
 	m.To, m.Life, m.Class = f.To.IP, f.Life, f.Class
 	// ICMP's word came to where the datagram was sent from.
-	if src, _, e := x.route(s, f.To.IP); e == 0 && f.Origin != FaultLocal {
+	if src, _, e := x.route(s, f.To.IP); e == 0 && f.icmp() {
 		m.To = src
 	}
 	x.freeFault(r, at)
@@ -241,12 +247,12 @@ func (x inetSockets) takeFault(r store.Ref[Socket], buf []byte, m *SockRecv) (in
 	w := k.Socks.Mut(r)
 	next := w.Inet.Faults.Head
 	if next != 0 {
-		if g := k.faultAt(next); g.Origin != FaultLocal {
+		if g := k.faultAt(next); g.icmp() {
 			w.Err = g.Errno
 			return n, 0
 		}
 	}
-	if f.Origin != FaultLocal {
+	if f.icmp() {
 		w.Err = 0
 	}
 	return n, 0

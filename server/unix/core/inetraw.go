@@ -174,11 +174,15 @@ func (x inetSockets) sendRaw(r store.Ref[Socket], data []byte, m *SockSend) (int
 	}
 	p := &packet{proto: byte(proto), src: from, dst: far, life: life, class: class, data: msg, whole: true}
 	k.passed(p)
+	if !out {
+		x.stampPacket(r, m, p)
+	}
 	switch {
 	case out:
 		if e := x.sendOut(r, far, msg); e != 0 {
 			return 0, e
 		}
+		x.stampPacket(r, m, p)
 	case asks && k.isLocal(far.IP) && k.isLocal(src):
 		reply := append([]byte(nil), msg...)
 		answerEcho(proto, far.IP, src, reply)

@@ -157,8 +157,10 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 	}
 	from := InetAddr{IP: src, Port: s.Inet.Local.Port}
 	life, class := x.header(r, far.IP, m)
-	k.passedDatagram(s.Proto, from, far, life, class, data)
+	pkt := &packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data}
+	k.passed(pkt)
 	if isMulti(far.IP) {
+		x.stampPacket(r, m, pkt)
 		return len(data), x.deliverGroup(s.Proto, from, far, life, class, data)
 	}
 	p := x.receiver(s.Proto, far, from)
@@ -166,12 +168,14 @@ func (x inetSockets) sendDgram(c *Call, r store.Ref[Socket], data []byte, m *Soc
 		if e := x.sendOut(r, far, data); e != 0 {
 			return 0, e
 		}
+		x.stampPacket(r, m, pkt)
 		return len(data), 0
 	}
+	x.stampPacket(r, m, pkt)
 	if p == 0 {
 		k.netStats().NoPorts++
 		if k.isLocal(far.IP) {
-			k.passedUnreachable(&packet{proto: byte(s.Proto), src: from, dst: far, life: life, class: class, data: data}, nobodysPort(far.IP))
+			k.passedUnreachable(pkt, nobodysPort(far.IP))
 		}
 		f := faultOf(abi.ECONNREFUSED, far)
 		if isV4(far.IP) {

@@ -82,7 +82,7 @@ func (k *Kernel) hostFits(f store.Ref[File], rec *Outside, rt *outsideRT) bool {
 	}
 	r := sockOf(k.Files.Get(f))
 	s, q := k.Socks.Get(r), k.io.socks.at(r)
-	return s.State == SockConnected && s.Err == 0 && s.Shut == 0 && s.Inet.Fin == 0 && s.Bytes == 0 && s.RcvLowat == 1 &&
+	return s.State == SockConnected && s.Err == 0 && s.Shut == 0 && s.Opts&optStamps == 0 && s.Inet.Fin == 0 && s.Bytes == 0 && s.RcvLowat == 1 &&
 		(inetSockets{sockQueues{k}}).mark(s) == 0 && k.nonblock(f) && !k.sniffing(ProtoTCP) && len(q.async) == 0 &&
 		k.Files.Get(f).Refs == 1 && len(k.fileRT(f).notes) == 0
 }

@@ -185,7 +185,7 @@ func (k *Kernel) streamFits(r store.Ref[Socket]) bool {
 	for _, e := range [2]store.Ref[Socket]{r, p} {
 		s := k.Socks.Get(e)
 		if s.Type != SockStream || s.State != SockConnected || s.HasFile == 0 || s.Shut != 0 || s.Err != 0 ||
-			s.RcvTimeo != 0 || s.SndTimeo != 0 || s.PassCred != 0 || s.RcvLowat != 1 || k.SockPeer(s) == 0 {
+			s.RcvTimeo != 0 || s.SndTimeo != 0 || s.PassCred != 0 || s.Opts&optStamps != 0 || s.RcvLowat != 1 || k.SockPeer(s) == 0 {
 			return false
 		}
 		switch s.Family {

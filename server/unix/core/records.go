@@ -12,7 +12,7 @@ import (
 
 // StateVersion is the format of the state of record. A server refuses a state
 // of another version.
-const StateVersion = 9
+const StateVersion = 10
 
 // Tables holds every table. Files that own a table declare its record type.
 type Tables struct {

@@ -134,6 +134,8 @@ type SockSend struct {
 	// Life and Class are what an IP datagram has instead of what the socket's
 	// options say; nil: what they say.
 	Life, Class *uint8
+	// Stamp is which time stamps an IP socket asks for (StampTx...) instead of what its option says.
+	Stamp *uint32
 }
 
 // SockRecv is one message received.

@@ -78,7 +78,7 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 	total := iovTotal(iov)
 	k.pinFile(f)
 	defer k.unpinFile(c, f)
-	if m.To == nil && len(m.Files) == 0 && m.Flags&^(MsgDontWait|MsgNoSignal) == 0 && c.sendsByHost(fd, f) {
+	if m.To == nil && len(m.Files) == 0 && m.Stamp == nil && m.Flags&^(MsgDontWait|MsgNoSignal) == 0 && c.sendsByHost(fd, f) {
 		return 0, c.toLibrary()
 	}
 	if k.Socks.Get(r).Type != SockStream {
@@ -112,6 +112,7 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 		return uint64(n), e
 	}
 	done := min(c.Thread().Progress, total)
+	defer func() { c.sentStream(f, m, done) }()
 	if n := uint64(c.Done); n > done && n <= total {
 		// The library had a part of it in a stream that was taken back.
 		done = n

@@ -355,14 +355,14 @@ func (u unixSockets) Poll(r store.Ref[Socket]) uint32 {
 	switch p := k.SockPeer(s); {
 	case s.State == SockListening:
 	case p == 0:
-		m |= PollOut | PollWrNorm
+		m |= PollOut | PollWrNorm | PollWrBand
 	default:
 		ps := k.Socks.Get(p)
 		if s.Type == SockDgram && k.SockPeer(ps) != r && ps.Queue.N > sockQueue {
 			break
 		}
 		if ps.Bytes*4 <= s.SndBuf {
-			m |= PollOut | PollWrNorm
+			m |= PollOut | PollWrNorm | PollWrBand
 		}
 	}
 	return m

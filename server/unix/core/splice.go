@@ -141,6 +141,7 @@ func (c *Call) Splice(in int32, offIn int64, out int32, offOut int64, n uint64, 
 	// stays.
 	m, e = k.ops[k.Files.Get(fo).Kind].Write(c, fo, buf[:m], offOut)
 	if m > 0 {
+		c.sentStream(fo, &SockSend{}, uint64(m))
 		k.pipeTake(r, buf[:min(m, k.Pipes.Get(r).Data.used())])
 		return m, 0
 	}
