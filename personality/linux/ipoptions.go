@@ -96,46 +96,51 @@ var ipOptions = sync.OnceValue(func() map[uint32]sockOption {
 var ip6Options = sync.OnceValue(func() map[uint32]sockOption {
 	flag := sockOption{flag: true, least: 4}
 	return map[uint32]sockOption{
-		v62292Pktinfo:  flag,
-		3:              flag, // IPV6_2292HOPOPTS
-		4:              flag, // IPV6_2292DSTOPTS
-		5:              flag, // IPV6_2292RTHDR
-		v62292Hoplimit: flag,
-		11:             flag,                                                                       // IPV6_FLOWINFO
-		16:             {def: 64, lo: -1, hi: 255, least: 4, set: setHops},                         // IPV6_UNICAST_HOPS
-		17:             {least: 4, stream: abi.ENOPROTOOPT, set: setGroupInterface6},               // IPV6_MULTICAST_IF
-		18:             {def: 1, lo: -1, hi: 255, least: 4, stream: abi.ENOPROTOOPT, set: setHops}, // IPV6_MULTICAST_HOPS
-		19:             {def: 1, hi: 1, least: 4},                                                  // IPV6_MULTICAST_LOOP
-		20:             {own: group6, get: without(abi.ENOPROTOOPT)},                               // IPV6_ADD_MEMBERSHIP
-		21:             {own: group6, get: without(abi.ENOPROTOOPT)},                               // IPV6_DROP_MEMBERSHIP
-		22:             {least: 4, set: fail(abi.ENOPROTOOPT), get: always0},                       // IPV6_ROUTER_ALERT
-		23:             {def: 1, hi: 5, least: 4},                                                  // IPV6_MTU_DISCOVER
-		24:             {least: 4, set: setMTU6, get: func(o *optionCall, _ int32) ([]byte, abi.Errno) { return pathMTU(o, loMTU) }},
-		v6RecvErr:      {least: 4, set: setRecvErr},
-		26:             {least: 4, set: setV6Only, get: func(o *optionCall, _ int32) ([]byte, abi.Errno) { return word(o.s.Inet.V6Only) }},
-		29:             {def: 1, flag: true, least: 4}, // IPV6_MULTICAST_ALL
-		30:             flag,                           // IPV6_ROUTER_ALERT_ISOLATE
-		31:             {hi: 1, least: 4},              // IPV6_RECVERR_RFC4884
-		33:             flag,                           // IPV6_FLOWINFO_SEND
-		42:             {own: groupReq6, get: without(abi.ENOPROTOOPT)},
-		45:             {own: groupReq6, get: without(abi.ENOPROTOOPT)},
-		v6RecvPktinfo:  flag,
-		v6RecvHoplimit: flag,
-		53:             flag, // IPV6_RECVHOPOPTS
-		56:             flag, // IPV6_RECVRTHDR
-		58:             flag, // IPV6_RECVDSTOPTS
-		60:             flag, // IPV6_RECVPATHMTU
-		61:             {ro: true, get: getPathMTU6},
-		62:             {flag: true}, // IPV6_DONTFRAG
-		v6RecvTclass:   flag,
-		67:             {least: 4, set: setTclass},             // IPV6_TCLASS
-		70:             {def: 1, flag: true},                   // IPV6_AUTOFLOWLABEL
-		72:             {def: 1280, least: 4, set: setPrefers}, // IPV6_ADDR_PREFERENCES
-		73:             {hi: 255, least: 4},                    // IPV6_MINHOPCOUNT
-		74:             flag,                                   // IPV6_ORIGDSTADDR
-		76:             {set: setUnicastIf},                    // IPV6_UNICAST_IF
-		77:             {flag: true},                           // IPV6_RECVFRAGSIZE
-		78:             flag,                                   // IPV6_FREEBIND
+		v62292Pktinfo:      flag,
+		3:                  flag, // IPV6_2292HOPOPTS
+		4:                  flag, // IPV6_2292DSTOPTS
+		5:                  flag, // IPV6_2292RTHDR
+		v62292Hoplimit:     flag,
+		11:                 flag,                                                                       // IPV6_FLOWINFO
+		16:                 {def: 64, lo: -1, hi: 255, least: 4, set: setHops},                         // IPV6_UNICAST_HOPS
+		17:                 {least: 4, stream: abi.ENOPROTOOPT, set: setGroupInterface6},               // IPV6_MULTICAST_IF
+		18:                 {def: 1, lo: -1, hi: 255, least: 4, stream: abi.ENOPROTOOPT, set: setHops}, // IPV6_MULTICAST_HOPS
+		19:                 {def: 1, hi: 1, least: 4},                                                  // IPV6_MULTICAST_LOOP
+		20:                 {own: group6, get: without(abi.ENOPROTOOPT)},                               // IPV6_ADD_MEMBERSHIP
+		21:                 {own: group6, get: without(abi.ENOPROTOOPT)},                               // IPV6_DROP_MEMBERSHIP
+		22:                 {least: 4, set: fail(abi.ENOPROTOOPT), get: always0},                       // IPV6_ROUTER_ALERT
+		23:                 {def: 1, hi: 5, least: 4},                                                  // IPV6_MTU_DISCOVER
+		24:                 {least: 4, set: setMTU6, get: func(o *optionCall, _ int32) ([]byte, abi.Errno) { return pathMTU(o, loMTU) }},
+		v6RecvErr:          {least: 4, set: setRecvErr},
+		26:                 {least: 4, set: setV6Only, get: func(o *optionCall, _ int32) ([]byte, abi.Errno) { return word(o.s.Inet.V6Only) }},
+		29:                 {def: 1, flag: true, least: 4}, // IPV6_MULTICAST_ALL
+		30:                 flag,                           // IPV6_ROUTER_ALERT_ISOLATE
+		31:                 {hi: 1, least: 4},              // IPV6_RECVERR_RFC4884
+		33:                 flag,                           // IPV6_FLOWINFO_SEND
+		42:                 {own: groupReq6, get: without(abi.ENOPROTOOPT)},
+		45:                 {own: groupReq6, get: without(abi.ENOPROTOOPT)},
+		mcastBlockSource:   {own: sourceReq6, get: without(abi.ENOPROTOOPT)},
+		mcastUnblockSource: {own: sourceReq6, get: without(abi.ENOPROTOOPT)},
+		mcastJoinSource:    {own: sourceReq6, get: without(abi.ENOPROTOOPT)},
+		mcastLeaveSource:   {own: sourceReq6, get: without(abi.ENOPROTOOPT)},
+		mcastMsfilter:      {own: setMsfilter6, get: getMsfilter6},
+		v6RecvPktinfo:      flag,
+		v6RecvHoplimit:     flag,
+		53:                 flag, // IPV6_RECVHOPOPTS
+		56:                 flag, // IPV6_RECVRTHDR
+		58:                 flag, // IPV6_RECVDSTOPTS
+		60:                 flag, // IPV6_RECVPATHMTU
+		61:                 {ro: true, get: getPathMTU6},
+		62:                 {flag: true}, // IPV6_DONTFRAG
+		v6RecvTclass:       flag,
+		67:                 {least: 4, set: setTclass},             // IPV6_TCLASS
+		70:                 {def: 1, flag: true},                   // IPV6_AUTOFLOWLABEL
+		72:                 {def: 1280, least: 4, set: setPrefers}, // IPV6_ADDR_PREFERENCES
+		73:                 {hi: 255, least: 4},                    // IPV6_MINHOPCOUNT
+		74:                 flag,                                   // IPV6_ORIGDSTADDR
+		76:                 {set: setUnicastIf},                    // IPV6_UNICAST_IF
+		77:                 {flag: true},                           // IPV6_RECVFRAGSIZE
+		78:                 flag,                                   // IPV6_FREEBIND
 	}
 })
 

@@ -33,7 +33,7 @@ type optionCall struct {
 	kind  optionLevel
 	level int32
 	opt   uint32
-	n     int32 // the length that was said
+	n     int32 // the length that was said, also of what is asked for
 	v     int32 // of a value to set, its first four bytes
 }
 
@@ -310,6 +310,7 @@ func (o *optionCall) ask() abi.Errno {
 	}
 	o.s = o.c.K.Socks.Get(r)
 	room := int32(said)
+	o.n = room
 	if room < 0 {
 		if o.kind != optIPv6 && !o.raw6() {
 			return abi.EINVAL

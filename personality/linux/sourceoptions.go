@@ -5,7 +5,7 @@ import (
 	"hythe/server/unix/core"
 )
 
-// Options that say whom a membership of IPv4 wants to hear (ip(7), RFC 3678; include/uapi/linux/in.h).
+// Options that say whom a membership wants to hear (ip(7), RFC 3678; include/uapi/linux/in.h).
 
 const (
 	ipUnblockSource     = 37
@@ -26,6 +26,7 @@ const (
 	groupFilterSize     = 144 // of a struct group_filter, 128 bytes
 	sockaddrStorageSize = 128
 	maxMsf              = 10     // net.ipv4.igmp_max_msf
+	maxMsf6             = 64     // net.ipv6.mld_max_msf
 	optmemMax           = 131072 // net.core.optmem_max
 )
 
@@ -69,7 +70,12 @@ func (o *optionCall) source(q sourceRequest) abi.Errno {
 	if e := o.checkGroup(ip, q.there); e != 0 {
 		return e
 	}
-	k, from := o.c.K, [4]byte(q.from)
+	return o.sourceOf(ip, mapped(q.from))
+}
+
+// sourceOf does it with the membership of a group.
+func (o *optionCall) sourceOf(ip, from [16]byte) abi.Errno {
+	k := o.c.K
 	switch o.opt {
 	case ipBlockSource, mcastBlockSource:
 		return k.AddGroupSource(o.r, ip, false, from)
@@ -140,7 +146,7 @@ func setMsfilter(o *optionCall) abi.Errno {
 			}
 			from = list[4:]
 		}
-		f.Sources = append(f.Sources, [4]byte(from))
+		f.Sources = append(f.Sources, mapped(from[:4]))
 	}
 	ip := mapped(group)
 	switch {
@@ -195,12 +201,106 @@ func getMsfilter(o *optionCall, room int32) ([]byte, abi.Errno) {
 	le.PutUint32(b[head-4:], uint32(len(f.Sources)))
 	for _, from := range f.Sources[:fits] {
 		if o.opt == ipMsfilter {
-			b = append(b, from[:]...)
+			b = append(b, from[12:]...)
 			continue
 		}
 		var a [sockaddrStorageSize]byte
 		le.PutUint16(a[:], core.FamilyInet)
-		copy(a[4:], from[:])
+		copy(a[4:], from[12:])
+		b = append(b, a[:]...)
+	}
+	return b, 0
+}
+
+// sourceReq6 is of struct group_source_req with addresses of IPv6.
+func sourceReq6(o *optionCall) abi.Errno {
+	b, e := o.whole(groupSourceReqSize)
+	if e != 0 {
+		return e
+	}
+	group, from := b[8:], b[8+sockaddrStorageSize:]
+	if le.Uint16(group) != core.FamilyInet6 || le.Uint16(from) != core.FamilyInet6 {
+		return abi.EADDRNOTAVAIL
+	}
+	ip, index := [16]byte(group[8:24]), le.Uint32(b)
+	if e := o.checkGroup6(ip, index); e != 0 {
+		return e
+	}
+	return o.sourceOf(ip, [16]byte(from[8:24]))
+}
+
+// checkGroup6 is what all of these ask first, of IPv6.
+func (o *optionCall) checkGroup6(ip [16]byte, index uint32) abi.Errno {
+	switch {
+	case !core.IsGroup(ip) || mapped(ip[12:]) == ip:
+		return abi.EINVAL
+	case index != core.LoopbackIndex:
+		return abi.ENODEV
+	}
+	return 0
+}
+
+// setMsfilter6 is MCAST_MSFILTER of IPv6.
+func setMsfilter6(o *optionCall) abi.Errno {
+	switch {
+	case o.n < groupFilterSize:
+		return abi.EINVAL
+	case o.n > optmemMax:
+		return abi.ENOBUFS
+	}
+	b, e := o.bytes(groupFilterSize + maxMsf6*sockaddrStorageSize)
+	if e != 0 {
+		return e
+	}
+	n, mode := le.Uint32(b[groupFilterSize-4:]), le.Uint32(b[groupFilterSize-8:])
+	ip, index := [16]byte(b[16:32]), le.Uint32(b)
+	switch {
+	case n > maxMsf6:
+		return abi.ENOBUFS
+	case groupFilterSize+int32(n)*sockaddrStorageSize > o.n:
+		return abi.EINVAL
+	case mode != filterInclude && mode != filterExclude:
+		return abi.EINVAL
+	}
+	if e := o.checkGroup6(ip, index); e != 0 {
+		return e
+	}
+	f := core.GroupFilter{Include: mode == filterInclude}
+	for list := b[groupFilterSize:]; n > 0; n, list = n-1, list[sockaddrStorageSize:] {
+		f.Sources = append(f.Sources, [16]byte(list[8:24]))
+	}
+	return o.c.K.SetGroupFilter(o.r, ip, f)
+}
+
+// getMsfilter6 is the same asked.
+func getMsfilter6(o *optionCall, _ int32) ([]byte, abi.Errno) {
+	b, e := o.whole(groupFilterSize)
+	if e != 0 {
+		return nil, e
+	}
+	ip := [16]byte(b[16:32])
+	switch {
+	case le.Uint16(b[8:]) != core.FamilyInet6:
+		return nil, abi.EADDRNOTAVAIL
+	case !core.IsGroup(ip) || mapped(ip[12:]) == ip:
+		return nil, abi.EINVAL
+	case le.Uint32(b) != core.LoopbackIndex:
+		return nil, abi.EADDRNOTAVAIL
+	}
+	f, e := o.c.K.GroupFilter(o.r, ip)
+	if e != 0 {
+		return nil, e
+	}
+	le.PutUint32(b[groupFilterSize-8:], filterExclude)
+	if f.Include {
+		le.PutUint32(b[groupFilterSize-8:], filterInclude)
+	}
+	fits := min(le.Uint32(b[groupFilterSize-4:]), uint32(len(f.Sources)))
+	le.PutUint32(b[groupFilterSize-4:], uint32(len(f.Sources)))
+	for _, from := range f.Sources[:fits] {
+		var a [sockaddrStorageSize]byte
+		le.PutUint16(a[:], core.FamilyInet6)
+		copy(a[8:], from[:])
 		b = append(b, a[:]...)
 	}
 	return b, 0

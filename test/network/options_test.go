@@ -60,6 +60,9 @@ func TestGroupsDeath(t *testing.T) {
 // TestGroupSources: and by whom they are heard whose filters name senders.
 func TestGroupSources(t *testing.T) { likeHost(t, "multicastsource.py") }
 
+// TestGroupSources6: filters of memberships of IPv6 are what they are on the host.
+func TestGroupSources6(t *testing.T) { likeHost(t, "multicastsource6.py") }
+
 // TestGroupSourcesDeath: filters outlive the unix server.
 func TestGroupSourcesDeath(t *testing.T) {
 	m := start(t, []string{"--network", "none"}, "multicastsourcedeath.py")

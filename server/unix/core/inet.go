@@ -727,7 +727,7 @@ func (x inetSockets) child(r, l store.Ref[Socket]) (store.Ref[Socket], abi.Errno
 	ns.UID, ns.GID = ls.UID, ls.GID
 	ns.Inet.Local, ns.Inet.Far = s.Inet.Far, s.Inet.Local
 	ns.Inet.V6Only = ls.Inet.V6Only
-	if b := k.Heap.Bytes(ls.Inet.Kept); len(b) > 0 {
+	if b := withoutGroups(k.Heap.Bytes(ls.Inet.Kept)); len(b) > 0 {
 		ns.Inet.Kept = store.PutString(k.Heap, string(b))
 	}
 	k.addPort(n, ns)

@@ -331,25 +331,47 @@ func TestResetBetweenPieces(t *testing.T) {
 // is left when the sockets are gone, however their filters were changed. Where it says that there are none, each
 // socket hears what it does if they are looked at.
 func TestGroupCounts(t *testing.T) {
+	testGroupCounts(t, false)
+	testGroupCounts(t, true)
+}
+
+func testGroupCounts(t *testing.T, six bool) {
 	tk := newIOKernel(t)
+	family := uint32(FamilyInet)
+	if six {
+		family = FamilyInet6
+	}
 	p := tk.proc(nil)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var fds []int32
 	var refs []store.Ref[Socket]
 	p.do(func(c *Call) {
 		for range 3 {
-			fd, _ := c.NewSocket(FamilyInet, SockDgram, 0, OpenNonblock)
+			fd, _ := c.NewSocket(family, SockDgram, 0, OpenNonblock)
 			_, r, _, _ := c.Sock(fd)
 			fds, refs = append(fds, fd), append(refs, r)
 		}
 		c.K.SetSockOption(refs[0], SockGroupAll, 0)
 	})
-	source := func() [4]byte { return [4]byte{127, 0, 0, byte(rnd.IntN(20))} }
+	source := func() [16]byte {
+		ip := ip4(127, 0, 0, byte(rnd.IntN(20)))
+		if six {
+			ip = [16]byte{0: 0xfd, 15: byte(rnd.IntN(200))}
+		}
+		return ip
+	}
+	most := maxSources4
+	if six {
+		most = maxSources6
+	}
 	const steps = 2000
 	none := 0 // so often there were no filters
 	for range steps {
 		p.do(func(c *Call) {
 			k, r, g := c.K, refs[rnd.IntN(len(refs))], ip4(239, 1, 2, byte(rnd.IntN(30)))
+			if six {
+				g = [16]byte{0: 0xff, 15: byte(rnd.IntN(100))}
+			}
 			include := rnd.IntN(2) == 0
 			switch rnd.IntN(8) {
 			case 0, 1, 2:
@@ -362,10 +384,10 @@ func TestGroupCounts(t *testing.T) {
 				k.LeaveGroup(r, g)
 			case 7:
 				f := GroupFilter{Include: include}
-				for range rnd.IntN(maxSources + 2) {
+				for range rnd.IntN(most + 2) {
 					f.Sources = append(f.Sources, source())
 				}
-				if e := k.SetGroupFilter(r, g, f); len(f.Sources) > maxSources && e != abi.ENOBUFS {
+				if e := k.SetGroupFilter(r, g, f); len(f.Sources) > most && e != abi.ENOBUFS {
 					t.Error(len(f.Sources), e)
 				}
 			}
@@ -373,10 +395,9 @@ func TestGroupCounts(t *testing.T) {
 				none++
 			}
 			for _, r := range refs {
-				s, b := k.Socks.Get(r), source()
-				from := ip4(b[0], b[1], b[2], b[3])
+				s, from := k.Socks.Get(r), source()
 				if got, want := k.wantsFrom(s, g, from, k.io.inet.groups[g].filters()), k.wantsFrom(s, g, from, true); got != want {
-					t.Errorf("from %v: %v, want %v", b, got, want)
+					t.Errorf("from %v: %v, want %v", from, got, want)
 				}
 			}
 		})

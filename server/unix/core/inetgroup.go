@@ -117,7 +117,7 @@ func (k *Kernel) InGroup(r store.Ref[Socket], ip [16]byte) bool {
 }
 
 // JoinGroup makes a socket a member of a group on the loopback interface, that hears all, or, until it names whom,
-// nobody (include; of IPv4). EINVAL for what is no group, EADDRINUSE for what it is a member of, ENOBUFS.
+// nobody (include). EINVAL for what is no group, EADDRINUSE for what it is a member of, ENOBUFS.
 func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.Errno {
 	if !isMulti(ip) {
 		return abi.EINVAL
@@ -129,14 +129,10 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.E
 	case at < 0:
 		return abi.ENOBUFS
 	}
-	var f GroupFilter
-	var add []byte
+	f := GroupFilter{Include: include}
+	add := appendFilter(nil, at, !isV4(ip), &f)
 	if isV4(ip) {
-		f.Include = include
 		add = appendOption(add, sockGroup4+uint32(at), le32(ip[12:]))
-		if include {
-			add = appendOption(add, sockFilter4+uint32(at), filterIncludes)
-		}
 	} else {
 		for i := range uint32(4) {
 			add = appendOption(add, sockGroup6+4*uint32(at)+i, le32(ip[4*i:]))
@@ -152,9 +148,9 @@ func (k *Kernel) JoinGroup(r store.Ref[Socket], ip [16]byte, include bool) abi.E
 // keepsGroup says which options are the membership at a place, and of its filter.
 func keepsGroup(ip [16]byte, at int) func(key uint32) bool {
 	if isV4(ip) {
-		return func(key uint32) bool { return key == sockGroup4+uint32(at) || filterKey(key, at) }
+		return func(key uint32) bool { return key == sockGroup4+uint32(at) || filterKey(key, at, false) }
 	}
-	return func(key uint32) bool { return key-sockGroup6-4*uint32(at) < 4 }
+	return func(key uint32) bool { return key-sockGroup6-4*uint32(at) < 4 || filterKey(key, at, true) }
 }
 
 // LeaveGroup ends that. EADDRNOTAVAIL if it is no member, ENOBUFS.
@@ -163,10 +159,7 @@ func (k *Kernel) LeaveGroup(r store.Ref[Socket], ip [16]byte) abi.Errno {
 	if !member {
 		return abi.EADDRNOTAVAIL
 	}
-	var f GroupFilter
-	if isV4(ip) {
-		f = k.groupFilter(k.Socks.Get(r), at)
-	}
+	f := k.groupFilter(k.Socks.Get(r), at, !isV4(ip))
 	if !k.rekeep(r, keepsGroup(ip, at), nil) {
 		return abi.ENOBUFS // it is a member still, and counted
 	}
@@ -184,10 +177,7 @@ func (x inetSockets) countGroups(s *Socket, n int) {
 			if !isMulti(ip) {
 				continue
 			}
-			var f GroupFilter
-			if !six {
-				f = x.k.groupFilter(s, at)
-			}
+			f := x.k.groupFilter(s, at, six)
 			x.k.countGroup(ip, &f, n)
 		}
 	}
@@ -232,11 +222,22 @@ func (k *Kernel) procIGMP6() string {
 	return t.String()
 }
 
+// withoutGroups is what a socket keeps but for its memberships, of which a stream may have some of IPv6 by source:
+// who is connected to a listener has none of those.
+func withoutGroups(kept []byte) (b []byte) {
+	for ; len(kept) >= 8; kept = kept[8:] {
+		switch key := le32(kept); {
+		case key&^0x3fff == sockSource6, key-sockGroup6 < 4*maxGroups6, key-sockFilter6 < maxGroups6:
+		default:
+			b = append(b, kept[:8]...)
+		}
+	}
+	return b
+}
+
 // leaveAll ends what a socket that goes is a member of.
 func (x inetSockets) leaveAll(r store.Ref[Socket]) {
-	if s := x.k.Socks.Get(r); s.Type != SockStream {
-		x.countGroups(s, -1)
-	}
+	x.countGroups(x.k.Socks.Get(r), -1)
 }
 
 // deliverGroup gives a datagram to a group to all that have the port, but those that want only

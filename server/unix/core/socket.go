@@ -243,9 +243,7 @@ func (k *Kernel) recoverSockets() {
 				k.addListener(r, s)
 			}
 		}
-		if s.Type != SockStream {
-			inetSockets{sockQueues{k}}.countGroups(s, 1)
-		}
+		inetSockets{sockQueues{k}}.countGroups(s, 1)
 		if s.State == SockConnecting && (s.Inet.Out == 0 || s.hidden()) {
 			k.await(r)
 		}
