@@ -79,7 +79,9 @@ type BindHeader struct {
 	// Close says of descriptors whether the client may close them without asking, and has
 	// (CloseMay, Closed). Changed by an atomic exchange only.
 	Close [LentFiles]uint64
-	_     [48]byte
+	// Ended is 1 when a bit of Ends was set since the server looked last. Client-written, cleared by the server.
+	Ended uint32
+	_     [44]byte
 	// Done has a bit for each slot that holds a reply; only used by clients
 	// that are servers (guests sleep on the slot's State word).
 	Done [MaxSlots / 64]uint64
@@ -96,6 +98,10 @@ type BindHeader struct {
 	Sets [LentSets]LentSet
 	// Open is what the server has told of descriptors, 0: nothing (LentOpen...). Server-written.
 	Open [LentFiles]uint64
+	// Ends has a bit for each slot whose thread has ended without asking (Slot.Ended), since the server
+	// looked last; a Pending bit comes with it. Client-written, cleared by the server; a forged bit costs
+	// one look at the slot.
+	Ends [MaxSlots / 64]uint64
 }
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes
@@ -529,7 +535,7 @@ const (
 	// ActThread: start a thread on slot A[0], token A[1], stack pointer A[2],
 	// thread pointer A[3] (used when bit 0 of A[4] is 1); the upper half of A[4] is
 	// the thread's id, 0 if it is not told. All other registers are the caller's, AX
-	// is 0.
+	// is 0. Bit 1: it has nothing to ask when it begins, unless ThreadsAsk is told; else it sends KindThread.
 	ActThread = 14
 	// ActExitThread: end this thread. (The task's first host thread only
 	// parks: the host would show a task without its leader as dead.)
@@ -606,13 +612,16 @@ type Slot struct {
 	// hears of with this one (Late...), before it is served. The words are what they said.
 	Late       uint32
 	Done       uint32 // of a write: so many of its bytes the library has written already
-	_          uint32
+	EndCode    uint32 // with Ended: what the thread has ended with (exit(2))
 	Cancel     uint32 // the low half of a Seq: whoever made that call waits for its answer no more
 	_          uint32
 	LateRobust uint64
 	LateTid    uint64
 	LateMask   uint64
-	_          [16]byte
+	// Begun is the token of the thread that works on the slot, once it has begun without asking (ActThread);
+	// HostID is its by then. Ended is it once the thread has ended without asking (BindHeader.Ends).
+	Begun uint64
+	Ended uint64
 
 	Result  uint64
 	Err     uint32 // neutral errno, 0 on success
@@ -839,6 +848,8 @@ const (
 	LocalRecv   = 64
 	LocalSend   = 65
 	LocalWritev = 66
+	// exit(2) of a thread, while ThreadsEnd is told.
+	LocalExit = 72
 )
 
 // The shortest and the longest sleep, in nanoseconds, that the library serves. Who sleeps
@@ -873,7 +884,18 @@ const (
 	// ToldLowest: of the descriptors below it none is free, but those that the library has closed by itself; told
 	// to processes of one thread.
 	ToldLowest = 12
-	ToldWords  = 15
+	// ToldThreads is what threads may do without asking (Threads...).
+	ToldThreads = 13
+	ToldWords   = 15
+)
+
+// Bits of ToldThreads.
+const (
+	// ThreadsAsk: who begins asks, though it need not: something waits for it. A thread looks for this bit when
+	// it has stored Begun; who wants something of it stores the bit and looks there then: one of both sees the other.
+	ThreadsAsk = 1
+	// ThreadsEnd: a thread may end without asking. Never told while the process may have no other one then.
+	ThreadsEnd = 2
 )
 
 // Limits of the answers about names that the library keeps: bytes of a name, with its
@@ -942,5 +964,9 @@ const (
 	ThreadMask = 3
 	// ThreadVfork is not 0 in a vfork child: what its task was lent is its parent's.
 	ThreadVfork = 4
-	ThreadWords = 5
+	// ThreadClear is where zero is stored when the thread ends, 0: nowhere. ThreadNextClear is that of the thread
+	// that this one makes next.
+	ThreadClear     = 5
+	ThreadNextClear = 6
+	ThreadWords     = 7
 )

@@ -650,6 +650,7 @@ func (r *reply) thread(a *abi.Action) uintptr {
 	n.Token = a.A[1]
 	n.FS = a.A[3]
 	n.SetFS = a.A[4] & 1
+	n.Asks = ^uint32(a.A[4]) & 2
 	n.Words[abi.ThreadTid] = a.A[4] >> 32
 	n.GuestGS = 1
 	if t.task().Patch != 0 && t.getGS() == t.addr() {
@@ -711,6 +712,7 @@ func (t *Thread) initThread(n *Thread, i uintptr) {
 	atomic.StoreUint32(&n.Permit, 0)
 	n.Words = t.Words
 	n.Words[abi.ThreadRobust] = 0
+	n.Words[abi.ThreadClear] = t.Words[abi.ThreadNextClear]
 	n.slot().Late = 0
 	n.Neg = uint64(-base)
 	n.Self = base
@@ -729,7 +731,7 @@ func (t *Thread) altStack() uintptr {
 // of the ucontext that the thread continues.
 func ThreadStart(t *Thread) uintptr {
 	t.altStack()
-	t.HostID = uint64(t.host(sysGettid, 0, 0, 0, 0, 0, 0))
+	t.HostID = uint64(t.HostTid) // the host has stored it before it began
 	if t.SetFS == 1 {
 		t.setFS(uintptr(t.FS))
 	}
@@ -738,11 +740,13 @@ func ThreadStart(t *Thread) uintptr {
 	}
 	uc := (*Ucontext)(at(t.Frame))
 	s := t.slot()
-	s.NIn = 0
-	s.InLen = 0
-	s.Nr = 0
-	s.Args[0] = t.Token
-	t.exchange(uc, s, abi.KindThread)
+	if !t.beginsAlone(s) {
+		s.NIn = 0
+		s.InLen = 0
+		s.Nr = 0
+		s.Args[0] = t.Token
+		t.exchange(uc, s, abi.KindThread)
+	}
 	t.pastAny(uc)
 	t.Depth = 0
 	return t.Frame

@@ -190,7 +190,10 @@ type Thread struct {
 	Cold uint32
 	// NChild is how many actions Child has, which a child carries out that the thread forks.
 	NChild uint32
-	Child  [abi.MaxChildActs]abi.Action
+	// Asks: a new thread is not 0 if it asks when it begins.
+	Asks  uint32
+	_     uint32
+	Child [abi.MaxChildActs]abi.Action
 }
 
 // nameKey is what a call about a name asks: its number, two more arguments, the name,

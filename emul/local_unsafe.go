@@ -124,6 +124,9 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	if k >= abi.LocalSetTid && k <= abi.LocalLimit {
 		return t.localLate(uc, k, a, b, c)
 	}
+	if k == abi.LocalExit {
+		return t.endPosted(a)
+	}
 	if k == abi.LocalUmtx {
 		return t.umtx(uc)
 	}
@@ -189,6 +192,7 @@ func (t *Thread) localLate(uc *Ucontext, k uint8, a, b, c uintptr) (uintptr, boo
 	s := t.slot()
 	if k == abi.LocalSetTid {
 		s.LateTid = uint64(a)
+		t.Words[abi.ThreadClear] = uint64(a)
 		atomic.StoreUint32(&s.Late, s.Late|abi.LateIsTid)
 		return uintptr(t.Words[abi.ThreadTid]), true
 	}

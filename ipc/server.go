@@ -165,6 +165,40 @@ func (s *ServerBinding) Posted() uint64 {
 	return atomic.SwapUint64(&s.hdr.Posted, 0)
 }
 
+// EachEnded calls f for each slot of which the client says that its thread has ended without asking
+// (abi.BindHeader.Ends), since it was asked last.
+func (s *ServerBinding) EachEnded(f func(slot int)) {
+	if atomic.LoadUint32(&s.hdr.Ended) == 0 || atomic.SwapUint32(&s.hdr.Ended, 0) == 0 {
+		return
+	}
+	for i := range s.words {
+		w := atomic.LoadUint64(&s.hdr.Ends[i])
+		if w == 0 {
+			continue
+		}
+		for w = atomic.SwapUint64(&s.hdr.Ends[i], 0) & s.valid[i]; w != 0; w &= w - 1 {
+			f(i*64 + bits.TrailingZeros64(w))
+		}
+	}
+}
+
+// HasEnded says whether EachEnded has something.
+func (s *ServerBinding) HasEnded() bool { return atomic.LoadUint32(&s.hdr.Ended) != 0 }
+
+// Ended answers of which thread the client says that it has ended on slot n (abi.Slot.Ended), and with what.
+func (s *ServerBinding) Ended(n int) (token uint64, code uint32) {
+	sl := s.Slot(n)
+	token = atomic.LoadUint64(&sl.Ended)
+	return token, atomic.LoadUint32(&sl.EndCode)
+}
+
+// Begun answers of which thread the client says that it has begun on slot n (abi.Slot.Begun), and its host id.
+func (s *ServerBinding) Begun(n int) (token, hostID uint64) {
+	sl := s.Slot(n)
+	token = atomic.LoadUint64(&sl.Begun)
+	return token, atomic.LoadUint64(&sl.HostID)
+}
+
 // CloseWord answers abi.BindHeader.Close of descriptor i.
 func (s *ServerBinding) CloseWord(i int) uint64 { return atomic.LoadUint64(&s.hdr.Close[i]) }
 

@@ -116,7 +116,7 @@ func alone(local uint8) bool {
 	switch local {
 	case abi.LocalWord, abi.LocalTid, abi.LocalTold, abi.LocalRead, abi.LocalPread, abi.LocalSeek, abi.LocalStat, abi.LocalStatAt, abi.LocalWrite, abi.LocalPwrite,
 		abi.LocalSetTid, abi.LocalSetRobust, abi.LocalRandom, abi.LocalNosys, abi.LocalLimit, abi.LocalName, abi.LocalEpoll, abi.LocalEpollMask,
-		abi.LocalRecv, abi.LocalSend, abi.LocalWritev, abi.LocalSigMask, abi.LocalSigAction, abi.LocalIoctl, abi.LocalFcntl, abi.LocalEpollCtl, abi.LocalClose, abi.LocalOpen:
+		abi.LocalRecv, abi.LocalSend, abi.LocalWritev, abi.LocalSigMask, abi.LocalSigAction, abi.LocalIoctl, abi.LocalFcntl, abi.LocalEpollCtl, abi.LocalClose, abi.LocalOpen, abi.LocalExit:
 		return true
 	}
 	return false

@@ -27,7 +27,7 @@ func processCalls() []Entry {
 		{Nr: 57, FS: true, Name: "fork", Fn: sysFork},
 		{Nr: 58, FS: true, Name: "vfork", Fn: sysVfork},
 		{Nr: 59, Name: "execve", Fn: sysExecve, Sig: "spp", Pre: pre(preStr(0), preStrs(1), preStrs(2)), Robust: true},
-		{Nr: 60, Name: "exit", Fn: sysExit, Sig: "i", Robust: true},
+		{Nr: 60, Name: "exit", Fn: sysExit, Local: abi.LocalExit, Sig: "i", Robust: true},
 		{Nr: 61, Name: "wait4", Fn: sysWait4, Sig: "iwWp"},
 		{Nr: 109, Name: "setpgid", Fn: sysSetpgid, Sig: "ii"},
 		{Nr: 110, Name: "getppid", Fn: sysGetppid, Local: abi.LocalTold, LocalArg: abi.ToldPpid},
@@ -160,6 +160,7 @@ func sysExitGroup(p *Personality, c *core.Call) (uint64, abi.Errno) {
 
 func sysSetTidAddress(p *Personality, c *core.Call) (uint64, abi.Errno) {
 	c.MutThread().ClearTid = c.Args[0]
+	c.Act(abi.ActThreadWord, 0, abi.ThreadClear, c.Args[0])
 	return uint64(c.Thread().Tid), 0
 }
 

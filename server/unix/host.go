@@ -102,6 +102,18 @@ func (s *server) Mask(id core.TaskID, slot uint32, cur uint64) (mask core.SigSet
 	return mask, ok
 }
 
+// Begun implements core.Host.
+func (s *server) Begun(id core.TaskID, slot uint32) (token, hostTID uint64) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { token, hostTID = b.Begun(int(slot)) })
+	return token, hostTID
+}
+
+// Ended implements core.Host.
+func (s *server) Ended(id core.TaskID, slot uint32) (token uint64, code uint32) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { token, code = b.Ended(int(slot)) })
+	return token, code
+}
+
 // Lend implements core.Host.
 func (s *server) Lend(id core.TaskID, fd int, size uint64, slot uint32, ends bool) (gen uint64, ok bool) {
 	ok = s.withBinding(id, func(b *ipc.ServerBinding) { gen = b.Lend(fd, size, slot, ends) })

@@ -468,6 +468,7 @@ func (s *server) serve(t *task, n int) bool {
 		k.StreamsChanged(c.Task)
 	}
 	k.Posted(c.Task, t.b.Posted())
+	t.b.EachEnded(func(n int) { k.ThreadEnded(c.Task, uint32(n)) })
 	if !k.Resolve(c, req.HostID) {
 		// Nobody is answered: the slot stays taken until the task is gone.
 		k.Leave()
@@ -524,11 +525,16 @@ func (s *server) serve(t *task, n int) bool {
 	return leader
 }
 
-// changed tells the core if a task's library says that it has changed a stream.
+// changed tells the core if a task's library says that it has changed a stream, or that threads have ended.
 func (s *server) changed(t *task) {
 	if t.b.Changed() {
 		s.k.Enter()
 		s.k.StreamsChanged(core.TaskID(t.b.ID))
+		s.k.Leave()
+	}
+	if t.b.HasEnded() {
+		s.k.Enter()
+		t.b.EachEnded(func(n int) { s.k.ThreadEnded(core.TaskID(t.b.ID), uint32(n)) })
 		s.k.Leave()
 	}
 }

@@ -343,6 +343,7 @@ func (k *Kernel) Recover(live []TaskID) {
 		}
 		k.procEnd(p)
 	}
+	k.recoverEnds()
 	k.traceFound()
 	for _, id := range live {
 		if k.tasks[id] == nil {

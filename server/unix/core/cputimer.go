@@ -52,10 +52,12 @@ func (k *Kernel) cpuWhere(x *CPUClock) (task TaskID, hostTID uint64, base int64,
 	}
 	if x.Thread != 0 {
 		t := k.Threads.Get(x.Thread)
-		if t == nil || k.Threads.Gen(x.Thread) != x.TGen || t.State != ThreadLive || t.HostTID == 0 {
+		if t == nil || k.Threads.Gen(x.Thread) != x.TGen || t.State != ThreadLive {
 			return 0, 0, 0, false
 		}
-		hostTID = t.HostTID
+		if hostTID = k.hostTID(x.Thread); hostTID == 0 {
+			return 0, 0, 0, false
+		}
 	}
 	return p.Task, hostTID, base, p.State == ProcLive || x.Whole != 0
 }

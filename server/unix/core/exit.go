@@ -185,7 +185,7 @@ func (k *Kernel) endThread(t store.Ref[Thread]) {
 	}
 	th := k.Threads.Get(t)
 	p := k.Procs.Get(th.Proc)
-	if ts := k.tasks[p.Task]; !rt.vforkWait && ts != nil && !ts.dead && (p.Exiting == 0 || k.leavesLocks(th) && (th.HostTID != 0 || k.leads(t))) {
+	if ts := k.tasks[p.Task]; !rt.vforkWait && ts != nil && !ts.dead && (p.Exiting == 0 || k.leavesLocks(th) && (k.hostTID(t) != 0 || k.leads(t))) {
 		// Only its library can see to the locks that it holds. And while another
 		// thread executes a program, one that is not known any more would come
 		// with a call and be taken for a stranger.
@@ -240,6 +240,9 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 	m.IO.add(th.IO)
 	if m.Leader == t {
 		m.Leader = 0
+		if ts := k.tasks[m.Task]; ts != nil && ts.proc == th.Proc {
+			k.mayThreads(ts, ts.may&^abi.ThreadsEnd)
+		}
 	}
 	delete(k.threads, t)
 	if m.State == ProcLive && m.Exiting == 0 && m.Threads > 0 {
@@ -254,16 +257,7 @@ func (k *Kernel) threadEnd(t store.Ref[Thread]) {
 
 // leaveThread ends the calling thread of a process that goes on.
 func (k *Kernel) leaveThread(c *Call) {
-	p := c.ProcRef()
-	rest := k.procRT(p)
-	task, th := c.Proc().Task, c.Thread()
-	tid, told := th.HostTID, th.Sched != Sched{} || th.StaleSched != 0
-	k.threadEnd(c.T)
-	k.afterCommit(func() { k.threadGone(task, tid, told) })
-	if len(rest.threads) == 1 {
-		rest.childQ.Wake(^uint32(0)) // an exec may wait for it
-	}
-	rest.deadQ.Wake(^uint32(0))
+	k.leaves(c.T)
 	c.ended = true
 	c.Flags |= abi.ReplyKeepRegs
 	c.regsSet = false

@@ -253,6 +253,13 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	if a.Regs != nil {
 		th.VforkRegs, th.Begins = *a.Regs, 1
 	}
+	if k.mayBegin(t) {
+		hasTLS |= 2
+	}
+	if ts := k.tasks[task]; c.Proc().Leader != 0 && ts.proc == p {
+		k.mayThreads(ts, ts.may|abi.ThreadsEnd)
+	}
+	c.Act(abi.ActThreadWord, 0, abi.ThreadNextClear, th.ClearTid)
 	c.Act(abi.ActThread, 0, uint64(slot), token(t, th.Token), a.SP, a.TLS, hasTLS)
 	return tid, 0
 }
@@ -660,6 +667,7 @@ func (k *Kernel) firstCall(c *Call) {
 			c.TellDefaults()
 		}
 	} else {
+		k.hasAsked(c)
 		c.Act(abi.ActThreadWord, 0, abi.ThreadTid, uint64(th.Tid))
 	}
 	if th.SetTid != 0 {

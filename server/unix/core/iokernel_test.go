@@ -398,6 +398,8 @@ type ioHost struct {
 	lines *[]string
 }
 
+func (ioHost) Begun(TaskID, uint32) (uint64, uint64)      { return 0, 0 }
+func (ioHost) Ended(TaskID, uint32) (uint64, uint32)      { return 0, 0 }
 func (ioHost) Robust(TaskID, uint32) (uint64, bool)       { return 0, false }
 func (ioHost) Mask(TaskID, uint32, uint64) (SigSet, bool) { return 0, false }
 func (ioHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) { return 0, abi.EAGAIN }

@@ -60,6 +60,10 @@ type Host interface {
 	// Mask answers what the library of the task's thread on this slot has made of the set of signals
 	// that the thread blocks, if the server has not heard of it: with the request after the cur-th (abi.LateIsMask).
 	Mask(t TaskID, slot uint32, cur uint64) (mask SigSet, ok bool)
+	// Begun answers which thread the library says has begun on a slot without asking, and its host id, Ended
+	// which has ended so, and with what (abi.Slot.Begun, Ended); 0: none.
+	Begun(t TaskID, slot uint32) (token, hostTID uint64)
+	Ended(t TaskID, slot uint32) (token uint64, code uint32)
 	// Lend makes the record of a file that the library may read itself (abi.Lent), once it
 	// has found gen there; Unlend takes it back. UnlendStat takes attributes back that
 	// it has kept, and answers the number by which it may keep new ones. LentPos takes an offset back, and
@@ -312,6 +316,8 @@ type task struct {
 	nearNext int
 	// quiet: its library changes the masks of its threads by itself (siglib.go).
 	quiet bool
+	// may is ToldThreads (threadlib.go).
+	may uint64
 	// kept are grants that it keeps (grants.go).
 	kept []keptGrant
 	// defaults are the signals of which it knows that their actions are none.

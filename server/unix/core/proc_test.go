@@ -423,7 +423,7 @@ func TestKillAndOrphans(t *testing.T) {
 	if w, e := g.wait(WaitPid, gpid, WExited); e != 0 || w.Status != SIGTERM {
 		t.Errorf("%+v %v", w, e)
 	}
-	if len(g.host.ended) == 0 {
+	if len(g.host.over) == 0 {
 		t.Error("no task was ended")
 	}
 	g.call(func(c *Call) { ret(0, c.Kill(gpid, SIGTERM))(c) })
@@ -445,7 +445,7 @@ func TestThreads(t *testing.T) {
 		ret(uint64(tid), e)(c)
 	})
 	a := findAct(c, abi.ActThread)
-	if c.Err != 0 || a == nil || a.A[2] != 0x9000 || a.A[3] != 0x77 || uint32(a.A[4]) != 1 || a.A[4]>>32 != uint64(tid) || a.A[0] == 0 {
+	if c.Err != 0 || a == nil || a.A[2] != 0x9000 || a.A[3] != 0x77 || uint32(a.A[4]) != 3 || a.A[4]>>32 != uint64(tid) || a.A[0] == 0 {
 		t.Fatalf("%v %+v", c.Err, a)
 	}
 	th := g.on(g.task, uint32(a.A[0]))

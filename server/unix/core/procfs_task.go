@@ -39,7 +39,7 @@ func (k *Kernel) cpuOf(c *Call, p store.Ref[Proc], t store.Ref[Thread]) (ns uint
 	if th == nil || task == 0 || c == nil || c.T == 0 {
 		return 0
 	}
-	tid := th.HostTID
+	tid := k.hostTID(t)
 	c.Unlocked(func() { ns, _ = k.Host.CPU(task, tid) })
 	return ns
 }

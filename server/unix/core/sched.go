@@ -117,7 +117,8 @@ func (s *Sched) shown() int32 {
 func (k *Kernel) telling(t store.Ref[Thread]) (TaskID, uint64, bool) {
 	th := k.Threads.Get(t)
 	p := k.Procs.Get(th.Proc)
-	return p.Task, th.HostTID, th.HostTID != 0 && p.VforkParent == 0 && p.Task != 0
+	tid := k.hostTID(t)
+	return p.Task, tid, tid != 0 && p.VforkParent == 0 && p.Task != 0
 }
 
 // tell has ask tell the host of a thread, and then, if that is well, set note it. ESRCH: it

@@ -457,12 +457,18 @@ func (k *Kernel) poke(t store.Ref[Thread]) {
 	case rt.inServer:
 		// It looks before it is answered.
 	default:
+		if rt.kicked {
+			return // its next message is a KindPoll
+		}
 		th := k.Threads.Get(t)
-		if rt.kicked || th.HostTID == 0 && !k.leads(t) {
-			return // its next message is a KindPoll, or its first
+		tid := th.HostTID
+		if tid == 0 && !k.leads(t) {
+			if tid = k.hail(t); tid == 0 {
+				return // its next message is its first
+			}
 		}
 		rt.kicked = true
-		k.Host.Kick(k.Procs.Get(th.Proc).Task, th.HostTID)
+		k.Host.Kick(k.Procs.Get(th.Proc).Task, tid)
 	}
 }
 

@@ -45,7 +45,8 @@ type testHost struct {
 	room    int
 	full    bool
 	kicks   int
-	ended   []TaskID
+	kicked  uint64 // whom last
+	over    []TaskID
 	halts   []uint32
 	drops   []ObjectName
 	// assign is asked instead of nobody.
@@ -56,6 +57,18 @@ type testHost struct {
 	told   map[TaskID]map[int]uint64
 	// masks are the sets that libraries have made and not told yet, by task and slot.
 	masks map[[2]uint64]SigSet
+	// begun and ended are abi.Slot.Begun with HostID, and Ended with EndCode, by task and slot.
+	begun, ended map[[2]uint64][2]uint64
+}
+
+func (h *testHost) Begun(t TaskID, slot uint32) (uint64, uint64) {
+	x := h.begun[[2]uint64{uint64(t), uint64(slot)}]
+	return x[0], x[1]
+}
+
+func (h *testHost) Ended(t TaskID, slot uint32) (uint64, uint32) {
+	x := h.ended[[2]uint64{uint64(t), uint64(slot)}]
+	return x[0], uint32(x[1])
 }
 
 func (h *testHost) Robust(t TaskID, slot uint32) (uint64, bool) {
@@ -93,8 +106,8 @@ func (h *testHost) NewTask(TaskID, uint64) (TaskID, abi.Errno) {
 	return h.tasks + 1000, 0
 }
 func (h *testHost) NextTask(TaskID) (TaskID, uint64, bool)         { return 0, 0, false }
-func (h *testHost) Terminate(t TaskID)                             { h.ended = append(h.ended, t) }
-func (h *testHost) Kick(TaskID, uint64)                            { h.kicks++ }
+func (h *testHost) Terminate(t TaskID)                             { h.over = append(h.over, t) }
+func (h *testHost) Kick(_ TaskID, tid uint64)                      { h.kicks, h.kicked = h.kicks+1, tid }
 func (h *testHost) Grant(TaskID, ObjectName, bool, uint64)         {}
 func (h *testHost) DropObject(o ObjectName)                        { h.drops = append(h.drops, o) }
 func (h *testHost) Maps(TaskID, bool) ([]byte, abi.Errno)          { return nil, abi.ENOSYS }
