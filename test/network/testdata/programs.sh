@@ -14,7 +14,7 @@ part nc
 server nc -l -N 127.0.0.1 5001 >nc.out; up 5001
 echo hello | timeout 20 nc -N 127.0.0.1 5001; over; cat nc.out
 nc -zv 127.0.0.1 5099; echo $?
-server nc -lUN u.sock >un.out; while ! [ -S u.sock ]; do :; done
+server nc -lUN u.sock >un.out; until grep -q ' 00010000 .* u.sock$' /proc/net/unix; do :; done
 echo local | timeout 20 nc -UN u.sock; over; cat un.out
 
 part socat

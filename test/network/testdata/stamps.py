@@ -8,9 +8,14 @@ ERRQUEUE, NOW = 0x2000, socket.MSG_DONTWAIT
 SO, SONEW = 37, 65
 HW, TX, RX, SOFT, ID, SCHED, ACK, CMSG, TSONLY, IDTCP = 1, 2, 8, 16, 128, 256, 512, 1024, 2048, 1 << 16
 
-# With this all that comes is stamped on a host, as it is whoever else asks for it there.
+# With this all that comes is stamped on a host, as it is whoever else asks for it there; it begins with that a little later.
 always = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-always.setsockopt(socket.SOL_SOCKET, 29, 1)
+always.setsockopt(socket.SOL_SOCKET, SO, RX | SOFT)
+always.bind(("127.0.0.1", 0))
+while True:
+    always.sendto(b".", always.getsockname())
+    if always.recvmsg(1, 100)[1]:
+        break
 
 
 behind = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
