@@ -367,6 +367,8 @@ type Sites struct {
 	Undone uint32            // counts what was put back
 	Areas  [MaxAreas]uintptr // where in the guest's part there are words: 0 is none
 	Texts  [MaxTexts]Text
+	NTexts uint32 // the highest one that was used + 1
+	_      uint32
 	Heat   [1024]uint64 // by hash: where a trap returns to, and from bit 48 on how many came
 }
 

@@ -7,10 +7,11 @@ import (
 	"hythe/abi"
 )
 
-// Kinds of call site (docs/patching.md). All but the comparing ones have an instruction of five
-// bytes before the SYSCALL, so that a jump of seven bytes takes the place of both. The others are a SYSCALL
+// Kinds of call site (docs/patching.md). Most have an instruction of five
+// bytes before the SYSCALL, so that a jump of seven bytes takes the place of both. The comparing ones are a SYSCALL
 // and an instruction that compares its result, together six bytes or more: a jump of six
-// bytes takes their place, and the library makes the comparison.
+// bytes takes their place, and the library makes the comparison. siteLea's jump takes the place of an instruction
+// of seven bytes before the SYSCALL, which stays: who comes to that makes it.
 const (
 	siteNumber    = 1 // MOVL $number, EAX
 	siteStack     = 2 // MOVQ n(SP), R9: the last argument of a function that takes the number
@@ -19,6 +20,7 @@ const (
 	siteCompare   = 5 // CMPQ RAX, $x
 	siteCompare32 = 6 // CMPL EAX, $x
 	siteLeaSI     = 7 // LEAQ n(SP), SI: Go's reading of a clock on 4.4BSD's descendants
+	siteLea       = 8 // LEAQ n(R), SI, with n of four bytes, or n(IP): glibc's changes of a mask
 )
 
 // invalid is a byte that begins no instruction.
@@ -114,14 +116,14 @@ func (t *Thread) heat(uc *Ucontext) {
 	atomic.StoreUint64(p, v)
 	if v>>48 == SiteHot && uintptr(ret) < t.Window && t.conv() != ConvPlan9 {
 		t.lock()
-		t.patch(uintptr(ret), uc.Regs.AX)
+		t.patch(uintptr(ret), &uc.Regs)
 		t.unlock()
 	}
 }
 
 // patch replaces the call site before ret by a jump, if it is in a range that may be
-// patched, and of a known kind. nr is RAX at the trap. Callers hold the lock.
-func (t *Thread) patch(ret uintptr, nr uint64) {
+// patched, and of a known kind. regs are those at the trap. Callers hold the lock.
+func (t *Thread) patch(ret uintptr, regs *abi.Regs) {
 	x := t.sites()
 	if t.getGS() != t.addr() {
 		return
@@ -133,7 +135,7 @@ func (t *Thread) patch(ret uintptr, nr uint64) {
 		}
 		var s Site
 		s.Ret = uint64(ret)
-		if !t.compares(&s, r) && !t.precedes(&s, r, nr) {
+		if !t.compares(&s, r) && !t.precedes(&s, r, regs.AX) && !t.leads(&s, r, regs) {
 			return
 		}
 		i := t.place(&s)
@@ -221,6 +223,50 @@ func (t *Thread) precedes(s *Site, r *Text, nr uint64) bool {
 	// RAX or R8. RAX holds the number and would lead nowhere; for R8 there is a prefix.
 	rex := lead[2]&0xf1 == 0x41 && lead[3]&0xf0 != 0x50 // PUSH and POP take no such byte
 	return nr < abi.CallTableSize && !rex && lead[2] != 0x0f && lead[1] != 0xc5 && lead[0] != 0xc4
+}
+
+// leads says whether the seven bytes before the SYSCALL are a LEAQ to SI whose effect the library can
+// have, and makes s one of its kind. They could be the end of a longer instruction; that is excluded by
+// SI, which must be what they would have made of it, and by the byte before, which is no prefix.
+func (t *Thread) leads(s *Site, r *Text, regs *abi.Regs) bool {
+	const n = 7
+	at := uintptr(s.Ret) - 2 - n
+	var all [8]uint8
+	b := &s.Old
+	if at-1 < r.Lo || t.copyMem(uintptr(unsafe.Pointer(&all)), at-1, 1) != 0 || t.copyMem(uintptr(unsafe.Pointer(b)), at, n) != 0 {
+		return false
+	}
+	before := all[0]
+	if t.copyMem(uintptr(unsafe.Pointer(&all)), uintptr(s.Ret)-2, 2) != 0 || all[0] != 0x0f || all[1] != 0x05 {
+		return false
+	}
+	b[7] = 0
+	if before&0xf0 == 0x40 || before&0xe7 == 0x26 || before >= 0x64 && before <= 0x67 || before&0xfc == 0xf0 || b[0] != 0x48 || b[1] != 0x8d {
+		return false
+	}
+	s.Kind, s.Skip, s.Back, s.Len = siteLea, 0, n+2, n
+	s.Nr = uint32(b[3]) | uint32(b[4])<<8 | uint32(b[5])<<16 | uint32(b[6])<<24
+	v, ok := s.lea(regs)
+	return ok && v == regs.SI
+}
+
+// lea is what the instruction of a siteLea makes of SI; false: it is none of those.
+func (s *Site) lea(r *abi.Regs) (uint64, bool) {
+	const si = 6 << 3 // ModRM's middle field
+	v := uint64(int64(int32(s.Nr)))
+	switch s.Old[2] {
+	case si | 5:
+		return v + s.Ret - 2, true
+	case 0x80 | si | 2:
+		return v + r.DX, true
+	case 0x80 | si | 3:
+		return v + r.BX, true
+	case 0x80 | si | 5:
+		return v + r.BP, true
+	case 0x80 | si | 7:
+		return v + r.DI, true
+	}
+	return 0, false
 }
 
 // quick says where the answer of a site's call is, if it is a call of Linux that a word answers, and the site
@@ -383,6 +429,9 @@ func (t *Thread) addText(lo, n uintptr) {
 		if r := textAt(x, i); r.Hi == 0 {
 			r.Lo = lo
 			r.Hi = lo + (n+pageMask)&^pageMask
+			if uint32(i) >= x.NTexts {
+				atomic.StoreUint32(&x.NTexts, uint32(i)+1)
+			}
 			return
 		}
 	}
@@ -399,7 +448,7 @@ func (t *Thread) dropText(a, n uintptr) {
 	end := a + (n+pageMask)&^pageMask
 	area := t.hitsArea(a, end)
 	hit := area
-	for i := uintptr(0); i < MaxTexts; i++ {
+	for i := uintptr(0); i < uintptr(x.NTexts) && i < MaxTexts; i++ {
 		if r := textAt(x, i); a < r.Hi && end > r.Lo {
 			hit = true
 		}
@@ -640,15 +689,21 @@ func (t *Thread) siteServe(uc *Ucontext) bool {
 // waits says whether a call that the library serves, with argument 1 b, may wait. Others (mayWait) do too, but
 // mostly do not.
 func waits(local uint8, b uintptr) bool {
+	if local >= 64 || waiting>>local&1 == 0 {
+		return false
+	}
 	if local == abi.LocalFutex {
 		return !futexNow(b)
 	}
 	if local == abi.LocalUmtx {
 		return !umtxNow(b)
 	}
-	return local == abi.LocalPark || local == abi.LocalSleepWord || local == abi.LocalNanosleep || local == abi.LocalClockSleep ||
-		local == abi.LocalPortSend || local == abi.LocalPortRecv
+	return true
 }
+
+// waiting has a bit for each kind of call that may wait.
+const waiting = 1<<abi.LocalFutex | 1<<abi.LocalUmtx | 1<<abi.LocalPark | 1<<abi.LocalSleepWord | 1<<abi.LocalNanosleep | 1<<abi.LocalClockSleep |
+	1<<abi.LocalPortSend | 1<<abi.LocalPortRecv
 
 // mayWait says whether a call of which waits says no may wait all the same, in a stream or in a host's epoll set.
 func mayWait(local uint8) bool {
@@ -670,6 +725,10 @@ func (t *Thread) siteRegs(uc *Ucontext, s *Site) bool {
 	uc.Regs.AX = v>>24 | v>>8&0xff00 | v<<8&0xff0000 | v<<24&0xff000000
 	if s.Kind == siteLeaSI {
 		uc.Regs.SI = uc.Regs.SP + uint64(s.Old[4])
+		return true
+	}
+	if s.Kind == siteLea {
+		uc.Regs.SI, _ = s.lea(&uc.Regs)
 		return true
 	}
 	if s.Kind != siteStack && s.Kind != siteLoadNr {

@@ -31,6 +31,7 @@ func TestPatching(t *testing.T) {
 		{"musl-static", "text.c", true, append(musl, "-static", "-DSTATIC=1")},
 		{"parents", "parents.c", false, gcc},
 		{"quick", "quick.c", false, gcc},
+		{"leas", "leas.c", false, append(gcc, "-static")},
 		{"goroutines", "goroutines/main.go", false, []string{"go", "build"}},
 	} {
 		if p.long && !subject.Long() {
