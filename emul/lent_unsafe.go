@@ -341,7 +341,9 @@ func (t *Thread) seekLent(fd, off, whence uintptr) (uintptr, bool) {
 	if to < 0 || to > abi.LentAt {
 		return 0, false
 	}
-	if !atomic.CompareAndSwapUint64(&l.Pos, pos, pos&^abi.LentAt|uint64(to)) {
+	next := pos&^abi.LentAt | uint64(to)
+	// Where it stays it was so when it was read.
+	if next != pos && !atomic.CompareAndSwapUint64(&l.Pos, pos, next) {
 		return 0, false
 	}
 	return uintptr(to), true

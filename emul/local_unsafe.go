@@ -12,6 +12,13 @@ import (
 func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	k := d.Local
 	a, b, c := uintptr(uc.Regs.DI), uintptr(uc.Regs.SI), uintptr(uc.Regs.DX)
+	// What takes least is looked for first.
+	if k == abi.LocalSeek {
+		return t.seekLent(a, b, c)
+	}
+	if k == abi.LocalMmap || k == abi.LocalMunmap {
+		return t.localMemory(uc, k, a, b, c)
+	}
 	if k == abi.LocalWord {
 		i := d.Pre[0].Arg
 		if i >= abi.TaskWords {
@@ -47,9 +54,6 @@ func local(t *Thread, uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	}
 	if k >= abi.LocalRecv && k <= abi.LocalWritev {
 		return t.sockCalls(uc, k, a, b, c)
-	}
-	if k == abi.LocalSeek {
-		return t.seekLent(a, b, c)
 	}
 	if k == abi.LocalStat {
 		return t.statLent(a, b)
