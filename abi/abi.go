@@ -590,6 +590,12 @@ const (
 	// is (8 bytes), the name (NearName) and those. They hold while ToldNames is A[0] and ToldAttrs
 	// A[1]. It does not fail.
 	ActNames = 36
+	// ActForesee: answers about A[1] other names, at most ForeseeMost, are ForeseeSize bytes each from slot offset
+	// A[2] on: the number of the call and the two arguments that the answer depends on, as the client knows
+	// them, its result, ToldAttrs if it depends on attributes, else 0, how long the path is and what is stored at
+	// the guest's address (8 bytes each); the path (NameMax), and that (NameData). They hold while ToldNames is
+	// A[0] and as ActName's. It does not fail.
+	ActForesee = 41
 )
 
 // Slot is the fixed part of a slot. The client writes everything above Result
@@ -917,6 +923,13 @@ const (
 	NearMost = 16
 	NearName = 64
 	NearSize = 8 + NearName + NameData
+)
+
+// Limits of answers that come along since the program mostly asks for them (ActForesee): how many, and bytes of each.
+const (
+	ForeseeMost = 32
+	ForeseeHead = 7 * 8
+	ForeseeSize = ForeseeHead + NameMax + NameData
 )
 
 // Words of the task block that ActTask sets and LocalWord reads.

@@ -328,6 +328,10 @@ func (r *reply) stepThread(a *abi.Action) uintptr {
 		t.keepNames(a)
 		return 0
 	}
+	if op == abi.ActForesee {
+		t.keepForeseen(a)
+		return 0
+	}
 	if op == abi.ActUnlend {
 		if a.Flags&abi.ActHost != 0 {
 			t.closeHost(uintptr(a.A[0]), a.A[1])

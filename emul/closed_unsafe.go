@@ -36,13 +36,18 @@ func (t *Thread) closePosted(fd uintptr) (uintptr, bool) {
 func (t *Thread) openKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	e, seq := t.findName(uc, d)
 	if e == nil {
-		if t.Wants == nameFirst {
-			t.Wants = 0 // others' names do not come along
-		}
 		return 0, false
 	}
 	t.Wants = nameAsked
 	names, attrs, r := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs), e.Result
+	if failed(uintptr(r)) { // there is no such name
+		if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) {
+			return 0, false
+		}
+		e.Used = 1
+		t.Wants = 0
+		return uintptr(r), true
+	}
 	fd, no := uintptr(r&abi.OpenedFDs), r>>abi.OpenedNo
 	h := t.area()
 	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || fd >= abi.LentFiles || no > abi.CloseNos ||

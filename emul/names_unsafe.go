@@ -191,6 +191,34 @@ func (t *Thread) keepNames(a *abi.Action) {
 	}
 }
 
+// keepForeseen carries out ActForesee.
+func (t *Thread) keepForeseen(a *abi.Action) {
+	n := uintptr(a.A[1])
+	if t.Wants != nameWanted && t.Wants != nameNear || a.A[0] == 0 || n > abi.ForeseeMost {
+		return
+	}
+	t.Wants = 0
+	p := t.inSlot(uintptr(a.A[2]), n*abi.ForeseeSize)
+	if p == 0 {
+		return
+	}
+	k := &t.Key
+	for i := uintptr(0); i < unsafe.Sizeof(nameKey{}); i += 8 {
+		*(*uint64)(unsafe.Add(unsafe.Pointer(k), i)) = 0 // they are absolute, or from the current directory
+	}
+	for i := uintptr(0); i < n; i++ {
+		item := (*[abi.ForeseeHead / 8]uint64)(at(p + i*abi.ForeseeSize))
+		path, size := uintptr(item[5]), uintptr(item[6])
+		if path == 0 || path >= abi.NameMax || size > abi.NameData {
+			continue
+		}
+		k.Nr, k.A, k.B = item[0], item[1], item[2]
+		t.copyMem(uintptr(unsafe.Pointer(&k.Path)), uintptr(unsafe.Pointer(item))+abi.ForeseeHead, path)
+		t.hashKey(path)
+		t.storeName(a.A[0], item[4], item[3], uintptr(unsafe.Pointer(item))+abi.ForeseeHead+abi.NameMax, size)
+	}
+}
+
 // storeName keeps the answer about what is in t.Key: a result with the n bytes at p.
 func (t *Thread) storeName(names, attrs, result uint64, p, n uintptr) {
 	e := t.name(t.KeyHash)

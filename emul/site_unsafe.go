@@ -90,15 +90,15 @@ func (t *Thread) holds(a uintptr, p *[8]uint8, n uintptr) bool {
 	return true
 }
 
-// heat counts the traps of a call site and patches one that is worth it. A count
+// heat counts the traps of a call site and patches one that is worth it; patched: it has tried to. A count
 // that two threads spoil is only a count.
-func (t *Thread) heat(uc *Ucontext) {
+func (t *Thread) heat(uc *Ucontext) (patched bool) {
 	if t.task().Patch == 0 {
-		return
+		return false
 	}
 	if t.Cold != 0 {
 		t.Cold--
-		return
+		return false
 	}
 	x := t.sites()
 	ret := uc.Regs.IP
@@ -107,10 +107,10 @@ func (t *Thread) heat(uc *Ucontext) {
 	v := atomic.LoadUint64(p)
 	if v&(1<<48-1) != ret {
 		atomic.StoreUint64(p, ret|1<<48)
-		return
+		return false
 	}
 	if v>>48 >= SiteHot {
-		return
+		return false
 	}
 	v += 1 << 48
 	atomic.StoreUint64(p, v)
@@ -118,7 +118,9 @@ func (t *Thread) heat(uc *Ucontext) {
 		t.lock()
 		t.patch(uintptr(ret), &uc.Regs)
 		t.unlock()
+		return true
 	}
+	return false
 }
 
 // patch replaces the call site before ret by a jump, if it is in a range that may be
@@ -763,7 +765,7 @@ func plain(s *abi.Slot) bool {
 	for i := uintptr(0); i < uintptr(s.NAct); i++ {
 		a := (*abi.Action)(unsafe.Add(unsafe.Pointer(&s.Acts), i*unsafe.Sizeof(abi.Action{})))
 		if a.Op != abi.ActCopyOut && (a.Op < abi.ActMapAnon || a.Op > abi.ActZero) && a.Op != abi.ActStore32 &&
-			a.Op != abi.ActDropGrant && a.Op != abi.ActFutexWake && a.Op != abi.ActThreadWord && a.Op != abi.ActKeep && a.Op != abi.ActName && a.Op != abi.ActNames && a.Op != abi.ActMayClose &&
+			a.Op != abi.ActDropGrant && a.Op != abi.ActFutexWake && a.Op != abi.ActThreadWord && a.Op != abi.ActKeep && a.Op != abi.ActName && a.Op != abi.ActNames && a.Op != abi.ActForesee && a.Op != abi.ActMayClose &&
 			(a.Op != abi.ActLend && a.Op != abi.ActUnlend || a.Flags&(abi.ActStream|abi.ActHost) != 0) {
 			return false
 		}

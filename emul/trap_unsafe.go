@@ -25,8 +25,11 @@ func Handle(t *Thread, sig uintptr, info *Siginfo, uc *Ucontext) {
 			// int 0x80 carries 32-bit numbers: no personality has them.
 			uc.Regs.AX = uint64(errno(eNOSYS))
 		} else {
-			t.heat(uc)
+			patched := t.heat(uc)
 			trap(t, uc)
+			if patched {
+				t.pastAny(uc)
+			}
 		}
 	} else if old := t.siteILL(sig, uc); old != oldNone {
 		if old == oldCall {

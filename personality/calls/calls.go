@@ -101,14 +101,70 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 	}
 	if c.WantName && (e.Local == abi.LocalName || e.Local == abi.LocalStatAt) {
 		c.KeepName(v, err)
+	} else if c.WantName && e.Local == abi.LocalOpen {
+		c.KeepMissing(err)
 	}
 	c.KeepNear()
+	if c.WantNear && named(e.Local) {
+		t.foresee(p, c, e, err)
+	}
 	if err != 0 {
 		c.Fail(err)
 	} else {
 		c.Ret(v)
 	}
 	return true
+}
+
+// named says whether the library keeps answers about the name that a call has.
+func named(local uint8) bool {
+	return local == abi.LocalName || local == abi.LocalStatAt || local == abi.LocalOpen
+}
+
+// foresee has answers about other names come along.
+func (t *Table[P]) foresee(p *P, c *core.Call, e *Entry[P], err abi.Errno) {
+	switch err {
+	case 0, abi.ENOENT, abi.ENOTDIR, abi.EINVAL:
+	default:
+		return
+	}
+	arg := int(e.Pre[0].Arg)
+	path, bad := c.PathArg(arg)
+	if bad != 0 || path == "" || len(path) >= abi.NameMax || arg == 1 && path[0] != '/' && int32(c.Args[0]) != core.AtCwd {
+		return
+	}
+	c.Foresee(core.Wish{Nr: c.Nr, A: argument(c, e.Named>>4), B: argument(c, e.Named>>8), Path: path}, func(s *core.Call, w *core.Wish) (uint64, abi.Errno) {
+		x := t.Entry(w.Nr)
+		if x == nil || x.Fn == nil || !named(x.Local) {
+			return 0, abi.EAGAIN
+		}
+		arg := int(x.Pre[0].Arg)
+		s.PathAt(arg)
+		if arg == 1 {
+			at := core.AtCwd
+			s.Args[0] = uint64(uint32(at))
+		}
+		if i := x.Named >> 4 & 15; i != 0 {
+			s.Args[i-1] = w.A
+		}
+		if i := x.Named >> 8 & 15; i != 0 {
+			s.Args[i-1] = w.B
+		}
+		s.Local = x.Local
+		v, err := x.Fn(p, s)
+		if x.Local == abi.LocalOpen && !s.Missing(err) {
+			err = abi.EAGAIN
+		}
+		return v, err
+	})
+}
+
+// argument is one on which an answer about a name depends, as the library knows it: 0 if there is none.
+func argument(c *core.Call, nibble uint16) uint64 {
+	if nibble &= 15; nibble != 0 {
+		return c.Args[nibble-1]
+	}
+	return 0
 }
 
 // alone says whether the library serves a call without the host.

@@ -102,6 +102,8 @@ type Call struct {
 	// stores them, if it is a call that has them.
 	WantNear bool
 	near     func(c *Call, b []byte, s *Stat)
+	// foreseen: nobody has made it (Foresee): what is not known is EAGAIN, and nothing is changed.
+	foreseen bool
 	// plainRead, plainWrite: it is one that the library could serve if the file were lent. put is how much of
 	// the write was written when it is to go on with it.
 	plainRead, plainWrite bool

@@ -306,6 +306,9 @@ func (k *Kernel) fdGrow(t store.Ref[FDTable], fd uint32) abi.Errno {
 		n *= 2
 	}
 	old := *tab
+	if old.Cap > 0 {
+		k.namesChanged() // Missing
+	}
 	b := k.Heap.Alloc(int(n) * fdEntrySize)
 	if b.Cap == 0 {
 		return abi.ENOMEM

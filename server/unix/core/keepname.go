@@ -15,6 +15,8 @@ type names struct {
 	last  uint64         // number given to a library; those of later incarnations are greater
 	tasks map[*task]bool // that have any
 	at    int64          // when what was known of some name is over; 0: never
+
+	foresight foresight
 }
 
 // nameRest is how many of its wishes a task is refused after its numbers have gone: where things change
@@ -108,6 +110,22 @@ func (c *Call) KeepName(v uint64, err abi.Errno) {
 	}
 	k.namesUntil(until)
 	c.Act(abi.ActName, 0, ts.names, attrs, v, off, size)
+}
+
+// Missing says whether an open that makes nothing has ended with err since there is no such name, and would
+// again as long as there is none.
+func (c *Call) Missing(err abi.Errno) bool {
+	p := c.Proc()
+	tab := c.K.FDs.Get(p.FDs)
+	// While the table may grow there is a number free (fdGrow).
+	return (err == abi.ENOENT || err == abi.ENOTDIR) && c.seen.missing && tab != nil && uint64(tab.Cap) < p.Rlimits[RlimitNofile].Cur
+}
+
+// KeepMissing is KeepName for such an open.
+func (c *Call) KeepMissing(err abi.Errno) {
+	if c.Missing(err) {
+		c.KeepName(0, err)
+	}
 }
 
 // namesHold sees to it that the caller's task has a number while which answers hold, if it is not

@@ -314,6 +314,8 @@ type task struct {
 	// near is where it is in directories whose names it asks for (keepnear.go).
 	near     []nearRun
 	nearNext int
+	// trail is where it is in what its program asks for (foresee.go).
+	trail *taskTrail
 	// quiet: its library changes the masks of its threads by itself (siglib.go).
 	quiet bool
 	// may is ToldThreads (threadlib.go).

@@ -346,6 +346,9 @@ func (c *Call) stepDone() {
 // perm asks for type, mode and owner alone.
 func (c *Call) refresh(n *node, perm bool) abi.Errno {
 	k := c.K
+	if n.m.core != nil && c.foreseen {
+		return abi.EAGAIN
+	}
 	if n.m.core != nil {
 		a, e := n.m.core.Attr(c, n.id)
 		if e != 0 {
@@ -363,6 +366,9 @@ func (c *Call) refresh(n *node, perm bool) abi.Errno {
 	}
 	if k.fresh(t) {
 		return 0
+	}
+	if c.foreseen {
+		return abi.EAGAIN
 	}
 	var e fs.Entry
 	var err abi.Errno
@@ -495,6 +501,9 @@ func (k *Kernel) learnPlus(dir *node, gen, changed uint32, list []fs.DirPlus) {
 func (c *Call) readlink(n *node) (string, abi.Errno) {
 	if n.target != "" {
 		return n.target, 0
+	}
+	if c.foreseen {
+		return "", abi.EAGAIN
 	}
 	var s string
 	var e abi.Errno

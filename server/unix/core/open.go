@@ -23,6 +23,9 @@ func (c *Call) openAt(dirfd int32, path string, access_, flags, mode, resolve ui
 	if flags&OpenNofollow == 0 {
 		w |= WalkFollow
 	}
+	if c.foreseen && (flags&(OpenPath|OpenTmpfile|OpenCreate) != 0 || resolve != 0) {
+		return 0, abi.EAGAIN
+	}
 	if flags&OpenPath != 0 {
 		if flags&OpenDirectory != 0 {
 			w |= WalkDir
@@ -47,8 +50,12 @@ func (c *Call) openAt(dirfd int32, path string, access_, flags, mode, resolve ui
 		}
 	}
 	f, e := c.Walk(dirfd, path, w)
+	c.seen.missing = flags&OpenCreate == 0 && resolve == 0
 	if e != 0 {
 		return 0, e
+	}
+	if c.foreseen {
+		return 0, abi.EAGAIN // it is there
 	}
 	if flags&OpenCreate != 0 {
 		if f.last != lastNormal && f.last != lastJump {

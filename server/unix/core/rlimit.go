@@ -67,6 +67,7 @@ func (c *Call) SetRlimit(p store.Ref[Proc], n int, l Rlimit) abi.Errno {
 	k.Procs.Mut(p).Rlimits[n] = l
 	if n == RlimitNofile {
 		k.takeBackClosesOf(k.Procs.Get(p).FDs)
+		k.namesChanged() // Missing
 	}
 	if n == RlimitStack {
 		k.tellStack(p)

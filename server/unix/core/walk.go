@@ -108,6 +108,9 @@ func (c *Call) cwdNode() *node {
 // know all names.
 func (c *Call) Walk(dirfd int32, path string, flags uint32) (Found, abi.Errno) {
 	c.seen = seen{until: NoDeadline}
+	if c.foreseen {
+		flags |= WalkCached
+	}
 	f, e := c.resolve(dirfd, path, flags)
 	if e == 0 {
 		c.seen.at = f
@@ -141,6 +144,8 @@ type seen struct {
 	until int64
 	at    Found // as the walk has answered it
 	bare  bool  // the answer has none of the attributes of what is there
+	// missing: it is an open that makes nothing.
+	missing bool
 	// asked: the lock was given up since the walk began, so that what it saw first may be otherwise by now.
 	asked bool
 }
@@ -244,6 +249,9 @@ func (c *Call) walk(start *node, path string, flags uint32) (Found, abi.Errno) {
 			return Found{}, e
 		}
 		if cur.m.core != nil {
+			if c.foreseen {
+				return Found{}, abi.EAGAIN
+			}
 			c.seen.until = 0
 		}
 		c.seen.until = min(c.seen.until, cur.permUntil)
