@@ -1969,10 +1969,10 @@ func dispatch(binding uint64, q *ipc.Request, in, out []byte, s Server, h serveB
 			if fitsDirEntry(&outlist[i]) != 0 {
 				break
 			}
-			old := len(b)
+			fit := b
 			b = appendDirEntry(b, &outlist[i])
 			if len(b)-ati > 131072 {
-				b = b[:old]
+				b = fit
 				break
 			}
 			counti++
@@ -2056,10 +2056,10 @@ func dispatch(binding uint64, q *ipc.Request, in, out []byte, s Server, h serveB
 			if fitsDirPlus(&outlist[i]) != 0 {
 				break
 			}
-			old := len(b)
+			fit := b
 			b = appendDirPlus(b, &outlist[i])
 			if len(b)-ati > 131072 {
-				b = b[:old]
+				b = fit
 				break
 			}
 			counti++
@@ -2111,10 +2111,10 @@ func dispatch(binding uint64, q *ipc.Request, in, out []byte, s Server, h serveB
 			if fitsFileData(&outlist[i]) != 0 {
 				break
 			}
-			old := len(b)
+			fit := b
 			b = appendFileData(b, &outlist[i])
 			if len(b)-ati > 131072 {
-				b = b[:old]
+				b = fit
 				break
 			}
 			counti++

@@ -27,6 +27,7 @@ type mirror struct {
 	seed atomic.Uint64
 	fail atomic.Uint32 // the errno of every answer
 	obj  atomic.Uint64
+	many atomic.Pointer[[]DirPlus] // what ReadDirPlus answers, if not nil
 }
 
 func (m *mirror) failing() abi.Errno { return abi.Errno(m.fail.Load()) }
@@ -138,6 +139,9 @@ func (m *mirror) ReadDirPlus(r Req, d NodeID, cookie uint64, max int, plus uint3
 	m.note("readdirplus", r, d, cookie, max, plus)
 	if m.failing() != 0 {
 		return nil, m.failing()
+	}
+	if many := m.many.Load(); many != nil {
+		return *many, 0
 	}
 	return fill[[]DirPlus](m), 0
 }
@@ -322,6 +326,27 @@ func (r *rig) start(t testing.TB) {
 	r.srv = srv
 	go func() { r.served <- Serve(srv.Conn, srv.In, r.m) }()
 	<-srv.Ready
+}
+
+// TestAsManyAsFit: of a list that is too long for an answer the first ones travel, as many as have room.
+func TestAsManyAsFit(t *testing.T) {
+	r := newRig(t)
+	for _, n := range []int{1, 500, 800, 1000, 2000, 50000} {
+		want := make([]DirPlus, n)
+		size := 4
+		room := 0
+		for i := range want {
+			want[i] = DirPlus{Ino: uint64(i), Next: uint64(i + 1), Name: fmt.Sprint("n", i)}
+			if size += len(appendDirPlus(nil, &want[i])); size <= MaxRead {
+				room = i + 1
+			}
+		}
+		r.m.many.Store(&want)
+		got, err := r.c.ReadDirPlus(Req{}, 1, 0, 1<<20, 600)
+		if err != 0 || len(got) != room || !reflect.DeepEqual(got, want[:room]) {
+			t.Errorf("of %d there were %d, not %d; %v", n, len(got), room, err)
+		}
+	}
 }
 
 func TestEveryMethod(t *testing.T) {

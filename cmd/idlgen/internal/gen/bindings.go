@@ -417,9 +417,10 @@ func (g *generator) some(f *idl.Field) {
 	if limited(d) {
 		g.p("if fits%s(&%s[%s]) != 0 { break }", d.Name, f.Name, i)
 	}
-	g.p("old := len(b)")
+	// What is too much must not leave b in a larger array than the transport's.
+	g.p("fit := b")
 	g.add(f.Type.Elem, f.Name+"["+i+"]", false)
-	g.p("if len(b)-at%s > %d { b = b[:old]; break }", i, f.Type.Max)
+	g.p("if len(b)-at%s > %d { b = fit; break }", i, f.Type.Max)
 	g.p("count%s++", i)
 	g.p("}")
 	g.p("le.PutUint32(b[at%s:], uint32(count%s))", i, i)
