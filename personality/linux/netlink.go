@@ -13,18 +13,25 @@ import (
 
 // Types and flags of messages.
 const (
-	nlError    = 2
-	nlDone     = 3
-	nlNewLink  = 16
-	nlGetLink  = 18
-	nlNewAddr  = 20
-	nlGetAddr  = 22
-	nlNewRoute = 24
-	nlGetRoute = 26
-	nlGetNeigh = 30
-	nlNewRule  = 32
-	nlGetRule  = 34
-	nlMax      = 200 // types above are not known
+	nlError      = 2
+	nlDone       = 3
+	nlNewLink    = 16
+	nlGetLink    = 18
+	nlNewAddr    = 20
+	nlGetAddr    = 22
+	nlNewRoute   = 24
+	nlGetRoute   = 26
+	nlGetNeigh   = 30
+	nlNewRule    = 32
+	nlGetRule    = 34
+	nlNewQdisc   = 36
+	nlGetQdisc   = 38
+	nlGetClass   = 42
+	nlGetFilter  = 46
+	nlNewLabel   = 72
+	nlGetLabel   = 74
+	nlGetNexthop = 106
+	nlMax        = 200 // types above are not known
 
 	nlRequest = 0x1
 	nlMulti   = 0x2
@@ -65,8 +72,11 @@ func (m nlMsg) end() []byte {
 // netlinkAnswer answers the requests of one datagram.
 func netlinkAnswer(c *core.Call, proto int32, req []byte, port uint32) [][]byte {
 	one := netlinkOne
-	if proto == core.NetlinkSockDiag {
+	switch proto {
+	case core.NetlinkSockDiag:
 		one = diagOne
+	case core.NetlinkGeneric:
+		one = genericOne
 	}
 	var out [][]byte
 	for len(req) >= 16 {
@@ -111,6 +121,7 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 	switch {
 	case typ > nlMax:
 		return nil, abi.EOPNOTSUPP
+	case typ == nlGetLink && dump && family == familyBridge: // no interface is a port of a bridge
 	case typ == nlGetLink:
 		list := ifaces(k)
 		if !dump {
@@ -156,7 +167,15 @@ func netlinkOne(k *core.Kernel, typ, flags uint16, seq, port uint32, body []byte
 				add(r.message(newNlMsg(nlNewRule, multi, seq, port)))
 			}
 		}
-	case typ == nlGetNeigh && dump: // there are none
+	case typ == nlGetQdisc && dump:
+		for _, f := range ifaces(k) {
+			add(f.queue(newNlMsg(nlNewQdisc, multi, seq, port)))
+		}
+	case typ == nlGetLabel && dump:
+		for _, l := range addrLabels {
+			add(l.message(newNlMsg(nlNewLabel, multi, seq, port)))
+		}
+	case (typ == nlGetNeigh || typ == nlGetClass || typ == nlGetFilter || typ == nlGetNexthop) && dump: // there are none
 	case typ&3 == 2: // RTM_GET... of other things
 		return nil, abi.EOPNOTSUPP
 	default:
@@ -437,4 +456,42 @@ func routeTo(k *core.Kernel, family byte, body []byte, m nlMsg) (nlMsg, abi.Errn
 	m = le.AppendUint32(m, 0x80000200) // RTCF_LOCAL, RTM_F_CLONED
 	m = m.u32(15, uint32(table)).attr(1, dst...).u32(4, core.LoopbackIndex)
 	return m.attr(7, src...), 0
+}
+
+// familyBridge is AF_BRIDGE.
+const familyBridge = 7
+
+// queue is struct tcmsg of what an interface's packets wait in.
+func (f *iface) queue(m nlMsg) nlMsg {
+	m = append(m, 0, 0, 0, 0)
+	m = le.AppendUint32(m, f.Index)
+	m = le.AppendUint32(m, 0)
+	m = le.AppendUint32(m, ^uint32(0)) // TC_H_ROOT
+	m = le.AppendUint32(m, 2)          // held by so many
+	return m.attr(1, append([]byte(f.qdisc), 0)...)
+}
+
+// addrLabel is a row of the table by which addresses of IPv6 are chosen (RFC 6724, as Linux has it).
+type addrLabel struct {
+	prefix [16]byte
+	bits   byte
+	label  uint32
+}
+
+var addrLabels = []addrLabel{
+	{[16]byte{15: 1}, 128, 0},
+	{[16]byte{}, 96, 3},
+	{[16]byte{10: 0xff, 11: 0xff}, 96, 4},
+	{[16]byte{0x20, 0x01}, 32, 6},
+	{[16]byte{0x20, 0x01, 0, 0x10}, 28, 7},
+	{[16]byte{0x3f, 0xfe}, 16, 12},
+	{[16]byte{0x20, 0x02}, 16, 2},
+	{[16]byte{0xfe, 0xc0}, 10, 11},
+	{[16]byte{0xfc}, 7, 5},
+	{[16]byte{}, 0, 1},
+}
+
+func (l addrLabel) message(m nlMsg) nlMsg {
+	m = append(m, core.FamilyInet6, 0, l.bits, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	return m.attr(1, l.prefix[:]...).u32(2, l.label)
 }

@@ -71,6 +71,9 @@ func TestGroupSourcesDeath(t *testing.T) {
 	m.end()
 }
 
+// TestGenericNetlink: of generic netlink there are the families that it says.
+func TestGenericNetlink(t *testing.T) { likeHost(t, "genetlink.py") }
+
 // optionRow is a row of sockopts.tsv: kinds of sockets, a level, options of it, and why they
 // may differ from the host's.
 type optionRow struct {

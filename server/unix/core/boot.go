@@ -40,7 +40,7 @@ func (k *Kernel) Format() {
 	g.NextPid = 0
 	g.BootReal = k.Clock.Real()
 	g.BootMono = k.Clock.Mono()
-	g.NextIno = 1
+	g.NextIno = 1000 // netstat(8) takes one of a single digit for none
 	copy(g.Hostname[:64], k.Config.Hostname)
 	copy(g.Domain[:64], "(none)")
 }

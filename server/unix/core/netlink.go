@@ -13,16 +13,17 @@ import (
 type netlinkSockets struct{ sockQueues }
 
 // FamilyNetlink is AF_NETLINK; the others are its protocols that exist here: interfaces
-// and routes, lists of sockets, and what happens to devices, of which nothing is told.
+// and routes, lists of sockets, what happens to devices, of which nothing is told, and families by name.
 const (
 	FamilyNetlink   = 16
 	NetlinkRoute    = 0
 	NetlinkSockDiag = 4
 	NetlinkUevent   = 15
+	NetlinkGeneric  = 16
 )
 
-// OnNetlink has answer called for each datagram that is sent to a socket of NetlinkRoute
-// or NetlinkSockDiag with the number port; it answers the datagrams that come back. The
+// OnNetlink has answer called for each datagram that is sent to a socket of NetlinkRoute,
+// NetlinkSockDiag or NetlinkGeneric with the number port; it answers the datagrams that come back. The
 // personality sets it before Boot or Recover.
 func (k *Kernel) OnNetlink(answer func(c *Call, proto int32, req []byte, port uint32) [][]byte) {
 	k.io.netlink = answer
@@ -38,7 +39,7 @@ func (n netlinkSockets) Create(c *Call, s *Socket) abi.Errno {
 	switch s.Proto {
 	case NetlinkUevent:
 		return 0
-	case NetlinkRoute, NetlinkSockDiag:
+	case NetlinkRoute, NetlinkSockDiag, NetlinkGeneric:
 		if n.k.io.netlink != nil {
 			return 0
 		}

@@ -70,6 +70,7 @@ func makeNetFiles() {
 			return t
 		}},
 		{"netlink", (*Kernel).procNetlink},
+		{"netstat", (*Kernel).procNetstat},
 		{"packet", text("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")},
 		{"raw", inet(FamilyInet, protoRaw)},
 		{"raw6", inet(FamilyInet6, protoRaw)},
@@ -90,6 +91,7 @@ func makeNetFiles() {
 			return t
 		}},
 		{"snmp", (*Kernel).procSNMP},
+		{"snmp6", (*Kernel).procSNMP6},
 		{"sockstat", (*Kernel).procSockstat},
 		{"sockstat6", func(k *Kernel) string {
 			t, u := k.countInet(FamilyInet6, ProtoTCP), k.countInet(FamilyInet6, ProtoUDP)

@@ -3,16 +3,16 @@ import socket
 import struct
 
 
-def snmp():
+def snmp(file="/proc/net/snmp"):
     d = {}
-    with open("/proc/net/snmp") as f:
+    with open(file) as f:
         for names, values in zip(f, f):
             group, *n = names.split()
             d.update((group[:-1] + x, int(v)) for x, v in zip(n, values.split()[1:]))
     return d
 
 
-was = snmp()
+was, ext = snmp(), snmp("/proc/net/netstat")
 l = socket.create_server(("127.0.0.1", 0))
 for how in range(3):
     c = socket.create_connection(l.getsockname())
@@ -45,7 +45,11 @@ print("lost", 202 - there == full, full > 100)
 e = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
 e.sendto(struct.pack(">BBHHH", 8, 0, 0xffff, 1, 5) + b"ping", ("127.0.0.1", 0))
 e.recv(100)
-now = snmp()
+now, end = snmp(), snmp("/proc/net/netstat")
+for n in "InOctets", "OutOctets", "InNoECTPkts", "InMcastPkts", "InBcastPkts":
+    grew = end["IpExt" + n] - ext["IpExt" + n]
+    print(n, grew > (10000 if "Octets" in n else 100))
+print(end["TcpExtListenDrops"] - ext["TcpExtListenDrops"], end["TcpExtTCPFastRetrans"] - ext["TcpExtTCPFastRetrans"])
 for n in ("TcpActiveOpens", "TcpPassiveOpens", "TcpAttemptFails", "TcpEstabResets", "TcpCurrEstab", "UdpNoPorts", "UdpOutDatagrams",
           "IcmpInEchos", "IcmpOutEchos", "IcmpInEchoReps", "IcmpOutEchoReps"):
     print(n, now[n] - was[n])

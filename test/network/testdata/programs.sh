@@ -84,6 +84,10 @@ ss -H -o state established '( sport = :5013 or dport = :5013 )' 2>/dev/null | se
 exec 4>&-; over
 ip -br addr show lo; ip route; ip rule; ip -6 rule; ip neigh; ip -4 -o addr show lo; ip route get 127.0.0.5 | head -n 1 | sed 's/ uid [0-9]*//'
 ip link show none9; echo $?
+ip tcp_metrics >/dev/null; echo $? # of a host that has just spoken to itself
+for f in addrlabel nexthop; do ip $f; done
+tc qdisc show; bridge link; tc filter show dev lo
+nstat -az TcpActiveOpens UdpNoPorts IpExtInMcastPkts TcpExtListenDrops Ip6InMcastPkts | sed 1d | awk '{print $1, $2 == 0}'
 
 part traceroute and ping
 for how in -n '-n -I' '-n -6' '-n -6 -I'; do
@@ -92,3 +96,53 @@ for how in -n '-n -I' '-n -6' '-n -6 -I'; do
 done
 for a in 127.0.0.1 ::1 127.3.2.1; do ping -c 2 -i 0.01 -q $a | sed 's/time.*//; s/rtt.*//'; done
 ping -c 1 -s 3000 -p ff 127.0.0.1 | sed 's/time.*//; s/rtt.*//'
+
+part languages
+perl -MIO::Socket::IP -MIO::Socket::UNIX -MIO::Select -e '
+for my $h ("127.0.0.1", "::1") {
+	my $l = IO::Socket::IP->new(Listen => 5, LocalHost => $h, LocalPort => 0, ReuseAddr => 1) or die "$@";
+	my $c = IO::Socket::IP->new(PeerHost => $h, PeerPort => $l->sockport, Timeout => 20) or die "$@";
+	my $a = $l->accept; my $s = IO::Select->new($a);
+	print {$c} "line $_\n" for 1 .. 3; $c->shutdown(1);
+	print "ready ", scalar($s->can_read(20)), "\n"; print while <$a>;
+	print $a->peerhost, " ", $a->peerport == $c->sockport ? "same" : "other", "\n";
+}
+my ($x, $y) = IO::Socket->socketpair(AF_UNIX, SOCK_DGRAM, PF_UNSPEC); $x->send("one"); $y->recv(my $b, 9); print "$b\n";
+my $n = IO::Socket::IP->new(PeerHost => "127.0.0.1", PeerPort => 5097); print $n ? "?" : "$!", "\n"'
+timeout 20 node -e '
+const http = require("http"), dgram = require("dgram"), net = require("net"), fs = require("fs");
+const s = http.createServer((q, r) => { let n = 0; q.on("data", d => n += d.length); q.on("end", () => r.end(q.method + q.url + n)); });
+s.listen(0, "::1", () => {
+	const q = http.request({host: "::1", port: s.address().port, method: "POST", path: "/x"}, r => {
+		let t = ""; r.on("data", d => t += d);
+		r.on("end", () => { console.log(r.statusCode, t); s.close();
+			const u = dgram.createSocket("udp4");
+			u.on("message", (m, r) => { console.log("" + m, r.address, r.port == u.address().port); u.close();
+				net.connect(5096, "127.0.0.1").on("error", e => { console.log(e.code);
+					const l = net.createServer(c => c.end("local")); l.listen("n.sock", () => net.connect("n.sock").on("data", d => console.log("" + d)).on("end", () => l.close())); }); });
+			u.bind(0, "127.0.0.1", () => u.send("datagram", u.address().port, "127.0.0.1")); }); });
+	q.end(Buffer.alloc(300000));
+});
+console.log(JSON.stringify(require("os").networkInterfaces().lo.map(i => [i.address, i.cidr, i.family, i.internal])))'
+timeout 20 python3 -c '
+import asyncio, os, socket, socketserver, threading
+class H(socketserver.StreamRequestHandler):
+	def handle(self): self.wfile.write(self.rfile.readline().upper())
+with socketserver.ThreadingTCPServer(("127.0.0.1", 0), H) as s:
+	threading.Thread(target=s.serve_forever).start()
+	for w in b"a\n", b"bc\n":
+		with socket.create_connection(s.server_address) as c: c.sendall(w); print(c.recv(9))
+	s.shutdown()
+async def serve(r, w): w.write(await r.read()); await w.drain(); w.close()
+async def main():
+	s = await asyncio.start_server(serve, "::1", 0)
+	async def one(i):
+		r, w = await asyncio.open_connection(*s.sockets[0].getsockname()[:2])
+		w.write(b"x" * i * 10000); w.write_eof(); n = len(await r.read()); w.close(); return n
+	print(await asyncio.gather(*map(one, range(20))))
+	try: await asyncio.open_connection("127.0.0.1", 5095)
+	except OSError as e: print(e.errno)
+	s.close()
+asyncio.run(main())
+# netstat takes a shorter number for none
+s = socket.socket(); print(len(os.readlink("/proc/self/fd/%d" % s.fileno())) > len("socket:[9]"))'
