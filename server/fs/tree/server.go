@@ -27,7 +27,7 @@ type Below interface {
 	// List answers the lower entries of a merged directory behind cookie that
 	// show (neither hidden nor replaced), until about max bytes; next is where
 	// to go on and end says that there are no more. The first plus entries may have what
-	// the lower layer found, for Meet.
+	// the lower layer found, for Meet, or be KnownBelow.
 	List(dir Ref, cookie uint64, max int, plus uint32) (list []fs.DirPlus, next uint64, end bool, err abi.Errno)
 	// Meet answers the tree's node for what the lower layer found under a name that the
 	// tree does not have, made if it is met for the first time. In a transaction.
@@ -51,6 +51,10 @@ type Below interface {
 	// Used answers the bytes that the lower file system's files take.
 	Used() (uint64, abi.Errno)
 }
+
+// KnownBelow, as the Known of an entry that Below.List answers: what it is was found before and is still
+// known (Lookup).
+const KnownBelow = 2
 
 // Server serves a Tree as a file system: it implements fs.Server. Its methods
 // may be called from any goroutine; one runs at a time.
@@ -1079,6 +1083,8 @@ func (s *Server) ReadDirPlus(_ fs.Req, id fs.NodeID, cookie uint64, max int, plu
 		rep := s.tx(fs.Req{}, func(rep *once.Reply) (err abi.Errno) {
 			var n Ref
 			switch {
+			case own == nil && d.Known == KnownBelow:
+				n, err = s.below.Lookup(dir, d.Name)
 			case own == nil:
 				n, err = s.below.Meet(dir, d.Name, &d.Found)
 			case own.Child == 0:

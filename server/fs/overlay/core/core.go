@@ -75,6 +75,7 @@ type below struct {
 	nameTTL time.Duration // the lower server's, for names; 0: ask each time
 	ahead   ahead         // names that nobody has asked for yet
 	reads   readAhead     // what is in files that nobody has opened yet
+	lists   listings      // what directories have listed
 }
 
 // nameKey is a name in a lower directory; gen keeps an inode's place apart from
@@ -280,6 +281,7 @@ func (b *below) Has(dir tree.Ref, name string) (bool, abi.Errno) {
 
 // Empty implements tree.Below.
 func (b *below) Empty(dir tree.Ref) (bool, abi.Errno) {
+	b.lists.drop(dirKey{dir, b.t.Get(dir).Gen}) // who removes it asks what is there now
 	for cookie := uint64(0); ; {
 		list, next, end, err := b.List(dir, cookie, chunk/4, 0)
 		if err != 0 || len(list) > 0 {
@@ -294,14 +296,14 @@ func (b *below) Empty(dir tree.Ref) (bool, abi.Errno) {
 
 // List implements tree.Below.
 func (b *below) List(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.DirPlus, uint64, bool, abi.Errno) {
-	list, err := b.read(dir, cookie, max, plus)
+	list, kept, err := b.read(dir, cookie, max, plus)
 	if absent(err) == abi.ENOENT {
 		return nil, cookie, true, 0
 	}
 	if err != 0 {
 		return nil, cookie, false, err
 	}
-	if plus > 0 {
+	if plus > 0 && !kept {
 		b.reads.listed(dir, b.t.Get(dir).Gen, cookie == 0, list)
 	}
 	if len(list) == 0 {
@@ -311,7 +313,7 @@ func (b *below) List(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.Di
 	show := list[:0]
 	for _, de := range list {
 		if _, d := b.t.Find(dir, de.Name); d != nil {
-			if de.Known != 0 && b.shadow(de.Found.Node) == 0 {
+			if de.Known == 1 && b.shadow(de.Found.Node) == 0 {
 				b.low.Forget(fs.Req{}, de.Found.Node, 1)
 			}
 			if d.Child == 0 || d.Flags&tree.DirentPinned == 0 {
@@ -324,19 +326,6 @@ func (b *below) List(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.Di
 		show = append(show, de)
 	}
 	return show, next, false, 0
-}
-
-// read reads what the lower directory has.
-func (b *below) read(dir tree.Ref, cookie uint64, max int, plus uint32) ([]fs.DirPlus, abi.Errno) {
-	if plus > 0 {
-		return b.low.ReadDirPlus(fs.Req{}, b.lower(dir), cookie, max, plus)
-	}
-	list, err := b.low.ReadDir(fs.Req{}, b.lower(dir), cookie, max)
-	out := make([]fs.DirPlus, len(list))
-	for i := range list {
-		out[i] = list[i].Plus()
-	}
-	return out, err
 }
 
 // Attr implements tree.Below.

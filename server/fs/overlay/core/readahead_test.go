@@ -235,15 +235,19 @@ func TestReadAheadStale(t *testing.T) {
 		}
 		return n
 	}
+	anew := func() { // the lower server is asked again
+		clear(r.b.lists.dirs)
+		r.list("a")
+	}
 	// The host's is another one, and the client has heard so.
 	r.store(lowOf(names[3]), "other text")
-	r.list("a")
+	anew()
 	if got := r.open(nodes[names[3]]); got != "other text" {
 		t.Errorf("a file that was changed: %q", got)
 	}
 	// Of the same length.
 	r.store(lowOf(names[4]), strings.Repeat("x", len(want[names[4]])))
-	r.list("a")
+	anew()
 	if got := r.open(nodes[names[4]]); got != strings.Repeat("x", len(want[names[4]])) {
 		t.Errorf("a file that was written over: %q", got)
 	}
