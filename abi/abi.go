@@ -183,6 +183,10 @@ const (
 	LentOpenNo = 32
 )
 
+// LentDir, in BindHeader.Open of a descriptor instead of these: it is a directory's; the rest is a number that no
+// descriptor of the task has had before.
+const LentDir = 1 << 62
+
 // Parts of BindHeader.Close: the client may close the descriptor by changing CloseMay to Closed, and undo that as
 // long as the server has not seen it (CloseSeen); a number that is another one for each open file that it may close so.
 const (
@@ -920,7 +924,7 @@ const WantNear = 2
 
 // Limits of these: how many, bytes of a name, and of each.
 const (
-	NearMost = 16
+	NearMost = 32
 	NearName = 64
 	NearSize = 8 + NearName + NameData
 )

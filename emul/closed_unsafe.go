@@ -50,7 +50,7 @@ func (t *Thread) openKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	}
 	fd, no := uintptr(r&abi.OpenedFDs), r>>abi.OpenedNo
 	h := t.area()
-	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || fd >= abi.LentFiles || no > abi.CloseNos ||
+	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || !t.dirHolds() || fd >= abi.LentFiles || no > abi.CloseNos ||
 		uint64(fd)+1 >= atomic.LoadUint64(&h.Told[abi.ToldLowest]) || atomic.LoadUint64(&h.Posted)&(1<<fd-1) != 0 {
 		return 0, false
 	}

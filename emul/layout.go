@@ -18,7 +18,7 @@ const (
 	SitesSize = 64 << 10
 	// NamesOff is what the task knows of names, private to it.
 	NamesOff  = SitesOff + SitesSize
-	NamesSize = 344 << 10
+	NamesSize = 352 << 10
 	// NearOff is where the words are through which patched sites of libraries jump
 	// that lie just below the window: read-only but while one is made.
 	NearOff = 0x0010_0000
@@ -197,10 +197,11 @@ type Thread struct {
 }
 
 // nameKey is what a call about a name asks: its number, two more arguments, the name,
-// padded with zeros.
+// padded with zeros. Dir is the word of the directory's descriptor from which the name is looked for
+// (abi.LentDir), which is in Nr from bit 32 on; 0: of none.
 type nameKey struct {
-	Nr, A, B uint64
-	Path     [abi.NameMax / 8]uint64
+	Nr, A, B, Dir uint64
+	Path          [abi.NameMax / 8]uint64
 }
 
 // Name is an answer about a name that the library keeps. All threads read and write it: Seq

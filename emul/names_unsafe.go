@@ -34,12 +34,28 @@ func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	}
 	r := uintptr(e.Result)
 	// Did it hold all the while? What was copied otherwise the server copies again.
-	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) {
+	if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || !t.dirHolds() {
 		return 0, false
 	}
 	e.Used = 1
 	t.Wants = 0
 	return r, true
+}
+
+// dirWord is what the server has told of a directory's descriptor; 0: nothing, or it is no such descriptor, or
+// closed.
+func (t *Thread) dirWord(fd uintptr) uint64 {
+	v := t.toldOpen(fd)
+	if v&(abi.LentOpen|abi.LentDir) != abi.LentDir || atomic.LoadUint64(t.closeWord(fd))&abi.Closed != 0 {
+		return 0
+	}
+	return v
+}
+
+// dirHolds says whether the descriptor from which the name in t.Key is looked for is the one that it was. Who looks
+// before the server is asked and after that knows whose directory the answer is about: numbers do not come again.
+func (t *Thread) dirHolds() bool {
+	return t.Key.Dir == 0 || t.dirWord(uintptr(t.Key.Nr>>nameDirFD)) == t.Key.Dir
 }
 
 // nameHolds says whether an answer with these numbers holds.
@@ -61,10 +77,14 @@ func (t *Thread) findName(uc *Ucontext, d *abi.CallDesc) (found *Name, seq uint3
 	if end != strEnd || n == 0 {
 		return nil, 0
 	}
+	k.Nr, k.Dir = uc.Regs.AX, 0
 	if d.Pre[0].Arg == 1 && uint8(k.Path[0]) != '/' && int32(uint32(uc.Regs.DI)) != -100 {
-		return nil, 0
+		fd := uintptr(uint32(uc.Regs.DI))
+		if k.Dir = t.dirWord(fd); k.Dir == 0 {
+			return nil, 0
+		}
+		k.Nr |= uint64(fd) << nameDirFD
 	}
-	k.Nr = uc.Regs.AX
 	k.A = uint64(register(uc, uintptr(d.Name>>4&15)-1))
 	k.B = uint64(register(uc, uintptr(d.Name>>8&15)-1))
 	h := t.hashKey(n)
@@ -103,7 +123,7 @@ func (t *Thread) findName(uc *Ucontext, d *abi.CallDesc) (found *Name, seq uint3
 func (t *Thread) hashKey(n uintptr) uint64 {
 	k := &t.Key
 	path := uintptr(unsafe.Pointer(&k.Path))
-	h := (k.Nr ^ k.A<<16 ^ k.B<<40) * nameMul
+	h := (k.Nr ^ k.A<<16 ^ k.B<<40 ^ k.Dir<<20) * nameMul
 	last := n / 8
 	word(path+last*8, n&7)
 	for i := uintptr(0); i < abi.NameMax/8; i++ {
@@ -118,6 +138,9 @@ func (t *Thread) hashKey(n uintptr) uint64 {
 	t.KeyHash = h
 	return h
 }
+
+// nameDirFD is where the descriptor is in nameKey.Nr.
+const nameDirFD = 32
 
 // nameMul spreads hashes: 2 to the 64th by the golden ratio.
 const nameMul = 0x9e3779b97f4a7c15
@@ -154,7 +177,7 @@ func (t *Thread) keepName(a *abi.Action) {
 	if n != 0 {
 		p = t.inSlot(uintptr(a.A[3]), n)
 	}
-	if t.Wants != nameWanted || a.A[0] == 0 || n > abi.NameData || n != 0 && p == 0 {
+	if t.Wants != nameWanted || a.A[0] == 0 || n > abi.NameData || n != 0 && p == 0 || !t.dirHolds() {
 		return
 	}
 	t.Wants = nameNear
@@ -169,7 +192,7 @@ func (t *Thread) keepNames(a *abi.Action) {
 	}
 	t.Wants = 0
 	p := t.inSlot(uintptr(a.A[3]), n*abi.NearSize)
-	if p == 0 {
+	if p == 0 || !t.dirHolds() {
 		return
 	}
 	path := uintptr(unsafe.Pointer(&t.Key.Path))

@@ -108,6 +108,9 @@ func (t *Table[P]) Call(p *P, c *core.Call) bool {
 	if c.WantNear && named(e.Local) {
 		t.foresee(p, c, e, err)
 	}
+	if l := e.Local; (l == abi.LocalName || l == abi.LocalStatAt || l == abi.LocalOpen) && e.Pre != nil && e.Pre[0].Arg == 1 {
+		c.TellDir(int32(c.Args[0]))
+	}
 	if err != 0 {
 		c.Fail(err)
 	} else {

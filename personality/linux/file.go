@@ -207,6 +207,7 @@ func keepOpened(c *core.Call, fd int32) {
 		c.KeepOpened(fd, statSize)
 	}
 	c.LetClose(fd)
+	c.TellDir(fd)
 	c.LendOpened(fd, func(f *core.File) uint32 { return uint32(showFlags(f)) })
 }
 

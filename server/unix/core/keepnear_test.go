@@ -47,7 +47,7 @@ func TestKeepNear(t *testing.T) {
 	n.do(func(c *Call) abi.Errno { return c.Mkdir(AtCwd, "/d", 0o755) })
 	file := func(i int) string { return fmt.Sprintf("/d/f%02d", i) }
 	long := "/d/f05" + strings.Repeat("x", abi.NearName)
-	const files = 40
+	const files = 80
 	for i := range files + 1 {
 		name, mode := file(i), uint32(0o600+i%8)
 		if i == files {
@@ -97,16 +97,17 @@ func TestKeepNear(t *testing.T) {
 		t.Error("what came along came again")
 	}
 	// Who goes on behind them gets the next ones at once; who does not, none.
-	if _, got := n.near(file(20), 0); !slices.Equal(got, want(21)) {
+	const behind = 3 + abi.NearMost + 1
+	if _, got := n.near(file(behind), 0); !slices.Equal(got, want(behind+1)) {
 		t.Errorf("with the next one came %v", got)
 	}
 	if a, _ := n.near(file(1), 0); a.Op != 0 {
 		t.Error("told who goes back")
 	}
-	if _, got := run(38); !slices.Equal(got, want(39)) {
+	if _, got := run(files - 2); !slices.Equal(got, want(files-1)) {
 		t.Errorf("at the end came %v", got)
 	}
-	if a, _ := n.near(file(39), 0); a.Op != 0 {
+	if a, _ := n.near(file(files-1), 0); a.Op != 0 {
 		t.Error("more names than there are")
 	}
 	for i := range 2 * nearAfter {
@@ -215,8 +216,8 @@ func TestNearUnknown(t *testing.T) {
 			told += len(got)
 		}
 	}
-	if p.lookups != 1+nearAfter || p.lists != 1 || told != files-nearAfter-1 {
-		t.Errorf("%d lookups, %d lists, %d names told; want %d, 1 and %d", p.lookups, p.lists, told, 1+nearAfter, files-nearAfter-1)
+	if p.lookups != 1+nearAfter || p.lists != 1 || told != files-nearAfter {
+		t.Errorf("%d lookups, %d lists, %d names told; want %d, 1 and %d", p.lookups, p.lists, told, 1+nearAfter, files-nearAfter)
 	}
 }
 

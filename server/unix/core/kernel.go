@@ -316,6 +316,9 @@ type task struct {
 	nearNext int
 	// trail is where it is in what its program asks for (foresee.go).
 	trail *taskTrail
+	// nearSure: where it began last to ask for a directory's names it went on in an order, that in which they
+	// are listed (nearListed) or theirs.
+	nearSure, nearListed bool
 	// quiet: its library changes the masks of its threads by itself (siglib.go).
 	quiet bool
 	// may is ToldThreads (threadlib.go).

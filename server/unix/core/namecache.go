@@ -34,7 +34,8 @@ type node struct {
 	gen uint32
 	// kids are the names known in a directory.
 	kids     map[string]kid
-	kidsMost int    // so many are too many: maxKids, or more where so many are there
+	kidsMost int // so many are too many: maxKids, or more where so many are there
+	order    dirOrder
 	target   string // of a symbolic link, once known
 	// covered is what is mounted here.
 	covered *mount
@@ -271,7 +272,7 @@ func (k *Kernel) trim() {
 		}
 	}
 	for key, n := range k.vfs.nodes {
-		n.kids = nil
+		n.kids, n.order = nil, dirOrder{}
 		if !keep[n] {
 			delete(k.vfs.nodes, key)
 		}

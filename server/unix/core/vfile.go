@@ -572,6 +572,9 @@ func (c *Call) readDir(n *node, cookie uint64, max int) (l []fs.DirEntry, e abi.
 	plus := n.plus()
 	if plus == 0 {
 		c.ask(func() { l, e = c.server(n.m).ReadDir(fs.Req{}, n.id, cookie, max) })
+		if e == 0 {
+			n.order.listed(cookie, l)
+		}
 		return l, e
 	}
 	k.trim()
@@ -586,6 +589,7 @@ func (c *Call) readDir(n *node, cookie uint64, max int) (l []fs.DirEntry, e abi.
 	for i := range list {
 		l[i] = list[i].Plain()
 	}
+	n.order.listed(cookie, l)
 	return l, 0
 }
 
