@@ -71,7 +71,7 @@ type BindHeader struct {
 	// doorbell rung on completion. Client-written.
 	ClientArmed uint32
 	// Changed is 1 when the client has changed a stream beside which StreamPolled says that
-	// somebody sleeps for it; a Pending bit comes with it. Client-written, cleared by the server.
+	// somebody sleeps for it, or has left a host's socket that was taken back (HostBusy); a Pending bit comes with it. Client-written, cleared by the server.
 	Changed uint32
 	// Posted has a bit for each descriptor that the client has closed by Close since the server
 	// looked last. Client-written, cleared by the server; a forged bit costs one look at Close.
@@ -102,6 +102,10 @@ type BindHeader struct {
 	// looked last; a Pending bit comes with it. Client-written, cleared by the server; a forged bit costs
 	// one look at the slot.
 	Ends [MaxSlots / 64]uint64
+	// HostBusy counts the threads that receive by the host's socket of a descriptor, or are about to: a thread counts itself
+	// before it looks whether that is lent. Whoever finds it taken back when he has left says so (Changed).
+	// Client-written; who forges it has nobody receive of his own stream.
+	HostBusy [LentFiles]uint32
 }
 
 // Lent is a file that the server has lent to a task. The server makes the record and takes

@@ -8,8 +8,8 @@ import (
 )
 
 // Streams to the outside of which the task has the host's socket (docs/lending.md): a connection that the
-// net server has made or accepted, and nothing else can be done with it than to send and to receive. It
-// does not wait, and is lent only while the program's descriptor does not, either. What fails
+// net server has made or accepted, and nothing else can be done with it than to send and to receive. Whether
+// who has to wait does is said by each call. What fails
 // otherwise than by what the connection is told goes to the server, which then serves the call.
 
 // HostTag is where the tag of Task.Hosts is, above the host's descriptor.
@@ -38,23 +38,98 @@ func hostSaid(r uintptr) bool {
 	return !failed(r) || r == errno(eAGAIN) || r == errno(eCONNRESET) || r == errno(eTIMEDOUT) || r == errno(eHOSTUNREACH)
 }
 
-func (t *Thread) recvHost(fd uintptr, pos uint64, buf, n uintptr) (uintptr, bool) {
-	h := t.hostSock(fd, pos)
-	if h == 0 || n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
+// hostNow says whether who would have to wait by a descriptor with the word pos is told EAGAIN.
+func hostNow(pos uint64) bool { return pos>>abi.StreamNow&1 != 0 }
+
+// recvHost receives; now: it does not wait. The thread counts itself before it looks whether the stream is lent, and
+// says when it leaves one that was taken back: until then nobody else receives, so that no bytes come before earlier ones.
+func (t *Thread) recvHost(uc *Ucontext, fd uintptr, pos uint64, buf, n uintptr, now bool) (uintptr, bool) {
+	if n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
 		return 0, false
 	}
-	r := t.host(sysRecvfrom, h, buf, n, msgDontwait, 0, 0)
-	return r, hostSaid(r)
+	busy := (*uint32)(unsafe.Add(unsafe.Pointer(&t.area().HostBusy), fd*4))
+	at := (*uint64)(unsafe.Add(unsafe.Pointer(&t.area().Lent), fd*unsafe.Sizeof(abi.Lent{})+unsafe.Offsetof(abi.Lent{}.Pos)))
+	atomic.AddUint32(busy, 1)
+	r, ok := uintptr(0), false
+	if h := t.hostSock(fd, pos); h != 0 && atomic.LoadUint64(at) == pos {
+		r, ok = t.recvFrom(uc, h, buf, n, now || hostNow(pos)), true
+	}
+	atomic.AddUint32(busy, ^uint32(0))
+	if atomic.LoadUint64(at) != pos {
+		atomic.StoreUint32(&t.area().Changed, 1)
+		t.ring()
+		if r == 0 {
+			return 0, false // the end, it may be, because the server has ended it
+		}
+	}
+	return r, ok && (hostSaid(r) || r == errno(eINTR))
 }
 
-// sendHost sends; more: MSG_MORE, what follows belongs to it.
-func (t *Thread) sendHost(fd uintptr, pos uint64, buf, n, more uintptr) (uintptr, bool) {
+// recvFrom receives by the host's socket h. A kick cuts a wait (-EINTR).
+func (t *Thread) recvFrom(uc *Ucontext, h, buf, n uintptr, now bool) uintptr {
+	site := uc == &t.Site
+	if now || !site {
+		if r := t.host(sysRecvfrom, h, buf, n, msgDontwait, 0, 0); now || r != errno(eAGAIN) {
+			return r
+		}
+	}
+	if !site {
+		t.kicks(0)
+	}
+	r := t.hostWait(sysRecvfrom, h, buf, n, 0, 0, 0)
+	if !site {
+		t.kicks(1)
+	}
+	return r
+}
+
+// sendHost sends; more: MSG_MORE, what follows belongs to it; now: it does not wait.
+func (t *Thread) sendHost(uc *Ucontext, fd uintptr, pos uint64, buf, n, more uintptr, now bool) (uintptr, bool) {
+	if n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
+		return 0, false
+	}
+	if !now && !hostNow(pos) {
+		return t.sendWaits(uc, fd, pos, buf, n)
+	}
 	h := t.hostSock(fd, pos)
-	if h == 0 || n == 0 || n >= 1<<31-abi.PageSize || !t.inGuest(buf, n) {
+	if h == 0 || t.Done != 0 { // that has waited when it began
 		return 0, false
 	}
 	r := t.host(sysSendto, h, buf, n, msgDontwait|msgNosignal|more, 0, 0)
 	return r, hostSaid(r)
+}
+
+// sendWaits sends all of it, from Thread.Done on. What a kick ends in the middle the server is asked about, and told how much
+// was sent (Thread.Done).
+func (t *Thread) sendWaits(uc *Ucontext, fd uintptr, pos uint64, buf, n uintptr) (uintptr, bool) {
+	h, done := t.hostSock(fd, pos), uintptr(t.Done)
+	if h == 0 || done >= n {
+		return 0, false
+	}
+	t.Done = 0
+	if uc != &t.Site {
+		t.kicks(0)
+	}
+	r := t.hostWait(sysSendto, h, buf+done, n-done, msgNosignal, 0, 0)
+	if uc != &t.Site {
+		t.kicks(1)
+	}
+	if !failed(r) {
+		done += r
+		if done < n && t.Kicked != 0 {
+			t.Done = uint32(done)
+			return 0, false
+		}
+		return done, true
+	}
+	if done > 0 && r != errno(eINTR) {
+		return done, true
+	}
+	if done > 0 {
+		t.Done = uint32(done)
+		return 0, false
+	}
+	return r, hostSaid(r) || r == errno(eINTR)
 }
 
 // gatherMost is how many bytes of several pieces are sent by one call of the host's, which is dearer than to copy them.

@@ -36,7 +36,7 @@ func (t *Thread) readLent(uc *Ucontext, k uint8, fd, buf, n, off uintptr) (uintp
 			return t.readPipe(pos, buf, n)
 		}
 		if isHost(pos) {
-			return t.recvHost(fd, pos, buf, n)
+			return t.recvHost(uc, fd, pos, buf, n, false)
 		}
 		if lentKind(pos) >= abi.LentIsStream {
 			return t.readStream(uc, pos, buf, n, false)
@@ -176,7 +176,7 @@ func (t *Thread) writeLent(uc *Ucontext, fd, buf, n uintptr) (uintptr, bool) {
 	}
 	kind := lentKind(pos)
 	if isHost(pos) {
-		return t.sendHost(fd, pos, buf, n, 0)
+		return t.sendHost(uc, fd, pos, buf, n, 0, false)
 	}
 	if kind == abi.LentIsOffset {
 		return t.writeFile(l, pos, buf, n, 0)

@@ -23,7 +23,7 @@ func (t *Thread) sockCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, 
 		return 0, false
 	}
 	if k == abi.LocalWritev {
-		return t.writevSock(fd, pos, buf, n)
+		return t.writevSock(uc, fd, pos, buf, n)
 	}
 	flags := uint32(uc.Regs.R10)
 	if uc.Regs.R8 != 0 {
@@ -35,7 +35,7 @@ func (t *Thread) sockCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, 
 			return 0, false
 		}
 		if isHost(pos) {
-			return t.recvHost(fd, pos, buf, n)
+			return t.recvHost(uc, fd, pos, buf, n, now)
 		}
 		return t.readStream(uc, pos, buf, n, now)
 	}
@@ -43,7 +43,7 @@ func (t *Thread) sockCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, 
 		return 0, false
 	}
 	if isHost(pos) {
-		return t.sendHost(fd, pos, buf, n, 0)
+		return t.sendHost(uc, fd, pos, buf, n, 0, now)
 	}
 	return t.writeStream(uc, pos, buf, n, now)
 }
@@ -52,7 +52,7 @@ func (t *Thread) sockCalls(uc *Ucontext, k uint8, fd, buf, n uintptr) (uintptr, 
 const sockPieces = 16
 
 // writevSock serves writev(2).
-func (t *Thread) writevSock(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
+func (t *Thread) writevSock(uc *Ucontext, fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
 	if n == 0 || n > sockPieces || !t.inGuest(iov, n*16) {
 		return 0, false
 	}
@@ -62,7 +62,7 @@ func (t *Thread) writevSock(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bo
 		}
 	}
 	if isHost(pos) {
-		return t.writevHost(fd, pos, iov, n)
+		return t.writevHost(uc, fd, pos, iov, n)
 	}
 	return t.writevStream(pos, iov, n)
 }
@@ -75,17 +75,26 @@ func (t *Thread) piece(iov, i uintptr) (base, n uintptr, ok bool) {
 	return uintptr(t.Scratch[0]), uintptr(t.Scratch[1]), true
 }
 
-func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
+func (t *Thread) writevHost(uc *Ucontext, fd uintptr, pos uint64, iov, n uintptr) (uintptr, bool) {
+	if t.Done != 0 {
+		return 0, false
+	}
 	m := t.gather(iov, n)
 	if failed(m) {
 		return m, t.hostSock(fd, pos) != 0 // of what it takes at once Linux sends nothing then
 	}
 	if m != 0 {
+		if !hostNow(pos) {
+			return t.sendWaits(uc, fd, pos, t.slotAddr()+abi.SlotInOff, m)
+		}
 		if h := t.hostSock(fd, pos); h != 0 {
 			r := t.host(sysSendto, h, t.slotAddr()+abi.SlotInOff, m, msgDontwait|msgNosignal, 0, 0)
 			return r, hostSaid(r)
 		}
 		return 0, false
+	}
+	if !hostNow(pos) {
+		return 0, false // of many pieces the server knows how many are sent
 	}
 	done := uintptr(0)
 	for i := uintptr(0); i < n; i++ {
@@ -97,7 +106,7 @@ func (t *Thread) writevHost(fd uintptr, pos uint64, iov, n uintptr) (uintptr, bo
 		if i == n-1 {
 			more = 0
 		}
-		r, ok := t.sendHost(fd, pos, base, m, more)
+		r, ok := t.sendHost(uc, fd, pos, base, m, more, true)
 		if !ok || failed(r) {
 			if done > 0 {
 				return done, true

@@ -150,7 +150,7 @@ func (s *ServerBinding) Close() {
 	}
 }
 
-// Changed says whether the client says that it has changed a stream for which somebody sleeps
+// Changed says whether the client says that it has changed a stream for which somebody sleeps, or left a host's socket
 // (abi.BindHeader.Changed), since it was asked last. It is so when a slot is given whose Pending bit was set for that.
 func (s *ServerBinding) Changed() bool {
 	return atomic.LoadUint32(&s.hdr.Changed) != 0 && atomic.SwapUint32(&s.hdr.Changed, 0) != 0
@@ -358,6 +358,18 @@ func (s *ServerBinding) UnlendSet(i int) (next uint32) {
 // SetSleeps says whether threads of the client sleep for LentSet.Host, or have not said yet that they do no more: the
 // client's own word. One that is about to sleep and has not said so finds Gen as it is now.
 func (s *ServerBinding) SetSleeps(i int) bool { return atomic.LoadUint32(&s.hdr.Sets[i].Sleeps) != 0 }
+
+// HostsBusy answers for which descriptors threads of the client say that they receive by the host's socket
+// (abi.BindHeader.HostBusy), a bit each: the client's own words. One that is about to and has not said so finds Lent.Pos as it
+// is now.
+func (s *ServerBinding) HostsBusy() (fds uint64) {
+	for i := range s.hdr.HostBusy {
+		if atomic.LoadUint32(&s.hdr.HostBusy[i]) != 0 {
+			fds |= 1 << i
+		}
+	}
+	return fds
+}
 
 // SetChanged says whether the client has changed something in a set that is or was lent, which is not settled.
 func (s *ServerBinding) SetChanged(i int) bool {

@@ -211,6 +211,12 @@ func (s *server) SetSleeps(id core.TaskID, i int) (sleeps bool) {
 	return sleeps
 }
 
+// HostsBusy implements core.Host.
+func (s *server) HostsBusy(id core.TaskID) (fds uint64) {
+	s.withBinding(id, func(b *ipc.ServerBinding) { fds = b.HostsBusy() })
+	return fds
+}
+
 // UnlendSet implements core.Host.
 func (s *server) UnlendSet(id core.TaskID, i int) (next uint32) {
 	s.withBinding(id, func(b *ipc.ServerBinding) { next = b.UnlendSet(i) })

@@ -100,7 +100,7 @@ type sock struct {
 	six       bool // of IPv6; of UDP it is for both
 	published bool
 	had       bool      // it was lent, and may be in others' hands
-	lent      bool      // the client has it, too, and receives by it: nothing is looked at here
+	lent      bool      // the client has it, too, and receives by it: here it is looked at for room to send only, when there was none
 	starved   bool      // published, and the host has a connection for which there was no room
 	listens   bool      // by Bind
 	begun     bool      // of a link: a connect is under way
@@ -228,6 +228,9 @@ func (c *Core) Send(r *proto.Request, id, seq, taken uint64, data []byte) {
 	if s := c.known(r, id); s != nil {
 		s.confirm(taken)
 		n, e := s.send(seq, data)
+		if s.lent && (e == abi.EAGAIN || e == 0 && n < len(data)) {
+			e = c.room(s, e)
+		}
 		r.AnswerSend(n, e)
 	}
 }
@@ -330,8 +333,12 @@ func (c *Core) tell(must bool) {
 			break
 		}
 		k++
-		if s := c.socks[id]; s != nil && !s.lent {
-			e := proto.Event{ID: id, Bits: c.ready[id]}
+		s, bits := c.socks[id], c.ready[id]
+		if s != nil && s.lent {
+			bits &^= proto.In // others receive by it
+		}
+		if s != nil && bits != 0 {
+			e := proto.Event{ID: id, Bits: bits}
 			if e.Bits&proto.In != 0 {
 				s.early(&e, c.scratch[:proto.EventData])
 			}
@@ -624,16 +631,16 @@ type stream interface {
 	Shut() abi.Errno
 }
 
-// hostStream is a host socket.
+// hostStream is a host socket, which may be one that waits: then it was lent.
 type hostStream int
 
 func (s hostStream) Send(b []byte) (int, abi.Errno) {
-	n, err := unix.SendmsgN(int(s), b, nil, nil, unix.MSG_NOSIGNAL)
+	n, err := unix.SendmsgN(int(s), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	return max(n, 0), errno(err)
 }
 
 func (s hostStream) Recv(b []byte) (int, abi.Errno) {
-	n, _, err := unix.Recvfrom(int(s), b, 0)
+	n, _, err := unix.Recvfrom(int(s), b, unix.MSG_DONTWAIT)
 	return max(n, 0), errno(err)
 }
 

@@ -79,23 +79,36 @@ func (c *Core) drop(fd int) {
 	_ = unix.Close(fd)
 }
 
-// by takes back what was lent to incarnations of the client before this one: what they
-// have asked may come late, and is asked by nobody then.
-func (c *Core) by(lender uint64) {
-	if lender <= c.lender {
-		return
-	}
-	c.lender = lender
-	for _, s := range c.socks {
-		c.back(s)
-	}
-}
+// by notes an incarnation of the client. What those before it have asked may come late, and is asked by nobody
+// then. What was lent to them stays so until this one receives by it: it knows when a program's library does no more.
+func (c *Core) by(lender uint64) { c.lender = max(c.lender, lender) }
 
-// lend has the client, and whoever it gives it to, work with a socket.
+// lend has the client, and whoever it gives it to, work with a socket. Who receives or sends by it may wait there: this server
+// never does (hostStream).
 func (c *Core) lend(s *sock) {
 	c.unwatch(s)
 	delete(c.ready, s.id)
 	s.lent, s.had = true, true
+	_ = unix.SetNonblock(s.fd, false)
+}
+
+// room has the client told when a socket that is lent has room for what it sends here. It answers e, or why that
+// cannot be.
+func (c *Core) room(s *sock, e abi.Errno) abi.Errno {
+	if s.reg >= 0 {
+		return e
+	}
+	reg, err := c.poll.Add(s.fd, s.id, true)
+	if err != nil && e == 0 {
+		c.note(s.id, proto.Out) // something was sent: it may try again
+		c.tell(false)
+		return 0
+	}
+	if err != nil {
+		return errno(err)
+	}
+	s.reg = reg
+	return e
 }
 
 // back looks again at what comes by a socket.
@@ -104,6 +117,7 @@ func (c *Core) back(s *sock) {
 		return
 	}
 	s.lent = false
+	c.unwatch(s)
 	reg, err := c.poll.Add(s.fd, s.id, true) // which tells what there is
 	if err != nil {
 		s.lost = errno(err)

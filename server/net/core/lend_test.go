@@ -153,11 +153,60 @@ func TestLend(t *testing.T) {
 	if e := lend(5, 3, 4); e != 0 || !s.lent {
 		t.Error(e)
 	}
-	if e, _ := ask(c, func(r *proto.Request) { c.Reclaim(r, 6) }); e != 0 || s.lent || len(p) != 1 {
-		t.Error(e, "not reclaimed")
+	// The next client knows when a library of the last one's has left it: until it receives here nobody does.
+	if e, _ := ask(c, func(r *proto.Request) { c.Reclaim(r, 6) }); e != 0 || !s.lent || len(p) != 0 {
+		t.Error(e, "received here before it is asked for")
 	}
-	if e := lend(5, 3, 5); e != abi.EAGAIN || s.lent {
+	if e := lend(5, 3, 5); e != abi.EAGAIN {
 		t.Error(e, "lent late")
+	}
+	if recv(3); s.lent || len(p) != 1 {
+		t.Error("not reclaimed")
+	}
+	if e := lend(5, 3, 6); e != abi.EAGAIN || s.lent {
+		t.Error(e, "lent late")
+	}
+}
+
+// TestLendRoom: the client that sends here by what is lent hears when there is room again, and of nothing else; and who waits by
+// the socket has this server never wait.
+func TestLendRoom(t *testing.T) {
+	c, p, h, far := lender(t)
+	s := c.socks[1]
+	if e, _ := ask(c, func(r *proto.Request) { c.Lend(r, 1, 1, 0, 1) }); e != 0 {
+		t.Fatal(e)
+	}
+	if fl, err := unix.FcntlInt(uintptr(h[1]), unix.F_GETFL, 0); err != nil || fl&unix.O_NONBLOCK != 0 {
+		t.Error(fl, err, "who has it cannot wait")
+	}
+	e, seq := abi.Errno(0), uint64(0)
+	for ; e == 0; seq++ {
+		e, _ = ask(c, func(r *proto.Request) { c.Send(r, 1, seq+1, 0, make([]byte, 64<<10)) })
+	}
+	if e != abi.EAGAIN || len(p) != 1 || !s.lent {
+		t.Fatal(e, p, s.lent)
+	}
+	say(t, far, "not for us")
+	arrived(t, h[1])
+	var told []byte
+	events := func() {
+		told = nil
+		c.Events(&proto.Request{Out: make([]byte, proto.MaxAnswer), Reply: func(_ uint64, n int, _ abi.Errno) { told = make([]byte, n) }}, 1)
+	}
+	c.Ready(1, unix.EPOLLIN)
+	if events(); len(told) != 0 {
+		t.Error("an event of what others receive")
+	}
+	if c.Ready(1, unix.EPOLLIN|unix.EPOLLOUT); len(told) == 0 {
+		if events(); len(told) == 0 {
+			t.Error("not told of room")
+		}
+	}
+	if n := drain(h[1]); n != len("not for us") {
+		t.Error(n, "bytes are left to who receives")
+	}
+	if _, out := ask(c, func(r *proto.Request) { c.Recv(r, 1, 100, 0) }); s.lent || len(p) != 1 || out != "" {
+		t.Error("received here", s.lent, p, out)
 	}
 }
 

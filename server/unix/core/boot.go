@@ -303,6 +303,7 @@ func (k *Kernel) Recover(live []TaskID) {
 	})
 	k.recoverIO()
 	k.recoverLent()
+	k.recoverHosts()
 	k.recoverSets()
 	k.afterCommit(k.recoverHostSets)
 	k.recoverReserved()

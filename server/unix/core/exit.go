@@ -618,4 +618,5 @@ func (k *Kernel) TaskGone(id TaskID) {
 	delete(k.names.tasks, k.tasks[id])
 	k.grants.leave(k.tasks[id])
 	delete(k.tasks, id)
+	k.hostsLeft(id)
 }

@@ -720,6 +720,7 @@ func (c *Call) writeV(fd int32, iov []IOVec, off int64, pre []byte, units bool) 
 		return uint64(n), e
 	}
 	if kind == FileSocket && c.sendsByHost(fd, f) {
+		c.put = uint64(c.Done)
 		return 0, c.toLibrary()
 	}
 	if left > 0x7ffff000 {

@@ -82,6 +82,7 @@ func (c *Call) storeRegs() {
 func (k *Kernel) pollCall(c *Call) {
 	if c.Args[0] == abi.PollKick || c.Args[0] == abi.PollCut {
 		k.hostClocks(c)
+		k.hostsLeft(c.Task)
 	}
 	pers := k.Personality(c.Proc().Personality)
 	switch c.Args[0] {

@@ -233,6 +233,7 @@ func (c *Call) countedThread(a *CloneArgs, p store.Ref[Proc], task TaskID) (int3
 	k.tasks[task].threaded = true
 	if second {
 		k.takeBackStreams(c.Task) // who waits in one has no other threads (mayPoll)
+		k.takeBackWaiting(c.Task) // (mayWaitHost)
 		k.takeBackWrites(c.Task)  // by its own offset only one writes to a file
 		k.untellLowest(k.tasks[task])
 	}

@@ -102,6 +102,8 @@ type Host interface {
 	SetItems(t TaskID, i int) (fd int32, items []abi.LentItem)
 	SettleSet(t TaskID, i int)
 	SetSleeps(t TaskID, i int) bool
+	// HostsBusy answers by which descriptors threads of the task may be receiving by a host's socket (a bit each).
+	HostsBusy(t TaskID) (fds uint64)
 	// NewStream makes the memory of a stream (abi.Stream...) whose rings have 1<<shift bytes; called
 	// WITHOUT the lock. StreamBack takes a direction's word back, wakes who sleeps there, and
 	// answers the word and how many bytes were ever put into the ring; SetStream changes the

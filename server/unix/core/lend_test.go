@@ -41,6 +41,7 @@ func (noLending) SetChanged(TaskID, int) bool                  { return false }
 func (noLending) SetItems(TaskID, int) (int32, []abi.LentItem) { return 0, nil }
 func (noLending) SettleSet(TaskID, int)                        {}
 func (noLending) SetSleeps(TaskID, int) bool                   { return false }
+func (noLending) HostsBusy(TaskID) uint64                      { return 0 }
 
 // lending is a host whose tasks keep the records of abi.Lent. They outlive a kernel.
 type lending struct {
@@ -53,6 +54,7 @@ type lending struct {
 	// noSettle: the server dies before it says that its record has what the library has changed.
 	noSettle bool
 	open     map[TaskID]*[abi.LentFiles]uint64
+	busy     uint64 // HostsBusy
 	closes   map[TaskID]*[abi.LentFiles]uint64
 	cycles   uint64
 }
@@ -134,6 +136,8 @@ func (h *lending) LendSet(t TaskID, i int, fd int32, items []abi.LentItem, host,
 	h.sets[t][i] = testSet{lent: true, fd: fd, items: append([]abi.LentItem(nil), items...), host: host, wake: wake, sleeps: h.sets[t][i].sleeps}
 	return true
 }
+
+func (h *lending) HostsBusy(TaskID) uint64 { return h.busy }
 
 func (h *lending) SetSleeps(t TaskID, i int) bool { return h.sets[t] != nil && h.sets[t][i].sleeps }
 

@@ -24,6 +24,10 @@ type hostLending struct {
 	object ObjectName // the socket, while it is held
 	file   store.Ref[File]
 	reads  int // those that have found something
+	// task has had it by descriptor fd. busy: its library may still receive by it, and nobody does here (leavesHost).
+	task TaskID
+	fd   int32
+	busy bool
 	// watches are the items that the host watches (lendhostset.go).
 	watches []*epollWatch
 }
@@ -83,19 +87,23 @@ func (k *Kernel) hostFits(f store.Ref[File], rec *Outside, rt *outsideRT) bool {
 	r := sockOf(k.Files.Get(f))
 	s, q := k.Socks.Get(r), k.io.socks.at(r)
 	return s.State == SockConnected && s.Err == 0 && s.Shut == 0 && s.Opts&optStamps == 0 && s.Inet.Fin == 0 && s.Bytes == 0 && s.RcvLowat == 1 &&
-		(inetSockets{sockQueues{k}}).mark(s) == 0 && k.nonblock(f) && !k.sniffing(ProtoTCP) && len(q.async) == 0 &&
+		(inetSockets{sockQueues{k}}).mark(s) == 0 && (k.nonblock(f) || s.RcvTimeo == 0 && s.SndTimeo == 0) && !k.sniffing(ProtoTCP) && len(q.async) == 0 &&
 		k.Files.Get(f).Refs == 1 && len(k.fileRT(f).notes) == 0
 }
+
+// mayWaitHost says whether the caller may be lent a stream as far as it waits: of several threads one may close the descriptor by
+// which another waits, which on Linux goes on with its file. So who waits is alone.
+func (c *Call) mayWaitHost(f store.Ref[File]) bool { return c.K.nonblock(f) || c.K.alone(c.ProcRef()) }
 
 // hostSoon asks the net server for the host's socket of the stream from which the caller has just read,
 // if it has done so often.
 func (c *Call) hostSoon(fd int32, f store.Ref[File]) {
 	k := c.K
 	o, rt := k.outOf(f)
-	if rt == nil || rt.state != lendNone || k.io.out.never || k.Config.Link != nil {
+	if rt == nil || rt.state != lendNone || rt.busy || k.io.out.never || k.Config.Link != nil {
 		return
 	}
-	if rt.reads++; rt.reads < lendOften || len(k.io.out.hosts) >= maxHosts || !c.mayBorrow(fd, f) || !k.hostFits(f, k.Outs.Get(o), rt) {
+	if rt.reads++; rt.reads < lendOften || len(k.io.out.hosts) >= maxHosts || !c.mayWaitHost(f) || !c.mayBorrow(fd, f) || !k.hostFits(f, k.Outs.Get(o), rt) {
 		return
 	}
 	if !k.hostSetsFor(f) {
@@ -140,8 +148,32 @@ func (k *Kernel) hostLent(rt *outsideRT, object ObjectName, e abi.Errno) {
 	}
 	if rt.state == lendHeld {
 		k.hostReady(rt.o, k.io.out.net.LookHost(object))
+		k.wakeReader(rt)
 	}
 	k.kickOut(rt.o)
+}
+
+// wakeReader has who waits here for bytes of a stream that is held look whether he is to do so in his library.
+func (k *Kernel) wakeReader(rt *outsideRT) {
+	if p := k.Outs.Get(rt.o).Sock; p != 0 {
+		if r := k.SockPeer(k.Socks.Get(p)); r != 0 {
+			k.wakeSock(r, PollIn|PollRdNorm)
+		}
+	}
+}
+
+// heldMeanwhile is for a call that has waited here for what comes by f: ErrRestart, if it is to begin again, for its library
+// can serve it. For another one what comes comes here again.
+func (c *Call) heldMeanwhile(f store.Ref[File]) abi.Errno {
+	o, rt := c.K.outOf(f)
+	if rt == nil || rt.state != lendHeld || rt.adopts {
+		return 0
+	}
+	if c.plainRead && c.Thread().Progress == 0 {
+		return abi.ErrRestart
+	}
+	c.K.unlendHost(o, rt)
+	return 0
 }
 
 // HostReady is told what a host socket is ready for; without the lock.
@@ -180,7 +212,7 @@ func (c *Call) receivesByHost(fd int32, f store.Ref[File], plain bool) bool {
 	if plain && c.lendHost(fd, f, o, rt) {
 		return true
 	}
-	if plain && (rt.adopts || rt.state == lendAsked) && k.nonblock(f) {
+	if plain && (rt.adopts || rt.state == lendAsked) {
 		return false // nothing is there yet; it is told when that is over
 	}
 	k.unlendHost(o, rt)
@@ -192,8 +224,18 @@ func (c *Call) sendsByHost(fd int32, f store.Ref[File]) bool {
 	if c.Local != abi.LocalWrite && c.Local != abi.LocalWritev && (c.Local != abi.LocalSend || c.Args[4] != 0) {
 		return false
 	}
-	o, rt := c.K.outOf(f)
-	return rt != nil && rt.state == lendHeld && c.lendHost(fd, f, o, rt)
+	k := c.K
+	o, rt := k.outOf(f)
+	if rt == nil || rt.state != lendHeld {
+		return false
+	}
+	if c.lendHost(fd, f, o, rt) {
+		return true
+	}
+	if k.io.out.tried == f && !rt.sending && k.io.out.net.LookHost(rt.object)&(PollHup|PollErr) == PollHup {
+		k.breakOut(o, 0) // the library has told with what error it ended: from now on it is EPIPE
+	}
+	return false
 }
 
 // toLibrary is the error of a call that the library is to serve: lendHost has said yes.
@@ -207,7 +249,7 @@ func (c *Call) lendHost(fd int32, f store.Ref[File], o store.Ref[Outside], rt *o
 	k := c.K
 	rec := k.Outs.Get(o)
 	if rt.state != lendHeld || k.io.out.tried == f || rt.sending || k.Socks.Get(rec.Sock).Bytes > 0 || k.fileRT(f).pins != 1 ||
-		!k.hostFits(f, rec, rt) || !c.mayBorrow(fd, f) || k.signalPending(c.T) {
+		!k.hostFits(f, rec, rt) || !c.mayWaitHost(f) || !c.mayBorrow(fd, f) || k.signalPending(c.T) {
 		return false
 	}
 	ts := c.borrower()
@@ -221,8 +263,12 @@ func (c *Call) lendHost(fd int32, f store.Ref[File], o store.Ref[Outside], rt *o
 		k.Host.Grant(c.Task, rt.object, false, l.tag)
 		granted = 1
 	}
-	from, to := k.lendPos(c.Task, fd, f, abi.LentIsStream, abi.StreamIsHost<<abi.StreamShift|l.tag&abi.HostTags<<abi.StreamNo)
-	rt.file = f
+	now := uint64(0)
+	if k.nonblock(f) {
+		now = 1 << abi.StreamNow
+	}
+	from, to := k.lendPos(c.Task, fd, f, abi.LentIsStream, abi.StreamIsHost<<abi.StreamShift|l.tag&abi.HostTags<<abi.StreamNo|now)
+	rt.file, rt.task, rt.fd = f, c.Task, fd
 	c.Acts = slices.Insert(c.Acts, 0, abi.Action{Op: abi.ActLend, Flags: uint32(l.tag)<<8 | abi.ActHost, A: [5]uint64{uint64(fd), granted, 0, from, to}})
 	return to != 0
 }
@@ -267,10 +313,83 @@ func (k *Kernel) dropHost(rt *outsideRT) {
 		w.rt.ready.push(&w.place)
 		w.rt.q.Wake(PollIn | PollRdNorm)
 	}
+	k.leavesHost(rt)
 	object := rt.object
 	delete(k.io.out.hosts, object)
 	rt.state, rt.object, rt.file = lendNone, 0, 0
 	k.ask(func(n NetBackend) { n.DropHost(object) })
+}
+
+// leavesHost is called when what comes by a stream is to come here again, and the task that has had the socket was told so
+// (Lent.Pos): as long as its library is in a call that receives by it, what is received here could be told before what that
+// brings. A thread that waits there is kicked.
+func (k *Kernel) leavesHost(rt *outsideRT) {
+	if rt.task != 0 && k.Host.HostsBusy(rt.task)&(1<<rt.fd) != 0 {
+		k.awaitLeft(rt)
+		k.kickAll(rt.task)
+	}
+}
+
+func (k *Kernel) awaitLeft(rt *outsideRT) {
+	if k.io.out.busy == nil {
+		k.io.out.busy = map[store.Ref[Outside]]*outsideRT{}
+	}
+	rt.busy = true
+	k.io.out.busy[rt.o] = rt
+}
+
+// hostBusy says whether nothing may be received here of a stream yet.
+func (k *Kernel) hostBusy(rt *outsideRT) bool {
+	if rt.busy && k.Host.HostsBusy(rt.task)&(1<<rt.fd) == 0 {
+		rt.busy = false
+		delete(k.io.out.busy, rt.o)
+	}
+	return rt.busy
+}
+
+// hostsLeft is called when the library of a task says that it has left a host's socket, by which others may wait again
+// meanwhile, and when the task has ended.
+func (k *Kernel) hostsLeft(t TaskID) {
+	for o, rt := range k.io.out.busy {
+		if rt.task == t && !k.hostBusy(rt) {
+			k.kickOut(o)
+		}
+	}
+}
+
+// recoverHosts is leavesHost of what the last incarnation has lent.
+func (k *Kernel) recoverHosts() {
+	for t, ts := range k.tasks {
+		fds := k.Host.HostsBusy(t)
+		if fds == 0 {
+			continue
+		}
+		k.afterCommit(func() { k.kickAll(t) })
+		p := k.Procs.Get(ts.proc)
+		if p == nil {
+			continue
+		}
+		tab := k.FDs.Get(p.FDs)
+		for fd, e := range fdEntries(k.Heap.Bytes(tab.Block)) {
+			if fd >= abi.LentFiles || fds&(1<<fd) == 0 || e.File == 0 {
+				continue
+			}
+			if _, rt := k.outOf(e.File); rt != nil {
+				rt.task, rt.fd = t, int32(fd)
+				k.awaitLeft(rt)
+			}
+		}
+	}
+}
+
+// takeBackWaiting has a task that is about to have several threads ask here for what it would wait for by its library.
+func (k *Kernel) takeBackWaiting(t TaskID) {
+	for _, o := range k.io.out.hosts {
+		rt := k.io.out.rt[o]
+		if m := k.Files.Get(rt.file); rt.task == t && rt.file != 0 && m != nil && m.LentTo == t && m.Kind == FileSocket && !k.nonblock(rt.file) {
+			k.takeBackHost(rt.file, k.Files.Mut(rt.file))
+		}
+	}
 }
 
 // takeBackHosts has all of them come through this server.
@@ -310,6 +429,7 @@ func (k *Kernel) adoptHost(o store.Ref[Outside], rt *outsideRT) {
 				rt.writable = true
 				if rt.state == lendHeld {
 					k.hostReady(o, k.io.out.net.LookHost(rt.object))
+					k.wakeReader(rt)
 				}
 			}
 		})

@@ -328,3 +328,94 @@ func fileAt(tk *testKernel, fd int32) store.Ref[File] {
 	f, _, _ := tk.FDAtRaw(tk.init, fd)
 	return f
 }
+
+// TestLentHostWaits: a descriptor that waits is lent to who has no other thread, without time limits, and says that it waits.
+func TestLentHostWaits(t *testing.T) {
+	h := newLentHost(t).hold()
+	f := fileAt(h.tk, h.fd)
+	h.call(func(c *Call, _ *testChan) { c.K.Files.Mut(f).Flags &^= OpenNonblock })
+	waits := func() bool {
+		l := &h.tk.host.records(h.tk.Procs.Get(h.tk.Threads.Get(h.tk.init).Proc).Task)[h.fd]
+		return h.lent() && l.Pos>>abi.StreamNow&1 == 0
+	}
+	if _, library, e := h.read(); !library || e != 0 || !waits() {
+		t.Fatal(library, e)
+	}
+	h.call(func(c *Call, _ *testChan) { c.K.takeBackWaiting(c.Task + 1) })
+	if !waits() {
+		t.Error("another task's second thread takes it back")
+	}
+	h.call(func(c *Call, _ *testChan) {
+		c.K.takeBackWaiting(c.Task)
+		if rt := c.K.procRT(c.ProcRef()); !c.mayWaitHost(f) {
+			t.Error("may not wait alone")
+		} else {
+			rt.threads = append(rt.threads, rt.threads[0])
+			if c.mayWaitHost(f) {
+				t.Error("may wait beside another thread")
+			}
+			rt.threads = rt.threads[:1]
+		}
+	})
+	if h.lent() {
+		t.Error("lent beside a second thread")
+	}
+	h.call(func(c *Call, _ *testChan) {
+		s, rt := c.K.Socks.Mut(sockOf(c.K.Files.Get(f))), h.rt()
+		for i := range 2 {
+			s.RcvTimeo, s.SndTimeo = int64(5-5*i), int64(5*i)
+			if c.K.hostFits(f, c.K.Outs.Get(rt.o), rt) {
+				t.Error("lent with a time limit")
+			}
+		}
+		s.RcvTimeo, s.SndTimeo = 0, 0
+	})
+	// A write of which a part was sent when it was cut goes on behind that.
+	h.call(func(c *Call, _ *testChan) {
+		c.Local, c.Done = abi.LocalWrite, 3
+		if _, e := c.WriteFD(h.fd, guestBase, 5, -1); e != abi.ErrRestart || c.put != 3 {
+			t.Error(e, c.put)
+		}
+		h.library(findAct(c, abi.ActLend))
+	})
+	if !waits() {
+		t.Error("not lent again")
+	}
+}
+
+// TestLentHostBusy: what comes by a stream that was lent is not received here as long as a library may receive it: also
+// when this server has died meanwhile.
+func TestLentHostBusy(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		h := newLentHost(t).lend()
+		task := h.tk.Procs.Get(h.tk.Threads.Get(h.tk.init).Proc).Task
+		h.tk.host.busy = 1 << h.fd
+		if died {
+			h.tk.Enter()
+			h.n = &testNet{t: t}
+			h.tk = h.tk.nextOf(h.tk.host.lending, func(k *Kernel) { k.SetNet(h.n) })
+			h.n.take("reclaim")
+		} else {
+			if _, library, e := h.read(); library || e != abi.EAGAIN {
+				t.Fatal(library, e)
+			}
+			h.n.take("drop")
+		}
+		left := func(of TaskID) {
+			h.tk.Enter()
+			h.tk.StreamsChanged(of)
+			h.tk.Leave()
+		}
+		h.n.none("recv")
+		left(task)
+		h.n.none("recv")
+		h.tk.host.busy = 0
+		left(task + 1)
+		h.n.none("recv")
+		left(task)
+		h.n.take("recv")
+		if len(h.tk.io.out.busy) != 0 {
+			t.Error(h.tk.io.out.busy)
+		}
+	}
+}

@@ -139,9 +139,10 @@ func (k *Kernel) othersSleep(w *epollWatch) bool {
 }
 
 // StreamsChanged is called when the library of a task says that it has changed a stream for which
-// somebody sleeps. With the lock held. The library has taken back that somebody does: of those who are woken, and
+// somebody sleeps, or left a host's socket. With the lock held. The library has taken back that somebody does: of those who are woken, and
 // who come meanwhile, the first who goes to sleep again says so anew.
 func (k *Kernel) StreamsChanged(t TaskID) {
+	k.hostsLeft(t)
 	for rt := range k.io.armed {
 		for _, w := range rt.streams {
 			if k.Streams.Get(w.stream).Ends[1-w.streamSide()].Task == t {

@@ -149,6 +149,7 @@ type outsideState struct {
 	iface *Iface               // eth0 of a link
 
 	hosts map[ObjectName]store.Ref[Outside] // what is lent (lendhost.go)
+	busy  map[store.Ref[Outside]]*outsideRT // of what is not any more: what a library may still receive by
 	sets  map[ObjectName]*epollRT           // who sleeps there (lendhostset.go)
 	nsets int                               // how many of the host's there are, or are being made
 	tried store.Ref[File]                   // what the call under way has taken back
@@ -707,6 +708,7 @@ func (k *Kernel) pumpOut(o store.Ref[Outside], rt *outsideRT) {
 				k.answered(rt, func(o store.Ref[Outside], rec *Outside) {
 					delete(k.io.out.byID, rec.ID)
 					delete(k.io.out.rt, o)
+					delete(k.io.out.busy, o)
 					k.Outs.Free(o)
 					k.acceptMore()
 				})
@@ -909,7 +911,7 @@ func (k *Kernel) consume(p store.Ref[Socket], n int) {
 func (k *Kernel) pumpRecv(r store.Ref[Socket], rec *Outside, rt *outsideRT) {
 	rs := k.Socks.Get(r)
 	most := recvBound(rs)
-	if rt.receiving || !rt.readable || rt.state != lendNone || rs.Bytes >= most || !k.sockHas(rs) {
+	if rt.receiving || !rt.readable || rt.state != lendNone || k.hostBusy(rt) || rs.Bytes >= most || !k.sockHas(rs) {
 		return
 	}
 	rt.receiving, rt.readable = true, false

@@ -79,6 +79,7 @@ func (c *Call) SendV(fd int32, iov []IOVec, m *SockSend) (uint64, abi.Errno) {
 	k.pinFile(f)
 	defer k.unpinFile(c, f)
 	if m.To == nil && len(m.Files) == 0 && m.Stamp == nil && m.Flags&^(MsgDontWait|MsgNoSignal) == 0 && c.sendsByHost(fd, f) {
+		c.put = uint64(c.Done)
 		return 0, c.toLibrary()
 	}
 	if k.Socks.Get(r).Type != SockStream {

@@ -43,10 +43,17 @@ func (u sockQueues) wait(c *Call, f store.Ref[File], flags uint32, timeo int64, 
 
 // waitRead is wait of who wants to read.
 func (u sockQueues) waitRead(c *Call, f store.Ref[File], flags uint32, timeo int64, r store.Ref[Socket]) abi.Errno {
-	if !c.plainRead {
-		return u.wait(c, f, flags, timeo, r)
+	wait := func() abi.Errno { return u.wait(c, f, flags, timeo, r) }
+	e := abi.Errno(0)
+	if c.plainRead {
+		e = c.plainly(f, wait)
+	} else {
+		e = wait()
 	}
-	return c.plainly(f, func() abi.Errno { return u.wait(c, f, flags, timeo, r) })
+	if e == 0 && u.k.Socks.Get(r) != nil {
+		e = c.heldMeanwhile(f)
+	}
+	return e
 }
 
 // readable says whether there is something to receive. (A stream keeps its
