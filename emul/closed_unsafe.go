@@ -41,7 +41,7 @@ func (t *Thread) openKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	t.Wants = nameAsked
 	names, attrs, r := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs), e.Result
 	if failed(uintptr(r)) { // there is no such name
-		if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) {
+		if atomic.LoadUint32(&e.Seq) != seq || !t.nameHolds(names, attrs) || !t.dirHolds() {
 			return 0, false
 		}
 		e.Used = 1

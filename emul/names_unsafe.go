@@ -28,8 +28,13 @@ func (t *Thread) nameKept(uc *Ucontext, d *abi.CallDesc) (uintptr, bool) {
 	names, attrs := atomic.LoadUint64(&e.Names), atomic.LoadUint64(&e.Attrs)
 	if size := uintptr(e.Len); size != 0 {
 		to := register(uc, uintptr(d.Name&15)-1)
-		if size > abi.NameData || !t.inGuest(to, size) || t.copyMem(to, uintptr(unsafe.Pointer(&e.Data)), size) != 0 {
+		if size > abi.NameData || !t.inGuest(to, size) {
 			return 0, false
+		}
+		if t.copyMem(to, uintptr(unsafe.Pointer(&e.Data)), size) != 0 {
+			// It held when it was found. What is stored may be over the path, so nobody can be asked any more;
+			// but a page may only be missing.
+			return errno(eFAULT), t.task().Paged == 0
 		}
 	}
 	r := uintptr(e.Result)
