@@ -495,10 +495,7 @@ func (s *socket) lose() {
 
 // error is what an error of the stack means, or that who was there has left.
 func (s *socket) error(e tcpip.Error) abi.Errno {
-	s.t.mu.Lock()
-	lost := s.lost
-	s.t.mu.Unlock()
-	if _, wait := e.(*tcpip.ErrWouldBlock); lost && !wait {
+	if _, wait := e.(*tcpip.ErrWouldBlock); !wait && s.isLost() {
 		return abi.ECONNRESET
 	}
 	return errno(e)
@@ -514,20 +511,26 @@ func (s *socket) Connect(to netip.AddrPort) abi.Errno {
 			return abi.EHOSTUNREACH
 		}
 	}
-	switch e := s.ep.Connect(full(to)); e.(type) {
-	case *tcpip.ErrConnectStarted:
+	e := s.ep.Connect(full(to))
+	if _, ok := e.(*tcpip.ErrConnectStarted); ok {
 		return abi.EINPROGRESS
-	default:
-		return errno(e)
 	}
+	if e != nil && s.isLost() { // that nobody is there was heard meanwhile, and has ended it
+		return abi.EHOSTUNREACH
+	}
+	return errno(e)
+}
+
+// isLost says whether who was there has left.
+func (s *socket) isLost() bool {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	return s.lost
 }
 
 // Connected implements core.LinkSocket.
 func (s *socket) Connected() abi.Errno {
-	s.t.mu.Lock()
-	lost := s.lost
-	s.t.mu.Unlock()
-	if lost {
+	if s.isLost() {
 		return abi.EHOSTUNREACH
 	}
 	switch st := tcp.EndpointState(s.ep.State()); {

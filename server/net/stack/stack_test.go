@@ -20,6 +20,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"hythe/abi"
 	proto "hythe/idl/net"
@@ -572,8 +573,11 @@ func TestNotTaken(t *testing.T) {
 		}
 		// The first one is there before the second one asks.
 		other.wait(func() abi.Errno {
-			if e := s.Connected(); over.Value() == 0 {
+			if e := s.Connected(); over.Value() == 0 && e != 0 {
 				return e
+			}
+			if over.Value() == 0 && l.(*socket).ep.Readiness(waiter.EventIn) == 0 {
+				return abi.EAGAIN
 			}
 			return 0
 		})
