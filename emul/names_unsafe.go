@@ -189,14 +189,20 @@ func (t *Thread) keepName(a *abi.Action) {
 	t.storeName(a.A[0], a.A[1], a.A[2], p, n)
 }
 
+// alongside answers where the n answers are in the slot, each of so many bytes, that came along with one which the library asked
+// for; 0: they are none that it wants now.
+func (t *Thread) alongside(names, off uint64, n, most, size uintptr) uintptr {
+	if t.Wants != nameWanted && t.Wants != nameNear || names == 0 || n > most {
+		return 0
+	}
+	t.Wants = 0
+	return t.inSlot(uintptr(off), n*size)
+}
+
 // keepNames carries out ActNames: the names are in the directory of the one that is in t.Key.
 func (t *Thread) keepNames(a *abi.Action) {
 	n := uintptr(a.A[2])
-	if t.Wants != nameWanted && t.Wants != nameNear || a.A[0] == 0 || n > abi.NearMost {
-		return
-	}
-	t.Wants = 0
-	p := t.inSlot(uintptr(a.A[3]), n*abi.NearSize)
+	p := t.alongside(a.A[0], a.A[3], n, abi.NearMost, abi.NearSize)
 	if p == 0 || !t.dirHolds() {
 		return
 	}
@@ -222,11 +228,7 @@ func (t *Thread) keepNames(a *abi.Action) {
 // keepForeseen carries out ActForesee.
 func (t *Thread) keepForeseen(a *abi.Action) {
 	n := uintptr(a.A[1])
-	if t.Wants != nameWanted && t.Wants != nameNear || a.A[0] == 0 || n > abi.ForeseeMost {
-		return
-	}
-	t.Wants = 0
-	p := t.inSlot(uintptr(a.A[2]), n*abi.ForeseeSize)
+	p := t.alongside(a.A[0], a.A[2], n, abi.ForeseeMost, abi.ForeseeSize)
 	if p == 0 {
 		return
 	}
