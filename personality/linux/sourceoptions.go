@@ -103,19 +103,24 @@ func (o *optionCall) checkGroup(ip [16]byte, there bool) abi.Errno {
 	return 0
 }
 
+// msfilter answers a filter's bytes: so many that it has at least, and of its senders at most so many.
+func (o *optionCall) msfilter(head, senders int32) ([]byte, abi.Errno) {
+	switch {
+	case o.n < head:
+		return nil, abi.EINVAL
+	case o.n > optmemMax:
+		return nil, abi.ENOBUFS
+	}
+	return o.bytes(head + senders)
+}
+
 // setMsfilter is IP_MSFILTER and MCAST_MSFILTER. What is beyond the most senders is not looked at.
 func setMsfilter(o *optionCall) abi.Errno {
 	head, each := int32(msfilterSize), int32(4)
 	if o.opt == mcastMsfilter {
 		head, each = groupFilterSize, sockaddrStorageSize
 	}
-	switch {
-	case o.n < head:
-		return abi.EINVAL
-	case o.n > optmemMax:
-		return abi.ENOBUFS
-	}
-	b, e := o.bytes(head + maxMsf*each)
+	b, e := o.msfilter(head, maxMsf*each)
 	if e != 0 {
 		return e
 	}
@@ -242,13 +247,7 @@ func (o *optionCall) checkGroup6(ip [16]byte, index uint32) abi.Errno {
 
 // setMsfilter6 is MCAST_MSFILTER of IPv6.
 func setMsfilter6(o *optionCall) abi.Errno {
-	switch {
-	case o.n < groupFilterSize:
-		return abi.EINVAL
-	case o.n > optmemMax:
-		return abi.ENOBUFS
-	}
-	b, e := o.bytes(groupFilterSize + maxMsf6*sockaddrStorageSize)
+	b, e := o.msfilter(groupFilterSize, maxMsf6*sockaddrStorageSize)
 	if e != 0 {
 		return e
 	}
