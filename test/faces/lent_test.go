@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -72,16 +71,5 @@ func TestHostileLent(t *testing.T) {
 			t.Errorf("nobody was lent what is %c in scribble.c", c)
 		}
 	}
-	alone(t, id)
-	if after := services(t, id); !reflect.DeepEqual(before, after) {
-		for name, n := range after {
-			if n != before[name] {
-				t.Errorf("server %s was started again %d times", name, n-before[name])
-			}
-		}
-	}
-	m.in.Close()
-	m.line("intact")
-	m.end(3)
-	m.silent()
+	unharmed(m, id, before)
 }
